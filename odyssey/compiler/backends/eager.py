@@ -1,0 +1,390 @@
+"""The reference backend: plain torch and autograd, any dtype and device.
+
+Each program becomes one Python function, written out as source (`odyssey show SPEC --as torch`):
+input products for all steps at once (a row gather for class indices), then a loop with one
+stacked product per level. What is added to a product before the loop is added inside it
+(`addmm`), and neighbouring results with the same activation are squashed together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from odyssey.compiler.backends.base import Layer
+from odyssey.compiler.program import Group, Node, Program
+from odyssey.expr.functions import PRIMITIVES
+
+
+def supports(program: Program) -> str:
+    """Every program is supported."""
+    del program
+    return ""
+
+
+def gather(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiplies one-hot rows, given as class indices, by a matrix: takes its columns.
+
+    Args:
+        x: (T, B) or (P, T, B) int64.
+        weight: (G, I) or (P, G, I).
+
+    Returns:
+        (T, B, G) or (P, T, B, G).
+    """
+    if weight.dim() == 2:
+        return functional.embedding(x, weight.mT.contiguous())
+    members, rows, classes = weight.shape
+    table = weight.mT.reshape(members * classes, rows)
+    first = torch.arange(members, device=x.device).view(-1, 1, 1) * classes
+    return functional.embedding(x + first, table)
+
+
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """Multiplies every vector of a sequence by a matrix.
+
+    Args:
+        x: (..., I), with a population (P, ..., I).
+        weight: (G, I) or (P, G, I).
+    """
+    if weight.dim() == 2:
+        return functional.linear(x, weight)
+    flat = torch.bmm(x.flatten(1, -2), weight.mT)
+    return flat.view(*x.shape[:-1], weight.shape[-2])
+
+
+def one_hot(x: Tensor, classes: int, like: Tensor) -> Tensor:
+    """Writes class indices out as vectors of the dtype of `like`."""
+    return functional.one_hot(x, classes).to(like.dtype)
+
+
+def _tiled(mask: str, group: Group) -> str:
+    return mask if len(group.results) == 1 else f"torch.cat([{mask}] * {len(group.results)}, -1)"
+
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+
+
+class _Source:
+    """Writes the Python function of a program."""
+
+    def __init__(self, program: Program, *, population: bool, masked: bool) -> None:
+        self.program, self.population, self.masked = program, population, masked
+        self.uses = program.uses()
+        self.lines: list[str] = []
+        self.done: set[int] = set()
+        self.sliced: dict[int, str] = {}
+        self.fused: dict[int, int] = {}  # a result -> the addition that happens in its product
+        self.groups = {r: g for g in program.groups for r in g.results}
+        self.divides = any(n.op == "div" for n in program.nodes)
+        self.raw_reads = any(
+            n.op != "matmul" and any(program.nodes[a].op == "input" for a in n.args)
+            for n in program.nodes
+        ) or any(program.nodes[r].op == "input" for r in program.roots)
+
+    def write(self) -> str:
+        p = self.program
+        self.emit("def layer(x, state, p, mask, I, H):", indent=0)
+        self._preamble()
+        for k, node in enumerate(p.nodes):
+            if node.region in ("once", "sequence"):
+                self.value(k, node)
+        steps = any(n.region == "step" for n in p.nodes)
+        states = p.states or ()
+        if not steps and not states:
+            self.emit(f"return {self.whole(p.output)}, ()")
+            return "\n".join(self.lines) + "\n"
+        self._open_loop()
+        for k, node in enumerate(p.nodes):
+            if node.region == "step":
+                self.value(k, node, step=True)
+        self._close_loop()
+        return "\n".join(self.lines) + "\n"
+
+    def emit(self, line: str, indent: int = 1) -> None:
+        self.lines.append("    " * indent + line)
+
+    def _preamble(self) -> None:
+        self.emit("classes = not x.is_floating_point()")
+        if self.masked:
+            self.emit("unit = mask.unsqueeze(1)  # (P, 1, H)")
+            self.emit("units = mask[:, None, None]  # (P, 1, 1, H)")
+            self.emit("zero = next(iter(p.values())).new_zeros(())")
+        if self.raw_reads:
+            self.emit("dense = one_hot(x, I, next(iter(p.values()))) if classes else x")
+
+    def rows(self, result: int) -> str:
+        """The size of a product's result, as source."""
+        return self.program.nodes[result].size
+
+    def name(self, k: int, *, step: bool) -> str:
+        """The variable that holds a value, as it is needed in a region."""
+        node = self.program.nodes[k]
+        if node.op == "constant":
+            return repr(node.value) if math.isfinite(node.value) else f"float('{node.value}')"
+        if step and node.region == "sequence":
+            return self.sliced[k]
+        if node.op == "input":
+            return "dense"
+        if not step and node.region == "once" and self.population and node.op != "constant":
+            return f"v{k}.unsqueeze(1)"
+        return f"v{k}"
+
+    def value(self, k: int, node: Node, *, step: bool = False) -> None:
+        indent = 2 if step else 1
+        if k in self.done or node.op in ("constant", "input"):
+            return
+        self.done.add(k)
+        note = f"  # {node.label}" if node.label else ""
+        if node.op == "vector":
+            tail = ".unsqueeze(1)" if self.population else ""
+            self.emit(f"v{k} = p[{node.name!r}]{tail}", indent)
+        elif node.op == "previous":
+            self.emit(f"v{k} = s{self.program.states.index(node.name)}", indent)
+        elif node.op == "matmul":
+            self._product(self.groups[k], step=step)
+        else:
+            once = node.region == "once"
+            args = [self.name(a, step=step or once) for a in node.args]
+            self.emit(f"v{k} = {self._operation(node, args)}{note}", indent)
+
+    def _operation(self, node: Node, args: list[str]) -> str:
+        if node.op in _INFIX:
+            return f"{args[0]} {_INFIX[node.op]} {args[1]}"
+        if node.op == "neg":
+            return f"-{args[0]}"
+        spelling = PRIMITIVES[node.op].torch
+        if len(args) == 2:  # minimum and maximum take no numbers
+            tensors = [a for a in args if a[0] == "v" or a in self.sliced.values() or a == "dense"]
+            args = [a if a in tensors else f"torch.full_like({tensors[0]}, {a})" for a in args]
+        return spelling.format(*args) if "{0}" in spelling else f"{spelling}({', '.join(args)})"
+
+    def _masks(self, k: int) -> bool:
+        node = self.program.nodes[k]
+        sized = node.size == "H" or (node.size == "I" and self.program.square)
+        return self.masked and sized and node.op != "previous"
+
+    def _stack(self, group: Group) -> str:
+        names = [f"p[{self.program.nodes[r].name!r}]" for r in group.results]
+        return names[0] if len(names) == 1 else f"torch.cat([{', '.join(names)}], -2)"
+
+    def _product(self, group: Group, *, step: bool) -> None:
+        g = self.program.groups.index(group)
+        self.done.update(group.results)
+        operand = self.program.nodes[group.operand]
+        if step:
+            self._step_product(group, g)
+            return
+        self.emit(f"W{g} = {self._stack(group)}")
+        if operand.op == "input":
+            self.emit(f"y{g} = gather(x, W{g}) if classes else product(x, W{g})")
+        else:
+            source = self.name(group.operand, step=group.region == "once")
+            if self._masks(group.operand):
+                unit = "unit" if group.region == "once" else "units"
+                source = f"torch.where({unit}, {source}, zero)"
+            self.emit(f"y{g} = product({source}, W{g})")
+        if self._guards(group):
+            unit = "unit" if group.region == "once" else "units"
+            self.emit(f"y{g} = torch.where({_tiled(unit, group)}, y{g}, zero)")
+        self._split(group.results, f"y{g}", [f"v{r}" for r in group.results], indent=1)
+
+    def _guards(self, group: Group) -> bool:
+        # 1/0 in a unit that a member does not have gives NaN, and NaN * 0 is NaN on the way back
+        return self.divides and all(self._masks(r) for r in group.results)
+
+    def _split(
+        self, results: tuple[int, ...], source: str, names: list[str], *, indent: int
+    ) -> None:
+        if len(names) == 1:
+            self.emit(f"{names[0]} = {source}", indent)
+            return
+        sizes = ", ".join(self.rows(r) for r in results)
+        self.emit(f"{', '.join(names)} = {source}.split([{sizes}], -1)", indent)
+
+    def _addend(self, result: int) -> tuple[int, int] | None:
+        """Finds the addition that can happen inside the product: (its number, what is added)."""
+        if self.uses[result] != 1:
+            return None
+        for k, node in enumerate(self.program.nodes):
+            if result in node.args:
+                other = [a for a in node.args if a != result]
+                if node.op == "add" and len(other) == 1:
+                    added = self.program.nodes[other[0]]
+                    if added.region != "step" and added.op != "constant" and added.size != "1":
+                        return k, other[0]
+                return None
+        return None
+
+    def _open_loop(self) -> None:
+        p = self.program
+        self.emit("T = x.shape[1]" if self.population else "T = x.shape[0]")
+        plans: list[tuple[int, list[tuple[int, int] | None]]] = []
+        in_products: set[int] = set()
+        for g, group in enumerate(p.groups):
+            if group.region != "step":
+                continue
+            self.emit(f"R{g} = ({self._stack(group)}).mT")
+            found = [self._addend(r) for r in group.results]
+            if any(found):
+                plans.append((g, found))
+                in_products.update(f[1] for f in found if f)
+        needed: dict[int, int] = {}
+        for node in p.nodes:
+            if node.region == "step":
+                for a in node.args:
+                    needed[a] = needed.get(a, 0) + 1
+        for r in p.roots:
+            needed[r] = needed.get(r, 0) + 1
+        for g, found in plans:
+            self._addends(g, found)
+            for f in found:
+                if f:
+                    self.fused[f[0]] = f[1]
+                    needed[f[1]] -= 1
+        for k, count in needed.items():
+            node = p.nodes[k]
+            if node.region == "sequence" and count > 0:
+                self.emit(f"x{k} = {self.name(k, step=False)}.unbind(-3)")
+                self.sliced[k] = f"x{k}[t]"
+        masked = "torch.where(unit, {0}, zero)" if self.masked else "{0}"
+        for n, _ in enumerate(p.states):
+            self.emit(f"s{n} = " + masked.format(f"state[{n}]"))
+        self.emit("outputs = []")
+        self.emit("for t in range(T):")
+
+    def _addends(self, g: int, found: list[tuple[int, int] | None]) -> None:
+        """Writes what is added inside a product, for all steps at once."""
+        group = self.program.groups[g]
+        sequence = any(f and self.program.nodes[f[1]].region == "sequence" for f in found)
+        lead = "*x.shape[:3]" if self.population else "*x.shape[:2]"
+        like = "next(iter(p.values()))"
+        parts = []
+        for r, f in zip(group.results, found, strict=True):
+            rows = self.rows(r)
+            if f is None:
+                once = f"x.shape[0], 1, {rows}" if self.population else f"{rows},"
+                parts.append(f"{like}.new_zeros(({f'{lead}, {rows}' if sequence else once}))")
+            elif self.program.nodes[f[1]].region == "sequence":
+                parts.append(self.name(f[1], step=False))
+            elif sequence:
+                parts.append(f"{self.name(f[1], step=False)}.expand({lead}, {rows})")
+            else:
+                parts.append(f"v{f[1]}")
+        whole = parts[0] if len(parts) == 1 else f"torch.cat([{', '.join(parts)}], -1)"
+        self.emit(f"a{g} = ({whole}).unbind(-3)" if sequence else f"a{g} = {whole}")
+        self.sliced[-1 - g] = f"a{g}[t]" if sequence else f"a{g}"
+
+    def _step_product(self, group: Group, g: int) -> None:
+        operand = f"v{group.operand}"
+        if self.program.nodes[group.operand].region == "sequence":
+            operand = self.sliced[group.operand]
+        if self._masks(group.operand):
+            operand = f"torch.where(unit, {operand}, zero)"
+        added = self.sliced.get(-1 - g)
+        if added:
+            call = "torch.baddbmm" if self.population else "torch.addmm"
+            self.emit(f"z{g} = {call}({added}, {operand}, R{g})", 2)
+        else:
+            self.emit(f"z{g} = {operand} @ R{g}", 2)
+        if self._guards(group):
+            self.emit(f"z{g} = torch.where({_tiled('unit', group)}, z{g}, zero)", 2)
+        targets = [self._target(r) for r in group.results]
+        self.done.update(targets)
+        runs = self._runs(targets)
+        starts = [sum(len(m) for _, m in runs[:n]) for n in range(len(runs))]
+        pieces = [f"z{g}_{n}" for n in range(len(runs))] if len(runs) > 1 else [f"z{g}"]
+        parts = [group.results[s : s + len(m)] for s, (_, m) in zip(starts, runs, strict=True)]
+        if len(runs) > 1:
+            sizes = ", ".join(" + ".join(self.rows(r) for r in part) for part in parts)
+            self.emit(f"{', '.join(pieces)} = z{g}.split([{sizes}], -1)", 2)
+        for piece, part, (op, members) in zip(pieces, parts, runs, strict=True):
+            if op:
+                members = [self._reader(t) for t in members]
+                self.emit(f"{piece} = {self._operation(Node(op, (0,)), [piece])}", 2)
+                self.done.update(members)
+            self._split(part, piece, [f"v{m}" for m in members], indent=2)
+
+    def _target(self, result: int) -> int:
+        """What a product's slot holds: the result, or the sum that happens inside the product."""
+        return next((k for k in self.fused if result in self.program.nodes[k].args), result)
+
+    def _reader(self, k: int) -> int:
+        return next(j for j, n in enumerate(self.program.nodes) if k in n.args)
+
+    def _runs(self, targets: list[int]) -> list[tuple[str, list[int]]]:
+        """Splits neighbouring values into runs that go through the same activation."""
+        runs: list[tuple[str, list[int]]] = []
+        for k in targets:
+            op = ""
+            if self.uses[k] == 1 and k not in self.program.roots:
+                reader = self.program.nodes[self._reader(k)]
+                if reader.op in PRIMITIVES and len(reader.args) == 1:
+                    op = reader.op
+            if runs and runs[-1][0] == op:
+                runs[-1][1].append(k)
+            else:
+                runs.append((op, [k]))
+        return runs
+
+    def _close_loop(self) -> None:
+        p = self.program
+        finals = []
+        for n, k in enumerate(p.updates):
+            node = p.nodes[k]
+            text = self.name(k, step=True)
+            if node.region == "once":
+                text = f"(torch.zeros_like(state[{n}]) + {text})"
+            if self.masked:
+                text = f"torch.where(unit, {text}, zero)"
+            finals.append(text)
+        whole = p.nodes[p.output].region != "step"
+        same = p.updates.index(p.output) if p.output in p.updates else None
+        if finals:
+            names = ", ".join(f"s{n}" for n in range(len(finals)))
+            self.emit(f"{names} = {', '.join(finals)}", 2)
+        if same is not None:
+            self.emit(f"outputs.append(s{same})", 2)
+        elif not whole:
+            text = self.name(p.output, step=True)
+            text = f"torch.where(unit, {text}, zero)" if self.masked else text
+            self.emit(f"outputs.append({text})", 2)
+        elif not finals:
+            self.emit("pass", 2)
+        stacked = same is not None or not whole
+        result = "torch.stack(outputs, -3)" if stacked else self.whole(p.output)
+        states = "".join(f"s{n}, " for n in range(len(finals)))
+        self.emit(f"return {result}, ({states})")
+
+    def whole(self, k: int) -> str:
+        """A value of the sequence region as the output."""
+        text = self.name(k, step=False)
+        return f"torch.where(units, {text}, zero)" if self.masked else text
+
+
+@dataclass(frozen=True)
+class _EagerLayer:
+    source: str
+    function: Callable[..., Any]
+
+    def __call__(self, x: Any, state: Any, parameters: Any, mask: Any, sizes: Any) -> Any:
+        return self.function(x, state, parameters, mask, *sizes)
+
+
+def build(program: Program, *, population: bool, masked: bool) -> Layer:
+    """Builds the layer's function from its generated source."""
+    source = _Source(program, population=population, masked=masked).write()
+    space: dict[str, Any] = {
+        "torch": torch,
+        "gather": gather,
+        "product": product,
+        "one_hot": one_hot,
+    }
+    exec(compile(source, f"<odyssey eager {program.name}>", "exec"), space)
+    return _EagerLayer(source=source, function=space["layer"])

@@ -1,0 +1,117 @@
+"""Initial weights, drawn with NumPy so that they depend on the generator alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from odyssey.compiler.program import Program
+from odyssey.errors import ConfigError, suggest
+from odyssey.expr.cell import Cell, Init
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class InitScheme:
+    """How matrices and elementwise weights start where the cell has no `init` line.
+
+    Attributes:
+        distribution: `uniform_fan` is U(-s/sqrt(H), s/sqrt(H)) with H the number of units
+            (Jozefowicz et al. 2015; torch's default with s = 1), `uniform` U(-s, s) (Karpathy et
+            al. 2015, s = 0.08), `normal` N(0, s^2) (Greff et al. 2015, s = 0.1).
+        scale: s.
+    """
+
+    distribution: str = "uniform_fan"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.distribution not in DISTRIBUTIONS:
+            raise ConfigError(
+                suggest(self.distribution, DISTRIBUTIONS, what="initial distribution")
+            )
+        if not 0 <= self.scale < float("inf"):
+            raise ConfigError(f"initial scale must be a number >= 0, got {self.scale}")
+
+
+DISTRIBUTIONS = ("uniform_fan", "uniform", "normal")
+
+
+def draw(
+    scheme: InitScheme, shape: tuple[int, ...], *, hidden_size: int, rng: np.random.Generator
+) -> Array:
+    """Draws one array of weights by the scheme."""
+    if scheme.distribution == "normal":
+        return rng.normal(0.0, scheme.scale, shape)
+    bound = scheme.scale / (np.sqrt(hidden_size) if scheme.distribution == "uniform_fan" else 1.0)
+    return rng.uniform(-bound, bound, shape)
+
+
+def _drawn(init: Init, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    a = init.args
+    match init.kind:
+        case "constant":
+            return np.full(shape, a[0])
+        case "uniform":
+            return rng.uniform(a[0], a[1], shape)
+        case "normal":
+            return rng.normal(a[0], a[1], shape)
+        case "identity":
+            return a[0] * np.eye(shape[0], shape[1])
+        case "orthogonal":
+            tall = rng.normal(size=(max(shape), min(shape)))
+            q, r = np.linalg.qr(tall)
+            q = q * np.sign(np.diag(r))  # uniform over orthogonal matrices (Mezzadri 2007)
+            return a[0] * (q if shape[0] >= shape[1] else q.T)
+        case "chrono":  # ln U(1, T-1), Tallec & Ollivier 2018
+            return np.log(rng.uniform(1.0, a[0] - 1.0, shape))
+    raise AssertionError(init.kind)
+
+
+def initial_parameters(
+    cell: Cell,
+    program: Program,
+    *,
+    input_size: int,
+    hidden_size: int,
+    scheme: InitScheme,
+    rng: np.random.Generator,
+) -> Mapping[str, Array]:
+    """Draws all parameters of one layer, in the program's order.
+
+    Matrices and elementwise weights follow the scheme and biases (vectors that are only added)
+    start at zero, unless the cell has an `init` line.
+
+    Returns:
+        Name -> float64 array of the shape that the program gives.
+    """
+    inits = {i.parameter: i for i in cell.inits}
+    biases = _biases(program)
+    values: dict[str, Array] = {}
+    for name in program.parameters():
+        shape = program.shape(name, input_size, hidden_size)
+        init = inits.get(name)
+        if init is not None and init.kind != "negated":
+            values[name] = _drawn(init, shape, rng)
+        elif name in biases:
+            values[name] = np.zeros(shape)
+        else:
+            values[name] = draw(scheme, shape, hidden_size=hidden_size, rng=rng)
+    for init in inits.values():
+        if init.kind == "negated" and init.parameter in values:
+            values[init.parameter] = -values[init.source]
+    return values
+
+
+def _biases(program: Program) -> set[str]:
+    """Names of the vectors that are only ever added or subtracted."""
+    found = set(program.vectors)
+    for node in program.nodes:
+        if node.op not in ("add", "sub"):
+            read = (program.nodes[a] for a in node.args)
+            found -= {n.name for n in read if n.op == "vector"}
+    return found

@@ -1,0 +1,12 @@
+"""The language: what a recurrent cell is.
+
+`functions.py` is the closed table of primitives and the leaves of an expression; `cell.py` the
+`Cell`; `text.py` reads and prints cell text; `verify.py` says what a legal cell is and infers
+shapes; `canonical.py` gives the normal form and content key; `fingerprint.py` the numeric second
+opinion; `notation.py` prints LaTeX and HTML. May import sympy and numpy only.
+
+To add a primitive: one row in `functions.PRIMITIVES`; its contract tests come for free.
+"""
+
+from odyssey.expr.cell import Cell as Cell
+from odyssey.expr.text import parse_cell as parse_cell

@@ -1,0 +1,149 @@
+"""Equations as the papers print them: LaTeX, and HTML that needs no script.
+
+A state or named equation `c[t]` prints as c with subscript t, `c[t-1]` as c with t-1; a parameter
+`W_i` as W with subscript i. Products of vectors print as the circled dot, `@` as juxtaposition.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+
+import sympy as sp
+
+from odyssey.expr.cell import Cell
+from odyssey.expr.functions import (
+    BY_FUNCTION,
+    Current,
+    Input,
+    Leaf,
+    Named,
+    Previous,
+    is_negation,
+    is_reciprocal,
+    matmul,
+)
+from odyssey.expr.text import format_init, format_number
+
+_GREEK = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "theta",
+    "lambda",
+    "mu",
+    "sigma",
+    "phi",
+    "tau",
+)
+_HTML_FUNCTION = {"sigmoid": "σ", "square": "square", "abs": "abs"}
+
+
+@dataclass(frozen=True)
+class _Style:
+    """The marks of one output format."""
+
+    times: str
+    minus: str
+    open: str
+    close: str
+    space: str
+
+    def name(self, name: str, when: str) -> str:
+        raise NotImplementedError
+
+    def call(self, name: str, args: list[str]) -> str:
+        raise NotImplementedError
+
+    def quotient(self, above: str, below: str) -> str:
+        raise NotImplementedError
+
+
+class _Latex(_Style):
+    def name(self, name: str, when: str) -> str:
+        base, _, sub = name.partition("_")
+        base = f"\\{base}" if base in _GREEK else base if len(base) == 1 else f"\\mathrm{{{base}}}"
+        subscripts = [s.replace("_", ",") for s in (sub, when) if s]
+        return f"{base}_{{{','.join(subscripts)}}}" if subscripts else base
+
+    def call(self, name: str, args: list[str]) -> str:
+        return next(p.latex for p in BY_FUNCTION.values() if p.name == name).format(*args)
+
+    def quotient(self, above: str, below: str) -> str:
+        return f"\\frac{{{above}}}{{{below}}}"
+
+
+class _Html(_Style):
+    def name(self, name: str, when: str) -> str:
+        base, _, sub = name.partition("_")
+        base = f"&{base};" if base in _GREEK else html.escape(base)
+        base = f"<b>{base}</b>" if base.isupper() and not when else f"<i>{base}</i>"
+        subscript = ",".join(s for s in (html.escape(sub), when.replace("-", "−")) if s)
+        return f"{base}<sub>{subscript}</sub>" if subscript else base
+
+    def call(self, name: str, args: list[str]) -> str:
+        return f"{_HTML_FUNCTION.get(name, name)}({', '.join(args)})"
+
+    def quotient(self, above: str, below: str) -> str:
+        return f"{above} / {below}"
+
+
+LATEX = _Latex(r" \odot ", "-", r"\left(", r"\right)", r" \, ")
+HTML = _Html(" ⊙ ", "−", "(", ")", "&#8202;")
+
+_SUM, _PRODUCT, _ATOM = 1, 2, 3
+
+
+def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
+    """Prints an expression; the number says how tightly it binds."""
+
+    def wrap(inner: sp.Expr, strength: int) -> str:
+        text, own = _print(inner, style)
+        return text if own >= strength else f"{style.open}{text}{style.close}"
+
+    if isinstance(expr, Leaf):
+        name, _, when = expr.name.partition("[")
+        timed = isinstance(expr, Input | Previous | Current | Named)
+        return style.name(name, when.rstrip("]") or ("t" if timed else "")), _ATOM
+    if isinstance(expr, sp.Rational):
+        text = format_number(float(abs(expr)))
+        return (text, _ATOM) if expr >= 0 else (style.minus + text, _SUM)
+    if isinstance(expr, matmul):
+        return f"{style.name(expr.args[0].name, '')}{style.space}{wrap(expr.args[1], _ATOM)}", _ATOM
+    if isinstance(expr, sp.Add):
+        left, right = expr.args
+        if is_negation(right):
+            return f"{wrap(left, _SUM)} {style.minus} {wrap(right.args[1], _PRODUCT)}", _SUM
+        return f"{wrap(left, _SUM)} + {wrap(right, _PRODUCT)}", _SUM
+    if is_negation(expr):
+        return f"{style.minus}{wrap(expr.args[1], _ATOM)}", _SUM
+    if isinstance(expr, sp.Mul):
+        left, right = expr.args
+        if is_reciprocal(right):
+            return style.quotient(wrap(left, _PRODUCT), wrap(right.args[0], _ATOM)), _PRODUCT
+        joint = style.space if left.is_Rational else style.times  # 2 a, but a (.) b
+        return f"{wrap(left, _PRODUCT)}{joint}{wrap(right, _PRODUCT)}", _PRODUCT
+    args = [_print(a, style)[0] for a in expr.args]
+    return style.call(BY_FUNCTION[type(expr)].name, args), _ATOM
+
+
+def to_latex(cell: Cell) -> str:
+    """Prints the equations of a cell as a LaTeX `aligned` block (needs amsmath)."""
+    rows = [f"{LATEX.name(e.target, 't')} &= {_print(e.value, LATEX)[0]}" for e in cell.equations]
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}\n"
+
+
+def to_html(cell: Cell) -> str:
+    """Prints the equations and initial values of a cell as one HTML table, class `equations`."""
+    rows = [
+        f"<tr><td>{HTML.name(e.target, 't')}</td><td>=</td><td>{_print(e.value, HTML)[0]}</td></tr>"
+        for e in cell.equations
+    ]
+    rows += [
+        f'<tr class="init"><td>{HTML.name(i.parameter, "")}</td><td>←</td>'
+        f"<td>{html.escape(format_init(i))} at the start</td></tr>"
+        for i in cell.inits
+    ]
+    return '<table class="equations">' + "".join(rows) + "</table>"

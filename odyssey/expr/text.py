@@ -1,0 +1,466 @@
+"""Cell <-> text, and the difference of two cells.
+
+The text follows Python's grammar line by line and is read with `ast` and a whitelist of nodes:
+nothing is ever evaluated. See docs/language.md for the language with examples.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import NoReturn
+
+import sympy as sp
+
+from odyssey.errors import CellError, suggest
+from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.functions import (
+    PRIMITIVES,
+    Current,
+    Input,
+    Leaf,
+    Matrix,
+    Named,
+    Previous,
+    Vector,
+    add,
+    div,
+    is_negation,
+    is_reciprocal,
+    matmul,
+    mul,
+    neg,
+    sub,
+)
+from odyssey.expr.verify import MAX_DEPTH, IllegalEquationError, check_name
+
+MAX_CHARACTERS = 50_000
+MAX_LINES = 400
+MAX_LINE = 2_000
+_KEYWORDS = ("cell", "cite", "input", "state", "init", "output", "not")
+INIT_KINDS = {  # kind -> allowed numbers of arguments
+    "uniform": (1, 2),
+    "normal": (1, 2),
+    "identity": (0, 1),
+    "orthogonal": (0, 1),
+    "chrono": (1,),
+}
+_OPERATORS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div}
+
+
+class _Reader:
+    """Reads the lines of one cell text; knows the line it is at."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.line = 0
+        self.name = ""
+        self.citation = ""
+        self.input = ""
+        self.states: list[str] = []
+        self.equations: list[Equation] = []
+        self.lines: list[int] = []
+        self.inits: list[Init] = []
+        self.output = ""
+        self.recurrent = True
+
+    def fail(self, reason: str) -> NoReturn:
+        raise CellError(f"line {self.line}: {reason}" if self.line else reason)
+
+    def read(self) -> Cell:
+        if len(self.text) > MAX_CHARACTERS:
+            self.fail(
+                f"cell text of {len(self.text):,} characters; at most {MAX_CHARACTERS:,} are read"
+            )
+        lines = self.text.splitlines()
+        if len(lines) > MAX_LINES:
+            self.fail(f"cell text of {len(lines):,} lines; at most {MAX_LINES} are read")
+        for number, line in enumerate(lines, start=1):
+            self.line = number
+            if len(line) > MAX_LINE:
+                self.fail(f"line of {len(line):,} characters; at most {MAX_LINE:,} are read")
+            self._read_line(line)
+        self.line = 0
+        for what, found in (
+            ("cell NAME", self.name),
+            ("input x", self.input),
+            ("output h", self.output),
+        ):
+            if not found:
+                self.fail(f"the cell text has no line '{what}'")
+        if not self.equations:
+            self.fail("the cell text has no equations")
+        try:
+            return Cell(
+                name=self.name,
+                input=self.input,
+                states=tuple(self.states),
+                equations=tuple(self.equations),
+                output=self.output,
+                inits=tuple(self.inits),
+                recurrent=self.recurrent,
+                citation=self.citation,
+            )
+        except IllegalEquationError as error:
+            if error.index is None:
+                raise
+            self.line = self.lines[error.index]
+            self.fail(f"{self.equations[error.index].label}: {error.reason}")
+
+    def _read_line(self, line: str) -> None:
+        word, _, rest = line.strip().partition(" ")
+        if word == "cite":
+            if not rest.strip() or not rest.isprintable():
+                self.fail("cite needs one line of printable text")
+            self.citation = rest.strip()
+            return
+        line = line.split("#", 1)[0].strip()
+        word, _, rest = line.partition(" ")
+        rest = rest.strip()
+        if not line:
+            return
+        if word in _KEYWORDS and not rest.startswith(("=", "[")):
+            getattr(self, f"_read_{word}")(rest)
+        else:
+            self._read_equation(line)
+
+    def _once(self, present: object, what: str) -> None:
+        if present:
+            self.fail(f"a second '{what}' line")
+
+    def _read_cell(self, rest: str) -> None:
+        self._once(self.name, "cell")
+        self.name = rest or self.fail("cell needs a name")
+
+    def _read_input(self, rest: str) -> None:
+        self._once(self.input, "input")
+        self._name(rest, "the input")
+        self.input = rest
+
+    def _read_state(self, rest: str) -> None:
+        self._once(self.states, "state")
+        self.states = [part.strip() for part in rest.split(",")]
+        for state in self.states:
+            self._name(state, "a state")
+
+    def _read_output(self, rest: str) -> None:
+        self._once(self.output, "output")
+        self._name(rest, "the output")
+        self.output = rest
+
+    def _read_not(self, rest: str) -> None:
+        if rest != "recurrent":
+            self.fail(f"'not {rest[:40]}': did you mean 'not recurrent'?")
+        self.recurrent = False
+
+    def _name(self, name: str, what: str) -> None:
+        try:
+            check_name(name, what=what)
+        except CellError as error:
+            self.fail(str(error))
+
+    def _parse(self, source: str) -> ast.stmt:
+        try:
+            body = ast.parse(source).body
+        except SyntaxError as error:
+            self.fail(f"not an equation ({error.msg}): {source[:60]}")
+        except (RecursionError, MemoryError):
+            self.fail(f"nested deeper than {MAX_DEPTH}")
+        except ValueError as error:  # null bytes, integers of thousands of digits
+            self.fail(str(error).split(";")[0])
+        if len(body) != 1:
+            self.fail("one equation per line")
+        return body[0]
+
+    def _read_equation(self, line: str) -> None:
+        statement = self._parse(line)
+        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+            known = ", ".join(_KEYWORDS)
+            self.fail(f"expected 'name = expression' or one of {known}: {line[:60]}")
+        target = statement.targets[0]
+        if isinstance(target, ast.Name):
+            name, updates_state = target.id, False
+        elif (
+            isinstance(target, ast.Subscript)
+            and isinstance(target.value, ast.Name)
+            and isinstance(target.slice, ast.Name)
+            and target.slice.id == "t"
+        ):
+            name, updates_state = target.value.id, True
+        else:
+            self.fail(f"the left side must be a name or a state update like h[t]: {line[:60]}")
+        if not self.input:
+            self.fail("'input x' must come before the equations")
+        value = self._expression(statement.value, 1)
+        self.equations.append(Equation(name, value, updates_state))
+        self.lines.append(self.line)
+
+    def _expression(self, node: ast.expr, depth: int) -> sp.Expr:
+        if depth > MAX_DEPTH:
+            self.fail(f"nested deeper than {MAX_DEPTH}")
+        match node:
+            case ast.Constant():
+                return self._number(node)
+            case ast.Name():
+                return self._bare(node.id)
+            case ast.Subscript():
+                return self._indexed(node)
+            case ast.UnaryOp(op=ast.USub()):
+                return neg(self._expression(node.operand, depth + 1))
+            case ast.BinOp(op=ast.MatMult()):
+                return self._map(node, depth)
+            case ast.BinOp() if type(node.op) in _OPERATORS:
+                build = _OPERATORS[type(node.op)]
+                return build(
+                    self._expression(node.left, depth + 1), self._expression(node.right, depth + 1)
+                )
+            case ast.BinOp(op=ast.Pow()):
+                self.fail("** is not an operation of the language; write square(v)")
+            case ast.Call():
+                return self._call(node, depth)
+        self.fail(f"{type(node).__name__} is not part of the language: {ast.unparse(node)[:60]}")
+
+    def _number(self, node: ast.Constant) -> sp.Expr:
+        value = node.value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fail(f"{str(value)[:40]!r} is not a number")
+        try:
+            exact = Fraction(Decimal(repr(value)))
+        except (InvalidOperation, OverflowError, ValueError):
+            self.fail(f"{value} is not a finite number")
+        if abs(exact) > 10**30 or 0 < abs(exact) < Fraction(1, 10**30):
+            self.fail("a constant must lie between 1e-30 and 1e30")
+        return sp.Rational(exact.numerator, exact.denominator)
+
+    def _bare(self, name: str) -> sp.Expr:
+        if name == self.input:
+            self.fail(f"write {name}[t] for the input")
+        if name in self.states:
+            self.fail(f"{name!r} is a state: write {name}[t-1], or {name}[t] after its update")
+        if name in PRIMITIVES:
+            self.fail(f"{name!r} is a function: write {name}(...)")
+        if any(e.target == name for e in self.equations):
+            return Named(name)
+        self._name(name, "a parameter")
+        return Vector(name)
+
+    def _indexed(self, node: ast.Subscript) -> sp.Expr:
+        if not isinstance(node.value, ast.Name):
+            self.fail(f"only names can be indexed by time: {ast.unparse(node)[:60]}")
+        name, when = node.value.id, ast.unparse(node.slice)[:40]
+        if name != self.input and name not in self.states:
+            self.fail(
+                suggest(name, [self.input, *self.states], what="input or state")
+                + f"; it stands in {name[:40]}[{when}]"
+            )
+        if when == "t":
+            return Input(f"{name}[t]") if name == self.input else Current(f"{name}[t]")
+        if when == "t - 1" and name in self.states:
+            return Previous(f"{name}[t-1]")
+        allowed = f"{name}[t]" if name == self.input else f"{name}[t-1] or {name}[t]"
+        self.fail(f"{name}[{when.replace(' ', '')}]: only {allowed} can be read")
+
+    def _map(self, node: ast.BinOp, depth: int) -> sp.Expr:
+        if not isinstance(node.left, ast.Name):
+            self.fail(
+                "the left of @ must be the name of a weight matrix;"
+                f" write a * (W @ v): {ast.unparse(node)[:60]}"
+            )
+        name = node.left.id
+        if (
+            name == self.input
+            or name in self.states
+            or any(e.target == name for e in self.equations)
+        ):
+            self.fail(f"the left of @ must be a weight matrix; {name!r} is a variable")
+        self._name(name, "a weight matrix")
+        return matmul(Matrix(name), self._expression(node.right, depth + 1))
+
+    def _call(self, node: ast.Call, depth: int) -> sp.Expr:
+        if not isinstance(node.func, ast.Name):
+            self.fail(f"only functions of the language can be called: {ast.unparse(node)[:60]}")
+        name = node.func.id
+        known = {n: p for n, p in PRIMITIVES.items() if not p.internal}
+        if name not in known:
+            self.fail(suggest(name, known, what="function", see="docs/language.md"))
+        primitive = known[name]
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
+            self.fail(f"{name} takes plain arguments only")
+        if len(node.args) != primitive.arity:
+            self.fail(f"{name} takes {primitive.arity} argument(s), got {len(node.args)}")
+        return primitive.function(*(self._expression(a, depth + 1) for a in node.args))
+
+    def _read_init(self, rest: str) -> None:
+        statement = self._parse(rest)
+        if not (
+            isinstance(statement, ast.Assign)
+            and len(statement.targets) == 1
+            and isinstance(statement.targets[0], ast.Name)
+        ):
+            self.fail(f"expected 'init parameter = value': init {rest[:60]}")
+        name, value = statement.targets[0].id, statement.value
+        try:
+            self.inits.append(self._init(name, value))
+        except (OverflowError, ValueError):
+            self.fail(f"init {name}: not a finite number")
+
+    def _init(self, name: str, value: ast.expr) -> Init:
+        if isinstance(value, ast.UnaryOp) and isinstance(value.operand, ast.Name):
+            if not isinstance(value.op, ast.USub):
+                self.fail(f"init {name}: only a copy with the other sign is possible")
+            return Init(name, "negated", source=value.operand.id)
+        if isinstance(value, ast.Name) and value.id in INIT_KINDS:
+            kind, arguments = value.id, []
+        elif (
+            isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and not value.keywords
+        ):
+            kind, arguments = value.func.id, [self._init_number(name, a) for a in value.args]
+        else:
+            return Init(name, "constant", (self._init_number(name, value),))
+        if kind not in INIT_KINDS:
+            self.fail(suggest(kind, INIT_KINDS, what="initialisation"))
+        if len(arguments) not in INIT_KINDS[kind]:
+            self.fail(
+                f"init {name}: {kind} takes {' or '.join(map(str, INIT_KINDS[kind]))} numbers"
+            )
+        if kind == "uniform":
+            low, high = arguments if len(arguments) == 2 else (-arguments[0], arguments[0])
+            if low > high:
+                self.fail(f"init {name}: uniform({low:g}, {high:g}) is empty")
+            arguments = [low, high]
+        elif kind == "normal":
+            arguments = arguments if len(arguments) == 2 else [0.0, arguments[0]]
+            if arguments[1] < 0:
+                self.fail(f"init {name}: a standard deviation of {arguments[1]:g}")
+        elif kind in ("identity", "orthogonal"):
+            arguments = arguments or [1.0]
+        return Init(name, kind, tuple(arguments))
+
+    def _init_number(self, name: str, node: ast.expr) -> float:
+        sign = 1.0
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            sign, node = -1.0, node.operand
+        if not isinstance(node, ast.Constant):
+            self.fail(
+                f"init {name}: expected a number or one of {', '.join(INIT_KINDS)}:"
+                f" {ast.unparse(node)[:60]}"
+            )
+        return sign * float(self._number(node))
+
+
+def parse_cell(text: str) -> Cell:
+    """Reads a cell from its text.
+
+    Args:
+        text: The cell in the language of docs/language.md, at most 50,000 characters.
+
+    Returns:
+        The cell; `parse_cell(cell.text)` equals it.
+
+    Raises:
+        CellError: The text is no legal cell; the message names the line and the reason.
+    """
+    if not isinstance(text, str):
+        raise CellError(f"a cell text must be a str, not {type(text).__name__}")
+    return _Reader(text).read()
+
+
+def format_number(value: float) -> str:
+    """Prints a number so that it reads back the same, integers without a point."""
+    return (
+        str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    )
+
+
+def format_expression(expr: sp.Expr) -> str:
+    """Prints an expression as cell text, with the parentheses that it needs."""
+    return _print(expr)[0]
+
+
+# Binding strength of what was printed: sum, product, anything tighter.
+_SUM, _PRODUCT, _ATOM = 1, 2, 3
+
+
+def _print(expr: sp.Expr) -> tuple[str, int]:
+    if isinstance(expr, Leaf):
+        return expr.name, _ATOM
+    if isinstance(expr, sp.Rational):
+        text = format_number(float(expr))
+        return text, (_ATOM if expr >= 0 else _SUM)
+    if isinstance(expr, matmul):
+        return f"{expr.args[0].name} @ {_wrap(expr.args[1], _ATOM)}", _PRODUCT
+    if isinstance(expr, sp.Add):
+        left, right = expr.args
+        if is_negation(right):  # a + (-1) * b -> a - b
+            return f"{_wrap(left, _SUM)} - {_wrap(right.args[1], _PRODUCT)}", _SUM
+        return f"{_wrap(left, _SUM)} + {_wrap(right, _PRODUCT)}", _SUM
+    if is_negation(expr):
+        return f"-{_wrap(expr.args[1], _ATOM)}", _SUM
+    if isinstance(expr, sp.Mul):
+        left, right = expr.args
+        if is_reciprocal(right):  # a * b**-1 -> a / b
+            return f"{_factor(left)} / {_wrap(right.args[0], _ATOM)}", _PRODUCT
+        return f"{_factor(left)} * {_wrap(right, _ATOM)}", _PRODUCT
+    if is_reciprocal(expr):
+        return f"1 / {_wrap(expr.args[0], _ATOM)}", _PRODUCT
+    return f"{type(expr).__name__}({', '.join(format_expression(a) for a in expr.args)})", _ATOM
+
+
+def _wrap(expr: sp.Expr, strength: int) -> str:
+    text, own = _print(expr)
+    return text if own >= strength else f"({text})"
+
+
+def _factor(expr: sp.Expr) -> str:
+    # W @ v * u would read back as (W @ v) * u, but no reader should have to know that
+    return _wrap(expr, _ATOM if isinstance(expr, matmul) else _PRODUCT)
+
+
+def format_init(init: Init) -> str:
+    """Prints the right-hand side of an `init` line."""
+    numbers = [format_number(a) for a in init.args]
+    if init.kind == "negated":
+        return f"-{init.source}"
+    if init.kind == "constant":
+        return numbers[0]
+    if init.kind in ("identity", "orthogonal") and init.args == (1.0,):
+        return init.kind
+    return f"{init.kind}({', '.join(numbers)})"
+
+
+def format_cell(cell: Cell) -> str:
+    """Prints a cell in the normal layout: equations aligned at their `=`."""
+    lines = [f"cell {cell.name}"]
+    if cell.citation:
+        lines.append(f"cite {cell.citation}")
+    lines.append(f"input {cell.input}")
+    if cell.states:
+        lines.append(f"state {', '.join(cell.states)}")
+    if not cell.recurrent:
+        lines.append("not recurrent")
+    lines.append("")
+    width = max(len(e.label) for e in cell.equations)
+    lines += [f"{e.label:<{width}} = {format_expression(e.value)}" for e in cell.equations]
+    lines.append("")
+    lines += [f"init {i.parameter} = {format_init(i)}" for i in cell.inits]
+    lines.append(f"output {cell.output}")
+    return "\n".join(lines) + "\n"
+
+
+_HEADER = re.compile(r"(cell|cite) ")
+
+
+def diff(before: Cell, after: Cell) -> list[str]:
+    """Lists what differs between two cells, as lines that begin with `-`, `+` or a space.
+
+    Names and citations are left out; white space that only aligns is not a difference.
+    """
+
+    def lines(cell: Cell) -> list[str]:
+        kept = (re.sub(r" += ", " = ", line) for line in cell.text.splitlines())
+        return [line for line in kept if line and not _HEADER.match(line)]
+
+    return [line for line in difflib.ndiff(lines(before), lines(after)) if not line.startswith("?")]

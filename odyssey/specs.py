@@ -1,0 +1,115 @@
+"""Specs: how a cell is named anywhere, and the one place where cells and ablations meet.
+
+A spec is a base, then optionally `:` and ablations joined by `+`. The base is a library cell, a
+variant of the literature (`NIG`, `LSTM-b`) or the path of a `.cell` file:
+
+    lstm    lstm_peephole:no_forget_gate    lstm:no_output_gate+forget_bias=2    my.cell:NOG
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from odyssey.cells import LIBRARY, library_cell
+from odyssey.errors import CellError, suggest
+from odyssey.expr import Cell, parse_cell
+from odyssey.expr.text import MAX_CHARACTERS
+from odyssey.transforms.ablations import ABLATIONS, ablate
+
+# The Odyssey's eight (Greff et al. 2015, section 3) and Jozefowicz's four (2015, section 2.2).
+VARIANTS: dict[str, str] = {
+    **{row.short: f"lstm_peephole:{name}" for name, row in ABLATIONS.items() if row.short},
+    "LSTM-f": "lstm_jozefowicz:no_forget_gate",
+    "LSTM-i": "lstm_jozefowicz:no_input_gate",
+    "LSTM-o": "lstm_jozefowicz:no_output_gate",
+    "LSTM-b": "lstm_jozefowicz:forget_bias=1",
+}
+
+CELL_SETS: dict[str, tuple[str, ...]] = {
+    "odyssey9": (
+        "lstm_peephole",
+        *(f"lstm_peephole:{n}" for n, row in ABLATIONS.items() if row.short),
+    ),
+    "jozefowicz10": (
+        "elman",
+        "lstm_jozefowicz",
+        "LSTM-f",
+        "LSTM-i",
+        "LSTM-o",
+        "LSTM-b",
+        "gru",
+        "mut1",
+        "mut2",
+        "mut3",
+    ),
+}
+
+MAX_SPEC = 400
+
+
+def list_cells() -> list[str]:
+    """Lists the names of the library's cells."""
+    return list(LIBRARY)
+
+
+def get_cell(spec: str) -> Cell:
+    """Finds or makes the cell that a spec names.
+
+    Args:
+        spec: For example `lstm`, `lstm:no_output_gate+forget_bias=2`, `NIG`, `path/to/my.cell`.
+
+    Raises:
+        CellError: The base or an ablation does not exist, does not apply, or the file is no cell.
+    """
+    if not isinstance(spec, str) or not spec.strip():
+        raise CellError("an empty spec names no cell (see: odyssey cells)")
+    if len(spec) > MAX_SPEC:
+        raise CellError(f"spec of {len(spec):,} characters; at most {MAX_SPEC} are read")
+    base, colon, operators = spec.strip().partition(":")
+    cell = _base(base)
+    if colon and not operators:
+        raise CellError(
+            f"spec {spec!r}: an ablation must follow the colon (see: odyssey cells --ablations)"
+        )
+    for operator in operators.split("+") if operators else []:
+        cell = ablate(cell, operator.strip())
+    return cell
+
+
+def _base(base: str) -> Cell:
+    if base in LIBRARY:
+        return library_cell(base)
+    if base in VARIANTS:
+        return get_cell(VARIANTS[base])
+    if base.endswith(".cell") or "/" in base:
+        return read_cell(Path(base))
+    raise CellError(suggest(base, [*LIBRARY, *VARIANTS], what="cell", see="odyssey cells"))
+
+
+def read_cell(path: Path) -> Cell:
+    """Reads a `.cell` file.
+
+    Raises:
+        CellError: The file cannot be read as UTF-8 text, is too long, or holds no legal cell.
+    """
+    if not path.is_file():
+        raise CellError(f"{path}: there is no such file (a library cell is named without a slash)")
+    try:
+        with path.open("rb") as file:
+            data = file.read(4 * MAX_CHARACTERS + 1)
+        text = data.decode("utf-8")
+    except OSError as error:
+        raise CellError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        if len(data) <= 4 * MAX_CHARACTERS:
+            raise CellError(f"{path}: not UTF-8 text (byte {error.start})") from None
+        text = " " * (MAX_CHARACTERS + 1)
+    try:
+        return parse_cell(text)
+    except CellError as error:
+        raise CellError(f"{path}: {error}") from None
+
+
+def expand(specs: list[str]) -> list[str]:
+    """Replaces the names of cell sets, such as `odyssey9`, by their members."""
+    return [s for spec in specs for s in CELL_SETS.get(spec, (spec,))]

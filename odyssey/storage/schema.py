@@ -1,0 +1,66 @@
+"""The columns of a record: what every row says, in which type and unit.
+
+`RESULT_COLUMNS` is one row per member of a population (a cell, a task, a draw of hyperparameters
+and a seed). `CURVE_COLUMNS` is one row per measurement along training. Hyperparameters that a study
+adds beyond these become columns of their own, as float64.
+"""
+
+from __future__ import annotations
+
+# name -> (pandas dtype, meaning)
+RESULT_COLUMNS: dict[str, tuple[str, str]] = {
+    "trial": ("string", "id of the trial: hash of everything that decides its result"),
+    "trial_index": ("int64", "place of the trial in the logical order of the study"),
+    "group": ("string", "label given by the study"),
+    "cell": ("string", "name of the cell"),
+    "spec": ("string", "the cell as the study names it"),
+    "cell_key": ("string", "content key of the cell: sha256 of its canonical text"),
+    "cell_text": ("string", "the cell's equations"),
+    "lineage": ("string", "how the cell was made, oldest first, joined by ' > '"),
+    "task": ("string", "task spec"),
+    "member": ("int64", "number of the member: the same number is the same draw for every cell"),
+    "seed": ("int64", "seed of the member"),
+    "hidden_size": ("int64", "units per layer"),
+    "num_layers": ("int64", "layers"),
+    "num_parameters": ("int64", "trained parameters, embedding and readout included"),
+    "learning_rate": ("float64", "learning rate"),
+    "momentum": ("float64", "momentum"),
+    "clip_norm": ("float64", "largest gradient norm; NaN: not clipped"),
+    "clip_value": ("float64", "largest gradient element; NaN: not clipped"),
+    "init_scale": ("float64", "scale of the initial weights, see training.initial"),
+    "forget_bias": ("float64", "initial forget bias drawn for the member; NaN: the cell's own"),
+    "input_noise": ("float64", "standard deviation of Gaussian noise on the inputs"),
+    "status": ("string", "ok, diverged or failed"),
+    "reason": ("string", "why, when not ok"),
+    "diverged_at": ("Int64", "update at which the member diverged"),
+    "updates": ("int64", "updates made"),
+    "best_update": ("Int64", "update of the best validation loss, where the test is taken"),
+    "characters": ("int64", "characters trained on"),
+    "seconds": ("float64", "wall time of the trial, divided by its members"),
+    "train_nats": ("float64", "training loss of the last interval, nats per character"),
+    "valid_nats": ("float64", "best validation loss, nats per counted character"),
+    "valid_bpc": ("float64", "the same in bits per character"),
+    "valid_accuracy": ("float64", "next-character accuracy on validation, at the best loss"),
+    "test_nats": ("float64", "test loss at the best validation loss, nats per character"),
+    "test_bpc": ("float64", "the same in bits per character"),
+    "test_accuracy": ("float64", "next-character accuracy on test"),
+    "backend": ("string", "compiler backend"),
+    "versions": ("string", "versions of odyssey, python, torch, numpy, as one line"),
+    "commit": ("string", "git commit of the working directory, with '+' when dirty"),
+}
+
+# Columns that legitimately differ between two runs of the same study.
+VOLATILE_COLUMNS: tuple[str, ...] = ("seconds", "versions", "commit")
+
+CURVE_COLUMNS: dict[str, tuple[str, str]] = {
+    "trial": ("string", "id of the trial"),
+    "trial_index": ("int64", "place of the trial in the logical order of the study"),
+    "cell": ("string", "name of the cell"),
+    "spec": ("string", "the cell as the study names it"),
+    "task": ("string", "task spec"),
+    "member": ("int64", "number of the member"),
+    "update": ("int64", "updates made so far"),
+    "characters": ("int64", "characters trained on so far"),
+    "metric": ("string", "train_nats, valid_nats, valid_accuracy or learning_rate"),
+    "value": ("float64", "the measurement"),
+}

@@ -1,0 +1,441 @@
+"""Ablations: named operators that take one thing away from a cell, or put one in its place.
+
+Each is a pure function `(cell, *arguments) -> Cell` that raises `CellError` with the reason where
+it does not apply. Gates are known by the letters of the literature: i input, f forget, o output,
+r reset, z update; g and n are candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sympy as sp
+
+from odyssey.errors import CellError, suggest
+from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.functions import (
+    BY_FUNCTION,
+    PRIMITIVES,
+    Current,
+    Matrix,
+    Named,
+    Previous,
+    Vector,
+    add,
+    fold,
+    is_negation,
+    leaves,
+    matmul,
+    mul,
+    rebuild,
+    replace,
+    sigmoid,
+    sub,
+)
+from odyssey.expr.verify import reach
+
+GATE_LETTERS = ("i", "f", "o", "r", "z")
+
+
+def gates(cell: Cell) -> tuple[str, ...]:
+    """Lists the gates of a cell: squashed equations that multiply something.
+
+    A gate is an equation whose value is a sigmoid, or any function where it carries a gate's
+    letter (the tanh output gate of Jozefowicz et al.), and which is a factor in another equation.
+    """
+    return tuple(
+        e.target
+        for e in cell.equations
+        if type(e.value) in BY_FUNCTION
+        and (isinstance(e.value, sigmoid) or e.target in GATE_LETTERS)
+        and _is_factor(cell, e)
+    )
+
+
+def _is_factor(cell: Cell, gate: Equation) -> bool:
+    leaf = Current(gate.label) if gate.updates_state else Named(gate.target)
+    one_minus = sub(sp.Integer(1), leaf)
+    return any(
+        isinstance(node, sp.Mul) and (leaf in node.args or one_minus in node.args)
+        for e in cell.equations
+        for node in sp.preorder_traversal(e.value)
+    )
+
+
+def _find(cell: Cell, name: str, *, what: str = "equation") -> Equation:
+    equation = cell.equation(name)
+    if equation is None:
+        known = [e.target for e in cell.equations]
+        raise CellError(f"{cell.name}: " + suggest(name, known, what=what))
+    return equation
+
+
+def _with(cell: Cell, changed: dict[str, Equation | None], **more: object) -> Cell:
+    """Replaces equations by target; None removes one."""
+    equations = tuple(new for e in cell.equations if (new := changed.get(e.target, e)) is not None)
+    return cell.replace(equations=equations, **more)
+
+
+def _value(equation: Equation, value: sp.Expr) -> Equation:
+    return Equation(equation.target, value, equation.updates_state)
+
+
+def drop_gate(cell: Cell, gate: str) -> Cell:
+    """Sets a gate to 1 and removes its equation and parameters."""
+    equation = _find(cell, gate, what="gate")
+    if equation.updates_state:
+        raise CellError(
+            f"{cell.name}: {gate!r} is a state here; drop it before full_gate_recurrence"
+        )
+    if not _is_factor(cell, equation):
+        raise CellError(
+            f"{cell.name}: {gate!r} multiplies nothing, so it is not a gate;"
+            f" gates: {', '.join(gates(cell)) or 'none'}"
+        )
+    if gate == cell.output:
+        raise CellError(f"{cell.name}: {gate!r} is the output")
+    one = sp.Integer(1)
+    changed: dict[str, Equation | None] = {
+        e.target: _value(e, fold(replace(e.value, lambda n: one if n == Named(gate) else None)))
+        for e in cell.equations
+    }
+    return _with(cell, changed | {gate: None})
+
+
+def _activation_in(cell: Cell, equation: Equation) -> sp.Expr:
+    """Finds the activation of an equation: the outermost, or the only one."""
+    if type(equation.value) in BY_FUNCTION and len(equation.value.args) == 1:
+        return equation.value
+    found = [n for n in sp.preorder_traversal(equation.value) if type(n) in BY_FUNCTION]
+    if len(found) != 1 or len(found[0].args) != 1:
+        raise CellError(
+            f"{cell.name}: {equation.label} has {len(found) or 'no'} activation"
+            f"{'s' if len(found) > 1 else ''}; name an equation with one"
+        )
+    return found[0]
+
+
+def _swap_activation(cell: Cell, name: str, make: Callable[[sp.Expr], sp.Expr]) -> Cell:
+    equation = _find(cell, name)
+    old = _activation_in(cell, equation)
+    value = replace(equation.value, lambda n: make(old.args[0]) if n == old else None)
+    if value == equation.value:
+        raise CellError(f"{cell.name}: {equation.label} has that activation already")
+    return _with(cell, {name: _value(equation, value)})
+
+
+def drop_activation(cell: Cell, equation: str) -> Cell:
+    """Replaces the activation of an equation by the identity."""
+    return _swap_activation(cell, equation, lambda a: a)
+
+
+def no_input_activation(cell: Cell) -> Cell:
+    """Drops the activation of the candidate, g or n."""
+    for name in ("g", "n"):
+        if cell.equation(name):
+            return drop_activation(cell, name)
+    raise CellError(f"{cell.name}: no candidate g or n; use drop_activation=EQUATION")
+
+
+def no_output_activation(cell: Cell) -> Cell:
+    """Drops the activation of the output, as in h = o * c."""
+    return drop_activation(cell, cell.output)
+
+
+def activation(cell: Cell, equation: str, function: str) -> Cell:
+    """Replaces the activation of an equation by another function."""
+    known = {n: p for n, p in PRIMITIVES.items() if p.arity == 1 and not p.internal}
+    if function not in known:
+        raise CellError(suggest(function, known, what="activation", see="docs/language.md"))
+    return _swap_activation(cell, equation, known[function].function)
+
+
+def couple(cell: Cell, gate: str, other: str) -> Cell:
+    """Replaces a gate by one minus another: gate = 1 - other."""
+    first, second = _find(cell, gate, what="gate"), _find(cell, other, what="gate")
+    for e in (first, second):
+        if e.updates_state or e.target not in gates(cell):
+            raise CellError(
+                f"{cell.name}: {e.target!r} is not a gate; gates: {', '.join(gates(cell)) or 'none'}"
+            )
+    if gate == other:
+        raise CellError(f"{cell.name}: cannot couple {gate!r} to itself")
+    coupled = Equation(gate, sub(sp.Integer(1), Named(other)))
+    order = [e for e in cell.equations if e.target != gate]
+    order.insert(
+        max(order.index(second) + 1, min(cell.equations.index(first), len(order))), coupled
+    )
+    return cell.replace(equations=tuple(order))
+
+
+def _drop_terms(
+    expr: sp.Expr, unwanted: Callable[[sp.Expr], bool], *, additive: bool = True
+) -> sp.Expr:
+    """Drops the terms of sums, wherever a sum stands, that are not wanted."""
+    if additive and unwanted(expr):
+        return sp.Integer(0)
+    inside = isinstance(expr, sp.Add) or is_negation(expr) or type(expr) in BY_FUNCTION
+    args = tuple(
+        a if isinstance(a, Matrix) else _drop_terms(a, unwanted, additive=inside) for a in expr.args
+    )
+    return expr if args == expr.args else fold(rebuild(expr, args))
+
+
+def _drop_everywhere(
+    cell: Cell, only: str | None, unwanted: Callable[[sp.Expr], bool], *, what: str
+) -> Cell:
+    targets = [_find(cell, only)] if only else list(cell.equations)
+    changed: dict[str, Equation | None] = {}
+    for e in targets:
+        value = _drop_terms(e.value, unwanted)
+        if value != e.value:
+            changed[e.target] = _value(e, value)
+    if not changed:
+        raise CellError(f"{cell.name}: {only or 'the cell'} has no {what} to drop")
+    return _with(cell, changed)
+
+
+def _is_peephole(term: sp.Expr) -> bool:
+    return (
+        isinstance(term, sp.Mul)
+        and len(term.args) == 2
+        and any(isinstance(a, Vector) for a in term.args)
+        and any(isinstance(a, Previous | Current) for a in term.args)
+    )
+
+
+def no_peepholes(cell: Cell, equation: str | None = None) -> Cell:
+    """Drops all peepholes, or those of one equation: the terms `p * state` of a sum."""
+    return _drop_everywhere(cell, equation, _is_peephole, what="peephole")
+
+
+def no_bias(cell: Cell, equation: str | None = None) -> Cell:
+    """Drops all biases, or those of one equation."""
+    return _drop_everywhere(cell, equation, lambda t: isinstance(t, Vector), what="bias")
+
+
+def no_recurrent(cell: Cell, equation: str) -> Cell:
+    """Drops the recurrent input of an equation: its linear maps of anything the past reaches."""
+
+    def recurrent(term: sp.Expr) -> bool:
+        if not isinstance(term, matmul):
+            return False
+        read = {leaf.name for leaf in leaves(term.args[1])}
+        read |= {name for label in read for name in reach(cell, label)}
+        return any(name.endswith("[t-1]") for name in read)
+
+    return _drop_everywhere(cell, equation, recurrent, what="recurrent input")
+
+
+def peepholes(cell: Cell, state: str = "c") -> Cell:
+    """Adds a peephole from a state to every gate that has none.
+
+    A gate whose value the state's update needs reads the old state; others (the output gate)
+    read the new one, as in Graves & Schmidhuber 2005.
+    """
+    if state not in cell.states:
+        raise CellError(
+            f"{cell.name}: no state {state!r} to look at; states: {', '.join(cell.states) or 'none'}"
+        )
+    before = reach_now(cell, f"{state}[t]")
+    changed: dict[str, Equation | None] = {}
+    late: list[Equation] = []
+    for name in gates(cell):
+        gate = _find(cell, name)
+        if any(_is_peephole(n) for n in sp.preorder_traversal(gate.value)):
+            continue
+        weight = f"p_{name}"
+        if weight in cell.parameters:
+            raise CellError(f"{cell.name}: the name {weight!r} is taken")
+        new = gate.label not in before
+        source = Current(f"{state}[t]") if new else Previous(f"{state}[t-1]")
+        inner = add(gate.value.args[0], mul(Vector(weight), source))
+        equation = _value(gate, type(gate.value)(inner))
+        changed[name] = equation
+        if new:
+            late.append(equation)
+    if not changed:
+        raise CellError(f"{cell.name}: every gate has a peephole already")
+    equations = [e for e in (changed.get(e.target, e) for e in cell.equations) if e not in late]
+    at = next(k for k, e in enumerate(equations) if e.label == f"{state}[t]") + 1
+    return cell.replace(equations=tuple(equations[:at] + late + equations[at:]))  # type: ignore[operator]
+
+
+def reach_now(cell: Cell, label: str) -> set[str]:
+    """Gives the labels of this step that a label depends on."""
+    reads = {e.label: {leaf.name for leaf in leaves(e.value)} for e in cell.equations}
+    found: set[str] = set()
+    todo = [label]
+    while todo:
+        for name in reads.get(todo.pop(), set()) - found:
+            found.add(name)
+            todo.append(name)
+    return found
+
+
+def full_gate_recurrence(cell: Cell) -> Cell:
+    """Feeds every gate the previous values of all gates (FGR of Greff et al. 2015)."""
+    names = [g for g in gates(cell) if not _find(cell, g).updates_state]
+    if not names:
+        raise CellError(f"{cell.name}: no gates that could feed each other")
+    taken = {f"U_{a}{b}" for a in names for b in names} & set(cell.parameters)
+    if taken:
+        raise CellError(f"{cell.name}: the name {min(taken)!r} is taken")
+
+    def now(node: sp.Expr) -> sp.Expr | None:
+        return (
+            Current(f"{node.name}[t]") if isinstance(node, Named) and node.name in names else None
+        )
+
+    changed: dict[str, Equation | None] = {}
+    for e in cell.equations:
+        value = replace(e.value, now)
+        if e.target in names:
+            inner = value.args[0]
+            for source in names:
+                inner = add(
+                    inner, matmul(Matrix(f"U_{source}{e.target}"), Previous(f"{source}[t-1]"))
+                )
+            changed[e.target] = Equation(e.target, type(value)(inner), updates_state=True)
+        else:
+            changed[e.target] = _value(e, value)
+    return _with(cell, changed, states=(*cell.states, *names))
+
+
+def _bias_of(cell: Cell, name: str) -> str:
+    equation = _find(cell, name)
+    found: list[str] = []
+
+    def note(term: sp.Expr) -> bool:
+        if isinstance(term, Vector):
+            found.append(term.name)
+        return False
+
+    _drop_terms(equation.value, note)
+    if len(set(found)) != 1:
+        raise CellError(
+            f"{cell.name}: {equation.label} has {len(set(found)) or 'no'} biases, not one"
+        )
+    return found[0]
+
+
+def _with_init(cell: Cell, init: Init) -> Cell:
+    kept = tuple(i for i in cell.inits if i.parameter != init.parameter)
+    return cell.replace(inits=(*kept, init))
+
+
+def bias(cell: Cell, equation: str, value: str) -> Cell:
+    """Sets the initial bias of an equation."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) <= 1e6:
+        raise CellError(f"{cell.name}: an initial bias must be a number, got {value[:40]!r}")
+    return _with_init(cell, Init(_bias_of(cell, equation), "constant", (number,)))
+
+
+def forget_bias(cell: Cell, value: str) -> Cell:
+    """Sets the initial bias of the forget gate f."""
+    return bias(cell, "f", value)
+
+
+def chrono(cell: Cell, steps: str) -> Cell:
+    """Starts the forget bias at ln U(1, T-1) and the input bias at its negative.
+
+    Tallec & Ollivier 2018, Can Recurrent Neural Networks Warp Time?, arXiv 1804.11188.
+    """
+    if not steps.isdecimal() or not 3 <= int(steps) <= 10**6:
+        raise CellError(
+            f"{cell.name}: chrono needs a number of steps from 3 to 1000000, got {steps!r}"
+        )
+    forget = _bias_of(cell, "f")
+    cell = _with_init(cell, Init(forget, "chrono", (float(steps),)))
+    if cell.equation("i") and "i" in gates(cell):
+        cell = _with_init(cell, Init(_bias_of(cell, "i"), "negated", source=forget))
+    return cell
+
+
+def _letter(gate: str) -> Callable[[Cell], Cell]:
+    return lambda cell: drop_gate(cell, gate)
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One row of the table of ablations.
+
+    Attributes:
+        apply: The operator.
+        arguments: What its arguments mean; a trailing `?` marks one that may be left out.
+        says: What it does, in a line.
+        short: Abbreviation in the literature.
+    """
+
+    apply: Callable[..., Cell]
+    arguments: tuple[str, ...]
+    says: str
+    short: str = ""
+
+
+ABLATIONS: dict[str, Ablation] = {
+    "no_input_gate": Ablation(_letter("i"), (), "input gate i = 1", "NIG"),
+    "no_forget_gate": Ablation(_letter("f"), (), "forget gate f = 1", "NFG"),
+    "no_output_gate": Ablation(_letter("o"), (), "output gate o = 1", "NOG"),
+    "no_reset_gate": Ablation(_letter("r"), (), "reset gate r = 1"),
+    "no_update_gate": Ablation(_letter("z"), (), "update gate z = 1"),
+    "no_input_activation": Ablation(
+        no_input_activation, (), "candidate without activation", "NIAF"
+    ),
+    "no_output_activation": Ablation(no_output_activation, (), "output without activation", "NOAF"),
+    "coupled_gates": Ablation(lambda cell: couple(cell, "f", "i"), (), "f = 1 - i", "CIFG"),
+    "no_peepholes": Ablation(no_peepholes, ("equation?",), "no peepholes", "NP"),
+    "full_gate_recurrence": Ablation(
+        full_gate_recurrence, (), "every gate sees all previous gates", "FGR"
+    ),
+    "peepholes": Ablation(peepholes, ("state?",), "add a peephole from a state (c) to every gate"),
+    "drop_gate": Ablation(drop_gate, ("gate",), "set any gate to 1"),
+    "drop_activation": Ablation(drop_activation, ("equation",), "activation -> identity"),
+    "activation": Ablation(activation, ("equation", "function"), "activation -> another function"),
+    "couple": Ablation(couple, ("gate", "other"), "gate = 1 - other"),
+    "no_bias": Ablation(no_bias, ("equation?",), "no biases"),
+    "no_recurrent": Ablation(no_recurrent, ("equation",), "no recurrent input"),
+    "bias": Ablation(bias, ("equation", "value"), "initial bias of an equation"),
+    "forget_bias": Ablation(forget_bias, ("value",), "initial bias of the forget gate f"),
+    "chrono": Ablation(
+        chrono, ("steps",), "chrono initialisation of f and i for dependencies of T"
+    ),
+}
+
+SHORT: dict[str, str] = {row.short: name for name, row in ABLATIONS.items() if row.short}
+
+
+def ablate(cell: Cell, operator: str) -> Cell:
+    """Applies one ablation, written `name` or `name=argument:argument`.
+
+    Args:
+        cell: The cell.
+        operator: For example `no_forget_gate`, `NFG`, `forget_bias=2`, `activation=g:relu`.
+
+    Returns:
+        The new cell; its name and lineage say how it was made.
+
+    Raises:
+        CellError: There is no such operator, or it does not apply; the message says why.
+    """
+    name, equals, rest = operator.partition("=")
+    name = SHORT.get(name, name)
+    if name not in ABLATIONS:
+        raise CellError(suggest(name, ABLATIONS, what="ablation", see="odyssey cells --ablations"))
+    row = ABLATIONS[name]
+    given = rest.split(":") if equals else []
+    least = sum(not a.endswith("?") for a in row.arguments)
+    if not least <= len(given) <= len(row.arguments) or not all(given):
+        usage = name + ("=" + ":".join(row.arguments) if row.arguments else "")
+        raise CellError(f"ablation {operator[:60]!r}: write {usage}")
+    result = row.apply(cell, *given)
+    step = name + (f"={rest}" if equals else "")
+    joint = "+" if ":" in cell.name else ":"
+    return result.replace(
+        name=f"{cell.name}{joint}{step}", lineage=(*(cell.lineage or (cell.name,)), step)
+    )
