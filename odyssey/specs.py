@@ -13,7 +13,7 @@ from pathlib import Path
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError, suggest
 from odyssey.expr import Cell, parse_cell
-from odyssey.expr.text import MAX_CHARACTERS
+from odyssey.expr.verify import MAX_CHARACTERS
 from odyssey.transforms.ablations import ABLATIONS, ablate
 
 # The Odyssey's eight (Greff et al. 2015, section 3) and Jozefowicz's four (2015, section 2.2).
@@ -69,7 +69,8 @@ def get_cell(spec: str) -> Cell:
     cell = _base(base)
     if colon and not operators:
         raise CellError(
-            f"spec {spec!r}: an ablation must follow the colon (see: odyssey cells --ablations)"
+            f"spec {spec[:60]!r}: an ablation must follow the colon"
+            " (see: odyssey cells --ablations)"
         )
     for operator in operators.split("+") if operators else []:
         cell = ablate(cell, operator.strip())
@@ -83,6 +84,8 @@ def _base(base: str) -> Cell:
         return get_cell(VARIANTS[base])
     if base.endswith(".cell") or "/" in base:
         return read_cell(Path(base))
+    if base in CELL_SETS:
+        raise CellError(f"{base!r} is a set of cells; a spec names one: {CELL_SETS[base][0]}, ...")
     raise CellError(suggest(base, [*LIBRARY, *VARIANTS], what="cell", see="odyssey cells"))
 
 
@@ -92,22 +95,25 @@ def read_cell(path: Path) -> Cell:
     Raises:
         CellError: The file cannot be read as UTF-8 text, is too long, or holds no legal cell.
     """
-    if not path.is_file():
-        raise CellError(f"{path}: there is no such file (a library cell is named without a slash)")
+    shown = str(path) if str(path).isprintable() else ascii(str(path))
+    most = 4 * MAX_CHARACTERS
     try:
+        if not path.is_file():  # a folder, or a pipe that would never end
+            reason = "is not a file" if path.exists() else "there is no such file"
+            raise CellError(f"{shown}: {reason} (a library cell is named without a slash)")
         with path.open("rb") as file:
-            data = file.read(4 * MAX_CHARACTERS + 1)
-        text = data.decode("utf-8")
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise CellError(f"{shown}: longer than a cell; at most {most:,} bytes are read")
+        text = data.decode("utf-8-sig")
     except OSError as error:
-        raise CellError(f"{path}: cannot be read ({error.strerror})") from None
+        raise CellError(f"{shown}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        if len(data) <= 4 * MAX_CHARACTERS:
-            raise CellError(f"{path}: not UTF-8 text (byte {error.start})") from None
-        text = " " * (MAX_CHARACTERS + 1)
+        raise CellError(f"{shown}: not UTF-8 text (byte {error.start})") from None
     try:
         return parse_cell(text)
     except CellError as error:
-        raise CellError(f"{path}: {error}") from None
+        raise CellError(f"{shown}: {error}") from None
 
 
 def expand(specs: list[str]) -> list[str]:

@@ -127,14 +127,23 @@ class RNN(nn.Module):
             self.reset_member(member, scheme or InitScheme(), rng=stream)
 
     @torch.no_grad()
-    def reset_member(self, member: int, scheme: InitScheme, *, rng: np.random.Generator) -> None:
-        """Draws the parameters of one member (0 for a plain module); padding is set to zero."""
+    def reset_member(
+        self, member: int, scheme: InitScheme, *, rng: np.random.Generator, cell: Cell | None = None
+    ) -> None:
+        """Draws the parameters of one member (0 for a plain module); padding is set to zero.
+
+        Args:
+            member: Its row in the population.
+            scheme: How weights without an `init` line start.
+            rng: The generator.
+            cell: A cell with the same equations whose `init` lines hold instead.
+        """
         hidden = self.hidden_sizes[member]
         for number, layer in enumerate(self.layer_parameters()):
             square = self.program.square and number == 0
             input_size = hidden if number or square else self.input_size
             values = initial_parameters(
-                self.cell,
+                cell or self.cell,
                 self.program,
                 input_size=input_size,
                 hidden_size=hidden,

@@ -8,7 +8,27 @@ from functools import cached_property
 
 import sympy as sp
 
+from odyssey.errors import CellError
 from odyssey.expr.functions import Leaf, Matrix, Vector
+
+
+class IllegalCellError(CellError):
+    """Carries the part of the cell that is to blame, from which the parser tells the line.
+
+    Attributes:
+        part: A keyword of the header, "equation 0" or "init 0" with the number of that part.
+    """
+
+    def __init__(self, reason: str, part: str) -> None:
+        super().__init__(reason)
+        self.part = part
+
+
+class IllegalEquationError(IllegalCellError):
+    """Blames one equation, which its message names."""
+
+    def __init__(self, cell: Cell, index: int, reason: str) -> None:
+        super().__init__(f"{cell.equations[index].label[:60]}: {reason}", f"equation {index}")
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,10 @@ class Cell:
     recurrent: bool = True
     citation: str = ""
     lineage: tuple[str, ...] = field(default=(), compare=False)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # sympy would rebuild sums and products evaluated, in an order of its own
+        return _from_text, (self.text, self.lineage)
 
     def __post_init__(self) -> None:
         from odyssey.expr.verify import verify  # verify reads Cell
@@ -158,3 +182,9 @@ class Cell:
             if i.parameter in alive and (not i.source or i.source in alive)
         )
         return Cell(**draft)
+
+
+def _from_text(text: str, lineage: tuple[str, ...]) -> Cell:
+    from odyssey.expr.text import parse_cell
+
+    return dataclasses.replace(parse_cell(text), lineage=lineage)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -101,7 +102,6 @@ def _row(
     internal: bool = False,
 ) -> Primitive:
     function = type(name, (sp.Function,), {"nargs": len(derivative), "__module__": __name__})
-    globals()[f"_{name}"] = function
     zero = None if at_zero is None else Fraction(at_zero)
     return Primitive(
         name=name,
@@ -136,7 +136,14 @@ _ROWS = (
         ("step(a)",),
         r"\operatorname{{relu}}({0})",
     ),
-    _row("identity", lambda a: a, "{0}", ("1",), "{0}", parity=-1),
+    _row(
+        "identity",
+        lambda a: a,
+        "{0}",
+        ("1",),
+        r"\operatorname{{id}}({0})",
+        parity=-1,
+    ),
     _row("exp", np.exp, "torch.exp", ("y",), r"\exp({0})", at_zero=1),
     _row(
         "softplus",
@@ -203,8 +210,12 @@ PRIMITIVES: dict[str, Primitive] = {row.name: row for row in _ROWS}
 BY_FUNCTION: dict[type, Primitive] = {row.function: row for row in _ROWS}
 
 sigmoid = PRIMITIVES["sigmoid"].function
-tanh = PRIMITIVES["tanh"].function
-identity = PRIMITIVES["identity"].function
+
+
+def constant(value: Fraction) -> sp.Rational:
+    """Builds a constant: integers as they are, others as the decimal number that Python prints."""
+    exact = value if value.denominator == 1 else Fraction(Decimal(repr(float(value))))
+    return sp.Rational(exact.numerator, exact.denominator)
 
 
 def add(a: sp.Expr, b: sp.Expr) -> sp.Expr:
@@ -223,7 +234,9 @@ def neg(a: sp.Expr) -> sp.Expr:
 
 
 def sub(a: sp.Expr, b: sp.Expr) -> sp.Expr:
-    """Builds `a - b`, which is `a + (-1) * b`."""
+    """Builds `a - b`, which is `a + (-1) * b`, or `a + -2` for a constant."""
+    if b.is_Rational:
+        return add(a, -b)
     return add(a, mul(sp.Integer(-1), b))
 
 
@@ -233,10 +246,11 @@ def div(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 
 
 def is_negation(expr: sp.Expr) -> bool:
-    """Says whether the expression is `-1 * b`."""
+    """Says whether the expression is `-1 * b`, as `neg` builds it."""
     if not (isinstance(expr, sp.Mul) and len(expr.args) == 2):
         return False
-    return expr.args[0] == sp.S.NegativeOne and not is_reciprocal(expr.args[1])
+    first, second = expr.args
+    return first == sp.S.NegativeOne and not (second.is_Rational or is_reciprocal(second))
 
 
 def is_reciprocal(expr: sp.Expr) -> bool:
@@ -268,20 +282,23 @@ def replace(expr: sp.Expr, change: Callable[[sp.Expr], sp.Expr | None]) -> sp.Ex
 
 
 def fold(expr: sp.Expr) -> sp.Expr:
-    """Folds the zeros and ones that an ablation leaves: `1 * a -> a`, `0 * a -> 0`, `a + 0 -> a`."""
+    """Folds the zeros and ones an ablation leaves: `1 * a -> a`, `0 * a -> 0`, `a + 0 -> a`."""
     if not expr.args:
         return expr
     args = tuple(fold(a) for a in expr.args)
     if isinstance(expr, sp.Add | sp.Mul) and all(a.is_Rational for a in args):
-        return type(expr)(*args)
+        value = type(expr)(*args)
+        return constant(Fraction(int(value.p), int(value.q)))
     if isinstance(expr, sp.Mul):
         if any(a == 0 for a in args):
             return sp.Integer(0)  # 0 * a -> 0
-        args = tuple(a for a in args if a != 1)  # 1 * a -> a
+        if is_reciprocal(args[1]):
+            if args[1].args[0] == 1:
+                return args[0]  # a / 1 -> a
+        else:
+            args = tuple(a for a in args if a != 1)  # 1 * a -> a
     elif isinstance(expr, sp.Add):
         args = tuple(a for a in args if a != 0)  # a + 0 -> a
-    elif is_reciprocal(expr) and args[0] == 1:
-        return sp.Integer(1)  # 1 / 1 -> 1
     if isinstance(expr, sp.Add | sp.Mul) and len(args) == 1:
         return args[0]
     if is_negation(expr) and len(args) == 2 and is_negation(args[1]):

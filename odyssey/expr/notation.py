@@ -116,6 +116,8 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
         left, right = expr.args
         if is_negation(right):
             return f"{wrap(left, _SUM)} {style.minus} {wrap(right.args[1], _PRODUCT)}", _SUM
+        if right.is_Rational and right < 0:
+            return f"{wrap(left, _SUM)} {style.minus} {format_number(float(-right))}", _SUM
         return f"{wrap(left, _SUM)} + {wrap(right, _PRODUCT)}", _SUM
     if is_negation(expr):
         return f"{style.minus}{wrap(expr.args[1], _ATOM)}", _SUM

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+import warnings
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import NoReturn
@@ -16,7 +17,7 @@ from typing import NoReturn
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
-from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.cell import Cell, Equation, IllegalCellError, Init
 from odyssey.expr.functions import (
     PRIMITIVES,
     Current,
@@ -27,6 +28,7 @@ from odyssey.expr.functions import (
     Previous,
     Vector,
     add,
+    constant,
     div,
     is_negation,
     is_reciprocal,
@@ -35,13 +37,16 @@ from odyssey.expr.functions import (
     neg,
     sub,
 )
-from odyssey.expr.verify import MAX_DEPTH, IllegalEquationError, check_name
+from odyssey.expr.verify import (
+    KEYWORDS,
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_LINE,
+    MAX_LINES,
+    check_name,
+)
 
-MAX_CHARACTERS = 50_000
-MAX_LINES = 400
-MAX_LINE = 2_000
-_KEYWORDS = ("cell", "cite", "input", "state", "init", "output", "not")
-INIT_KINDS = {  # kind -> allowed numbers of arguments
+INIT_KINDS = {  # kind -> allowed numbers of arguments in the text
     "uniform": (1, 2),
     "normal": (1, 2),
     "identity": (0, 1),
@@ -57,12 +62,13 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.line = 0
+        self.source = ""  # of the statement being read
+        self.lines: dict[str, int] = {}  # where each part of the cell stands
         self.name = ""
         self.citation = ""
         self.input = ""
         self.states: list[str] = []
         self.equations: list[Equation] = []
-        self.lines: list[int] = []
         self.inits: list[Init] = []
         self.output = ""
         self.recurrent = True
@@ -104,50 +110,47 @@ class _Reader:
                 recurrent=self.recurrent,
                 citation=self.citation,
             )
-        except IllegalEquationError as error:
-            if error.index is None:
-                raise
-            self.line = self.lines[error.index]
-            self.fail(f"{self.equations[error.index].label}: {error.reason}")
+        except IllegalCellError as error:
+            self.line = self.lines.get(error.part, 0)
+            self.fail(str(error))
 
     def _read_line(self, line: str) -> None:
-        word, _, rest = line.strip().partition(" ")
-        if word == "cite":
-            if not rest.strip() or not rest.isprintable():
-                self.fail("cite needs one line of printable text")
-            self.citation = rest.strip()
-            return
-        line = line.split("#", 1)[0].strip()
-        word, _, rest = line.partition(" ")
+        if line.split(None, 1)[:1] != ["cite"]:
+            line = line.split("#", 1)[0]
+            strange = next((c for c in line if c != "\t" and not " " <= c <= "~"), None)
+            if strange is not None:
+                self.fail(f"character {strange!a} outside a comment; use ASCII")
+        word, rest = [*line.split(None, 1), "", ""][:2]
         rest = rest.strip()
-        if not line:
-            return
-        if word in _KEYWORDS and not rest.startswith(("=", "[")):
+        if word in KEYWORDS:
+            if rest.startswith("="):
+                self.fail(f"{word!r} cannot name an equation: the language uses it")
+            if word != "init":
+                if word in self.lines:
+                    self.fail(f"a second '{word}' line")
+                self.lines[word] = self.line
             getattr(self, f"_read_{word}")(rest)
-        else:
-            self._read_equation(line)
-
-    def _once(self, present: object, what: str) -> None:
-        if present:
-            self.fail(f"a second '{what}' line")
+        elif word:
+            self._read_equation(line.strip())
 
     def _read_cell(self, rest: str) -> None:
-        self._once(self.name, "cell")
         self.name = rest or self.fail("cell needs a name")
 
+    def _read_cite(self, rest: str) -> None:
+        if not rest or not rest.isprintable():
+            self.fail("cite needs one line of printable text")
+        self.citation = rest
+
     def _read_input(self, rest: str) -> None:
-        self._once(self.input, "input")
         self._name(rest, "the input")
         self.input = rest
 
     def _read_state(self, rest: str) -> None:
-        self._once(self.states, "state")
         self.states = [part.strip() for part in rest.split(",")]
         for state in self.states:
             self._name(state, "a state")
 
     def _read_output(self, rest: str) -> None:
-        self._once(self.output, "output")
         self._name(rest, "the output")
         self.output = rest
 
@@ -163,8 +166,11 @@ class _Reader:
             self.fail(str(error))
 
     def _parse(self, source: str) -> ast.stmt:
+        self.source = source
         try:
-            body = ast.parse(source).body
+            with warnings.catch_warnings():  # Python warns of "1if" and the like; we refuse it
+                warnings.simplefilter("ignore")
+                body = ast.parse(source).body
         except SyntaxError as error:
             self.fail(f"not an equation ({error.msg}): {source[:60]}")
         except (RecursionError, MemoryError):
@@ -175,10 +181,14 @@ class _Reader:
             self.fail("one equation per line")
         return body[0]
 
+    def _quote(self, node: ast.expr) -> str:
+        # not ast.unparse: it recurses, and what is quoted may be nested a thousand deep
+        return (ast.get_source_segment(self.source, node) or self.source)[:60]
+
     def _read_equation(self, line: str) -> None:
         statement = self._parse(line)
         if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
-            known = ", ".join(_KEYWORDS)
+            known = ", ".join(KEYWORDS)
             self.fail(f"expected 'name = expression' or one of {known}: {line[:60]}")
         target = statement.targets[0]
         if isinstance(target, ast.Name):
@@ -195,8 +205,8 @@ class _Reader:
         if not self.input:
             self.fail("'input x' must come before the equations")
         value = self._expression(statement.value, 1)
+        self.lines[f"equation {len(self.equations)}"] = self.line
         self.equations.append(Equation(name, value, updates_state))
-        self.lines.append(self.line)
 
     def _expression(self, node: ast.expr, depth: int) -> sp.Expr:
         if depth > MAX_DEPTH:
@@ -208,6 +218,8 @@ class _Reader:
                 return self._bare(node.id)
             case ast.Subscript():
                 return self._indexed(node)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant() as number):
+                return -self._number(number)  # counts as one level, as in the expression
             case ast.UnaryOp(op=ast.USub()):
                 return neg(self._expression(node.operand, depth + 1))
             case ast.BinOp(op=ast.MatMult()):
@@ -221,7 +233,7 @@ class _Reader:
                 self.fail("** is not an operation of the language; write square(v)")
             case ast.Call():
                 return self._call(node, depth)
-        self.fail(f"{type(node).__name__} is not part of the language: {ast.unparse(node)[:60]}")
+        self.fail(f"{type(node).__name__} is not part of the language: {self._quote(node)}")
 
     def _number(self, node: ast.Constant) -> sp.Expr:
         value = node.value
@@ -233,7 +245,7 @@ class _Reader:
             self.fail(f"{value} is not a finite number")
         if abs(exact) > 10**30 or 0 < abs(exact) < Fraction(1, 10**30):
             self.fail("a constant must lie between 1e-30 and 1e30")
-        return sp.Rational(exact.numerator, exact.denominator)
+        return constant(exact)
 
     def _bare(self, name: str) -> sp.Expr:
         if name == self.input:
@@ -249,8 +261,9 @@ class _Reader:
 
     def _indexed(self, node: ast.Subscript) -> sp.Expr:
         if not isinstance(node.value, ast.Name):
-            self.fail(f"only names can be indexed by time: {ast.unparse(node)[:60]}")
-        name, when = node.value.id, ast.unparse(node.slice)[:40]
+            self.fail(f"only names can be indexed by time: {self._quote(node)}")
+        name = node.value.id
+        when = "".join(self._quote(node.slice).split())[:40]
         if name != self.input and name not in self.states:
             self.fail(
                 suggest(name, [self.input, *self.states], what="input or state")
@@ -258,16 +271,16 @@ class _Reader:
             )
         if when == "t":
             return Input(f"{name}[t]") if name == self.input else Current(f"{name}[t]")
-        if when == "t - 1" and name in self.states:
+        if when == "t-1" and name in self.states:
             return Previous(f"{name}[t-1]")
         allowed = f"{name}[t]" if name == self.input else f"{name}[t-1] or {name}[t]"
-        self.fail(f"{name}[{when.replace(' ', '')}]: only {allowed} can be read")
+        self.fail(f"{name}[{when}]: only {allowed} can be read")
 
     def _map(self, node: ast.BinOp, depth: int) -> sp.Expr:
         if not isinstance(node.left, ast.Name):
             self.fail(
                 "the left of @ must be the name of a weight matrix;"
-                f" write a * (W @ v): {ast.unparse(node)[:60]}"
+                f" write a * (W @ v): {self._quote(node)}"
             )
         name = node.left.id
         if (
@@ -281,7 +294,7 @@ class _Reader:
 
     def _call(self, node: ast.Call, depth: int) -> sp.Expr:
         if not isinstance(node.func, ast.Name):
-            self.fail(f"only functions of the language can be called: {ast.unparse(node)[:60]}")
+            self.fail(f"only functions of the language can be called: {self._quote(node)}")
         name = node.func.id
         known = {n: p for n, p in PRIMITIVES.items() if not p.internal}
         if name not in known:
@@ -301,11 +314,9 @@ class _Reader:
             and isinstance(statement.targets[0], ast.Name)
         ):
             self.fail(f"expected 'init parameter = value': init {rest[:60]}")
-        name, value = statement.targets[0].id, statement.value
-        try:
-            self.inits.append(self._init(name, value))
-        except (OverflowError, ValueError):
-            self.fail(f"init {name}: not a finite number")
+        name = statement.targets[0].id
+        self.lines[f"init {len(self.inits)}"] = self.line
+        self.inits.append(self._init(name, statement.value))
 
     def _init(self, name: str, value: ast.expr) -> Init:
         if isinstance(value, ast.UnaryOp) and isinstance(value.operand, ast.Name):
@@ -328,13 +339,9 @@ class _Reader:
             )
         if kind == "uniform":
             low, high = arguments if len(arguments) == 2 else (-arguments[0], arguments[0])
-            if low > high:
-                self.fail(f"init {name}: uniform({low:g}, {high:g}) is empty")
             arguments = [low, high]
         elif kind == "normal":
             arguments = arguments if len(arguments) == 2 else [0.0, arguments[0]]
-            if arguments[1] < 0:
-                self.fail(f"init {name}: a standard deviation of {arguments[1]:g}")
         elif kind in ("identity", "orthogonal"):
             arguments = arguments or [1.0]
         return Init(name, kind, tuple(arguments))
@@ -346,7 +353,7 @@ class _Reader:
         if not isinstance(node, ast.Constant):
             self.fail(
                 f"init {name}: expected a number or one of {', '.join(INIT_KINDS)}:"
-                f" {ast.unparse(node)[:60]}"
+                f" {self._quote(node)}"
             )
         return sign * float(self._number(node))
 
@@ -375,6 +382,10 @@ def format_number(value: float) -> str:
     )
 
 
+def _format_constant(value: sp.Rational) -> str:
+    return str(int(value)) if value.is_Integer else repr(float(value))
+
+
 def format_expression(expr: sp.Expr) -> str:
     """Prints an expression as cell text, with the parentheses that it needs."""
     return _print(expr)[0]
@@ -388,14 +399,15 @@ def _print(expr: sp.Expr) -> tuple[str, int]:
     if isinstance(expr, Leaf):
         return expr.name, _ATOM
     if isinstance(expr, sp.Rational):
-        text = format_number(float(expr))
-        return text, (_ATOM if expr >= 0 else _SUM)
+        return _format_constant(expr), (_ATOM if expr >= 0 else _SUM)
     if isinstance(expr, matmul):
         return f"{expr.args[0].name} @ {_wrap(expr.args[1], _ATOM)}", _PRODUCT
     if isinstance(expr, sp.Add):
         left, right = expr.args
         if is_negation(right):  # a + (-1) * b -> a - b
             return f"{_wrap(left, _SUM)} - {_wrap(right.args[1], _PRODUCT)}", _SUM
+        if right.is_Rational and right < 0:  # a + -2 -> a - 2
+            return f"{_wrap(left, _SUM)} - {_format_constant(-right)}", _SUM
         return f"{_wrap(left, _SUM)} + {_wrap(right, _PRODUCT)}", _SUM
     if is_negation(expr):
         return f"-{_wrap(expr.args[1], _ATOM)}", _SUM
@@ -404,8 +416,6 @@ def _print(expr: sp.Expr) -> tuple[str, int]:
         if is_reciprocal(right):  # a * b**-1 -> a / b
             return f"{_factor(left)} / {_wrap(right.args[0], _ATOM)}", _PRODUCT
         return f"{_factor(left)} * {_wrap(right, _ATOM)}", _PRODUCT
-    if is_reciprocal(expr):
-        return f"1 / {_wrap(expr.args[0], _ATOM)}", _PRODUCT
     return f"{type(expr).__name__}({', '.join(format_expression(a) for a in expr.args)})", _ATOM
 
 

@@ -48,6 +48,7 @@ def gates(cell: Cell) -> tuple[str, ...]:
         e.target
         for e in cell.equations
         if type(e.value) in BY_FUNCTION
+        and len(e.value.args) == 1
         and (isinstance(e.value, sigmoid) or e.target in GATE_LETTERS)
         and _is_factor(cell, e)
     )
@@ -157,7 +158,8 @@ def couple(cell: Cell, gate: str, other: str) -> Cell:
     for e in (first, second):
         if e.updates_state or e.target not in gates(cell):
             raise CellError(
-                f"{cell.name}: {e.target!r} is not a gate; gates: {', '.join(gates(cell)) or 'none'}"
+                f"{cell.name}: {e.target!r} is not a gate;"
+                f" gates: {', '.join(gates(cell)) or 'none'}"
             )
     if gate == other:
         raise CellError(f"{cell.name}: cannot couple {gate!r} to itself")
@@ -236,11 +238,14 @@ def peepholes(cell: Cell, state: str = "c") -> Cell:
     """
     if state not in cell.states:
         raise CellError(
-            f"{cell.name}: no state {state!r} to look at; states: {', '.join(cell.states) or 'none'}"
+            f"{cell.name}: no state {state[:60]!r} to look at;"
+            f" states: {', '.join(cell.states) or 'none'}"
         )
     before = reach_now(cell, f"{state}[t]")
-    changed: dict[str, Equation | None] = {}
-    late: list[Equation] = []
+    order = [e.label for e in cell.equations]
+    update = order.index(f"{state}[t]")
+    changed: dict[str, Equation] = {}
+    late: list[str] = []  # gates that stand before the update and must move behind it
     for name in gates(cell):
         gate = _find(cell, name)
         if any(_is_peephole(n) for n in sp.preorder_traversal(gate.value)):
@@ -251,15 +256,16 @@ def peepholes(cell: Cell, state: str = "c") -> Cell:
         new = gate.label not in before
         source = Current(f"{state}[t]") if new else Previous(f"{state}[t-1]")
         inner = add(gate.value.args[0], mul(Vector(weight), source))
-        equation = _value(gate, type(gate.value)(inner))
-        changed[name] = equation
-        if new:
-            late.append(equation)
+        changed[name] = _value(gate, type(gate.value)(inner))
+        if new and order.index(gate.label) < update:
+            late.append(name)
     if not changed:
-        raise CellError(f"{cell.name}: every gate has a peephole already")
-    equations = [e for e in (changed.get(e.target, e) for e in cell.equations) if e not in late]
-    at = next(k for k, e in enumerate(equations) if e.label == f"{state}[t]") + 1
-    return cell.replace(equations=tuple(equations[:at] + late + equations[at:]))  # type: ignore[operator]
+        reason = "every gate has a peephole already" if gates(cell) else "there are no gates"
+        raise CellError(f"{cell.name}: {reason}")
+    equations = [changed.get(e.target, e) for e in cell.equations]
+    moved = [e for e in equations if e.target in late]
+    first = [e for e in equations[: update + 1] if e.target not in late]
+    return cell.replace(equations=(*first, *moved, *equations[update + 1 :]))
 
 
 def reach_now(cell: Cell, label: str) -> set[str]:
@@ -424,17 +430,18 @@ def ablate(cell: Cell, operator: str) -> Cell:
         CellError: There is no such operator, or it does not apply; the message says why.
     """
     name, equals, rest = operator.partition("=")
+    name = name.strip()
     name = SHORT.get(name, name)
     if name not in ABLATIONS:
         raise CellError(suggest(name, ABLATIONS, what="ablation", see="odyssey cells --ablations"))
     row = ABLATIONS[name]
-    given = rest.split(":") if equals else []
+    given = [argument.strip() for argument in rest.split(":")] if equals else []
     least = sum(not a.endswith("?") for a in row.arguments)
     if not least <= len(given) <= len(row.arguments) or not all(given):
         usage = name + ("=" + ":".join(row.arguments) if row.arguments else "")
         raise CellError(f"ablation {operator[:60]!r}: write {usage}")
     result = row.apply(cell, *given)
-    step = name + (f"={rest}" if equals else "")
+    step = name + ("=" + ":".join(given) if equals else "")
     joint = "+" if ":" in cell.name else ":"
     return result.replace(
         name=f"{cell.name}{joint}{step}", lineage=(*(cell.lineage or (cell.name,)), step)

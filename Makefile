@@ -1,0 +1,65 @@
+# `make` lists the commands. `make search` and `make test` need nothing but Python 3.11+, a C
+# compiler and make: they set up .venv by themselves.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN ?= results/runs/tour
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install search smoke test check lint format types contracts bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "odyssey needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+install: $(STAMP) ## set up .venv with the tested versions
+
+search: $(STAMP) ## run the five-minute tour and show its leaderboard (results/runs/tour)
+	@if [ -e $(RUN)/run.json ]; then \
+	  $(BIN)/odyssey search --resume $(RUN); \
+	else \
+	  $(BIN)/odyssey search experiments/tour/study.toml --out $(RUN); \
+	fi
+
+smoke: $(STAMP) ## the tour in small: every step of it in under a minute
+	@rm -rf build/smoke
+	$(BIN)/odyssey search experiments/tour/study.toml --out build/smoke \
+	  --set members=2 --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 \
+	  --set test_characters=500
+	@test -s build/smoke/report.html
+
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: lint types contracts test ## what CI runs: lint, types, import contracts, all tests
+
+lint: $(STAMP) ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy --strict on odyssey
+	$(BIN)/mypy
+
+contracts: $(STAMP) ## import directions
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## engine overhead and backend speed, printed
+	$(BIN)/python benchmarks/engine_overhead.py
+	$(BIN)/python benchmarks/backends.py
+
+clean: ## remove the environment, caches and smoke runs (results are kept)
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

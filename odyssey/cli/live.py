@@ -1,0 +1,141 @@
+"""Watching a run: a live leaderboard on a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from odyssey.cli.printing import duration
+from odyssey.evaluation.trial import Trial
+
+
+@dataclass
+class _Best:
+    """The best member of one cell on one task so far."""
+
+    bpc: float = math.inf
+    accuracy: float = math.nan
+    members: int = 0
+    diverged: int = 0
+    failed: int = 0
+
+
+@dataclass
+class LiveBoard:
+    """Draws the progress of a run; used as a context around `execute`.
+
+    Attributes:
+        console: Where to draw.
+        quiet: Draws nothing (for --json).
+    """
+
+    console: Console = field(default_factory=Console)
+    quiet: bool = False
+    total: int = 0
+    done: int = 0
+    done_now: int = 0
+    running: int = 0
+    characters: int = 0
+    began: float = field(default_factory=time.monotonic)
+    board: dict[str, dict[str, _Best]] = field(default_factory=dict)
+    live: Live | None = None
+
+    def __enter__(self) -> LiveBoard:
+        if not self.quiet and self.console.is_terminal:
+            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self.live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live:
+            self.live.__exit__(kind, value, trace)
+            self.live = None
+
+    def begin(self, total: int, finished: int) -> None:
+        """Notes the size of the run."""
+        self.total, self.done, self.began = total, finished, time.monotonic()
+        if not self.quiet and not self.live:
+            before = f", {finished} finished before" if finished else ""
+            print(f"{total} trials{before}", flush=True)
+        self._draw()
+
+    def trial_done(self, trial: Trial, rows: list[dict[str, Any]]) -> None:
+        """Takes a trial's rows into the leaderboard."""
+        self.done += 1
+        self.done_now += 1
+        entry = self.board.setdefault(trial.task, {}).setdefault(trial.spec, _Best())
+        for row in rows:
+            entry.members += 1
+            entry.diverged += row["status"] == "diverged"
+            entry.failed += row["status"] == "failed"
+            self.characters += int(row.get("characters") or 0)
+            bpc = row.get("valid_bpc", math.nan)
+            if bpc is not None and bpc < entry.bpc:
+                entry.bpc, entry.accuracy = bpc, row["valid_accuracy"]
+        if not self.quiet and not self.live:
+            best = f"best {entry.bpc:.3f} bits/char" if entry.bpc < math.inf else "no result"
+            if entry.failed:
+                best = f"failed: {rows[0].get('reason', '')}"
+            print(
+                f"[{self.done:>4}/{self.total}] {trial.task}  {trial.spec}  {best}  {self._left()}"
+            )
+            sys.stdout.flush()
+        self._draw()
+
+    def tick(self, running: int) -> None:
+        """Redraws, at most a few times a second."""
+        self.running = running
+        self._draw()
+
+    def _left(self) -> str:
+        if not self.done_now:
+            return ""
+        elapsed = time.monotonic() - self.began
+        left = elapsed / self.done_now * (self.total - self.done)
+        return f"{duration(left)} left" if self.done < self.total else f"{duration(elapsed)} in all"
+
+    def _draw(self) -> None:
+        if self.live:
+            self.live.update(self._picture())
+
+    def _picture(self) -> RenderableType:
+        elapsed = time.monotonic() - self.began
+        line = Text(f"{self.done} of {self.total} trials, {self.running} running, ")
+        line.append(f"{duration(elapsed)} so far, {self._left() or 'timing the first trial'}, ")
+        line.append(f"{self.characters / max(elapsed, 1e-9):,.0f} characters/s")
+        parts: list[RenderableType] = [
+            ProgressBar(total=max(self.total, 1), completed=self.done, width=60),
+            line,
+        ]
+        for task, cells in self.board.items():
+            table = Table(title=f"{task}: best so far", box=None, title_justify="left")
+            table.add_column("cell")
+            for name in ("bits/char", "accuracy", "members", "diverged"):
+                table.add_column(name, justify="right")
+            order = sorted(cells.items(), key=lambda item: item[1].bpc)[:8]
+            for spec, best in order:
+                known = best.bpc < math.inf
+                table.add_row(
+                    Text(spec),
+                    f"{best.bpc:.3f}" if known else "-",
+                    f"{best.accuracy:.1%}" if known else "-",
+                    str(best.members),
+                    str(best.diverged or ""),
+                )
+            parts.append(table)
+        return Group(*parts)

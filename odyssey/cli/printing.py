@@ -1,0 +1,56 @@
+"""Printing of small tables and JSON; frames of results are printed by `odyssey.report`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def print_json(data: Any) -> None:
+    """Prints data as JSON; what JSON lacks, such as NaN, becomes null."""
+    print(json.dumps(_clean(data), indent=2, default=str))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in value]
+    if isinstance(value, float) and not (value == value and abs(value) != float("inf")):
+        return None
+    return value
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
+    """Prints rows of one shape as a table that fits the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for name in rows[0] if rows else ():
+        numeric = all(isinstance(r[name], int | float) for r in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if v is None else _cell(v) for v in row.values()))
+    console.print(table, markup=False, highlight=False)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def duration(seconds: float) -> str:
+    """Prints a time span: 42 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

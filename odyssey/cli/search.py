@@ -1,0 +1,136 @@
+"""`odyssey search`: run a study, or go on with one."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from odyssey.cli.live import LiveBoard
+from odyssey.cli.printing import duration, print_json
+from odyssey.errors import ConfigError
+from odyssey.evaluation.study import Study, read_study
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs, resumes or estimates a study, then prints the leaderboard."""
+    if args.workers is not None and args.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, got {args.workers}")
+    if args.resume:
+        if args.study or args.out or args.settings:
+            raise ConfigError(
+                "--resume DIR goes on with the study as it was: no STUDY, --out or --set"
+            )
+        _resume(args)
+        return
+    if not args.study:
+        raise ConfigError("name a study: odyssey search STUDY.toml (or --resume DIR)")
+    study = read_study(Path(args.study), settings=args.settings)
+    if args.dry_run:
+        _dry_run(study, args)
+        return
+    from odyssey.evaluation.execute import prepare
+
+    out = Path(args.out) if args.out else _free_directory(study.name)
+    store, trials = prepare(study, out)
+    _run(args, study, store, trials)
+
+
+def _free_directory(name: str) -> Path:
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "study"
+    base = Path("results/runs")
+    found, number = base / stem, 1
+    while found.exists():
+        number += 1
+        found = base / f"{stem}-{number}"
+    return found
+
+
+def _resume(args: argparse.Namespace) -> None:
+    from odyssey.evaluation.execute import reopen
+
+    store, study, trials = reopen(Path(args.resume))
+    if args.dry_run:
+        left = len([t for t in trials if not store.has(t.id)])
+        print(f"{left} of {len(trials)} trials are left")
+        return
+    _run(args, study, store, trials)
+
+
+def _run(args: argparse.Namespace, study: Study, store: object, trials: list) -> None:  # type: ignore[type-arg]
+    from odyssey.cli.report import show
+    from odyssey.evaluation.execute import execute
+    from odyssey.storage.store import RunStore
+
+    assert isinstance(store, RunStore)
+    resume = f"odyssey search --resume {store.path}"
+    if not args.json:
+        print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
+    with LiveBoard(quiet=args.json) as board:
+        try:
+            summary = execute(
+                store,
+                study,
+                trials,
+                board,
+                runner=args.runner,
+                workers=args.workers,
+                address=args.address,
+            )
+        except KeyboardInterrupt:
+            board.__exit__(None, None, None)
+            print(f"\ninterrupted; {board.done} of {board.total} trials are finished and kept")
+            if board.done:
+                show(store.path, as_json=args.json)
+            print(f"go on with: {resume}", file=sys.stderr)
+            raise
+    show(store.path, as_json=args.json)
+    if not args.json:
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        print(f"\n{summary.ran} trials in {duration(summary.seconds)}{failed}")
+
+
+def _dry_run(study: Study, args: argparse.Namespace) -> None:
+    """Says what would run, and how long, from a few timed updates of every cell."""
+    from odyssey.evaluation.estimate import estimate_trial_seconds
+    from odyssey.tasks.registry import get_task
+
+    cells = study.resolve_cells()
+    trials = study.trials(cells)
+    workers = args.workers or study.workers
+    config = study.config
+    members = sum(len(t.members) for t in trials)
+    characters = (
+        members * config.epochs * config.updates_per_epoch * config.batch_size * config.unroll
+    )
+    tasks = {name: get_task(name) for name in study.tasks}
+    for task in tasks.values():
+        task.check_fits(config.batch_size, config.unroll)
+    began = time.monotonic()
+    seconds = (
+        sum(estimate_trial_seconds(t) for t in trials[: len(cells)]) / len(cells) * len(trials)
+    )
+    facts = {
+        "study": study.name,
+        "cells": len(cells),
+        "tasks": list(tasks),
+        "trials": len(trials),
+        "members": members,
+        "characters": characters,
+        "seconds": round(seconds / workers, 1),
+        "workers": workers,
+        "disk_mb": round(members * (3.0 + 0.15 * config.epochs) / 1000, 2),
+    }
+    if args.json:
+        print_json(facts)
+        return
+    print(f"{study.name}: {len(cells)} cells x {len(tasks)} tasks ({', '.join(tasks)})")
+    print(f"  trials       {len(trials):,} with {members:,} members in all")
+    print(f"  characters   {characters:,} at most")
+    print(f"  wall time    about {duration(seconds / workers)} on {workers} workers")
+    print(f"  disk         about {facts['disk_mb']} MB")
+    print(
+        f"  (estimated from {duration(time.monotonic() - began)} of timed updates; nothing was run)"
+    )

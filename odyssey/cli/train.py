@@ -1,0 +1,130 @@
+"""`odyssey train`: one cell, one task, one set of hyperparameters."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from odyssey.cli.printing import duration, print_json
+from odyssey.errors import ConfigError
+from odyssey.evaluation.study import Study, parse_setting
+from odyssey.specs import get_cell
+
+LN2 = math.log(2.0)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Trains, prints the progress and the result, and a sample for text tasks."""
+    cell = get_cell(args.spec)
+    if args.sample < 0:
+        raise ConfigError(f"--sample must not be negative, got {args.sample}")
+    options: dict[str, Any] = {"preset": args.preset} if args.preset else {"optimizer": "adam"}
+    for name in ("optimizer", "epochs", "updates_per_epoch", "batch_size", "unroll"):
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    for setting in args.settings:
+        key, value = parse_setting(setting)
+        options[key.removeprefix("training.")] = value
+    space = {
+        name: getattr(args, name)
+        for name in (
+            "hidden_size",
+            "num_layers",
+            "learning_rate",
+            "momentum",
+            "clip_value",
+            "init_scale",
+            "forget_bias",
+            "input_noise",
+        )
+        if getattr(args, name) is not None
+    }
+    if args.clip_norm:
+        space["clip_norm"] = args.clip_norm
+    study = Study(
+        name=f"train-{cell.name}",
+        cells=(args.spec,),
+        tasks=(args.task,),
+        members=1,
+        seed=args.seed,
+        runner="local",
+        workers=1,
+        training=options,
+        space=space,
+    )
+    _train(args, study)
+
+
+def _train(args: argparse.Namespace, study: Study) -> None:
+    import numpy as np
+
+    from odyssey.evaluation.execute import prepare
+    from odyssey.evaluation.work import commit, trained_trial
+    from odyssey.tasks.registry import get_task
+    from odyssey.training.loop import Epoch
+    from odyssey.training.sampling import sample
+    from odyssey.training.seeds import stream
+
+    store, trials = (None, study.trials(study.resolve_cells()))
+    if args.out:
+        store, trials = prepare(study, Path(args.out))
+    began = time.monotonic()
+
+    def progress(epoch: Epoch) -> None:
+        if args.json:
+            return
+        left = (time.monotonic() - began) / epoch.epoch * (epoch.epochs - epoch.epoch)
+        text = (
+            f"epoch {epoch.epoch:>3}/{epoch.epochs}  update {epoch.updates:>6}"
+            f"  train {epoch.train_nats[0] / LN2:.3f}"
+            f"  valid {epoch.valid_nats[0] / LN2:.3f} bits/char"
+            f"  {duration(left)} left"
+        )
+        print(text, flush=True)
+
+    result, trained = trained_trial(trials[0], commit=commit(), progress=progress)
+    row = dict(result.rows[0])
+    if store is not None:
+        store.write(result.trial_id, result.rows, result.curves)
+        model = trained.models[0][0]
+        weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
+        np.savez(store.path / "weights.npz", **weights)
+    text = ""
+    task = get_task(args.task)
+    if row["status"] == "ok" and task.is_text and args.sample:
+        found = sample(
+            trained.models[0][0],
+            task.sample_prime(),
+            length=args.sample,
+            temperature=args.temperature,
+            rng=stream(args.seed, "sample"),
+        )
+        text = task.decode(list(found))
+    if args.json:
+        print_json(row | {"sample": text, "training": dataclasses.asdict(study.config)})
+        return
+    _print_result(row, text, task.counted, out=args.out)
+
+
+def _print_result(row: dict[str, Any], text: str, counted: str, *, out: str | None) -> None:
+    if row["status"] != "ok":
+        print(f"{row['spec']} on {row['task']}: {row['status']} ({row['reason']})")
+    else:
+        print(
+            f"{row['spec']} on {row['task']}: {row['num_parameters']:,} parameters,"
+            f" {row['characters']:,} characters in {duration(row['seconds'])}; counted: {counted}"
+        )
+        for split in ("valid", "test"):
+            print(
+                f"  {split:<5}  {row[f'{split}_nats']:.4f} nats/char"
+                f"  {row[f'{split}_bpc']:.4f} bits/char"
+                f"  {row[f'{split}_accuracy']:.2%} next-character accuracy"
+            )
+    if text:
+        print(f"\nsample:\n{text}")
+    if out:
+        print(f"\nkept in {out}: odyssey report {out}")

@@ -1,0 +1,193 @@
+"""Runs a study into a run directory; what is there already is not run again."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from odyssey.errors import ConfigError, RunFailedError, StoreError
+from odyssey.evaluation.study import Study, parse_study
+from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.evaluation.work import TrialWork, commit, failed_rows, versions
+from odyssey.expr import parse_cell
+from odyssey.storage.store import RunStore
+from odyssey.tasks.registry import get_task
+
+MODULES = {
+    "local": "odyssey.evaluation.local_runner",
+    "ray": "odyssey.evaluation.ray_runner",
+}
+
+
+class Watcher(Protocol):
+    """Sees a run go by; the command line draws it."""
+
+    def begin(self, total: int, finished: int) -> None:
+        """Called once, with the number of trials and how many were finished before."""
+        ...
+
+    def trial_done(self, trial: Trial, rows: list[dict[str, Any]]) -> None:
+        """Called after every trial, with its rows."""
+        ...
+
+    def tick(self, running: int) -> None:
+        """Called now and then while trials run."""
+        ...
+
+
+@dataclass
+class Recorder:
+    """The runner's listener: keeps what workers could not write, and tells the watcher."""
+
+    store: RunStore
+    watcher: Watcher
+    commit: str
+    failures: int = 0
+    started: int = 0
+
+    def on_start(self, trial: Trial) -> None:
+        """Counts."""
+        self.started += 1
+
+    def on_result(self, trial: Trial, result: TrialResult) -> None:
+        """Keeps the rows, if the worker did not."""
+        if not self.store.has(trial.id):
+            self.store.write(result.trial_id, result.rows, result.curves)
+        self.watcher.trial_done(trial, [dict(r) for r in result.rows])
+
+    def on_failure(self, trial: Trial, reason: str) -> None:
+        """Records the trial as failed, with the reason; it is not retried on resuming."""
+        self.failures += 1
+        rows = failed_rows(trial, reason, commit=self.commit)
+        self.store.write(trial.id, rows, [])
+        self.watcher.trial_done(trial, rows)
+
+    def on_tick(self, running: int) -> None:
+        """Passes the tick on."""
+        self.watcher.tick(running)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did: trials in all, run now, failed now, and wall time in seconds."""
+
+    total: int
+    ran: int
+    failed: int
+    seconds: float
+    store: RunStore = field(repr=False)
+
+
+def prepare(study: Study, out: Path) -> tuple[RunStore, list[Trial]]:
+    """Checks a study whole, makes its run directory, and lists its trials.
+
+    Raises:
+        OdysseyError: A cell, task or hyperparameter is wrong; nothing has been written then.
+    """
+    cells = study.resolve_cells()
+    tasks = {spec: get_task(spec) for spec in study.tasks}
+    for task in tasks.values():
+        task.check_fits(study.config.batch_size, study.config.unroll)
+    trials = study.trials(cells)
+    store = RunStore.create(
+        out,
+        study=study.to_toml(),
+        run={
+            "study": study.name,
+            "description": study.description,
+            "trials": len(trials),
+            "members": sum(len(t.members) for t in trials),
+            "cells": {s: {"text": c.text, "lineage": list(c.lineage)} for s, c in cells.items()},
+            "tasks": {spec: task.describe() for spec, task in tasks.items()},
+            "counted": {spec: task.counted for spec, task in tasks.items()},
+            "versions": versions(),
+            "commit": commit(),
+            "seed": study.seed,
+            "created": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            "seconds": 0.0,
+        },
+    )
+    return store, trials
+
+
+def reopen(directory: Path) -> tuple[RunStore, Study, list[Trial]]:
+    """Opens a run to go on with it: the same study, with the cells as they were.
+
+    Raises:
+        StoreError: The directory is no run.
+        ConfigError: A text that a task reads has changed since the run began.
+    """
+    store = RunStore.open(directory)
+    study = parse_study(store.study_text)
+    run = store.run
+    if "cells" not in run or "tasks" not in run:
+        raise StoreError(f"{directory}: run.json names no cells; the run cannot be resumed")
+    cells = {}
+    for spec, kept in run["cells"].items():
+        cells[spec] = parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
+    for spec, then in run["tasks"].items():
+        now = get_task(spec).describe()
+        if now.get("sha256") != then.get("sha256"):
+            raise ConfigError(f"{spec}: the text has changed since the run began; start a new run")
+    return store, study, study.trials(cells)
+
+
+def execute(
+    store: RunStore,
+    study: Study,
+    trials: list[Trial],
+    watcher: Watcher,
+    *,
+    runner: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+) -> Summary:
+    """Runs the trials that are not finished yet.
+
+    Args:
+        store: The run directory.
+        study: The study.
+        trials: All its trials.
+        watcher: Sees the run go by.
+        runner: Instead of the study's.
+        workers: Instead of the study's.
+        address: Address of a Ray cluster to join.
+
+    Raises:
+        RunFailedError: Not one trial of those run now succeeded.
+        StoreError: Another process runs this directory, or it cannot be written.
+    """
+    name = runner or study.runner
+    start = time.monotonic()
+    with store.lock():
+        finished = store.finished()
+        todo = [t for t in trials if t.id not in finished]
+        watcher.begin(len(trials), len(trials) - len(todo))
+        recorder = Recorder(store, watcher, commit())
+        module: Any = importlib.import_module(MODULES[name])
+
+        def source() -> Iterator[Trial | None]:
+            yield from todo
+
+        try:
+            if todo:
+                module.run_trials(
+                    source(),
+                    work=TrialWork(store.path.absolute(), commit()),
+                    workers=workers or study.workers,
+                    address=address,
+                    listener=recorder,
+                )
+        finally:
+            seconds = time.monotonic() - start
+            store.update_run(seconds=float(store.run.get("seconds", 0.0)) + seconds)
+        store.compact()
+    if todo and recorder.failures == len(todo):
+        rows = store.results()
+        reason = str(rows.loc[rows["status"] == "failed", "reason"].iloc[0])
+        raise RunFailedError(f"all {len(todo)} trials failed; the first: {reason}")
+    return Summary(len(trials), len(todo), recorder.failures, seconds, store)

@@ -1,0 +1,203 @@
+"""One trial, from plain data to rows: what a worker does."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.expr import parse_cell
+from odyssey.storage.store import RunStore
+from odyssey.tasks.base import Task
+from odyssey.tasks.registry import get_task
+from odyssey.training.config import member_from_dict, training_config
+
+if TYPE_CHECKING:
+    from odyssey.training.loop import Epoch, Trained
+
+
+@cache
+def versions() -> str:
+    """Names the versions that results may depend on, in one line."""
+    found = [f"python {platform.python_version()}"]
+    for package in ("torch", "numpy", "ray", "sympy"):
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    from odyssey import __version__
+
+    return ", ".join([f"odyssey {__version__}", *found])
+
+
+@cache
+def commit() -> str:
+    """Names the git commit of the working directory, `+` when dirty; empty outside git."""
+
+    def git(*args: str) -> str:
+        try:
+            done = subprocess.run(
+                ["git", *args], capture_output=True, text=True, timeout=5, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    head = git("rev-parse", "--short=12", "HEAD")
+    return head + ("+" if head and git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+@lru_cache(maxsize=8)
+def _task(spec: str) -> Task:
+    return get_task(spec)
+
+
+@dataclass(frozen=True)
+class TrialWork:
+    """Runs trials in a worker and writes what they leave into the run directory.
+
+    The worker writes the shard itself, so that a finished trial survives whatever happens to the
+    driver. Where the directory does not exist (another machine without shared storage), the
+    driver writes it.
+
+    Attributes:
+        directory: The run directory.
+        commit: The git commit at the start of the run.
+    """
+
+    directory: Path
+    commit: str
+
+    def __call__(self, trial: Trial) -> TrialResult:
+        """Trains the trial's population; an error in it is the caller's to record."""
+        result = run_trial(trial, commit=self.commit)
+        if (self.directory / "study.toml").exists():
+            RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
+        return result
+
+
+def run_trial(trial: Trial, *, commit: str = "") -> TrialResult:
+    """Trains a trial's population and gives its rows and curves."""
+    return trained_trial(trial, commit=commit)[0]
+
+
+def trained_trial(
+    trial: Trial, *, commit: str = "", progress: Callable[[Epoch], None] | None = None
+) -> tuple[TrialResult, Trained]:
+    """Trains a trial's population; gives rows and curves, and the trained models.
+
+    Args:
+        trial: The trial.
+        commit: The git commit to record.
+        progress: Called after every epoch.
+    """
+    import torch
+
+    from odyssey.training.loop import LN2, train
+
+    config = training_config(trial.training)
+    torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(True)
+    start = time.perf_counter()
+    cell = parse_cell(trial.cell_text)
+    members = [member_from_dict(m) for m in trial.members]
+    trained = train(cell, _task(trial.task), members, config, progress=progress)
+    seconds = (time.perf_counter() - start) / len(members)
+    backend = trained.models[0][0].rnn.backend
+    rows = []
+    for given, result in zip(trial.members, trained.results, strict=True):
+        rows.append(
+            common_columns(trial, given, commit=commit)
+            | {
+                "hidden_size": result.member.hidden_size,
+                "num_parameters": result.num_parameters,
+                "status": result.status,
+                "reason": result.reason,
+                "diverged_at": result.diverged_at,
+                "updates": result.updates,
+                "best_update": result.best_update,
+                "characters": result.characters,
+                "seconds": seconds,
+                "train_nats": result.train_nats,
+                "valid_nats": result.valid_nats,
+                "valid_bpc": result.valid_nats / LN2,
+                "valid_accuracy": result.valid_accuracy,
+                "test_nats": result.test_nats,
+                "test_bpc": result.test_nats / LN2,
+                "test_accuracy": result.test_accuracy,
+                "backend": backend,
+            }
+        )
+    curves = [
+        {
+            "trial": trial.id,
+            "trial_index": trial.index,
+            "cell": cell.name,
+            "spec": trial.spec,
+            "task": trial.task,
+            "member": result.member.member,
+            "update": update,
+            "characters": characters,
+            "metric": metric,
+            "value": value,
+        }
+        for result in trained.results
+        for update, characters, metric, value in result.curve
+    ]
+    return TrialResult(trial.id, trial.index, tuple(rows), tuple(curves)), trained
+
+
+def common_columns(trial: Trial, given: Mapping[str, Any], *, commit: str) -> dict[str, Any]:
+    """Gives the columns of a member's row that are known before training."""
+    member = member_from_dict(given)
+
+    def number(value: float | None) -> float:
+        return math.nan if value is None else float(value)
+
+    return {
+        "trial": trial.id,
+        "trial_index": trial.index,
+        "group": trial.group,
+        "cell": parse_cell(trial.cell_text).name,
+        "spec": trial.spec,
+        "cell_key": trial.cell_key,
+        "cell_text": trial.cell_text,
+        "lineage": " > ".join(trial.lineage),
+        "task": trial.task,
+        "member": member.member,
+        "seed": member.seed,
+        "hidden_size": member.hidden_size,
+        "num_layers": member.num_layers,
+        "num_parameters": 0,
+        "learning_rate": member.learning_rate,
+        "momentum": member.momentum,
+        "clip_norm": number(member.clip_norm),
+        "clip_value": number(member.clip_value),
+        "init_scale": member.init_scale,
+        "forget_bias": number(member.forget_bias),
+        "input_noise": member.input_noise,
+        "diverged_at": None,
+        "updates": 0,
+        "best_update": None,
+        "characters": 0,
+        "seconds": 0.0,
+        "backend": "",
+        "versions": versions(),
+        "commit": commit,
+    }
+
+
+def failed_rows(trial: Trial, reason: str, *, commit: str) -> list[dict[str, Any]]:
+    """Gives the rows of a trial that failed: every member, with the reason."""
+    return [
+        common_columns(trial, given, commit=commit) | {"status": "failed", "reason": reason[:500]}
+        for given in trial.members
+    ]

@@ -1,0 +1,296 @@
+"""The algebra of the canonical form: a cell as polynomials over atoms.
+
+Every value becomes a polynomial with exact rational coefficients over atoms: leaves, function
+values, linear maps, reciprocals. Two values that differ only by the rules of commutative rings, by
+names of intermediates or by the identities stated here have the same polynomial.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+
+import sympy as sp
+
+from odyssey.expr.cell import Cell, Init
+from odyssey.expr.functions import (
+    BY_FUNCTION,
+    LEAKY_SLOPE,
+    Current,
+    Input,
+    Named,
+    Previous,
+    Vector,
+    is_reciprocal,
+    matmul,
+)
+
+# A product that would pass one of these is kept as it is written, so that no cell is expensive.
+MAX_TERMS = 64
+MAX_BITS = 1000  # of a coefficient
+
+# An atom is an interned tuple (kind, name, children); a monomial a sorted tuple of
+# (atom number, power), where x and 1/x do not cancel, since 0/0 is not 1; a polynomial a sorted
+# tuple of (monomial, coefficient).
+Monomial = tuple[tuple[int, int], ...]
+Poly = tuple[tuple[Monomial, Fraction], ...]
+ONE: Monomial = ()
+
+
+def digest(*parts: object) -> str:
+    """Gives a short digest of plain values, the same in every process."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+
+def _poly(terms: dict[Monomial, Fraction]) -> Poly:
+    return tuple(sorted((m, c) for m, c in terms.items() if c))
+
+
+def _constant(value: Fraction | int) -> Poly:
+    return _poly({ONE: Fraction(value)})
+
+
+def _scale(poly: Poly, factor: Fraction) -> Poly:
+    return tuple((m, c * factor) for m, c in poly) if factor else ()
+
+
+def _sum(a: Poly, b: Poly) -> Poly:
+    terms = dict(a)
+    for monomial, coefficient in b:
+        terms[monomial] = terms.get(monomial, Fraction(0)) + coefficient
+    return _poly(terms)
+
+
+def _join(a: Monomial, b: Monomial) -> Monomial:
+    powers = {(atom, power > 0): power for atom, power in a}
+    for atom, power in b:
+        powers[atom, power > 0] = powers.get((atom, power > 0), 0) + power
+    return tuple(sorted((atom, power) for (atom, _), power in powers.items()))
+
+
+def _bits(poly: Poly) -> int:
+    return max((max(abs(c.numerator), c.denominator).bit_length() for _, c in poly), default=0)
+
+
+@dataclass
+class Atoms:
+    """The interned atoms of one cell, with a name-free digest of each."""
+
+    rows: list[tuple[str, str, tuple[Poly, ...]]] = field(default_factory=list)
+    numbers: dict[tuple[str, str, tuple[Poly, ...]], int] = field(default_factory=dict)
+    shapes: list[str] = field(default_factory=list)
+
+    def intern(self, kind: str, name: str, *children: Poly) -> Poly:
+        """Gives the polynomial that is this one atom."""
+        row = (kind, name, children)
+        if row not in self.numbers:
+            self.numbers[row] = len(self.rows)
+            self.rows.append(row)
+            nameless = kind in ("state", "vector", "matmul")
+            parts = [self.poly_shape(p) for p in children]
+            self.shapes.append(digest(kind, "" if nameless else name, sorted(parts)))
+        return ((((self.numbers[row], 1),), Fraction(1)),)
+
+    def monomial_shape(self, monomial: Monomial) -> str:
+        """A digest of a monomial that does not depend on names."""
+        return digest(sorted((self.shapes[a], p) for a, p in monomial))
+
+    def poly_shape(self, poly: Poly) -> str:
+        """A digest of a polynomial that does not depend on names."""
+        return digest(sorted((self.monomial_shape(m), str(c)) for m, c in poly))
+
+    def sign(self, poly: Poly) -> int:
+        """A sign with `sign(-p) = -sign(p)`, independent of names; 0 where there is none."""
+        sums: dict[str, Fraction] = {}
+        for monomial, coefficient in poly:
+            shape = self.monomial_shape(monomial)
+            sums[shape] = sums.get(shape, Fraction(0)) + coefficient
+        for shape in sorted(sums):
+            if sums[shape]:
+                return 1 if sums[shape] > 0 else -1
+        return 0
+
+
+class _Algebra:
+    """Turns the equations of a cell into polynomials over atoms."""
+
+    def __init__(self, cell: Cell, merged: dict[str, str]) -> None:
+        self.atoms = Atoms()
+        self.merged = merged
+        self.values: dict[str, Poly] = {}
+        self.known: dict[sp.Expr, Poly] = {}
+        for equation in cell.equations:
+            self.values[equation.label] = self.normal(equation.value)
+
+    def normal(self, expr: sp.Expr) -> Poly:
+        if isinstance(expr, Named | Current):
+            return self.values[expr.name]
+        if expr not in self.known:
+            self.known[expr] = self._normal(expr)
+        return self.known[expr]
+
+    def _normal(self, expr: sp.Expr) -> Poly:
+        if isinstance(expr, sp.Rational):
+            return _constant(Fraction(int(expr.p), int(expr.q)))
+        if isinstance(expr, Input):
+            return self.atoms.intern("input", "x")
+        if isinstance(expr, Previous):
+            return self.atoms.intern("state", self.merged[expr.name.removesuffix("[t-1]")])
+        if isinstance(expr, Vector):
+            return self.atoms.intern("vector", expr.name)
+        if isinstance(expr, matmul):
+            return self._map(expr.args[0].name, self.normal(expr.args[1]))
+        args = [self.normal(a) for a in expr.args if not is_reciprocal(expr) or a != -1]
+        if isinstance(expr, sp.Add):
+            return _sum(*args)
+        if isinstance(expr, sp.Mul):
+            return self._product(*args)
+        if is_reciprocal(expr):
+            return self._reciprocal(args[0])
+        return self._function(BY_FUNCTION[type(expr)].name, args)
+
+    def _product(self, a: Poly, b: Poly) -> Poly:
+        if len(a) * len(b) > MAX_TERMS:
+            a, b = (self._kept(p) if len(p) > 1 else p for p in (a, b))
+        if _bits(a) + _bits(b) > MAX_BITS:
+            a, b = (self._kept(p) if _bits(p) > 1 else p for p in (a, b))
+        terms: dict[Monomial, Fraction] = {}
+        for m, c in a:
+            for n, d in b:
+                joined = _join(m, n)
+                terms[joined] = terms.get(joined, Fraction(0)) + c * d
+        return _poly(terms)
+
+    def _kept(self, poly: Poly) -> Poly:
+        return self.atoms.intern("kept", "", poly)
+
+    def _map(self, matrix: str, poly: Poly) -> Poly:
+        if len(poly) > MAX_TERMS or ONE in dict(poly):
+            # W @ (a + 1) stays, since W @ 1 is not of the language
+            factor = self._factor(poly)
+            whole = self.atoms.intern("matmul", matrix, _scale(poly, 1 / factor))
+            return _scale(whole, factor)
+        # W @ (2*a + b) -> 2*(W @ a) + W @ b
+        terms: Poly = ()
+        for monomial, coefficient in poly:
+            image = self.atoms.intern("matmul", matrix, ((monomial, Fraction(1)),))
+            terms = _sum(terms, _scale(image, coefficient))
+        return terms
+
+    def _factor(self, poly: Poly) -> Fraction:
+        """The constant factor of a sum that is taken out: its size and, where it has one, sign."""
+        size = sum((abs(c) for _, c in poly), Fraction(0)) or Fraction(1)
+        return size * (self.atoms.sign(poly) or 1)
+
+    def _reciprocal(self, poly: Poly) -> Poly:
+        if len(poly) == 1:  # 1/(2*a*b) -> 1/2 * 1/a * 1/b
+            monomial, coefficient = poly[0]
+            return ((tuple(sorted((a, -p) for a, p in monomial)), 1 / coefficient),)
+        factor = self._factor(poly)
+        return _scale(self.atoms.intern("reciprocal", "", _scale(poly, 1 / factor)), 1 / factor)
+
+    def _function(self, name: str, args: list[Poly]) -> Poly:
+        if name == "identity":
+            return args[0]  # identity(z) -> z
+        if name == "square":
+            return self._product(args[0], args[0])  # square(z) -> z*z
+        if name == "minimum":  # min(a, b) -> -max(-a, -b)
+            return _scale(
+                self._function("maximum", [_scale(a, Fraction(-1)) for a in args]), Fraction(-1)
+            )
+        if name == "maximum":
+            return self._maximum(*args)
+        (z,) = args
+        folded = _fold(name, z)
+        if folded is not None:
+            return folded
+        primitive = next(p for p in BY_FUNCTION.values() if p.name == name)
+        if self.atoms.sign(z) < 0:
+            flipped = _scale(z, Fraction(-1))
+            if name == "sigmoid":  # sigmoid(-z) -> 1 - sigmoid(z)
+                return _sum(
+                    _constant(1), _scale(self.atoms.intern("call", name, flipped), Fraction(-1))
+                )
+            if primitive.parity:  # tanh(-z) -> -tanh(z), abs(-z) -> abs(z)
+                return _scale(self.atoms.intern("call", name, flipped), Fraction(primitive.parity))
+        return self.atoms.intern("call", name, z)
+
+    def _maximum(self, a: Poly, b: Poly) -> Poly:
+        if a == b:
+            return a  # max(a, a) -> a
+        for zero, other in ((a, b), (b, a)):
+            if not zero:
+                return self._function("relu", [other])  # max(z, 0) -> relu(z)
+        return self.atoms.intern("call", "maximum", *sorted((a, b)))
+
+
+def _fold(name: str, z: Poly) -> Poly | None:
+    """Folds a function of a rational constant where the value is rational."""
+    if any(monomial != ONE for monomial, _ in z):
+        return None
+    value = z[0][1] if z else Fraction(0)
+    exact: dict[str, Callable[[Fraction], Fraction]] = {
+        "relu": lambda v: max(v, Fraction(0)),
+        "abs": abs,
+        "leaky_relu": lambda v: v if v > 0 else v * Fraction(str(LEAKY_SLOPE)),
+    }
+    if name in exact:
+        return _constant(exact[name](value))
+    at_zero = next(p for p in BY_FUNCTION.values() if p.name == name).at_zero
+    return _constant(at_zero) if value == 0 and at_zero is not None else None
+
+
+@dataclass
+class Normal:
+    """A cell as polynomials: only what the output depends on."""
+
+    atoms: Atoms
+    updates: dict[str, Poly]  # live states, merged
+    output: Poly
+    inits: dict[str, Init]
+
+    @cached_property
+    def live(self) -> list[int]:
+        """Numbers of the atoms in use; children come before parents."""
+        found: set[int] = set()
+        todo = [self.output, *self.updates.values()]
+        while todo:
+            for monomial, _ in todo.pop():
+                for atom, _ in monomial:
+                    if atom not in found:
+                        found.add(atom)
+                        todo.extend(self.atoms.rows[atom][2])
+        return sorted(found)
+
+    def names(self, *kinds: str) -> list[str]:
+        """Names of the live atoms of some kinds."""
+        rows = (self.atoms.rows[a] for a in self.live)
+        return sorted({name for kind, name, _ in rows if kind in kinds})
+
+
+def normalise(cell: Cell) -> Normal:
+    """Inlines, expands, drops what is dead and merges states that always hold the same value."""
+    # Coinduction: all states start at zero, so assume them all equal and split until it holds.
+    merged = {s: cell.states[0] for s in cell.states}
+    while True:
+        algebra = _Algebra(cell, merged)
+        groups: dict[tuple[str, Poly], str] = {}
+        split = {
+            s: groups.setdefault((merged[s], algebra.values[f"{s}[t]"]), s) for s in cell.states
+        }
+        if len(set(split.values())) == len(set(merged.values())):
+            break
+        merged = split
+    label = f"{cell.output}[t]" if cell.output in cell.states else cell.output
+    output = algebra.values[label]
+    updates: dict[str, Poly] = {}
+    normal = Normal(algebra.atoms, updates, output, {i.parameter: i for i in cell.inits})
+    while True:
+        missing = [s for s in normal.names("state") if s not in updates]
+        if not missing:
+            return normal
+        updates |= {s: algebra.values[f"{s}[t]"] for s in missing}
+        normal = Normal(algebra.atoms, updates, output, normal.inits)

@@ -1,0 +1,356 @@
+"""Tidy frames into Axes: pixels only, no statistics.
+
+Every `plot_x(frame, *, ax=None)` draws the rows it is given, of one task, and gives the Axes back.
+Figures are made without pyplot: no window, no global state, nothing to close. With more cells than
+a reader can tell apart, `small_multiples` gives every cell a panel of its own, with the
+others in grey behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
+
+# Falling lightness, so that the order survives a grey printer; line styles tell them apart as well.
+PALETTE = ("#0b2545", "#a63d40", "#2e7d6b", "#c9772b", "#6a8fc8", "#b9a44c")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+ACCENT, INK, FAINT = "#0b5394", "#222222", "#c4c7cc"
+MOST_LINES = len(PALETTE)
+MOST_BANDS = 3
+_EARLY = 0.15  # part of the characters that the learning curves leave out of the picture at the top
+
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#777777",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "grid.color": "#e6e8eb",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "lines.linewidth": 1.6,
+    "svg.hashsalt": "odyssey",
+    "pdf.fonttype": 42,
+}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _styled(function: Callable[P, T]) -> Callable[P, T]:
+    """Applies the house style while a function runs, and only then."""
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        with mpl.rc_context(cast(Any, _STYLE)):
+            return function(*args, **kwargs)
+
+    return inner
+
+
+@_styled
+def plot_learning_curves(
+    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws validation bits per character against characters read, one line a cell.
+
+    Args:
+        frame: One task of `statistics.curve_bands`.
+        highlight: The cell to show with its band, the others in grey; without it, all in colour.
+        ax: Where to draw.
+    """
+    ax = ax or _axes(6.4, 4.0)
+    # The steep start of training says little and would take most of the picture.
+    late = frame["characters"] >= _EARLY * frame["characters"].max()
+    _lines(ax, frame, x="characters", y="median", highlight=highlight, top=frame["median"][late])
+    ax.set_xlabel("characters read")
+    ax.set_ylabel("validation bits per character")
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.set_xlim(left=0)
+    return ax
+
+
+@_styled
+def plot_best_of_n(
+    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws the expected best validation bits per character after n draws, one line a cell.
+
+    Args:
+        frame: One task of `statistics.best_of_n_frame`.
+        highlight: As in `plot_learning_curves`.
+        ax: Where to draw.
+    """
+    ax = ax or _axes(6.4, 4.0)
+    _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
+    ax.set_xlabel("draws of hyperparameters")
+    ax.set_ylabel("expected best bits per character")
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.set_xlim(0.8, max(float(frame["n"].max()), 1) + 0.2)
+    return ax
+
+
+@_styled
+def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draws the members of every cell as points over a box, best median on top.
+
+    Args:
+        frame: Columns label, status, valid_bpc (NaN where there is no result), of one task.
+        ax: Where to draw.
+    """
+    medians = frame.groupby("label")["valid_bpc"].median()
+    labels = list(medians.sort_values(na_position="last", kind="stable").index)
+    ax = ax or _axes(7.2, 0.9 + 0.3 * len(labels))
+    groups = [frame[frame["label"] == label] for label in labels]
+    values = [group["valid_bpc"].dropna().to_numpy(dtype=float) for group in groups]
+    places = np.arange(len(labels))[::-1]
+    ax.boxplot(
+        values,
+        positions=places,
+        orientation="horizontal",
+        widths=0.62,
+        showfliers=False,
+        manage_ticks=False,
+        patch_artist=True,
+        boxprops={"facecolor": "#dfe8f3", "edgecolor": "#8397b0", "linewidth": 0.8},
+        whiskerprops={"color": "#8397b0", "linewidth": 0.8},
+        capprops={"color": "#8397b0", "linewidth": 0.8},
+        medianprops={"color": ACCENT, "linewidth": 2.0},
+    )
+    for place, group, points in zip(places, groups, values, strict=True):
+        # A fixed fan instead of random jitter: the same data make the same picture.
+        reach = 0.14 if len(points) > 1 else 0.0
+        fan = place + np.linspace(-reach, reach, len(points))
+        ax.plot(points, fan, "o", color=INK, markersize=3.4, alpha=0.75, markeredgewidth=0)
+        if note := _losses(group):
+            ax.annotate(
+                note,
+                xy=(1, place),
+                xycoords=("axes fraction", "data"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7.5,
+                color="#a63d40",
+            )
+    ax.set_yticks(places, labels)
+    ax.set_ylim(-0.6, len(labels) - 0.4)
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel("validation bits per character")
+    return ax
+
+
+@_styled
+def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draws bits per character against parameters: members in grey, the best of a cell named.
+
+    Args:
+        frame: Columns label, num_parameters, valid_bpc, of one task.
+        ax: Where to draw.
+    """
+    ax = ax or _axes(7.2, 4.4)
+    shown = frame.dropna(subset=["valid_bpc", "num_parameters"])
+    x = shown["num_parameters"].to_numpy(dtype=float)
+    y = shown["valid_bpc"].to_numpy(dtype=float)
+    ax.plot(x, y, "o", color=FAINT, markersize=4, markeredgewidth=0)
+    ax.set_xlabel("parameters")
+    ax.set_ylabel("validation bits per character")
+    if len(shown):
+        ax.set_xscale("log")
+        ax.set_xlim(x.min() / 1.25, x.max() * 1.25)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        best = shown.loc[shown.groupby("label")["valid_bpc"].idxmin()].sort_values("valid_bpc")
+        ends = best[["num_parameters", "valid_bpc"]].to_numpy(dtype=float)
+        ax.plot(*ends.T, "o", color=ACCENT, markersize=5.5, markeredgewidth=0)
+        _label_on_the_right(ax, list(best["label"]), ends, colors=[INK] * len(best))
+    return ax
+
+
+@_styled
+def small_multiples(
+    frame: pd.DataFrame,
+    plot: Callable[Concatenate[pd.DataFrame, ...], Axes],
+    *,
+    title: str = "",
+) -> Figure:
+    """Draws a panel for every label of a frame, in the order given, on shared axes."""
+    labels = list(dict.fromkeys(frame["label"]))
+    columns = min(4, max(len(labels), 1))
+    rows = max(-(-len(labels) // columns), 1)
+    figure = Figure(figsize=(2.45 * columns, 0.5 + 1.75 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for place, ax in enumerate(grid.flat):
+        if place >= len(labels):
+            ax.set_visible(False)
+            continue
+        plot(frame, highlight=labels[place], ax=ax)
+        figure.supxlabel(ax.get_xlabel(), fontsize=9)
+        figure.supylabel(ax.get_ylabel(), fontsize=9)
+        ax.set(xlabel="", ylabel="")
+        ax.set_title(labels[place].replace(":", ":\n", 1), fontsize=8, fontweight="bold")
+        # The last panel of a column carries the tick labels, also when the row below is short.
+        ax.tick_params(labelbottom=place + columns >= len(labels))
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    return figure
+
+
+@_styled
+def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict[str, Path]:
+    """Writes a figure as PNG and PDF, and the data behind it as CSV, next to each other.
+
+    Args:
+        figure: What to save.
+        path: Where, without or with a suffix that is replaced.
+        data: What the figure shows.
+
+    Returns:
+        The paths by suffix: png, pdf, csv.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = {suffix: path.with_name(f"{path.stem}.{suffix}") for suffix in ("png", "pdf", "csv")}
+    figure.savefig(paths["png"], dpi=160)
+    # Without the date, the same data make the same bytes.
+    figure.savefig(paths["pdf"], metadata={"CreationDate": None})
+    data.to_csv(paths["csv"], index=False, lineterminator="\n")
+    return paths
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Gives the figure that an Axes made here belongs to."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def _axes(width: float, height: float) -> Axes:
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def _lines(
+    ax: Axes,
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    highlight: str | None,
+    top: pd.Series[float] | None = None,
+    marker: str = "",
+) -> None:
+    """Draws one line a label; names them at their right ends when none is highlighted."""
+    groups = [(str(label), part) for label, part in frame.groupby("label", sort=False)]
+    ends, names, colors = [], [], []
+    few = len(groups) <= MOST_LINES
+    for place, (label, part) in enumerate(groups):
+        front = label == highlight
+        if highlight is None:
+            color = PALETTE[place % MOST_LINES] if few else ACCENT
+            line: Any = LINES[place % MOST_LINES] if few else "-"
+            style: dict[str, Any] = {"color": color, "linestyle": line, "zorder": 3}
+            style["linewidth"] = 1.6 if few else 1.0
+        elif front:
+            style = {"color": ACCENT, "zorder": 4}
+        else:
+            style = {"color": FAINT, "linewidth": 0.7, "zorder": 2}
+        # Grey company needs no markers.
+        dots = marker if len(part) <= 12 and (front or highlight is None) else ""
+        # A line of one point is invisible without one.
+        dots = dots or ("o" if len(part.dropna(subset=[y])) == 1 else "")
+        ax.plot(part[x], part[y], marker=dots, markersize=3.2, **style)
+        if front or (highlight is None and len(groups) <= MOST_BANDS):
+            _band(ax, part, x=x, y=y, color=str(style["color"]), alpha=0.2 if front else 0.12)
+        finite = part.dropna(subset=[y])
+        if highlight is None and len(finite):
+            ends.append(finite[[x, y]].to_numpy(dtype=float)[-1])
+            names.append(label)
+            colors.append(str(style["color"]))
+    low = frame[y].min()
+    high = (frame[y] if top is None else top).max()
+    if np.isfinite(low) and np.isfinite(high):
+        # Bands may leave the picture; lines may not, but for the start that `top` leaves out.
+        room = 0.06 * float(high - low) or 0.1
+        ax.set_ylim(low - room, high + room)
+    if ends:
+        _label_on_the_right(ax, names, np.array(ends), colors=colors)
+
+
+def _band(ax: Axes, part: pd.DataFrame, *, x: str, y: str, color: str, alpha: float) -> None:
+    drawn = part.dropna(subset=[y])
+    at = drawn[x].to_numpy(dtype=float)
+    low = drawn["low"].fillna(drawn[y]).to_numpy(dtype=float)
+    high = drawn["high"].to_numpy(dtype=float)
+    ax.fill_between(at, low, high, color=color, alpha=alpha, linewidth=0, zorder=1)
+    # A bound worse than anything measured is drawn, fainter, as reaching out of the picture.
+    opened = ~np.isfinite(high)
+    top = np.full(len(at), 1e6)
+    ax.fill_between(at, low, top, where=opened, color=color, alpha=alpha / 3, linewidth=0, zorder=1)
+
+
+def _label_on_the_right(
+    ax: Axes, names: Sequence[str], ends: np.ndarray, *, colors: Sequence[str]
+) -> None:
+    """Names points in the right margin, moved apart, each joined to its point by a thin line."""
+    low, high = ax.get_ylim()
+    height = (high - low) or 1.0
+    inches = ax.get_position().height * ax.figure.get_figheight()  # type: ignore[union-attr]
+    step = 0.145 * height / inches
+    order = np.argsort(ends[:, 1], kind="stable")
+    upward = ends[order, 1].copy()
+    downward = upward.copy()
+    for i in range(1, len(order)):
+        upward[i] = max(upward[i], upward[i - 1] + step)
+        downward[-i - 1] = min(downward[-i - 1], downward[-i] - step)
+    # Both keep the labels a step apart, so their mean does too, and stays near the points.
+    places = (upward + downward) / 2
+    places += max(low - places[0], 0.0)
+    for i, place in zip(order, places, strict=True):
+        ax.annotate(
+            names[i],
+            xy=(ends[i, 0], ends[i, 1]),
+            xytext=(1.03, (place - low) / height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=7.5,
+            color=colors[i],
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "#b5b9bf",
+                "linewidth": 0.5,
+                "relpos": (0.0, 0.5),
+                "shrinkB": 2,
+            },
+        )
+    ax.set_ylim(low, high)
+
+
+def _losses(group: pd.DataFrame) -> str:
+    diverged = int((group["status"] == "diverged").sum())
+    failed = int((group["status"] != "ok").sum()) - diverged
+    counts = ((diverged, "diverged"), (failed, "failed"))
+    return ", ".join(f"{count} {what}" for count, what in counts if count)

@@ -1,0 +1,224 @@
+"""Estimates and their intervals: numbers in, numbers out.
+
+Values of members that diverged or failed are no numbers. `member_values` is the one place that says
+what they count as; everything else here takes finite values and says so.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import special, stats
+
+# Stands for "worse than anything" in quantiles: infinity would make NaN of an interpolation.
+_WORST = 1e300
+
+
+class Interval(NamedTuple):
+    """An estimate, its interval (NaN where the values are too few) and the number of values."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+
+def mean_interval(values: object, *, confidence: float = 0.95) -> Interval:
+    """Estimates a mean with Student's t interval; values that are not finite are left out."""
+    finite = _finite(values)
+    n = len(finite)
+    if n == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    mean = float(finite.mean())
+    if n == 1:
+        return Interval(mean, np.nan, np.nan, 1)
+    error = float(finite.std(ddof=1)) / np.sqrt(n)
+    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+    return Interval(mean, mean - half, mean + half, n)
+
+
+def bootstrap_interval(
+    values: object,
+    *,
+    rng: np.random.Generator,
+    statistic: Literal["mean", "median"] = "mean",
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Interval:
+    """Estimates a mean or median with the percentile bootstrap (Efron 1979).
+
+    Values that are not finite are left out.
+    """
+    finite = _finite(values)
+    n = len(finite)
+    if n == 0:
+        return Interval(np.nan, np.nan, np.nan, 0)
+    of = {"mean": np.mean, "median": np.median}[statistic]
+    estimate = float(of(finite))
+    if n == 1:
+        return Interval(estimate, np.nan, np.nan, 1)
+    samples = finite[rng.integers(n, size=(resamples, n))]
+    low, high = np.quantile(of(samples, axis=1), _tails(confidence))
+    return Interval(estimate, float(low), float(high), n)
+
+
+def best_of_n_weights(size: int) -> np.ndarray:
+    """Gives the weight of the j-th worst of `size` values in the expected best of n of them.
+
+    Row n-1, column j-1 is C(j-1, n-1) / C(size, n): the chance that the j-th value from the worst
+    is the best of n values drawn without replacement. Computed in logarithms: the binomials of a
+    few thousand values overflow.
+    """
+    n = np.arange(1, size + 1)[:, None]
+    j = np.arange(1, size + 1)[None, :]
+    possible = j >= n
+    upper = np.where(possible, j, n)  # keeps the logarithm defined where the weight is 0
+    log_weight = _log_binomial(upper - 1, n - 1) - _log_binomial(np.array(size), n)
+    weights: np.ndarray = np.where(possible, np.exp(log_weight), 0.0)
+    return weights
+
+
+def expected_best_of_n(
+    values: object,
+    *,
+    minimise: bool = True,
+    rng: np.random.Generator | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+) -> pd.DataFrame:
+    """Estimates the best value that n draws of hyperparameters would give, for every n.
+
+    Expected validation performance (Dodge et al. 2019) in its unbiased form without replacement:
+    the sum over j of v_(j) C(j-1, n-1) / C(B, n), with v_(j) the j-th worst of B values. Valid for
+    independent draws (random search), and never beyond n = B.
+
+    Args:
+        values: One finite value a draw; see `member_values` for draws that gave none.
+        minimise: Whether the smallest value is the best.
+        rng: Makes the bootstrap band; without it there is none.
+        confidence: Width of the band.
+        resamples: Bootstrap samples.
+
+    Returns:
+        Columns n and expected, and with `rng` low and high: a pointwise percentile bootstrap.
+
+    Raises:
+        ValueError: When a value is not finite.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(given).all():
+        raise ValueError("expected_best_of_n takes finite values; see member_values")
+    sign = -1.0 if minimise else 1.0
+    size = len(given)
+    weights = best_of_n_weights(size)
+    frame = pd.DataFrame({"n": np.arange(1, size + 1)})
+    frame["expected"] = sign * (weights @ np.sort(sign * given))
+    if rng is not None and size:
+        samples = np.sort(sign * given[rng.integers(size, size=(resamples, size))], axis=1)
+        low, high = np.quantile(sign * (samples @ weights.T), _tails(confidence), axis=0)
+        frame["low"], frame["high"] = low, high
+    return frame
+
+
+def valid_rows(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[bool]:
+    """Tells which members have a result: status ok and a finite value."""
+    ok = (results["status"] == "ok").fillna(False).astype(bool)
+    return ok & np.isfinite(results[value].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
+    """Gives every member a number, so that a draw that diverged is a draw of the budget.
+
+    A member that diverged or failed counts as the worst finite value that any cell's member
+    reached on the same task; NaN where no member of the task has a result.
+    """
+    finite = results[value].where(valid_rows(results, value)).astype("float64")
+    worst = finite.groupby(results["task"]).transform("max")
+    return finite.fillna(worst)
+
+
+def best_of_n_frame(
+    results: pd.DataFrame, *, rng: np.random.Generator, value: str = "valid_bpc"
+) -> pd.DataFrame:
+    """Gives the expected best of n for every task and cell: task, label, n, expected, low, high."""
+    counted = results.assign(counted=member_values(results, value)).dropna(subset=["counted"])
+    parts = [
+        expected_best_of_n(group["counted"], rng=rng).assign(task=task, label=label)
+        for (task, label), group in counted.groupby(["task", "label"], sort=False)
+    ]
+    columns = ["task", "label", "n", "expected", "low", "high"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def curve_bands(
+    curves: pd.DataFrame, results: pd.DataFrame, *, metric: str = "valid_nats"
+) -> pd.DataFrame:
+    """Summarises learning curves over members: the median and the quartiles.
+
+    A member that stopped early keeps its last value. One that diverged or failed counts as worse
+    than every other from its last measurement on, so that a cell does not look better for losing
+    members; where that makes a quartile worse than anything measured, it is NaN.
+
+    Args:
+        curves: As `CURVE_COLUMNS`, with `label`.
+        results: As `RESULT_COLUMNS`, with `label`: says which members diverged.
+        metric: A loss in nats; given back in bits per character.
+
+    Returns:
+        Columns task, label, characters, median, low, high (bits per character), members.
+    """
+    lost = set(
+        map(tuple, results.loc[results["status"] != "ok", ["task", "label", "member"]].values)
+    )
+    wanted = curves[curves["metric"] == metric]
+    parts = []
+    for (task, label), group in wanted.groupby(["task", "label"], sort=False):
+        table = group.pivot_table(
+            index="characters", columns="member", values="value", aggfunc="last", dropna=False
+        ).sort_index()
+        values = table.to_numpy(dtype=np.float64) / np.log(2)
+        filled = table.ffill().to_numpy(dtype=np.float64) / np.log(2)
+        for column, member in enumerate(table.columns):
+            measured = np.flatnonzero(np.isfinite(values[:, column]))
+            last = measured[-1] if len(measured) else -1
+            if (task, label, member) in lost:
+                filled[last + 1 :, column] = _WORST
+        filled = np.where(np.isfinite(filled), filled, _WORST)
+        low, median, high = np.quantile(filled, (0.25, 0.5, 0.75), axis=1)
+        bands = np.stack([median, low, high])
+        median, low, high = np.where(bands < _WORST / 1e6, bands, np.nan)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "task": task,
+                    "label": label,
+                    "characters": table.index.to_numpy(),
+                    "median": median,
+                    "low": low,
+                    "high": high,
+                    "members": table.shape[1],
+                }
+            )
+        )
+    columns = ["task", "label", "characters", "median", "low", "high", "members"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _finite(values: object) -> np.ndarray:
+    array = pd.Series(values, dtype="float64").to_numpy()  # type: ignore[call-overload]
+    return array[np.isfinite(array)]  # type: ignore[no-any-return]
+
+
+def _tails(confidence: float) -> tuple[float, float]:
+    return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+def _log_binomial(n: np.ndarray, k: np.ndarray) -> np.ndarray:
+    result: np.ndarray = (
+        special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
+    )
+    return result

@@ -1,0 +1,300 @@
+"""Results into leaderboards, and leaderboards into text for terminal, Markdown and CSV."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from odyssey.report import statistics
+
+NOTHING = "-"
+_RANK_ON = "rank on "
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of a leaderboard is shown.
+
+    Attributes:
+        header: What it says on top, with its unit.
+        short: The same for a terminal, where bpc is bits per character.
+        show: Writes one value; never called with a missing one.
+        best: The better end: "low", "high" or "" when neither is better.
+    """
+
+    header: str
+    short: str
+    show: Callable[[float], str]
+    best: str = ""
+
+
+def _parameters(group: pd.DataFrame) -> pd.Series[float]:
+    """Gives the parameters of members that got as far as having some."""
+    counts = group["num_parameters"].astype("float64")
+    return counts[counts > 0]
+
+
+def _whole(value: float) -> str:
+    return f"{int(value)}"
+
+
+def _bits(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _count(value: float) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return (
+                f"{value / size:.3g}{unit}" if value < 999.5 * size else f"{value / size:.0f}{unit}"
+            )
+    return f"{value:.0f}"
+
+
+def _rank(value: float) -> str:
+    return f"{value:.1f}"
+
+
+# What is shown, in this order; a frame may have more (its CSV has everything).
+COLUMNS: dict[str, Column] = {
+    "rank": Column("#", "#", _whole),
+    "label": Column("cell", "cell", str),
+    "mean_rank": Column("mean rank over tasks", "mean\nrank", _rank, best="low"),
+    "best_valid_bpc": Column("best valid bits/char", "best\nbpc", _bits, best="low"),
+    "mean_valid_bpc": Column("mean valid bits/char", "mean\nbpc", _bits, best="low"),
+    "half_width": Column("± 95 % bits/char", "±\n95 %", _bits),
+    "test_bpc": Column("test bits/char", "test\nbpc", _bits, best="low"),
+    "test_accuracy": Column("test accuracy %", "test\nacc%", _percent, best="high"),
+    "median_parameters": Column("parameters", "para-\nmeters", _count),
+    "ok": Column("ok", "ok", _whole),
+    "diverged": Column("diverged", "div.", _whole),
+    "failed": Column("failed", "fail", _whole),
+}
+# What a narrow terminal goes without, first things first.
+_DISPENSABLE = ("median_parameters", "test_accuracy", "half_width", "failed", "test_bpc")
+
+
+def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `label`, the cell as the study names it without the folder of a `.cell` file."""
+    spec = frame["spec"].fillna(frame["cell"]).fillna("unnamed").astype("string")
+    names = short_names(spec.unique())
+    return frame.assign(label=spec.map(names).astype("string"))
+
+
+def short_names(specs: Iterable[str]) -> dict[str, str]:
+    """Leaves the folders out of specs that are paths, where they stay different without."""
+    specs = [str(spec) for spec in specs]
+    short = {spec: re.sub(r"[^:]*/", "", spec) for spec in specs}
+    taken = Counter(short.values())
+    return {spec: name if name and taken[name] == 1 else spec for spec, name in short.items()}
+
+
+def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
+    """Compares the cells on every task.
+
+    Cells are ranked by the best validation loss that the budget found, and with equal ones by
+    their mean: a member that diverged is a draw of the budget that found nothing. The test
+    columns are those of the member with the best validation loss. Mean and interval (Student's
+    t) are over the members that are ok.
+
+    Args:
+        results: One row a member, as `RESULT_COLUMNS`.
+
+    Returns:
+        One row a task and cell, sorted by task (in the order of the study) and rank: task, rank,
+        label, spec, cell, members, ok, diverged, failed, mean_valid_bpc, low, high, half_width,
+        best_valid_bpc, best_member, test_bpc, test_accuracy, median_parameters.
+    """
+    results = with_labels(results)
+    usable = statistics.valid_rows(results)
+    rows = []
+    for (task, label), group in results.groupby(["task", "label"], sort=False):
+        valid = group[usable.loc[group.index]]
+        best = valid.loc[valid["valid_bpc"].idxmin()] if len(valid) else None
+        mean = statistics.mean_interval(valid["valid_bpc"])
+        diverged = int((group["status"] == "diverged").sum())
+        rows.append(
+            {
+                "task": task,
+                "rank": 0,
+                "label": label,
+                "spec": group["spec"].iloc[0],
+                "cell": group["cell"].iloc[0],
+                "members": len(group),
+                "ok": len(valid),
+                "diverged": diverged,
+                "failed": len(group) - len(valid) - diverged,
+                "mean_valid_bpc": mean.estimate,
+                "low": mean.low,
+                "high": mean.high,
+                "half_width": mean.high - mean.estimate,
+                "best_valid_bpc": np.nan if best is None else best["valid_bpc"],
+                "best_member": pd.NA if best is None else best["member"],
+                "test_bpc": np.nan if best is None else best["test_bpc"],
+                "test_accuracy": np.nan if best is None else best["test_accuracy"],
+                "median_parameters": _parameters(group).median(),
+            }
+        )
+    board = pd.DataFrame(rows)
+    if board.empty:
+        return board
+    board["best_member"] = board["best_member"].astype("Int64")
+    board["median_parameters"] = board["median_parameters"].astype("float64")
+    order = {task: place for place, task in enumerate(dict.fromkeys(results["task"]))}
+    board = (
+        board.assign(place=board["task"].map(order))
+        .sort_values(
+            ["place", "best_valid_bpc", "mean_valid_bpc"], kind="stable", ignore_index=True
+        )
+        .drop(columns="place")
+    )
+    # Cells without any result share the last place.
+    board["rank"] = (
+        board.groupby("task")["best_valid_bpc"]
+        .rank(method="min", na_option="bottom")
+        .astype("int64")
+    )
+    return board
+
+
+def overall(results: pd.DataFrame) -> pd.DataFrame:
+    """Ranks the cells by their mean rank over tasks; cells that miss a task come last.
+
+    Returns:
+        rank, label, mean_rank, tasks, one column `rank on TASK` a task, members, ok, diverged,
+        failed.
+    """
+    board = leaderboard(results)
+    if board.empty:
+        return board
+    by_task = board.pivot(index="label", columns="task", values="rank")
+    by_task = by_task[list(dict.fromkeys(board["task"]))]
+    totals = board.groupby("label")[["members", "ok", "diverged", "failed"]].sum()
+    frame = pd.DataFrame({"mean_rank": by_task.mean(axis=1), "tasks": by_task.notna().sum(axis=1)})
+    ranks = by_task.astype("Int64").rename(columns=lambda task: _RANK_ON + str(task))
+    frame = frame.join(ranks).join(totals).reset_index()
+    frame = frame.sort_values(
+        ["tasks", "mean_rank", "label"], ascending=[False, True, True], ignore_index=True
+    )
+    key = list(zip(-frame["tasks"], frame["mean_rank"], strict=True))
+    frame.insert(0, "rank", [key.index(k) + 1 for k in key])
+    return frame
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Writes every column in full precision."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
+    """Gives the columns of a leaderboard or an overall table that people see."""
+    columns: dict[str, Column] = {}
+    for name, column in COLUMNS.items():
+        if name in frame:
+            columns[name] = column
+        if name == "mean_rank":
+            # Ranks on the single tasks stand next to their mean.
+            for rank in (n for n in frame if str(n).startswith(_RANK_ON)):
+                columns[rank] = Column(rank, rank.replace(_RANK_ON, "rank on\n"), _whole)
+    return columns
+
+
+def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
+    """Writes the cells of a table: its text and whether it is the best of its column."""
+    columns = shown_columns(frame)
+    texts = {
+        name: [NOTHING if pd.isna(value) else column.show(value) for value in frame[name]]
+        for name, column in columns.items()
+    }
+    winners = {}
+    for name, column in columns.items():
+        values = frame[name].dropna() if column.best else []
+        extreme = (min if column.best == "low" else max)(values) if len(values) else None
+        # Ties as far as a reader can see them are ties.
+        winners[name] = None if extreme is None else column.show(extreme)
+    return [
+        [(texts[name][row], texts[name][row] == winners[name]) for name in columns]
+        for row in range(len(frame))
+    ]
+
+
+def by_task(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Splits a leaderboard into one a task; another table stays whole, under an empty name."""
+    if "task" not in frame:
+        return [("", frame)]
+    names = short_names(frame["task"].unique())
+    return [(names[str(task)], part) for task, part in frame.groupby("task", sort=False)]
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """Writes a table as Markdown, one with a heading per task, the best in bold."""
+    parts = []
+    for task, part in by_task(frame):
+        columns = shown_columns(part)
+        head = [column.header for column in columns.values()]
+        align = [":---" if name == "label" else "---:" for name in columns]
+        lines = [f"### {_escape(task)}", ""] if task else []
+        lines += [f"| {' | '.join(map(_escape, head))} |", f"| {' | '.join(align)} |"]
+        for cells in shown_cells(part):
+            texts = (f"**{_escape(t)}**" if best else _escape(t) for t, best in cells)
+            lines.append(f"| {' | '.join(texts)} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def print_table(frame: pd.DataFrame, console: Console) -> None:
+    """Prints a table, one per task, no wider than 100 columns; plain when not on a terminal."""
+    # A pipe has no width of its own: rich assumes 80, and would fold what fits into 100.
+    room = min(console.width, 100) if console.is_terminal else 100
+    for task, part in by_task(frame):
+        kept = list(shown_columns(part))
+        for name in (None, *_DISPENSABLE):
+            kept = [k for k in kept if k != name]
+            table = _rich_table(part[kept], title=task)
+            wanted = Measurement.get(console, console.options.update(max_width=1000), table)
+            if wanted.maximum <= room:
+                break
+        table.width = min(wanted.maximum, room)
+        console.print(table, crop=False)
+        console.print()
+
+
+def _rich_table(frame: pd.DataFrame, *, title: str) -> Table:
+    table = Table(
+        title=Text(title, style="bold") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 0, 0, 1),
+    )
+    for name, column in shown_columns(frame).items():
+        left = name == "label"
+        table.add_column(
+            Text(column.short),
+            justify="left" if left else "right",
+            vertical="bottom",
+            overflow="fold",
+            no_wrap=not left,
+        )
+    for cells in shown_cells(frame):
+        table.add_row(*(Text(text, style="bold" if best else "") for text, best in cells))
+    return table
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

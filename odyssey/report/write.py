@@ -1,0 +1,40 @@
+"""All files of a report: the page, the leaderboard as CSV and Markdown, the figures with data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from odyssey.errors import StoreError
+from odyssey.report import html, plots, tables
+
+
+def write_all(run_dir: str | Path) -> dict[str, Path]:
+    """Writes the whole report of a run into its directory.
+
+    Returns:
+        Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder).
+
+    Raises:
+        StoreError: The directory is not a run, has no finished trial, or cannot be written.
+    """
+    content = html.read_content(run_dir)
+    directory = Path(run_dir)
+    paths = {
+        "report": directory / "report.html",
+        "leaderboard_csv": directory / "leaderboard.csv",
+        "leaderboard_md": directory / "leaderboard.md",
+        "figures": directory / "figures",
+    }
+    try:
+        paths["leaderboard_csv"].write_text(tables.to_csv(content.board), encoding="utf-8")
+        text = tables.to_markdown(content.board)
+        if content.overall is not None:
+            text += "\n### overall\n\n" + tables.to_markdown(content.overall)
+        paths["leaderboard_md"].write_text(text, encoding="utf-8")
+        for picture in content.pictures:
+            plots.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
+        html.write_page(content, paths["report"])
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(f"cannot write the report to {directory}: {why}") from error
+    return paths

@@ -1,0 +1,428 @@
+"""The run directory: append-only Parquet shards that survive a kill at any moment.
+
+    DIR/study.toml               the study as it was resolved
+    DIR/run.json                 facts about the run; its presence makes DIR a run
+    DIR/results/<trial>.parquet  one row a member; its presence means that the trial is finished
+    DIR/curves/<trial>.parquet   one row a measurement along training
+    DIR/results/merged-*.parquet many trials in one shard, see `RunStore.compact`
+    DIR/.lock                    held while a process runs the study
+
+Every file appears by an atomic rename, so no reader meets half of one. A trial's curves are written
+before its results: the results shard is the commit mark.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from odyssey.errors import StoreError
+from odyssey.storage import frames
+from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
+
+_log = logging.getLogger(__name__)
+
+_SUFFIX = ".parquet"
+_MERGED = "merged-"
+_STALE_SECONDS = 3600.0  # a temporary file this old belongs to a writer that was killed
+_LAYOUT = {"study.toml", "run.json", "results", "curves", ".lock"}
+_RESULT_ORDER = ("trial_index", "trial", "member")
+_CURVE_ORDER = ("trial_index", "trial", "member", "update", "metric")
+
+
+class RunStore:
+    """A run directory, for any number of writing processes and readers.
+
+    Attributes:
+        path: The directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._merged_ids: dict[Path, frozenset[str]] = {}
+
+    def __repr__(self) -> str:
+        return f"RunStore({str(self.path)!r})"
+
+    @classmethod
+    def create(cls, path: str | Path, *, study: str, run: Mapping[str, Any]) -> RunStore:
+        """Makes a run directory.
+
+        Args:
+            path: A directory that does not exist or is empty.
+            study: The resolved text of the study.
+            run: Facts about the run, as plain JSON data.
+
+        Raises:
+            StoreError: When the directory holds a run or other files, or cannot be written.
+        """
+        path = Path(path)
+        if _is_run(path):
+            raise _already_a_run(path)
+        text = _json(run)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if _foreign_entries(path):
+                raise StoreError(
+                    f"{path} is not empty and not a run; give a directory that does not exist yet"
+                )
+            store = cls(path)
+            # Of two creators at the same moment, one gets the lock and the run.
+            with store.lock():
+                if _is_run(path):
+                    raise _already_a_run(path)
+                for folder in ("results", "curves"):
+                    (path / folder).mkdir(exist_ok=True)
+                frames.write_atomically(path / "study.toml", study.encode())
+                frames.write_atomically(path / "run.json", text.encode())
+        except OSError as error:
+            raise StoreError(f"cannot write a run to {path}: {_why(error)}") from error
+        return store
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunStore:
+        """Opens a run directory.
+
+        Raises:
+            StoreError: When the directory is not a run.
+        """
+        path = Path(path)
+        if not _is_run(path):
+            raise StoreError(_not_a_run(path))
+        return cls(path)
+
+    @property
+    def study_text(self) -> str:
+        """The resolved text of the study."""
+        return _read_text(self.path / "study.toml")
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """The facts about the run."""
+        path = self.path / "run.json"
+        try:
+            data = json.loads(_read_text(path))
+        except json.JSONDecodeError as error:
+            raise StoreError(f"{path} is not JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise StoreError(f"{path} holds {type(data).__name__}, expected an object")
+        return data
+
+    def update_run(self, **values: Any) -> None:
+        """Rewrites run.json with these values set; call it while holding `lock()`."""
+        text = _json({**self.run, **values})
+        try:
+            frames.write_atomically(self.path / "run.json", text.encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path / 'run.json'}: {_why(error)}") from error
+
+    def write(
+        self,
+        trial_id: str,
+        rows: Sequence[Mapping[str, Any]],
+        curves: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Records a finished trial; to write the same one again is harmless.
+
+        Args:
+            trial_id: Id of the trial; set as `trial` in every row.
+            rows: One dict a member, at least one: see `RESULT_COLUMNS`.
+            curves: One dict a measurement: see `CURVE_COLUMNS`.
+
+        Raises:
+            StoreError: When the shards cannot be written.
+        """
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", trial_id), trial_id
+        assert not trial_id.startswith(_MERGED), trial_id
+        assert rows, f"trial {trial_id} has no rows: a failed member is a row too"
+        try:
+            for folder, records, columns in (
+                ("curves", curves, CURVE_COLUMNS),
+                ("results", rows, RESULT_COLUMNS),
+            ):
+                table = frames.table_of([{**row, "trial": trial_id} for row in records], columns)
+                shard = self.path / folder / (trial_id + _SUFFIX)
+                frames.write_atomically(shard, frames.encode(table))
+        except OSError as error:
+            raise StoreError(f"cannot record a trial in {self.path}: {_why(error)}") from error
+
+    def has(self, trial_id: str) -> bool:
+        """Tells whether a trial is finished."""
+        if (self.path / "results" / (trial_id + _SUFFIX)).exists():
+            return True
+        return trial_id in self.finished()
+
+    def finished(self) -> frozenset[str]:
+        """Gives the ids of the finished trials: file names, and one column of merged shards."""
+        for _ in range(3):
+            merged, single = self._shards("results")
+            ids = {shard.name.removesuffix(_SUFFIX) for shard in single}
+            try:
+                for shard in merged:
+                    ids |= self._ids(shard)
+            except FileNotFoundError:
+                continue  # compacted under our feet: look again
+            return frozenset(ids)
+        raise StoreError(f"{self.path / 'results'} keeps changing while it is read; try again")
+
+    def results(self) -> pd.DataFrame:
+        """Reads the results: one row a member, typed, sorted by trial and member.
+
+        A shard that cannot be read is moved aside as `*.corrupt` with a warning; its trials then
+        count as not finished.
+        """
+        return frames.typed_frame(self._table("results"), RESULT_COLUMNS, order=_RESULT_ORDER)
+
+    def curves(self) -> pd.DataFrame:
+        """Reads the learning curves of the finished trials, typed and sorted.
+
+        A shard that cannot be read is moved aside as `*.corrupt` with a warning; the results of
+        its trial stand.
+        """
+        return frames.typed_frame(self._table("curves"), CURVE_COLUMNS, order=_CURVE_ORDER)
+
+    def compact(self, *, at_least: int = 200) -> None:
+        """Merges the shards of single trials into one, when there are at least this many.
+
+        The merged shard appears before the single ones go: a kill in between leaves duplicates,
+        which readers drop by trial id. Also removes what killed writers left behind. Call it while
+        holding `lock()`.
+        """
+        for folder in ("curves", "results"):
+            self._sweep(folder)
+            _, single = self._shards(folder)
+            if folder == "curves":
+                # Curves without results belong to a trial that will be run again.
+                finished = self.finished()
+                single = [s for s in single if s.name.removesuffix(_SUFFIX) in finished]
+            if len(single) < max(at_least, 2):
+                continue
+            tables = {shard: table for shard in single if (table := self._decode(shard))}
+            if not tables:
+                continue
+            names = "\n".join(shard.name for shard in tables)
+            # Named by content: a compaction repeated after a crash makes the same file.
+            digest = hashlib.sha256(names.encode()).hexdigest()[:16]
+            target = self.path / folder / f"{_MERGED}{digest}{_SUFFIX}"
+            try:
+                data = frames.encode(frames.merge(list(tables.values())))
+                frames.write_atomically(target, data)
+                self._merged_ids.pop(target, None)
+                for shard in tables:
+                    shard.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"cannot compact {self.path}: {_why(error)}") from error
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run for this process; the operating system releases it on any death.
+
+        Raises:
+            StoreError: When another process holds it.
+        """
+        try:
+            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreError(f"cannot lock {self.path}: {_why(error)}") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"another process is running {self.path}; wait for it or stop it first"
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _shards(self, folder: str) -> tuple[list[Path], list[Path]]:
+        """Lists the merged shards and those of single trials, each by name."""
+        try:
+            entries = sorted((self.path / folder).iterdir())
+        except FileNotFoundError:
+            entries = []
+        except OSError as error:
+            raise StoreError(f"cannot read {self.path / folder}: {_why(error)}") from error
+        shards = [e for e in entries if e.suffix == _SUFFIX and not e.name.startswith(".")]
+        merged = [s for s in shards if s.name.startswith(_MERGED)]
+        return merged, [s for s in shards if not s.name.startswith(_MERGED)]
+
+    def _ids(self, shard: Path) -> frozenset[str]:
+        if shard not in self._merged_ids:
+            try:
+                self._merged_ids[shard] = frames.trial_ids(shard)
+            except frames.UnreadableShardError as error:
+                _move_aside(shard, error)
+                return frozenset()
+        return self._merged_ids[shard]
+
+    def _table(self, folder: str) -> pa.Table | None:
+        """Reads all finished trials of a folder, each once; None when there are none."""
+        for _ in range(3):
+            try:
+                return self._read_shards(folder)
+            except FileNotFoundError:
+                continue  # compacted under our feet: look again
+        raise StoreError(f"{self.path / folder} keeps changing while it is read; try again")
+
+    def _read_shards(self, folder: str) -> pa.Table | None:
+        merged, single = self._shards(folder)
+        tables: list[pa.Table] = []
+        # What is in a single shard was written last: it wins over the copy in a merged one.
+        seen: set[str] = set()
+        finished = self.finished() if folder == "curves" else None
+        for shard in [*single, *merged]:
+            table = self._decode(shard)
+            if table is None:
+                continue
+            ids = set(table.column("trial").unique().to_pylist())
+            wanted = ids - seen if finished is None else (ids - seen) & finished
+            if wanted != ids:
+                kept = pc.is_in(table.column("trial"), pa.array(sorted(wanted), pa.string()))
+                table = table.filter(kept)
+            seen |= ids
+            tables.append(table)
+        return frames.merge(tables) if tables else None
+
+    def _decode(self, shard: Path) -> pa.Table | None:
+        try:
+            return frames.decode(shard)
+        except frames.UnreadableShardError as error:
+            self._merged_ids.pop(shard, None)
+            _move_aside(shard, error)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(f"cannot read {shard}: {_why(error)}") from error
+        return None
+
+    def _sweep(self, folder: str) -> None:
+        now = time.time()
+        for leftover in (self.path / folder).glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                if now - leftover.stat().st_mtime > _STALE_SECONDS:
+                    leftover.unlink()
+
+
+def load_results(path: str | Path) -> pd.DataFrame:
+    """Reads results: one row a member, typed as in `RESULT_COLUMNS`.
+
+    Args:
+        path: A run directory, a results .parquet file, or a directory of run directories; the
+            latter adds a `run` column with the name of the directory.
+
+    Raises:
+        StoreError: When there is nothing of the kind at `path`.
+    """
+    return _load(Path(path), "results")
+
+
+def load_curves(path: str | Path) -> pd.DataFrame:
+    """Reads learning curves: one row a measurement, typed as in `CURVE_COLUMNS`.
+
+    Args:
+        path: As for `load_results`, with a curves .parquet file.
+
+    Raises:
+        StoreError: When there is nothing of the kind at `path`.
+    """
+    return _load(Path(path), "curves")
+
+
+def _load(path: Path, folder: str) -> pd.DataFrame:
+    columns, order, required = {
+        "results": (RESULT_COLUMNS, _RESULT_ORDER, ("trial", "cell", "task", "member")),
+        "curves": (CURVE_COLUMNS, _CURVE_ORDER, ("trial", "metric", "value")),
+    }[folder]
+    if _is_run(path):
+        store = RunStore(path)
+        return store.results() if folder == "results" else store.curves()
+    if path.is_file():
+        try:
+            return frames.typed_frame(frames.decode(path, required=required), columns, order=order)
+        except (frames.UnreadableShardError, ValueError, TypeError) as error:
+            raise StoreError(f"{path} is not a {folder} file in Parquet: {error}") from error
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {_why(error)}") from error
+    runs = sorted(child for child in path.iterdir() if _is_run(child)) if path.is_dir() else []
+    if not runs:
+        raise StoreError(_not_a_run(path))
+    tables = []
+    for run in runs:
+        table = RunStore(run)._table(folder)
+        if table is not None:
+            # A run inside a run keeps the outer name: that is how the user addressed it.
+            names = pa.array([run.name] * table.num_rows, pa.string())
+            rest = [name for name in table.column_names if name != "run"]
+            tables.append(table.select(rest).append_column("run", names))
+    merged = frames.merge(tables) if tables else None
+    frame = frames.typed_frame(merged, columns, order=order)
+    if merged is None:
+        frame["run"] = pd.Series([], dtype=pd.StringDtype())
+    return frame.sort_values(["run", *order], kind="stable", ignore_index=True)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "run.json").is_file()
+
+
+def _foreign_entries(path: Path) -> bool:
+    """Tells whether a directory holds more than an interrupted `create` leaves behind."""
+    for entry in path.iterdir():
+        ours = entry.name in _LAYOUT or re.fullmatch(r"\..*\.tmp", entry.name)
+        if not ours or (entry.is_dir() and any(entry.iterdir())):
+            return True
+    return False
+
+
+def _already_a_run(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} already holds a run; resume it with `odyssey search --resume {path}` "
+        "or give another directory"
+    )
+
+
+def _not_a_run(path: Path) -> str:
+    if not path.exists():
+        return f"no run at {path}: there is nothing of that name"
+    if path.is_dir():
+        return f"{path} is not a run: it has no run.json (a run is what `odyssey search` makes)"
+    return f"{path} is a file, expected the directory of a run"
+
+
+def _move_aside(shard: Path, error: Exception) -> None:
+    aside = shard.with_name(shard.name + ".corrupt")
+    try:
+        shard.replace(aside)
+    except OSError:
+        _log.warning("skipped the unreadable shard %s: %s", shard, error)
+        return
+    _log.warning("moved the unreadable shard %s aside as %s: %s", shard, aside.name, error)
+
+
+def _json(run: Mapping[str, Any]) -> str:
+    return json.dumps(dict(run), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"cannot read {path}: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,139 @@
+"""What a task is: parallel streams of class indices, cut into truncated-BPTT segments.
+
+Shapes: T time steps, B parallel streams, N targets.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odyssey.errors import TaskError
+
+HeldOut = Literal["valid", "test"]
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Holds one truncated-BPTT segment of B parallel streams.
+
+    The recurrent state carries over from the previous batch of the same iterator.
+
+    Attributes:
+        inputs_TB: Class indices, int64.
+        targets_TB: The symbol that follows each input, int64.
+        weights_TB: The positions that count in loss and accuracy, bool.
+    """
+
+    inputs_TB: NDArray[np.int64]
+    targets_TB: NDArray[np.int64]
+    weights_TB: NDArray[np.bool_]
+
+
+class Task(ABC):
+    """Predicts the next symbol of a stream.
+
+    Attributes:
+        name: The normalised spec: options that equal their default are left out.
+        symbols: The printable form of each class; the index is the class.
+        counted: Which positions count, in words.
+        is_text: Whether a sample of generated text means anything to a reader.
+    """
+
+    name: str
+    symbols: tuple[str, ...]
+    counted: str
+    is_text: bool
+
+    @property
+    def num_symbols(self) -> int:
+        """Counts the classes."""
+        return len(self.symbols)
+
+    @abstractmethod
+    def characters(self, split: Split) -> int | None:
+        """Gives the length of a split in symbols; None where it is generated without end."""
+
+    @abstractmethod
+    def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yields batches of shape (unroll, batch_size) without end; `rng` decides everything."""
+
+    @abstractmethod
+    def held_out(
+        self, split: HeldOut, *, batch_size: int, unroll: int, characters: int | None = None
+    ) -> Iterator[Batch]:
+        """Yields the held-out data once, the same at every call.
+
+        Every batch has `batch_size` columns, padded with weight False; the last one may be
+        shorter than `unroll`.
+
+        Args:
+            split: "valid" or "test".
+            batch_size: The number B of pieces that are read side by side.
+            unroll: The number T of steps in a batch.
+            characters: Stops after this many targets, counted or not.
+        """
+
+    @abstractmethod
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Turns text into class indices (N,); raises TaskError for symbols the task lacks."""
+
+    @abstractmethod
+    def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:
+        """Turns class indices into text, the inverse of `encode`."""
+
+    @abstractmethod
+    def sample_prime(self) -> NDArray[np.int64]:
+        """Gives a short start (N,) from which generating makes sense."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """Describes the task as plain data for tables and records."""
+
+    def check_fits(self, batch_size: int, unroll: int) -> None:
+        """Raises TaskError where the data are too short for one batch of this shape."""
+        check_shape(batch_size=batch_size, unroll=unroll)
+
+
+def check_shape(**sizes: int | None) -> None:
+    """Raises TaskError for a size below one; None is no size."""
+    for what, size in sizes.items():
+        if size is not None and size < 1:
+            raise TaskError(f"{what} is {size}; it must be at least 1")
+
+
+def in_pieces(
+    symbols: NDArray[np.integer],
+    counted: NDArray[np.bool_] | None,
+    bounds: NDArray[np.int64],
+    *,
+    unroll: int,
+) -> Iterator[Batch]:
+    """Yields a finite stream once, as B contiguous pieces side by side.
+
+    Target j is symbol j + 1, and symbol j is its input: no target is lost between two pieces.
+
+    Args:
+        symbols: The stream, (N + 1,).
+        counted: The symbols that count as targets, (N + 1,); None when all do.
+        bounds: Column b holds the targets from bounds[b] to bounds[b + 1], (B + 1,).
+        unroll: The number of steps in a batch.
+    """
+    first_B, end_B = bounds[:-1], bounds[1:]
+    longest = int((end_B - first_B).max())
+    for start in range(0, longest, unroll):
+        steps = np.arange(start, min(start + unroll, longest), dtype=np.int64)
+        at_TB = first_B + steps[:, None]
+        inside_TB = at_TB < end_B
+        at_TB = np.where(inside_TB, at_TB, 0)
+        yield Batch(
+            inputs_TB=symbols[at_TB].astype(np.int64),
+            targets_TB=symbols[at_TB + 1].astype(np.int64),
+            weights_TB=inside_TB if counted is None else inside_TB & counted[at_TB + 1],
+        )

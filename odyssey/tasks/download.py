@@ -1,0 +1,211 @@
+"""Corpora that are downloaded once: where from, what they must be, where they lie.
+
+A corpus is read from DATA/<name>/input.txt, where DATA is $ODYSSEY_DATA or the user's cache
+folder. A file put there by hand is as good as a downloaded one: both are checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import stat
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+
+from odyssey.errors import TaskError, suggest
+
+FILE_NAME = "input.txt"
+DATA_VARIABLE = "ODYSSEY_DATA"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Describes one corpus.
+
+    Attributes:
+        summary: One line about it.
+        url: Where it is downloaded from.
+        size: Bytes of the file that is read.
+        digest: "algorithm:hexadecimal" of the file that is read.
+        licence: A note on its licence.
+        split: The usual percentages of train, valid and test.
+        member: Its name inside the archive at `url`; None where `url` is the file itself.
+        archive_digest: "algorithm:hexadecimal" of that archive.
+    """
+
+    summary: str
+    url: str
+    size: int
+    digest: str
+    licence: str
+    split: str = "90/5/5"
+    member: str | None = None
+    archive_digest: str | None = None
+
+
+DATASETS: dict[str, Dataset] = {
+    "tinyshakespeare": Dataset(
+        summary="40,000 lines of Shakespeare (Karpathy's char-rnn)",
+        url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        size=1_115_394,
+        digest="sha256:86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        licence="public domain",
+    ),
+    "warpeace": Dataset(
+        summary="War and Peace (Karpathy et al., 2015)",
+        url="https://cs.stanford.edu/people/karpathy/char-rnn/warpeace_input.txt",
+        size=3_258_246,
+        digest="sha256:fb66ba999dafe24017cdd59e04c56d385a9c8466993d374fd4c6f08b2142985e",
+        licence="public domain in the US",
+        split="80/10/10",
+    ),
+    "text8": Dataset(
+        summary="English Wikipedia, a-z and space only (Mahoney)",
+        url="http://mattmahoney.net/dc/text8.zip",
+        size=100_000_000,
+        digest="md5:3bea1919949baf155f99411df5fada7e",  # its sha256 is not known
+        licence="Wikipedia text: CC BY-SA, GFDL",
+        member="text8",
+        archive_digest="sha256:a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
+    ),
+    "enwik8": Dataset(
+        summary="English Wikipedia as XML (Mahoney)",
+        url="http://mattmahoney.net/dc/enwik8.zip",
+        size=100_000_000,
+        digest="sha256:2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8",
+        licence="Wikipedia text: CC BY-SA, GFDL",
+        member="enwik8",
+        archive_digest="sha256:547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
+    ),
+}
+
+
+def data_dir() -> Path:
+    """Gives the folder of the corpora: $ODYSSEY_DATA, or one in the user's cache folder."""
+    given = os.environ.get(DATA_VARIABLE)
+    return Path(given).expanduser() if given else Path(pooch.os_cache("odyssey"))
+
+
+def dataset_path(name: str) -> Path:
+    """Gives the checked file of a corpus; downloads it where it is absent.
+
+    Raises:
+        TaskError: An unknown name, no network, a folder that cannot be written, a wrong file.
+    """
+    if name not in DATASETS:
+        raise TaskError(suggest(name, DATASETS, what="corpus", see="odyssey data list"))
+    dataset, path = DATASETS[name], data_dir() / name / FILE_NAME
+    try:
+        if not path.exists():
+            _download(name, dataset, path)
+        _check(name, dataset, path)
+    except OSError as error:
+        raise TaskError(
+            f"cannot use {path}: {error.strerror or error}; set {DATA_VARIABLE} to another folder"
+        ) from None
+    return path
+
+
+def list_datasets() -> list[dict[str, object]]:
+    """Lists the corpora as rows; looks whether a file is present, not into it."""
+    folder = data_dir()
+    return [
+        {
+            "name": name,
+            "summary": dataset.summary,
+            "bytes": dataset.size,
+            "present": _size(folder / name / FILE_NAME) == dataset.size,
+            "path": str(folder / name / FILE_NAME),
+            "url": dataset.url,
+            "licence": dataset.licence,
+        }
+        for name, dataset in DATASETS.items()
+    ]
+
+
+def _check(name: str, dataset: Dataset, path: Path) -> None:
+    """Raises TaskError unless the file is the one it should be."""
+    status = path.stat()
+    if status.st_size != dataset.size:
+        raise TaskError(
+            f"{path} has {status.st_size} bytes, {name} has {dataset.size}; "
+            f"delete it, or replace it by the file from {_source(dataset)}"
+        )
+    # Hashing 100 MB takes a while: a marker remembers which file was found right.
+    marker = path.with_name(f".{FILE_NAME}.checked")
+    checked = f"{dataset.digest} {status.st_size} {status.st_mtime_ns}\n"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if marker.read_text(encoding="ascii") == checked:
+            return
+    algorithm, _, expected = dataset.digest.partition(":")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != expected:
+        raise TaskError(
+            f"{path} is not {name}: its {algorithm} is {found[:12]}..., not {expected[:12]}...; "
+            f"delete it, or replace it by the file from {_source(dataset)}"
+        )
+    # In a read-only folder the file is checked every time; root could write there, and must not.
+    if path.parent.stat().st_mode & stat.S_IWUSR:
+        with contextlib.suppress(OSError):
+            marker.write_text(checked, encoding="ascii")
+
+
+def _download(name: str, dataset: Dataset, path: Path) -> None:
+    """Puts the file in place, whole or not at all; two processes may do so at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
+        try:
+            with _quiet_pooch():
+                fetched = Path(
+                    pooch.retrieve(
+                        dataset.url,
+                        known_hash=dataset.archive_digest or dataset.digest,
+                        fname="download",
+                        path=folder,
+                        progressbar=False,
+                    )
+                )
+            if dataset.member is not None:
+                with zipfile.ZipFile(fetched) as archive:
+                    fetched = Path(archive.extract(dataset.member, folder))
+        # Network errors are OSErrors; a wrong hash or archive is one of the others.
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            reason = " ".join(str(error).split())
+            reason = f"{type(error).__name__}: {reason[:80]}"
+            raise TaskError(
+                f"cannot download {name} ({reason}); put the file by hand at {path}, "
+                f"from {_source(dataset)}"
+            ) from None
+        fetched.replace(path)
+
+
+@contextlib.contextmanager
+def _quiet_pooch() -> Iterator[None]:
+    """Silences pooch's own messages while it downloads."""
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _source(dataset: Dataset) -> str:
+    member = "" if dataset.member is None else f" (unzip {dataset.member!r})"
+    return dataset.url + member
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

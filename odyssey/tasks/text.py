@@ -1,0 +1,233 @@
+"""Texts: any file as a stream of bytes or characters, in three consecutive splits.
+
+Shapes: T time steps, B parallel streams, N symbols of a text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odyssey.errors import TaskError
+from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape, in_pieces
+from odyssey.tasks.options import shorten, show_split
+
+Unit = Literal["bytes", "characters"]
+_SLICE = 2**18
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class TextTask(Task):
+    """Predicts the next byte or character of a text.
+
+    The vocabulary is that of the whole text: a symbol that occurs only in the valid or test split
+    is a class too. Training streams start at B places, equally far apart, the first one drawn at
+    random; each reads on through the train split and around its end. Held-out text is cut into
+    B contiguous pieces; all of a split but its first symbol is predicted once.
+
+    Args:
+        name: The normalised spec.
+        data: The text, as bytes.
+        unit: What a symbol is: "bytes", or the "characters" of UTF-8.
+        split: The parts of train, valid and test; their sum is one.
+        facts: More that `describe` says about the text.
+    """
+
+    is_text = True
+
+    def __init__(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        unit: Unit,
+        split: tuple[Fraction, ...],
+        facts: Mapping[str, object],
+    ) -> None:
+        self.name = name
+        self.unit = unit
+        self.counted = "every byte" if unit == "bytes" else "every character"
+        codes_N = _codes(name, data, unit=unit)
+        self._vocabulary, text_N = _index(codes_N)
+        self.symbols = tuple(_printable(int(code), unit=unit) for code in self._vocabulary)
+        if len(self.symbols) < 2:
+            held = f"nothing but {self.symbols[0]!r}" if self.symbols else "nothing"
+            raise TaskError(f"the text of {name} holds {held}; give one with two symbols or more")
+        self._class_of = {int(code): index for index, code in enumerate(self._vocabulary)}
+        self._splits = _split(name, text_N, split)
+        self._facts = {
+            "split": show_split(split),
+            "vocabulary": "of the whole text",
+            **{f"{part}_{unit}": piece.size for part, piece in self._splits.items()},
+            "sha256": hashlib.sha256(data).hexdigest(),
+            **facts,
+        }
+
+    def characters(self, split: Split) -> int:
+        """Gives the length of a split, in units."""
+        return self._splits[split].size
+
+    def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yields B places of the train split, read on and around without end."""
+        check_shape(batch_size=batch_size, unroll=unroll)
+        length = self.characters("train")
+        first_B = np.arange(batch_size, dtype=np.int64) * length // batch_size
+        return self._train(first_B + rng.integers(length), unroll=unroll)
+
+    def _train(self, first_B: NDArray[np.int64], *, unroll: int) -> Iterator[Batch]:
+        text_N = self._splits["train"]
+        steps = np.arange(unroll + 1, dtype=np.int64)[:, None]
+        while True:
+            first_B = first_B % text_N.size
+            segment_TB = text_N[(first_B + steps) % text_N.size].astype(np.int64)
+            yield Batch(
+                inputs_TB=segment_TB[:-1].copy(),
+                targets_TB=segment_TB[1:],
+                weights_TB=np.ones((unroll, first_B.size), dtype=np.bool_),
+            )
+            first_B = first_B + unroll
+
+    def held_out(
+        self, split: HeldOut, *, batch_size: int, unroll: int, characters: int | None = None
+    ) -> Iterator[Batch]:
+        """Yields a split, or its first `characters` targets, in B contiguous pieces."""
+        assert split in ("valid", "test")
+        check_shape(batch_size=batch_size, unroll=unroll, characters=characters)
+        text_N = self._splits[split]
+        length = text_N.size - 1 if characters is None else min(characters, text_N.size - 1)
+        bounds = np.arange(batch_size + 1, dtype=np.int64) * length // batch_size
+        return in_pieces(text_N, None, bounds, unroll=unroll)
+
+    def check_fits(self, batch_size: int, unroll: int) -> None:
+        """Raises TaskError where the train split has no room for one batch."""
+        super().check_fits(batch_size, unroll)
+        length, needed = self.characters("train"), batch_size * unroll + 1
+        if length < needed:
+            raise TaskError(
+                f"the train split of {self.name} has {length} {self.unit}, too short for one batch "
+                f"of {batch_size} streams by {unroll} steps ({needed}); make these smaller"
+            )
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Turns text into class indices (N,); raises TaskError for symbols the text lacks."""
+        codes = text.encode("utf-8", "surrogatepass") if self.unit == "bytes" else map(ord, text)
+        try:
+            return np.array([self._class_of[code] for code in codes], dtype=np.int64)
+        except KeyError as error:
+            symbol = _printable(error.args[0], unit=self.unit)
+            raise TaskError(
+                f"{self.name} has no symbol {symbol!r}; use only what occurs in its text"
+            ) from None
+
+    def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:
+        r"""Turns class indices into text; bytes that are no UTF-8 show as \xNN."""
+        codes = self._vocabulary[np.asarray(indices, dtype=np.int64)]
+        if self.unit == "characters":
+            return "".join(map(chr, codes.tolist()))
+        return bytes(codes.tolist()).decode("utf-8", "backslashreplace")
+
+    def sample_prime(self) -> NDArray[np.int64]:
+        """Gives a newline, or the first symbol of a text without one."""
+        newline = self._class_of.get(ord("\n"))
+        first = int(self._splits["train"][0]) if newline is None else newline
+        return np.array([first], dtype=np.int64)
+
+    def describe(self) -> dict[str, object]:
+        """Describes the text: its unit, splits and sha256."""
+        return {
+            "name": self.name,
+            "data": "text",
+            "num_symbols": self.num_symbols,
+            "counted": self.counted,
+            "unit": self.unit,
+            **self._facts,
+        }
+
+
+def read_file(path: Path) -> bytes:
+    """Reads a regular file; raises TaskError in one line where that cannot be done."""
+    shown = shorten(str(path)) if len(path.name) > 60 else str(path)
+    try:
+        if path.is_dir():
+            raise TaskError(f"{shown!r} is a folder; give a text file")
+        if not path.exists():
+            raise TaskError(f"no file {shown!r}; give the path of a text file")
+        if not path.is_file():  # a device or a pipe may never end
+            raise TaskError(f"{shown!r} is not a regular file; give a text file")
+        data = path.read_bytes()
+    except TaskError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TaskError(f"cannot read {shown!r}: {reason}; give a readable text file") from None
+    if not data:
+        raise TaskError(f"{shown!r} is empty; give a text file")
+    return data
+
+
+def _codes(name: str, data: bytes, *, unit: Unit) -> NDArray[np.integer]:
+    """Turns bytes into numbers below 256, or code points."""
+    if unit == "bytes":
+        return np.frombuffer(data, dtype=np.uint8)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TaskError(
+            f"the text of {name} is not UTF-8 (byte 0x{data[error.start]:02x} at {error.start}); "
+            "use unit=bytes"
+        ) from None
+    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+
+
+def _index(codes_N: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
+    """Gives the codes that occur, ascending, and the text as indices of them."""
+    # Tables, not np.unique: sorting 100 MB takes seconds. In slices: NumPy indexes with int64.
+    slices = [slice(at, at + _SLICE) for at in range(0, codes_N.size, _SLICE)]
+    present = np.zeros(int(codes_N.max(initial=0)) + 1, dtype=np.bool_)
+    for part in slices:
+        present[codes_N[part]] = True
+    vocabulary = np.flatnonzero(present).astype(np.int64)
+    dtype = np.min_scalar_type(max(vocabulary.size - 1, 0))
+    index_of = np.zeros(present.size, dtype=dtype)
+    index_of[vocabulary] = np.arange(vocabulary.size, dtype=dtype)
+    text_N = np.empty(codes_N.size, dtype=dtype)
+    for part in slices:
+        text_N[part] = index_of[codes_N[part]]
+    return vocabulary, text_N
+
+
+def _split(
+    name: str, text_N: NDArray[np.integer], parts: tuple[Fraction, ...]
+) -> dict[Split, NDArray[np.integer]]:
+    """Cuts a text into its splits; each must have an input and a target."""
+    train_end, valid_end = int(text_N.size * parts[0]), int(text_N.size * (parts[0] + parts[1]))
+    splits: dict[Split, NDArray[np.integer]] = {
+        "train": text_N[:train_end],
+        "valid": text_N[train_end:valid_end],
+        "test": text_N[valid_end:],
+    }
+    for split, piece in splits.items():
+        if piece.size < 2:
+            raise TaskError(
+                f"the {split} split of {name} has {piece.size} of {text_N.size} symbols; "
+                f"it needs 2 at least: give a longer text or another split="
+            )
+    return splits
+
+
+def _printable(code: int, *, unit: Unit) -> str:
+    """Writes a byte or a code point so that it can be read in a table."""
+    character = chr(code)
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if unit == "bytes" and code >= 0x7F:
+        return f"\\x{code:02x}"
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,434 @@
+"""The training loop: truncated back-propagation for a population, one task.
+
+Shapes: P members, T steps, B streams, V symbols, N parameters of a member.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from odyssey.errors import ConfigError
+from odyssey.expr import Cell
+from odyssey.tasks.base import Batch, HeldOut, Task
+from odyssey.training.config import Member, TrainingConfig
+from odyssey.training.model import CharModel, count_parameters, hidden_size_for
+from odyssey.training.optimizers import FlatParameters, Optimizer, clip
+from odyssey.training.seeds import stream
+
+LN2 = math.log(2.0)
+
+
+@dataclass
+class MemberResult:
+    """What training left of one member; losses in nats per counted character."""
+
+    member: Member
+    num_parameters: int
+    status: str = "ok"
+    reason: str = ""
+    diverged_at: int | None = None
+    updates: int = 0
+    characters: int = 0
+    best_update: int | None = None
+    train_nats: float = math.nan
+    valid_nats: float = math.nan
+    valid_accuracy: float = math.nan
+    test_nats: float = math.nan
+    test_accuracy: float = math.nan
+    curve: list[tuple[int, int, str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Progress after an epoch of one group of members."""
+
+    epoch: int
+    epochs: int
+    members: tuple[int, ...]
+    updates: int
+    train_nats: tuple[float, ...]
+    valid_nats: tuple[float, ...]
+    seconds: float
+
+
+@dataclass
+class Trained:
+    """Results in the order of the members, and the models that hold the best parameters.
+
+    `models` has one model a group, with the positions of its members.
+    """
+
+    results: list[MemberResult]
+    models: list[tuple[CharModel, tuple[int, ...]]]
+
+
+def train(
+    cell: Cell,
+    task: Task,
+    members: Sequence[Member],
+    config: TrainingConfig,
+    *,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Trained:
+    """Trains a population of members of one cell on one task.
+
+    A member's numbers do not depend on the others: members of like size are trained side by side
+    with padding and masks, others apart. A member whose loss is not finite, or grows beyond
+    `diverged_factor * ln(V)`, is frozen and recorded as diverged at that update.
+
+    Args:
+        cell: The cell.
+        task: The task.
+        members: The members; any number, any sizes.
+        config: Options, the same for all members.
+        progress: Called after every epoch of every group.
+
+    Returns:
+        One result a member, in their order; the best parameters are those of the lowest
+        validation loss, and the test is measured with them.
+
+    Raises:
+        ConfigError: A member's hyperparameters do not fit the cell.
+        TaskError: The data are too short for a batch.
+    """
+    task.check_fits(config.batch_size, config.unroll)
+    sized = [_sized(cell, m, task.num_symbols) for m in members]
+    results: dict[int, MemberResult] = {}
+    models = []
+    for positions in group_members(sized, padding=config.padding):
+        group = _Group(cell, task, [sized[k] for k in positions], config)
+        group.run(progress)
+        results |= dict(zip(positions, group.results, strict=True))
+        models.append((group.model, positions))
+    return Trained([results[k] for k in range(len(members))], models)
+
+
+def _sized(cell: Cell, member: Member, num_symbols: int) -> Member:
+    if member.parameters is None:
+        return member
+    hidden = hidden_size_for(
+        cell, member.parameters, num_symbols=num_symbols, num_layers=member.num_layers
+    )
+    return replace(member, hidden_size=hidden)
+
+
+def group_members(members: Sequence[Member], *, padding: float) -> list[tuple[int, ...]]:
+    """Splits members into groups of one depth whose hidden sizes differ by at most a factor."""
+    order = sorted(
+        range(len(members)), key=lambda k: (members[k].num_layers, members[k].hidden_size, k)
+    )
+    groups: list[list[int]] = []
+    for k in order:
+        first = members[groups[-1][0]] if groups else None
+        if (
+            first is not None
+            and first.num_layers == members[k].num_layers
+            and members[k].hidden_size <= padding * first.hidden_size
+        ):
+            groups[-1].append(k)
+        else:
+            groups.append([k])
+    return [tuple(sorted(g)) for g in groups]
+
+
+class _Group:
+    """Members of like size, trained side by side."""
+
+    def __init__(
+        self, cell: Cell, task: Task, members: Sequence[Member], config: TrainingConfig
+    ) -> None:
+        self.task, self.members, self.config = task, members, config
+        sizes = [m.hidden_size for m in members]
+        self.dtype = torch.float64 if config.dtype == "float64" else torch.float32
+        self.model = CharModel(
+            cell,
+            task.num_symbols,
+            sizes,
+            members[0].num_layers,
+            backend=config.backend,
+            dtype=self.dtype,
+        )
+        for number, member in enumerate(members):
+            self.model.initialise(number, member, config.init)
+        self.flat = FlatParameters(self.model, len(members))
+        self.padding_PN = self._padding() if self.model.rnn.masked else None
+        self.results = [
+            MemberResult(
+                m,
+                count_parameters(
+                    cell,
+                    num_symbols=task.num_symbols,
+                    hidden_size=m.hidden_size,
+                    num_layers=m.num_layers,
+                ),
+            )
+            for m in members
+        ]
+        self.alive_P = torch.ones(len(members), dtype=torch.bool)
+        self.rate_P = self._vector([m.learning_rate for m in members])
+        if config.scale_by_momentum:
+            self.rate_P *= 1 - self._vector([m.momentum for m in members])
+        self.optimizer = Optimizer(
+            config.optimizer,
+            self._vector([m.momentum for m in members]),
+            nesterov=config.nesterov,
+            decay=config.rmsprop_decay,
+        )
+        self.clip_norm_P = self._vector([m.clip_norm or math.inf for m in members])
+        self.clip_value_P = self._vector([m.clip_value or math.inf for m in members])
+        self.noise = [torch.Generator().manual_seed(m.seed) for m in members]
+        self.data = [
+            task.train(
+                batch_size=config.batch_size,
+                unroll=config.unroll,
+                rng=stream(m.seed, "data", task.name),
+            )
+            for m in members
+        ]
+        self.best_PN = self.flat.values_PN.clone()
+        self.stale_P = [0] * len(members)  # epochs since the last improvement
+        self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
+        self.updates = 0
+
+    def _vector(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=self.dtype)
+
+    def _padding(self) -> Tensor:
+        """Marks what is not padding, (P, N): what a member of its size has."""
+        hidden = self.model.rnn.hidden_size
+        kept = []
+        for member in self.members:
+            parts = []
+            for name, parameter in self.model.named_parameters():
+                inside = torch.ones(parameter.shape[1:], dtype=torch.bool)
+                for axis, size in enumerate(self._padded_axes(name)):
+                    if size == "H":
+                        index = torch.arange(hidden) < member.hidden_size
+                        view = [1] * inside.dim()
+                        view[axis] = -1
+                        inside = inside & index.view(view)
+                parts.append(inside.flatten())
+            kept.append(torch.cat(parts))
+        return torch.stack(kept)
+
+    def _padded_axes(self, name: str) -> tuple[str, ...]:
+        """Names the sizes of a parameter's axes: "H" is padded."""
+        if name == "embedding":
+            return ("H", "V")
+        if name == "readout":
+            return ("V", "H")
+        if name == "readout_bias":
+            return ("V",)
+        _, _, layer, own = name.split(".")  # rnn.layers.<l>.<name>
+        program = self.model.rnn.program
+        sizes = program.matrices.get(own) or (program.vectors[own],)
+        first = "H" if program.square or layer != "0" else "V"
+        return tuple(first if s == "I" else "H" for s in sizes)
+
+    def run(self, progress: Callable[[Epoch], None] | None) -> None:
+        """Trains to the end and measures the test loss at the best validation loss."""
+        start = time.monotonic()
+        state: tuple[Tensor, ...] | None = None
+        if self.config.epochs == 0:
+            self._validate()
+        for epoch in range(1, self.config.epochs + 1):
+            nats_P, count_P = np.zeros(len(self.members)), np.zeros(len(self.members))
+            for _ in range(self.config.updates_per_epoch):
+                state, nll_P, counted_P = self._update(state)
+                nats_P += nll_P
+                count_P += counted_P
+                if not bool(self.alive_P.any()):
+                    break
+            self._after_epoch(epoch, nats_P / np.maximum(count_P, 1))
+            if progress:
+                progress(self._epoch(epoch, time.monotonic() - start))
+            if not bool(self.alive_P.any()):
+                break
+        self.flat.assign(self.best_PN)
+        nats, accuracy = self.measure("test", self.config.test_characters)
+        for k, result in enumerate(self.results):
+            if result.status == "ok":
+                result.test_nats, result.test_accuracy = nats[k], accuracy[k]
+
+    def _epoch(self, epoch: int, seconds: float) -> Epoch:
+        last = [{metric: v for _, _, metric, v in r.curve[-4:]} for r in self.results]
+        return Epoch(
+            epoch=epoch,
+            epochs=self.config.epochs,
+            members=tuple(m.member for m in self.members),
+            updates=self.updates,
+            train_nats=tuple(v.get("train_nats", math.nan) for v in last),
+            valid_nats=tuple(v.get("valid_nats", math.nan) for v in last),
+            seconds=seconds,
+        )
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        batches: list[Batch] = [next(d) for d in self.data]
+        return _stacked(batches)
+
+    def _inputs(self, x_PTB: Tensor) -> Tensor:
+        """Adds each member's noise to its one-hot inputs, where any member wants noise."""
+        if not any(m.input_noise for m in self.members):
+            return x_PTB
+        x_PTBV = self.model.one_hot(x_PTB)
+        for k, member in enumerate(self.members):
+            if member.input_noise:
+                noise = torch.randn(x_PTBV.shape[1:], generator=self.noise[k], dtype=self.dtype)
+                x_PTBV[k] += member.input_noise * noise
+        return x_PTBV
+
+    def _update(
+        self, state: tuple[Tensor, ...] | None
+    ) -> tuple[tuple[Tensor, ...], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Makes one update; gives the state, and summed nats and counted characters by member."""
+        config = self.config
+        x_PTB, target_PTB, weight_PTB = self._batch()
+        logits, state = self.model(self._inputs(x_PTB), state)
+        nll_P = (_nll(logits, target_PTB) * weight_PTB).sum((1, 2))
+        count_P = weight_PTB.sum((1, 2)).clamp(min=1)
+        loss_P = nll_P / (count_P if config.loss == "mean" else config.batch_size)
+        loss_P.sum().backward()  # type: ignore[no-untyped-call]
+        self.updates += 1
+        with torch.no_grad():
+            mean_P = nll_P.detach() / count_P
+            self._step(mean_P)
+        state = tuple(
+            torch.where(self.alive_P.view(-1, 1, 1, 1), s.detach(), s.new_zeros(())) for s in state
+        )
+        # a frozen member adds nothing to its epoch's mean
+        alive = self.alive_P.numpy()
+        nats = np.where(alive, nll_P.detach().double().numpy(), 0.0)
+        return state, nats, np.where(alive, count_P.numpy(), 0)
+
+    def _step(self, mean_P: Tensor) -> None:
+        g = self.flat.take_gradients()
+        if self.padding_PN is not None:
+            # 0/0 in a unit that a member does not have must not reach its other units
+            g = torch.where(self.padding_PN, g, g.new_zeros(()))
+        norm_P = g.norm(dim=1)
+        limit = self.config.diverged_factor * math.log(max(self.task.num_symbols, 2))
+        healthy_P = torch.isfinite(mean_P) & torch.isfinite(norm_P) & (mean_P <= limit)
+        for k in torch.nonzero(self.alive_P & ~healthy_P).flatten().tolist():
+            self._diverge(k, float(mean_P[k]), float(norm_P[k]))
+        g = torch.where(self.alive_P[:, None], g, g.new_zeros(()))
+        g = clip(g, norm_P=norm_P, clip_norm_P=self.clip_norm_P, clip_value_P=self.clip_value_P)
+        new = self.optimizer.step(self.flat.values_PN, g, rate_P=self.rate_P)
+        self.flat.assign(torch.where(self.alive_P[:, None], new, self.flat.values_PN))
+        tokens = self.config.batch_size * self.config.unroll
+        for k, alive in enumerate(self.alive_P.tolist()):
+            if alive:
+                self.results[k].updates = self.updates
+                self.results[k].characters = self.updates * tokens
+
+    def _diverge(self, k: int, loss: float, norm: float) -> None:
+        result = self.results[k]
+        result.status, result.diverged_at = "diverged", self.updates
+        what = f"loss {loss:.3g} nats" if not math.isfinite(norm) or loss > 0 else "loss"
+        result.reason = f"{what}, gradient norm {norm:.3g} at update {self.updates}"
+        result.valid_nats = result.valid_accuracy = math.nan
+        result.best_update = None
+        self.alive_P[k] = False
+        self.flat.values_PN[k].zero_()  # keep the arithmetic of the frozen row tame
+        self.best_PN[k].zero_()
+
+    def _after_epoch(self, epoch: int, train_P: np.ndarray[Any, Any]) -> None:
+        """Validates, keeps the best, and moves the schedules on."""
+        before = self.alive_P.tolist()
+        for k, alive in enumerate(before):
+            if alive:
+                self.results[k].train_nats = float(train_P[k])
+                self._note(k, "train_nats", float(train_P[k]))
+        improved = self._validate()
+        for k, alive in enumerate(before):
+            if not alive or not bool(self.alive_P[k]):
+                continue
+            self._note(k, "learning_rate", float(self.rate_P[k]))
+            self.stale_P[k] = 0 if improved[k] else self.stale_P[k] + 1
+            self._schedule(k, epoch)
+
+    def _schedule(self, k: int, epoch: int) -> None:
+        config = self.config
+        stale, patience = self.stale_P[k], config.patience
+        if config.schedule == "decay" and epoch >= config.decay_after:
+            self.rate_P[k] *= config.decay
+        if config.schedule == "plateau":
+            # once halving has begun it goes on, improvement or not, then training stops
+            if self.halvings_P[k] and self.halvings_P[k] == config.halvings:
+                self.alive_P[k] = False
+            elif self.halvings_P[k] or stale >= patience:
+                self.halvings_P[k] += 1
+                self.rate_P[k] *= 0.5
+        elif patience and stale > patience:
+            self.alive_P[k] = False
+
+    def _note(self, k: int, metric: str, value: float) -> None:
+        result = self.results[k]
+        result.curve.append((result.updates, result.characters, metric, value))
+
+    def _validate(self) -> list[bool]:
+        """Measures the validation loss; says which members improved."""
+        nats, accuracy = self.measure("valid", self.config.valid_characters)
+        improved = [False] * len(self.members)
+        for k, result in enumerate(self.results):
+            if not bool(self.alive_P[k]):
+                continue
+            if not math.isfinite(nats[k]):
+                self._diverge(k, nats[k], math.nan)
+                continue
+            self._note(k, "valid_nats", nats[k])
+            self._note(k, "valid_accuracy", accuracy[k])
+            if not result.valid_nats <= nats[k]:
+                improved[k] = True
+                result.valid_nats, result.valid_accuracy = nats[k], accuracy[k]
+                result.best_update = result.updates
+                self.best_PN[k] = self.flat.values_PN[k]
+        return improved
+
+    @torch.no_grad()
+    def measure(self, split: HeldOut, characters: int) -> tuple[list[float], list[float]]:
+        """Measures nats per counted character and accuracy of every member on held-out data."""
+        config = self.config
+        members = len(self.members)
+        nats_P = torch.zeros(members, dtype=torch.float64)
+        right_P = torch.zeros(members, dtype=torch.float64)
+        count = 0
+        state = None
+        batches: Iterator[Batch] = self.task.held_out(
+            split, batch_size=config.eval_batch, unroll=config.eval_unroll, characters=characters
+        )
+        for batch in batches:
+            x, target, weight = (t.expand(members, -1, -1) for t in _stacked([batch]))
+            logits, state = self.model(x, state)
+            nats_P += (_nll(logits, target) * weight).sum((1, 2)).double()
+            right_P += ((logits.argmax(-1) == target) & weight).sum((1, 2)).double()
+            count += int(weight[0].sum())
+        if count == 0:
+            raise ConfigError(
+                f"{self.task.name}: no counted character among {characters} for {split};"
+                f" raise training.{split}_characters"
+            )
+        return (nats_P / count).tolist(), (right_P / count).tolist()
+
+
+def _stacked(batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        torch.from_numpy(np.stack([b.inputs_TB for b in batches])),
+        torch.from_numpy(np.stack([b.targets_TB for b in batches])),
+        torch.from_numpy(np.stack([b.weights_TB for b in batches])),
+    )
+
+
+def _nll(logits_PTBV: Tensor, target_PTB: Tensor) -> Tensor:
+    flat = functional.cross_entropy(
+        logits_PTBV.flatten(0, 2), target_PTB.flatten(), reduction="none"
+    )
+    return flat.view(target_PTB.shape)

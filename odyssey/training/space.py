@@ -1,0 +1,140 @@
+"""Random search spaces as data, with the ranges of both papers as presets.
+
+In a study each hyperparameter is a number (fixed) or a table with one of: `uniform = [low, high]`,
+`log_uniform = [low, high]`, `one_minus_log_uniform = [low, high]`, `choice = [...]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from odyssey.errors import ConfigError, suggest
+from odyssey.training.config import HYPERPARAMETERS, check_hyperparameter
+from odyssey.training.seeds import stream
+
+KINDS = ("fixed", "uniform", "log_uniform", "one_minus_log_uniform", "choice")
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Where one hyperparameter is drawn from.
+
+    Attributes:
+        kind: One of `KINDS`.
+        values: The bounds, the choices, or the one fixed value.
+    """
+
+    kind: str
+    values: tuple[Any, ...]
+
+    def draw(self, rng: np.random.Generator, *, whole: bool) -> Any:
+        """Draws one value; whole numbers are rounded."""
+        if self.kind == "fixed":
+            return self.values[0]
+        if self.kind == "choice":
+            return self.values[int(rng.integers(len(self.values)))]
+        low, high = self.values
+        if self.kind == "uniform":
+            value = rng.uniform(low, high)
+        else:
+            value = math.exp(rng.uniform(math.log(low), math.log(high)))
+            if self.kind == "one_minus_log_uniform":
+                value = 1.0 - value
+        return round(value) if whole else float(value)
+
+
+Space = Mapping[str, Distribution]
+
+# Greff et al. 2015, section 3.2; Jozefowicz et al. 2015, section 3.6.
+SPACE_PRESETS: dict[str, dict[str, Any]] = {
+    "odyssey": {
+        "hidden_size": {"log_uniform": [20, 200]},
+        "learning_rate": {"log_uniform": [1e-6, 1e-2]},
+        "momentum": {"one_minus_log_uniform": [0.01, 1.0]},
+        "input_noise": {"uniform": [0.0, 1.0]},
+        "init_scale": 0.1,
+    },
+    "jozefowicz": {
+        "init_scale": {"choice": [0.3, 0.7, 1.0, 1.4, 2.0, 2.8]},
+        "learning_rate": {"choice": [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0]},
+        "clip_norm": {"choice": [1.0, 2.5, 5.0, 10.0, 20.0]},
+        "num_layers": {"choice": [1, 2, 3, 4]},
+        "parameters": {"choice": [250_000, 1_000_000]},
+    },
+}
+
+
+def search_space(options: Mapping[str, Any]) -> Space:
+    """Makes a space from plain options; `preset` names a paper's ranges that the others override.
+
+    Raises:
+        ConfigError: An unknown hyperparameter or kind, or a range that makes no sense.
+    """
+    given = dict(options)
+    preset = given.pop("preset", None)
+    if preset is not None and preset not in SPACE_PRESETS:
+        raise ConfigError(suggest(str(preset), SPACE_PRESETS, what="space preset"))
+    merged = SPACE_PRESETS.get(preset or "", {}) | given
+    for name in merged:
+        if name not in HYPERPARAMETERS:
+            raise ConfigError(suggest(name, [*HYPERPARAMETERS, "preset"], what="hyperparameter"))
+    if "hidden_size" in given and "parameters" not in given:
+        merged.pop("parameters", None)
+    if "hidden_size" in merged and "parameters" in merged:
+        raise ConfigError("space: give hidden_size or parameters, not both")
+    return {name: _distribution(name, value) for name, value in merged.items()}
+
+
+def _distribution(name: str, value: Any) -> Distribution:
+    kind, _, least = HYPERPARAMETERS[name]
+    if not isinstance(value, Mapping):
+        check_hyperparameter(name, value, kind, least)
+        return Distribution("fixed", (value,))
+    if len(value) != 1:
+        raise ConfigError(f"space.{name}: give one of {', '.join(KINDS[1:])}")
+    ((how, values),) = value.items()
+    if how not in KINDS[1:]:
+        raise ConfigError(suggest(str(how), KINDS[1:], what=f"distribution for space.{name}"))
+    if not isinstance(values, list | tuple) or not values:
+        raise ConfigError(f"space.{name}.{how} must be a list, got {values!r}")
+    if how == "choice":
+        for v in values:
+            check_hyperparameter(name, v, kind, least)
+        return Distribution(how, tuple(values))
+    if len(values) != 2 or any(
+        isinstance(v, bool) or not isinstance(v, int | float) for v in values
+    ):
+        raise ConfigError(f"space.{name}.{how} must be [low, high], got {values!r}")
+    low, high = values
+    if not (low <= high < float("inf")) or (how != "uniform" and low <= 0):
+        rule = "0 < low <= high" if how != "uniform" else "low <= high"
+        raise ConfigError(f"space.{name}.{how} needs {rule}, got [{low}, {high}]")
+    for end in (1 - high, 1 - low) if how == "one_minus_log_uniform" else (low, high):
+        check_hyperparameter(name, kind(end), kind, least)
+    return Distribution(how, (low, high))
+
+
+def draw_members(space: Space, *, count: int, seed: int, first: int = 0) -> list[dict[str, Any]]:
+    """Draws members `first` to `first + count - 1` as plain data.
+
+    Each hyperparameter of each member has a stream of its own, so that adding one, or more
+    members, changes no other draw. The cell plays no part: all cells get the same draws.
+    """
+    return [
+        {
+            "member": member,
+            "seed": int(stream(seed, "member", member).integers(2**31)),
+            **{
+                name: d.draw(
+                    stream(seed, "space", name, member), whole=HYPERPARAMETERS[name][0] is int
+                )
+                for name, d in sorted(space.items())
+            },
+        }
+        for member in range(first, first + count)
+    ]

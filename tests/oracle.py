@@ -1,0 +1,68 @@
+"""The oracle: reads a cell's text as NumPy, in float64, and differentiates numerically.
+
+It shares no code with the library: the equations of the text are valid Python, so each line is
+executed on arrays with one column a batch row. `W @ v` is NumPy's own product.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+FUNCTIONS = {
+    "sigmoid": lambda a: 0.5 * (1.0 + np.tanh(0.5 * a)),
+    "tanh": np.tanh,
+    "relu": lambda a: a * (a > 0),
+    "identity": lambda a: a,
+    "exp": np.exp,
+    "softplus": lambda a: np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a))),
+    "sin": np.sin,
+    "abs": np.abs,
+    "square": lambda a: a * a,
+    "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
+    "minimum": np.minimum,
+    "maximum": np.maximum,
+}
+
+
+def run(text, parameters, x, state):
+    """Runs one layer.
+
+    Args:
+        text: The cell's text.
+        parameters: Name -> array; matrices (rows, columns), vectors (n,).
+        x: (T, B, I).
+        state: Name -> (B, H).
+
+    Returns:
+        The output (T, B, H) and the final state by name.
+    """
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    word = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if re.match(r"(input|output|state) ", line)}
+    skip = re.compile(r"(cell|cite|input|state|init|output|not) (?![=\[])")
+    code = [compile(line, "<cell>", "exec") for line in lines if line and not skip.match(line)]
+    states = [s.strip() for s in word.get("state", "").split(",") if s.strip()]
+    env = dict(FUNCTIONS)
+    env |= {n: (v if v.ndim == 2 else v[:, None]) for n, v in parameters.items()}
+    env |= {s: {-1: state[s].T} for s in states}
+    env[word["input"]] = {k: step.T for k, step in enumerate(x)}
+    output = []
+    hidden = next(iter(state.values())).shape[-1] if state else None
+    for t in range(len(x)):
+        env["t"] = t
+        for line in code:
+            exec(line, env)
+        value = env[word["output"]]
+        value = value[t] if isinstance(value, dict) else value
+        rows = hidden or np.shape(value)[0]
+        output.append(np.broadcast_to(value, (rows, x.shape[1])).T)
+    last = len(x) - 1
+    final = {s: np.broadcast_to(env[s][last], (hidden, x.shape[1])).T for s in states}
+    return np.stack(output), final
+
+
+def slope(loss, values, direction, step=1e-5):
+    """The derivative of a loss along a direction, by central differences of fourth order."""
+    at = lambda k: loss({n: v + k * step * direction[n] for n, v in values.items()})
+    return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)

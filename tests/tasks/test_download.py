@@ -1,0 +1,181 @@
+"""The corpora: files put by hand, damaged files, downloads, no network."""
+
+import dataclasses
+import hashlib
+import shutil
+import zipfile
+from pathlib import Path
+
+import pooch
+import pytest
+
+from odyssey.errors import TaskError
+from odyssey.tasks import download, get_task
+
+
+def no_network(*args, **kwargs):
+    raise ConnectionError("no route\nto host")
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Makes pooch fetch from a folder instead of the network, hashes checked as pooch does."""
+    site = tmp_path / "site"
+    site.mkdir()
+
+    def retrieve(url, known_hash, *, fname, path, progressbar):
+        algorithm, _, expected = known_hash.partition(":")
+        source = site / url.rpartition("/")[2]
+        if hashlib.new(algorithm, source.read_bytes()).hexdigest() != expected:
+            raise ValueError("hash of downloaded file does not match the known hash")
+        pooch.get_logger().info("Downloading data from %s", url)
+        return shutil.copy(source, Path(path, fname))
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    return site
+
+
+def test_the_real_registry_is_complete():
+    for name, dataset in download.DATASETS.items():
+        algorithm, _, digest = dataset.digest.partition(":")
+        assert len(digest) == 2 * hashlib.new(algorithm).digest_size, name
+        assert dataset.size > 1_000_000
+        assert dataset.url.startswith(("https://", "http://"))
+        assert (dataset.member is None) == (dataset.archive_digest is None)
+        assert dataset.member is None or dataset.archive_digest.startswith("sha256:")
+
+
+def test_a_file_put_by_hand_is_used(corpora, monkeypatch):
+    monkeypatch.setattr(pooch, "retrieve", no_network)
+    path = download.dataset_path("text8")
+    assert path == corpora / "text8" / "input.txt"
+    assert get_task("text8").characters("train") == 4500
+
+
+def test_the_checksum_is_computed_once(corpora, monkeypatch):
+    download.dataset_path("warpeace")
+    computed = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *a: computed.append(a) or digest(*a))
+    download.dataset_path("warpeace")
+    assert computed == []
+    path = corpora / "warpeace" / "input.txt"
+    path.write_bytes(path.read_bytes()[::-1])  # the same size, another time and content
+    with pytest.raises(TaskError, match="is not warpeace: its sha256 is"):
+        download.dataset_path("warpeace")
+    assert len(computed) == 1
+
+
+def test_a_read_only_folder_will_do(corpora, monkeypatch):
+    folder = corpora / "warpeace"
+    folder.chmod(0o555)
+    try:
+        for _ in range(2):
+            assert download.dataset_path("warpeace") == folder / "input.txt"
+        assert [file.name for file in folder.iterdir()] == ["input.txt"]
+    finally:
+        folder.chmod(0o755)
+
+
+def test_damaged_files_are_found(corpora):
+    path = corpora / "enwik8" / "input.txt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(TaskError, match=r"has 4999 bytes, enwik8 has 5000; delete it.*enwik8\.zip"):
+        get_task("enwik8")
+    path.write_bytes(whole[:-1] + b"?")
+    with pytest.raises(TaskError, match=r"is not enwik8.*delete it"):
+        get_task("enwik8")
+
+
+@pytest.mark.parametrize("name", list(download.DATASETS))
+def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkeypatch, name):
+    monkeypatch.setenv(download.DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(pooch, "retrieve", no_network)
+    with pytest.raises(TaskError) as caught:
+        get_task(name)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(tmp_path / name / "input.txt") in message
+    assert download.DATASETS[name].url in message
+    assert ("unzip" in message) == (download.DATASETS[name].member is not None)
+    assert list((tmp_path / name).iterdir()) == []
+
+
+def test_a_file_is_downloaded_once_and_quietly(corpora, served, capfd, monkeypatch):
+    path = corpora / "tinyshakespeare" / "input.txt"
+    shutil.move(path, served / "input.txt")
+    logger, said = pooch.get_logger(), []
+    level = logger.level
+    monkeypatch.setattr(logger, "handle", said.append)  # it prints what gets so far
+    assert download.dataset_path("tinyshakespeare") == path
+    monkeypatch.setattr(pooch, "retrieve", no_network)
+    assert download.dataset_path("tinyshakespeare") == path
+    assert {file.name for file in path.parent.iterdir()} == {"input.txt", ".input.txt.checked"}
+    assert said == []
+    assert logger.level == level
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_member_of_an_archive_is_read(corpora, served, monkeypatch):
+    path = corpora / "enwik8" / "input.txt"
+    expected = path.read_bytes()
+    with zipfile.ZipFile(served / "enwik8.zip", "w") as archive:
+        archive.write(path, "enwik8")
+    path.unlink()
+    digest = "sha256:" + hashlib.sha256((served / "enwik8.zip").read_bytes()).hexdigest()
+    entry = dataclasses.replace(download.DATASETS["enwik8"], archive_digest=digest)
+    monkeypatch.setitem(download.DATASETS, "enwik8", entry)
+    assert download.dataset_path("enwik8").read_bytes() == expected
+    assert {file.name for file in path.parent.iterdir()} == {"input.txt", ".input.txt.checked"}
+
+
+@pytest.mark.parametrize(
+    ("member", "message"), [("other", "KeyError"), (None, "BadZipFile"), ("wrong", "ValueError")]
+)
+def test_a_bad_archive_leaves_nothing(corpora, served, monkeypatch, member, message):
+    path = corpora / "text8" / "input.txt"
+    archive_path = served / "text8.zip"
+    archive_path.write_bytes(b"no archive")
+    if member == "other":
+        with zipfile.ZipFile(archive_path, "w") as archive:
+            archive.write(path, "other")
+    path.unlink()
+    digest = hashlib.sha256(archive_path.read_bytes()).hexdigest()
+    if member == "wrong":
+        digest = "0" * 64
+    entry = dataclasses.replace(download.DATASETS["text8"], archive_digest=f"sha256:{digest}")
+    monkeypatch.setitem(download.DATASETS, "text8", entry)
+    with pytest.raises(TaskError, match=message):
+        download.dataset_path("text8")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_data_folder_that_cannot_be_made(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(download.DATA_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(TaskError, match="set ODYSSEY_DATA to another folder"):
+        download.dataset_path("warpeace")
+    assert not any(row["present"] for row in download.list_datasets())
+
+
+def test_unknown_corpora_are_named(corpora):
+    with pytest.raises(TaskError, match=r"no corpus called 'text9'; closest: text8"):
+        download.dataset_path("text9")
+
+
+def test_the_folder_is_the_variable_or_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(download.DATA_VARIABLE, str(tmp_path))
+    assert download.data_dir() == tmp_path
+    monkeypatch.delenv(download.DATA_VARIABLE)
+    assert download.data_dir() == Path(pooch.os_cache("odyssey"))
+
+
+def test_the_list_says_what_is_present(corpora):
+    (corpora / "enwik8" / "input.txt").unlink()
+    rows = {row["name"]: row for row in download.list_datasets()}
+    assert list(rows) == list(download.DATASETS)
+    assert {name for name, row in rows.items() if not row["present"]} == {"enwik8"}
+    assert rows["text8"]["path"] == str(corpora / "text8" / "input.txt")
+    assert rows["text8"]["bytes"] == 5000
+    assert all(row["licence"] and row["url"] for row in rows.values())
