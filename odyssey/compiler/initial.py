@@ -103,6 +103,12 @@ def initial_parameters(
             values[name] = draw(scheme, shape, hidden_size=hidden_size, rng=rng)
     for init in inits.values():
         if init.kind == "negated" and init.parameter in values:
+            if init.source not in values:  # dead code, but its initial value is wanted
+                source, shape = inits.get(init.source), values[init.parameter].shape
+                values[init.parameter] = np.zeros(shape) - (
+                    _drawn(source, shape, rng) if source else 0
+                )
+                continue
             values[init.parameter] = -values[init.source]
     return values
 

@@ -7,9 +7,12 @@ kept with the run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import reprlib
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +20,24 @@ from typing import Any
 
 import tomli_w
 
-from odyssey.errors import ConfigError, suggest
+from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.evaluation.trial import Trial
 from odyssey.expr import Cell
 from odyssey.specs import expand, get_cell
 from odyssey.training.config import HYPERPARAMETERS, TrainingConfig, training_config
 from odyssey.training.space import draw_members, search_space
+from odyssey.transforms.ablations import ablate
 
 RUNNERS = ("ray", "local")
-MAX_STUDY_BYTES = 1_000_000
+MAX_STUDY_BYTES = 200_000
+MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
+# Whole-number fields -> (least, most).
+LIMITS = {
+    "members": (1, 100_000),
+    "population": (0, 100_000),
+    "seed": (0, 2**63 - 1),
+    "workers": (1, 10_000),
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Study:
         population: Members of one trial, trained side by side; 0 puts all in one.
         seed: The seed that everything is derived from.
         runner: ray or local.
-        workers: Trials at a time.
+        workers: Trials at a time; the local runner has one worker whatever this says.
         training: Training options (`training.config`), with `preset`.
         space: Hyperparameters, fixed or drawn (`training.space`), with `preset`.
     """
@@ -59,27 +71,34 @@ class Study:
     space: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, least in (("members", 1), ("population", 0), ("seed", 0), ("workers", 1)):
+        for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ConfigError(f"{name} must be a whole number >= {least}, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ConfigError(
+                    f"{name} must be a whole number from {least} to {most:,}, got {_shown(value)}"
+                )
         for name in ("name", "description", "runner"):
             if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} must be text, got {getattr(self, name)!r}")
+                raise ConfigError(f"{name} must be text, got {_shown(getattr(self, name))}")
+        if not self.name.strip():
+            raise ConfigError("name is empty: name the study")
         if self.runner not in RUNNERS:
             raise ConfigError(suggest(self.runner, RUNNERS, what="runner"))
         for name in ("cells", "tasks"):
             value = getattr(self, name)
-            if isinstance(value, str) or not all(isinstance(v, str) for v in value):
-                raise ConfigError(f"{name} must be a list of texts, got {value!r}")
+            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+                raise ConfigError(f"{name} must be a list of texts, got {_shown(value)}")
             if not value:
                 raise ConfigError(f"{name} is empty: name at least one")
-            repeated = sorted({v for v in value if value.count(v) > 1})
-            if repeated:
-                raise ConfigError(f"{name} names {repeated[0]!r} twice")
+            spec, times = Counter(value).most_common(1)[0]
+            if times > 1:
+                raise ConfigError(f"{name} names {_shown(spec)} twice")
         for name in ("training", "space"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigError(f"{name} must be a table, got {getattr(self, name)!r}")
+            table = getattr(self, name)
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"{name} must be a table, got {_shown(table)}")
+            if not isinstance(table.get("preset", ""), str):
+                raise ConfigError(f"{name}.preset must be text, got {_shown(table['preset'])}")
         self.config  # noqa: B018 - validates
         search_space(self.space)
 
@@ -104,8 +123,10 @@ class Study:
         space = search_space(self.space)
         if "forget_bias" in space:
             for spec, cell in cells.items():
-                if cell.equation("f") is None:
-                    raise ConfigError(f"space.forget_bias: {spec} has no gate f")
+                try:
+                    ablate(cell, "forget_bias=1")
+                except CellError as error:
+                    raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
         members = draw_members(space, count=self.members, seed=self.seed)
         size = self.population or self.members
         training = dataclasses.asdict(self.config)
@@ -134,6 +155,10 @@ class Study:
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
 
 
+def _shown(value: Any) -> str:
+    return reprlib.repr(value)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
@@ -152,10 +177,7 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     Raises:
         ConfigError: The text is no TOML, or a key or value is wrong.
     """
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"not a TOML file: {str(error) or type(error).__name__}") from None
+    data = _read_toml(text)
     for setting in settings:
         _set(data, setting)
     known = [f.name for f in dataclasses.fields(Study)]
@@ -174,30 +196,57 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
             raise ConfigError(f"the study has no {key!r}")
     for key in ("cells", "tasks"):
         if isinstance(data[key], list):
-            data[key] = tuple(_absolute(v, base) for v in data[key])
+            data[key] = tuple(
+                absolute_spec(v, base) if isinstance(v, str) else v for v in data[key]
+            )
     return Study(**data)
 
 
-def _absolute(spec: Any, base: Path | None) -> Any:
-    """Makes the path inside a spec absolute, so that workers elsewhere find the file."""
-    if not isinstance(spec, str):
-        return spec
+def _read_toml(text: str) -> dict[str, Any]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > MAX_DOTS:
+            raise ConfigError(f"not a study: line {number} has more than {MAX_DOTS:,} dots")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError("not a TOML file: nested too deeply") from None
+    except ValueError as error:  # a TOMLDecodeError, or an integer of thousands of digits
+        raise ConfigError(f"not a TOML file: {str(error).split(';')[0]}") from None
+
+
+def absolute_spec(spec: str, base: Path | None = None) -> str:
+    """Makes the path inside a cell or task spec absolute, so that every process finds the file.
+
+    Args:
+        spec: Any spec; one without a path is left as it is.
+        base: The folder that a relative path refers to; the current one if None.
+    """
     prefix, rest = ("text:", spec[5:]) if spec.startswith("text:") else ("", spec)
     path = rest.partition(":")[0]
-    if not prefix and not (path.endswith(".cell") or "/" in path):
+    if not rest or not (prefix or path.endswith(".cell") or "/" in path):
         return spec
-    return f"{prefix}{((base or Path.cwd()) / rest).absolute()}"
+    file = Path(rest)
+    if prefix and rest.startswith("~"):
+        with contextlib.suppress(RuntimeError):  # there is no such user
+            file = file.expanduser()
+    return f"{prefix}{((base or Path.cwd()) / file).absolute()}"
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
     """Reads `key=value`; the value is TOML, or plain text where it is not TOML."""
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set takes key=value, got {setting[:80]!r}")
+        raise ConfigError(f"--set takes key=value, got {_shown(setting)}")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        setting.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--set {key!a}: the value is not UTF-8 text") from None
+    try:
+        found = _read_toml(f"value = {value}")
+    except ConfigError:
         return key.strip(), value
+    # a second line in the value would be a second key
+    return key.strip(), found["value"] if len(found) == 1 else value
 
 
 def _set(data: dict[str, Any], setting: str) -> None:
@@ -219,22 +268,24 @@ def read_study(path: Path, *, settings: Sequence[str] = ()) -> Study:
     Raises:
         ConfigError: The file cannot be read, or is no study; the message names it.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such study file")
+    shown = str(path) if str(path).isprintable() else ascii(str(path))
     try:
+        if not path.is_file():  # a folder, or a pipe that would never end
+            reason = "is not a file" if path.exists() else "there is no such study file"
+            raise ConfigError(f"{shown}: {reason}")
         with path.open("rb") as file:
             data = file.read(MAX_STUDY_BYTES + 1)
         if len(data) > MAX_STUDY_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_STUDY_BYTES:,} bytes, no study")
-        text = data.decode("utf-8")
+            raise ConfigError(f"{shown}: larger than {MAX_STUDY_BYTES:,} bytes, no study")
+        text = data.decode("utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ConfigError(f"{shown}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+        raise ConfigError(f"{shown}: not UTF-8 text (byte {error.start})") from None
     try:
         return parse_study(text, settings=settings, base=path.parent)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{shown}: {error}") from None
 
 
 def study_json(study: Study) -> dict[str, Any]:

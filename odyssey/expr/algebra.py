@@ -250,7 +250,13 @@ class Normal:
     atoms: Atoms
     updates: dict[str, Poly]  # live states, merged
     output: Poly
-    inits: dict[str, Init]
+    declared: tuple[Init, ...]
+
+    @cached_property
+    def inits(self) -> dict[str, Init]:
+        """Initialisations of live parameters; a copy goes with its source."""
+        live = {*self.names("vector", "matmul"), ""}
+        return {i.parameter: i for i in self.declared if {i.parameter, i.source} <= live}
 
     @cached_property
     def live(self) -> list[int]:
@@ -287,10 +293,10 @@ def normalise(cell: Cell) -> Normal:
     label = f"{cell.output}[t]" if cell.output in cell.states else cell.output
     output = algebra.values[label]
     updates: dict[str, Poly] = {}
-    normal = Normal(algebra.atoms, updates, output, {i.parameter: i for i in cell.inits})
+    normal = Normal(algebra.atoms, updates, output, cell.inits)
     while True:
         missing = [s for s in normal.names("state") if s not in updates]
         if not missing:
             return normal
         updates |= {s: algebra.values[f"{s}[t]"] for s in missing}
-        normal = Normal(algebra.atoms, updates, output, normal.inits)
+        normal = Normal(algebra.atoms, updates, output, cell.inits)

@@ -104,7 +104,7 @@ class _Colours:
             for child in children:
                 pass_down(child, context)
         for name, init in self.normal.inits.items():
-            if init.source and f"p:{name}" in self.names and f"p:{init.source}" in self.names:
+            if init.source:
                 places[f"p:{name}"].append(self.names[f"p:{init.source}"])
                 places[f"p:{init.source}"].append("copied by " + self.names[f"p:{name}"])
         self.names = {n: digest(c, sorted(places[n])) for n, c in self.names.items()}
@@ -152,7 +152,6 @@ class _Writer:
             f"init {parameters[name]} = "
             + (f"-{parameters[init.source]}" if init.source else format_init(init))
             for name, init in self.normal.inits.items()
-            if name in parameters and (not init.source or init.source in parameters)
         )
         return "\n".join([*header, *self.lines, *inits, "output y"]) + "\n"
 

@@ -72,8 +72,9 @@ def _members_picture(here: pd.DataFrame, *, task: str, stem: str, n: str) -> Pic
         title=f"All members on {task}",
         caption=f"Best validation loss of every member ({n} a cell), ordered by the median. Boxes "
         "span the quartiles with the median as a line, whiskers reach to the last point within 1.5 "
-        "box lengths. Members that diverged (a loss or gradient that is not finite or beyond the "
-        "limit of the study) or failed have no point; their number stands on the right.",
+        "box lengths. Members that diverged (a loss or gradient that is not finite, or a loss "
+        "beyond the study's diverged_factor times ln of the number of symbols) or failed have no "
+        "point; their number stands on the right.",
         figure=plots.figure_of(ax),
         data=here[["task", "label", "member", "status", "valid_bpc"]],
     )

@@ -8,6 +8,7 @@ others in grey behind it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -52,6 +53,9 @@ _STYLE = {
     "legend.fontsize": 8.0,
     "lines.linewidth": 1.6,
     "svg.hashsalt": "odyssey",
+    # Hinted text is wider or narrower in pixels than in PDF and SVG: one layout must fit all.
+    "text.hinting": "no_hinting",
+    "figure.constrained_layout.w_pad": 0.08,
     "pdf.fonttype": 42,
 }
 
@@ -235,6 +239,7 @@ def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     paths = {suffix: path.with_name(f"{path.stem}.{suffix}") for suffix in ("png", "pdf", "csv")}
+    _settle(figure)
     figure.savefig(paths["png"], dpi=160)
     # Without the date, the same data make the same bytes.
     figure.savefig(paths["pdf"], metadata={"CreationDate": None})
@@ -242,11 +247,26 @@ def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict
     return paths
 
 
+@_styled
+def to_svg(figure: Figure) -> bytes:
+    """Gives a figure as SVG, the same bytes for the same data."""
+    _settle(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
 def figure_of(ax: Axes) -> Figure:
     """Gives the figure that an Axes made here belongs to."""
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure
+
+
+def _settle(figure: Figure) -> None:
+    """Lays a figure out once, instead of anew for every format that it is saved in."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def _axes(width: float, height: float) -> Axes:

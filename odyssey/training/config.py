@@ -67,7 +67,7 @@ class TrainingConfig:
     test_characters: int = 10_000
     eval_batch: int = 50
     eval_unroll: int = 100
-    diverged_factor: float = 10.0
+    diverged_factor: float = 1000.0
     padding: float = 1.5
     dtype: str = "float32"
     backend: str = "auto"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
-from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.cell import Cell, Equation, IllegalCellError, Init
 from odyssey.expr.functions import (
     BY_FUNCTION,
     PRIMITIVES,
@@ -67,7 +67,7 @@ def _is_factor(cell: Cell, gate: Equation) -> bool:
 def _find(cell: Cell, name: str, *, what: str = "equation") -> Equation:
     equation = cell.equation(name)
     if equation is None:
-        known = [e.target for e in cell.equations]
+        known = (what == "gate" and gates(cell)) or [e.target for e in cell.equations]
         raise CellError(f"{cell.name}: " + suggest(name, known, what=what))
     return equation
 
@@ -227,7 +227,12 @@ def no_recurrent(cell: Cell, equation: str) -> Cell:
         read |= {name for label in read for name in reach(cell, label)}
         return any(name.endswith("[t-1]") for name in read)
 
-    return _drop_everywhere(cell, equation, recurrent, what="recurrent input")
+    found = _find(cell, equation)
+    zero = sp.Integer(0)
+    value = fold(replace(found.value, lambda n: zero if recurrent(n) else None))
+    if value == found.value:
+        raise CellError(f"{cell.name}: {found.label} has no recurrent input to drop")
+    return _with(cell, {equation: _value(found, value)})
 
 
 def peepholes(cell: Cell, state: str = "c") -> Cell:
@@ -440,7 +445,10 @@ def ablate(cell: Cell, operator: str) -> Cell:
     if not least <= len(given) <= len(row.arguments) or not all(given):
         usage = name + ("=" + ":".join(row.arguments) if row.arguments else "")
         raise CellError(f"ablation {operator[:60]!r}: write {usage}")
-    result = row.apply(cell, *given)
+    try:
+        result = row.apply(cell, *given)
+    except IllegalCellError as error:
+        raise CellError(f"{cell.name}: {operator[:60]} leaves no legal cell: {error}") from None
     step = name + ("=" + ":".join(given) if equals else "")
     joint = "+" if ":" in cell.name else ":"
     return result.replace(

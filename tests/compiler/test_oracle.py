@@ -73,7 +73,9 @@ def check(cell, backend, *, seed, layers=1):
                 dim = dims.matrices.get(name) or (dims.vectors[name],)
                 parameters[name] = np.ones(tuple(sizes[d] for d in dim))
             assert shapes is rnn.program
-            y, final = oracle.run(cell.text, parameters, y, {s: v[f"state {s}"][layer] for s in cell.states})
+            y, final = oracle.run(
+                cell.text, parameters, y, {s: v[f"state {s}"][layer] for s in cell.states}
+            )
             finals.append(final)
         return y, {s: np.stack([f[s] for f in finals]) for s in cell.states}
 
@@ -90,7 +92,9 @@ def check(cell, backend, *, seed, layers=1):
     expected, expected_final = reference(values)
     np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-10, atol=1e-11)
     for s, value in zip(cell.states, final, strict=True):
-        np.testing.assert_allclose(value.detach().numpy(), expected_final[s], rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(
+            value.detach().numpy(), expected_final[s], rtol=1e-10, atol=1e-11
+        )
     total = (y * torch.as_tensor(weights)).sum()
     for s, value in zip(cell.states, final, strict=True):
         total = total + (value * torch.as_tensor(final_weights[s])).sum()
@@ -98,7 +102,10 @@ def check(cell, backend, *, seed, layers=1):
     gradients = {n: p.grad for n, p in rnn.named_parameters()} | {"x": x.grad}
     gradients |= {f"state {s}": v.grad for s, v in zip(cell.states, state, strict=True)}
     for name in values:  # one random direction for every parameter, the input and each state
-        direction = {n: (rng.normal(size=v.shape) if n == name else np.zeros(v.shape)) for n, v in values.items()}
+        direction = {
+            n: (rng.normal(size=v.shape) if n == name else np.zeros(v.shape))
+            for n, v in values.items()
+        }
         grad = gradients[name]
         got = 0.0 if grad is None else float((grad.numpy() * direction[name]).sum())
         want = oracle.slope(loss, values, direction)

@@ -144,7 +144,10 @@ class _Source:
         note = f"  # {node.label}" if node.label else ""
         if node.op == "vector":
             tail = ".unsqueeze(1)" if self.population else ""
-            self.emit(f"v{k} = p[{node.name!r}]{tail}", indent)
+            source = f"p[{node.name!r}]{tail}"
+            if self.divides and self._masks(k):  # as for products, see _guards
+                source = f"torch.where(unit, {source}, zero)"
+            self.emit(f"v{k} = {source}", indent)
         elif node.op == "previous":
             self.emit(f"v{k} = s{self.program.states.index(node.name)}", indent)
         elif node.op == "matmul":

@@ -1,0 +1,377 @@
+"""One self-contained page about a run: no network, no script, fit for printing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from odyssey.errors import CellError, StoreError
+from odyssey.expr import Cell, notation, parse_cell, text
+from odyssey.report import figures, plots, statistics, tables
+from odyssey.storage import RunStore
+from odyssey.storage.schema import RESULT_COLUMNS
+
+_HERE = Path(__file__).parent
+_HYPERPARAMETERS = (
+    "hidden_size",
+    "num_layers",
+    "learning_rate",
+    "momentum",
+    "clip_norm",
+    "clip_value",
+    "init_scale",
+    "forget_bias",
+    "input_noise",
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report says, before it has a form.
+
+    Attributes:
+        directory: The run directory.
+        run: The facts of `run.json`.
+        study_text: The resolved study.
+        results: One row a member, with `label`.
+        board: `tables.leaderboard` of them.
+        overall: `tables.overall`, or None with a single task.
+        pictures: The figures.
+    """
+
+    directory: Path
+    run: Mapping[str, Any]
+    study_text: str
+    results: pd.DataFrame = field(repr=False)
+    board: pd.DataFrame = field(repr=False)
+    overall: pd.DataFrame | None = field(repr=False)
+    pictures: tuple[figures.Picture, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell as the page shows it.
+
+    Attributes:
+        label: The cell as the study names it.
+        key: The first digits of its content key.
+        lineage: How it was made, oldest first.
+        equations: HTML of its equations, or of its text where that is no legal cell.
+        text: Its text.
+        change: Lines of both this cell and the first: a kind (same, out, in) and a text.
+        same: Whether no line differs; False where there is nothing to compare with.
+        first: Label of the first cell.
+    """
+
+    label: str
+    key: str
+    lineage: tuple[str, ...]
+    equations: Markup
+    text: str
+    change: tuple[tuple[str, str], ...]
+    same: bool
+    first: str
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Writes `report.html` into a run directory.
+
+    Raises:
+        StoreError: The directory is not a run, has no finished trial, or cannot be written.
+    """
+    path = Path(run_dir) / "report.html"
+    try:
+        write_page(read_content(run_dir), path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def read_content(run_dir: str | Path) -> Content:
+    """Reads a run and computes what a report needs.
+
+    Raises:
+        StoreError: The directory is not a run or has no finished trial.
+    """
+    store = RunStore.open(run_dir)
+    results = store.results()
+    if results.empty:
+        raise StoreError(
+            f"{store.path} has no finished trial yet; "
+            f"go on with `odyssey search --resume {store.path}`"
+        )
+    results = tables.with_labels(results)
+    run = store.run
+    seed = run.get("seed")
+    return Content(
+        directory=store.path,
+        run=run,
+        study_text=store.study_text,
+        results=results,
+        board=tables.leaderboard(results),
+        overall=tables.overall(results) if results["task"].nunique() > 1 else None,
+        pictures=tuple(
+            figures.pictures(
+                results, store.curves(), seed=abs(seed) if isinstance(seed, int) else 0
+            )
+        ),
+    )
+
+
+def write_page(content: Content, path: Path) -> None:
+    """Writes the page of a report."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("report.html").render(
+        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+        title=str(content.run.get("study") or content.directory.resolve().name),
+        description=str(content.run.get("description") or ""),
+        facts=_facts(content),
+        tasks=_tasks(content),
+        overall=None if content.overall is None else table_html(content.overall),
+        cells=_entries(content),
+        hyperparameters=_hyperparameters(content),
+        failures=_failures(content.results),
+        origin=_origin(content),
+        study_text=content.study_text,
+        run_json=json.dumps(dict(content.run), indent=2, ensure_ascii=False),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def table_html(frame: pd.DataFrame) -> Markup:
+    """Makes a table of a leaderboard: numbers to the right, the best of a column in bold."""
+    columns = tables.shown_columns(frame)
+    return _table(
+        [(column.header, name != "label") for name, column in columns.items()],
+        tables.shown_cells(frame),
+    )
+
+
+def equations_html(cell_text: str) -> Markup:
+    """Prints the equations of a cell; its text where that is no legal cell."""
+    cell = _parsed(cell_text)
+    if cell is None:
+        return Markup("<pre>{}</pre>").format(cell_text)
+    return Markup(notation.to_html(cell))
+
+
+def _parsed(cell_text: str) -> Cell | None:
+    try:
+        return parse_cell(cell_text)
+    except CellError:
+        return None
+
+
+def _facts(content: Content) -> list[tuple[str, str]]:
+    """Lists what was compared: the head of the page."""
+    results, board = content.results, content.board
+    trials = int(results["trial"].nunique())
+    planned = content.run.get("trials")
+    share = f"{trials} of {planned}" if planned not in (None, trials) else str(trials)
+    counts = results["status"].value_counts()
+    lost = [f"{counts[s]} {s}" for s in ("diverged", "failed") if counts.get(s, 0)]
+    per_cell = sorted(set(board["members"]))
+    span = str(per_cell[0]) if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
+    facts = [
+        ("cells", str(results["label"].nunique())),
+        ("tasks", ", ".join(name for name, _ in tables.by_task(board))),
+        ("trials finished", share),
+        ("members", f"{len(results)} ({span} a cell and task)" + "".join(f", {x}" for x in lost)),
+    ]
+    done = results[results["status"] == "ok"]
+    if len(done):
+        updates, characters = int(done["updates"].max()), int(done["characters"].max())
+        budget = f"at most {updates:,} updates, {characters:,} characters a member"
+        facts.append(("budget", budget))
+    seconds = content.run.get("seconds") or results["seconds"].sum()
+    if seconds and seconds == seconds:
+        what = "wall time" if content.run.get("seconds") else "training time, summed"
+        facts.append((what, _duration(float(seconds))))
+    return facts
+
+
+def _tasks(content: Content) -> list[dict[str, Any]]:
+    """Gathers the leaderboard, the winner and the figures of every task."""
+    counted = content.run.get("counted")
+    counted = counted if isinstance(counted, Mapping) else {}
+    tasks = []
+    for name, part in tables.by_task(content.board):
+        spec = str(part["task"].iloc[0])
+        best = part.iloc[0]
+        winner = None
+        if best["ok"]:
+            test = "" if pd.isna(best["test_bpc"]) else f", {best['test_bpc']:.3f} on test"
+            winner = (str(best["label"]), f"{best['best_valid_bpc']:.3f} bits/char{test}")
+        tasks.append(
+            {
+                "name": name,
+                "counted": str(counted.get(spec) or ""),
+                "winner": winner,
+                "board": table_html(part),
+                "pictures": [
+                    {
+                        "title": picture.title,
+                        "caption": picture.caption,
+                        "source": _data_uri(picture),
+                        "width": int(picture.figure.get_figwidth() * 96),
+                    }
+                    for picture in content.pictures
+                    if picture.task == name
+                ],
+            }
+        )
+    return tasks
+
+
+def _entries(content: Content) -> list[Entry]:
+    """Describes every cell, in the order of the study."""
+    cells = content.results.drop_duplicates("label").fillna({"cell_text": "", "cell_key": ""})
+    entries: list[Entry] = []
+    first: Cell | None = None
+    for place, row in enumerate(cells.to_dict("records")):
+        cell_text = str(row["cell_text"])
+        cell = _parsed(cell_text)
+        if place == 0:
+            first = cell
+        change: list[str] = []
+        if place and first is not None and cell is not None:
+            change = text.diff(first, cell)
+        kinds = {"-": "out", "+": "in"}
+        lineage = row["lineage"]
+        entries.append(
+            Entry(
+                label=str(row["label"]),
+                key=str(row["cell_key"])[:12],
+                lineage=() if pd.isna(lineage) else tuple(str(lineage).split(" > ")),
+                equations=equations_html(cell_text),
+                text=cell_text,
+                change=tuple((kinds.get(line[:1], "same"), line) for line in change),
+                same=bool(change) and all(line[:1] not in kinds for line in change),
+                first=entries[0].label if entries else str(row["label"]),
+            )
+        )
+    return entries
+
+
+def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
+    """Makes a table a task: the draw of the best member of every cell, best cell first."""
+    results = content.results
+    usable = results[statistics.valid_rows(results)]
+    extra = [c for c in results if c not in RESULT_COLUMNS and c not in ("label", "run")]
+    names = [c for c in (*_HYPERPARAMETERS, *extra) if usable[c].notna().any()]
+    made = []
+    for task, part in tables.by_task(content.board):
+        rows = []
+        for place in part.dropna(subset=["best_member"]).to_dict("records"):
+            here = usable[
+                (usable["task"] == place["task"])
+                & (usable["label"] == place["label"])
+                & (usable["member"] == place["best_member"])
+            ].iloc[0]
+            rows.append([str(place["label"]), str(here["member"]), str(here["seed"])])
+            rows[-1] += [_value(here[name]) for name in names]
+        heads = [("cell", False), ("member", True), ("seed", True)]
+        heads += [(name.replace("_", " "), True) for name in names]
+        if rows:
+            made.append((task, _table(heads, [[(cell, False) for cell in row] for row in rows])))
+    return made
+
+
+def _failures(results: pd.DataFrame) -> Markup | None:
+    """Makes a table of the members that gave no result, by reason; None without any."""
+    lost = results[results["status"] != "ok"].fillna({"reason": "", "status": "unknown"})
+    if lost.empty:
+        return None
+    names = tables.short_names(results["task"].unique())
+    rows = []
+    for row in lost.to_dict("records"):
+        at = row["diverged_at"]
+        rows.append(
+            [
+                names[str(row["task"])],
+                str(row["label"]),
+                str(row["member"]),
+                str(row["status"]),
+                tables.NOTHING if pd.isna(at) else f"{at:,}",
+                str(row["reason"]) or tables.NOTHING,
+            ]
+        )
+    heads = [("task", False), ("cell", False), ("member", True), ("status", False)]
+    heads += [("update", True), ("reason", False)]
+    return _table(heads, [[(cell, False) for cell in row] for row in rows])
+
+
+def _origin(content: Content) -> list[tuple[str, str]]:
+    """Lists where the numbers come from: versions, commit, seed, dates."""
+    rows = []
+    for name in ("seed", "versions", "commit", "created"):
+        value = content.run.get(name)
+        if value in (None, "") and name in content.results:
+            value = ", ".join(content.results[name].dropna().unique()) if name != "seed" else None
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        if value not in (None, ""):
+            rows.append((name, str(value)))
+    backends = content.results["backend"].dropna().unique()
+    if len(backends):
+        rows.append(("backend", ", ".join(backends)))
+    return rows
+
+
+def _table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) -> Markup:
+    """Makes an HTML table; a head says whether its column holds numbers, a cell whether it wins."""
+
+    def cell(tag: str, content: str, right: bool, strong: bool = False) -> Markup:
+        inner = Markup("<strong>{}</strong>").format(content) if strong else content
+        return Markup("<{0}{1}>{2}</{0}>").format(
+            Markup(tag), Markup(' class="n"' if right else ""), inner
+        )
+
+    head = Markup("").join(cell("th", name, right) for name, right in heads)
+    body = Markup("\n").join(
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(
+                cell("td", content, right, best)
+                for (content, best), (_, right) in zip(row, heads, strict=True)
+            )
+        )
+        for row in rows
+    )
+    return Markup(
+        '<div class="wide"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody>\n'
+        "</table></div>"
+    ).format(head, body)
+
+
+def _data_uri(picture: figures.Picture) -> str:
+    # As an image, its ids cannot clash with those of the next figure.
+    svg = plots.to_svg(picture.figure)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _value(value: Any) -> str:
+    if pd.isna(value):
+        return tables.NOTHING
+    return value if isinstance(value, str) else f"{value:.4g}" if value % 1 else f"{value:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{n} {unit}" for n, unit in parts if n] or ["0 s"]
+    return " ".join(shown[:2])

@@ -1,0 +1,83 @@
+"""Parity with torch.nn: outputs, states and all gradients, in float64, one and two layers."""
+
+import pytest
+import torch
+from torch import nn
+
+import odyssey
+from odyssey.compiler.backends import BACKENDS
+
+CASES = {
+    "elman": (lambda i, h, n: nn.RNN(i, h, n), "h"),
+    "elman_relu": (lambda i, h, n: nn.RNN(i, h, n, nonlinearity="relu"), "h"),
+    "lstm": (lambda i, h, n: nn.LSTM(i, h, n), "ifgo"),
+    "gru_torch": (lambda i, h, n: nn.GRU(i, h, n), "rzn"),
+}
+
+
+def copied(spec, layers, backend, *, size=5, hidden=7):
+    make, gates = CASES[spec]
+    torch.manual_seed(layers)
+    ours = odyssey.RNN(
+        odyssey.get_cell(spec), size, hidden, layers, backend=backend, dtype=torch.float64
+    )
+    theirs = make(size, hidden, layers).double()
+    pairs = []
+    with torch.no_grad():
+        for p in ours.parameters():
+            p.normal_(0, 0.5)
+        for n in range(layers):
+            own = dict(ours.layers[n].items())
+            rows = {
+                f"weight_ih_l{n}": [own[f"W_{g}"] for g in gates],
+                f"weight_hh_l{n}": [own[f"U_{g}"] for g in gates],
+                f"bias_ih_l{n}": [own[f"b_{g}"] for g in gates],
+            }
+            for name, parts in rows.items():
+                getattr(theirs, name).copy_(torch.cat(parts))
+                pairs.append((getattr(theirs, name), parts))
+            bias = getattr(theirs, f"bias_hh_l{n}")
+            bias.zero_()
+            if spec == "gru_torch":
+                bias[2 * hidden :].copy_(own["d_n"])
+    return ours, theirs, pairs
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("spec", CASES)
+def test_equals_torch(spec, layers, backend):
+    ours, theirs, pairs = copied(spec, layers, backend)
+    x = torch.randn(9, 3, 5, dtype=torch.float64)
+    xs = [x.clone().requires_grad_() for _ in range(2)]
+    start = [torch.randn(layers, 3, 7, dtype=torch.float64) for _ in ours.cell.states]
+    states = [[s.clone().requires_grad_() for s in start] for _ in range(2)]
+    y, final = ours(xs[0], tuple(states[0]))
+    want, last = theirs(xs[1], tuple(states[1]) if len(start) > 1 else states[1][0])
+    last = last if isinstance(last, tuple) else (last,)
+    torch.testing.assert_close(y, want, rtol=0, atol=1e-12)
+    for a, b in zip(final, last, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    weight = torch.randn_like(y)
+    for output, finals in ((y, final), (want, last)):
+        ((output * weight).sum() + sum((f**2).sum() for f in finals)).backward()
+    for parameter, parts in pairs:
+        got = torch.cat([p.grad for p in parts])
+        torch.testing.assert_close(got, parameter.grad, rtol=0, atol=1e-12)
+    if spec == "gru_torch":
+        for n in range(layers):
+            want_d = getattr(theirs, f"bias_hh_l{n}").grad[14:]
+            torch.testing.assert_close(ours.layers[n]["d_n"].grad, want_d, rtol=0, atol=1e-12)
+    torch.testing.assert_close(xs[0].grad, xs[1].grad, rtol=0, atol=1e-12)
+    for a, b in zip(*states, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-12)
+
+
+def test_the_reset_before_gru_is_another_function():
+    ours, theirs, _ = copied("gru_torch", 1, "auto")
+    before = odyssey.RNN(odyssey.get_cell("gru"), 5, 7, dtype=torch.float64)
+    with torch.no_grad():
+        for name, p in before.layers[0].items():
+            p.copy_(ours.layers[0][name])
+    x = torch.randn(9, 3, 5, dtype=torch.float64)
+    assert (before(x)[0] - theirs(x)[0]).abs().max() > 1e-3

@@ -1,0 +1,113 @@
+"""Training options, hyperparameters and search spaces as data."""
+
+import math
+
+import numpy as np
+import pytest
+
+from odyssey.errors import ConfigError
+from odyssey.training.config import PRESETS, TrainingConfig, member_from_dict, training_config
+from odyssey.training.seeds import derived_seed, stream
+from odyssey.training.space import SPACE_PRESETS, draw_members, search_space
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_legal_and_can_be_overridden(preset):
+    config = training_config({"preset": preset, "epochs": 3})
+    assert config.epochs == 3
+    assert config.batch_size == PRESETS[preset]["batch_size"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epoch": 3}, "no training option called 'epoch'; closest: epochs"),
+        ({"epochs": -1}, "at least 0"),
+        ({"epochs": 2.5}, "type int"),
+        ({"epochs": True}, "type int"),
+        ({"unroll": 0}, "at least 1"),
+        ({"decay": float("nan")}, "type float"),
+        ({"decay": 1.5}, r"\(0, 1\]"),
+        ({"padding": float("inf")}, "at least 1"),
+        ({"optimizer": "adamw"}, "closest: adam"),
+        ({"schedule": "plateau"}, "patience"),
+        ({"preset": "karpaty"}, "closest: karpathy"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ConfigError, match=message):
+        training_config(options)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"lr": 0.1}, "no hyperparameter called 'lr'"),
+        ({"learning_rate": {"loguniform": [1, 2]}}, "closest: log_uniform"),
+        ({"learning_rate": {"log_uniform": [0, 1]}}, "0 < low"),
+        ({"learning_rate": {"uniform": [2, 1]}}, "low <= high"),
+        ({"learning_rate": {"uniform": [1]}}, "low, high"),
+        ({"learning_rate": {"choice": []}}, "must be a list"),
+        ({"learning_rate": {"choice": ["a"]}}, "type float"),
+        ({"learning_rate": float("nan")}, "at least 0"),
+        ({"hidden_size": 2.5}, "type int"),
+        ({"hidden_size": 0}, "at least 1"),
+        ({"hidden_size": 5, "parameters": 500}, "not both"),
+        ({"preset": "paper"}, "no space preset"),
+    ],
+)
+def test_bad_spaces(space, message):
+    with pytest.raises(ConfigError, match=message):
+        search_space(space)
+
+
+def test_bad_members():
+    for bad in ({"momentum": 1.0}, {"seed": -1}, {"learning_rate": "0.1"}, {"rate": 0.1}):
+        with pytest.raises(ConfigError):
+            member_from_dict({"member": 0, "seed": 0} | bad)
+
+
+@pytest.mark.parametrize("preset", SPACE_PRESETS)
+def test_draws_are_legal_members(preset):
+    for data in draw_members(search_space({"preset": preset}), count=50, seed=1):
+        member_from_dict(data)
+
+
+def test_the_odysseys_ranges():
+    draws = draw_members(search_space({"preset": "odyssey"}), count=3000, seed=2)
+    size = np.array([d["hidden_size"] for d in draws])
+    assert size.min() >= 20
+    assert size.max() <= 200
+    assert abs(np.log(size).mean() - math.log(math.sqrt(20 * 200))) < 0.05
+    rate = np.log10([d["learning_rate"] for d in draws])
+    assert -6 <= rate.min() < -5.9
+    assert -2.1 < rate.max() <= -2
+    momentum = np.array([d["momentum"] for d in draws])
+    assert ((momentum >= 0) & (momentum <= 0.99)).all()
+    assert abs(np.mean(momentum > 0.9) - 0.5) < 0.03  # log-uniform in 1 - momentum
+    assert abs(np.mean([d["input_noise"] for d in draws]) - 0.5) < 0.03
+
+
+def test_draws_do_not_depend_on_each_other():
+    base = {"learning_rate": {"log_uniform": [1e-3, 1e-1]}, "hidden_size": {"uniform": [4, 90]}}
+    few = draw_members(search_space(base), count=3, seed=5)
+    many = draw_members(search_space(base | {"momentum": {"uniform": [0, 0.9]}}), count=6, seed=5)
+    for a, b in zip(few, many, strict=False):
+        assert {k: b[k] for k in a} == a
+    later = draw_members(search_space(base), count=1, seed=5, first=2)
+    assert later == few[2:]
+    assert draw_members(search_space(base), count=3, seed=6) != few
+
+
+def test_streams_are_named():
+    a = stream(1, "data", "xml").random(4)
+    assert np.array_equal(a, stream(1, "data", "xml").random(4))
+    assert not np.array_equal(a, stream(1, "data", "arithmetic").random(4))
+    assert not np.array_equal(a, stream(2, "data", "xml").random(4))
+    assert derived_seed(1, "x") == derived_seed(1, "x") < 2**31
+
+
+def test_default_config_is_documented():
+    documented = TrainingConfig.__doc__ or ""
+    missing = [n for n in TrainingConfig.__dataclass_fields__ if f"{n}:" not in documented]
+    assert not missing

@@ -1,0 +1,300 @@
+"""The training loop: parity with a hand-written loop, populations, divergence, schedules."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+import odyssey
+from odyssey.cells import LIBRARY
+from odyssey.errors import ConfigError, TaskError
+from odyssey.tasks.registry import get_task
+from odyssey.training.config import Member, TrainingConfig
+from odyssey.training.loop import _Group, group_members, train
+from odyssey.training.model import CharModel, count_parameters, hidden_size_for
+from odyssey.training.sampling import sample
+from odyssey.training.seeds import stream
+
+SMALL = TrainingConfig(
+    batch_size=3,
+    unroll=6,
+    updates_per_epoch=5,
+    epochs=2,
+    valid_characters=200,
+    test_characters=200,
+    eval_batch=4,
+    eval_unroll=20,
+    dtype="float64",
+)
+
+
+def test_follows_a_hand_written_loop_over_nn_lstm():
+    """The acceptance test of the training path: the same weights and batches, 200 updates."""
+    task = get_task("python-source@bytes=200000")
+    config = TrainingConfig(
+        batch_size=10, unroll=25, updates_per_epoch=200, epochs=1, optimizer="rmsprop",
+        rmsprop_decay=0.95, valid_characters=500, test_characters=500,
+    )  # fmt: skip
+    member = Member(0, 7, hidden_size=32, learning_rate=2e-3, clip_value=5.0)
+    group = _Group(odyssey.get_cell("lstm"), task, [member], config)
+    model = group.model
+    lstm, readout = nn.LSTM(task.num_symbols, 32), nn.Linear(32, task.num_symbols)
+    own = {n: p.detach()[0].clone() for n, p in model.named_parameters()}
+    with torch.no_grad():
+        for name, kind in (("weight_ih_l0", "W"), ("weight_hh_l0", "U"), ("bias_ih_l0", "b")):
+            parts = [own[f"rnn.layers.0.{kind}_{g}"] for g in "ifgo"]
+            getattr(lstm, name).copy_(torch.cat(parts))
+        lstm.bias_hh_l0.zero_().requires_grad_(False)
+        readout.weight.copy_(own["readout"])
+        readout.bias.copy_(own["readout_bias"])
+    parameters = [p for m in (lstm, readout) for p in m.parameters() if p.requires_grad]
+    optimizer = torch.optim.RMSprop(parameters, 2e-3, alpha=0.95)
+    batches = task.train(batch_size=10, unroll=25, rng=stream(7, "data", task.name))
+    state, hidden, worst = None, None, 0.0
+    for _ in range(200):
+        batch = next(batches)
+        x = functional.one_hot(torch.tensor(batch.inputs_TB), task.num_symbols).float()
+        y, hidden = lstm(x, hidden)
+        hidden = tuple(h.detach() for h in hidden)
+        logits = readout(y)
+        loss = functional.cross_entropy(
+            logits.flatten(0, 1), torch.tensor(batch.targets_TB).flatten()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_value_(parameters, 5.0)
+        optimizer.step()
+        state, nats, count = group._update(state)
+        worst = max(worst, abs(float(nats[0] / count[0]) - loss.item()))
+    assert worst < 1e-4
+
+
+def people(count=8):
+    sizes = [5, 9, 6, 7, 5, 16, 4, 8]
+    return [
+        Member(k, 100 + k, hidden_size=sizes[k], learning_rate=0.02 * (k + 1), clip_norm=1.0)
+        for k in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
+@pytest.mark.parametrize("spec", ["lstm", "gru", "mut1"])
+def test_a_member_alone_equals_the_member_in_a_population(spec, dtype, tolerance):
+    members = people()
+    members[3] = replace(members[3], learning_rate=1e38, clip_norm=None)  # this one diverges
+    config = replace(SMALL, updates_per_epoch=50, dtype=dtype)
+    task, cell = get_task("xml"), odyssey.get_cell(spec)
+    together = train(cell, task, members, config).results
+    assert together[3].status == "diverged"
+    assert [r.status for r in together].count("ok") == 7
+    for member, result in zip(members, together, strict=True):
+        alone = train(cell, task, [member], config).results[0]
+        assert alone.status == result.status
+        assert alone.diverged_at == result.diverged_at
+        assert alone.num_parameters == result.num_parameters
+        for name in ("train_nats", "valid_nats", "test_nats"):
+            a, b = getattr(alone, name), getattr(result, name)
+            assert (math.isnan(a) and math.isnan(b)) or a == pytest.approx(b, abs=tolerance)
+        curve = [v for *_, m, v in alone.curve if m == "valid_nats"]
+        assert curve == pytest.approx(
+            [v for *_, m, v in result.curve if m == "valid_nats"], abs=tolerance
+        )
+
+
+def test_groups_hold_like_sizes_and_one_depth():
+    members = [Member(k, k, hidden_size=h, num_layers=n) for k, (h, n) in enumerate(
+        [(20, 1), (200, 1), (28, 1), (25, 2), (150, 1), (24, 2)]
+    )]  # fmt: skip
+    assert group_members(members, padding=1.5) == [(0, 2), (1, 4), (3, 5)]
+    assert len(group_members(members, padding=1.0)) == 6
+
+
+def test_divergence_is_recorded_with_its_update():
+    member = Member(0, 1, hidden_size=6, learning_rate=1e30)
+    config = replace(SMALL, updates_per_epoch=40)
+    result = train(odyssey.get_cell("elman_relu"), get_task("xml"), [member], config).results[0]
+    assert result.status == "diverged"
+    assert 1 <= result.diverged_at <= 40
+    assert "update" in result.reason
+    assert math.isnan(result.valid_nats)
+    assert math.isnan(result.test_nats)
+    assert result.updates == result.diverged_at - 1
+
+
+def test_same_seed_same_numbers_and_other_seed_others():
+    task, cell = get_task("arithmetic@digits=2"), odyssey.get_cell("gru")
+    a, b, c = (
+        train(cell, task, [Member(0, seed, hidden_size=5)], SMALL).results[0].test_nats
+        for seed in (3, 3, 4)
+    )
+    assert a == b
+    assert a != c
+
+
+def test_no_epochs_measures_the_untrained_model():
+    config = replace(SMALL, epochs=0)
+    result = train(odyssey.get_cell("gru"), get_task("xml"), [Member(0, 1, hidden_size=6)], config)
+    (r,) = result.results
+    assert r.updates == 0
+    assert r.best_update == 0
+    assert r.valid_nats == pytest.approx(math.log(29), abs=0.2)
+    assert r.test_nats == pytest.approx(math.log(29), abs=0.2)
+
+
+def rates(config, improve):
+    """Runs the schedule on made-up validation results; gives the rates and when it stopped."""
+    group = _Group(
+        odyssey.get_cell("elman"),
+        get_task("xml"),
+        [Member(0, 1, hidden_size=2, learning_rate=1.0)],
+        config,
+    )
+    found = []
+    for epoch in range(1, 15):
+        group._validate = lambda epoch=epoch: [improve(epoch)]
+        group._after_epoch(epoch, np.zeros(1))
+        found.append(round(float(group.rate_P[0]), 6))
+        if not group.alive_P[0]:
+            return found, epoch
+    return found, None
+
+
+def test_schedule_of_jozefowicz():
+    config = replace(SMALL, schedule="plateau", patience=3, halvings=4)
+    found, stopped = rates(config, lambda epoch: epoch <= 2)
+    # epochs 3, 4, 5 do not improve; then four epochs at halved rates, then the end
+    assert found == [1, 1, 1, 1, 0.5, 0.25, 0.125, 0.0625, 0.0625]
+    assert stopped == 9
+
+
+def test_schedule_of_karpathy():
+    config = replace(SMALL, schedule="decay", decay=0.5, decay_after=3)
+    found, stopped = rates(config, lambda epoch: True)
+    assert found[:5] == [1, 1, 0.5, 0.25, 0.125]
+    assert stopped is None
+
+
+def test_schedule_of_greff():
+    config = replace(SMALL, schedule="constant", patience=4)
+    found, stopped = rates(config, lambda epoch: epoch == 1)
+    assert set(found) == {1}
+    assert stopped == 6  # more than four epochs without improvement
+
+
+def test_momentum_rescales_the_rate_on_request():
+    config = replace(SMALL, scale_by_momentum=True)
+    member = Member(0, 1, hidden_size=2, learning_rate=1.0, momentum=0.75)
+    group = _Group(odyssey.get_cell("elman"), get_task("xml"), [member], config)
+    assert group.rate_P.tolist() == [0.25]
+
+
+def test_sum_and_mean_losses_differ_by_the_counted_characters():
+    task, cell = get_task("xml"), odyssey.get_cell("elman")
+    member = Member(0, 1, hidden_size=4, learning_rate=0.3)
+    steps = []
+    for loss in ("mean", "sum"):
+        group = _Group(cell, task, [member], replace(SMALL, loss=loss))
+        before = group.flat.values_PN.clone()
+        group._update(None)
+        steps.append((group.flat.values_PN - before)[0])
+    torch.testing.assert_close(steps[1], steps[0] * SMALL.unroll, rtol=1e-9, atol=1e-12)
+
+
+def test_input_noise_acts_in_training_only_and_per_member():
+    task, cell = get_task("xml"), odyssey.get_cell("lstm")
+    quiet, loud = Member(0, 1, hidden_size=4), Member(0, 1, hidden_size=4, input_noise=0.5)
+    a, b = (train(cell, task, [m], SMALL).results[0] for m in (quiet, loud))
+    assert a.train_nats != b.train_nats
+    both = train(cell, task, [quiet, loud], SMALL).results
+    assert both[0].test_nats == pytest.approx(a.test_nats, abs=1e-10)
+    assert both[1].test_nats == pytest.approx(b.test_nats, abs=1e-10)
+
+
+def test_forget_bias_and_initial_scale():
+    cell, task = odyssey.get_cell("lstm"), get_task("xml")
+    members = [
+        Member(0, 1, hidden_size=64),
+        Member(0, 1, hidden_size=64, forget_bias=3.0, init_scale=2.0),
+    ]
+    group = _Group(cell, task, members, SMALL)
+    own = group.model.rnn.layers[0]
+    assert own["b_f"][0].abs().max() == 0
+    assert (own["b_f"][1] == 3).all()
+    assert own["b_i"][1].abs().max() == 0
+    torch.testing.assert_close(own["U_f"][1], 2 * own["U_f"][0])
+
+
+def test_best_parameters_are_those_of_the_test():
+    config = replace(SMALL, epochs=6, updates_per_epoch=20)
+    member = Member(0, 2, hidden_size=8, learning_rate=0.5)
+    trained = train(odyssey.get_cell("elman"), get_task("xml"), [member], config)
+    (result,) = trained.results
+    valid = [(v, u) for u, _, m, v in result.curve if m == "valid_nats"]
+    assert (result.valid_nats, result.best_update) == min(valid)
+    assert len(valid) == 6
+
+
+@pytest.mark.parametrize("spec", [*LIBRARY, "NIG", "FGR"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_parameters_are_counted_as_they_are(spec, layers):
+    cell = odyssey.get_cell(spec)
+    model = CharModel(cell, 11, [6], layers)
+    count = sum(p.numel() for p in model.parameters())
+    assert count_parameters(cell, num_symbols=11, hidden_size=6, num_layers=layers) == count
+
+
+@pytest.mark.parametrize("spec", ["elman", "lstm", "mut1"])
+def test_hidden_size_for_a_parameter_budget(spec):
+    cell = odyssey.get_cell(spec)
+    size = hidden_size_for(cell, 25_000, num_symbols=29, num_layers=1)
+
+    def count(h):
+        return count_parameters(cell, num_symbols=29, hidden_size=h, num_layers=1)
+
+    assert count(size) <= 25_000 < count(size + 1)
+    result = train(cell, get_task("xml"), [Member(0, 1, parameters=2_000)], SMALL).results[0]
+    assert 1_500 < result.num_parameters <= 2_000
+    with pytest.raises(ConfigError, match="too few"):
+        hidden_size_for(cell, 10, num_symbols=29, num_layers=1)
+
+
+def test_data_too_short_is_an_error_before_training(tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("abc" * 30)
+    with pytest.raises(TaskError, match="short"):
+        train(odyssey.get_cell("elman"), get_task(f"text:{path}"), people(1), TrainingConfig())
+
+
+def test_learns_a_deterministic_text(tmp_path):
+    path = tmp_path / "cycle.txt"
+    path.write_text("abcd" * 2000)
+    task = get_task(f"text:{path}")
+    config = replace(SMALL, optimizer="adam", epochs=3, updates_per_epoch=30, dtype="float32")
+    member = Member(0, 1, hidden_size=12, learning_rate=0.03)
+    trained = train(odyssey.get_cell("gru"), task, [member], config)
+    (result,) = trained.results
+    assert result.test_accuracy > 0.99
+    assert result.test_nats < 0.05
+    text = sample(
+        trained.models[0][0],
+        task.encode("ab"),
+        length=8,
+        temperature=0,
+        rng=np.random.default_rng(0),
+    )
+    assert task.decode(list(text)) == "cdabcdab"
+
+
+def test_sampling_errors_and_temperature():
+    model = CharModel(odyssey.get_cell("elman"), 5, [3], 1)
+    start, rng = np.array([0]), np.random.default_rng(0)
+    with pytest.raises(ConfigError, match="temperature"):
+        list(sample(model, start, length=3, temperature=-1, rng=rng))
+    with pytest.raises(ConfigError, match="at least one"):
+        list(sample(model, start[:0], length=3, temperature=1, rng=rng))
+    drawn = list(sample(model, start, length=200, temperature=5.0, rng=rng))
+    assert set(drawn) == set(range(5))
