@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -71,22 +72,16 @@ class LiveBoard:
         self.total, self.done, self.began = total, finished, time.monotonic()
         if not self.quiet and not self.live:
             before = f", {finished} finished before" if finished else ""
-            print(f"{total} trials{before}", flush=True)
+            print(f"trials: {total}{before}", flush=True)
         self._draw()
 
     def trial_done(self, trial: Trial, rows: list[dict[str, Any]]) -> None:
         """Takes a trial's rows into the leaderboard."""
         self.done += 1
         self.done_now += 1
-        entry = self.board.setdefault(trial.task, {}).setdefault(trial.spec, _Best())
-        for row in rows:
-            entry.members += 1
-            entry.diverged += row["status"] == "diverged"
-            entry.failed += row["status"] == "failed"
-            self.characters += int(row.get("characters") or 0)
-            bpc = row.get("valid_bpc", math.nan)
-            if bpc is not None and bpc < entry.bpc:
-                entry.bpc, entry.accuracy = bpc, row["valid_accuracy"]
+        self.characters += sum(int(row.get("characters") or 0) for row in rows)
+        self.include(rows)
+        entry = self.board[trial.task][trial.spec]
         if not self.quiet and not self.live:
             best = f"best {entry.bpc:.3f} bits/char" if entry.bpc < math.inf else "no result"
             if entry.failed:
@@ -96,6 +91,17 @@ class LiveBoard:
             )
             sys.stdout.flush()
         self._draw()
+
+    def include(self, rows: Iterable[Mapping[Any, Any]]) -> None:
+        """Takes rows into the leaderboard; also those of a run that goes on."""
+        for row in rows:
+            entry = self.board.setdefault(row["task"], {}).setdefault(row["spec"], _Best())
+            entry.members += 1
+            entry.diverged += row["status"] == "diverged"
+            entry.failed += row["status"] == "failed"
+            bpc = row.get("valid_bpc", math.nan)
+            if bpc is not None and bpc < entry.bpc:
+                entry.bpc, entry.accuracy = bpc, row["valid_accuracy"]
 
     def tick(self, running: int) -> None:
         """Redraws, at most a few times a second."""
@@ -118,9 +124,11 @@ class LiveBoard:
         line = Text(f"{self.done} of {self.total} trials, {self.running} running, ")
         line.append(f"{duration(elapsed)} so far, {self._left() or 'timing the first trial'}, ")
         line.append(f"{self.characters / max(elapsed, 1e-9):,.0f} characters/s")
+        bar = Table.grid()
+        bar.add_row(ProgressBar(total=max(self.total, 1), completed=self.done, width=60))
         parts: list[RenderableType] = [
-            ProgressBar(total=max(self.total, 1), completed=self.done, width=60),
             line,
+            bar,
         ]
         for task, cells in self.board.items():
             table = Table(title=f"{task}: best so far", box=None, title_justify="left")

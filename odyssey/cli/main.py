@@ -10,12 +10,32 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
+
+LONGEST_ERROR = 1_000  # characters: an error may quote what was given
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        _complain(f"{message} (see: {self.prog} --help)")
+        self.exit(2)
+
+
+def _complain(message: str) -> None:
+    line = " ".join(message.split())
+    if len(line) > LONGEST_ERROR:
+        line = f"{line[: LONGEST_ERROR // 2]} ... {line[-LONGEST_ERROR // 2 :]}"
+    # what was given may hold codes that would steer the terminal
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"odyssey: {shown}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
     from odyssey import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="odyssey",
         description="Find out which recurrent cells work, and why.",
         epilog="A SPEC is a library cell with ablations (lstm:no_output_gate+forget_bias=2),"
@@ -28,8 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
 
     cells = add("cells", "list the library's cells, its variants and the ablations")
-    cells.add_argument("--ablations", action="store_true", help="list the ablations instead")
-    cells.add_argument("--variants", action="store_true", help="list the papers' variants and sets")
+    other = cells.add_mutually_exclusive_group()
+    other.add_argument("--ablations", action="store_true", help="list the ablations instead")
+    other.add_argument("--variants", action="store_true", help="list the papers' variants and sets")
     _json(cells)
 
     show = add("show", "print a cell")
@@ -123,17 +144,20 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit code."""
-    args = _parser().parse_args(argv)
     from odyssey.errors import OdysseyError
 
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as exit_:  # after --help, --version or a wrong argument
+        return int(exit_.code or 0)
     try:
         module = importlib.import_module(f"odyssey.cli.{args.command}")
         return int(module.run(args) or 0)
     except OdysseyError as error:
-        print(f"odyssey: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        print("odyssey: interrupted", file=sys.stderr)
+        _complain("interrupted")
         return 1
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from odyssey.cli.live import LiveBoard
 from odyssey.cli.printing import duration, print_json
 from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, read_study
+
+if TYPE_CHECKING:
+    from odyssey.evaluation.trial import Trial
+    from odyssey.storage.store import RunStore
 
 
 def run(args: argparse.Namespace) -> None:
@@ -31,15 +37,17 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         _dry_run(study, args)
         return
-    from odyssey.evaluation.execute import prepare
+    from odyssey.evaluation.execute import choose_runner, prepare
 
+    # before anything is written
+    choose_runner(study, runner=args.runner, workers=args.workers, address=args.address)
     out = Path(args.out) if args.out else _free_directory(study.name)
     store, trials = prepare(study, out)
     _run(args, study, store, trials)
 
 
 def _free_directory(name: str) -> Path:
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "study"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:80].strip("-.") or "study"
     base = Path("results/runs")
     found, number = base / stem, 1
     while found.exists():
@@ -53,22 +61,25 @@ def _resume(args: argparse.Namespace) -> None:
 
     store, study, trials = reopen(Path(args.resume))
     if args.dry_run:
-        left = len([t for t in trials if not store.has(t.id)])
-        print(f"{left} of {len(trials)} trials are left")
+        finished = store.finished()
+        left = sum(t.id not in finished for t in trials)
+        if args.json:
+            print_json({"study": study.name, "trials": len(trials), "left": left})
+        else:
+            print(f"trials left: {left} of {len(trials)}")
         return
     _run(args, study, store, trials)
 
 
-def _run(args: argparse.Namespace, study: Study, store: object, trials: list) -> None:  # type: ignore[type-arg]
+def _run(args: argparse.Namespace, study: Study, store: RunStore, trials: list[Trial]) -> None:
     from odyssey.cli.report import show
     from odyssey.evaluation.execute import execute
-    from odyssey.storage.store import RunStore
 
-    assert isinstance(store, RunStore)
-    resume = f"odyssey search --resume {store.path}"
+    resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
     if not args.json:
         print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
     with LiveBoard(quiet=args.json) as board:
+        board.include(store.results().to_dict("records"))
         try:
             summary = execute(
                 store,
@@ -81,25 +92,30 @@ def _run(args: argparse.Namespace, study: Study, store: object, trials: list) ->
             )
         except KeyboardInterrupt:
             board.__exit__(None, None, None)
-            print(f"\ninterrupted; {board.done} of {board.total} trials are finished and kept")
             if board.done:
                 show(store.path, as_json=args.json)
-            print(f"go on with: {resume}", file=sys.stderr)
+            print(
+                f"{board.done} of {board.total} trials are finished and kept; go on with: {resume}",
+                file=sys.stderr,
+            )
             raise
     show(store.path, as_json=args.json)
     if not args.json:
         failed = f", {summary.failed} failed" if summary.failed else ""
-        print(f"\n{summary.ran} trials in {duration(summary.seconds)}{failed}")
+        print(f"\ntrials run: {summary.ran} in {duration(summary.seconds)}{failed}")
 
 
 def _dry_run(study: Study, args: argparse.Namespace) -> None:
     """Says what would run, and how long, from a few timed updates of every cell."""
     from odyssey.evaluation.estimate import estimate_trial_seconds
+    from odyssey.evaluation.execute import choose_runner
     from odyssey.tasks.registry import get_task
 
+    _, workers = choose_runner(
+        study, runner=args.runner, workers=args.workers, address=args.address
+    )
     cells = study.resolve_cells()
     trials = study.trials(cells)
-    workers = args.workers or study.workers
     config = study.config
     members = sum(len(t.members) for t in trials)
     characters = (
@@ -129,7 +145,7 @@ def _dry_run(study: Study, args: argparse.Namespace) -> None:
     print(f"{study.name}: {len(cells)} cells x {len(tasks)} tasks ({', '.join(tasks)})")
     print(f"  trials       {len(trials):,} with {members:,} members in all")
     print(f"  characters   {characters:,} at most")
-    print(f"  wall time    about {duration(seconds / workers)} on {workers} workers")
+    print(f"  wall time    about {duration(seconds / workers)}, workers: {workers}")
     print(f"  disk         about {facts['disk_mb']} MB")
     print(
         f"  (estimated from {duration(time.monotonic() - began)} of timed updates; nothing was run)"

@@ -6,12 +6,13 @@ import argparse
 import dataclasses
 import math
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from odyssey.cli.printing import duration, print_json
 from odyssey.errors import ConfigError
-from odyssey.evaluation.study import Study, parse_setting
+from odyssey.evaluation.study import Study, absolute_spec, parse_setting
 from odyssey.specs import get_cell
 
 LN2 = math.log(2.0)
@@ -22,13 +23,17 @@ def run(args: argparse.Namespace) -> None:
     cell = get_cell(args.spec)
     if args.sample < 0:
         raise ConfigError(f"--sample must not be negative, got {args.sample}")
-    options: dict[str, Any] = {"preset": args.preset} if args.preset else {"optimizer": "adam"}
+    if not 0 <= args.temperature < math.inf:
+        raise ConfigError(f"--temperature must be a number >= 0, got {args.temperature}")
+    options: dict[str, Any] = {"preset": args.preset} if args.preset else {}
     for name in ("optimizer", "epochs", "updates_per_epoch", "batch_size", "unroll"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     for setting in args.settings:
         key, value = parse_setting(setting)
         options[key.removeprefix("training.")] = value
+    if "preset" not in options:
+        options.setdefault("optimizer", "adam")
     space = {
         name: getattr(args, name)
         for name in (
@@ -47,8 +52,8 @@ def run(args: argparse.Namespace) -> None:
         space["clip_norm"] = args.clip_norm
     study = Study(
         name=f"train-{cell.name}",
-        cells=(args.spec,),
-        tasks=(args.task,),
+        cells=(absolute_spec(args.spec),),
+        tasks=(absolute_spec(args.task),),
         members=1,
         seed=args.seed,
         runner="local",
@@ -69,6 +74,7 @@ def _train(args: argparse.Namespace, study: Study) -> None:
     from odyssey.training.sampling import sample
     from odyssey.training.seeds import stream
 
+    task = get_task(study.tasks[0])
     store, trials = (None, study.trials(study.resolve_cells()))
     if args.out:
         store, trials = prepare(study, Path(args.out))
@@ -86,15 +92,16 @@ def _train(args: argparse.Namespace, study: Study) -> None:
         )
         print(text, flush=True)
 
-    result, trained = trained_trial(trials[0], commit=commit(), progress=progress)
+    with store.lock() if store else nullcontext():
+        result, trained = trained_trial(trials[0], task=task, commit=commit(), progress=progress)
+        if store:
+            store.write(result.trial_id, result.rows, result.curves)
+            store.update_run(seconds=time.monotonic() - began)
+            model = trained.models[0][0]
+            weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
+            np.savez(store.path / "weights.npz", **weights)
     row = dict(result.rows[0])
-    if store is not None:
-        store.write(result.trial_id, result.rows, result.curves)
-        model = trained.models[0][0]
-        weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
-        np.savez(store.path / "weights.npz", **weights)
     text = ""
-    task = get_task(args.task)
     if row["status"] == "ok" and task.is_text and args.sample:
         found = sample(
             trained.models[0][0],

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from odyssey.evaluation.trial import Trial
+from odyssey.tasks.registry import get_task
 
 
 def estimate_trial_seconds(trial: Trial, *, updates: int = 3) -> float:
@@ -16,7 +17,9 @@ def estimate_trial_seconds(trial: Trial, *, updates: int = 3) -> float:
     Two short trainings differ only in their number of updates, so that what happens once per
     training cancels.
     """
-    from odyssey.evaluation.work import run_trial
+    from odyssey.evaluation.work import trained_trial
+
+    task = get_task(trial.task)
 
     def seconds(count: int) -> float:
         short: Mapping[str, Any] = {
@@ -25,7 +28,7 @@ def estimate_trial_seconds(trial: Trial, *, updates: int = 3) -> float:
             "updates_per_epoch": count,
         }
         start = time.perf_counter()
-        run_trial(replace(trial, training=short))
+        trained_trial(replace(trial, training=short), task=task)
         return time.perf_counter() - start
 
     once = seconds(1)

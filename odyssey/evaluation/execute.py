@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from odyssey.errors import ConfigError, RunFailedError, StoreError
 from odyssey.evaluation.study import Study, parse_study
 from odyssey.evaluation.trial import Trial, TrialResult
-from odyssey.evaluation.work import TrialWork, commit, failed_rows, versions
+from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
 from odyssey.expr import parse_cell
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
@@ -123,17 +123,46 @@ def reopen(directory: Path) -> tuple[RunStore, Study, list[Trial]]:
     """
     store = RunStore.open(directory)
     study = parse_study(store.study_text)
-    run = store.run
-    if "cells" not in run or "tasks" not in run:
-        raise StoreError(f"{directory}: run.json names no cells; the run cannot be resumed")
     cells = {}
-    for spec, kept in run["cells"].items():
-        cells[spec] = parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
-    for spec, then in run["tasks"].items():
-        now = get_task(spec).describe()
-        if now.get("sha256") != then.get("sha256"):
+    try:
+        for spec, kept in store.run["cells"].items():
+            cells[spec] = parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
+        texts = _texts(store)
+    except (AttributeError, KeyError, TypeError):
+        raise StoreError(
+            f"{directory}: run.json does not hold the cells and tasks; the run cannot be resumed"
+        ) from None
+    for spec, digest in texts.items():
+        if text_digest(get_task(spec)) != digest:
             raise ConfigError(f"{spec}: the text has changed since the run began; start a new run")
     return store, study, study.trials(cells)
+
+
+def _texts(store: RunStore) -> dict[str, str]:
+    """Gives the `text_digest` of every task, by spec, when the run began."""
+    return {spec: str(task.get("sha256", "")) for spec, task in store.run["tasks"].items()}
+
+
+def choose_runner(
+    study: Study,
+    *,
+    runner: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+) -> tuple[str, int]:
+    """Gives the runner's name and its number of workers: the study's, unless given.
+
+    Raises:
+        ConfigError: The local runner, which works in this process, was given more than one worker
+            or an address.
+    """
+    name = runner or study.runner
+    if name != "local":
+        return name, study.workers if workers is None else workers
+    if workers not in (None, 1) or address:
+        what = f"{workers} workers" if workers not in (None, 1) else "a cluster's address"
+        raise ConfigError(f"the local runner has no use for {what}; use the ray runner")
+    return name, 1
 
 
 def execute(
@@ -158,12 +187,14 @@ def execute(
         address: Address of a Ray cluster to join.
 
     Raises:
+        ConfigError: The runner cannot work with these workers or this address.
         RunFailedError: Not one trial of those run now succeeded.
         StoreError: Another process runs this directory, or it cannot be written.
     """
-    name = runner or study.runner
+    name, workers = choose_runner(study, runner=runner, workers=workers, address=address)
     start = time.monotonic()
     with store.lock():
+        store.results()  # moves unreadable shards aside, so that their trials are run again
         finished = store.finished()
         todo = [t for t in trials if t.id not in finished]
         watcher.begin(len(trials), len(trials) - len(todo))
@@ -177,8 +208,8 @@ def execute(
             if todo:
                 module.run_trials(
                     source(),
-                    work=TrialWork(store.path.absolute(), commit()),
-                    workers=workers or study.workers,
+                    work=TrialWork(store.path.absolute(), commit(), _texts(store)),
+                    workers=workers,
                     address=address,
                     listener=recorder,
                 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import reprlib
 import tomllib
 from collections import Counter
@@ -24,12 +23,18 @@ from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.evaluation.trial import Trial
 from odyssey.expr import Cell
 from odyssey.specs import expand, get_cell
-from odyssey.training.config import HYPERPARAMETERS, TrainingConfig, training_config
+from odyssey.training.config import (
+    HYPERPARAMETERS,
+    TrainingConfig,
+    member_from_dict,
+    training_config,
+)
 from odyssey.training.space import draw_members, search_space
 from odyssey.transforms.ablations import ablate
 
 RUNNERS = ("ray", "local")
 MAX_STUDY_BYTES = 200_000
+MAX_DRAW = 2**31  # a hidden size beyond any machine
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
 # Whole-number fields -> (least, most).
 LIMITS = {
@@ -128,6 +133,11 @@ class Study:
                 except CellError as error:
                     raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
         members = draw_members(space, count=self.members, seed=self.seed)
+        for member in members:
+            member_from_dict(member)
+            for name, value in member.items():
+                if isinstance(value, int) and value >= MAX_DRAW:
+                    raise ConfigError(f"space.{name} must stay below {MAX_DRAW:,}, got {value:.3g}")
         size = self.population or self.members
         training = dataclasses.asdict(self.config)
         trials: list[Trial] = []
@@ -207,11 +217,22 @@ def _read_toml(text: str) -> dict[str, Any]:
         if line.count(".") > MAX_DOTS:
             raise ConfigError(f"not a study: line {number} has more than {MAX_DOTS:,} dots")
     try:
-        return tomllib.loads(text)
+        data = tomllib.loads(text)
     except RecursionError:
         raise ConfigError("not a TOML file: nested too deeply") from None
     except ValueError as error:  # a TOMLDecodeError, or an integer of thousands of digits
         raise ConfigError(f"not a TOML file: {str(error).split(';')[0]}") from None
+    _check_integers(data)
+    return data
+
+
+def _check_integers(value: Any) -> None:
+    """Raises `ConfigError` for what TOML allows a reader to refuse: more than 64 bits."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_integers(inner)
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ConfigError(f"not a TOML file: an integer of more than 64 bits, {_shown(value)}")
 
 
 def absolute_spec(spec: str, base: Path | None = None) -> str:
@@ -286,8 +307,3 @@ def read_study(path: Path, *, settings: Sequence[str] = ()) -> Study:
         return parse_study(text, settings=settings, base=path.parent)
     except ConfigError as error:
         raise ConfigError(f"{shown}: {error}") from None
-
-
-def study_json(study: Study) -> dict[str, Any]:
-    """Gives the study as plain data."""
-    return dict(json.loads(json.dumps(dataclasses.asdict(study), default=dict)))

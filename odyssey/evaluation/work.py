@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey.errors import TaskError
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.expr import parse_cell
 from odyssey.storage.store import RunStore
@@ -60,6 +61,20 @@ def _task(spec: str) -> Task:
     return get_task(spec)
 
 
+def _checked_task(spec: str, sha256: str) -> Task:
+    """Gives a task whose text is the one that the run began with."""
+    if text_digest(_task(spec)) != sha256:
+        _task.cache_clear()  # this process may remember the text of an earlier run
+    if text_digest(_task(spec)) != sha256:
+        raise TaskError(f"{spec}: the text has changed since the run began")
+    return _task(spec)
+
+
+def text_digest(task: Task) -> str:
+    """Gives the sha256 of the text that a task reads; empty for a task that reads none."""
+    return str(task.describe().get("sha256", ""))
+
+
 @dataclass(frozen=True)
 class TrialWork:
     """Runs trials in a worker and writes what they leave into the run directory.
@@ -71,31 +86,35 @@ class TrialWork:
     Attributes:
         directory: The run directory.
         commit: The git commit at the start of the run.
+        texts: What `text_digest` gives for every task, by spec: a text that changes under a run
+            must not mix two experiments.
     """
 
     directory: Path
     commit: str
+    texts: Mapping[str, str]
 
     def __call__(self, trial: Trial) -> TrialResult:
         """Trains the trial's population; an error in it is the caller's to record."""
-        result = run_trial(trial, commit=self.commit)
+        task = _checked_task(trial.task, self.texts[trial.task])
+        result = trained_trial(trial, commit=self.commit, task=task)[0]
         if (self.directory / "study.toml").exists():
             RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
         return result
 
 
-def run_trial(trial: Trial, *, commit: str = "") -> TrialResult:
-    """Trains a trial's population and gives its rows and curves."""
-    return trained_trial(trial, commit=commit)[0]
-
-
 def trained_trial(
-    trial: Trial, *, commit: str = "", progress: Callable[[Epoch], None] | None = None
+    trial: Trial,
+    *,
+    task: Task,
+    commit: str = "",
+    progress: Callable[[Epoch], None] | None = None,
 ) -> tuple[TrialResult, Trained]:
     """Trains a trial's population; gives rows and curves, and the trained models.
 
     Args:
         trial: The trial.
+        task: Its task, made.
         commit: The git commit to record.
         progress: Called after every epoch.
     """
@@ -109,7 +128,7 @@ def trained_trial(
     start = time.perf_counter()
     cell = parse_cell(trial.cell_text)
     members = [member_from_dict(m) for m in trial.members]
-    trained = train(cell, _task(trial.task), members, config, progress=progress)
+    trained = train(cell, task, members, config, progress=progress)
     seconds = (time.perf_counter() - start) / len(members)
     backend = trained.models[0][0].rnn.backend
     rows = []

@@ -279,7 +279,7 @@ class Normal:
 
 def normalise(cell: Cell) -> Normal:
     """Inlines, expands, drops what is dead and merges states that always hold the same value."""
-    # Coinduction: all states start at zero, so assume them all equal and split until it holds.
+    # Coinduction: all states start equal, so assume that they stay so and split until it holds.
     merged = {s: cell.states[0] for s in cell.states}
     while True:
         algebra = _Algebra(cell, merged)

@@ -65,7 +65,7 @@ class Primitive:
         numpy: The function on float64 arrays.
         torch: The function in torch, by dotted name, or an expression in `{0}`, `{1}`.
         derivative: For each argument the derivative, written in cell text with `y` for the
-            output and `a`, `b` for the arguments. At kinks the derivative from the left holds.
+            output and `a`, `b` for the arguments. At kinks `step(0) = sign(0) = 0` decides.
         latex: LaTeX with `{0}`, `{1}` for the arguments.
         parity: -1 for odd functions, 1 for even ones, 0 for neither.
         at_zero: Exact value at zero arguments, or None where there is none.

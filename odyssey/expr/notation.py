@@ -50,6 +50,8 @@ class _Style:
     open: str
     close: str
     space: str
+    above: int  # how tightly the parts of a quotient must bind to go without parentheses
+    below: int
 
     def name(self, name: str, when: str) -> str:
         raise NotImplementedError
@@ -90,10 +92,10 @@ class _Html(_Style):
         return f"{above} / {below}"
 
 
-LATEX = _Latex(r" \odot ", "-", r"\left(", r"\right)", r" \, ")
-HTML = _Html(" ⊙ ", "−", "(", ")", "&#8202;")
-
 _SUM, _PRODUCT, _ATOM = 1, 2, 3
+
+LATEX = _Latex(r" \odot ", "-", r"\left(", r"\right)", r" \, ", above=_SUM, below=_SUM)
+HTML = _Html(" ⊙ ", "−", "(", ")", "&#8202;", above=_PRODUCT, below=_ATOM)
 
 
 def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
@@ -124,7 +126,9 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
     if isinstance(expr, sp.Mul):
         left, right = expr.args
         if is_reciprocal(right):
-            return style.quotient(wrap(left, _PRODUCT), wrap(right.args[0], _ATOM)), _PRODUCT
+            return style.quotient(
+                wrap(left, style.above), wrap(right.args[0], style.below)
+            ), _PRODUCT
         joint = style.space if left.is_Rational else style.times  # 2 a, but a (.) b
         return f"{wrap(left, _PRODUCT)}{joint}{wrap(right, _PRODUCT)}", _PRODUCT
     args = [_print(a, style)[0] for a in expr.args]

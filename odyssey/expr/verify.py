@@ -211,6 +211,8 @@ def _reason_against(cell: Cell, node: Leaf, *, defined: set[str], targets: set[s
             return ""
         hint = "move its equation up" if name in targets else "there is no such equation"
         return f"{node.name} is used before it is defined; {hint}"
+    if not isinstance(node, Vector | Matrix):
+        return f"{node.name!r} has no meaning here"
     try:
         check_name(node.name, what="a parameter")
     except CellError as error:

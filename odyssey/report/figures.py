@@ -55,12 +55,12 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
         n = _members(ranked)
         if here["valid_bpc"].notna().any():
             yield _members_picture(here, task=name, stem=stem, n=n)
-        for data, kind in ((_of_task(bands, task, order), "curves"), (best, "best_of_n")):
+        for data, kind in ((bands, "curves"), (best, "best_of_n")):
             rows = _of_task(data, task, order)
             column = "median" if kind == "curves" else "expected"
             if rows[column].notna().any():
                 yield _lines_picture(rows, kind=kind, task=name, stem=stem, n=n)
-        if here["valid_bpc"].notna().any():
+        if here[["valid_bpc", "num_parameters"]].notna().all(axis=1).any():
             yield _parameters_picture(here, task=name, stem=stem, n=n)
 
 
@@ -102,7 +102,8 @@ def _lines_picture(rows: pd.DataFrame, *, kind: str, task: str, stem: str, n: st
             "Best validation loss to be expected from tuning with n random draws of "
             "hyperparameters (Dodge et al. 2019, unbiased form without replacement; "
             f"{n} a cell). Bands: 95 % percentile bootstrap over draws, pointwise, 1000 resamples; "
-            "with few draws they understate the uncertainty. A draw that diverged or failed counts "
+            "with few draws they understate the uncertainty, and they may leave the picture. A "
+            "draw that diverged or failed counts "
             f"as the worst value any cell reached on the task.{reading}"
         )
     return Picture(f"{stem}_{kind}", task, title, caption, figure, rows)

@@ -193,7 +193,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
         ("members", f"{len(results)} ({span} a cell and task)" + "".join(f", {x}" for x in lost)),
     ]
     done = results[results["status"] == "ok"]
-    if len(done):
+    if done[["updates", "characters"]].notna().any().all():
         updates, characters = int(done["updates"].max()), int(done["characters"].max())
         budget = f"at most {updates:,} updates, {characters:,} characters a member"
         facts.append(("budget", budget))
@@ -271,7 +271,7 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
     """Makes a table a task: the draw of the best member of every cell, best cell first."""
     results = content.results
     usable = results[statistics.valid_rows(results)]
-    extra = [c for c in results if c not in RESULT_COLUMNS and c not in ("label", "run")]
+    extra = [c for c in map(str, results) if c not in RESULT_COLUMNS and c not in ("label", "run")]
     names = [c for c in (*_HYPERPARAMETERS, *extra) if usable[c].notna().any()]
     made = []
     for task, part in tables.by_task(content.board):

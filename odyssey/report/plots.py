@@ -9,6 +9,7 @@ others in grey behind it.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -17,12 +18,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib import MatplotlibDeprecationWarning
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-# Falling lightness, so that the order survives a grey printer; line styles tell them apart as well.
-PALETTE = ("#0b2545", "#a63d40", "#2e7d6b", "#c9772b", "#6a8fc8", "#b9a44c")
+# Rising lightness, so that the order survives a grey printer; line styles tell them apart as well.
+PALETTE = ("#0b2545", "#8c2f39", "#2e7d6b", "#c9772b", "#8fb0dc", "#d9c86a")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 ACCENT, INK, FAINT = "#0b5394", "#222222", "#c4c7cc"
 MOST_LINES = len(PALETTE)
@@ -130,20 +133,24 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or _axes(7.2, 0.9 + 0.3 * len(labels))
     groups = [frame[frame["label"] == label] for label in labels]
     values = [group["valid_bpc"].dropna().to_numpy(dtype=float) for group in groups]
-    places = np.arange(len(labels))[::-1]
-    ax.boxplot(
-        values,
-        positions=places,
-        orientation="horizontal",
-        widths=0.62,
-        showfliers=False,
-        manage_ticks=False,
-        patch_artist=True,
-        boxprops={"facecolor": "#dfe8f3", "edgecolor": "#8397b0", "linewidth": 0.8},
-        whiskerprops={"color": "#8397b0", "linewidth": 0.8},
-        capprops={"color": "#8397b0", "linewidth": 0.8},
-        medianprops={"color": ACCENT, "linewidth": 2.0},
-    )
+    places = np.arange(len(labels))  # seaborn counts categories from the top
+    line = {"color": "#8397b0", "linewidth": 0.8}
+    with warnings.catch_warnings():
+        # seaborn 0.13.2 draws boxes through arguments that matplotlib 3.11 deprecates
+        warnings.simplefilter("ignore", MatplotlibDeprecationWarning)
+        sns.boxplot(
+            data=frame,
+            x="valid_bpc",
+            y="label",
+            order=labels,
+            ax=ax,
+            width=0.62,
+            showfliers=False,
+            boxprops={"facecolor": "#dfe8f3", "edgecolor": "#8397b0", "linewidth": 0.8},
+            whiskerprops=line,
+            capprops=line,
+            medianprops={"color": ACCENT, "linewidth": 2.0},
+        )
     for place, group, points in zip(places, groups, values, strict=True):
         # A fixed fan instead of random jitter: the same data make the same picture.
         reach = 0.14 if len(points) > 1 else 0.0
@@ -160,10 +167,10 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
                 fontsize=7.5,
                 color="#a63d40",
             )
-    ax.set_yticks(places, labels)
-    ax.set_ylim(-0.6, len(labels) - 0.4)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("validation bits per character")
+    ax.set_ylabel("")
     return ax
 
 
@@ -204,7 +211,7 @@ def small_multiples(
 ) -> Figure:
     """Draws a panel for every label of a frame, in the order given, on shared axes."""
     labels = list(dict.fromkeys(frame["label"]))
-    columns = min(4, max(len(labels), 1))
+    columns = min(4 if len(labels) > 6 else 3, max(len(labels), 1))
     rows = max(-(-len(labels) // columns), 1)
     figure = Figure(figsize=(2.45 * columns, 0.5 + 1.75 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)

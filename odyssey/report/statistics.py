@@ -6,7 +6,8 @@ what they count as; everything else here takes finite values and says so.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def bootstrap_interval(
     n = len(finite)
     if n == 0:
         return Interval(np.nan, np.nan, np.nan, 0)
-    of = {"mean": np.mean, "median": np.median}[statistic]
+    of: Callable[..., Any] = np.mean if statistic == "mean" else np.median
     estimate = float(of(finite))
     if n == 1:
         return Interval(estimate, np.nan, np.nan, 1)
@@ -124,8 +125,9 @@ def expected_best_of_n(
 
 def valid_rows(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[bool]:
     """Tells which members have a result: status ok and a finite value."""
-    ok = (results["status"] == "ok").fillna(False).astype(bool)
-    return ok & np.isfinite(results[value].to_numpy(dtype=np.float64, na_value=np.nan))
+    finite = np.isfinite(results[value].to_numpy(dtype=np.float64, na_value=np.nan))
+    ok = (results["status"] == "ok").to_numpy(dtype=np.bool_, na_value=False)
+    return pd.Series(ok & finite, index=results.index)
 
 
 def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
@@ -145,7 +147,7 @@ def best_of_n_frame(
     """Gives the expected best of n for every task and cell: task, label, n, expected, low, high."""
     counted = results.assign(counted=member_values(results, value)).dropna(subset=["counted"])
     parts = [
-        expected_best_of_n(group["counted"], rng=rng).assign(task=task, label=label)
+        expected_best_of_n(group["counted"], rng=rng).assign(task=str(task), label=str(label))
         for (task, label), group in counted.groupby(["task", "label"], sort=False)
     ]
     columns = ["task", "label", "n", "expected", "low", "high"]
@@ -209,7 +211,7 @@ def curve_bands(
 
 
 def _finite(values: object) -> np.ndarray:
-    array = pd.Series(values, dtype="float64").to_numpy()  # type: ignore[call-overload]
+    array = pd.Series(values, dtype="float64").to_numpy()
     return array[np.isfinite(array)]  # type: ignore[no-any-return]
 
 

@@ -57,11 +57,9 @@ def _percent(value: float) -> str:
 
 
 def _count(value: float) -> str:
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return (
-                f"{value / size:.3g}{unit}" if value < 999.5 * size else f"{value / size:.0f}{unit}"
-            )
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g}{unit}"
     return f"{value:.0f}"
 
 
@@ -124,7 +122,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (task, label), group in results.groupby(["task", "label"], sort=False):
         valid = group[usable.loc[group.index]]
-        best = valid.loc[valid["valid_bpc"].idxmin()] if len(valid) else None
+        best = valid.iloc[int(valid["valid_bpc"].argmin())] if len(valid) else None
         mean = statistics.mean_interval(valid["valid_bpc"])
         diverged = int((group["status"] == "diverged").sum())
         rows.append(
@@ -208,7 +206,7 @@ def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
             columns[name] = column
         if name == "mean_rank":
             # Ranks on the single tasks stand next to their mean.
-            for rank in (n for n in frame if str(n).startswith(_RANK_ON)):
+            for rank in (str(n) for n in frame if str(n).startswith(_RANK_ON)):
                 columns[rank] = Column(rank, rank.replace(_RANK_ON, "rank on\n"), _whole)
     return columns
 
@@ -222,8 +220,8 @@ def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
     }
     winners = {}
     for name, column in columns.items():
-        values = frame[name].dropna() if column.best else []
-        extreme = (min if column.best == "low" else max)(values) if len(values) else None
+        values = frame[name].dropna().tolist() if column.best else []
+        extreme = (min if column.best == "low" else max)(values) if values else None
         # Ties as far as a reader can see them are ties.
         winners[name] = None if extreme is None else column.show(extreme)
     return [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from odyssey.errors import StoreError
-from odyssey.report import html, plots, tables
+from odyssey.report import plots, tables
+from odyssey.report.html import read_content, write_page
 
 
 def write_all(run_dir: str | Path) -> dict[str, Path]:
@@ -17,7 +18,7 @@ def write_all(run_dir: str | Path) -> dict[str, Path]:
     Raises:
         StoreError: The directory is not a run, has no finished trial, or cannot be written.
     """
-    content = html.read_content(run_dir)
+    content = read_content(run_dir)
     directory = Path(run_dir)
     paths = {
         "report": directory / "report.html",
@@ -33,7 +34,7 @@ def write_all(run_dir: str | Path) -> dict[str, Path]:
         paths["leaderboard_md"].write_text(text, encoding="utf-8")
         for picture in content.pictures:
             plots.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
-        html.write_page(content, paths["report"])
+        write_page(content, paths["report"])
     except OSError as error:
         why = error.strerror or str(error)
         raise StoreError(f"cannot write the report to {directory}: {why}") from error

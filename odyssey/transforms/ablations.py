@@ -67,7 +67,9 @@ def _is_factor(cell: Cell, gate: Equation) -> bool:
 def _find(cell: Cell, name: str, *, what: str = "equation") -> Equation:
     equation = cell.equation(name)
     if equation is None:
-        known = (what == "gate" and gates(cell)) or [e.target for e in cell.equations]
+        known = gates(cell) if what == "gate" else [e.target for e in cell.equations]
+        if not known:
+            raise CellError(f"{cell.name}: there are no gates, so no {name[:60]!r}")
         raise CellError(f"{cell.name}: " + suggest(name, known, what=what))
     return equation
 

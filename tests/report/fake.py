@@ -159,17 +159,20 @@ def fake_run(path, *, specs=SPECS, tasks=TASKS, members=4, points=40, failed=())
     """Makes a run directory."""
     store = RunStore.create(
         path,
-        study='name = "variants"\nquestion = "Which parts of the LSTM matter? <b>&"\nseed = 1\n',
+        study='name = "variants"\ndescription = "Which parts matter? <b>&"\nseed = 1\n',
         run={
-            "name": "variants",
-            "seed": 1,
+            "study": "variants",
+            "description": "Which parts of the LSTM matter? <b>&",
             "trials": len(specs) * len(tasks),
-            "tasks": {
-                "arithmetic": {"counted": "the digits of the answer"},
-                "xml": {"counted": "every character"},
-            },
-            "versions": "odyssey 0.1.0, python 3.11.9",
+            "members": len(specs) * len(tasks) * members,
+            "cells": {spec: {"text": cell_text(spec), "lineage": [spec]} for spec in specs},
+            "tasks": {task: {"task": task, "num_symbols": 18} for task in tasks},
+            "counted": dict.fromkeys(tasks, "the answer, with its final '.'"),
+            "versions": "odyssey 0.1.0, python 3.11.9, torch 2.13.0",
             "commit": "0123abc+",
+            "seed": 1,
+            "created": "2026-01-02 03:04:05 +0000",
+            "seconds": 245.2,
         },
     )
     index = 0

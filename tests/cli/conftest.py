@@ -1,0 +1,46 @@
+"""The command in this process, in an empty folder."""
+
+import dataclasses
+import json
+import time
+
+import pytest
+
+from odyssey.cli.main import main
+
+
+@dataclasses.dataclass(frozen=True)
+class Called:
+    """What a call of the command left behind."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def json(self):
+        return json.loads(self.out, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+@pytest.fixture
+def cwd(tmp_path, monkeypatch):
+    """An empty current folder."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def odyssey(cwd, capsys):
+    """Calls the command."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        start = time.perf_counter()
+        code = main([str(a) for a in arguments])
+        seconds = time.perf_counter() - start
+        return Called(code, *capsys.readouterr(), seconds)
+
+    return call

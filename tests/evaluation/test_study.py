@@ -1,0 +1,453 @@
+"""A study file is read whole or refused in one line, and its trials are the same everywhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from odyssey.errors import CellError, ConfigError
+from odyssey.evaluation.study import (
+    LIMITS,
+    MAX_STUDY_BYTES,
+    Study,
+    absolute_spec,
+    parse_setting,
+    parse_study,
+    read_study,
+)
+from odyssey.evaluation.trial import Trial
+from odyssey.specs import CELL_SETS, get_cell
+
+MINIMAL = 'name = "tiny"\ncells = ["lstm", "gru"]\ntasks = ["xml", "arithmetic"]\n'
+FULL = """
+name = "full"
+description = "Every field, with “quotes”, a \\\\ and\\ntwo lines."
+cells = ["odyssey9", "gru", "lstm:no_output_gate+forget_bias=2"]
+tasks = ["xml", "arithmetic@digits=4"]
+members = 5
+population = 2
+seed = 7
+runner = "local"
+workers = 3
+
+[training]
+preset = "jozefowicz"
+epochs = 2
+dtype = "float64"
+
+[space]
+preset = "jozefowicz"
+num_layers = 1
+momentum = { one_minus_log_uniform = [0.01, 1.0] }
+clip_norm = { choice = [1, 5.0] }
+hidden_size = { log_uniform = [4, 8] }
+"""
+
+
+def study_of(**fields):
+    given = {"name": "tiny", "cells": ["lstm", "gru"], "tasks": ["xml"]} | fields
+    return parse_study(tomli_w.dumps(given))
+
+
+def trials_of(study):
+    return study.trials(study.resolve_cells())
+
+
+def test_a_minimal_study_has_the_documented_defaults():
+    study = parse_study(MINIMAL)
+    assert study == Study(
+        name="tiny",
+        cells=("lstm", "gru"),
+        tasks=("xml", "arithmetic"),
+        description="",
+        members=4,
+        population=0,
+        seed=1,
+        runner="ray",
+        workers=2,
+        training={},
+        space={},
+    )
+    assert study.config.optimizer == "sgd"
+
+
+def test_every_field_is_read():
+    study = parse_study(FULL)
+    assert study.description.endswith("a \\ and\ntwo lines.")
+    assert (study.members, study.population, study.seed) == (5, 2, 7)
+    assert (study.runner, study.workers) == ("local", 3)
+    assert (study.config.schedule, study.config.epochs, study.config.dtype) == (
+        "plateau",
+        2,
+        "float64",
+    )
+    assert list(study.resolve_cells())[:2] == list(CELL_SETS["odyssey9"])[:2]
+
+
+@pytest.mark.parametrize("text", [MINIMAL, FULL])
+def test_the_resolved_study_reads_back_as_itself(text):
+    study = parse_study(text)
+    again = parse_study(study.to_toml())
+    assert again == study
+    assert again.to_toml() == study.to_toml()
+    assert [t.id for t in trials_of(again)] == [t.id for t in trials_of(study)]
+
+
+WRONG = [
+    *((f"{name} = {value}", name) for name in LIMITS for value in ("-1", "1.5", "true", '"3"')),
+    ("members = 0", "members must be a whole number from 1"),
+    ("members = 100_000_000_000", "members must be a whole number from 1 to 100,000"),
+    ("workers = 0", "workers must be a whole number from 1"),
+    ("seed = nan", "seed must be a whole number"),
+    ("seed = 1979-05-27", "seed must be a whole number"),
+    ("name = 3", "name must be text, got 3"),
+    ('name = " "', "name is empty"),
+    ("description = [1]", r"description must be text, got \[1\]"),
+    ("runner = 1", "runner must be text"),
+    ('runner = "rya"', "no runner called 'rya'; closest: ray"),
+    ('cells = "lstm"', "cells must be a list of texts, got 'lstm'"),
+    ("cells = 3", "cells must be a list of texts, got 3"),
+    ('cells = ["lstm", 3]', "cells must be a list of texts"),
+    ("cells = []", "cells is empty"),
+    ('cells = ["lstm", "gru", "lstm"]', "cells names 'lstm' twice"),
+    ("tasks = {}", "tasks must be a list of texts"),
+    ("tasks = []", "tasks is empty"),
+    ('tasks = ["xml", "xml"]', "tasks names 'xml' twice"),
+    ("training = 3", "training must be a table, got 3"),
+    ("space = [1]", r"space must be a table, got \[1\]"),
+    ("training.preset = []", r"training.preset must be text, got \[\]"),
+    ("space.preset = 1", "space.preset must be text, got 1"),
+    ('training.preset = "odysey"', "no training preset called 'odysey'; closest: odyssey"),
+    ('space.preset = "karpathi"', "no space preset called 'karpathi'"),
+    ("member = 4", "no study field called 'member'; closest: members"),
+    ("epochs = 3", r"no study field called 'epochs'.*did you mean training\.epochs\?"),
+    ("learning_rate = 0.1", r"'learning_rate'.*did you mean space\.learning_rate\?"),
+    ("training.epoch = 3", "no training option called 'epoch'; closest: epochs"),
+    ("training.learning_rate = 3", "no training option called 'learning_rate'"),
+    ("training.epochs = 1.5", "training.epochs must be of type int, got 1.5"),
+    ("training.epochs = -1", "training.epochs must be at least 0, got -1"),
+    ("training.padding = nan", "training.padding must be of type float, got nan"),
+    ("training.padding = inf", "training.padding must be at least 1, got inf"),
+    ('training.optimizer = "adem"', "no training.optimizer called 'adem'; closest: adam"),
+    ("training.nesterov = 1", "training.nesterov must be of type bool"),
+    ('training.schedule = "plateau"', "needs training.patience"),
+    ("space.hidden_sizes = 3", "no hyperparameter called 'hidden_sizes'; closest: hidden_size"),
+    ("space.hidden_size = 0", "hidden_size must be at least 1, got 0"),
+    ("space.hidden_size = 2.5", "hidden_size must be of type int, got 2.5"),
+    ("space.learning_rate = nan", "learning_rate must be at least 0, got nan"),
+    ("space.learning_rate = inf", "learning_rate must be at least 0, got inf"),
+    ("space.learning_rate = -0.1", "learning_rate must be at least 0, got -0.1"),
+    ("space.learning_rate = { uniform = [1] }", r"must be \[low, high\]"),
+    ("space.learning_rate = { uniform = [2, 1] }", "needs low <= high"),
+    ("space.learning_rate = { log_uniform = [0, 1] }", "needs 0 < low <= high"),
+    ("space.learning_rate = { loguniform = [1, 2] }", "closest: log_uniform"),
+    ("space.learning_rate = { choice = [] }", "must be a list"),
+    ("space.learning_rate = {}", "give one of uniform, log_uniform"),
+    ("space.momentum = { choice = [0.5, true] }", "momentum must be of type float, got True"),
+    ("space = { hidden_size = 4, parameters = 900 }", "give hidden_size or parameters, not both"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), WRONG, ids=[line for line, _ in WRONG])
+def test_every_field_is_checked(line, says):
+    field = line.split(" ")[0].split(".")[0]
+    rest = "".join(k for k in MINIMAL.splitlines(keepends=True) if k.split(" ")[0] != field)
+    with pytest.raises(ConfigError, match=says) as raised:
+        parse_study(rest + line)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("field", ["name", "cells", "tasks"])
+def test_what_a_study_must_have(field):
+    rest = "".join(k for k in MINIMAL.splitlines(keepends=True) if not k.startswith(field))
+    with pytest.raises(ConfigError, match=f"the study has no '{field}'"):
+        parse_study(rest)
+
+
+NOT_TOML = {
+    "a sentence": "train an lstm, please",
+    "half a line": "name = ",
+    "a key twice": "name = 'a'\nname = 'b'",
+    "a table twice": "[space]\n[space]",
+    "deep arrays": "x = " + "[" * 50_000,
+    "deep tables": "x = " + "{a = " * 10_000,
+    "a dotted bomb": ".".join("a" * 50_000) + " = 1",
+    "a number of 5,000 digits": "members = " + "9" * 5_000,
+    "a null byte": "name = 'a\x00b'",
+    "an integer of 70 bits": "members = 1_180_591_620_717_411_303_424",
+    "an integer of 400 digits": "space.learning_rate = { uniform = [0, 1" + "0" * 400 + "] }",
+}
+
+
+@pytest.mark.parametrize("text", NOT_TOML.values(), ids=NOT_TOML)
+def test_what_is_no_toml_is_refused_in_one_line(text):
+    with pytest.raises(ConfigError, match=r"not a (TOML file|study): ") as raised:
+        parse_study(text)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 200
+
+
+# --set
+
+
+def test_settings_are_dotted_keys_with_toml_values():
+    settings = [
+        "training.epochs=7",
+        "space.learning_rate={ choice = [0.1, 0.2] }",
+        "space.hidden_size = 16",
+        'tasks=["memorization"]',
+        "training.nesterov=true",
+    ]
+    study = parse_study(MINIMAL, settings=settings)
+    assert study.config.epochs == 7
+    assert study.config.nesterov is True
+    assert study.space == {"learning_rate": {"choice": [0.1, 0.2]}, "hidden_size": 16}
+    assert study.tasks == ("memorization",)
+
+
+def test_a_training_option_needs_no_table_and_the_last_setting_wins():
+    study = parse_study(FULL, settings=["epochs=3", "training.epochs=4", "members=1"])
+    assert study.config.epochs == 4
+    assert study.config.dtype == "float64"  # what is not set stays
+    assert study.members == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "value"),
+    [
+        ("epochs=3", "epochs", 3),
+        ("a.b = -1.5e-3", "a.b", -0.0015),
+        ("optimizer=adam", "optimizer", "adam"),
+        ('optimizer="adam"', "optimizer", "adam"),
+        ("name=two words", "name", "two words"),
+        ("name=a=b", "name", "a=b"),
+        ("name=", "name", ""),
+        ("name=1\nmembers=9", "name", "1\nmembers=9"),  # one setting sets one key
+        ("seed=1 # first", "seed", 1),
+        ("cells=[1", "cells", "[1"),
+    ],
+)
+def test_a_setting_is_toml_or_else_plain_text(setting, key, value):
+    assert parse_setting(setting) == (key, value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("epochs", "--set takes key=value, got 'epochs'"),
+        ("=3", "--set takes key=value"),
+        ("name.first=3", "name is not a table"),
+        ("trainin.epochs=3", "no study field called 'trainin'; closest: training"),
+        ("training.epohcs=3", "no training option called 'epohcs'; closest: epochs"),
+        ("members=many", "members must be a whole number from 1 to 100,000, got 'many'"),
+        ("name=\udcff", "not UTF-8"),
+        ("members=" + "9" * 5_000, "members must be a whole number"),
+    ],
+)
+def test_a_wrong_setting_is_refused(setting, says):
+    with pytest.raises(ConfigError, match=says) as raised:
+        parse_study(MINIMAL, settings=[setting])
+    assert len(str(raised.value)) < 300
+
+
+# Paths
+
+
+def test_relative_paths_refer_to_the_folder_of_the_study(tmp_path, monkeypatch):
+    folder = tmp_path / "studies"
+    folder.mkdir()
+    text = get_cell("lstm").text
+    (folder / "mine.cell").write_text(text.replace("cell lstm", "cell mine"))
+    (folder / "study.toml").write_text(
+        tomli_w.dumps(
+            {
+                "name": "paths",
+                "cells": ["mine.cell", "./mine.cell:forget_bias=1", "lstm:forget_bias=2"],
+                "tasks": ["text:book.txt", "text:sub/book.txt@split=80/10/10", "xml"],
+            }
+        )
+    )
+    monkeypatch.chdir(tmp_path)
+    study = read_study(Path("studies/study.toml"))
+    assert study.cells == (
+        f"{folder}/mine.cell",
+        f"{folder}/mine.cell:forget_bias=1",
+        "lstm:forget_bias=2",
+    )
+    assert study.tasks == (
+        f"text:{folder}/book.txt",
+        f"text:{folder}/sub/book.txt@split=80/10/10",
+        "xml",
+    )
+    monkeypatch.chdir("/")
+    assert [c.name for c in study.resolve_cells().values()] == [
+        "mine",
+        "mine:forget_bias=1",
+        "lstm:forget_bias=2",
+    ]
+    assert parse_study(study.to_toml()) == study
+
+
+def test_specs_without_a_path_and_absolute_ones_stay_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    base = Path("/base")
+    for spec in ("lstm", "NIG", "odyssey9", "xml", "arithmetic@distractors=0.5", "text:", ""):
+        assert absolute_spec(spec, base) == spec
+    for spec in ("/a/b.cell", "/a/b.cell:no_forget_gate", "text:/a/b.txt@unit=bytes"):
+        assert absolute_spec(spec, base) == spec
+    assert absolute_spec("text:~/b.txt", base) == f"text:{tmp_path}/b.txt"
+    assert absolute_spec("b.cell") == f"{os.getcwd()}/b.cell"
+
+
+def test_the_study_file_is_named_in_the_error(tmp_path):
+    def says(path):
+        with pytest.raises(ConfigError) as raised:
+            read_study(path)
+        assert "\n" not in str(raised.value)
+        return str(raised.value).removeprefix(str(path))
+
+    file = tmp_path / "study.toml"
+    assert says(file) == ": there is no such study file"
+    assert says(tmp_path) == ": is not a file"
+    file.write_bytes(b"name = '\xff'")
+    assert says(file) == ": not UTF-8 text (byte 8)"
+    file.write_bytes(b"#" * (MAX_STUDY_BYTES + 1))
+    assert says(file) == f": larger than {MAX_STUDY_BYTES:,} bytes, no study"
+    file.write_text(MINIMAL + "memberss = 3")
+    assert says(file).startswith(": no study field called 'memberss'; closest: members")
+    assert "cannot be read" in says(tmp_path / ("x" * 300))
+    file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())  # as some editors begin a file
+    assert read_study(file) == parse_study(MINIMAL)
+
+
+# Cells and trials
+
+
+def test_sets_are_expanded_in_place():
+    study = study_of(cells=["gru", "odyssey9", "elman"])
+    assert list(study.resolve_cells()) == ["gru", *CELL_SETS["odyssey9"], "elman"]
+
+
+def test_a_wrong_cell_says_so():
+    with pytest.raises(CellError, match="no cell called 'lstmm'; closest: lstm"):
+        study_of(cells=["lstmm"]).resolve_cells()
+
+
+def test_trials_are_in_logical_order_and_every_cell_gets_the_same_draws():
+    study = study_of(
+        cells=["lstm", "gru", "elman"],
+        tasks=["xml", "arithmetic"],
+        members=3,
+        space={"learning_rate": {"log_uniform": [1e-3, 1e-1]}, "hidden_size": 8},
+    )
+    trials = trials_of(study)
+    assert [(t.index, t.task, t.spec) for t in trials] == [
+        (0, "xml", "lstm"),
+        (1, "xml", "gru"),
+        (2, "xml", "elman"),
+        (3, "arithmetic", "lstm"),
+        (4, "arithmetic", "gru"),
+        (5, "arithmetic", "elman"),
+    ]
+    for trial in trials:
+        assert trial.members == trials[0].members
+    rates = [m["learning_rate"] for m in trials[0].members]
+    assert len(set(rates)) == 3
+    assert all(1e-3 <= rate <= 1e-1 for rate in rates)
+    assert len({m["seed"] for m in trials[0].members}) == 3
+    assert len({t.id for t in trials}) == 6
+
+
+def test_a_split_population_has_the_same_members():
+    space = {"learning_rate": {"log_uniform": [1e-3, 1e-1]}}
+    whole = trials_of(study_of(members=5, space=space))
+    split = trials_of(study_of(members=5, population=2, space=space))
+    assert [len(t.members) for t in split] == [2, 2, 2, 2, 1, 1]
+    assert [t.spec for t in split] == ["lstm", "gru"] * 3
+    for spec in ("lstm", "gru"):
+        (together,) = (t.members for t in whole if t.spec == spec)
+        assert together == tuple(m for t in split if t.spec == spec for m in t.members)
+    assert [m["member"] for m in whole[0].members] == [0, 1, 2, 3, 4]
+
+
+def test_more_members_or_hyperparameters_change_no_other_draw():
+    space = {"learning_rate": {"log_uniform": [1e-3, 1e-1]}}
+    few = trials_of(study_of(members=2, space=space))[0].members
+    more = trials_of(study_of(members=4, space=space | {"init_scale": {"uniform": [0.1, 1.0]}}))
+    for member, longer in zip(few, more[0].members, strict=False):
+        assert member.items() <= longer.items()
+
+
+def test_ids_depend_on_what_decides_the_result_and_nothing_else():
+    def ids(**fields):
+        return [t.id for t in trials_of(study_of(**fields))]
+
+    base = ids()
+    for same in (
+        {"name": "other", "description": "words"},
+        {"workers": 1, "runner": "local"},
+        {"training": {"epochs": 20}},  # the default, said aloud
+    ):
+        assert ids(**same) == base
+    assert ids(cells=["gru", "lstm"]) == base[::-1]  # the place in the study is no part of it
+    for other in (
+        {"seed": 2},
+        {"members": 5},
+        {"training": {"epochs": 21}},
+        {"space": {"learning_rate": 0.5}},
+        {"tasks": ["arithmetic"]},
+        {"cells": ["lstm:forget_bias=1", "elman"]},
+    ):
+        assert not set(ids(**other)) & set(base)
+
+
+def test_trials_survive_the_way_to_a_worker():
+    for trial in trials_of(parse_study(FULL)):
+        assert Trial.from_dict(trial.to_dict()) == trial
+        assert Trial.from_dict(trial.to_dict()).id == trial.id
+
+
+def test_ids_are_the_same_in_every_process(tmp_path):
+    (tmp_path / "study.toml").write_text(FULL)
+    program = (
+        "from pathlib import Path; from odyssey.evaluation.study import read_study\n"
+        "study = read_study(Path('study.toml'))\n"
+        "print(*[t.id for t in study.trials(study.resolve_cells())])"
+    )
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *sys.path])
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert found == {" ".join(t.id for t in trials_of(parse_study(FULL))) + "\n"}
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
+        ({"hidden_size": {"log_uniform": [1e300, 1e301]}}, "space.hidden_size must stay below"),
+        ({"parameters": 2**62}, "space.parameters must stay below 2,147,483,648, got 4.61e"),
+    ],
+)
+def test_a_draw_that_no_member_can_have_is_refused(space, says):
+    with pytest.raises(ConfigError, match=says):
+        trials_of(study_of(space=space))
+
+
+def test_a_forget_bias_needs_a_forget_gate():
+    space = {"forget_bias": {"choice": [0.0, 1.0]}}
+    assert len(trials_of(study_of(cells=["lstm", "lstm_peephole"], space=space))) == 2
+    for cell in ("elman", "lstm:no_forget_gate"):
+        with pytest.raises(ConfigError, match=f"space.forget_bias does not fit {cell}: .*'f'"):
+            trials_of(study_of(cells=["lstm", cell], space=space))

@@ -1,0 +1,152 @@
+"""The table of primitives: every row is complete and its columns agree with each other."""
+
+import ast
+
+import numpy as np
+import pytest
+import sympy as sp
+import torch
+
+from odyssey.expr.functions import (
+    BY_FUNCTION,
+    PRIMITIVES,
+    Vector,
+    add,
+    constant,
+    div,
+    fold,
+    mul,
+    neg,
+    sub,
+)
+
+ROWS = list(PRIMITIVES.values())
+POINTS = np.array([-3.1, -1.3, -0.4, -0.01, 0.02, 0.3, 1.1, 2.7])  # away from kinks
+A, B, C = Vector("a"), Vector("b"), Vector("c")
+
+
+def evaluate(text, names):
+    """A reader of derivative texts of its own: numbers, names, + - * / and primitives."""
+
+    def walk(node):
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.Name(id=name):
+                return names[name]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -walk(operand)
+            case ast.BinOp(left=left, op=op, right=right):
+                a, b = walk(left), walk(right)
+                return {
+                    ast.Add: lambda: a + b,
+                    ast.Sub: lambda: a - b,
+                    ast.Mult: lambda: a * b,
+                    ast.Div: lambda: a / b,
+                }[type(op)]()
+            case ast.Call(func=ast.Name(id=name), args=args):
+                return PRIMITIVES[name].numpy(*(walk(a) for a in args))
+        raise AssertionError(f"{text}: {ast.dump(node)}")
+
+    return walk(ast.parse(text, mode="eval").body)
+
+
+def arguments(row):
+    if row.arity == 1:
+        return [POINTS]
+    grid = np.stack(np.meshgrid(POINTS, POINTS + 0.137)).reshape(2, -1)
+    return list(grid)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_a_row_is_complete(row):
+    assert row.name.isidentifier()
+    assert issubclass(row.function, sp.Function)
+    assert row.function.__name__ == row.name
+    assert BY_FUNCTION[row.function] is row
+    assert len(row.derivative) == row.arity >= 1
+    assert row.parity in (-1, 0, 1)
+    assert row.torch
+    printed = row.latex.format(*"uv"[: row.arity])
+    assert all(letter in printed for letter in "uv"[: row.arity])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_torch_agrees_with_numpy(row):
+    args = arguments(row)
+    tensors = [torch.tensor(a, dtype=torch.float64) for a in args]
+    if "{" in row.torch:
+        got = eval(row.torch.format(*(f"args[{k}]" for k in range(row.arity))), {"args": tensors})
+    else:
+        function = torch
+        for part in row.torch.split(".")[1:]:
+            function = getattr(function, part)
+        got = function(*tensors)
+    np.testing.assert_allclose(got.numpy(), row.numpy(*args), rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_derivatives_agree_with_finite_differences(row):
+    args, step = arguments(row), 1e-6
+    names = dict(zip("ab", args, strict=False)) | {"y": row.numpy(*args)}
+    for k, text in enumerate(row.derivative):
+        up = [a + step * (j == k) for j, a in enumerate(args)]
+        down = [a - step * (j == k) for j, a in enumerate(args)]
+        expected = (row.numpy(*up) - row.numpy(*down)) / (2 * step)
+        got = np.broadcast_to(evaluate(text, names), expected.shape)
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_parity_holds(row):
+    if not row.parity:
+        args = arguments(row)
+        value, mirrored = row.numpy(*args), row.numpy(*(-a for a in args))
+        assert not np.allclose(value, mirrored), "the function is even: say so"
+        assert not np.allclose(value, -mirrored), "the function is odd: say so"
+        return
+    np.testing.assert_allclose(row.numpy(-POINTS), row.parity * row.numpy(POINTS), rtol=1e-14)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_the_value_at_zero_is_exact(row):
+    value = float(row.numpy(*[np.zeros(1)] * row.arity)[0])
+    if row.at_zero is None:
+        assert value not in (0.0, 0.5, 1.0)
+    else:
+        assert value == float(row.at_zero)
+
+
+def test_values_far_out_are_finite_where_the_function_is():
+    far = np.array([-1e4, 1e4])
+    for name in ("sigmoid", "tanh", "softplus"):
+        with np.errstate(all="raise", under="ignore"):
+            assert np.isfinite(PRIMITIVES[name].numpy(far)).all()
+
+
+def test_builders_keep_what_is_written():
+    assert add(A, A) != mul(constant(2), A)
+    assert add(A, B) != add(B, A)
+    assert sub(A, constant(2)) == add(A, constant(-2))
+    assert neg(constant(2)) == constant(-2)
+
+
+@pytest.mark.parametrize(
+    ("expr", "expected"),
+    [
+        (mul(constant(1), A), A),
+        (mul(A, constant(1)), A),
+        (mul(A, constant(0)), sp.Integer(0)),
+        (add(A, constant(0)), A),
+        (add(constant(0), A), A),
+        (sub(constant(1), constant(1)), sp.Integer(0)),
+        (mul(sub(constant(1), constant(1)), A), sp.Integer(0)),
+        (neg(neg(A)), A),
+        (div(A, constant(1)), A),
+        (div(constant(1), A), div(constant(1), A)),
+        (add(mul(constant(1), A), mul(B, constant(0))), A),
+        (mul(A, add(B, C)), mul(A, add(B, C))),
+    ],
+)
+def test_fold(expr, expected):
+    assert fold(expr) == expected

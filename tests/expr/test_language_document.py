@@ -1,0 +1,129 @@
+"""docs/language.md says what is true: its cells are legal, its tables are those of the code."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from odyssey.cells import LIBRARY, library_cell
+from odyssey.errors import CellError
+from odyssey.expr import parse_cell, verify
+from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.text import INIT_KINDS
+from odyssey.specs import CELL_SETS, VARIANTS, get_cell
+from odyssey.transforms.ablations import ABLATIONS
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "language.md").read_text()
+EXAMPLES = re.findall(r"```cell\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def section(title):
+    return DOCUMENT.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def table(title):
+    rows = [line for line in section(title).splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return cells[2:]
+
+
+def code(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+@pytest.mark.parametrize("text", EXAMPLES, ids=[e.split()[1] for e in EXAMPLES])
+def test_an_example_is_a_legal_cell_in_normal_layout(text):
+    cell = parse_cell(text)
+    assert cell.text == text
+    assert len(cell.key) == 64
+    if cell.name in LIBRARY:
+        original = library_cell(cell.name)
+        expected = original.replace(inits=cell.inits)
+        assert cell.key == expected.key
+
+
+def test_there_are_ten_examples_and_a_first_one():
+    cells = [parse_cell(text) for text in EXAMPLES]
+    assert len(cells) == len({c.key for c in cells}) == 11
+    assert [int(n) for n in re.findall(r"^\*\*(\d+)\. ", DOCUMENT, re.MULTILINE)] == [*range(1, 11)]
+    assert sum(not c.recurrent for c in cells) == 1
+    assert sum(infer_shapes(c).square for c in cells) == 1
+    assert sum(c.output not in c.states for c in cells) == 2
+    assert any(c.inits for c in cells)
+
+
+def test_the_table_of_functions():
+    public = {name: row for name, row in PRIMITIVES.items() if not row.internal}
+    rows = {code(row[0])[0]: row for row in table("Functions")}
+    assert list(rows) == list(public)
+    for name, (_, arity, _, derivative, parity, at_zero) in rows.items():
+        row = public[name]
+        assert int(arity) == row.arity
+        assert tuple(code(derivative)) == row.derivative
+        assert {"odd": -1, "even": 1, "-": 0}[parity] == row.parity
+        assert (None if at_zero == "-" else Fraction(at_zero)) == row.at_zero
+
+
+def test_the_table_of_ablations():
+    rows = {code(row[0])[0]: row for row in table("Ablations")}
+    assert list(rows) == list(ABLATIONS)
+    for name, (_, arguments, short, _) in rows.items():
+        assert tuple(code(arguments)) == ABLATIONS[name].arguments
+        assert (short if short != "-" else "") == ABLATIONS[name].short
+
+
+def test_the_table_of_lines():
+    words = {code(row[0])[0].split()[0] for row in table("Lines")}
+    assert set(verify.KEYWORDS) == words - {"NAME", "NAME[t]"}
+
+
+def test_the_limits_that_are_stated():
+    text = section("Lines")
+    for number in (verify.MAX_CHARACTERS, verify.MAX_LINES, verify.MAX_LINE, verify.MAX_NODES):
+        assert f"{number:,}" in text
+    assert f"at most {verify.MAX_DEPTH} deep" in text
+    assert f"at most {verify.MAX_NAME} characters" in text
+
+
+def test_the_table_of_initial_values():
+    numbers = {"r": "0.1", "a": "0.1", "b": "0.2", "s": "0.1", "m": "0.3", "T": "50"}
+    kinds = set()
+    for row in table("Initial values"):
+        weight = "b_i" if "vectors" in row[2] else "U_i"
+        for value in code(row[0]):
+            value = re.sub(r"\b[rabsmT]\b", lambda letter: numbers[letter[0]], value)
+            line = f"init {weight} = {value}\noutput h"
+            text = library_cell("lstm").text.replace("output h", line)
+            kinds.add(parse_cell(text).inits[0].kind)
+    assert kinds == {*INIT_KINDS, "constant", "negated"}
+
+
+def test_the_specs_that_are_shown():
+    specs = [spec for row in table("Specs") for spec in code(row[0])]
+    assert len(specs) >= 7
+    for spec in specs:
+        if spec.startswith("path/"):
+            with pytest.raises(CellError, match="there is no such file"):
+                get_cell(spec)
+        else:
+            assert get_cell(spec)
+    named = set(code(section("Specs").split("The variants are")[1]))
+    assert set(VARIANTS) | set(CELL_SETS) <= named
+
+
+def test_what_the_text_says_about_operators():
+    def update(value):
+        return parse_cell(f"cell a\ninput x\nstate h\nh[t] = {value} + W @ x[t] + h[t-1]\noutput h")
+
+    assert update("W @ x[t] * a").equations == update("(W @ x[t]) * a").equations
+    with pytest.raises(CellError, match="write a"):
+        update("a * W @ x[t]")
+    with pytest.raises(CellError, match="square"):
+        update("a ** 2")
+    shapes = infer_shapes(update("W @ (sigmoid(V @ h[t-1]) * x[t])"))
+    assert shapes.matrices == {"W": ("H", "I"), "V": ("I", "H")}
+    one, other = update("tanh(b)"), update("(2 * sigmoid(2 * b) - 1)")
+    assert one.fingerprint == other.fingerprint
+    assert one.key != other.key

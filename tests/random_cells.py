@@ -1,0 +1,192 @@
+"""Random legal cells, for property tests of the language and of every backend.
+
+`random_cell(rng, size=n)` draws a cell of about n operations: all primitives, maps of the input,
+of states and of intermediates, maps with rows of input size, peepholes, tied weights, dead
+equations, delay lines, sometimes a bare `x` (then the cell is square) and `init` lines. Products
+have a bounded factor, states are squashed or blended, divisors stay away from zero: the values of
+a few steps with ordinary weights stay tame, so that derivatives can be checked numerically.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from odyssey.errors import CellError
+from odyssey.expr import Cell, parse_cell
+
+SQUASHED = ("sigmoid({})", "tanh({})", "sin({})", "exp(-square({}))", "1 / (1 + square({}))")
+UNARY = (
+    *SQUASHED,
+    "relu({})",
+    "identity({})",
+    "softplus({})",
+    "abs({})",
+    "square({})",
+    "leaky_relu({})",
+    "exp(tanh({}))",
+    "-({})",
+    "0.5 * ({})",
+    "({}) - 0.25",
+)
+BINARY = (
+    "{} + {}",
+    "{} + {}",
+    "{} - ({})",
+    "minimum({}, {})",
+    "maximum({}, {})",
+    "({}) / (1 + abs({}))",
+    "({}) / (2 + sin({}))",
+)
+NAMES = ("i", "f", "o", "g", "n", "r", "z", "a1", "a2", "a3", "q", "k")
+
+
+class _Draft:
+    """Writes the text of one random cell; it need not be legal."""
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        self.rng = rng
+        self.left = size
+        self.states = ["h", "c", "m"][: int(rng.integers(1, 4))]
+        self.bare = rng.random() < 0.15
+        self.matrices: dict[str, list[str]] = {"x": [], "s": []}  # by what they map
+        self.vectors: dict[str, list[str]] = {"x": [], "s": []}
+        self.readable = [f"{s}[t-1]" for s in self.states]
+        self.lines: list[str] = []
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def choose(self, options: list[str] | tuple[str, ...]) -> str:
+        return options[int(self.rng.integers(len(options)))]
+
+    def parameter(self, names: dict[str, list[str]], size: str, letters: str) -> str:
+        if names[size] and self.chance(0.15):
+            return self.choose(names[size])  # tied
+        count = sum(map(len, [*self.matrices.values(), *self.vectors.values()]))
+        names[size].append(f"{self.choose(tuple(letters))}_{count}")
+        return names[size][-1]
+
+    def input(self) -> str:
+        """A value of input size."""
+        kind = self.rng.random()
+        if kind < 0.75:
+            return "x[t]"
+        self.left -= 1
+        if kind < 0.85:
+            return self.choose(SQUASHED).format("x[t]")
+        if kind < 0.95:
+            return f"({self.parameter(self.vectors, 'x', 'uv')} * x[t])"
+        # a map with rows of input size, so never tied
+        matrix = f"R_{len(self.matrices['s'])}_{len(self.lines)}_{self.left % 97}"
+        return f"(sigmoid({matrix} @ {self.choose(self.readable)}) * x[t])"
+
+    def leaf(self) -> str:
+        kind = self.rng.random()
+        if kind < 0.3:
+            self.left -= 1
+            return f"{self.parameter(self.matrices, 'x', 'WV')} @ {self.input()}"
+        if kind < 0.6:
+            self.left -= 1
+            return f"{self.parameter(self.matrices, 's', 'UQ')} @ {self.choose(self.readable)}"
+        if kind < 0.7:
+            self.left -= 1
+            return f"{self.parameter(self.vectors, 's', 'p')} * {self.choose(self.readable)}"
+        if kind < 0.8:
+            return self.parameter(self.vectors, "s", "b")
+        if self.bare and kind < 0.9:
+            return "x[t]"
+        return self.choose(self.readable)
+
+    def value(self, depth: int = 0) -> str:
+        """A value of hidden size."""
+        if self.left <= 0 or depth > 6 or self.chance(0.1):
+            return f"({self.leaf()})"
+        self.left -= 1
+        kind = self.rng.random()
+        if kind < 0.35:
+            return f"({self.choose(UNARY).format(self.value(depth + 1))})"
+        if kind < 0.65:
+            one, other = self.value(depth + 1), self.value(depth + 1)
+            return f"({self.choose(BINARY).format(one, other)})"
+        if kind < 0.8:
+            return f"({self.squashed(depth)} * {self.value(depth + 1)})"
+        if kind < 0.88:
+            matrix = self.parameter(self.matrices, "s", "UQ")
+            return f"({matrix} @ {self.value(depth + 1)})"  # a stage
+        return self.blend(depth)
+
+    def squashed(self, depth: int) -> str:
+        self.left -= 1
+        return f"({self.choose(SQUASHED).format(self.value(depth + 1))})"
+
+    def blend(self, depth: int) -> str:
+        gate = self.squashed(depth)
+        one, other = self.value(depth + 1), self.value(depth + 1)
+        return f"({gate} * {one} + (1 - {gate}) * {other})"
+
+    def update(self, state: str) -> str:
+        kind = self.rng.random()
+        if kind < 0.45:
+            return self.squashed(0)
+        if kind < 0.8:
+            return f"{self.squashed(0)} * {state}[t-1] + {self.squashed(0)} * {self.squashed(0)}"
+        if kind < 0.95:
+            gate = self.squashed(0)
+            return f"{state}[t-1] + {gate} * ({self.squashed(0)} - {state}[t-1])"
+        return self.choose([f"{s}[t-1]" for s in self.states])  # a delay line
+
+    def text(self) -> str:
+        names = list(self.rng.permutation(NAMES))
+        order = list(self.rng.permutation(self.states))
+        for state in order:
+            while names and self.left > 4 and self.chance(0.6):
+                name = str(names.pop())
+                self.lines.append(
+                    f"{name} = {self.squashed(0) if self.chance(0.5) else self.value()}"
+                )
+                if self.chance(0.85):  # else it is dead
+                    self.readable.append(name)
+            self.lines.append(f"{state}[t] = {self.update(state)}")
+            self.readable.append(f"{state}[t]")
+        output = self.choose(order)
+        if self.chance(0.2):
+            self.lines.append(f"y = {self.squashed(0)} * {output}[t]")
+            output = "y"
+        lines = ["cell random", "input x", f"state {', '.join(self.states)}", *self.lines]
+        if self.chance(0.3):
+            lines += self.inits()
+        return "\n".join([*lines, f"output {output}"]) + "\n"
+
+    def inits(self) -> list[str]:
+        vectors = self.vectors["s"]
+        found = [
+            f"init {name} = {self.choose(('orthogonal', 'orthogonal(0.5)', 'uniform(0.1)'))}"
+            for name in self.matrices["x"][:1]
+        ]
+        found += [
+            f"init {name} = {self.choose(('1', '-0.5', 'normal(0.1)', 'chrono(50)'))}"
+            for name in vectors[:1]
+        ]
+        if len(vectors) > 1 and self.chance(0.5):
+            found.append(f"init {vectors[1]} = -{vectors[0]}")
+        return found
+
+
+def random_cell(rng: np.random.Generator, *, size: int) -> Cell:
+    """Draws a legal cell of about `size` operations; what is not legal is drawn again."""
+    for _ in range(1000):
+        try:
+            return parse_cell(_Draft(rng, size).text())
+        except CellError:
+            continue
+    raise AssertionError("no legal cell in 1000 draws")
+
+
+def cells(*, max_size: int = 25) -> st.SearchStrategy[Cell]:
+    """A hypothesis strategy of random legal cells."""
+    return st.builds(
+        lambda seed, size: random_cell(np.random.default_rng(seed), size=size),
+        st.integers(0, 2**32 - 1),
+        st.integers(3, max_size),
+    )

@@ -1,0 +1,189 @@
+"""The page and the files: self-contained, escaped, and there for any run that has a trial."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from fake import fake_run, fake_trial
+
+from odyssey.errors import StoreError
+from odyssey.report.html import equations_html, write_report
+from odyssey.report.write import write_all
+from odyssey.storage import RunStore
+
+VOID = {"meta", "img", "br", "link", "hr"}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags nest, and collects ids, links, sources and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.links, self.sources, self.tags = [], [], [], [], set()
+        self.words = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.add(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if "href" in given else []
+        self.sources += [given["src"]] if "src" in given else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words += data
+
+
+@pytest.fixture(scope="module")
+def page(store, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("page") / "run"
+    shutil.copytree(store.path, copy)
+    return Page(write_report(copy).read_text(encoding="utf-8"))
+
+
+def test_page_is_self_contained(page):
+    assert len(page.sources) == 8
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert len(set(page.ids)) == len(page.ids)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Which parts of the LSTM matter? <b>&",
+        "Loss and accuracy count the answer",
+        "Best on arithmetic: lstm_peephole:no_output_gate",
+        "96 (4 a cell and task), 6 diverged, 4 failed",
+        "95 % Student t interval",
+        "counts as the worst value any cell reached",
+        "Made as lstm_peephole → no_forget_gate.",
+        "- c[t] = f * c[t-1] + i * g",
+        "+ c[t] = c[t-1] + i * g",
+        "The same equations as lstm_peephole.",
+        "out of memory",
+        "loss is not finite",
+        "odyssey 0.1.0, python 3.11.9, torch 2.13.0",
+        "0123abc+",
+        "odyssey search study.toml",
+        'description = "Which parts matter? <b>&"',
+        "4 min 5 s",
+        "0.01904",
+    ],
+)
+def test_page_tells(page, words):
+    assert words in page.words
+
+
+def test_page_shows_equations_as_mathematics(page):
+    assert re.search(r"ct=ft ⊙ ct−1 \+ it ⊙ gt", page.words)
+    assert "sub" in page.tags
+
+
+def test_text_that_is_no_cell_is_shown_as_it_is():
+    assert equations_html("not <a> cell") == "<pre>not &lt;a&gt; cell</pre>"
+
+
+def test_hostile_names_are_escaped(tmp_path):
+    store = RunStore.create(
+        tmp_path / "run",
+        study="</pre><script>alert(1)</script>",
+        run={"study": "<script>", "description": "<img src=x>", "versions": {"a": "<i>"}},
+    )
+    rows, curves = fake_trial(0, "<script>x</script>", "xml<script>")
+    for row in rows:
+        row |= {"reason": "<script>", "cell_text": "<script>", "lineage": "a > <script>"}
+    store.write("0", rows, curves)
+    page = Page(write_report(store.path).read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert "</pre><script>alert(1)</script>" in page.words
+    assert len(page.sources) == 4
+
+
+def test_write_all_writes_all(store, tmp_path):
+    shutil.copytree(store.path, tmp_path / "run")
+    paths = write_all(tmp_path / "run")
+    assert paths["report"].name == "report.html"
+    assert paths["leaderboard_csv"].read_text().count("\n") == 25
+    markdown = paths["leaderboard_md"].read_text(encoding="utf-8")
+    assert re.findall("^### .*", markdown, re.MULTILINE) == [
+        "### arithmetic",
+        "### xml",
+        "### overall",
+    ]
+    files = sorted(p.name for p in paths["figures"].iterdir())
+    assert len(files) == 24
+    assert files[:3] == [f"1_arithmetic_best_of_n.{s}" for s in ("csv", "pdf", "png")]
+
+
+def test_smallest_run(tmp_path):
+    store = fake_run(tmp_path / "run", specs=("gru",), tasks=("xml",), members=1, points=1)
+    paths = write_all(store.path)
+    page = Page(paths["report"].read_text(encoding="utf-8"))
+    assert len(page.sources) == 4
+    assert "overall" not in page.ids
+
+
+def test_run_in_which_everything_failed(tmp_path):
+    store = fake_run(
+        tmp_path / "run", specs=("gru",), tasks=("xml",), members=2, failed={("xml", "gru")}
+    )
+    page = Page(write_all(store.path)["report"].read_text(encoding="utf-8"))
+    assert page.sources == []
+    assert "No member has a result." in page.words
+    assert "out of memory" in page.words
+
+
+def test_run_without_facts_or_curves(tmp_path):
+    store = RunStore.create(tmp_path / "run", study="", run={})
+    rows, _ = fake_trial(0, "elman", "xml")
+    bare = [
+        {k: r[k] for k in ("trial_index", "cell", "task", "member", "status", "valid_bpc")}
+        for r in rows
+    ]
+    store.write("0", bare, [])
+    page = Page(write_report(store.path).read_text(encoding="utf-8"))
+    assert "elman" in page.words
+    assert len(page.sources) == 2
+
+
+def test_run_without_a_trial_says_so(tmp_path):
+    store = RunStore.create(tmp_path / "run", study="", run={})
+    with pytest.raises(StoreError, match="has no finished trial yet"):
+        write_all(store.path)
+    with pytest.raises(StoreError, match="no run at"):
+        write_report(tmp_path / "nowhere")
+
+
+def test_report_that_cannot_be_written_says_so(store, tmp_path):
+    shutil.copytree(store.path, tmp_path / "run")
+    (tmp_path / "run" / "report.html").mkdir()
+    with pytest.raises(StoreError, match="cannot write"):
+        write_report(tmp_path / "run")
+
+
+def test_report_imports_nothing_of_training():
+    heavy = "{'torch', 'ray', 'odyssey.cells', 'odyssey.training'}"
+    code = f"import sys, odyssey.report.write; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_report_opens_no_window(store):
+    write_report(store.path)
+    import matplotlib.pyplot as plt  # seaborn imports it; no figure may be registered there
+
+    assert plt.get_fignums() == []

@@ -1,0 +1,139 @@
+"""Figures show what they are given and leave matplotlib as it was."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from odyssey.report import figures, plots, statistics, tables
+
+
+@pytest.fixture(scope="module")
+def drawn(results, curves):
+    before = dict(mpl.rcParams)
+    made = list(figures.pictures(results, curves, seed=1))
+    assert dict(mpl.rcParams) == before
+    return made
+
+
+@pytest.fixture(scope="module")
+def bands(results, curves):
+    frame = statistics.curve_bands(curves, results)
+    return frame[frame["task"] == "xml"]
+
+
+def texts(ax):
+    return {text.get_text() for text in ax.texts}
+
+
+def test_pictures_say_how_to_read_them(drawn):
+    assert [p.name for p in drawn] == [
+        f"{task}_{kind}"
+        for task in ("1_arithmetic", "2_xml")
+        for kind in ("members", "curves", "best_of_n", "parameters")
+    ]
+    for picture in drawn:
+        assert "n = 4" in picture.caption
+        assert len(picture.data) > 0
+        assert picture.task in picture.title
+
+
+def test_members_are_ordered_by_median_and_losses_are_named(results):
+    here = results[results["task"] == "xml"]
+    ax = plots.plot_members(here)
+    medians = here.groupby("label")["valid_bpc"].median().sort_values()
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[0] == medians.index[0]
+    assert {"4 diverged", "4 failed", "1 diverged"} <= texts(ax)
+    points = np.concatenate([line.get_xdata() for line in ax.lines if line.get_marker() == "o"])
+    np.testing.assert_array_equal(np.sort(points), np.sort(here["valid_bpc"].dropna()))
+
+
+def test_small_multiples_have_a_panel_a_cell_with_the_others_in_grey(bands):
+    figure = plots.small_multiples(bands, plots.plot_learning_curves)
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    titles = [ax.get_title(loc="left").replace("\n", "") for ax in panels]
+    assert titles == list(dict.fromkeys(bands["label"]))
+    for ax in panels:
+        assert sum(line.get_color() == plots.ACCENT for line in ax.lines) == 1
+        assert len(ax.lines) == len(panels)
+
+
+def test_few_cells_are_named_at_their_lines(bands):
+    few = bands[bands["label"].isin(["gru", "elman"])]
+    ax = plots.plot_learning_curves(few)
+    assert texts(ax) == {"gru", "elman"}
+    assert len({line.get_color() for line in ax.lines}) == 2
+    for line in ax.lines:
+        assert np.nanmax(line.get_ydata()) <= few["median"].max()
+
+
+def test_labels_on_the_right_do_not_overlap(results):
+    ax = plots.plot_bits_vs_parameters(results[results["task"] == "arithmetic"])
+    plots.figure_of(ax).draw_without_rendering()
+    # The extent of an annotation would include its line.
+    boxes = sorted((b.y0, b.y1) for b in (Text.get_window_extent(t) for t in ax.texts))
+    assert len(boxes) == 12
+    assert all(below[1] <= above[0] for below, above in itertools.pairwise(boxes))
+
+
+def test_palette_gets_lighter_in_grey_steps():
+    rgb = np.array([mpl.colors.to_rgb(c) for c in plots.PALETTE])
+    grey = rgb @ [0.299, 0.587, 0.114]
+    assert (np.diff(grey) > 0.04).all()
+    assert len(set(map(str, plots.LINES))) == len(plots.PALETTE)
+
+
+def test_plots_draw_into_a_given_axes(results, bands):
+    figure = Figure()
+    axes = figure.subplots(2)
+    assert plots.plot_members(results[results["task"] == "xml"], ax=axes[0]) is axes[0]
+    assert plots.plot_learning_curves(bands, ax=axes[1]) is axes[1]
+
+
+def test_save_figure_writes_picture_and_data_the_same_each_time(tmp_path, bands):
+    frame = bands[bands["label"] == "gru"]
+    made = []
+    for folder in ("a", "b"):
+        figure = plots.figure_of(plots.plot_learning_curves(frame))
+        made.append(plots.save_figure(figure, tmp_path / folder / "x.y.png", data=frame))
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["x.y.csv", "x.y.pdf", "x.y.png"]
+    for suffix in ("png", "pdf", "csv"):
+        assert made[0][suffix].read_bytes() == made[1][suffix].read_bytes()
+    assert made[0]["png"].read_bytes().startswith(b"\x89PNG")
+    assert made[0]["pdf"].read_bytes().startswith(b"%PDF")
+    pd.testing.assert_frame_equal(
+        pd.read_csv(made[0]["csv"]), frame.reset_index(drop=True), check_dtype=False
+    )
+    assert plots.to_svg(figure) == plots.to_svg(figure)
+
+
+def test_values_of_diverged_members_are_not_drawn(results, curves):
+    # A store written by hand may hold a value for a member that diverged.
+    filled = results.assign(valid_bpc=results["valid_bpc"].fillna(0.001))
+    for picture in figures.pictures(filled, curves, seed=1):
+        if "valid_bpc" in picture.data:
+            assert picture.data["valid_bpc"].min() > 1
+
+
+def test_one_point_is_visible():
+    frame = pd.DataFrame({"label": ["x"], "n": [1], "expected": [2.0], "low": [2.0], "high": [2.0]})
+    ax = plots.plot_best_of_n(frame)
+    assert ax.lines[0].get_marker() == "o"
+    low, high = ax.get_ylim()
+    assert low < 2.0 < high
+    curve = frame.assign(characters=0, median=2.0)
+    assert plots.plot_learning_curves(curve).lines[0].get_marker() == "o"
+
+
+def test_labels_of_leaderboards_are_those_of_pictures(results, drawn):
+    board = tables.leaderboard(results)
+    curves = next(p for p in drawn if p.name == "1_arithmetic_curves")
+    first = board[board["task"] == "arithmetic"]["label"]
+    assert list(dict.fromkeys(curves.data["label"])) == list(first)

@@ -1,0 +1,163 @@
+"""Known answers, and properties that hold for any values."""
+
+from __future__ import annotations
+
+import itertools
+from math import comb
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from odyssey.report import statistics
+
+values = st.lists(st.floats(-100, 100), min_size=1, max_size=7)
+
+
+def test_mean_interval_known_answer():
+    # mean 5, s = 2.581989, t(0.975, 3) = 3.182446: half width 4.108521
+    interval = statistics.mean_interval([2.0, 4.0, 6.0, 8.0])
+    assert interval.estimate == 5.0
+    assert interval.high - 5 == pytest.approx(4.108521, abs=1e-5)
+    assert 5 - interval.low == pytest.approx(4.108521, abs=1e-5)
+    assert interval.n == 4
+
+
+def test_intervals_of_too_few_values_are_nan():
+    rng = np.random.default_rng(0)
+    for of in (statistics.mean_interval, lambda v: statistics.bootstrap_interval(v, rng=rng)):
+        assert of([]).n == 0
+        assert np.isnan(of([np.nan, np.inf]).estimate)
+        single = of([3.0, np.nan])
+        assert (single.estimate, single.n) == (3.0, 1)
+        assert np.isnan([single.low, single.high]).all()
+
+
+def test_bootstrap_interval_agrees_with_theory_and_is_reproducible():
+    sample = np.random.default_rng(3).normal(10, 2, size=400)
+    first, again = (
+        statistics.bootstrap_interval(sample, rng=np.random.default_rng(5)) for _ in range(2)
+    )
+    assert first == again
+    theory = statistics.mean_interval(sample)
+    assert first.low == pytest.approx(theory.low, abs=0.04)
+    assert first.high == pytest.approx(theory.high, abs=0.04)
+
+
+def test_bootstrap_of_a_median_of_two_values():
+    # Resamples of (0, 1) have medians 0, 1/2 and 1 with chances 1/4, 1/2 and 1/4.
+    interval = statistics.bootstrap_interval(
+        [0.0, 1.0], rng=np.random.default_rng(0), statistic="median", confidence=0.4
+    )
+    assert interval == (0.5, 0.5, 0.5, 2)
+
+
+def test_expected_best_of_n_known_answer():
+    # Of {1, 2, 4}: n=1 the mean 7/3; n=2 pairs (1,2), (1,4), (2,4): minima 1, 1, 2; n=3: 1.
+    frame = statistics.expected_best_of_n([4.0, 1.0, 2.0])
+    np.testing.assert_allclose(frame["expected"], [7 / 3, 4 / 3, 1.0], rtol=1e-12)
+    assert list(frame["n"]) == [1, 2, 3]
+    best = statistics.expected_best_of_n([4.0, 1.0, 2.0], minimise=False)
+    np.testing.assert_allclose(best["expected"], [7 / 3, 10 / 3, 4.0], rtol=1e-12)
+
+
+@settings(deadline=None, max_examples=40)
+@given(values)
+def test_expected_best_of_n_is_the_mean_over_all_subsets(sample):
+    frame = statistics.expected_best_of_n(sample)
+    for n, expected in zip(frame["n"], frame["expected"], strict=True):
+        subsets = [min(subset) for subset in itertools.combinations(sample, n)]
+        assert expected == pytest.approx(np.mean(subsets), abs=1e-9)
+
+
+def test_weights_are_the_binomials_and_do_not_overflow():
+    weights = statistics.best_of_n_weights(12)
+    for n, j in itertools.product(range(1, 13), repeat=2):
+        assert weights[n - 1, j - 1] == pytest.approx(comb(j - 1, n - 1) / comb(12, n), abs=1e-12)
+    many = statistics.best_of_n_weights(3000)
+    np.testing.assert_allclose(many.sum(axis=1), 1.0, rtol=1e-9)
+
+
+def test_band_holds_the_estimate_and_comes_with_the_generator_only():
+    sample = np.random.default_rng(1).normal(size=30)
+    frame = statistics.expected_best_of_n(sample, rng=np.random.default_rng(2))
+    inner = frame[frame["n"] <= 15]
+    assert (inner["low"] < inner["expected"]).all()
+    assert (inner["expected"] < inner["high"]).all()
+    assert frame["low"].iloc[-1] == sample.min()
+    assert "low" not in statistics.expected_best_of_n(sample)
+
+
+def test_expected_best_of_n_refuses_values_that_are_not_finite():
+    with pytest.raises(ValueError, match="finite"):
+        statistics.expected_best_of_n([1.0, np.nan])
+    assert len(statistics.expected_best_of_n([])) == 0
+
+
+def members(**columns):
+    frame = pd.DataFrame({"task": "a", "label": "x", "member": range(4), "status": "ok"})
+    return frame.assign(**columns)
+
+
+def test_lost_members_count_as_the_worst_of_their_task():
+    frame = pd.concat(
+        [
+            members(valid_bpc=[1.0, 2.0, np.nan, 9.0], status=["ok", "ok", "diverged", "failed"]),
+            members(task="b", valid_bpc=[np.inf, 5.0, 6.0, np.nan]),
+            members(task="c", valid_bpc=np.nan, status="diverged"),
+        ],
+        ignore_index=True,
+    )
+    counted = statistics.member_values(frame)
+    # 9.0 belongs to a failed member: it is no result, and not the worst value either.
+    np.testing.assert_array_equal(counted[:8], [1, 2, 2, 2, 6, 5, 6, 6])
+    assert counted[8:].isna().all()
+
+
+def curve(member, pairs, label="x"):
+    nats = np.log(2)
+    return [
+        {"task": "a", "label": label, "member": member, "metric": "valid_nats", "value": v * nats}
+        | {"characters": c}
+        for c, v in pairs
+    ]
+
+
+def test_curve_bands_known_answer():
+    rows = [
+        *curve(0, [(10, 1.0), (20, 1.0), (30, 1.0)]),
+        *curve(1, [(10, 2.0), (20, 2.0)]),  # stopped early: stays at 2
+        *curve(2, [(10, 3.0), (20, np.nan)]),  # diverged at 20: worse than all from there
+    ]
+    results = members(status=["ok", "ok", "diverged", "ok"])[:3]
+    bands = statistics.curve_bands(pd.DataFrame(rows), results)
+    np.testing.assert_allclose(bands["median"], [2.0, 2.0, 2.0])
+    np.testing.assert_allclose(bands["low"], [1.5, 1.5, 1.5])
+    np.testing.assert_allclose(bands["high"], [2.5, np.nan, np.nan])
+    assert list(bands["members"]) == [3, 3, 3]
+
+
+def test_curve_bands_end_where_most_members_are_lost():
+    rows = [*curve(0, [(10, 1.0), (20, np.nan)]), *curve(1, [(10, 2.0), (20, 1.0)])]
+    results = members(status=["diverged", "ok", "ok", "ok"])[:2]
+    bands = statistics.curve_bands(pd.DataFrame(rows), results)
+    np.testing.assert_allclose(bands["median"], [1.5, np.nan])
+
+
+def test_frames_of_no_rows_keep_their_columns(results, curves):
+    none = results[:0]
+    frame = statistics.best_of_n_frame(none, rng=np.random.default_rng(0))
+    assert list(frame.columns) == ["task", "label", "n", "expected", "low", "high"]
+    bands = statistics.curve_bands(curves[:0], none)
+    assert {"characters", "median"} <= set(bands.columns)
+
+
+def test_best_of_n_frame_at_n_equal_budget_is_the_best_member(results):
+    frame = statistics.best_of_n_frame(results, rng=np.random.default_rng(0))
+    last = frame[frame["n"] == 4].set_index(["task", "label"])["expected"]
+    ok = results[results["status"] == "ok"]
+    best = ok.groupby(["task", "label"])["valid_bpc"].min()
+    np.testing.assert_allclose(last[best.index], best, rtol=1e-12)
+    assert len(last) == 24

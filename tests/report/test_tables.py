@@ -1,0 +1,159 @@
+"""Leaderboards: what they say, and how they look in text."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from odyssey.report import tables
+
+
+def row(spec, member, bpc, *, task="a", status="ok", test=None, parameters=100):
+    return {
+        "spec": spec,
+        "cell": spec,
+        "task": task,
+        "member": member,
+        "status": status,
+        "valid_bpc": bpc,
+        "test_bpc": bpc if test is None else test,
+        "test_accuracy": 0.5,
+        "num_parameters": parameters,
+    }
+
+
+NAN = float("nan")
+SMALL = pd.DataFrame(
+    [
+        row("steady", 0, 2.0, test=2.5),
+        row("steady", 1, 2.2, test=2.1),
+        row("lucky", 0, 1.5, parameters=300),
+        row("lucky", 1, NAN, status="diverged", parameters=500),
+        row("lost", 0, NAN, status="diverged"),
+        row("lost", 1, NAN, status="failed", parameters=0),
+        row("steady", 0, 1.0, task="b"),
+        row("lucky", 0, 1.1, task="b"),
+        row("lost", 0, 1.2, task="b"),
+    ]
+)
+
+
+def test_leaderboard_known_answer():
+    board = tables.leaderboard(SMALL).set_index(["task", "label"])
+    assert list(board.loc["a"].index) == ["lucky", "steady", "lost"]
+    assert list(board.loc["a"]["rank"]) == [1, 2, 3]
+    lucky, steady, lost = (board.loc[("a", name)] for name in ("lucky", "steady", "lost"))
+    assert (lucky["members"], lucky["ok"], lucky["diverged"], lucky["failed"]) == (2, 1, 1, 0)
+    assert lucky["best_valid_bpc"] == lucky["mean_valid_bpc"] == 1.5
+    assert np.isnan(lucky["low"])
+    assert lucky["median_parameters"] == 400
+    assert steady["mean_valid_bpc"] == pytest.approx(2.1)
+    # s = 0.1 sqrt(2), t(0.975, 1) = 12.7062: half width 1.27062
+    assert steady["half_width"] == pytest.approx(1.27062, abs=1e-4)
+    # The test result is that of the best validation loss, not the best test result.
+    assert (steady["best_member"], steady["test_bpc"]) == (0, 2.5)
+    assert (lost["ok"], lost["diverged"], lost["failed"]) == (0, 1, 1)
+    assert lost[["mean_valid_bpc", "best_valid_bpc", "test_bpc"]].isna().all()
+    assert lost["median_parameters"] == 100  # a failed member had none
+
+
+def test_overall_ranks_by_mean_rank_and_cells_that_miss_a_task_last():
+    frame = tables.overall(SMALL)
+    assert list(frame["label"]) == ["lucky", "steady", "lost"]
+    assert list(frame["mean_rank"]) == [1.5, 1.5, 3.0]
+    assert list(frame["rank"]) == [1, 1, 3]
+    assert list(frame["rank on b"]) == [2, 1, 3]
+    part = SMALL[~((SMALL["spec"] == "steady") & (SMALL["task"] == "a"))]
+    frame = tables.overall(part)
+    assert frame["label"].iloc[-1] == "steady"
+    assert pd.isna(frame["rank on a"].iloc[-1])
+
+
+def test_leaderboard_of_the_fake_run(results):
+    board = tables.leaderboard(results)
+    assert len(board) == 24
+    assert list(board["task"].unique()) == ["arithmetic", "xml"]
+    for _, part in board.groupby("task"):
+        assert part["rank"].is_monotonic_increasing
+        assert part["best_valid_bpc"].dropna().is_monotonic_increasing
+    assert (board["members"] == board["ok"] + board["diverged"] + board["failed"]).all()
+
+
+def test_no_results_make_an_empty_board(store):
+    assert tables.leaderboard(store.results()[:0]).empty
+    assert tables.overall(store.results()[:0]).empty
+
+
+def printed(frame, **options):
+    buffer = io.StringIO()
+    tables.print_table(frame, Console(file=buffer, **options))
+    return buffer.getvalue()
+
+
+def test_print_table_fits_100_columns_and_loses_nothing(results):
+    text = printed(tables.leaderboard(results))
+    assert max(map(len, text.splitlines())) <= 100
+    assert "\x1b" not in text
+    assert text.count("lstm_peephole:full_gate_recurrence ") == 2
+    row = next(line for line in text.splitlines() if "no_output_activation   " in line)
+    lost = text.splitlines()[-3]
+    assert row.split()[1] == "lstm_peephole:no_output_activation"
+    assert lost.split() == [
+        "11", "lstm_peephole:no_output_activation", *"-----", "56k", "0", "4", "0"
+    ]  # fmt: skip
+    assert max(map(len, printed(tables.overall(results)).splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", [100, 80, 60, 40])
+def test_print_table_on_a_terminal_keeps_to_its_width(results, width):
+    text = printed(tables.leaderboard(results), force_terminal=True, width=width, color_system=None)
+    assert max(map(len, text.splitlines())) <= width
+    assert "best" in text
+
+
+def test_print_table_sets_the_best_in_bold():
+    text = printed(tables.leaderboard(SMALL), force_terminal=True, width=100)
+    assert "\x1b[1m1.500\x1b[0m" in text
+    assert "\x1b[1m2.000\x1b[0m" not in text
+
+
+def test_print_table_takes_brackets_in_names_literally():
+    frame = tables.leaderboard(SMALL.assign(spec="x[bold]", task="t[bold]"))
+    text = printed(frame)
+    assert "x[bold]" in text
+    assert "t[bold]" in text
+
+
+def test_markdown():
+    text = tables.to_markdown(tables.leaderboard(SMALL.replace({"spec": {"lucky": "a|b"}})))
+    lines = text.splitlines()
+    assert lines[0] == "### a"
+    assert lines[2].startswith("| # | cell | best valid bits/char |")
+    assert (
+        lines[4]
+        == "| 1 | a\\|b | **1.500** | **1.500** | - | **1.500** | **50.0** | 400 | 1 | 1 | 0 |"
+    )
+    assert len({line.replace("\\|", "").count("|") for line in lines[2:7]}) == 1
+
+
+def test_csv_keeps_full_precision(results):
+    board = tables.leaderboard(results)
+    again = pd.read_csv(io.StringIO(tables.to_csv(board)))
+    np.testing.assert_array_equal(again["mean_valid_bpc"], board["mean_valid_bpc"])
+
+
+def test_names_lose_their_folders_unless_they_clash():
+    names = tables.short_names(["lstm", "/a/my.cell:no_gate", "text:/x/b.txt", "/c/e", "/d/e"])
+    assert list(names.values()) == ["lstm", "my.cell:no_gate", "text:b.txt", "/c/e", "/d/e"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(950, "950"), (999, "999"), (56_000, "56k"), (999_600, "1M"), (1.25e6, "1.25M")],
+)
+def test_counts_are_short(value, text):
+    assert tables.COLUMNS["median_parameters"].show(value) == text

@@ -1,0 +1,67 @@
+"""The README tells the truth: its commands run, its Python runs, its links exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from odyssey.cli.main import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+
+
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in blocks("sh")
+    for line in block.splitlines()
+    if line.startswith("odyssey ")
+]
+
+
+def test_there_are_commands_to_run():
+    assert len(COMMANDS) >= 10
+
+
+@pytest.mark.slow
+def test_commands(tmp_path, monkeypatch, capfd):
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS:
+        assert main(shlex.split(command)[1:]) == 0, command
+        assert capfd.readouterr().out.strip(), f"{command} printed nothing"
+    assert (tmp_path / "build/example/report.html").stat().st_size > 10_000
+
+
+def test_python(capsys):
+    (code,) = blocks("python")
+    space = {}
+    exec(compile(code, "README.md", "exec"), space)
+    assert tuple(space["output"].shape) == (35, 20, 128)
+    assert [tuple(s.shape) for s in space["state"]] == [(2, 20, 128)] * 2
+    assert "False" in capsys.readouterr().out
+
+
+def test_the_cell_shown_is_the_cell():
+    from odyssey.specs import get_cell
+
+    shown = re.search(r"^```\n(cell lstm\n.*?)^```", README, re.M | re.S)
+    text = re.sub(r"^cite .*\n", "", get_cell("lstm").text, flags=re.M)
+    assert shown.group(1) == text
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text("utf-8")):
+        assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, re.M))
+def test_make_targets_exist(target):
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
