@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from odyssey.cells import LIBRARY, library_cell
-from odyssey.errors import CellError, suggest
+from odyssey.errors import CellError, OdysseyError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.verify import MAX_CHARACTERS
 from odyssey.transforms.ablations import ABLATIONS, ablate
@@ -95,25 +95,35 @@ def read_cell(path: Path) -> Cell:
     Raises:
         CellError: The file cannot be read as UTF-8 text, is too long, or holds no legal cell.
     """
-    shown = str(path) if str(path).isprintable() else ascii(str(path))
-    most = 4 * MAX_CHARACTERS
-    try:
-        if not path.is_file():  # a folder, or a pipe that would never end
-            reason = "is not a file" if path.exists() else "there is no such file"
-            raise CellError(f"{shown}: {reason} (a library cell is named without a slash)")
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-        if len(data) > most:
-            raise CellError(f"{shown}: longer than a cell; at most {most:,} bytes are read")
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise CellError(f"{shown}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise CellError(f"{shown}: not UTF-8 text (byte {error.start})") from None
+    shown, text = read_text(path, most=4 * MAX_CHARACTERS, error=CellError)
     try:
         return parse_cell(text)
     except CellError as error:
         raise CellError(f"{shown}: {error}") from None
+
+
+def read_text(path: Path, *, most: int, error: type[OdysseyError]) -> tuple[str, str]:
+    """Reads a small UTF-8 file that a user named; gives the name to show in messages, and the text.
+
+    Args:
+        path: The file.
+        most: More bytes than this are refused, unread.
+        error: What to raise where it cannot be read, with one line that says why.
+    """
+    shown = str(path) if str(path).isprintable() else ascii(str(path))
+    try:
+        if not path.is_file():  # a folder, or a pipe that would never end
+            raise error(f"{shown}: {'is not a file' if path.exists() else 'there is no such file'}")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as failure:
+        raise error(f"{shown}: cannot be read ({failure.strerror})") from None
+    if len(data) > most:
+        raise error(f"{shown}: too long; at most {most:,} bytes are read")
+    try:
+        return shown, data.decode("utf-8-sig")
+    except UnicodeDecodeError as failure:
+        raise error(f"{shown}: not UTF-8 text (byte {failure.start})") from None
 
 
 def expand(specs: list[str]) -> list[str]:

@@ -39,7 +39,11 @@ def run(text, parameters, x, state):
         The output (T, B, H) and the final state by name.
     """
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
-    word = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if re.match(r"(input|output|state) ", line)}
+    word = {
+        line.split()[0]: line.split(maxsplit=1)[1]
+        for line in lines
+        if re.match(r"(input|output|state) ", line)
+    }
     skip = re.compile(r"(cell|cite|input|state|init|output|not) (?![=\[])")
     code = [compile(line, "<cell>", "exec") for line in lines if line and not skip.match(line)]
     states = [s.strip() for s in word.get("state", "").split(",") if s.strip()]
@@ -64,5 +68,8 @@ def run(text, parameters, x, state):
 
 def slope(loss, values, direction, step=1e-5):
     """The derivative of a loss along a direction, by central differences of fourth order."""
-    at = lambda k: loss({n: v + k * step * direction[n] for n, v in values.items()})
+
+    def at(k):
+        return loss({n: v + k * step * direction[n] for n, v in values.items()})
+
     return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)

@@ -97,7 +97,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.cell").write_bytes("cell é".encode("latin-1"))
     assert "not UTF-8 text (byte 5)" in refusal(str(tmp_path / "latin.cell"))
     (tmp_path / "huge.cell").write_bytes(b"#" * (4 * MAX_CHARACTERS + 1))
-    assert "longer than a cell" in refusal(str(tmp_path / "huge.cell"))
+    assert "too long" in refusal(str(tmp_path / "huge.cell"))
     (tmp_path / "long.cell").write_bytes(b"#" * (MAX_CHARACTERS + 1))
     assert "at most 50,000 are read" in refusal(str(tmp_path / "long.cell"))
     assert "File name too long" in refusal("a" * 300 + ".cell")

@@ -22,7 +22,7 @@ import tomli_w
 from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.evaluation.trial import Trial
 from odyssey.expr import Cell
-from odyssey.specs import expand, get_cell
+from odyssey.specs import expand, get_cell, read_text
 from odyssey.training.config import (
     HYPERPARAMETERS,
     TrainingConfig,
@@ -289,20 +289,7 @@ def read_study(path: Path, *, settings: Sequence[str] = ()) -> Study:
     Raises:
         ConfigError: The file cannot be read, or is no study; the message names it.
     """
-    shown = str(path) if str(path).isprintable() else ascii(str(path))
-    try:
-        if not path.is_file():  # a folder, or a pipe that would never end
-            reason = "is not a file" if path.exists() else "there is no such study file"
-            raise ConfigError(f"{shown}: {reason}")
-        with path.open("rb") as file:
-            data = file.read(MAX_STUDY_BYTES + 1)
-        if len(data) > MAX_STUDY_BYTES:
-            raise ConfigError(f"{shown}: larger than {MAX_STUDY_BYTES:,} bytes, no study")
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{shown}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{shown}: not UTF-8 text (byte {error.start})") from None
+    shown, text = read_text(path, most=MAX_STUDY_BYTES, error=ConfigError)
     try:
         return parse_study(text, settings=settings, base=path.parent)
     except ConfigError as error:

@@ -196,6 +196,7 @@ def common_columns(trial: Trial, given: Mapping[str, Any], *, commit: str) -> di
         "hidden_size": member.hidden_size,
         "num_layers": member.num_layers,
         "num_parameters": 0,
+        "parameters": number(member.parameters),
         "learning_rate": member.learning_rate,
         "momentum": member.momentum,
         "clip_norm": number(member.clip_norm),

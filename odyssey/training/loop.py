@@ -190,7 +190,7 @@ class _Group:
             task.train(
                 batch_size=config.batch_size,
                 unroll=config.unroll,
-                rng=stream(m.seed, "data", task.name),
+                rng=stream(m.seed, "data", _content(task)),
             )
             for m in members
         ]
@@ -417,6 +417,11 @@ class _Group:
                 f" raise training.{split}_characters"
             )
         return (nats_P / count).tolist(), (right_P / count).tolist()
+
+
+def _content(task: Task) -> str:
+    """Names what a task is about: the digest of a text, wherever it lies, else the task's name."""
+    return str(task.describe().get("sha256") or task.name)
 
 
 def _stacked(batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:

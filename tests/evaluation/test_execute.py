@@ -25,7 +25,7 @@ TINY = {
     "name": "tiny",
     "cells": ["lstm", "elman", "mut1"],
     "tasks": ["arithmetic", "xml"],
-    "members": 4,
+    "members": 6,
     "runner": "local",
     "training": {
         "epochs": 2,
@@ -84,21 +84,22 @@ def assert_same(path, expected):
 
 
 def shards(folder):
-    """Gives everything about the shards that would change if one were written again."""
+    """Gives all about the shards of finished trials that changes if one is written again."""
     found = {}
-    for path in sorted(folder.glob("*/*.parquet")):
-        stat = path.stat()
-        found[path] = (stat.st_mtime_ns, stat.st_ino, path.read_bytes())
+    for mark in folder.glob("results/*.parquet"):  # curves alone are of an unfinished trial
+        for path in (mark, folder / "curves" / mark.name):
+            stat = path.stat()
+            found[path] = (stat.st_mtime_ns, stat.st_ino, path.read_bytes())
     return found
 
 
-# One trial a member: 24 trials, so that there is something to interrupt.
+# One trial a member: 36 trials, so that there is something to interrupt.
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """The uninterrupted run with the local runner."""
     folder = tmp_path_factory.mktemp("expected") / "run"
     summary = run(tiny(population=1), folder)
-    assert (summary.total, summary.ran, summary.failed) == (24, 24, 0)
+    assert (summary.total, summary.ran, summary.failed) == (36, 36, 0)
     return folder
 
 
@@ -172,10 +173,10 @@ def test_ray_with_one_and_two_workers_gives_the_table_of_the_local_runner(
 # while from its start.
 KILLS = [
     ("local", "start"),
-    ("local", 2),
+    ("local", 3),
     ("ray", "start"),
-    ("local", 5),
     ("ray", 4),
+    ("local", 4),
 ]
 
 
@@ -187,7 +188,7 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_table(
     rng = random.Random(5)
     folder = tmp_path / "run"
     prepare(tiny(population=1), folder)
-    kept, killed_workers = {}, 0
+    kept, killed_workers, interrupted = {}, 0, 0
     for runner, moment in KILLS:
         workers = 2 if runner == "ray" else 1
         arguments = ["search", "--resume", folder, "--runner", runner, "--workers", workers]
@@ -196,7 +197,8 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_table(
             if moment == "start":
                 time.sleep(rng.uniform(0.5, 5.0 if runner == "ray" else 2.0))
             else:
-                wait_for_shards(folder, len(kept) // 2 + moment, driver)
+                target = len(list(folder.glob("results/*.parquet"))) + moment
+                wait_for_shards(folder, min(target, 36), driver)
                 time.sleep(rng.uniform(0, 0.15))
         finally:
             killed = kill_all(driver)
@@ -205,13 +207,15 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_table(
         now = shards(folder)
         assert kept.items() <= now.items(), "a finished trial was run again"
         kept = now
+        finished = len(list(folder.glob("results/*.parquet")))
+        interrupted += finished < 36
     assert killed_workers >= 2
-    finished = len(list(folder.glob("results/*.parquet")))
-    assert 11 <= finished < 24, "the kills came too late to mean anything"
+    assert finished >= 11
+    assert interrupted >= 4, "the kills came too late to mean anything"
     assert main(["search", "--resume", str(folder), "--runner", "local"]) == 0
-    assert f"trials: 24, {finished} finished before" in capsys.readouterr().out
+    assert f"trials: 36, {finished} finished before" in capsys.readouterr().out
     assert kept.items() <= shards(folder).items()
-    assert len(list(folder.glob("results/*.parquet"))) == 24
+    assert len(list(folder.glob("results/*.parquet"))) == 36
     assert_same(folder, expected)
 
 
@@ -227,20 +231,20 @@ def test_an_interrupted_run_goes_on_where_it_was(expected, tmp_path):
     class Impatient(Watcher):
         def trial_done(self, trial, rows):
             super().trial_done(trial, rows)
-            if len(self.done) == 20:
+            if len(self.done) == 30:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(tiny(population=1), tmp_path / "run", Impatient())
     store, study, trials = reopen(tmp_path / "run")
     before, seconds = shards(store.path), store.run["seconds"]
-    assert len(store.finished()) == 20
+    assert len(store.finished()) == 30
     assert seconds > 0
     watcher = Watcher()
     summary = execute(store, study, trials, watcher)
-    assert watcher.began == [(24, 20)]
-    assert [trial for trial, _ in watcher.done] == [t.id for t in trials[20:]]
-    assert (summary.total, summary.ran, summary.failed) == (24, 4, 0)
+    assert watcher.began == [(36, 30)]
+    assert [trial for trial, _ in watcher.done] == [t.id for t in trials[30:]]
+    assert (summary.total, summary.ran, summary.failed) == (36, 6, 0)
     assert store.run["seconds"] > seconds
     assert before.items() <= shards(store.path).items()
     assert_same(store.path, expected)
@@ -250,7 +254,6 @@ def test_an_interrupted_run_goes_on_where_it_was(expected, tmp_path):
 
 def test_members_side_by_side_give_the_rows_they_give_alone(tmp_path):
     changes = {
-        "members": 6,
         "training": {"dtype": "float64", "padding": 3.0},
         "space": {
             "hidden_size": {"choice": [4, 6, 8]},
@@ -316,10 +319,10 @@ def test_a_text_that_vanishes_fails_its_trials_and_no_others(tmp_path, book):
     failed = rows[rows["status"] == "failed"]
     assert set(failed["task"]) == {f"text:{book}"}
     assert failed["reason"].str.startswith("TaskError: no file ").all()
-    assert len(failed) == 8  # every member of both trials
+    assert len(failed) == 12  # every member of both trials
     assert failed[METRICS].isna().all(axis=None)
-    assert set(failed["member"]) == {0, 1, 2, 3}
-    assert failed["learning_rate"].nunique() == 4
+    assert set(failed["member"]) == set(range(6))
+    assert failed["learning_rate"].nunique() == 6
     assert set(rows.loc[rows["task"] == "xml", "status"]) == {"ok"}
     assert [rows[0]["status"] for _, rows in watcher.done] == ["ok", "ok", "failed", "failed"]
 

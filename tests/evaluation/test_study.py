@@ -310,12 +310,12 @@ def test_the_study_file_is_named_in_the_error(tmp_path):
         return str(raised.value).removeprefix(str(path))
 
     file = tmp_path / "study.toml"
-    assert says(file) == ": there is no such study file"
+    assert says(file) == ": there is no such file"
     assert says(tmp_path) == ": is not a file"
     file.write_bytes(b"name = '\xff'")
     assert says(file) == ": not UTF-8 text (byte 8)"
     file.write_bytes(b"#" * (MAX_STUDY_BYTES + 1))
-    assert says(file) == f": larger than {MAX_STUDY_BYTES:,} bytes, no study"
+    assert says(file) == f": too long; at most {MAX_STUDY_BYTES:,} bytes are read"
     file.write_text(MINIMAL + "memberss = 3")
     assert says(file).startswith(": no study field called 'memberss'; closest: members")
     assert "cannot be read" in says(tmp_path / ("x" * 300))

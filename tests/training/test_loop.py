@@ -36,7 +36,8 @@ def test_follows_a_hand_written_loop_over_nn_lstm():
     """The acceptance test of the training path: the same weights and batches, 200 updates."""
     task = get_task("python-source@bytes=200000")
     config = TrainingConfig(
-        batch_size=10, unroll=25, updates_per_epoch=200, epochs=1, optimizer="adam", valid_characters=500, test_characters=500,
+        batch_size=10, unroll=25, updates_per_epoch=200, epochs=1, optimizer="adam",
+        valid_characters=500, test_characters=500,
     )  # fmt: skip
     member = Member(0, 7, hidden_size=32, learning_rate=2e-3, clip_value=5.0)
     group = _Group(odyssey.get_cell("lstm"), task, [member], config)
@@ -52,7 +53,7 @@ def test_follows_a_hand_written_loop_over_nn_lstm():
         readout.bias.copy_(own["readout_bias"])
     parameters = [p for m in (lstm, readout) for p in m.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, 2e-3)
-    batches = task.train(batch_size=10, unroll=25, rng=stream(7, "data", task.name))
+    batches = task.train(batch_size=10, unroll=25, rng=stream(7, "data", task.describe()["sha256"]))
     state, hidden, worst = None, None, 0.0
     for _ in range(200):
         batch = next(batches)
