@@ -252,9 +252,7 @@ def levels(
         soonest[k] = below + (k in products)
     phase: dict[int, int] = {}
     for k in sorted(members, reverse=True):
-        readers = [
-            phase[j] - (j in products) for j in members if j > k and k in nodes[j].args
-        ]
+        readers = [phase[j] - (j in products) for j in members if j > k and k in nodes[j].args]
         phase[k] = min(readers) if readers and k not in roots else soonest[k]
         if k in roots and readers:
             phase[k] = min(soonest[k], *readers)

@@ -2,7 +2,7 @@
 
 * `plan.py` decides what is computed in which phase of a step and what is stored;
 * `codegen.py`, `functions.py` and `runtime.py` write the C file;
-* `build.py` compiles it and keeps it in a cache;
+* `toolchain.py` compiles it and keeps it in a cache;
 * `prelude.py` runs what comes before the loop in torch, `layer.py` calls the loop.
 """
 
@@ -12,7 +12,7 @@ import sys
 from functools import cache
 
 from odyssey.compiler.backends.base import Layer
-from odyssey.compiler.backends.native import build as building
+from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.layer import NativeLayer, has_loop
 from odyssey.compiler.program import Program
 
@@ -23,8 +23,8 @@ PROBE = "void odyssey_forward(void *a, void *b) {}\nvoid odyssey_backward(void *
 def _compiles() -> str:
     """Says why nothing can be compiled here, or nothing."""
     try:
-        building.load(PROBE)
-    except building.BuildError as error:
+        toolchain.load(PROBE)
+    except toolchain.BuildError as error:
         return str(error)
     return ""
 

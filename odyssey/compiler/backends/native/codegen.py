@@ -148,7 +148,8 @@ class Writer:
 
     def _width(self) -> str:
         sizes = [self.plan.size(k) for k in self.plan.slots]
-        return f"({sizes.count('H')} * H + {sizes.count('I')} * I)"
+        h, i = sizes.count("H"), sizes.count("I")
+        return f"({h} * H + {i} * I)" if h and i else f"({h} * H)" if h else f"({i} * I)"
 
     def _states(self, n: int, time: str) -> str:
         return f"m->s{n} + (SLOT({time}) * B + b) * H"
@@ -225,7 +226,8 @@ class Writer:
         out += [f"  real hot[{total} * V] __attribute__((aligned(64)));"]
         out += [f"  const long blocks = (B + {most - 1}) / {most};"]
         out += ["  for (long j0 = 0, wide; j0 < units; j0 += wide * V) {"]
-        out += [f"    wide = units - j0 > {wide - 1} * V ? {wide} : 1;"]
+        choice = f"units - j0 > {wide - 1} * V ? {wide} : 1" if wide > 1 else "1"
+        out += [f"    wide = {choice};"]
         out += ["    for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {"]
         out += ["      rows = (B - b0 + blocks - k - 1) / (blocks - k);"]
         start = 0
@@ -264,7 +266,8 @@ class Writer:
         time = "t + 1" if later else "t"
         if later:
             out.append("if (t + 1 < T) {")
-        out += self._segments(p, g, wide, most, start, time)
+        indent = "  " * later
+        out += [indent + line for line in self._segments(p, g, wide, most, start, time)]
         if later:
             out.append(f"}} else clear(hot + {start} * V, {g} * wide * rows);")
         return out
@@ -405,10 +408,20 @@ class Writer:
             out += ["    for (long b0 = 0, rows; b0 < B; b0 += rows) {"]
             out += [f"      rows = B - b0 < {most} ? B - b0 : {most};"]
             out += [f"      {line}" for line in self._segments(p, 1, 4, most, 0, "0")]
-            out += ["      for (long r = 0; r < rows; r++)", "        for (long u = 0; u < wide; u++) {"]
+            out += [
+                "      for (long r = 0; r < rows; r++)",
+                "        for (long u = 0; u < wide; u++) {",
+            ]
             out += ["          const long j = j0 + u * V, at = (b0 + r) * H + j;"]
             out += [f"          const vec sum = ld(m->c{n} + at, m->h - j) + HOT(0, r * wide + u);"]
-            out += [f"          st(m->di{n} + at, sum, m->h - j);", "        }", "    }", "  }", "}", ""]
+            out += [
+                f"          st(m->di{n} + at, sum, m->h - j);",
+                "        }",
+                "    }",
+                "  }",
+                "}",
+                "",
+            ]
         return "\n".join(out)
 
     def _scatter(self) -> list[str]:
@@ -503,9 +516,6 @@ class _Pointwise:
         for name, n in self.w.state.items():
             number = back.previous.get(name)
             if number is None and self.phase == (0, "H"):
-                for k, p in self.phases.items():  # what is there must be read before it is cleared
-                    if back.nodes[k].op == "later" and back.nodes[k].name == name:
-                        self.value(k)
                 stores[f"m->c{n} + b * H + j"] = "splat(0)"
             elif number is not None and self._mine(number):
                 stores[f"m->c{n} + b * H + j"] = self.value(number)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import factorial
+from typing import Any
 
 from odyssey.expr.functions import LEAKY_SLOPE
 
-TYPES = {
+TYPES: dict[str, dict[str, Any]] = {
     "float32": {"real": "float", "integer": "int", "bits": 4, "terms": 7, "log": 9, "trig": 9},
     "float64": {"real": "double", "integer": "long", "bits": 8, "terms": 13, "log": 18, "trig": 17},
 }
@@ -191,15 +192,15 @@ def write_functions(names: set[str], dtype: str) -> str:
     parts.append(_SELECT)
     for name in (n for n in _ORDER if n in wanted):
         if name == "reduced":
-            terms = [Fraction(1, factorial(k)) for k in range(1, int(kind["terms"]) + 1)]
+            terms = [Fraction(1, factorial(k)) for k in range(1, kind["terms"] + 1)]
             last, horner = _horner(terms, name="p", variable="r")
             parts.append(_EXPM1.replace("{last}", last).replace("{horner}", horner))
         elif name == "softplus":
-            terms = [Fraction(1, 2 * k + 1) for k in range(int(kind["log"]))]
+            terms = [Fraction(1, 2 * k + 1) for k in range(kind["log"])]
             last, horner = _horner(terms, name="p", variable="q")
             parts.append(_BODIES[name].replace("{last}", last).replace("{horner}", horner))
         elif name == "sin":
-            count = int(kind["trig"]) // 2 + 1
+            count = kind["trig"] // 2 + 1
             sines = [Fraction((-1) ** k, factorial(2 * k + 1)) for k in range(count)]
             cosines = [Fraction((-1) ** k, factorial(2 * k)) for k in range(count + 1)]
             text = _BODIES[name]

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from odyssey.compiler.backends import eager
 from odyssey.compiler.backends.base import Layer, State
-from odyssey.compiler.backends.native import build
+from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.codegen import TARGETS, Writer, generate
 from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.prelude import Prelude, Rows
@@ -53,9 +53,9 @@ class Kernel:
 
     def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
         self.plan, self.dtype = plan, dtype
-        self.target = build.target()
+        self.target = toolchain.target()
         self.source, self.writer = generate(plan, dtype=DTYPES[dtype], target=self.target)
-        self.library = build.load(self.source)
+        self.library = toolchain.load(self.source)
         self.lanes = TARGETS[self.target].bytes // dtype.itemsize
 
     def run(self, name: str, shape: Shape, fields: Mapping[str, Any], *, keep: bool) -> None:
@@ -151,7 +151,7 @@ class _Loop(torch.autograd.Function):
         return (*((y,) if y is not None else ()), *finals)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         call: Call = ctx.call
         plan, shape, kernel = call.kernel.plan, call.shape, call.kernel
@@ -190,7 +190,9 @@ class _Loop(torch.autograd.Function):
             gradient = tables[n] if n in tables else slots.gather(leaves, sizes)
             found.append(gradient.view(tensors[n].shape) if n in tables else gradient)
         found += vectors
-        weights = _matrix_gradients(plan, shape, slots, dict(zip(plan.saved, kept[states:], strict=True)), kept)
+        weights = _matrix_gradients(
+            plan, shape, slots, dict(zip(plan.saved, kept[states:], strict=True)), kept
+        )
         for n, name in enumerate(plan.matrices):
             like = tensors[len(plan.stacks) + len(plan.vectors) + n]
             found.append(weights[name] if name in weights else torch.zeros_like(like))
@@ -266,11 +268,8 @@ def _matrix_gradients(
         sizes = [plan.units(r, shape.input_size, shape.hidden) for r in maps]
         d = columns.gather([back.results[r] for r in maps], sizes).flatten(1, 2)
         x = rows(group).flatten(1, 2)
-        if shape.members == 1:
-            whole = torch.mm(d[0].T, x[0]).unsqueeze(0)
-        else:
-            whole = torch.bmm(d.mT, x)
-        for r, part in zip(maps, whole.split(sizes, -2), strict=True):
+        whole = torch.mm(d[0].T, x[0])[None] if shape.members == 1 else torch.bmm(d.mT, x)
+        for r, part in zip(maps, torch.split(whole, sizes, -2), strict=True):
             name = nodes[r].name
             found[name] = found[name] + part if name in found else part
     return found
@@ -298,7 +297,7 @@ class NativeLayer:
         """The C file for float32."""
         if self.plan is None:
             return f"/* {self.program.name} has no time loop: it runs in torch. */\n"
-        return generate(self.plan, dtype="float32", target=build.target())[0]
+        return generate(self.plan, dtype="float32", target=toolchain.target())[0]
 
     @cached_property
     def _eager(self) -> Layer:

@@ -1,7 +1,7 @@
 """What goes where: phases of a step, what is stored, and the columns of the gradient rows.
 
-Names of the fields of the C struct, with n counting from 0 and k the number of a value:
-x{n} inputs of the loop, p{k} vectors, m{n} matrices, s{n} states, v{k} saved values, d gradient rows.
+Fields of the C struct, with n counting from 0 and k the number of a value: x{n} inputs of the loop,
+p{k} vectors, m{n} matrices, s{n} states, v{k} saved values, d gradient rows.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def make_plan(program: Program) -> Plan:
     for stack in stacks:
         found = [backward.leaves.get(leaf, -1) for leaf in stack.leaves]
         place = [slots.index(d) if d in slots else len(slots) for d in found]
-        order = sorted(range(len(place)), key=lambda n, place=place: (place[n], n))
+        order = [n for _, n in sorted(zip(place, range(len(place)), strict=True))]
         ordered.append(_permuted(stack, order))
         for n in order:
             if found[n] >= 0 and found[n] not in slots:
@@ -149,7 +149,7 @@ def _permuted(stack: Stack, order: list[int]) -> Stack:
 
 
 def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
-    """Finds products before the loop that only the loop reads, bias included; others stand alone."""
+    """Finds products before the loop that only it reads, with their bias; others stand alone."""
     nodes, uses = program.nodes, program.uses()
     outer = {a for n in nodes if n.region != "step" for a in n.args}
     found: list[Stack] = []

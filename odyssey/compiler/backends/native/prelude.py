@@ -69,10 +69,9 @@ class Prelude:
                 self.values[k] = parameters[node.name]
             elif node.op == "matmul":
                 results = tuple(r for r in groups[k].results if r not in skip)
-                names = [program.nodes[r].name for r in results]
-                y = self._product(groups[k].operand, self._stacked(names), groups[k].region)
-                sizes = [parameters[n].shape[-2] for n in names]
-                self.values.update(zip(results, y.split(sizes, -1), strict=True))
+                y = self._product(groups[k].operand, results, groups[k].region)
+                sizes = [parameters[program.nodes[r].name].shape[-2] for r in results]
+                self.values.update(zip(results, torch.split(y, sizes, -1), strict=True))
             else:
                 self.values[k] = self._apply(node)
 
@@ -119,7 +118,8 @@ class Prelude:
             value = torch.where(self._unit(region), value, value.new_zeros(()))
         return value
 
-    def _product(self, operand: int, weight: Tensor, region: str) -> Tensor:
+    def _product(self, operand: int, results: tuple[int, ...], region: str) -> Tensor:
+        weight = self._stacked([self.program.nodes[r].name for r in results])
         if self.program.nodes[operand].op == "input" and not self.x.is_floating_point():
             y = gather(self.x, weight)
         else:
@@ -128,10 +128,11 @@ class Prelude:
                 y = torch.bmm(weight, value.unsqueeze(-1)).squeeze(-1)
             else:
                 y = product(value, weight)
-        if self.divides and self.mask is not None and y.shape[-1] % self.mask.shape[-1] == 0:
-            # 1/0 in a unit that a member does not have gives NaN, and NaN * 0 is NaN on the way back
+        if self.divides and all(self._masks(r) for r in results):
+            # 1/0 in a unit that a member lacks gives NaN, and NaN * 0 is NaN on the way back
             unit = self._unit(region)
-            y = torch.where(unit.repeat(*[1] * (unit.dim() - 1), y.shape[-1] // unit.shape[-1]), y, y.new_zeros(()))
+            tiled = torch.cat([unit] * len(results), -1)
+            y = torch.where(tiled, y, y.new_zeros(()))
         return y
 
     def rows(self, stack: Stack) -> Rows:

@@ -152,8 +152,8 @@ def write_tiles(shapes: set[tuple[int, int]]) -> str:
     out = [_tile(wide, rows) for wide, rows in sorted(_all(shapes))]
     for wide, most in sorted(shapes):
         out.append(
-            f"static void product_{wide}_{most}(real *to, const real *a, long stride, const real *w,"
-            " long inner, long rows, int more) {\n  switch (rows) {"
+            f"static void product_{wide}_{most}(real *to, const real *a, long stride,"
+            " const real *w, long inner, long rows, int more) {\n  switch (rows) {"
         )
         for rows in range(1, most + 1):
             call = f"tile_{wide}x{rows}(to, a, stride, w, inner, more)"

@@ -114,7 +114,8 @@ def compile_source(source: str, to: Path) -> None:
     command = compiler()
     message = ""
     for tuning in TUNING:
-        arguments = [*command, *FLAGS, *([tuning] if tuning else [])]
+        # options in CC come last, so that CC="cc -O0" or CC="cc -fsanitize=address" mean something
+        arguments = [command[0], *FLAGS, *([tuning] if tuning else []), *command[1:]]
         try:
             done = subprocess.run(
                 [*arguments, "-x", "c", "-", "-o", str(to), "-lm"],
@@ -148,17 +149,16 @@ def load(source: str) -> ctypes.CDLL:
     except OSError:  # no cache to write to: build for this process only
         folder = Path(tempfile.mkdtemp(prefix="odyssey-"))
     path = folder / f"{_key(source, compiler())}.so"
-    if path.exists():
+    if _is_whole(path):
         with contextlib.suppress(OSError):
             library = _open(path)
             os.utime(path)
             return library
-        with contextlib.suppress(OSError):
-            path.unlink()  # cut short or of another machine
     handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
     os.close(handle)
     try:
         compile_source(source, Path(name))
+        _seal(Path(name))
         library = _open(Path(name))  # before the rename: what is in the cache has been loaded once
         os.replace(name, path)
     except OSError as error:
@@ -168,6 +168,21 @@ def load(source: str) -> ctypes.CDLL:
             os.unlink(name)
     _trim(folder)
     return library
+
+
+def _seal(path: Path) -> None:
+    """Appends the hash of a library to it: loading a file that was cut short can kill a process."""
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    with path.open("ab") as file:
+        file.write(digest)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(data[:-32]).digest() == data[-32:]
 
 
 def _open(path: Path) -> ctypes.CDLL:
