@@ -70,8 +70,8 @@ def apply(functions, name, x):
 
 def whole_range(dtype):
     """Numbers of every size, both signs, and a fine grid where the functions bend."""
-    large = np.finfo(dtype).max
-    steps = np.geomspace(np.finfo(dtype).tiny, large, 20001, dtype=dtype)
+    large = np.finfo(dtype).max * 0.99
+    steps = np.geomspace(np.finfo(dtype).tiny, large, 20001).astype(dtype)
     grid = np.linspace(-110, 110, 200001, dtype=dtype)
     return np.concatenate([steps, -steps, grid, np.array([0.0, -0.0], dtype)])
 
@@ -85,7 +85,8 @@ def test_functions_over_the_whole_range(functions, name, dtype):
     got = apply(functions, name, x).astype(np.float64)
     infinite = ~np.isfinite(want)
     np.testing.assert_array_equal(got[infinite], want[infinite])
-    error = np.abs(got - want)[~infinite] / np.maximum(1, np.abs(want[~infinite]))
+    got, want = got[~infinite], want[~infinite]
+    error = np.abs(got - want) / np.maximum(1, np.abs(want))
     bound = 1e-6 if dtype == "float32" else 1e-13
     if name == "sin" or name == "cos":  # numpy's own reduction is in the type of the argument
         bound = max(bound, 1e-12)
@@ -225,8 +226,8 @@ def test_manners():
     with torch.no_grad():
         without, final = model(x)
     assert not without.requires_grad
-    assert torch.equal(without, y.detach())
-    assert all(torch.equal(a, b.detach()) for a, b in zip(final, state, strict=True))
+    for a, b in zip((without, *final), (y, *state), strict=True):
+        torch.testing.assert_close(a, b.detach())
     other = copy.deepcopy(model)
     assert torch.equal(other(x)[0], y)
     other.load_state_dict(model.state_dict())
@@ -243,9 +244,8 @@ def test_manners():
 def test_second_derivatives_are_refused():
     model = rnn("elman", 3, 4, backend="native", dtype=torch.float64)
     x = torch.randn(3, 2, 3, dtype=torch.float64, requires_grad=True)
-    (first,) = torch.autograd.grad(model(x)[0].sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="differentiate twice|once_differentiable"):
-        first.sum().backward()
+    with pytest.raises(ConfigError, match="second derivatives"):
+        torch.autograd.grad(model(x)[0].sum(), x, create_graph=True)
 
 
 def test_half_precision_runs_on_eager():

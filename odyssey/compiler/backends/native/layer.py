@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from odyssey.compiler.backends import eager
 from odyssey.compiler.backends.base import Layer, State
@@ -23,6 +22,7 @@ from odyssey.compiler.backends.native.codegen import TARGETS, Writer, generate
 from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.prelude import Prelude, Rows
 from odyssey.compiler.program import Group, Program
+from odyssey.errors import ConfigError
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -151,8 +151,11 @@ class _Loop(torch.autograd.Function):
         return (*((y,) if y is not None else ()), *finals)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # create_graph=True: what follows would be taken for constant
+            raise ConfigError(
+                "backend 'native' has no second derivatives; build the RNN with backend='eager'"
+            )
         call: Call = ctx.call
         plan, shape, kernel = call.kernel.plan, call.shape, call.kernel
         P, T, B, H = shape.members, shape.steps, shape.batch, shape.hidden
