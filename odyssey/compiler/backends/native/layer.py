@@ -290,6 +290,12 @@ class NativeLayer:
     masked: bool
     kernels: dict[torch.dtype, Kernel] = field(default_factory=dict)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> NativeLayer:
+        return self  # it holds code, no numbers
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "kernels": {}}  # loaded anew from the cache
+
     @cached_property
     def plan(self) -> Plan | None:
         """The plan; None without a loop."""
@@ -318,12 +324,13 @@ class NativeLayer:
         like = next(iter((*parameters.values(), *state, x)))
         if self.plan is None or like.device.type != "cpu" or like.dtype not in DTYPES:
             return self._eager(x, state, parameters, mask, sizes)
+        plan = self.plan
         if like.dtype not in self.kernels:
-            self.kernels[like.dtype] = Kernel(self.plan, like.dtype)
-        plan, kernel = self.plan, self.kernels[like.dtype]
+            self.kernels[like.dtype] = Kernel(plan, like.dtype)
+        kernel = self.kernels[like.dtype]
         skip = {k for s in plan.stacks if s.results for k in (*s.leaves, *s.results)}
         before = Prelude(
-            self.program,
+            plan.program,
             x,
             parameters,
             mask,
@@ -356,7 +363,7 @@ class NativeLayer:
 
     def _whole(self, before: Prelude, mask: Tensor | None) -> Tensor:
         """The output where it is a value from before the loop."""
-        y: Tensor = before._value(self.program.output, region="sequence")
+        y: Tensor = before.whole()
         return y if mask is None else torch.where(mask[:, None, None], y, y.new_zeros(()))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from odyssey.compiler.autodiff import Backward, differentiate, levels
+from odyssey.compiler.passes import drop_dead, fold_constants, hoist, stack_maps
 from odyssey.compiler.program import Group, Program
 
 Phase = tuple[int, str]
@@ -78,6 +79,9 @@ class Plan:
 
 def make_plan(program: Program) -> Plan:
     """Plans a program that has a time loop."""
+    if any(n.size == "1" and n.op != "constant" for n in program.nodes):
+        # numbers that came to stand together when sums were ordered
+        program = stack_maps(hoist(drop_dead(fold_constants(program))))
     backward = differentiate(program)
     nodes = program.nodes
     groups = tuple(g for g in program.groups if g.region == "step")

@@ -94,6 +94,11 @@ class Prelude:
             return value if node.op == "constant" else value[:, None, None]
         return value
 
+    def whole(self) -> Tensor:
+        """Gives the program's output where it is a value from before the loop."""
+        value: Tensor = self._value(self.program.output, region="sequence")
+        return value
+
     def _apply(self, node: Node) -> Any:
         args = [self._value(a, region=node.region) for a in node.args]
         if node.op in _ARITHMETIC:
