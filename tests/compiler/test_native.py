@@ -117,7 +117,9 @@ def gradients(model, x, state):
     return [y, *final, *torch.autograd.grad(total, [*inputs, *model.parameters()])]
 
 
-def compare(spec, *, size, hidden, steps, batch, population=None, classes=False, dtype=torch.float64):
+def compare(
+    spec, *, size, hidden, steps, batch, population=None, classes=False, dtype=torch.float64
+):
     torch.manual_seed(5)
     ours = rnn(spec, size, hidden, population=population, backend="native", dtype=dtype)
     theirs = rnn(spec, size, hidden, population=population, backend="eager", dtype=dtype)
@@ -127,9 +129,7 @@ def compare(spec, *, size, hidden, steps, batch, population=None, classes=False,
         x = torch.randint(0, size, (*lead, steps, batch))
     else:
         x = torch.randn(*lead, steps, batch, size, dtype=dtype, requires_grad=True)
-    state = tuple(
-        torch.randn_like(s).mul(0.5).requires_grad_() for s in ours.zero_state(batch)
-    )
+    state = tuple(torch.randn_like(s).mul(0.5).requires_grad_() for s in ours.zero_state(batch))
     tolerance = 1e-11 if dtype == torch.float64 else 2e-4
     for a, b in zip(gradients(ours, x, state), gradients(theirs, x, state), strict=True):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
@@ -138,7 +138,16 @@ def compare(spec, *, size, hidden, steps, batch, population=None, classes=False,
 @pytest.mark.parametrize("spec", ["lstm_peephole", "gru", "elman_relu"])
 @pytest.mark.parametrize(
     ("hidden", "steps", "batch"),
-    [(1, 1, 1), (2, 3, 7), (15, 2, 5), (16, 4, 6), (17, 1, 13), (33, 5, 1), (64, 2, 9), (130, 2, 3)],
+    [
+        (1, 1, 1),
+        (2, 3, 7),
+        (15, 2, 5),
+        (16, 4, 6),
+        (17, 1, 13),
+        (33, 5, 1),
+        (64, 2, 9),
+        (130, 2, 3),
+    ],
 )
 def test_odd_sizes(spec, hidden, steps, batch):
     compare(spec, size=3, hidden=hidden, steps=steps, batch=batch)

@@ -123,390 +123,404 @@ static inline vec vtanh(vec x) {
   return m / (m + 2);
 }
 
-static void tile_1x1(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_1x1(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
   }
-  for (long k = 0; k < inner; k++, w += 1 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0;
   }
-  ((vec *)to)[0] = s00;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
 }
-static void tile_1x2(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_1x2(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s10 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s10 = ((const vec *)to)[1];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
   }
-  for (long k = 0; k < inner; k++, w += 1 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s10;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
 }
-static void tile_1x3(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_1x3(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s10 = {}, s20 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s10 = ((const vec *)to)[1];
-    s20 = ((const vec *)to)[2];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
   }
-  for (long k = 0; k < inner; k++, w += 1 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s10;
-  ((vec *)to)[2] = s20;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
 }
-static void tile_1x4(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_1x4(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s10 = {}, s20 = {}, s30 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s10 = ((const vec *)to)[1];
-    s20 = ((const vec *)to)[2];
-    s30 = ((const vec *)to)[3];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
+    s30 = *(const loose *)(start + 3 * start_row + 0 * V);
   }
-  for (long k = 0; k < inner; k++, w += 1 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0;
-    const real x3 = a[3 * stride + k]; s30 += x3 * w0;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0;
+    const real x3 = a[3 * a_row]; s30 += x3 * w0;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s10;
-  ((vec *)to)[2] = s20;
-  ((vec *)to)[3] = s30;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
+  *(loose *)(to + 3 * to_row + 0 * V) = s30;
 }
-static void tile_1x5(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_1x5(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s10 = {}, s20 = {}, s30 = {}, s40 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s10 = ((const vec *)to)[1];
-    s20 = ((const vec *)to)[2];
-    s30 = ((const vec *)to)[3];
-    s40 = ((const vec *)to)[4];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
+    s30 = *(const loose *)(start + 3 * start_row + 0 * V);
+    s40 = *(const loose *)(start + 4 * start_row + 0 * V);
   }
-  for (long k = 0; k < inner; k++, w += 1 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0;
-    const real x3 = a[3 * stride + k]; s30 += x3 * w0;
-    const real x4 = a[4 * stride + k]; s40 += x4 * w0;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0;
+    const real x3 = a[3 * a_row]; s30 += x3 * w0;
+    const real x4 = a[4 * a_row]; s40 += x4 * w0;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s10;
-  ((vec *)to)[2] = s20;
-  ((vec *)to)[3] = s30;
-  ((vec *)to)[4] = s40;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
+  *(loose *)(to + 3 * to_row + 0 * V) = s30;
+  *(loose *)(to + 4 * to_row + 0 * V) = s40;
 }
-static void tile_1x6(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_1x6(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s10 = {}, s20 = {}, s30 = {}, s40 = {}, s50 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s10 = ((const vec *)to)[1];
-    s20 = ((const vec *)to)[2];
-    s30 = ((const vec *)to)[3];
-    s40 = ((const vec *)to)[4];
-    s50 = ((const vec *)to)[5];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
+    s30 = *(const loose *)(start + 3 * start_row + 0 * V);
+    s40 = *(const loose *)(start + 4 * start_row + 0 * V);
+    s50 = *(const loose *)(start + 5 * start_row + 0 * V);
   }
-  for (long k = 0; k < inner; k++, w += 1 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0;
-    const real x3 = a[3 * stride + k]; s30 += x3 * w0;
-    const real x4 = a[4 * stride + k]; s40 += x4 * w0;
-    const real x5 = a[5 * stride + k]; s50 += x5 * w0;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0;
+    const real x3 = a[3 * a_row]; s30 += x3 * w0;
+    const real x4 = a[4 * a_row]; s40 += x4 * w0;
+    const real x5 = a[5 * a_row]; s50 += x5 * w0;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s10;
-  ((vec *)to)[2] = s20;
-  ((vec *)to)[3] = s30;
-  ((vec *)to)[4] = s40;
-  ((vec *)to)[5] = s50;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
+  *(loose *)(to + 3 * to_row + 0 * V) = s30;
+  *(loose *)(to + 4 * to_row + 0 * V) = s40;
+  *(loose *)(to + 5 * to_row + 0 * V) = s50;
 }
-static void tile_4x1(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_4x1(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s01 = {}, s02 = {}, s03 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s01 = ((const vec *)to)[1];
-    s02 = ((const vec *)to)[2];
-    s03 = ((const vec *)to)[3];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s01 = *(const loose *)(start + 0 * start_row + 1 * V);
+    s02 = *(const loose *)(start + 0 * start_row + 2 * V);
+    s03 = *(const loose *)(start + 0 * start_row + 3 * V);
   }
-  for (long k = 0; k < inner; k++, w += 4 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
     const vec w1 = *(const loose *)(w + 1 * V);
     const vec w2 = *(const loose *)(w + 2 * V);
     const vec w3 = *(const loose *)(w + 3 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s01;
-  ((vec *)to)[2] = s02;
-  ((vec *)to)[3] = s03;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 0 * to_row + 1 * V) = s01;
+  *(loose *)(to + 0 * to_row + 2 * V) = s02;
+  *(loose *)(to + 0 * to_row + 3 * V) = s03;
 }
-static void tile_4x2(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_4x2(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s01 = {}, s02 = {}, s03 = {}, s10 = {}, s11 = {}, s12 = {}, s13 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s01 = ((const vec *)to)[1];
-    s02 = ((const vec *)to)[2];
-    s03 = ((const vec *)to)[3];
-    s10 = ((const vec *)to)[4];
-    s11 = ((const vec *)to)[5];
-    s12 = ((const vec *)to)[6];
-    s13 = ((const vec *)to)[7];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s01 = *(const loose *)(start + 0 * start_row + 1 * V);
+    s02 = *(const loose *)(start + 0 * start_row + 2 * V);
+    s03 = *(const loose *)(start + 0 * start_row + 3 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s11 = *(const loose *)(start + 1 * start_row + 1 * V);
+    s12 = *(const loose *)(start + 1 * start_row + 2 * V);
+    s13 = *(const loose *)(start + 1 * start_row + 3 * V);
   }
-  for (long k = 0; k < inner; k++, w += 4 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
     const vec w1 = *(const loose *)(w + 1 * V);
     const vec w2 = *(const loose *)(w + 2 * V);
     const vec w3 = *(const loose *)(w + 3 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s01;
-  ((vec *)to)[2] = s02;
-  ((vec *)to)[3] = s03;
-  ((vec *)to)[4] = s10;
-  ((vec *)to)[5] = s11;
-  ((vec *)to)[6] = s12;
-  ((vec *)to)[7] = s13;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 0 * to_row + 1 * V) = s01;
+  *(loose *)(to + 0 * to_row + 2 * V) = s02;
+  *(loose *)(to + 0 * to_row + 3 * V) = s03;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 1 * to_row + 1 * V) = s11;
+  *(loose *)(to + 1 * to_row + 2 * V) = s12;
+  *(loose *)(to + 1 * to_row + 3 * V) = s13;
 }
-static void tile_4x3(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_4x3(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s01 = {}, s02 = {}, s03 = {}, s10 = {}, s11 = {}, s12 = {}, s13 = {}, s20 = {}, s21 = {}, s22 = {}, s23 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s01 = ((const vec *)to)[1];
-    s02 = ((const vec *)to)[2];
-    s03 = ((const vec *)to)[3];
-    s10 = ((const vec *)to)[4];
-    s11 = ((const vec *)to)[5];
-    s12 = ((const vec *)to)[6];
-    s13 = ((const vec *)to)[7];
-    s20 = ((const vec *)to)[8];
-    s21 = ((const vec *)to)[9];
-    s22 = ((const vec *)to)[10];
-    s23 = ((const vec *)to)[11];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s01 = *(const loose *)(start + 0 * start_row + 1 * V);
+    s02 = *(const loose *)(start + 0 * start_row + 2 * V);
+    s03 = *(const loose *)(start + 0 * start_row + 3 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s11 = *(const loose *)(start + 1 * start_row + 1 * V);
+    s12 = *(const loose *)(start + 1 * start_row + 2 * V);
+    s13 = *(const loose *)(start + 1 * start_row + 3 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
+    s21 = *(const loose *)(start + 2 * start_row + 1 * V);
+    s22 = *(const loose *)(start + 2 * start_row + 2 * V);
+    s23 = *(const loose *)(start + 2 * start_row + 3 * V);
   }
-  for (long k = 0; k < inner; k++, w += 4 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
     const vec w1 = *(const loose *)(w + 1 * V);
     const vec w2 = *(const loose *)(w + 2 * V);
     const vec w3 = *(const loose *)(w + 3 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s01;
-  ((vec *)to)[2] = s02;
-  ((vec *)to)[3] = s03;
-  ((vec *)to)[4] = s10;
-  ((vec *)to)[5] = s11;
-  ((vec *)to)[6] = s12;
-  ((vec *)to)[7] = s13;
-  ((vec *)to)[8] = s20;
-  ((vec *)to)[9] = s21;
-  ((vec *)to)[10] = s22;
-  ((vec *)to)[11] = s23;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 0 * to_row + 1 * V) = s01;
+  *(loose *)(to + 0 * to_row + 2 * V) = s02;
+  *(loose *)(to + 0 * to_row + 3 * V) = s03;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 1 * to_row + 1 * V) = s11;
+  *(loose *)(to + 1 * to_row + 2 * V) = s12;
+  *(loose *)(to + 1 * to_row + 3 * V) = s13;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
+  *(loose *)(to + 2 * to_row + 1 * V) = s21;
+  *(loose *)(to + 2 * to_row + 2 * V) = s22;
+  *(loose *)(to + 2 * to_row + 3 * V) = s23;
 }
-static void tile_4x4(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_4x4(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s01 = {}, s02 = {}, s03 = {}, s10 = {}, s11 = {}, s12 = {}, s13 = {}, s20 = {}, s21 = {}, s22 = {}, s23 = {}, s30 = {}, s31 = {}, s32 = {}, s33 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s01 = ((const vec *)to)[1];
-    s02 = ((const vec *)to)[2];
-    s03 = ((const vec *)to)[3];
-    s10 = ((const vec *)to)[4];
-    s11 = ((const vec *)to)[5];
-    s12 = ((const vec *)to)[6];
-    s13 = ((const vec *)to)[7];
-    s20 = ((const vec *)to)[8];
-    s21 = ((const vec *)to)[9];
-    s22 = ((const vec *)to)[10];
-    s23 = ((const vec *)to)[11];
-    s30 = ((const vec *)to)[12];
-    s31 = ((const vec *)to)[13];
-    s32 = ((const vec *)to)[14];
-    s33 = ((const vec *)to)[15];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s01 = *(const loose *)(start + 0 * start_row + 1 * V);
+    s02 = *(const loose *)(start + 0 * start_row + 2 * V);
+    s03 = *(const loose *)(start + 0 * start_row + 3 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s11 = *(const loose *)(start + 1 * start_row + 1 * V);
+    s12 = *(const loose *)(start + 1 * start_row + 2 * V);
+    s13 = *(const loose *)(start + 1 * start_row + 3 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
+    s21 = *(const loose *)(start + 2 * start_row + 1 * V);
+    s22 = *(const loose *)(start + 2 * start_row + 2 * V);
+    s23 = *(const loose *)(start + 2 * start_row + 3 * V);
+    s30 = *(const loose *)(start + 3 * start_row + 0 * V);
+    s31 = *(const loose *)(start + 3 * start_row + 1 * V);
+    s32 = *(const loose *)(start + 3 * start_row + 2 * V);
+    s33 = *(const loose *)(start + 3 * start_row + 3 * V);
   }
-  for (long k = 0; k < inner; k++, w += 4 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
     const vec w1 = *(const loose *)(w + 1 * V);
     const vec w2 = *(const loose *)(w + 2 * V);
     const vec w3 = *(const loose *)(w + 3 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
-    const real x3 = a[3 * stride + k]; s30 += x3 * w0; s31 += x3 * w1; s32 += x3 * w2; s33 += x3 * w3;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
+    const real x3 = a[3 * a_row]; s30 += x3 * w0; s31 += x3 * w1; s32 += x3 * w2; s33 += x3 * w3;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s01;
-  ((vec *)to)[2] = s02;
-  ((vec *)to)[3] = s03;
-  ((vec *)to)[4] = s10;
-  ((vec *)to)[5] = s11;
-  ((vec *)to)[6] = s12;
-  ((vec *)to)[7] = s13;
-  ((vec *)to)[8] = s20;
-  ((vec *)to)[9] = s21;
-  ((vec *)to)[10] = s22;
-  ((vec *)to)[11] = s23;
-  ((vec *)to)[12] = s30;
-  ((vec *)to)[13] = s31;
-  ((vec *)to)[14] = s32;
-  ((vec *)to)[15] = s33;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 0 * to_row + 1 * V) = s01;
+  *(loose *)(to + 0 * to_row + 2 * V) = s02;
+  *(loose *)(to + 0 * to_row + 3 * V) = s03;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 1 * to_row + 1 * V) = s11;
+  *(loose *)(to + 1 * to_row + 2 * V) = s12;
+  *(loose *)(to + 1 * to_row + 3 * V) = s13;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
+  *(loose *)(to + 2 * to_row + 1 * V) = s21;
+  *(loose *)(to + 2 * to_row + 2 * V) = s22;
+  *(loose *)(to + 2 * to_row + 3 * V) = s23;
+  *(loose *)(to + 3 * to_row + 0 * V) = s30;
+  *(loose *)(to + 3 * to_row + 1 * V) = s31;
+  *(loose *)(to + 3 * to_row + 2 * V) = s32;
+  *(loose *)(to + 3 * to_row + 3 * V) = s33;
 }
-static void tile_4x5(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_4x5(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s01 = {}, s02 = {}, s03 = {}, s10 = {}, s11 = {}, s12 = {}, s13 = {}, s20 = {}, s21 = {}, s22 = {}, s23 = {}, s30 = {}, s31 = {}, s32 = {}, s33 = {}, s40 = {}, s41 = {}, s42 = {}, s43 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s01 = ((const vec *)to)[1];
-    s02 = ((const vec *)to)[2];
-    s03 = ((const vec *)to)[3];
-    s10 = ((const vec *)to)[4];
-    s11 = ((const vec *)to)[5];
-    s12 = ((const vec *)to)[6];
-    s13 = ((const vec *)to)[7];
-    s20 = ((const vec *)to)[8];
-    s21 = ((const vec *)to)[9];
-    s22 = ((const vec *)to)[10];
-    s23 = ((const vec *)to)[11];
-    s30 = ((const vec *)to)[12];
-    s31 = ((const vec *)to)[13];
-    s32 = ((const vec *)to)[14];
-    s33 = ((const vec *)to)[15];
-    s40 = ((const vec *)to)[16];
-    s41 = ((const vec *)to)[17];
-    s42 = ((const vec *)to)[18];
-    s43 = ((const vec *)to)[19];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s01 = *(const loose *)(start + 0 * start_row + 1 * V);
+    s02 = *(const loose *)(start + 0 * start_row + 2 * V);
+    s03 = *(const loose *)(start + 0 * start_row + 3 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s11 = *(const loose *)(start + 1 * start_row + 1 * V);
+    s12 = *(const loose *)(start + 1 * start_row + 2 * V);
+    s13 = *(const loose *)(start + 1 * start_row + 3 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
+    s21 = *(const loose *)(start + 2 * start_row + 1 * V);
+    s22 = *(const loose *)(start + 2 * start_row + 2 * V);
+    s23 = *(const loose *)(start + 2 * start_row + 3 * V);
+    s30 = *(const loose *)(start + 3 * start_row + 0 * V);
+    s31 = *(const loose *)(start + 3 * start_row + 1 * V);
+    s32 = *(const loose *)(start + 3 * start_row + 2 * V);
+    s33 = *(const loose *)(start + 3 * start_row + 3 * V);
+    s40 = *(const loose *)(start + 4 * start_row + 0 * V);
+    s41 = *(const loose *)(start + 4 * start_row + 1 * V);
+    s42 = *(const loose *)(start + 4 * start_row + 2 * V);
+    s43 = *(const loose *)(start + 4 * start_row + 3 * V);
   }
-  for (long k = 0; k < inner; k++, w += 4 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
     const vec w1 = *(const loose *)(w + 1 * V);
     const vec w2 = *(const loose *)(w + 2 * V);
     const vec w3 = *(const loose *)(w + 3 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
-    const real x3 = a[3 * stride + k]; s30 += x3 * w0; s31 += x3 * w1; s32 += x3 * w2; s33 += x3 * w3;
-    const real x4 = a[4 * stride + k]; s40 += x4 * w0; s41 += x4 * w1; s42 += x4 * w2; s43 += x4 * w3;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
+    const real x3 = a[3 * a_row]; s30 += x3 * w0; s31 += x3 * w1; s32 += x3 * w2; s33 += x3 * w3;
+    const real x4 = a[4 * a_row]; s40 += x4 * w0; s41 += x4 * w1; s42 += x4 * w2; s43 += x4 * w3;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s01;
-  ((vec *)to)[2] = s02;
-  ((vec *)to)[3] = s03;
-  ((vec *)to)[4] = s10;
-  ((vec *)to)[5] = s11;
-  ((vec *)to)[6] = s12;
-  ((vec *)to)[7] = s13;
-  ((vec *)to)[8] = s20;
-  ((vec *)to)[9] = s21;
-  ((vec *)to)[10] = s22;
-  ((vec *)to)[11] = s23;
-  ((vec *)to)[12] = s30;
-  ((vec *)to)[13] = s31;
-  ((vec *)to)[14] = s32;
-  ((vec *)to)[15] = s33;
-  ((vec *)to)[16] = s40;
-  ((vec *)to)[17] = s41;
-  ((vec *)to)[18] = s42;
-  ((vec *)to)[19] = s43;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 0 * to_row + 1 * V) = s01;
+  *(loose *)(to + 0 * to_row + 2 * V) = s02;
+  *(loose *)(to + 0 * to_row + 3 * V) = s03;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 1 * to_row + 1 * V) = s11;
+  *(loose *)(to + 1 * to_row + 2 * V) = s12;
+  *(loose *)(to + 1 * to_row + 3 * V) = s13;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
+  *(loose *)(to + 2 * to_row + 1 * V) = s21;
+  *(loose *)(to + 2 * to_row + 2 * V) = s22;
+  *(loose *)(to + 2 * to_row + 3 * V) = s23;
+  *(loose *)(to + 3 * to_row + 0 * V) = s30;
+  *(loose *)(to + 3 * to_row + 1 * V) = s31;
+  *(loose *)(to + 3 * to_row + 2 * V) = s32;
+  *(loose *)(to + 3 * to_row + 3 * V) = s33;
+  *(loose *)(to + 4 * to_row + 0 * V) = s40;
+  *(loose *)(to + 4 * to_row + 1 * V) = s41;
+  *(loose *)(to + 4 * to_row + 2 * V) = s42;
+  *(loose *)(to + 4 * to_row + 3 * V) = s43;
 }
-static void tile_4x6(real *to, const real *a, long stride, const real *w, long inner, int more) {
+static void tile_4x6(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner) {
   vec s00 = {}, s01 = {}, s02 = {}, s03 = {}, s10 = {}, s11 = {}, s12 = {}, s13 = {}, s20 = {}, s21 = {}, s22 = {}, s23 = {}, s30 = {}, s31 = {}, s32 = {}, s33 = {}, s40 = {}, s41 = {}, s42 = {}, s43 = {}, s50 = {}, s51 = {}, s52 = {}, s53 = {};
-  if (more) {
-    s00 = ((const vec *)to)[0];
-    s01 = ((const vec *)to)[1];
-    s02 = ((const vec *)to)[2];
-    s03 = ((const vec *)to)[3];
-    s10 = ((const vec *)to)[4];
-    s11 = ((const vec *)to)[5];
-    s12 = ((const vec *)to)[6];
-    s13 = ((const vec *)to)[7];
-    s20 = ((const vec *)to)[8];
-    s21 = ((const vec *)to)[9];
-    s22 = ((const vec *)to)[10];
-    s23 = ((const vec *)to)[11];
-    s30 = ((const vec *)to)[12];
-    s31 = ((const vec *)to)[13];
-    s32 = ((const vec *)to)[14];
-    s33 = ((const vec *)to)[15];
-    s40 = ((const vec *)to)[16];
-    s41 = ((const vec *)to)[17];
-    s42 = ((const vec *)to)[18];
-    s43 = ((const vec *)to)[19];
-    s50 = ((const vec *)to)[20];
-    s51 = ((const vec *)to)[21];
-    s52 = ((const vec *)to)[22];
-    s53 = ((const vec *)to)[23];
+  if (start) {
+    s00 = *(const loose *)(start + 0 * start_row + 0 * V);
+    s01 = *(const loose *)(start + 0 * start_row + 1 * V);
+    s02 = *(const loose *)(start + 0 * start_row + 2 * V);
+    s03 = *(const loose *)(start + 0 * start_row + 3 * V);
+    s10 = *(const loose *)(start + 1 * start_row + 0 * V);
+    s11 = *(const loose *)(start + 1 * start_row + 1 * V);
+    s12 = *(const loose *)(start + 1 * start_row + 2 * V);
+    s13 = *(const loose *)(start + 1 * start_row + 3 * V);
+    s20 = *(const loose *)(start + 2 * start_row + 0 * V);
+    s21 = *(const loose *)(start + 2 * start_row + 1 * V);
+    s22 = *(const loose *)(start + 2 * start_row + 2 * V);
+    s23 = *(const loose *)(start + 2 * start_row + 3 * V);
+    s30 = *(const loose *)(start + 3 * start_row + 0 * V);
+    s31 = *(const loose *)(start + 3 * start_row + 1 * V);
+    s32 = *(const loose *)(start + 3 * start_row + 2 * V);
+    s33 = *(const loose *)(start + 3 * start_row + 3 * V);
+    s40 = *(const loose *)(start + 4 * start_row + 0 * V);
+    s41 = *(const loose *)(start + 4 * start_row + 1 * V);
+    s42 = *(const loose *)(start + 4 * start_row + 2 * V);
+    s43 = *(const loose *)(start + 4 * start_row + 3 * V);
+    s50 = *(const loose *)(start + 5 * start_row + 0 * V);
+    s51 = *(const loose *)(start + 5 * start_row + 1 * V);
+    s52 = *(const loose *)(start + 5 * start_row + 2 * V);
+    s53 = *(const loose *)(start + 5 * start_row + 3 * V);
   }
-  for (long k = 0; k < inner; k++, w += 4 * V) {
+  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {
     const vec w0 = *(const loose *)(w + 0 * V);
     const vec w1 = *(const loose *)(w + 1 * V);
     const vec w2 = *(const loose *)(w + 2 * V);
     const vec w3 = *(const loose *)(w + 3 * V);
-    const real x0 = a[0 * stride + k]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
-    const real x1 = a[1 * stride + k]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
-    const real x2 = a[2 * stride + k]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
-    const real x3 = a[3 * stride + k]; s30 += x3 * w0; s31 += x3 * w1; s32 += x3 * w2; s33 += x3 * w3;
-    const real x4 = a[4 * stride + k]; s40 += x4 * w0; s41 += x4 * w1; s42 += x4 * w2; s43 += x4 * w3;
-    const real x5 = a[5 * stride + k]; s50 += x5 * w0; s51 += x5 * w1; s52 += x5 * w2; s53 += x5 * w3;
+    const real x0 = a[0 * a_row]; s00 += x0 * w0; s01 += x0 * w1; s02 += x0 * w2; s03 += x0 * w3;
+    const real x1 = a[1 * a_row]; s10 += x1 * w0; s11 += x1 * w1; s12 += x1 * w2; s13 += x1 * w3;
+    const real x2 = a[2 * a_row]; s20 += x2 * w0; s21 += x2 * w1; s22 += x2 * w2; s23 += x2 * w3;
+    const real x3 = a[3 * a_row]; s30 += x3 * w0; s31 += x3 * w1; s32 += x3 * w2; s33 += x3 * w3;
+    const real x4 = a[4 * a_row]; s40 += x4 * w0; s41 += x4 * w1; s42 += x4 * w2; s43 += x4 * w3;
+    const real x5 = a[5 * a_row]; s50 += x5 * w0; s51 += x5 * w1; s52 += x5 * w2; s53 += x5 * w3;
   }
-  ((vec *)to)[0] = s00;
-  ((vec *)to)[1] = s01;
-  ((vec *)to)[2] = s02;
-  ((vec *)to)[3] = s03;
-  ((vec *)to)[4] = s10;
-  ((vec *)to)[5] = s11;
-  ((vec *)to)[6] = s12;
-  ((vec *)to)[7] = s13;
-  ((vec *)to)[8] = s20;
-  ((vec *)to)[9] = s21;
-  ((vec *)to)[10] = s22;
-  ((vec *)to)[11] = s23;
-  ((vec *)to)[12] = s30;
-  ((vec *)to)[13] = s31;
-  ((vec *)to)[14] = s32;
-  ((vec *)to)[15] = s33;
-  ((vec *)to)[16] = s40;
-  ((vec *)to)[17] = s41;
-  ((vec *)to)[18] = s42;
-  ((vec *)to)[19] = s43;
-  ((vec *)to)[20] = s50;
-  ((vec *)to)[21] = s51;
-  ((vec *)to)[22] = s52;
-  ((vec *)to)[23] = s53;
+  *(loose *)(to + 0 * to_row + 0 * V) = s00;
+  *(loose *)(to + 0 * to_row + 1 * V) = s01;
+  *(loose *)(to + 0 * to_row + 2 * V) = s02;
+  *(loose *)(to + 0 * to_row + 3 * V) = s03;
+  *(loose *)(to + 1 * to_row + 0 * V) = s10;
+  *(loose *)(to + 1 * to_row + 1 * V) = s11;
+  *(loose *)(to + 1 * to_row + 2 * V) = s12;
+  *(loose *)(to + 1 * to_row + 3 * V) = s13;
+  *(loose *)(to + 2 * to_row + 0 * V) = s20;
+  *(loose *)(to + 2 * to_row + 1 * V) = s21;
+  *(loose *)(to + 2 * to_row + 2 * V) = s22;
+  *(loose *)(to + 2 * to_row + 3 * V) = s23;
+  *(loose *)(to + 3 * to_row + 0 * V) = s30;
+  *(loose *)(to + 3 * to_row + 1 * V) = s31;
+  *(loose *)(to + 3 * to_row + 2 * V) = s32;
+  *(loose *)(to + 3 * to_row + 3 * V) = s33;
+  *(loose *)(to + 4 * to_row + 0 * V) = s40;
+  *(loose *)(to + 4 * to_row + 1 * V) = s41;
+  *(loose *)(to + 4 * to_row + 2 * V) = s42;
+  *(loose *)(to + 4 * to_row + 3 * V) = s43;
+  *(loose *)(to + 5 * to_row + 0 * V) = s50;
+  *(loose *)(to + 5 * to_row + 1 * V) = s51;
+  *(loose *)(to + 5 * to_row + 2 * V) = s52;
+  *(loose *)(to + 5 * to_row + 3 * V) = s53;
 }
-static void product_1_6(real *to, const real *a, long stride, const real *w, long inner, long rows, int more) {
+static void product_1_6(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner, long rows) {
   switch (rows) {
-    case 1: tile_1x1(to, a, stride, w, inner, more); break;
-    case 2: tile_1x2(to, a, stride, w, inner, more); break;
-    case 3: tile_1x3(to, a, stride, w, inner, more); break;
-    case 4: tile_1x4(to, a, stride, w, inner, more); break;
-    case 5: tile_1x5(to, a, stride, w, inner, more); break;
-    case 6: tile_1x6(to, a, stride, w, inner, more); break;
+    case 1: tile_1x1(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 2: tile_1x2(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 3: tile_1x3(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 4: tile_1x4(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 5: tile_1x5(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 6: tile_1x6(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
   }
 }
-static void product_4_6(real *to, const real *a, long stride, const real *w, long inner, long rows, int more) {
+static void product_4_6(real *to, long to_row, const real *start, long start_row, const real *a, long a_row,
+    long a_step, const real *w, long w_step, long inner, long rows) {
   switch (rows) {
-    case 1: tile_4x1(to, a, stride, w, inner, more); break;
-    case 2: tile_4x2(to, a, stride, w, inner, more); break;
-    case 3: tile_4x3(to, a, stride, w, inner, more); break;
-    case 4: tile_4x4(to, a, stride, w, inner, more); break;
-    case 5: tile_4x5(to, a, stride, w, inner, more); break;
-    case 6: tile_4x6(to, a, stride, w, inner, more); break;
+    case 1: tile_4x1(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 2: tile_4x2(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 3: tile_4x3(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 4: tile_4x4(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 5: tile_4x5(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
+    case 6: tile_4x6(to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner); break;
   }
 }
 
@@ -531,7 +545,7 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t) {
     for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {
       rows = (B - b0 + blocks - k - 1) / (blocks - k);
       /* U_i, U_f, U_o, U_g @ h */
-      product_4_6(hot + 0 * V, m->s0 + (SLOT(t) * B + b0) * H, H, m->w3 + j0 * 4 * m->h, m->h, rows, 0);
+      product_4_6(hot + 0 * V, 4 * wide * V, 0, 0, m->s0 + (SLOT(t) * B + b0) * H, H, 1, m->w3 + j0 * 4 * m->h, 4 * wide * V, m->h, rows);
       for (long r = 0; r < rows; r++) {
         const long b = b0 + r, at = t * B + b;
         for (long u = 0; u < wide; u++) {
@@ -584,12 +598,12 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t) {
       /* gradient of h through the products */
       if (t + 1 < T) {
         if (m->h == H) {
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((t + 1) * B + b0) * (4 * H), (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h), m->h + m->h + m->h + m->h, rows, 0);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t + 1) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide * V, m->h + m->h + m->h + m->h, rows);
         } else {
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((t + 1) * B + b0) * (4 * H), (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h), m->h, rows, 0);
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((t + 1) * B + b0) * (4 * H) + 1 * H, (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h), m->h, rows, 1);
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((t + 1) * B + b0) * (4 * H) + 2 * H, (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h), m->h, rows, 1);
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((t + 1) * B + b0) * (4 * H) + 3 * H, (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h + m->h), m->h, rows, 1);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t + 1) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide * V, m->h, rows);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((t + 1) * B + b0) * (4 * H) + 1 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h), wide * V, m->h, rows);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((t + 1) * B + b0) * (4 * H) + 2 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h), wide * V, m->h, rows);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((t + 1) * B + b0) * (4 * H) + 3 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h + m->h), wide * V, m->h, rows);
         }
       } else clear(hot + 0 * V, 1 * wide * rows);
       for (long r = 0; r < rows; r++) {
@@ -691,12 +705,12 @@ static void first_0(const struct sizes *z, const struct member *m) {
     for (long b0 = 0, rows; b0 < B; b0 += rows) {
       rows = B - b0 < 6 ? B - b0 : 6;
       if (m->h == H) {
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((0) * B + b0) * (4 * H), (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h), m->h + m->h + m->h + m->h, rows, 0);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((0) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide * V, m->h + m->h + m->h + m->h, rows);
       } else {
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((0) * B + b0) * (4 * H), (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h), m->h, rows, 0);
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((0) * B + b0) * (4 * H) + 1 * H, (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h), m->h, rows, 1);
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((0) * B + b0) * (4 * H) + 2 * H, (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h), m->h, rows, 1);
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, m->d + ((0) * B + b0) * (4 * H) + 3 * H, (4 * H), m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h + m->h), m->h, rows, 1);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((0) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide * V, m->h, rows);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((0) * B + b0) * (4 * H) + 1 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h), wide * V, m->h, rows);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((0) * B + b0) * (4 * H) + 2 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h), wide * V, m->h, rows);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((0) * B + b0) * (4 * H) + 3 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h + m->h), wide * V, m->h, rows);
       }
       for (long r = 0; r < rows; r++)
         for (long u = 0; u < wide; u++) {
@@ -728,6 +742,57 @@ static void restore(unsigned long before) { __asm__ volatile("msr fpcr, %0" : : 
 static int flush(void) { return 0; }
 static void restore(int before) { (void)before; }
 #endif
+
+/* Whole products, for what is not sequential. The numbers of a call lie in one row. */
+struct outer { long P, rows, m, n; const real *d; long d_row, d_member; const real *x;
+               long x_row, x_member; real *to; long to_member; };
+
+/* to (m, n) = d (rows, m), transposed, times x (rows, n); n is a multiple of V. */
+void odyssey_outer(const struct outer *z, const void *unused) {
+  (void)unused;
+  for (long p = 0; p < z->P; p++)
+    for (long k = 0; k < z->rows; k += 128)
+      for (long j = 0, wide; j < z->n; j += wide * V) {
+        wide = z->n - j > 3 * V ? 4 : 1;
+        const long inner = z->rows - k < 128 ? z->rows - k : 128;
+        for (long i = 0, rows; i < z->m; i += rows) {
+          rows = z->m - i < 6 ? z->m - i : 6;
+          real *to = z->to + p * z->to_member + i * z->n + j;
+          const real *d = z->d + p * z->d_member + k * z->d_row + i;
+          const real *x = z->x + p * z->x_member + k * z->x_row + j;
+          (wide == 4 ? product_4_6 : product_1_6)(
+              to, z->n, k ? to : 0, z->n, d, 1, z->d_row, x, z->x_row, inner, rows);
+        }
+      }
+}
+
+struct affine { long P, rows, inner, n; const real *x; long x_row, x_member; const real *w;
+                long w_member; const real *bias; long bias_member; real *to; long to_member;
+                real *panel; long transposed; };
+
+/* to (rows, n) = x (rows, inner) times w, plus a bias or nothing; n is a multiple of V. The matrix
+ * is w (n, inner) transposed, or w (inner, n) as it is where `transposed` says so. */
+void odyssey_affine(const struct affine *z, const void *unused) {
+  (void)unused;
+  for (long p = 0; p < z->P; p++) {
+    const real *w = z->w + p * z->w_member;
+    if (z->transposed) pack_transposed(z->panel, &w, &z->inner, 1, 4, z->n, z->n);
+    else pack(z->panel, &w, 1, 4, z->n, z->inner, z->inner);
+    for (long first = 0; first < z->rows; first += 96)
+      for (long j = 0, wide; j < z->n; j += wide * V) {
+        wide = z->n - j > 3 * V ? 4 : 1;
+        const long end = z->rows - first < 96 ? z->rows : first + 96;
+        const real *bias = z->bias ? z->bias + p * z->bias_member + j : 0;
+        for (long i = first, rows; i < end; i += rows) {
+          rows = end - i < 6 ? end - i : 6;
+          (wide == 4 ? product_4_6 : product_1_6)(
+              z->to + p * z->to_member + i * z->n + j, z->n, bias, 0,
+              z->x + p * z->x_member + i * z->x_row, z->x_row, 1, z->panel + j * z->inner,
+              wide * V, z->inner, rows);
+        }
+      }
+  }
+}
 
 void odyssey_forward(const struct sizes *z, const struct member *m) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;

@@ -16,7 +16,7 @@ from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.layer import NativeLayer, has_loop
 from odyssey.compiler.program import Program
 
-PROBE = "void odyssey_forward(void *a, void *b) {}\nvoid odyssey_backward(void *a, void *b) {}\n"
+PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.ENTRIES)
 
 
 @cache

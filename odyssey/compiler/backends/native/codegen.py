@@ -253,10 +253,11 @@ class Writer:
         inner = "m->h" if size == "H" else "I"
         row = self._row(p.operand).replace("+ b)", "+ b0)").replace("+ b *", "+ b0 *")
         names = ", ".join(self.plan.program.nodes[r].name for r in p.maps)
-        arguments = f"hot + {start} * V, {row}, {size}, m->{p.panel} + j0 * {g} * {inner},"
+        tile = f"hot + {start} * V, {g} * wide * V, 0, 0, {row}, {size}, 1"
+        weights = f"m->{p.panel} + j0 * {g} * {inner}, {g} * wide * V"
         return [
             f"/* {names} @ {self._about(p.operand)} */",
-            self._call(g, wide, most, f"{arguments} {inner}, rows, 0"),
+            self._call(g, wide, most, f"{tile}, {weights}, {inner}, rows"),
         ]
 
     def _backward_product(self, p: Product, g: int, wide: int, most: int, start: int) -> list[str]:
@@ -289,8 +290,14 @@ class Writer:
         def product(slot: int, before: str, length: str, more: int) -> str:
             offset = self._offset(plan.slots, plan.slots[slot])
             weights = f"{panel} + wide * V * ({before})" if before != "0" else panel
-            arguments = f"hot + {start} * V, {row}{offset}, {self._width()}, {weights}, {length}"
-            return self._call(g, wide, most, f"{arguments}, rows, {more}")
+            begin = f"hot + {start} * V" if more else "0"
+            tile = f"hot + {start} * V, wide * V, {begin}, wide * V"
+            return self._call(
+                g,
+                wide,
+                most,
+                f"{tile}, {row}{offset}, {self._width()}, 1, {weights}, wide * V, {length}, rows",
+            )
 
         apart = []
         before: list[str] = []
@@ -309,6 +316,7 @@ class Writer:
     def _entries(self) -> str:
         plan, states = self.plan, range(len(self.state))
         firsts = self.firsts()
+        self.tiles |= {(4, TARGETS[self.target].rows[4]), (1, TARGETS[self.target].rows[4])}
 
         def steps(*, backward: bool) -> list[str]:
             name = "backward" if backward else "forward"
@@ -338,6 +346,7 @@ class Writer:
         scatter = self._scatter()
         return ENTRY.substitute(
             firsts=firsts,
+            most=TARGETS[self.target].rows[4],
             load="\n".join(f"    copy_rows(m->s{n}, m->i{n}, B, H, m->h);" for n in states),
             unload="\n".join(
                 f"    copy_rows(m->o{n}, m->s{n} + SLOT(T) * B * H, B, H, m->h);" for n in states

@@ -21,8 +21,8 @@ from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.codegen import TARGETS, Writer, generate
 from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.prelude import Prelude, Rows
+from odyssey.compiler.backends.native.products import outer, refuse_second_derivatives
 from odyssey.compiler.program import Group, Program
-from odyssey.errors import ConfigError
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -152,10 +152,7 @@ class _Loop(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        if torch.is_grad_enabled():  # create_graph=True: what follows would be taken for constant
-            raise ConfigError(
-                "backend 'native' has no second derivatives; build the RNN with backend='eager'"
-            )
+        refuse_second_derivatives()
         call: Call = ctx.call
         plan, shape, kernel = call.kernel.plan, call.shape, call.kernel
         P, T, B, H = shape.members, shape.steps, shape.batch, shape.hidden
@@ -194,7 +191,7 @@ class _Loop(torch.autograd.Function):
             found.append(gradient.view(tensors[n].shape) if n in tables else gradient)
         found += vectors
         weights = _matrix_gradients(
-            plan, shape, slots, dict(zip(plan.saved, kept[states:], strict=True)), kept
+            kernel, shape, slots, dict(zip(plan.saved, kept[states:], strict=True)), kept
         )
         for n, name in enumerate(plan.matrices):
             like = tensors[len(plan.stacks) + len(plan.vectors) + n]
@@ -246,13 +243,14 @@ def _inputs(plan: Plan, call: Call, tensors: Sequence[Tensor]) -> dict[str, Any]
 
 
 def _matrix_gradients(
-    plan: Plan,
+    kernel: Kernel,
     shape: Shape,
     columns: _Columns,
     saved: Mapping[int, Tensor],
     states: Sequence[Tensor],
 ) -> dict[str, Tensor]:
     """Computes each group's gradient in one product over all steps and rows: dG^T X."""
+    plan = kernel.plan
     found: dict[str, Tensor] = {}
     nodes, back = plan.program.nodes, plan.backward
 
@@ -271,7 +269,7 @@ def _matrix_gradients(
         sizes = [plan.units(r, shape.input_size, shape.hidden) for r in maps]
         d = columns.gather([back.results[r] for r in maps], sizes).flatten(1, 2)
         x = rows(group).flatten(1, 2)
-        whole = torch.mm(d[0].T, x[0])[None] if shape.members == 1 else torch.bmm(d.mT, x)
+        whole = outer(kernel, d, x)
         for r, part in zip(maps, torch.split(whole, sizes, -2), strict=True):
             name = nodes[r].name
             found[name] = found[name] + part if name in found else part
@@ -337,6 +335,7 @@ class NativeLayer:
             input_size=sizes[0],
             population=self.population,
             skip=skip,
+            tiles=kernel,
         )
         rows: list[Rows] = [before.rows(s) for s in plan.stacks]
         vectors = [before.values[k].contiguous() for k in plan.vectors]

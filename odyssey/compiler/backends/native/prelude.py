@@ -16,6 +16,7 @@ from torch import Tensor
 
 from odyssey.compiler.backends.eager import gather, one_hot, product
 from odyssey.compiler.backends.native.plan import Stack
+from odyssey.compiler.backends.native.products import Affine, Tiles
 from odyssey.compiler.program import Node, Program
 from odyssey.expr.functions import PRIMITIVES
 
@@ -54,9 +55,11 @@ class Prelude:
         input_size: int,
         population: bool,
         skip: set[int],
+        tiles: Tiles,
     ) -> None:
         self.program, self.x, self.parameters, self.mask = program, x, parameters, mask
         self.input_size, self.population = input_size, population
+        self.tiles = tiles
         self.values: dict[int, Any] = {}
         self.divides = any(n.op == "div" for n in program.nodes)
         groups = {r: g for g in program.groups for r in g.results}
@@ -152,14 +155,11 @@ class Prelude:
             table = weight.mT if bias is None else weight.mT + bias.unsqueeze(-2)
             return Rows(table.contiguous(), self.x.contiguous())
         value = self._operand(stack.operand, "sequence")
-        if not self.population:
-            return Rows(torch.nn.functional.linear(value, weight, bias))
-        flat = value.flatten(1, 2)
-        if bias is None:
-            y = torch.bmm(flat, weight.mT)
-        else:
-            y = torch.baddbmm(bias.unsqueeze(1), flat, weight.mT)
-        return Rows(y.view(*value.shape[:-1], y.shape[-1]))
+        if self.population:
+            return Rows(Affine.apply(self.tiles, value, weight, bias))  # type: ignore[no-untyped-call]
+        lead = None if bias is None else bias[None]
+        y = Affine.apply(self.tiles, value[None], weight[None], lead)  # type: ignore[no-untyped-call]
+        return Rows(y[0])
 
     def _bias(self, stack: Stack) -> Tensor | None:
         if not any(b is not None for b in stack.biases):

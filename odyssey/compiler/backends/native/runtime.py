@@ -114,6 +114,57 @@ static int flush(void) { return 0; }
 static void restore(int before) { (void)before; }
 #endif
 
+/* Whole products, for what is not sequential. The numbers of a call lie in one row. */
+struct outer { long P, rows, m, n; const real *d; long d_row, d_member; const real *x;
+               long x_row, x_member; real *to; long to_member; };
+
+/* to (m, n) = d (rows, m), transposed, times x (rows, n); n is a multiple of V. */
+void odyssey_outer(const struct outer *z, const void *unused) {
+  (void)unused;
+  for (long p = 0; p < z->P; p++)
+    for (long k = 0; k < z->rows; k += 128)
+      for (long j = 0, wide; j < z->n; j += wide * V) {
+        wide = z->n - j > 3 * V ? 4 : 1;
+        const long inner = z->rows - k < 128 ? z->rows - k : 128;
+        for (long i = 0, rows; i < z->m; i += rows) {
+          rows = z->m - i < $most ? z->m - i : $most;
+          real *to = z->to + p * z->to_member + i * z->n + j;
+          const real *d = z->d + p * z->d_member + k * z->d_row + i;
+          const real *x = z->x + p * z->x_member + k * z->x_row + j;
+          (wide == 4 ? product_4_$most : product_1_$most)(
+              to, z->n, k ? to : 0, z->n, d, 1, z->d_row, x, z->x_row, inner, rows);
+        }
+      }
+}
+
+struct affine { long P, rows, inner, n; const real *x; long x_row, x_member; const real *w;
+                long w_member; const real *bias; long bias_member; real *to; long to_member;
+                real *panel; long transposed; };
+
+/* to (rows, n) = x (rows, inner) times w, plus a bias or nothing; n is a multiple of V. The matrix
+ * is w (n, inner) transposed, or w (inner, n) as it is where `transposed` says so. */
+void odyssey_affine(const struct affine *z, const void *unused) {
+  (void)unused;
+  for (long p = 0; p < z->P; p++) {
+    const real *w = z->w + p * z->w_member;
+    if (z->transposed) pack_transposed(z->panel, &w, &z->inner, 1, 4, z->n, z->n);
+    else pack(z->panel, &w, 1, 4, z->n, z->inner, z->inner);
+    for (long first = 0; first < z->rows; first += 96)
+      for (long j = 0, wide; j < z->n; j += wide * V) {
+        wide = z->n - j > 3 * V ? 4 : 1;
+        const long end = z->rows - first < 96 ? z->rows : first + 96;
+        const real *bias = z->bias ? z->bias + p * z->bias_member + j : 0;
+        for (long i = first, rows; i < end; i += rows) {
+          rows = end - i < $most ? end - i : $most;
+          (wide == 4 ? product_4_$most : product_1_$most)(
+              z->to + p * z->to_member + i * z->n + j, z->n, bias, 0,
+              z->x + p * z->x_member + i * z->x_row, z->x_row, 1, z->panel + j * z->inner,
+              wide * V, z->inner, rows);
+        }
+      }
+  }
+}
+
 void odyssey_forward(const struct sizes *z, const struct member *m) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
@@ -147,19 +198,25 @@ $finish
 def write_tiles(shapes: set[tuple[int, int]]) -> str:
     """Writes the register tiles: so many vectors side by side, for 1 to so many batch rows.
 
-    `to` (rows, vectors) is `a` (rows, inner) times `w` (inner, vectors), added to it if `more`.
+    `to` is the product of `a` (rows, inner) and `w` (inner, vectors), plus `start` if given. Where
+    things lie is free: `a_row` and `a_step` are the distances in `a`, `start_row` may be 0.
     """
     out = [_tile(wide, rows) for wide, rows in sorted(_all(shapes))]
     for wide, most in sorted(shapes):
         out.append(
-            f"static void product_{wide}_{most}(real *to, const real *a, long stride,"
-            " const real *w, long inner, long rows, int more) {\n  switch (rows) {"
+            f"static void product_{wide}_{most}({_PARAMETERS}, long rows) {{\n  switch (rows) {{"
         )
         for rows in range(1, most + 1):
-            call = f"tile_{wide}x{rows}(to, a, stride, w, inner, more)"
-            out.append(f"    case {rows}: {call}; break;")
+            out.append(f"    case {rows}: tile_{wide}x{rows}({_ARGUMENTS}); break;")
         out.append("  }\n}")
     return "\n".join(out) + "\n"
+
+
+_PARAMETERS = (
+    "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,\n"
+    "    long a_step, const real *w, long w_step, long inner"
+)
+_ARGUMENTS = "to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner"
 
 
 def _all(shapes: set[tuple[int, int]]) -> set[tuple[int, int]]:
@@ -169,18 +226,17 @@ def _all(shapes: set[tuple[int, int]]) -> set[tuple[int, int]]:
 def _tile(wide: int, rows: int) -> str:
     places = [(r, c) for r in range(rows) for c in range(wide)]
     out = [
-        f"static void tile_{wide}x{rows}(real *to, const real *a, long stride, const real *w,"
-        " long inner, int more) {",
+        f"static void tile_{wide}x{rows}({_PARAMETERS}) {{",
         f"  vec {', '.join(f's{r}{c} = {{}}' for r, c in places)};",
-        "  if (more) {",
-        *(f"    s{r}{c} = ((const vec *)to)[{r * wide + c}];" for r, c in places),
+        "  if (start) {",
+        *(f"    s{r}{c} = *(const loose *)(start + {r} * start_row + {c} * V);" for r, c in places),
         "  }",
-        f"  for (long k = 0; k < inner; k++, w += {wide} * V) {{",
+        "  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {",
         *(f"    const vec w{c} = *(const loose *)(w + {c} * V);" for c in range(wide)),
     ]
     for r in range(rows):
         sums = " ".join(f"s{r}{c} += x{r} * w{c};" for c in range(wide))
-        out.append(f"    const real x{r} = a[{r} * stride + k]; {sums}")
+        out.append(f"    const real x{r} = a[{r} * a_row]; {sums}")
     out.append("  }")
-    out += [f"  ((vec *)to)[{r * wide + c}] = s{r}{c};" for r, c in places]
+    out += [f"  *(loose *)(to + {r} * to_row + {c} * V) = s{r}{c};" for r, c in places]
     return "\n".join([*out, "}"])

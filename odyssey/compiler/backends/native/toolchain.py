@@ -29,6 +29,7 @@ FLAGS = (
 )
 TUNING = ("-march=native", "")  # the second where the compiler does not know the first
 MAX_FILES = 2000
+ENTRIES = ("odyssey_forward", "odyssey_backward", "odyssey_outer", "odyssey_affine")
 SECONDS = 120.0
 
 
@@ -188,7 +189,7 @@ def _is_whole(path: Path) -> bool:
 def _open(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     try:
-        for name in ("odyssey_forward", "odyssey_backward"):
+        for name in ENTRIES:
             function = getattr(library, name)
             function.restype = None
             function.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
