@@ -226,8 +226,7 @@ class Writer:
         out += [f"  real hot[{total} * V] __attribute__((aligned(64)));"]
         out += [f"  const long blocks = (B + {most - 1}) / {most};"]
         out += ["  for (long j0 = 0, wide; j0 < units; j0 += wide * V) {"]
-        choice = f"units - j0 > {wide - 1} * V ? {wide} : 1" if wide > 1 else "1"
-        out += [f"    wide = {choice};"]
+        out += [f"    wide = {f'width(units - j0, {wide})' if wide > 1 else '1'};"]
         out += ["    for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {"]
         out += ["      rows = (B - b0 + blocks - k - 1) / (blocks - k);"]
         start = 0
@@ -413,7 +412,7 @@ class Writer:
             out += ["  const long B = z->B, H = z->H, I = z->I;"]
             out += [f"  real hot[{4 * most} * V] __attribute__((aligned(64)));"]
             out += ["  for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {"]
-            out += ["    wide = m->h - j0 > 3 * V ? 4 : 1;"]
+            out += ["    wide = width(m->h - j0, 4);"]
             out += ["    for (long b0 = 0, rows; b0 < B; b0 += rows) {"]
             out += [f"      rows = B - b0 < {most} ? B - b0 : {most};"]
             out += [f"      {line}" for line in self._segments(p, 1, 4, most, 0, "0")]

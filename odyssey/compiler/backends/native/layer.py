@@ -21,7 +21,11 @@ from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.codegen import TARGETS, Writer, generate
 from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.prelude import Prelude, Rows
-from odyssey.compiler.backends.native.products import outer, refuse_second_derivatives
+from odyssey.compiler.backends.native.products import (
+    outer,
+    pad,
+    refuse_second_derivatives,
+)
 from odyssey.compiler.program import Group, Program
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -87,7 +91,7 @@ class Kernel:
                 sizes[name] = shape.batch * shape.of(size)
         for name, (units, inner, maps) in writer.panels.items():
             if name[0] == ("b" if backward else "w"):
-                padded = -(-shape.of(units) // self.lanes) * self.lanes
+                padded = pad(shape.of(units), self.lanes)
                 sizes[name] = padded * maps * sum(shape.of(s) for s in inner.split("+"))
         if backward:
             for n in range(len(self.plan.program.states)):
