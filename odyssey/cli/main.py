@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="form",
         choices=("text", "latex", "program", "json", "canonical", "torch", "c"),
         default="text",
-        help="cell text (default), LaTeX, the compiler's IR, JSON, canonical form, torch or C source",
+        help="cell text (default), LaTeX, IR, JSON, canonical form, torch or C source",
     )
     show.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
     show.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")

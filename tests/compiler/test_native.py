@@ -11,7 +11,7 @@ import torch
 
 import odyssey
 from odyssey.compiler.backends import build_layer, native
-from odyssey.compiler.backends.native import codegen, toolchain
+from odyssey.compiler.backends.native import codegen, targets, toolchain
 from odyssey.compiler.backends.native.functions import TYPES, write_functions
 from odyssey.compiler.backends.native.plan import make_plan
 from odyssey.compiler.backends.native.runtime import PRELUDE
@@ -40,7 +40,7 @@ def functions(tmp_path_factory):
     """Every function on arrays, compiled on its own."""
     folder, libraries = tmp_path_factory.mktemp("functions"), {}
     for dtype, kind in TYPES.items():
-        width = codegen.TARGETS[toolchain.target()].bytes
+        width = targets.TARGETS[toolchain.target()].bytes
         source = PRELUDE.substitute(
             name="functions",
             dtype=dtype,
@@ -51,9 +51,9 @@ def functions(tmp_path_factory):
             fields="  long h;",
         ) + write_functions(set(REFERENCE), dtype)
         for name in REFERENCE:
+            body = f"st(x + j, v{name}(ld(x + j, n - j)), n - j);"
             source += (
-                f"void f_{name}(real *x, long n)"
-                f" {{ for (long j = 0; j < n; j += V) st(x + j, v{name}(ld(x + j, n - j)), n - j); }}\n"
+                f"void f_{name}(real *x, long n) {{ for (long j = 0; j < n; j += V) {body} }}\n"
             )
         path = folder / f"{dtype}.so"
         toolchain.compile_source(source, path)
@@ -357,7 +357,7 @@ def test_no_compiler_at_all(cache, monkeypatch):
         toolchain.compiler()
 
 
-@pytest.mark.parametrize("target", codegen.TARGETS)
+@pytest.mark.parametrize("target", targets.TARGETS)
 def test_every_target_compiles(target, tmp_path):
     source, _ = codegen.generate(
         make_plan(lower(odyssey.get_cell("gru"))), dtype="float32", target=target

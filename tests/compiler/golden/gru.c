@@ -63,6 +63,10 @@ static inline void st(real *to, vec x, long n) {
   else
     for (long k = 0; k < n; k++) to[k] = x[k];
 }
+/* Vectors of the next tile: `most` of them, also where one of four would stay empty, or one. */
+static inline long width(long left, long most) {
+  return left > (most == 4 ? 2 : most - 1) * V ? most : 1;
+}
 static void clear(real *to, long vectors) {
   for (long k = 0; k < vectors; k++) *(vec *)(to + k * V) = (vec){};
 }
@@ -538,7 +542,7 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t) {
   real hot[24 * V] __attribute__((aligned(64)));
   const long blocks = (B + 5) / 6;
   for (long j0 = 0, wide; j0 < units; j0 += wide * V) {
-    wide = units - j0 > 3 * V ? 4 : 1;
+    wide = width(units - j0, 4);
     for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {
       rows = (B - b0 + blocks - k - 1) / (blocks - k);
       /* U_r @ h */
@@ -567,7 +571,7 @@ static void forward_2h(const struct sizes *z, const struct member *m, long t) {
   real hot[48 * V] __attribute__((aligned(64)));
   const long blocks = (B + 5) / 6;
   for (long j0 = 0, wide; j0 < units; j0 += wide * V) {
-    wide = units - j0 > 3 * V ? 4 : 1;
+    wide = width(units - j0, 4);
     for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {
       rows = (B - b0 + blocks - k - 1) / (blocks - k);
       /* U_z @ h */
@@ -607,7 +611,7 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t) {
   real hot[24 * V] __attribute__((aligned(64)));
   const long blocks = (B + 5) / 6;
   for (long j0 = 0, wide; j0 < units; j0 += wide * V) {
-    wide = units - j0 > 3 * V ? 4 : 1;
+    wide = width(units - j0, 4);
     for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {
       rows = (B - b0 + blocks - k - 1) / (blocks - k);
       /* gradient of h through the products */
@@ -657,7 +661,7 @@ static void backward_1h(const struct sizes *z, const struct member *m, long t) {
   real hot[24 * V] __attribute__((aligned(64)));
   const long blocks = (B + 5) / 6;
   for (long j0 = 0, wide; j0 < units; j0 += wide * V) {
-    wide = units - j0 > 3 * V ? 4 : 1;
+    wide = width(units - j0, 4);
     for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {
       rows = (B - b0 + blocks - k - 1) / (blocks - k);
       /* gradient of %15 mul through the products */
@@ -696,7 +700,7 @@ static void copy_rows(real *to, const real *from, long rows, long stride, long n
 static void pack(real *to, const real *const *from, long maps, long most, long units, long inner,
                  long stride) {
   for (long j = 0, wide; j < units; j += wide * V) {
-    wide = units - j > (most - 1) * V ? most : 1;
+    wide = width(units - j, most);
     const long left = units - j < wide * V ? units - j : wide * V;
     for (long g = 0; g < maps; g++)
       for (long k0 = 0; k0 < inner; k0 += 16)
@@ -710,7 +714,7 @@ static void pack(real *to, const real *const *from, long maps, long most, long u
 static void pack_transposed(real *to, const real *const *from, const long *inner, long maps,
                             long most, long units, long stride) {
   for (long j = 0, wide; j < units; j += wide * V) {
-    wide = units - j > (most - 1) * V ? most : 1;
+    wide = width(units - j, most);
     for (long g = 0; g < maps; g++)
       for (long k = 0; k < inner[g]; k++, to += wide * V)
         for (long u = 0; u < wide; u++) {
@@ -733,7 +737,7 @@ static void first_0(const struct sizes *z, const struct member *m) {
   const long B = z->B, H = z->H, I = z->I;
   real hot[24 * V] __attribute__((aligned(64)));
   for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
-    wide = m->h - j0 > 3 * V ? 4 : 1;
+    wide = width(m->h - j0, 4);
     for (long b0 = 0, rows; b0 < B; b0 += rows) {
       rows = B - b0 < 6 ? B - b0 : 6;
       if (m->h == H) {
@@ -777,21 +781,40 @@ static void restore(int before) { (void)before; }
 struct outer { long P, rows, m, n; const real *d; long d_row, d_member; const real *x;
                long x_row, x_member; real *to; long to_member; };
 
-/* to (m, n) = d (rows, m), transposed, times x (rows, n); n is a multiple of V. */
+/* to (m, n) = d (rows, m), transposed, times x (rows, n). */
 void odyssey_outer(const struct outer *z, const void *unused) {
   (void)unused;
   for (long p = 0; p < z->P; p++)
     for (long k = 0; k < z->rows; k += 128)
       for (long j = 0, wide; j < z->n; j += wide * V) {
-        wide = z->n - j > 3 * V ? 4 : 1;
+        wide = width(z->n - j, 4);
         const long inner = z->rows - k < 128 ? z->rows - k : 128;
+        const int partial = z->n - j < wide * V;
+        real edge[128 * 4 * V] __attribute__((aligned(64)));
+        if (partial)
+          for (long r = 0; r < inner; r++)
+            for (long u = 0; u < wide; u++)
+              st(edge + (r * wide + u) * V,
+                 ld(z->x + p * z->x_member + (k + r) * z->x_row + j + u * V, z->n - j - u * V), V);
         for (long i = 0, rows; i < z->m; i += rows) {
           rows = z->m - i < 6 ? z->m - i : 6;
           real *to = z->to + p * z->to_member + i * z->n + j;
           const real *d = z->d + p * z->d_member + k * z->d_row + i;
           const real *x = z->x + p * z->x_member + k * z->x_row + j;
+          if (!partial) {
+            (wide == 4 ? product_4_6 : product_1_6)(
+                to, z->n, k ? to : 0, z->n, d, 1, z->d_row, x, z->x_row, inner, rows);
+            continue;
+          }
+          real hot[4 * 6 * V] __attribute__((aligned(64)));
           (wide == 4 ? product_4_6 : product_1_6)(
-              to, z->n, k ? to : 0, z->n, d, 1, z->d_row, x, z->x_row, inner, rows);
+              hot, wide * V, 0, 0, d, 1, z->d_row, edge, wide * V, inner, rows);
+          for (long r = 0; r < rows; r++)
+            for (long u = 0; u < wide; u++) {
+              const long n = z->n - j - u * V;
+              real *place = to + r * z->n + u * V;
+              st(place, k ? ld(place, n) + HOT(0, r * wide + u) : HOT(0, r * wide + u), n);
+            }
         }
       }
 }
@@ -800,8 +823,8 @@ struct affine { long P, rows, inner, n; const real *x; long x_row, x_member; con
                 long w_member; const real *bias; long bias_member; real *to; long to_member;
                 real *panel; long transposed; };
 
-/* to (rows, n) = x (rows, inner) times w, plus a bias or nothing; n is a multiple of V. The matrix
- * is w (n, inner) transposed, or w (inner, n) as it is where `transposed` says so. */
+/* to (rows, n) = x (rows, inner) times w, plus a bias or nothing. The matrix is
+ * w (n, inner) transposed, or w (inner, n) as it is where `transposed` says so. */
 void odyssey_affine(const struct affine *z, const void *unused) {
   (void)unused;
   for (long p = 0; p < z->P; p++) {
@@ -810,15 +833,29 @@ void odyssey_affine(const struct affine *z, const void *unused) {
     else pack(z->panel, &w, 1, 4, z->n, z->inner, z->inner);
     for (long first = 0; first < z->rows; first += 96)
       for (long j = 0, wide; j < z->n; j += wide * V) {
-        wide = z->n - j > 3 * V ? 4 : 1;
+        wide = width(z->n - j, 4);
         const long end = z->rows - first < 96 ? z->rows : first + 96;
         const real *bias = z->bias ? z->bias + p * z->bias_member + j : 0;
         for (long i = first, rows; i < end; i += rows) {
           rows = end - i < 6 ? end - i : 6;
+          real *to = z->to + p * z->to_member + i * z->n + j;
+          const real *x = z->x + p * z->x_member + i * z->x_row;
+          if (z->n - j < wide * V) {
+            real hot[4 * 6 * V] __attribute__((aligned(64)));
+            (wide == 4 ? product_4_6 : product_1_6)(
+                hot, wide * V, 0, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
+                rows);
+            for (long r = 0; r < rows; r++)
+              for (long u = 0; u < wide; u++) {
+                const long n = z->n - j - u * V;
+                const vec sum = HOT(0, r * wide + u);
+                st(to + r * z->n + u * V, bias ? sum + ld(bias + u * V, n) : sum, n);
+              }
+            continue;
+          }
           (wide == 4 ? product_4_6 : product_1_6)(
-              z->to + p * z->to_member + i * z->n + j, z->n, bias, 0,
-              z->x + p * z->x_member + i * z->x_row, z->x_row, 1, z->panel + j * z->inner,
-              wide * V, z->inner, rows);
+              to, z->n, bias, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
+              rows);
         }
       }
   }

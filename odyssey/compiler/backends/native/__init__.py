@@ -1,9 +1,10 @@
 """The native backend: generated C for the time loop, compiled by the system's C compiler.
 
 * `plan.py` decides what is computed in which phase of a step and what is stored;
-* `codegen.py`, `functions.py` and `runtime.py` write the C file;
+* `codegen.py`, `pointwise.py`, `functions.py` and `runtime.py` write the C file;
 * `toolchain.py` compiles it and keeps it in a cache;
-* `prelude.py` runs what comes before the loop in torch, `layer.py` calls the loop.
+* `prelude.py` runs what comes before the loop in torch, `layer.py` calls the loop,
+  `products.py` the whole products around it.
 """
 
 from __future__ import annotations

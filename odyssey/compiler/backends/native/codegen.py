@@ -7,52 +7,11 @@ matrices stream), then the pointwise code on the results while they are hot.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-from odyssey.compiler.autodiff import CHEAP
 from odyssey.compiler.backends.native.functions import TYPES, write_functions
 from odyssey.compiler.backends.native.plan import Phase, Plan
+from odyssey.compiler.backends.native.pointwise import Pointwise
 from odyssey.compiler.backends.native.runtime import ENTRY, PRELUDE, write_tiles
-from odyssey.expr.functions import PRIMITIVES
-
-
-@dataclass(frozen=True)
-class Target:
-    """Vectors of a processor.
-
-    Attributes:
-        bytes: Width of a vector.
-        rows: Vectors side by side in a register tile -> batch rows that are kept in registers.
-    """
-
-    bytes: int
-    rows: dict[int, int]
-
-
-TARGETS = {
-    "avx512": Target(64, {1: 8, 2: 8, 3: 8, 4: 6}),
-    "avx2": Target(32, {1: 6, 2: 5, 3: 4, 4: 3}),
-    "plain": Target(16, {1: 6, 2: 5, 3: 4, 4: 3}),
-}
-
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
-
-
-@dataclass(frozen=True)
-class Product:
-    """One register tile: maps of one operand, or one operand's gradient from all its maps.
-
-    Attributes:
-        operand: The value that is read forward; the state or value whose gradient it is backward.
-        maps: Numbers of the products.
-        panel: Field of the packed matrices.
-    """
-
-    operand: int
-    maps: tuple[int, ...]
-    panel: str
-    group: int
+from odyssey.compiler.backends.native.targets import TARGETS, Product, wide_tile
 
 
 class Writer:
@@ -142,25 +101,28 @@ class Writer:
 
     # addresses
 
-    def _offset(self, row: tuple[int, ...], k: int) -> str:
+    def offset(self, row: tuple[int, ...], k: int) -> str:
+        """Writes how far into a row of values one begins, as ` + 2 * H`."""
         h, i = self.plan.offset(row, k)
         return "".join(f" + {n} * {s}" for n, s in ((h, "H"), (i, "I")) if n)
 
-    def _width(self) -> str:
+    def width(self) -> str:
+        """Writes the length of a gradient row."""
         sizes = [self.plan.size(k) for k in self.plan.slots]
         h, i = sizes.count("H"), sizes.count("I")
         return f"({h} * H + {i} * I)" if h and i else f"({h} * H)" if h else f"({i} * I)"
 
-    def _states(self, n: int, time: str) -> str:
+    def states(self, n: int, time: str) -> str:
+        """Writes the address of a state's row after step `time - 1`."""
         return f"m->s{n} + (SLOT({time}) * B + b) * H"
 
-    def _row(self, k: int, *, time: str = "t") -> str:
+    def row(self, k: int, *, time: str = "t") -> str:
         """The address of a stored forward value of this step, at unit 0 of batch row b."""
         plan, node = self.plan, self.plan.backward.nodes[k]
         if node.op == "previous":
-            return self._states(self.state[node.name], time)
+            return self.states(self.state[node.name], time)
         if k in self.update:
-            return self._states(self.update[k], f"{time} + 1")
+            return self.states(self.update[k], f"{time} + 1")
         if k in plan.saved:
             return f"m->v{k} + (KEPT({time}) * B + b) * {plan.size(k)}"
         self.scratch[f"f{k}"] = plan.size(k)
@@ -196,16 +158,10 @@ class Writer:
                 found.append(Product(group.operand, part, panel, number))
         return found
 
-    @staticmethod
-    def _wide(products: list[Product], *, backward: bool) -> int:
-        """How many vectors of units a tile has, so that a register tile is 2 to 4 wide."""
-        most = max((1 if backward else len(p.maps) for p in products), default=1)
-        return {1: 4, 2: 2}.get(most, 1)
-
     def _phase(self, phase: Phase, *, backward: bool) -> str:
         name = f"{'backward' if backward else 'forward'}_{phase[0]}{phase[1].lower()}"
         products = self._products(phase, backward=backward)
-        code = _Pointwise(self, phase, products, backward=backward).lines()
+        code = Pointwise(self, phase, products, backward=backward).lines()
         units = "m->h" if phase[1] == "H" else "I"
         out = [f"static void {name}(const struct sizes *z, const struct member *m, long t) {{"]
         out += ["  const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;"]
@@ -216,7 +172,7 @@ class Writer:
             out += [f"      {line}" for line in code]
             out += ["    }", "  }", "}", ""]
             return "\n".join(out)
-        wide = self._wide(products, backward=backward)
+        wide = wide_tile(products, backward=backward)
         table = TARGETS[self.target].rows
         widths = [1 if backward else len(p.maps) for p in products]
         most = min(table[g * wide] for g in widths)
@@ -250,7 +206,7 @@ class Writer:
     def _forward_product(self, p: Product, g: int, wide: int, most: int, start: int) -> list[str]:
         size = self.plan.size(p.operand)
         inner = "m->h" if size == "H" else "I"
-        row = self._row(p.operand).replace("+ b)", "+ b0)").replace("+ b *", "+ b0 *")
+        row = self.row(p.operand).replace("+ b)", "+ b0)").replace("+ b *", "+ b0 *")
         names = ", ".join(self.plan.program.nodes[r].name for r in p.maps)
         tile = f"hot + {start} * V, {g} * wide * V, 0, 0, {row}, {size}, 1"
         weights = f"m->{p.panel} + j0 * {g} * {inner}, {g} * wide * V"
@@ -282,12 +238,12 @@ class Writer:
         plan = self.plan
         slots = [plan.slots.index(plan.backward.results[r]) for r in p.maps]
         sizes = [plan.size(r) for r in p.maps]
-        row = f"m->d + (({time}) * B + b0) * {self._width()}"
+        row = f"m->d + (({time}) * B + b0) * {self.width()}"
         inner = " + ".join("m->h" if s == "H" else "I" for s in sizes)
         panel = f"m->{p.panel} + j0 * ({inner})"
 
         def product(slot: int, before: str, length: str, more: int) -> str:
-            offset = self._offset(plan.slots, plan.slots[slot])
+            offset = self.offset(plan.slots, plan.slots[slot])
             weights = f"{panel} + wide * V * ({before})" if before != "0" else panel
             begin = f"hot + {start} * V" if more else "0"
             tile = f"hot + {start} * V, wide * V, {begin}, wide * V"
@@ -295,7 +251,7 @@ class Writer:
                 g,
                 wide,
                 most,
-                f"{tile}, {row}{offset}, {self._width()}, 1, {weights}, wide * V, {length}, rows",
+                f"{tile}, {row}{offset}, {self.width()}, 1, {weights}, wide * V, {length}, rows",
             )
 
         apart = []
@@ -328,13 +284,13 @@ class Writer:
         pack_backward: dict[str, list[str]] = {}
         for phase in self._phases(backward=False):
             products = self._products(phase, backward=False)
-            wide = self._wide(products, backward=False)
+            wide = wide_tile(products, backward=False)
             for p in products:
                 pack_forward += self._pack(p, phase, wide)
         finish: list[str] = []
         for phase in self._phases(backward=True):
             products = self._products(phase, backward=True)
-            wide = self._wide(products, backward=True)
+            wide = wide_tile(products, backward=True)
             for p in products:
                 pack_backward[p.panel] = self._pack_transposed(p, phase, wide)
         for name in plan.backward.carried:
@@ -438,158 +394,15 @@ class Writer:
             for leaf in stack.leaves:
                 if leaf not in self.plan.backward.leaves:
                     continue
-                column = self._offset(stack.leaves, leaf)
-                slot = self._offset(self.plan.slots, self.plan.backward.leaves[leaf])
+                column = self.offset(stack.leaves, leaf)
+                slot = self.offset(self.plan.slots, self.plan.backward.leaves[leaf])
                 size = self.plan.size(leaf)
                 units = "m->h" if size == "H" else "I"
                 out += [
                     f"    if (m->gx{n}) scatter(m->gx{n}{column}, m->x{n}_row, m->x{n}_index,"
-                    f" m->d{slot}, {self._width()}, T * B, {units});"
+                    f" m->d{slot}, {self.width()}, T * B, {units});"
                 ]
         return out
-
-
-class _Pointwise:
-    """Writes the pointwise code of one phase for one vector: loads, operations, stores."""
-
-    def __init__(
-        self, writer: Writer, phase: Phase, products: list[Product], *, backward: bool
-    ) -> None:
-        self.w, self.plan, self.phase, self.backward = writer, writer.plan, phase, backward
-        self.out: list[str] = []
-        self.done: dict[int, str] = {}
-        self.hot: dict[int, str] = {}
-        wide = writer._wide(products, backward=backward)
-        most = TARGETS[writer.target].rows
-        widths = [1 if backward else len(p.maps) for p in products]
-        rows = min((most[g * wide] for g in widths), default=0)
-        start = 0
-        for p, g in zip(products, widths, strict=True):
-            for number, r in enumerate((p.operand,) if backward else p.maps):
-                self.hot[r] = f"HOT({start}, (r * {g} + {number}) * wide + u)"
-            start += g * wide * rows
-
-    @property
-    def phases(self) -> dict[int, Phase]:
-        return self.plan.backward_phase if self.backward else self.plan.forward_phase
-
-    def lines(self) -> list[str]:
-        (self._backward_sinks if self.backward else self._forward_sinks)()
-        return self.out
-
-    def _mine(self, k: int) -> bool:
-        first = self.phase == (0, "H")
-        return self.phases.get(k) == self.phase or (first and k not in self.phases)
-
-    def _crossing(self) -> list[int]:
-        """Values of this phase that another phase reads."""
-        nodes, phases = self.plan.backward.nodes, self.phases
-        return sorted(
-            k
-            for k, p in phases.items()
-            if p == self.phase
-            and any(k in nodes[j].args and q != self.phase for j, q in phases.items())
-        )
-
-    def _forward_sinks(self) -> None:
-        plan = self.plan
-        stores: dict[str, int] = {}
-        for k in plan.saved:
-            if self._mine(k):
-                stores[f"{self.w._row(k)} + j"] = k
-        for k in self._crossing():
-            stores[f"{self.w._row(k)} + j"] = k
-        for n, k in enumerate(plan.program.updates):
-            if self._mine(k):
-                stores[f"{self.w._states(n, 't + 1')} + j"] = k
-        if plan.writes_output and self._mine(plan.program.output):
-            stores["m->y + at * H + j"] = plan.program.output
-        values = {to: self.value(k) for to, k in stores.items()}
-        self.out += [f"st({to}, {value}, n);" for to, value in values.items()]
-
-    def _backward_sinks(self) -> None:
-        plan, back = self.plan, self.plan.backward
-        stores: dict[str, str] = {}
-        sums: dict[str, str] = {}
-        width = self.w._width()
-        for k in plan.slots:
-            if self._mine(k):
-                stores[f"m->d + at * {width}{self.w._offset(plan.slots, k)} + j"] = self.value(k)
-        for leaf, k in back.leaves.items():
-            if leaf in plan.vectors and self._mine(k):
-                sums[f"m->g{leaf} + j"] = self.value(k)
-        for k in self._crossing():
-            self.w.scratch[f"e{k}"] = plan.size(k)
-            stores[f"m->e{k} + b * {plan.size(k)} + j"] = self.value(k)
-        for name, n in self.w.state.items():
-            number = back.previous.get(name)
-            if number is None and self.phase == (0, "H"):
-                stores[f"m->c{n} + b * H + j"] = "splat(0)"
-            elif number is not None and self._mine(number):
-                stores[f"m->c{n} + b * H + j"] = self.value(number)
-        self.out += [f"st({to}, {value}, n);" for to, value in stores.items()]
-        self.out += [f"st({to}, ld({to}, n) + {value}, n);" for to, value in sums.items()]
-
-    def value(self, k: int) -> str:
-        """Gives the name of a value, and writes down how it comes to be where that is not yet."""
-        if k not in self.done:
-            node = self.plan.backward.nodes[k]
-            text = self._text(k)
-            if node.op == "constant":
-                return text
-            note = f" /* {node.label} */" if node.label else ""
-            self.out.append(f"const vec v{k} = {text};{note}")
-            self.done[k] = f"v{k}"
-        return self.done[k]
-
-    def _text(self, k: int) -> str:
-        plan, node = self.plan, self.plan.backward.nodes[k]
-        if node.op == "constant":
-            return _constant(node.value)
-        if node.op == "previous":
-            return f"ld({self.w._row(k)} + j, n)"
-        if k < plan.backward.forward and node.region == "sequence":
-            n, stack = next((n, s) for n, s in enumerate(plan.stacks) if k in s.leaves)
-            row = f"(m->x{n}_index ? m->x{n}_index[at] : at) * m->x{n}_row"
-            return f"ld(m->x{n} + {row}{self.w._offset(stack.leaves, k)} + j, n)"
-        if k < plan.backward.forward and node.region == "once":
-            return f"ld(m->p{k} + j, n)"
-        if self.backward and k < plan.backward.forward:
-            if k in plan.saved or k in self.w.update:
-                return f"ld({self.w._row(k)} + j, n)"
-            assert node.op in CHEAP, f"%{k} {node.op} is neither saved nor cheap"
-            return self._operation(k)
-        if self.phases[k] != self.phase:
-            if self.backward:
-                return f"ld(m->e{k} + b * {plan.size(k)} + j, n)"
-            return f"ld({self.w._row(k)} + j, n)"
-        if node.op == "output_gradient":
-            return "ld(m->dy + at * H + j, n)"
-        if node.op == "later":
-            text = f"ld(m->c{self.w.state[node.name]} + b * H + j, n)"
-            return f"{text} + {self.hot[k]}" if k in self.hot else text
-        if node.op in ("matmul", "transpose"):
-            return self.hot[k]
-        return self._operation(k)
-
-    def _operation(self, k: int) -> str:
-        node = self.plan.backward.nodes[k]
-        args = [self.value(a) for a in node.args]
-        if node.op in _INFIX:
-            return f"{args[0]} {_INFIX[node.op]} {args[1]}"
-        if node.op == "neg":
-            return f"-{args[0]}"
-        assert node.op in PRIMITIVES
-        self.w.used.add(node.op)
-        return f"v{node.op}({', '.join(args)})"
-
-
-def _constant(value: float) -> str:
-    if math.isnan(value):
-        return 'splat((real)__builtin_nan(""))'
-    if math.isinf(value):
-        return f"splat({'-' if value < 0 else ''}(real)__builtin_inf())"
-    return f"splat((real){value!r})"
 
 
 def generate(plan: Plan, *, dtype: str, target: str) -> tuple[str, Writer]:

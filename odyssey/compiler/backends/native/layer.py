@@ -18,7 +18,7 @@ from torch import Tensor
 from odyssey.compiler.backends import eager
 from odyssey.compiler.backends.base import Layer, State
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.codegen import TARGETS, Writer, generate
+from odyssey.compiler.backends.native.codegen import Writer, generate
 from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.prelude import Prelude, Rows
 from odyssey.compiler.backends.native.products import (
@@ -26,6 +26,7 @@ from odyssey.compiler.backends.native.products import (
     pad,
     refuse_second_derivatives,
 )
+from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.compiler.program import Group, Program
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}

@@ -83,7 +83,7 @@ def processor() -> str:
 
 @cache
 def target() -> str:
-    """Names the widest vectors of this processor: a row of `codegen.TARGETS`."""
+    """Names the widest vectors of this processor: a row of `targets.TARGETS`."""
     words = set(processor().split())
     if {"avx512f", "avx512dq", "avx512bw", "avx512vl"} <= words:
         return "avx512"
