@@ -9,7 +9,7 @@ RUN ?= results/runs/tour
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install search smoke test check lint format types contracts bench clean
+.PHONY: help install search smoke test golden check lint format types contracts bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -40,6 +40,9 @@ smoke: $(STAMP) ## the tour in small: every step of it in under a minute
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+golden: $(STAMP) ## rewrite the golden files of generated code
+	$(BIN)/python tests/compiler/golden.py
 
 check: lint types contracts test ## what CI runs: lint, types, import contracts, all tests
 

@@ -46,8 +46,7 @@ def _compiler() -> Check:
         if path:
             done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
             return "C compiler", True, (done.stdout or name).splitlines()[0], ""
-    # nothing compiled by this version needs it: cells run on the eager backend
-    return "C compiler", True, "none (not needed by the eager backend)", ""
+    return "C compiler", True, "none: cells run on the slower eager backend", "install gcc or clang"
 
 
 def _threads() -> Check:

@@ -58,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--as",
         dest="form",
-        choices=("text", "latex", "program", "json", "canonical", "torch"),
+        choices=("text", "latex", "program", "json", "canonical", "torch", "c"),
         default="text",
-        help="cell text (default), LaTeX, the compiler's IR, JSON, canonical form, torch source",
+        help="cell text (default), LaTeX, IR, JSON, canonical form, torch or C source",
     )
     show.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
     show.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")

@@ -54,5 +54,6 @@ def run(args: argparse.Namespace) -> None:
         if args.form == "program":
             print(format_program(lower(cell, after=args.after)), end="")
         else:
-            layer = build_layer(lower(cell), "eager", population=False, masked=False)[1]
+            backend = {"torch": "eager", "c": "native"}[args.form]
+            layer = build_layer(lower(cell), backend, population=False, masked=False)[1]
             print(layer.source, end="")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from odyssey.compiler.backends import eager
+from odyssey.compiler.backends import eager, native
 from odyssey.compiler.backends.base import Build, Layer, Supports
 from odyssey.compiler.program import Program
 from odyssey.errors import ConfigError, suggest
@@ -24,6 +24,7 @@ class Backend:
 
 
 BACKENDS: dict[str, Backend] = {
+    "native": Backend(supports=native.supports, build=native.build),
     "eager": Backend(supports=eager.supports, build=eager.build),
 }
 
@@ -44,6 +45,8 @@ def build_layer(
     reason = ""
     for name in BACKENDS if backend == "auto" else (backend,):
         reason = BACKENDS[name].supports(program)
+        if reason and backend == "auto":
+            native.notice(reason)
         if not reason:
             return name, BACKENDS[name].build(program, population=population, masked=masked)
     raise ConfigError(f"backend {backend!r} cannot run {program.name}: {reason}")

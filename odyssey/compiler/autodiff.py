@@ -1,0 +1,262 @@
+"""Reverse mode on a `Program`: the code of one backward step, for the nodes of the time loop.
+
+The backward code continues the numbering of the forward code and reads its values. Derivatives
+come from the `derivative` column of the primitives, written in the saved output `y` where that
+is possible: `tanh` needs one multiplication, no second `tanh`.
+
+What a backward step reads of the forward step is either a state (kept anyway), a value from
+outside the loop, or it is *saved* or *recomputed*. The rule: matrix products, quotients and
+functions that need a polynomial are never computed twice; an addition, multiplication or
+comparison is, when all that it reads is at hand.
+
+Gradients of matrices are no part of the step. The gradients of products are stored for all steps,
+and each group of matrices gets its gradient in one large product after the loop.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, replace
+
+from odyssey.compiler.program import ARITHMETIC, Group, Node, Program
+from odyssey.expr.functions import PRIMITIVES
+
+CHEAP = (
+    *("add", "sub", "mul", "neg", "relu", "abs", "square"),
+    *("leaky_relu", "minimum", "maximum", "step", "sign"),
+)
+"""Operations that the backward step may repeat."""
+
+
+@dataclass(frozen=True)
+class Backward:
+    """The backward code of a program's loop.
+
+    Attributes:
+        program: The forward program.
+        nodes: Its nodes, then the backward nodes. Three operations are new: `later`, the gradient
+            of a state from the later steps; `output_gradient`; and `transpose`, the gradient of
+            the operand of a group of products, from those of their results.
+        previous: State -> its pointwise gradient, for the step before; without the products.
+        carried: State -> the group of products on its previous value, if any. Its transposed
+            product is added when the step before begins, as part of `later`.
+        leaves: Value from outside the loop -> its gradient in one step.
+        results: Product in the loop -> its gradient; products without gradient are missing.
+        transposes: Number of a `transpose` node -> its group.
+        saved: Values of the forward step to keep, in order.
+    """
+
+    program: Program
+    nodes: tuple[Node, ...]
+    previous: dict[str, int]
+    carried: dict[str, Group]
+    leaves: dict[int, int]
+    results: dict[int, int]
+    transposes: dict[int, Group]
+    saved: tuple[int, ...]
+
+    @property
+    def forward(self) -> int:
+        """How many nodes belong to the forward step."""
+        return len(self.program.nodes)
+
+    @property
+    def sinks(self) -> set[int]:
+        """Values that leave the backward step."""
+        return {*self.previous.values(), *self.leaves.values(), *self.results.values()}
+
+
+class _Tape:
+    """Appends backward nodes, sharing equal ones and folding ones and zeros."""
+
+    def __init__(self, program: Program) -> None:
+        self.nodes = list(program.nodes)
+        self.numbers: dict[Node, int] = {}
+
+    def emit(self, node: Node) -> int:
+        if node not in self.numbers:
+            self.numbers[node] = len(self.nodes)
+            self.nodes.append(node)
+        return self.numbers[node]
+
+    def constant(self, value: float) -> int:
+        return self.emit(Node("constant", value=value, size="1"))
+
+    def value(self, k: int) -> float | None:
+        node = self.nodes[k]
+        return node.value if node.op == "constant" else None
+
+    def apply(self, op: str, *args: int) -> int:
+        first, *rest = (self.value(a) for a in args)
+        if op == "mul":
+            (second,) = rest
+            if first == 0 or second == 0:
+                return self.constant(0.0)
+            if first == 1:
+                return args[1]
+            if second == 1:
+                return args[0]
+        if op == "add" and 0 in (first, *rest):
+            return args[0] if first != 0 else args[1]
+        if op == "neg" and first is not None:
+            return self.constant(-first)
+        if op == "neg" and self.nodes[args[0]].op == "neg":
+            return self.nodes[args[0]].args[0]
+        sizes = [self.nodes[a].size for a in args if self.nodes[a].size != "1"]
+        return self.emit(Node(op, args, size=sizes[0] if sizes else "1"))
+
+    def formula(self, text: str, names: dict[str, int]) -> int:
+        """Writes a derivative, given as text, down as nodes."""
+        operators = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
+
+        def walk(tree: ast.expr) -> int:
+            match tree:
+                case ast.Constant(value=float() | int() as value):
+                    return self.constant(float(value))
+                case ast.Name(id=name):
+                    return names[name]
+                case ast.UnaryOp(op=ast.USub(), operand=operand):
+                    return self.apply("neg", walk(operand))
+                case ast.BinOp(left=left, op=op, right=right):
+                    return self.apply(operators[type(op)], walk(left), walk(right))
+                case ast.Call(func=ast.Name(id=name), args=args):
+                    return self.apply(name, *(walk(a) for a in args))
+            raise AssertionError(f"cannot read the derivative {text!r}")
+
+        return walk(ast.parse(text, mode="eval").body)
+
+
+def differentiate(program: Program) -> Backward:
+    """Writes the backward step of a program whose passes have run."""
+    tape = _Tape(program)
+    parts: dict[int, list[int]] = {}
+    groups = {g.operand: g for g in program.groups if g.region == "step"}
+    for state, update in zip(program.states, program.updates, strict=True):
+        parts.setdefault(update, []).append(tape.emit(Node("later", name=state)))
+    if program.nodes[program.output].region == "step":
+        size = program.nodes[program.output].size
+        parts.setdefault(program.output, []).append(tape.emit(Node("output_gradient", size=size)))
+    previous: dict[str, int] = {}
+    carried: dict[str, Group] = {}
+    leaves: dict[int, int] = {}
+    results: dict[int, int] = {}
+    transposes: dict[int, Group] = {}
+    for k in reversed(range(len(program.nodes))):
+        node, found = program.nodes[k], parts.get(k, [])
+        group = groups.get(k)
+        arriving = group and tuple(results[r] for r in group.results if r in results)
+        if group and arriving:
+            if node.op == "previous":
+                carried[node.name] = group
+            else:
+                number = tape.emit(Node("transpose", arriving, name=str(k), size=node.size))
+                transposes[number] = group
+                found.append(number)
+        if not found or node.op == "constant":
+            continue
+        total = found[0]
+        for part in found[1:]:
+            total = tape.apply("add", total, part)
+        if node.region != "step":
+            leaves[k] = total
+        elif node.op == "previous":
+            previous[node.name] = total
+        elif node.op == "matmul":
+            results[k] = total
+        else:
+            for a, part in zip(node.args, _parts(tape, k, node, total), strict=True):
+                if tape.value(part) != 0:
+                    parts.setdefault(a, []).append(part)
+    backward = Backward(
+        program=program,
+        nodes=tuple(tape.nodes),
+        previous=previous,
+        carried=carried,
+        leaves=leaves,
+        results=results,
+        transposes=transposes,
+        saved=(),
+    )
+    return replace(backward, saved=_saved(backward))
+
+
+def _parts(tape: _Tape, k: int, node: Node, d: int) -> tuple[int, ...]:
+    """The gradients of a node's arguments, from its own."""
+    zero = tape.constant(0.0)
+    constant = [tape.nodes[a].op == "constant" for a in node.args]
+    match node.op:
+        case "add":
+            return d, d
+        case "sub":
+            return d, zero if constant[1] else tape.apply("neg", d)
+        case "neg":
+            return (tape.apply("neg", d),)
+        case "mul":
+            a, b = node.args
+            return (
+                zero if constant[0] else tape.apply("mul", d, b),
+                zero if constant[1] else tape.apply("mul", d, a),
+            )
+        case "div":
+            first = tape.apply("div", d, node.args[1])
+            # d(a/b)/db = -(1/b) (a/b)
+            return first, zero if constant[1] else tape.apply("neg", tape.apply("mul", first, k))
+    names = {"y": k, **dict(zip("ab", node.args, strict=False))}
+    rules = PRIMITIVES[node.op].derivative
+    return tuple(
+        zero if fixed else tape.apply("mul", d, tape.formula(rule, names))
+        for rule, fixed in zip(rules, constant, strict=True)
+    )
+
+
+def _saved(backward: Backward) -> tuple[int, ...]:
+    nodes, count = backward.program.nodes, backward.forward
+    live: set[int] = set()
+    todo = [*backward.sinks]
+    while todo:
+        k = todo.pop()
+        if k not in live:
+            live.add(k)
+            todo.extend(backward.nodes[k].args if k >= count else ())
+    needed = {k for k in live if k < count and nodes[k].region == "step"}
+    kept = {k for k in needed if nodes[k].op != "previous"} - set(backward.program.updates)
+
+    def at_hand(k: int) -> bool:
+        node = nodes[k]
+        free = node.region != "step" or node.op == "previous" or k in backward.program.updates
+        return free or k in kept
+
+    for k in sorted(kept, reverse=True):
+        if nodes[k].op in CHEAP and all(at_hand(a) for a in nodes[k].args):
+            kept.remove(k)
+    return tuple(sorted(kept))
+
+
+def levels(
+    nodes: tuple[Node, ...], members: set[int], products: set[int], roots: set[int]
+) -> dict[int, int]:
+    """Assigns the nodes of a step to phases: how many products come before, as late as possible.
+
+    A node waits for the phase that reads it, so that it need not be stored in between; what leaves
+    the step is made as soon as it can be.
+
+    Args:
+        nodes: All nodes.
+        members: Numbers of those to assign.
+        products: Those of them that are products: their operands must be complete one phase before.
+        roots: Those that leave the step.
+    """
+    soonest: dict[int, int] = {}
+    for k in sorted(members):
+        below = max((soonest[a] for a in nodes[k].args if a in members), default=0)
+        soonest[k] = below + (k in products)
+    phase: dict[int, int] = {}
+    for k in sorted(members, reverse=True):
+        readers = [phase[j] - (j in products) for j in members if j > k and k in nodes[j].args]
+        phase[k] = min(readers) if readers and k not in roots else soonest[k]
+        if k in roots and readers:
+            phase[k] = min(soonest[k], *readers)
+    return phase
+
+
+assert set(CHEAP) <= {*ARITHMETIC, *PRIMITIVES}

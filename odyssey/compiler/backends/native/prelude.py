@@ -1,0 +1,171 @@
+"""What runs before the loop, in torch: it is large operations already, and autograd knows them.
+
+Products before the loop are the bulk of the arithmetic and go to torch's BLAS. Class indices never
+become vectors: their rows of the weight table, bias included, are read by the loop itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odyssey.compiler.backends.eager import gather, one_hot, product
+from odyssey.compiler.backends.native.plan import Stack
+from odyssey.compiler.backends.native.products import Affine, Tiles
+from odyssey.compiler.program import Node, Program
+from odyssey.expr.functions import PRIMITIVES
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "neg": lambda a: -a,
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One input of the loop: rows, or a table and which row of it each step reads."""
+
+    values: Tensor
+    index: Tensor | None = None
+
+
+def _function(name: str) -> Callable[..., Tensor]:
+    found: Any = reduce(getattr, PRIMITIVES[name].torch.split(".")[1:], torch)
+    return found  # type: ignore[no-any-return]
+
+
+class Prelude:
+    """Computes the values of the `once` and `sequence` regions of one call."""
+
+    def __init__(
+        self,
+        program: Program,
+        x: Tensor,
+        parameters: Mapping[str, Tensor],
+        mask: Tensor | None,
+        *,
+        input_size: int,
+        population: bool,
+        skip: set[int],
+        tiles: Tiles,
+    ) -> None:
+        self.program, self.x, self.parameters, self.mask = program, x, parameters, mask
+        self.input_size, self.population = input_size, population
+        self.tiles = tiles
+        self.values: dict[int, Any] = {}
+        self.divides = any(n.op == "div" for n in program.nodes)
+        groups = {r: g for g in program.groups for r in g.results}
+        for k, node in enumerate(program.nodes):
+            if node.region == "step" or k in skip or k in self.values or node.op == "input":
+                continue
+            if node.op == "constant":
+                self.values[k] = node.value
+            elif node.op == "vector":
+                self.values[k] = parameters[node.name]
+            elif node.op == "matmul":
+                results = tuple(r for r in groups[k].results if r not in skip)
+                y = self._product(groups[k].operand, results, groups[k].region)
+                sizes = [parameters[program.nodes[r].name].shape[-2] for r in results]
+                self.values.update(zip(results, torch.split(y, sizes, -1), strict=True))
+            else:
+                self.values[k] = self._apply(node)
+
+    def _stacked(self, names: list[str]) -> Tensor:
+        parts = [self.parameters[n] for n in names]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
+
+    def dense(self) -> Tensor:
+        """Gives the input as vectors."""
+        if self.x.is_floating_point():
+            return self.x
+        return one_hot(self.x, self.input_size, next(iter(self.parameters.values())))
+
+    def _value(self, k: int, *, region: str) -> Any:
+        node = self.program.nodes[k]
+        if node.op == "input":
+            return self.dense()
+        value = self.values[k]
+        if self.population and region == "sequence" and node.region == "once":
+            return value if node.op == "constant" else value[:, None, None]
+        return value
+
+    def whole(self) -> Tensor:
+        """Gives the program's output where it is a value from before the loop."""
+        value: Tensor = self._value(self.program.output, region="sequence")
+        return value
+
+    def _apply(self, node: Node) -> Any:
+        args = [self._value(a, region=node.region) for a in node.args]
+        if node.op in _ARITHMETIC:
+            return _ARITHMETIC[node.op](*args)
+        if len(args) == 2:  # minimum and maximum take no numbers
+            like = next(a for a in args if isinstance(a, Tensor))
+            args = [a if isinstance(a, Tensor) else torch.full_like(like, a) for a in args]
+        return _function(node.op)(*args)
+
+    def _unit(self, region: str) -> Tensor:
+        assert self.mask is not None
+        return self.mask if region == "once" else self.mask[:, None, None]
+
+    def _masks(self, k: int) -> bool:
+        node = self.program.nodes[k]
+        sized = node.size == "H" or (node.size == "I" and self.program.square)
+        return self.mask is not None and sized and node.op != "input"
+
+    def _operand(self, k: int, region: str) -> Tensor:
+        value: Tensor = self._value(k, region=self.program.nodes[k].region)
+        if self._masks(k):
+            value = torch.where(self._unit(region), value, value.new_zeros(()))
+        return value
+
+    def _product(self, operand: int, results: tuple[int, ...], region: str) -> Tensor:
+        weight = self._stacked([self.program.nodes[r].name for r in results])
+        if self.program.nodes[operand].op == "input" and not self.x.is_floating_point():
+            y = gather(self.x, weight)
+        else:
+            value = self._operand(operand, region)
+            if self.population and region == "once":
+                y = torch.bmm(weight, value.unsqueeze(-1)).squeeze(-1)
+            else:
+                y = product(value, weight)
+        if self.divides and all(self._masks(r) for r in results):
+            # 1/0 in a unit that a member lacks gives NaN, and NaN * 0 is NaN on the way back
+            unit = self._unit(region)
+            tiled = torch.cat([unit] * len(results), -1)
+            y = torch.where(tiled, y, y.new_zeros(()))
+        return y
+
+    def rows(self, stack: Stack) -> Rows:
+        """Computes one input of the loop."""
+        if not stack.results:
+            return Rows(self._value(stack.leaves[0], region="sequence").contiguous())
+        nodes = self.program.nodes
+        weight = self._stacked([nodes[r].name for r in stack.results])
+        bias = self._bias(stack)
+        classes = nodes[stack.operand].op == "input" and not self.x.is_floating_point()
+        if classes:
+            table = weight.mT if bias is None else weight.mT + bias.unsqueeze(-2)
+            return Rows(table.contiguous(), self.x.contiguous())
+        value = self._operand(stack.operand, "sequence")
+        if self.population:
+            return Rows(Affine.apply(self.tiles, value, weight, bias))  # type: ignore[no-untyped-call]
+        lead = None if bias is None else bias[None]
+        y = Affine.apply(self.tiles, value[None], weight[None], lead)  # type: ignore[no-untyped-call]
+        return Rows(y[0])
+
+    def _bias(self, stack: Stack) -> Tensor | None:
+        if not any(b is not None for b in stack.biases):
+            return None
+        parts = []
+        for r, b in zip(stack.results, stack.biases, strict=True):
+            weight = self.parameters[self.program.nodes[r].name]
+            parts.append(weight.new_zeros(weight.shape[:-1]) if b is None else self.values[b])
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)

@@ -1,0 +1,279 @@
+"""The parts of the generated C file that do not depend on the cell."""
+
+from __future__ import annotations
+
+from string import Template
+
+PRELUDE = Template("""\
+/* Odyssey: the cell $name for $dtype and $target vectors. Generated; do not edit.
+ *
+ * T time steps, B batch rows, I inputs, H hidden units of the largest member, h of this one.
+ * Every tensor is row-major; rows of states are (step, batch row), states have T + 1 steps.
+ * t is the time step, b the batch row, j the first unit of a vector, n how many units are left.
+ */
+typedef $real real;
+typedef $integer integer;
+enum { V = $bytes / sizeof(real) };
+typedef real vec __attribute__((vector_size($bytes)));
+typedef integer ivec __attribute__((vector_size($bytes)));
+typedef real loose __attribute__((vector_size($bytes), aligned(sizeof(real)), may_alias));
+
+struct sizes { long P, T, B, H, I, keep; };
+
+struct member {
+$fields
+};
+
+/* Without a backward pass the states take turns in two slots and the saved values share one. */
+#define SLOT(t) (keep ? (t) : ((t) & 1))
+#define KEPT(t) (keep ? (t) : 0)
+#define HOT(start, index) (*(const vec *)(hot + ((start) + (index)) * V))
+
+static inline vec splat(real x) { return x - (vec){}; }
+
+/* Loads and stores n units, at most a vector. */
+static inline vec ld(const real *from, long n) {
+  if (n >= V) return *(const loose *)from;
+  vec x = {};
+  for (long k = 0; k < n; k++) x[k] = from[k];
+  return x;
+}
+static inline void st(real *to, vec x, long n) {
+  if (n >= V) *(loose *)to = x;
+  else
+    for (long k = 0; k < n; k++) to[k] = x[k];
+}
+/* Vectors of the next tile: `most` of them, also where one of four would stay empty, or one. */
+static inline long width(long left, long most) {
+  return left > (most == 4 ? 2 : most - 1) * V ? most : 1;
+}
+static void clear(real *to, long vectors) {
+  for (long k = 0; k < vectors; k++) *(vec *)(to + k * V) = (vec){};
+}
+""")
+
+ENTRY = Template("""\
+static void copy_rows(real *to, const real *from, long rows, long stride, long n) {
+  for (long r = 0; r < rows; r++)
+    for (long j = 0; j < n; j += V)
+      st(to + r * stride + j, ld(from + r * stride + j, n - j), n - j);
+}
+
+/* Packs matrices (rows, `inner` columns) by tiles of rows: (tile, column, matrix, rows of it). */
+static void pack(real *to, const real *const *from, long maps, long most, long units, long inner,
+                 long stride) {
+  for (long j = 0, wide; j < units; j += wide * V) {
+    wide = width(units - j, most);
+    const long left = units - j < wide * V ? units - j : wide * V;
+    for (long g = 0; g < maps; g++)
+      for (long k0 = 0; k0 < inner; k0 += 16)
+        for (long v = 0; v < wide * V; v++)
+          for (long k = k0; k < inner && k < k0 + 16; k++)
+            to[(k * maps + g) * wide * V + v] = v < left ? from[g][(j + v) * stride + k] : 0;
+    to += inner * maps * wide * V;
+  }
+}
+/* The same for the transposed matrices: (tile, matrix, row of it, columns). */
+static void pack_transposed(real *to, const real *const *from, const long *inner, long maps,
+                            long most, long units, long stride) {
+  for (long j = 0, wide; j < units; j += wide * V) {
+    wide = width(units - j, most);
+    for (long g = 0; g < maps; g++)
+      for (long k = 0; k < inner[g]; k++, to += wide * V)
+        for (long u = 0; u < wide; u++) {
+          const long n = units - j - u * V;
+          *(loose *)(to + u * V) = ld(from[g] + k * stride + j + u * V, n);
+        }
+  }
+}
+/* Adds gradient rows to the rows that an index took them from. */
+static void scatter(real *to, long to_row, const long *index, const real *from, long from_row,
+                    long rows, long n) {
+  for (long r = 0; r < rows; r++)
+    for (long j = 0; j < n; j += V) {
+      real *place = to + index[r] * to_row + j;
+      st(place, ld(place, n - j) + ld(from + r * from_row + j, n - j), n - j);
+    }
+}
+
+$firsts
+/* Numbers too small for the normal format count as zero here: they are slow, and mean nothing. */
+#if defined(__SSE2__)
+static unsigned flush(void) {
+  const unsigned before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before | 0x8040);
+  return before;
+}
+static void restore(unsigned before) { __builtin_ia32_ldmxcsr(before); }
+#elif defined(__aarch64__)
+static unsigned long flush(void) {
+  unsigned long before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" : : "r"(before | (1ul << 24)));
+  return before;
+}
+static void restore(unsigned long before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+static int flush(void) { return 0; }
+static void restore(int before) { (void)before; }
+#endif
+
+/* Whole products, for what is not sequential. The numbers of a call lie in one row. */
+struct outer { long P, rows, m, n; const real *d; long d_row, d_member; const real *x;
+               long x_row, x_member; real *to; long to_member; };
+
+/* to (m, n) = d (rows, m), transposed, times x (rows, n). */
+void odyssey_outer(const struct outer *z, const void *unused) {
+  (void)unused;
+  for (long p = 0; p < z->P; p++)
+    for (long k = 0; k < z->rows; k += 128)
+      for (long j = 0, wide; j < z->n; j += wide * V) {
+        wide = width(z->n - j, 4);
+        const long inner = z->rows - k < 128 ? z->rows - k : 128;
+        const int partial = z->n - j < wide * V;
+        real edge[128 * 4 * V] __attribute__((aligned(64)));
+        if (partial)
+          for (long r = 0; r < inner; r++)
+            for (long u = 0; u < wide; u++)
+              st(edge + (r * wide + u) * V,
+                 ld(z->x + p * z->x_member + (k + r) * z->x_row + j + u * V, z->n - j - u * V), V);
+        for (long i = 0, rows; i < z->m; i += rows) {
+          rows = z->m - i < $most ? z->m - i : $most;
+          real *to = z->to + p * z->to_member + i * z->n + j;
+          const real *d = z->d + p * z->d_member + k * z->d_row + i;
+          const real *x = z->x + p * z->x_member + k * z->x_row + j;
+          if (!partial) {
+            (wide == 4 ? product_4_$most : product_1_$most)(
+                to, z->n, k ? to : 0, z->n, d, 1, z->d_row, x, z->x_row, inner, rows);
+            continue;
+          }
+          real hot[4 * $most * V] __attribute__((aligned(64)));
+          (wide == 4 ? product_4_$most : product_1_$most)(
+              hot, wide * V, 0, 0, d, 1, z->d_row, edge, wide * V, inner, rows);
+          for (long r = 0; r < rows; r++)
+            for (long u = 0; u < wide; u++) {
+              const long n = z->n - j - u * V;
+              real *place = to + r * z->n + u * V;
+              st(place, k ? ld(place, n) + HOT(0, r * wide + u) : HOT(0, r * wide + u), n);
+            }
+        }
+      }
+}
+
+struct affine { long P, rows, inner, n; const real *x; long x_row, x_member; const real *w;
+                long w_member; const real *bias; long bias_member; real *to; long to_member;
+                real *panel; long transposed; };
+
+/* to (rows, n) = x (rows, inner) times w, plus a bias or nothing. The matrix is
+ * w (n, inner) transposed, or w (inner, n) as it is where `transposed` says so. */
+void odyssey_affine(const struct affine *z, const void *unused) {
+  (void)unused;
+  for (long p = 0; p < z->P; p++) {
+    const real *w = z->w + p * z->w_member;
+    if (z->transposed) pack_transposed(z->panel, &w, &z->inner, 1, 4, z->n, z->n);
+    else pack(z->panel, &w, 1, 4, z->n, z->inner, z->inner);
+    for (long first = 0; first < z->rows; first += 96)
+      for (long j = 0, wide; j < z->n; j += wide * V) {
+        wide = width(z->n - j, 4);
+        const long end = z->rows - first < 96 ? z->rows : first + 96;
+        const real *bias = z->bias ? z->bias + p * z->bias_member + j : 0;
+        for (long i = first, rows; i < end; i += rows) {
+          rows = end - i < $most ? end - i : $most;
+          real *to = z->to + p * z->to_member + i * z->n + j;
+          const real *x = z->x + p * z->x_member + i * z->x_row;
+          if (z->n - j < wide * V) {
+            real hot[4 * $most * V] __attribute__((aligned(64)));
+            (wide == 4 ? product_4_$most : product_1_$most)(
+                hot, wide * V, 0, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
+                rows);
+            for (long r = 0; r < rows; r++)
+              for (long u = 0; u < wide; u++) {
+                const long n = z->n - j - u * V;
+                const vec sum = HOT(0, r * wide + u);
+                st(to + r * z->n + u * V, bias ? sum + ld(bias + u * V, n) : sum, n);
+              }
+            continue;
+          }
+          (wide == 4 ? product_4_$most : product_1_$most)(
+              to, z->n, bias, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
+              rows);
+        }
+      }
+  }
+}
+
+void odyssey_forward(const struct sizes *z, const struct member *m) {
+  const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
+  const __auto_type mode = flush();
+  for (long p = 0; p < z->P; p++, m++) {
+$load
+$pack_forward
+    for (long t = 0; t < T; t++) {
+$forward
+    }
+$unload
+  }
+  restore(mode);
+}
+
+void odyssey_backward(const struct sizes *z, const struct member *m) {
+  const long T = z->T, B = z->B, H = z->H, I = z->I;
+  const __auto_type mode = flush();
+  for (long p = 0; p < z->P; p++, m++) {
+$start
+$pack_backward
+    for (long t = T - 1; t >= 0; t--) {
+$backward
+    }
+$finish
+  }
+  restore(mode);
+}
+""")
+
+
+def write_tiles(shapes: set[tuple[int, int]]) -> str:
+    """Writes the register tiles: so many vectors side by side, for 1 to so many batch rows.
+
+    `to` is the product of `a` (rows, inner) and `w` (inner, vectors), plus `start` if given. Where
+    things lie is free: `a_row` and `a_step` are the distances in `a`, `start_row` may be 0.
+    """
+    out = [_tile(wide, rows) for wide, rows in sorted(_all(shapes))]
+    for wide, most in sorted(shapes):
+        out.append(
+            f"static void product_{wide}_{most}({_PARAMETERS}, long rows) {{\n  switch (rows) {{"
+        )
+        for rows in range(1, most + 1):
+            out.append(f"    case {rows}: tile_{wide}x{rows}({_ARGUMENTS}); break;")
+        out.append("  }\n}")
+    return "\n".join(out) + "\n"
+
+
+_PARAMETERS = (
+    "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,\n"
+    "    long a_step, const real *w, long w_step, long inner"
+)
+_ARGUMENTS = "to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner"
+
+
+def _all(shapes: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    return {(wide, r) for wide, most in shapes for r in range(1, most + 1)}
+
+
+def _tile(wide: int, rows: int) -> str:
+    places = [(r, c) for r in range(rows) for c in range(wide)]
+    out = [
+        f"static void tile_{wide}x{rows}({_PARAMETERS}) {{",
+        f"  vec {', '.join(f's{r}{c} = {{}}' for r, c in places)};",
+        "  if (start) {",
+        *(f"    s{r}{c} = *(const loose *)(start + {r} * start_row + {c} * V);" for r, c in places),
+        "  }",
+        "  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {",
+        *(f"    const vec w{c} = *(const loose *)(w + {c} * V);" for c in range(wide)),
+    ]
+    for r in range(rows):
+        sums = " ".join(f"s{r}{c} += x{r} * w{c};" for c in range(wide))
+        out.append(f"    const real x{r} = a[{r} * a_row]; {sums}")
+    out.append("  }")
+    out += [f"  *(loose *)(to + {r} * to_row + {c} * V) = s{r}{c};" for r, c in places]
+    return "\n".join([*out, "}"])

@@ -1,0 +1,47 @@
+"""Processors: how wide their vectors are, and how many rows a register tile may have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """Vectors of a processor.
+
+    Attributes:
+        bytes: Width of a vector.
+        rows: Vectors side by side in a register tile -> batch rows that are kept in registers.
+    """
+
+    bytes: int
+    rows: dict[int, int]
+
+
+TARGETS = {
+    "avx512": Target(64, {1: 8, 2: 8, 3: 8, 4: 6}),
+    "avx2": Target(32, {1: 6, 2: 5, 3: 4, 4: 3}),
+    "plain": Target(16, {1: 6, 2: 5, 3: 4, 4: 3}),
+}
+
+
+@dataclass(frozen=True)
+class Product:
+    """One register tile: maps of one operand, or one operand's gradient from all its maps.
+
+    Attributes:
+        operand: The value that is read forward; the state or value whose gradient it is backward.
+        maps: Numbers of the products.
+        panel: Field of the packed matrices.
+    """
+
+    operand: int
+    maps: tuple[int, ...]
+    panel: str
+    group: int
+
+
+def wide_tile(products: list[Product], *, backward: bool) -> int:
+    """How many vectors of units a tile has, so that a register tile is 2 to 4 wide."""
+    most = max((1 if backward else len(p.maps) for p in products), default=1)
+    return {1: 4, 2: 2}.get(most, 1)

@@ -1,0 +1,373 @@
+"""The native backend: its functions, odd sizes, the cache, the fallback, and torch's manners."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import odyssey
+from odyssey.compiler.backends import build_layer, native
+from odyssey.compiler.backends.native import codegen, targets, toolchain
+from odyssey.compiler.backends.native.functions import TYPES, write_functions
+from odyssey.compiler.backends.native.plan import make_plan
+from odyssey.compiler.backends.native.runtime import PRELUDE
+from odyssey.compiler.lowering import lower
+from odyssey.errors import ConfigError
+
+GOLDEN = Path(__file__).parent / "golden"
+REFERENCE = {
+    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
+    "tanh": np.tanh,
+    "exp": np.exp,
+    "softplus": lambda a: np.logaddexp(a, 0),
+    "sin": np.sin,
+    "cos": np.cos,
+    "relu": lambda a: np.maximum(a, 0),
+    "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
+    "abs": np.abs,
+    "square": np.square,
+    "step": lambda a: (a > 0).astype(a.dtype),
+    "sign": np.sign,
+}
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory):
+    """Every function on arrays, compiled on its own."""
+    folder, libraries = tmp_path_factory.mktemp("functions"), {}
+    for dtype, kind in TYPES.items():
+        width = targets.TARGETS[toolchain.target()].bytes
+        source = PRELUDE.substitute(
+            name="functions",
+            dtype=dtype,
+            target=toolchain.target(),
+            real=kind["real"],
+            integer=kind["integer"],
+            bytes=width,
+            fields="  long h;",
+        ) + write_functions(set(REFERENCE), dtype)
+        for name in REFERENCE:
+            body = f"st(x + j, v{name}(ld(x + j, n - j)), n - j);"
+            source += (
+                f"void f_{name}(real *x, long n) {{ for (long j = 0; j < n; j += V) {body} }}\n"
+            )
+        path = folder / f"{dtype}.so"
+        toolchain.compile_source(source, path)
+        libraries[dtype] = toolchain.ctypes.CDLL(str(path))
+    return libraries
+
+
+def apply(functions, name, x):
+    y = x.copy()
+    function = getattr(functions[str(x.dtype)], f"f_{name}")
+    function(toolchain.ctypes.c_void_p(y.ctypes.data), toolchain.ctypes.c_long(len(y)))
+    return y
+
+
+def whole_range(dtype):
+    """Numbers of every size, both signs, and a fine grid where the functions bend."""
+    large = np.finfo(dtype).max * 0.99
+    steps = np.geomspace(np.finfo(dtype).tiny, large, 20001).astype(dtype)
+    grid = np.linspace(-110, 110, 200001, dtype=dtype)
+    return np.concatenate([steps, -steps, grid, np.array([0.0, -0.0], dtype)])
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_over_the_whole_range(functions, name, dtype):
+    x = whole_range(dtype)
+    with np.errstate(all="ignore"):
+        want = REFERENCE[name](x.astype(np.longdouble)).astype(dtype).astype(np.float64)
+    got = apply(functions, name, x).astype(np.float64)
+    infinite = ~np.isfinite(want)
+    np.testing.assert_array_equal(got[infinite], want[infinite])
+    got, want = got[~infinite], want[~infinite]
+    error = np.abs(got - want) / np.maximum(1, np.abs(want))
+    bound = 1e-6 if dtype == "float32" else 1e-13
+    if name == "sin" or name == "cos":  # numpy's own reduction is in the type of the argument
+        bound = max(bound, 1e-12)
+    worst = x[~infinite][error.argmax()]
+    assert error.max() <= bound, f"{error.max():.3g} at {worst!r}"
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_of_infinities_and_nan(functions, name, dtype):
+    x = np.array([np.inf, -np.inf, np.nan], dtype)
+    got = apply(functions, name, x)
+    if name in ("step", "sign"):  # only in derivatives, where a NaN comes in by the other factor
+        x, got = x[:2], got[:2]
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(got, REFERENCE[name](x.astype(np.float64)), atol=1e-30)
+
+
+def rnn(spec, size, hidden, *args, **more):
+    return odyssey.RNN(odyssey.get_cell(spec), size, hidden, *args, **more)
+
+
+def gradients(model, x, state):
+    y, final = model(x, state)
+    total = (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum()
+    total = total + sum((f**2).sum() for f in final)
+    inputs = [t for t in (x, *state) if t.is_floating_point()]
+    return [y, *final, *torch.autograd.grad(total, [*inputs, *model.parameters()])]
+
+
+def compare(
+    spec, *, size, hidden, steps, batch, population=None, classes=False, dtype=torch.float64
+):
+    torch.manual_seed(5)
+    ours = rnn(spec, size, hidden, population=population, backend="native", dtype=dtype)
+    theirs = rnn(spec, size, hidden, population=population, backend="eager", dtype=dtype)
+    theirs.load_state_dict(ours.state_dict())
+    lead = () if population is None else (population,)
+    if classes:
+        x = torch.randint(0, size, (*lead, steps, batch))
+    else:
+        x = torch.randn(*lead, steps, batch, size, dtype=dtype, requires_grad=True)
+    state = tuple(torch.randn_like(s).mul(0.5).requires_grad_() for s in ours.zero_state(batch))
+    tolerance = 1e-11 if dtype == torch.float64 else 2e-4
+    for a, b in zip(gradients(ours, x, state), gradients(theirs, x, state), strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("spec", ["lstm_peephole", "gru", "elman_relu"])
+@pytest.mark.parametrize(
+    ("hidden", "steps", "batch"),
+    [
+        (1, 1, 1),
+        (2, 3, 7),
+        (15, 2, 5),
+        (16, 4, 6),
+        (17, 1, 13),
+        (33, 5, 1),
+        (64, 2, 9),
+        (130, 2, 3),
+    ],
+)
+def test_odd_sizes(spec, hidden, steps, batch):
+    compare(spec, size=3, hidden=hidden, steps=steps, batch=batch)
+    compare(spec, size=3, hidden=hidden, steps=steps, batch=batch, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize("hidden", [[5, 5, 5], [3, 20, 16], 48])
+def test_populations(hidden, classes):
+    population = 3 if isinstance(hidden, list) else 2
+    for spec in ("lstm", "gru_torch"):
+        compare(
+            spec, size=6, hidden=hidden, steps=4, batch=3, population=population, classes=classes
+        )
+
+
+TEXTS = {
+    "products of an intermediate of input size": """cell a
+input x
+state h
+e    = sigmoid(R @ h[t-1]) * x[t]
+h[t] = tanh(W @ e + p * h[t-1] + b)
+output h
+""",
+    "elementwise recurrence": """cell ind
+input x
+state h
+h[t] = relu(W @ x[t] + u * h[t-1] + b)
+output h
+""",
+    "no recurrence": """cell none
+input x
+not recurrent
+f = sigmoid(W @ x[t] + b)
+h = f * tanh(V @ x[t])
+output h
+""",
+    "three stages and a tied matrix": """cell deep
+input x
+state h, m
+a    = tanh(W @ x[t] + U @ h[t-1])
+d    = tanh(U @ a + Q @ m[t-1])
+h[t] = tanh(V @ d + U @ h[t-1])
+m[t] = h[t-1]
+output h
+""",
+    "a state that only the input writes": """cell delay
+input x
+state m, h
+m[t] = W @ x[t]
+h[t] = tanh(U @ h[t-1] + m[t-1])
+output h
+""",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_kinds_of_cells(text, tmp_path):
+    path = tmp_path / "one.cell"
+    path.write_text(text)
+    compare(str(path), size=5, hidden=18, steps=4, batch=3)
+    compare(str(path), size=5, hidden=[18, 7], steps=4, batch=3, population=2)
+
+
+@pytest.mark.parametrize("spec", ["lstm", "gru"])
+def test_gradcheck(spec):
+    model = rnn(spec, 2, 3, backend="native", dtype=torch.float64)
+    x = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    state = tuple(s.normal_().requires_grad_() for s in model.zero_state(2))
+    parameters = list(model.parameters())
+
+    def run(x, *rest):
+        y, final = model(x, rest[: len(state)])
+        return (y, *final)
+
+    assert torch.autograd.gradcheck(run, (x, *state, *parameters))
+
+
+def test_manners():
+    model = rnn("lstm", 4, 20, 2, backend="native")
+    assert model.backend == "native"
+    x = torch.randn(3, 6, 4).transpose(0, 1)
+    y, state = model(x)
+    torch.testing.assert_close(model(x.contiguous())[0], y)
+    with torch.no_grad():
+        without, final = model(x)
+    assert not without.requires_grad
+    for a, b in zip((without, *final), (y, *state), strict=True):
+        torch.testing.assert_close(a, b.detach())
+    other = copy.deepcopy(model)
+    assert torch.equal(other(x)[0], y)
+    other.load_state_dict(model.state_dict())
+    carried = tuple(s.detach() for s in state)
+    torch.testing.assert_close(
+        torch.cat([model(x[:2])[0], model(x[2:], model(x[:2])[1])[0]]), y, rtol=1e-5, atol=1e-6
+    )
+    assert model(x, carried)[0].shape == y.shape
+    before = y.detach().clone()
+    (y**2).sum().backward()
+    assert torch.equal(y, before)
+
+
+def test_second_derivatives_are_refused():
+    model = rnn("elman", 3, 4, backend="native", dtype=torch.float64)
+    x = torch.randn(3, 2, 3, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(ConfigError, match="second derivatives"):
+        torch.autograd.grad(model(x)[0].sum(), x, create_graph=True)
+
+
+def test_half_precision_runs_on_eager():
+    model = rnn("gru", 3, 4, backend="native", dtype=torch.bfloat16)
+    y, _ = model(torch.randn(3, 2, 3, dtype=torch.bfloat16))
+    assert y.dtype == torch.bfloat16
+
+
+def test_denormals_are_flushed_and_the_mode_restored(tmp_path):
+    path = tmp_path / "decay.cell"
+    path.write_text("cell d\ninput x\nstate h\nh[t] = 0.001 * h[t-1] + 0 * (W @ x[t])\noutput h\n")
+    model = rnn(str(path), 3, 4, backend="native")
+    y, _ = model(torch.zeros(20, 1, 3), (torch.ones(1, 1, 4),))
+    tiny = torch.finfo(torch.float32).tiny
+    assert ((y == 0) | (y.abs() >= tiny)).all()
+    assert float(torch.tensor(1e-30) * torch.tensor(1e-10)) > 0
+
+
+def test_the_gradient_arrives_whatever_is_used():
+    model = rnn("lstm", 3, 4, backend="native", dtype=torch.float64)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    model(x)[1][1].sum().backward()  # only the final state
+    from_state = x.grad.clone()
+    assert from_state.abs().sum() > 0
+    for p in model.parameters():
+        p.requires_grad_(False)
+    x.grad = None
+    model(x)[1][1].sum().backward()
+    assert torch.equal(x.grad, from_state)
+
+
+# the build
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CC", raising=False)
+    native._compiles.cache_clear()
+    native.notice.cache_clear()
+    yield tmp_path / "cache" / "native"
+    native._compiles.cache_clear()
+    native.notice.cache_clear()
+
+
+def test_a_broken_entry_is_built_anew(cache):
+    toolchain.load(native.PROBE)
+    (path,) = cache.glob("*.so")
+    whole = path.read_bytes()
+    for broken in (b"", b"no library", whole[: len(whole) // 2]):
+        path.unlink()  # the loaded file must stay as it is
+        path.write_bytes(broken)
+        toolchain.load(native.PROBE)
+        assert path.read_bytes()[:4] == whole[:4]
+        assert len(path.read_bytes()) == len(whole)
+    assert [p.name for p in cache.iterdir()] == [path.name]
+
+
+def test_the_cache_is_bounded(cache, monkeypatch):
+    monkeypatch.setattr(toolchain, "MAX_FILES", 2)
+    for k in range(4):
+        toolchain.load(native.PROBE + f"/* {k} */\n")
+    assert len(list(cache.glob("*.so"))) == 2
+
+
+def test_many_processes_want_the_same_cells(cache):
+    code = (
+        "import odyssey, torch\n"
+        "for s in ('elman', 'mgu'):\n"
+        "    m = odyssey.RNN(odyssey.get_cell(s), 3, 4, backend='native')\n"
+        "    m(torch.zeros(2, 1, 3))[0].sum().backward()\n"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)
+    ]
+    for process in running:
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error.decode()
+    assert len(list(cache.glob("*.so"))) == 3  # the probe and two cells
+    assert not list(cache.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("compiler", ["/nowhere/cc", "false"])
+def test_without_a_compiler(cache, monkeypatch, capsys, compiler):
+    monkeypatch.setenv("CC", compiler)
+    program = lower(odyssey.get_cell("elman"))
+    for _ in range(2):
+        name, _ = build_layer(program, "auto", population=False, masked=False)
+        assert name == "eager"
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "eager backend" in lines[0]
+    with pytest.raises(ConfigError, match="CC"):
+        build_layer(program, "native", population=False, masked=False)
+
+
+def test_no_compiler_at_all(cache, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(toolchain.BuildError, match="apt install gcc"):
+        toolchain.compiler()
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_every_target_compiles(target, tmp_path):
+    source, _ = codegen.generate(
+        make_plan(lower(odyssey.get_cell("gru"))), dtype="float32", target=target
+    )
+    toolchain.compile_source(source, tmp_path / "x.so")
+
+
+@pytest.mark.parametrize("spec", ["elman", "lstm", "gru"])
+def test_golden_source(spec, request):
+    plan = make_plan(lower(odyssey.get_cell(spec)))
+    source, _ = codegen.generate(plan, dtype="float32", target="avx512")
+    path = GOLDEN / f"{spec}.c"
+    assert path.read_text() == source, "generated code has changed; `make golden` rewrites it"
