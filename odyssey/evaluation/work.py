@@ -7,7 +7,8 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -103,6 +104,23 @@ class TrialWork:
         return result
 
 
+@contextmanager
+def _arithmetic(threads: int) -> Iterator[None]:
+    """Sets torch's threads and flushes denormals, and puts both back as they were."""
+    import torch
+
+    before = torch.get_num_threads()
+    # torch has no way to ask for the mode, so look whether a denormal survives
+    flushing = float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) == 0.0
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(flushing)
+
+
 def trained_trial(
     trial: Trial,
     *,
@@ -118,17 +136,14 @@ def trained_trial(
         commit: The git commit to record.
         progress: Called after every epoch.
     """
-    import torch
-
     from odyssey.training.loop import LN2, train
 
     config = training_config(trial.training)
-    torch.set_num_threads(config.threads)
-    torch.set_flush_denormal(True)
     start = time.perf_counter()
     cell = parse_cell(trial.cell_text)
     members = [member_from_dict(m) for m in trial.members]
-    trained = train(cell, task, members, config, progress=progress)
+    with _arithmetic(config.threads):
+        trained = train(cell, task, members, config, progress=progress)
     seconds = (time.perf_counter() - start) / len(members)
     backend = trained.models[0][0].rnn.backend
     rows = []

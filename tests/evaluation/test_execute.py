@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tomli_w
+import torch
 from driving import kill_all, start
 
 from odyssey.cli.main import main
 from odyssey.errors import ConfigError, RunFailedError, StoreError
 from odyssey.evaluation.execute import Recorder, choose_runner, execute, prepare, reopen
-from odyssey.evaluation.study import parse_study
+from odyssey.evaluation.study import Study, parse_study
 from odyssey.evaluation.work import trained_trial
 from odyssey.storage import load_curves, load_results
 from odyssey.storage.schema import RESULT_COLUMNS, VOLATILE_COLUMNS
@@ -443,3 +444,26 @@ def test_the_local_runner_needs_no_telling_that_it_has_one_worker():
     for given in ({"workers": 2}, {"address": "h:1"}):
         with pytest.raises(ConfigError, match="use the ray runner"):
             choose_runner(study, **given)
+
+
+def test_a_trial_leaves_the_arithmetic_of_the_process_as_it_was():
+    trial = Study(
+        name="modes",
+        cells=("elman",),
+        tasks=("xml",),
+        members=1,
+        training={"epochs": 0, "valid_characters": 100, "test_characters": 100},
+        space={"hidden_size": 3},
+    )
+    (one,) = trial.trials(trial.resolve_cells())
+
+    def denormal_survives():
+        return float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) > 0.0
+
+    threads = torch.get_num_threads()
+    for flushing in (False, True):
+        torch.set_flush_denormal(flushing)
+        trained_trial(one, task=get_task("xml"))
+        assert denormal_survives() is not flushing
+        assert torch.get_num_threads() == threads
+    torch.set_flush_denormal(False)
