@@ -6,7 +6,6 @@ import argparse
 import importlib
 import os
 import platform
-import shutil
 import subprocess
 from typing import Any
 
@@ -41,11 +40,14 @@ def _versions() -> list[Check]:
 
 
 def _compiler() -> Check:
-    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        path = shutil.which(name) if name else None
-        if path:
-            done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-            return "C compiler", True, (done.stdout or name).splitlines()[0], ""
+    from odyssey.compiler.backends.native import toolchain
+
+    try:
+        command = toolchain.compiler()
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+        return "C compiler", True, (done.stdout or command[0]).splitlines()[0], ""
+    except toolchain.BuildError:
+        pass
     return "C compiler", True, "none: cells run on the slower eager backend", "install gcc or clang"
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 
@@ -40,7 +41,7 @@ class Trial:
     training: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of everything that decides the result."""
         content = {k: v for k, v in self.to_dict().items() if k not in ("index", "group")}

@@ -20,7 +20,7 @@ from odyssey.expr import parse_cell
 from odyssey.storage.store import RunStore
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import member_from_dict, training_config
+from odyssey.training.config import Member, member_from_dict, training_config
 
 if TYPE_CHECKING:
     from odyssey.training.loop import Epoch, Trained
@@ -147,9 +147,9 @@ def trained_trial(
     seconds = (time.perf_counter() - start) / len(members)
     backend = trained.models[0][0].rnn.backend
     rows = []
-    for given, result in zip(trial.members, trained.results, strict=True):
+    for member, result in zip(members, trained.results, strict=True):
         rows.append(
-            common_columns(trial, given, commit=commit)
+            _common_columns(trial, member, cell=cell.name, commit=commit)
             | {
                 "hidden_size": result.member.hidden_size,
                 "num_parameters": result.num_parameters,
@@ -189,9 +189,8 @@ def trained_trial(
     return TrialResult(trial.id, trial.index, tuple(rows), tuple(curves)), trained
 
 
-def common_columns(trial: Trial, given: Mapping[str, Any], *, commit: str) -> dict[str, Any]:
+def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> dict[str, Any]:
     """Gives the columns of a member's row that are known before training."""
-    member = member_from_dict(given)
 
     def number(value: float | None) -> float:
         return math.nan if value is None else float(value)
@@ -200,7 +199,7 @@ def common_columns(trial: Trial, given: Mapping[str, Any], *, commit: str) -> di
         "trial": trial.id,
         "trial_index": trial.index,
         "group": trial.group,
-        "cell": parse_cell(trial.cell_text).name,
+        "cell": cell,
         "spec": trial.spec,
         "cell_key": trial.cell_key,
         "cell_text": trial.cell_text,
@@ -232,7 +231,9 @@ def common_columns(trial: Trial, given: Mapping[str, Any], *, commit: str) -> di
 
 def failed_rows(trial: Trial, reason: str, *, commit: str) -> list[dict[str, Any]]:
     """Gives the rows of a trial that failed: every member, with the reason."""
+    cell = parse_cell(trial.cell_text).name
     return [
-        common_columns(trial, given, commit=commit) | {"status": "failed", "reason": reason[:500]}
+        _common_columns(trial, member_from_dict(given), cell=cell, commit=commit)
+        | {"status": "failed", "reason": reason[:500]}
         for given in trial.members
     ]

@@ -332,8 +332,7 @@ class _Group:
     def _diverge(self, k: int, loss: float, norm: float) -> None:
         result = self.results[k]
         result.status, result.diverged_at = "diverged", self.updates
-        what = f"loss {loss:.3g} nats" if not math.isfinite(norm) or loss > 0 else "loss"
-        result.reason = f"{what}, gradient norm {norm:.3g} at update {self.updates}"
+        result.reason = f"loss {loss:.3g} nats, gradient norm {norm:.3g} at update {self.updates}"
         result.valid_nats = result.valid_accuracy = math.nan
         result.best_update = None
         self.alive_P[k] = False

@@ -229,7 +229,6 @@ class _Source:
         p = self.program
         self.emit("T = x.shape[1]" if self.population else "T = x.shape[0]")
         plans: list[tuple[int, list[tuple[int, int] | None]]] = []
-        in_products: set[int] = set()
         for g, group in enumerate(p.groups):
             if group.region != "step":
                 continue
@@ -237,7 +236,6 @@ class _Source:
             found = [self._addend(r) for r in group.results]
             if any(found):
                 plans.append((g, found))
-                in_products.update(f[1] for f in found if f)
         needed: dict[int, int] = {}
         for node in p.nodes:
             if node.region == "step":
