@@ -1,0 +1,145 @@
+"""The symbolic Jacobian against numerical differentiation of the oracle."""
+
+import numpy as np
+import oracle
+import pytest
+from random_cells import random_cell
+
+from odyssey.cells import LIBRARY
+from odyssey.errors import CellError
+from odyssey.expr import parse_cell
+from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.jacobian import format_jacobian, symbolic_jacobian
+from odyssey.expr.text import format_expression
+from odyssey.expr.verify import infer_shapes
+from odyssey.specs import CELL_SETS, get_cell
+
+UNITS = 3
+FUNCTIONS = oracle.FUNCTIONS | {
+    "cos": np.cos,
+    "sign": np.sign,
+    "step": lambda a: np.where(a > 0, 1.0, 0.0),
+}
+
+
+def point(cell, seed):
+    """Weights, an input and a state at which to differentiate."""
+    rng = np.random.default_rng(seed)
+    shapes = infer_shapes(cell)
+    sizes = {"I": UNITS if shapes.square else 2, "H": UNITS}
+    weights = {n: rng.normal(size=tuple(sizes[a] for a in s)) for n, s in shapes.matrices.items()}
+    weights |= {n: rng.normal(size=sizes[s]) for n, s in shapes.vectors.items()}
+    state = {s: rng.normal(0, 0.5, size=UNITS) for s in cell.states}
+    return weights, rng.normal(size=sizes["I"]), state
+
+
+def numerical(cell, weights, x, state, old):
+    """d (states, output) / d old[t-1] by central differences of the oracle, by column."""
+
+    def step(values):
+        output, final = oracle.run(
+            cell.text, weights, x[None, None], {s: v[None] for s, v in values.items()}
+        )
+        return {**{f"{s}[t]": final[s][0] for s in final}, cell.output: output[0, 0]}
+
+    columns = []
+    for unit in range(UNITS):
+
+        def at(k, unit=unit):
+            moved = state | {old: state[old] + k * 1e-4 * np.eye(UNITS)[unit]}
+            return step(moved)
+
+        low2, low, high, high2 = at(-2), at(-1), at(1), at(2)
+        columns.append({n: (8 * (high[n] - low[n]) - (high2[n] - low2[n])) / 12e-4 for n in high})
+    return {n: np.stack([c[n] for c in columns], 1) for n in columns[0]}
+
+
+def evaluated(cell, weights, x, state):
+    env = FUNCTIONS | weights | {"t": 0, cell.input: {0: x}}
+    env |= {s: {-1: v} for s, v in state.items()}
+    for equation in cell.equations:
+        value = np.asarray(eval(format_expression(equation.value), env), float)
+        if equation.updates_state:
+            env[equation.target][0] = value
+        else:
+            env[equation.target] = value
+    found = {}
+    for block, terms in symbolic_jacobian(cell).items():
+        total = np.zeros((UNITS, UNITS))
+        for term in terms:
+            product = None
+            for place, v in enumerate(term.diagonals):
+                value = np.asarray(eval(format_expression(v), env), float)
+                if product is None:
+                    rows = len(weights[term.matrices[0]]) if term.matrices else UNITS
+                    product = np.diag(np.broadcast_to(value, rows))
+                else:
+                    product = product * value
+                if place < len(term.matrices):
+                    product = product @ weights[term.matrices[place]]
+            total = total + product
+        found[block] = total
+    return found
+
+
+def agrees(cell, seed=1):
+    weights, x, state = point(cell, seed)
+    found = evaluated(cell, weights, x, state)
+    for old in cell.states:
+        truth = numerical(cell, weights, x, state, old)
+        for (new, by), value in found.items():
+            if by == old:
+                np.testing.assert_allclose(
+                    value, truth[new], rtol=1e-5, atol=1e-7, err_msg=f"{new} {old}"
+                )
+
+
+@pytest.mark.parametrize("spec", [*LIBRARY, *CELL_SETS["odyssey9"], "lstm:forget_bias=2"])
+def test_library_cells(spec):
+    agrees(get_cell(spec))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_cells(seed):
+    agrees(random_cell(np.random.default_rng(seed), size=12), seed)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, p in PRIMITIVES.items() if not p.internal and p.arity == 1]
+)
+def test_every_function(name):
+    agrees(
+        parse_cell(
+            f"cell c\ninput x\nstate h\nq = {name}(U @ h[t-1] + W @ x[t])\n"
+            f"h[t] = 0.5 * {name}(V @ q + 0.1 * h[t-1]) / (1 + square(h[t-1]))\noutput h\n"
+        )
+    )
+
+
+def test_it_reads_like_the_textbook():
+    text = format_jacobian(get_cell("lstm"))
+    assert "d c[t] / d c[t-1] = D(f)\n" in text
+    assert "= D(tanh(c[t]) * o * (1 - o)) U_o\n" in text
+    assert "+ D(i * (1 - g * g)) U_g\n" in text
+    blocks = symbolic_jacobian(get_cell("lstm"))
+    assert set(blocks) == {("h[t]", "h"), ("h[t]", "c"), ("c[t]", "h"), ("c[t]", "c")}
+
+
+def test_an_empty_block_prints_as_zero():
+    text = (
+        "cell c\ninput x\nstate h, m\nm[t] = h[t-1]\nh[t] = tanh(W @ x[t] + U @ m[t-1])\noutput h\n"
+    )
+    printed = format_jacobian(parse_cell(text))
+    assert "d m[t] / d m[t-1] = 0\n" in printed
+    assert "d m[t] / d h[t-1] = I\n" in printed
+
+
+def test_what_has_no_jacobian_says_so():
+    with pytest.raises(CellError, match="no recurrence"):
+        format_jacobian(parse_cell("cell f\ninput x\nnot recurrent\ny = W @ x[t]\noutput y\n"))
+    lines = ["a0 = U @ h[t-1] + W @ x[t]"]
+    for k in range(10):
+        lines.append(f"a{k + 1} = V{k} @ sin(a{k}) + Q{k} @ tanh(a{k})")
+    text = "cell c\ninput x\nstate h\n" + "\n".join(lines) + "\nh[t] = tanh(a10)\noutput h\n"
+    with pytest.raises(CellError, match="more than 500 terms"):
+        symbolic_jacobian(parse_cell(text))
