@@ -58,9 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--as",
         dest="form",
-        choices=("text", "latex", "program", "json", "canonical", "torch", "c"),
+        choices=("text", "latex", "jacobian", "program", "json", "canonical", "torch", "c"),
         default="text",
-        help="cell text (default), LaTeX, IR, JSON, canonical form, torch or C source",
+        help="cell text (default), LaTeX, one-step Jacobian in symbols, IR, JSON, canonical form,"
+        " torch or C source",
     )
     show.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
     show.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")
@@ -90,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", "write and print the report of a run")
     report.add_argument("directory", metavar="DIR")
     _json(report)
+
+    gradients = add("gradients", "measure how far gradients reach back, and along which paths")
+    _add_gradients(gradients)
+    _json(gradients)
 
     data = add("data", "list the data sets, or get one")
     data.add_argument("action", choices=("list", "get"))
@@ -140,6 +145,52 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         help="any other training option, as in schedule=decay (docs/training.md)",
     )
     _json(train)
+
+
+def _add_gradients(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("specs", metavar="SPEC", nargs="+")
+    numbers: tuple[tuple[str, type, object, str], ...] = (
+        ("--steps", int, 128, "time steps between the loss and the first state"),
+        ("--hidden-size", int, 128, "units per layer"),
+        ("--num-layers", int, 1, "layers"),
+        ("--inputs", int, 65, "numbers N(0, 1) that are read in a step, without a task"),
+        ("--seeds", int, 20, "members: seeds 1, 2, ..."),
+        ("--rows", int, None, "sequences a member reads; 1, or 8 on a task"),
+        ("--init-scale", float, 0.08, "scale s of the initial weights"),
+        ("--forget-bias", float, None, "initial bias of the gate f"),
+        ("--spectral-radius", float, None, "scale all recurrent matrices to it"),
+        ("--updates", int, 1000, "with --train: updates"),
+        ("--every", int, 100, "with --train: updates between measurements"),
+        ("--learning-rate", float, 0.003, "with --train: learning rate of adam"),
+        ("--clip-norm", float, 5.0, "with --train: largest gradient norm; 0 does not clip"),
+    )
+    for flag, kind, default, text in numbers:
+        shown = "" if default is None else f" ({default})"
+        parser.add_argument(flag, type=kind, default=default, metavar="X", help=text + shown)
+    parser.add_argument(
+        "--init", default="uniform", metavar="NAME", help="uniform (default), uniform_fan, normal"
+    )
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("--task", metavar="TASK", help="read a task's data instead of noise")
+    data.add_argument("--train", metavar="TASK", help="measure along training on a task")
+    parser.add_argument(
+        "--sweep",
+        metavar="NAME=A,B,...",
+        help="measure at several values of forget_bias, init_scale, spectral_radius, hidden_size"
+        " or steps",
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="with --train: any training option, as in optimizer=sgd",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", default="results/runs/gradients", help="where the files go"
+    )
+    parser.add_argument("--no-animation", action="store_true", help="draw no GIF")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -39,11 +39,9 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
 
 
 def _cell(value: Any) -> str:
-    from rich.markup import escape
-
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def duration(seconds: float) -> str:

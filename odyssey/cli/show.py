@@ -7,6 +7,7 @@ import argparse
 from odyssey.cli.cells import parameter_formula
 from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
+from odyssey.expr.jacobian import format_jacobian
 from odyssey.expr.text import diff
 from odyssey.expr.verify import infer_shapes
 from odyssey.specs import get_cell
@@ -25,6 +26,8 @@ def run(args: argparse.Namespace) -> None:
         print(cell.text, end="")
     elif args.form == "latex":
         print(cell.latex(), end="")
+    elif args.form == "jacobian":
+        print(format_jacobian(cell), end="")
     elif args.form == "canonical":
         print(cell.canonical_text, end="")
     elif args.form == "json":

@@ -22,7 +22,9 @@ class InitScheme:
     Attributes:
         distribution: `uniform_fan` is U(-s/sqrt(H), s/sqrt(H)) with H the number of units
             (Jozefowicz et al. 2015; torch's default with s = 1), `uniform` U(-s, s) (Karpathy et
-            al. 2015, s = 0.08), `normal` N(0, s^2) (Greff et al. 2015, s = 0.1).
+            al. 2015, s = 0.08), `normal` N(0, s^2) (Greff et al. 2015, s = 0.1), `normal_fan`
+            N(0, s^2 / fan_in) with fan_in the number of columns (LeCun et al. 1998, s = 1); H
+            for elementwise weights.
         scale: s.
     """
 
@@ -38,7 +40,7 @@ class InitScheme:
             raise ConfigError(f"initial scale must be a number >= 0, got {self.scale}")
 
 
-DISTRIBUTIONS = ("uniform_fan", "uniform", "normal")
+DISTRIBUTIONS = ("uniform_fan", "uniform", "normal", "normal_fan")
 
 
 def draw(
@@ -47,6 +49,9 @@ def draw(
     """Draws one array of weights by the scheme."""
     if scheme.distribution == "normal":
         return rng.normal(0.0, scheme.scale, shape)
+    if scheme.distribution == "normal_fan":
+        fan_in = shape[1] if len(shape) == 2 else hidden_size
+        return rng.normal(0.0, scheme.scale / np.sqrt(fan_in), shape)
     bound = scheme.scale / (np.sqrt(hidden_size) if scheme.distribution == "uniform_fan" else 1.0)
     return rng.uniform(-bound, bound, shape)
 

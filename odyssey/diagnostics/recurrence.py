@@ -141,20 +141,22 @@ def as_recurrence(module: nn.Module | Recurrence, *, name: str = "") -> Recurren
     )
 
 
-def in_float64(rnn: RNN) -> RNN:
-    """Copies an `odyssey.RNN` into float64 and the reference backend."""
-    sizes = rnn.hidden_sizes if rnn.population is not None else rnn.hidden_size
+def in_float64(rnn: RNN, *, members: int | None = None) -> RNN:
+    """Copies an `odyssey.RNN`, or its first members, into float64 and the reference backend."""
+    population = members if members is not None else rnn.population
+    sizes = rnn.hidden_sizes[:population] if population is not None else rnn.hidden_size
     twin = RNN(
         rnn.cell,
         rnn.input_size,
         sizes,
         rnn.num_layers,
-        population=rnn.population,
+        population=population,
         backend="eager",
         batch_first=rnn.batch_first,
         dtype=torch.float64,
     )
-    twin.load_state_dict(rnn.state_dict())
+    state = rnn.state_dict()
+    twin.load_state_dict({k: v[:members] if members is not None else v for k, v in state.items()})
     return twin.requires_grad_(False).eval()
 
 

@@ -36,7 +36,7 @@ class TrainingConfig:
         halvings: Halvings of the plateau schedule.
         decay: Factor of the decay schedule.
         decay_after: First epoch at whose end the decay schedule acts.
-        init: Distribution of initial weights: uniform_fan, uniform or normal.
+        init: Distribution of initial weights: uniform_fan, uniform, normal or normal_fan.
         valid_characters: Targets of a validation, at most.
         test_characters: Targets of the test, at most.
         eval_batch: Parallel streams in validation and test.
@@ -80,7 +80,7 @@ class TrainingConfig:
             "optimizer": OPTIMIZERS,
             "schedule": SCHEDULES,
             "loss": ("mean", "sum"),
-            "init": ("uniform_fan", "uniform", "normal"),
+            "init": ("uniform_fan", "uniform", "normal", "normal_fan"),
             "dtype": ("float32", "float64"),
         }
         for name, allowed in choices.items():

@@ -9,7 +9,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +26,14 @@ from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 from odyssey.training.seeds import stream
 
 LN2 = math.log(2.0)
+
+
+class Inspect(Protocol):
+    """Looks at a model while it is trained."""
+
+    def __call__(self, updates: int, model: CharModel, *, positions: tuple[int, ...]) -> None:
+        """Looks."""
+        ...
 
 
 @dataclass
@@ -78,6 +87,7 @@ def train(
     config: TrainingConfig,
     *,
     progress: Callable[[Epoch], None] | None = None,
+    inspect: Inspect | None = None,
 ) -> Trained:
     """Trains a population of members of one cell on one task.
 
@@ -91,6 +101,9 @@ def train(
         members: The members; any number, any sizes.
         config: Options, the same for all members.
         progress: Called after every epoch of every group.
+        inspect: Called before the first update and after every epoch of every group, with the
+            number of updates, the model, which it must leave as it is, and the positions of its
+            members. A member that has diverged has only zeros.
 
     Returns:
         One result a member, in their order; the best parameters are those of the lowest
@@ -106,7 +119,8 @@ def train(
     models = []
     for positions in group_members(sized, padding=config.padding):
         group = _Group(cell, task, [sized[k] for k in positions], config)
-        group.run(progress)
+        look = None if inspect is None else partial(inspect, positions=positions)
+        group.run(progress, look)
         results |= dict(zip(positions, group.results, strict=True))
         models.append((group.model, positions))
     return Trained([results[k] for k in range(len(members))], models)
@@ -234,9 +248,15 @@ class _Group:
         first = "H" if program.square or layer != "0" else "V"
         return tuple(first if s == "I" else "H" for s in sizes)
 
-    def run(self, progress: Callable[[Epoch], None] | None) -> None:
+    def run(
+        self,
+        progress: Callable[[Epoch], None] | None,
+        inspect: Callable[[int, CharModel], None] | None = None,
+    ) -> None:
         """Trains to the end and measures the test loss at the best validation loss."""
         start = time.monotonic()
+        if inspect:
+            inspect(0, self.model)
         state: tuple[Tensor, ...] | None = None
         if self.config.epochs == 0:
             self._validate()
@@ -251,6 +271,8 @@ class _Group:
             self._after_epoch(epoch, nats_P / np.maximum(count_P, 1))
             if progress:
                 progress(self._epoch(epoch, time.monotonic() - start))
+            if inspect:
+                inspect(self.updates, self.model)
             if not bool(self.alive_P.any()):
                 break
         self.flat.assign(self.best_PN)

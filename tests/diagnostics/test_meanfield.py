@@ -100,5 +100,5 @@ def test_what_the_theory_does_not_know_it_refuses():
     with pytest.raises(ConfigError, match="at least 1"):
         predicted_norms(built(LINEAR), 0, rng=rng)
     narrow = "cell c\ninput x\nstate h\nq = V @ h[t-1] + x[t]\nh[t] = tanh(W @ q)\noutput h\n"
-    with pytest.raises(ConfigError, match="passes [VW], which is not"):
+    with pytest.raises(ConfigError, match=r"passes [VW], which is not"):
         predicted_norms(built(narrow), 3, rng=rng)
