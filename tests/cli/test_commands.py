@@ -203,3 +203,74 @@ def test_wrong_use_is_one_line(odyssey):
     assert "invalid choice: 'trian'" in refused(odyssey("trian"))
     assert len(refused(odyssey("show", "lstm", "--as", "x" * 100_000))) < 1_100
     assert "\x1b" not in refused(odyssey("show", "lstm", "\x1b[31m"))
+
+
+# gradients
+
+
+def test_gradients_writes_its_files_and_prints_a_table(odyssey, cwd):
+    small = ("--steps", 12, "--hidden-size", 6, "--inputs", 3, "--seeds", 3)
+    lines = table(odyssey("gradients", "elman", "lstm:forget_bias=5", *small))
+    assert lines[0].split()[:4] == ["label", "steps", "to", "1/e"]
+    named = [line.split()[0] for line in lines[1:] if line[0] != " "]
+    assert named[:2] == ["elman", "lstm:forget_bias=5"]
+    out = cwd / "results/runs/gradients"
+    for name in ("norms.csv", "paths.csv", "figures/norms.png", "gradients.gif"):
+        assert (out / name).stat().st_size > 0
+    found = well(odyssey("gradients", "gru", *small, "--no-animation", "--json", "--out", "g")).json
+    assert [row["label"] for row in found["summary"]] == ["gru"]
+    assert "gif" not in found["files"]
+
+
+def test_gradients_sweeps(odyssey, cwd):
+    small = ("--steps", 6, "--hidden-size", 5, "--inputs", 3, "--seeds", 2, "--json")
+    found = well(odyssey("gradients", "elman", *small, "--sweep", "spectral_radius=0.5,2")).json
+    labels = [row["label"] for row in found["summary"]]
+    assert labels == ["elman spectral_radius=0.5", "elman spectral_radius=2"]
+    assert (cwd / found["files"]["horizon_by_spectral_radius"]).exists()
+    assert well(odyssey("gradients", "elman", *small, "--sweep", "steps=3,6")).json["summary"]
+
+
+def test_gradients_on_a_task_and_along_training(odyssey, cwd):
+    small = ("--steps", 8, "--hidden-size", 5, "--seeds", 2, "--rows", 2)
+    well(odyssey("gradients", "mut1", *small, "--task", "xml", "--out", "t"))
+    called = odyssey(
+        *("gradients", "elman", *small, "--train", "xml", "--updates", 4, "--every", 2),
+        *("--set", "batch_size=2", "--set", "valid_characters=200", "--out", "n"),
+    )
+    text = well(called).out
+    assert "elman: update 4" in text
+    assert "elman update=4" in text
+    assert (cwd / "n/figures/norms_by_update.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nonesuch",), "no cell called 'nonesuch'"),
+        (("elman", "--steps", "0"), "steps must be an integer of at least 1"),
+        (("elman", "--seeds", "0"), "--seeds must lie in 1 to 1000"),
+        (("elman", "--sweep", "forget_bias=1"), "no equation called 'f'"),
+        (("elman", "--sweep", "nothing=1"), "no setting to sweep called 'nothing'"),
+        (("elman", "--sweep", "steps"), "expected numbers"),
+        (("elman", "--sweep", "steps=1.5"), "expected numbers"),
+        (("elman", "--sweep", "init_scale=nan"), "expected numbers"),
+        (("elman", "--sweep", "steps=2", "--train", "xml"), "leave --train or --sweep out"),
+        (("elman", "--set", "optimizer=sgd"), "--set goes with --train"),
+        (("elman", "--task", "xml", "--train", "xml"), "not allowed with"),
+        (("elman", "--train", "xml", "--every", "0"), "every 1 to 1000 updates"),
+        (("elman", "--hidden-size", "1000000"), "take about"),
+        (("elman", "--init", "zeros"), "no initial distribution"),
+        (("flat.cell",), "has no recurrence"),
+        (("elman", "--steps", "3", "--hidden-size", "3", "--out", "flat.cell"), "cannot write"),
+    ],
+)
+def test_gradients_refuses(odyssey, cwd, arguments, says):
+    flat = "cell flat\ninput x\nnot recurrent\ny = W @ x[t]\noutput y\n"
+    (cwd / "flat.cell").write_text(flat)
+    assert says in refused(odyssey("gradients", *arguments))
+
+
+def test_show_the_jacobian(odyssey):
+    text = well(odyssey("show", "lstm", "--as", "jacobian")).out
+    assert "d c[t] / d c[t-1] = D(f)\n" in text
