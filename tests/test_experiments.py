@@ -1,0 +1,54 @@
+"""Experiments that are scripts run, and measure what a few lines of NumPy measure."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def relu_loop(monkeypatch):
+    path = ROOT / "experiments/relu_loop/run.py"
+    spec = importlib.util.spec_from_file_location("relu_loop_run", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "SEEDS", 40)
+    return module
+
+
+def lecture(u, start, g, steps):
+    """The lecture's loop, forward and back."""
+    masks, h = [], start
+    for _ in range(steps):
+        h = np.maximum(u @ h, 0)
+        masks.append(h > 0)
+    product = np.eye(len(u))
+    for mask in masks:
+        product = (mask[:, None] * u) @ product
+    for mask in reversed(masks):
+        g = u.T @ (mask * g)
+    return np.linalg.norm(g), np.abs(np.linalg.eigvals(product)).max()
+
+
+def test_the_relu_loop_is_the_lectures(relu_loop):
+    frame = relu_loop.measure()
+    rng = np.random.default_rng(1)
+    streams = rng.spawn(40)
+    start, g = rng.normal(size=(40, 1, 1, 5)), rng.normal(size=(40, 1, 5))
+    for seed in range(40):
+        u = streams[seed].normal(0.0, 1.0, (5, 5))
+        norm, radius = lecture(u, start[seed, 0, 0], g[seed, 0], 50)
+        row = frame.iloc[seed]
+        assert row.radius == pytest.approx(np.abs(np.linalg.eigvals(u)).max(), rel=1e-10)
+        if norm == 0:
+            assert row.log10_first == -np.inf
+        else:
+            assert row.log10_first == pytest.approx(np.log10(norm), abs=1e-9)
+        assert row.radius_of_product == pytest.approx(radius, rel=1e-4, abs=1e-12)
+    relu_loop.draw(frame)
+    shares = relu_loop.table(frame).set_index("case").share
+    assert shares["gradient of U above 1e3, clipped at 5"] == 0.0
+    assert 0.3 < shares["gradient above 1e3"] < 0.9
