@@ -7,10 +7,10 @@ of the gradient rows. A plain module is a population of one.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -20,16 +20,36 @@ from odyssey.compiler.backends.base import Layer, State
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.codegen import Writer, generate
 from odyssey.compiler.backends.native.plan import Plan, make_plan
-from odyssey.compiler.backends.native.prelude import Prelude, Rows
-from odyssey.compiler.backends.native.products import (
-    outer,
-    pad,
-    refuse_second_derivatives,
-)
+from odyssey.compiler.backends.native.prelude import Prelude
 from odyssey.compiler.backends.native.targets import TARGETS
-from odyssey.compiler.program import Group, Program
+from odyssey.compiler.program import Program
+from odyssey.errors import ConfigError
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+ALIGNED = 16  # numbers: 64 bytes of float32
+BLOCK = 1 << 18
+LEAST_ROWS = 96
+REMEMBERED = 1000
+NO_SECOND = "backend 'native' has no second derivatives; build the RNN with backend='eager'"
+
+Fields = dict[str, tuple[int, int]]
+"""Field of the C struct -> its address (or number) for the first member, and the distance in bytes
+to the next member's."""
+
+
+def refuse_second_derivatives() -> None:
+    """Raises within a backward pass that is itself to be differentiated.
+
+    Raises:
+        ConfigError: `create_graph=True`; what follows would silently be taken for a constant.
+    """
+    if torch.is_grad_enabled():
+        raise ConfigError(NO_SECOND)
+
+
+def pad(units: int, lanes: int) -> int:
+    """Gives the columns of a packed matrix: tiles are up to four vectors wide."""
+    return -(-units // (4 * lanes)) * 4 * lanes
 
 
 @dataclass(frozen=True)
@@ -62,30 +82,70 @@ class Kernel:
         self.source, self.writer = generate(plan, dtype=DTYPES[dtype], target=self.target)
         self.library = toolchain.load(self.source)
         self.lanes = TARGETS[self.target].bytes // dtype.itemsize
+        self.entries = {
+            False: self.library.odyssey_forward,
+            True: self.library.odyssey_backward,
+        }
+        self.memory: dict[tuple[Any, ...], Any] = {}
 
-    def run(self, name: str, shape: Shape, fields: Mapping[str, Any], *, keep: bool) -> None:
-        """Calls into C with one struct a member.
-
-        Args:
-            name: The entry point.
-            shape: The sizes.
-            fields: Name -> tensor (P, ...), or shared by all members, or a number.
-            keep: Whether a backward pass will follow.
-        """
-        bases = [_base(fields.get(f), shape.members) for f in self.writer.fields[1:]]
+    def run(self, shape: Shape, fields: Fields, *, backward: bool, keep: bool) -> None:
+        """Calls into C with one struct a member."""
+        found = [fields.get(f, (0, 0)) for f in self.writer.fields[1:]]
         table: list[int] = []
         for p, units in enumerate(shape.units):
             table.append(units)
-            table += [base + p * stride for base, stride in bases]
+            table += [base + p * stride for base, stride in found] if p else [a for a, _ in found]
         s = shape
-        sizes = (s.members, s.steps, s.batch, s.hidden, s.input_size, int(keep))
-        getattr(self.library, name)(
-            (ctypes.c_int64 * 6)(*sizes), (ctypes.c_int64 * len(table))(*table)
-        )
+        sizes = (s.members, s.steps, s.batch, s.hidden, s.input_size, int(keep), self.block(shape))
+        self.entries[backward]((ctypes.c_int64 * 7)(*sizes), (ctypes.c_int64 * len(table))(*table))
 
-    def scratch(self, shape: Shape, *, backward: bool) -> dict[str, Tensor]:
-        """Allocates what lives for one call, shared by the members."""
+    def _remembered(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Gives what was found for the same sizes before: calls with new sizes are rare."""
+        if key not in self.memory:
+            if len(self.memory) >= REMEMBERED:
+                self.memory.clear()
+            self.memory[key] = make()
+        return self.memory[key]
+
+    def block(self, shape: Shape) -> int:
+        """Gives the steps of a block: what they need at once should take about BLOCK bytes."""
+
+        def make() -> int:
+            widths = [self.width(shape), *(self.total(s.leaves, shape) for s in self.plan.stacks)]
+            rows = max(LEAST_ROWS, BLOCK // (max(1, *widths) * self.dtype.itemsize))
+            return max(1, min(shape.steps, rows // shape.batch))
+
+        return int(self._remembered(("block", shape), make))
+
+    def total(self, row: Sequence[int], shape: Shape) -> int:
+        """Gives the length of a row of values."""
+        found = self._remembered(
+            (*row, shape.input_size, shape.hidden),
+            lambda: sum(self.plan.units(k, shape.input_size, shape.hidden) for k in row),
+        )
+        return int(found)
+
+    def width(self, shape: Shape) -> int:
+        """Gives the length of a gradient row."""
+        return self.total(self.plan.slots, shape)
+
+    def scratch(self, shape: Shape, dense: Sequence[int], *, backward: bool) -> Arena:
+        """Allocates what lives for one call, shared by the members.
+
+        Args:
+            shape: The sizes.
+            dense: The stacks that are computed from vectors.
+            backward: For which call.
+        """
+        layout = self._remembered(
+            ("scratch", shape, *dense, backward),
+            lambda: lay_out(self._scratch(shape, dense, backward=backward), 1),
+        )
+        return Arena(layout, self.dtype)
+
+    def _scratch(self, shape: Shape, dense: Sequence[int], *, backward: bool) -> dict[str, int]:
         writer: Writer = self.writer
+        block = self.block(shape)
         sizes: dict[str, int] = {}
         for name, size in writer.scratch.items():
             if name[0] == ("e" if backward else "f"):
@@ -94,28 +154,81 @@ class Kernel:
             if name[0] == ("b" if backward else "w"):
                 padded = pad(shape.of(units), self.lanes)
                 sizes[name] = padded * maps * sum(shape.of(s) for s in inner.split("+"))
+        for n in dense:
+            stack = self.plan.stacks[n]
+            total, inner_size = self.total(stack.leaves, shape), self.total([stack.operand], shape)
+            if not backward or n in writer.again:
+                sizes[f"aw{n}"] = pad(total, self.lanes) * inner_size
+                sizes[f"x{n}"] = block * shape.batch * total
+            if backward:
+                sizes[f"bw{n}"] = pad(inner_size, self.lanes) * total
         if backward:
             for n in range(len(self.plan.program.states)):
                 sizes[f"c{n}"] = shape.batch * shape.hidden
-        return carve(sizes, self.dtype)
+            sizes["d"] = (block + 1) * shape.batch * self.width(shape)
+        return sizes
+
+    def kept(self, shape: Shape, *, keep: bool) -> Layout:
+        """Lays out what a backward pass reads again; of two steps if none follows."""
+
+        def make() -> Layout:
+            rows = shape.steps if keep else 1
+            sizes = {
+                f"s{n}": (rows + 1) * shape.batch * shape.hidden
+                for n in range(len(self.plan.program.states))
+            }
+            for k in self.plan.saved:
+                sizes[f"v{k}"] = rows * shape.batch * self.total([k], shape)
+            return lay_out(sizes, shape.members)
+
+        return cast(Layout, self._remembered(("kept", shape, keep), make))
 
 
-def _base(value: Tensor | int | None, members: int) -> tuple[int, int]:
-    if isinstance(value, Tensor):
-        shared = value.dim() < 2
-        stride = 0 if shared or members == 1 else value.stride(0) * value.element_size()
-        return value.data_ptr(), stride
-    return (value or 0), 0
+def address(tensor: Tensor, members: int) -> tuple[int, int]:
+    """Gives where a tensor (P, ...) or, shared by all members, (1, ...) begins; see `Fields`."""
+    shared = members == 1 or tensor.shape[0] != members
+    return tensor.data_ptr(), 0 if shared else tensor.stride(0) * tensor.element_size()
 
 
-def carve(sizes: Mapping[str, int], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Cuts one allocation into flat tensors whose starts are aligned."""
-    starts, end = {}, 0
+@dataclass(frozen=True)
+class Layout:
+    """Where fields lie in one allocation: numbers in all, and each one's start and length."""
+
+    total: int
+    members: int
+    fields: dict[str, tuple[int, int]]
+
+
+def lay_out(sizes: Mapping[str, int], members: int) -> Layout:
+    """Puts fields of so many numbers a member one after the other, with aligned starts."""
+    total = 0
+    fields: dict[str, tuple[int, int]] = {}
     for name, size in sizes.items():
-        starts[name] = end
-        end += -(-size // 16) * 16
-    whole = torch.empty(end, dtype=dtype)
-    return {name: whole[start : start + sizes[name]] for name, start in starts.items()}
+        length = -(-size // ALIGNED) * ALIGNED
+        fields[name] = total, length if members > 1 else 0
+        total += length * members
+    return Layout(total, members, fields)
+
+
+class Arena:
+    """One allocation and the addresses of its fields."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        dtype: torch.dtype,
+        *,
+        zeros: bool = False,
+        memory: Tensor | None = None,
+    ) -> None:
+        if memory is None:
+            memory = (torch.zeros if zeros else torch.empty)(layout.total, dtype=dtype)
+        self.memory = memory
+        base, item = memory.data_ptr(), dtype.itemsize
+        self.fields: Fields = {
+            name: (base + start * item, length * item)
+            for name, (start, length) in layout.fields.items()
+        }
 
 
 @dataclass
@@ -127,158 +240,130 @@ class Call:
     index: list[Tensor | None]
     keep: bool
 
+    def dense(self, tensors: Sequence[Tensor | None]) -> list[int]:
+        """Lists the stacks that are computed from vectors: those with a matrix."""
+        return [n for n in range(len(self.index)) if tensors[3 * n + 1] is not None]
+
 
 class _Loop(torch.autograd.Function):
-    """The time loop. Its inputs: rows, vectors, matrices, states; its outputs: y, final states."""
+    """The time loop. Its outputs: y if it is a value of the loop, and the final states.
+
+    Its inputs, all (P, ...): for each stack rows, matrix and bias (see `Rows`), then vectors,
+    matrices and states.
+    """
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, call: Call, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         plan, shape, kernel = call.kernel.plan, call.shape, call.kernel
-        fields = _inputs(plan, call, tensors)
-        new = torch.zeros if shape.ragged else torch.empty
         P, T, B, H = shape.members, shape.steps, shape.batch, shape.hidden
-        finals = [new(P, B, H, dtype=kernel.dtype) for _ in plan.program.states]
-        fields.update({f"o{n}": f for n, f in enumerate(finals)})
-        y = new(P, T, B, H, dtype=kernel.dtype) if plan.writes_output else None
-        fields["y"] = y
-        kept = [new(P, T + 1 if call.keep else 2, B, H, dtype=kernel.dtype) for _ in finals]
-        fields.update({f"s{n}": s for n, s in enumerate(kept)})
-        for k in plan.saved:
-            rows = T if call.keep else 1
-            size = plan.units(k, shape.input_size, H)
-            kept.append(new(P, rows, B, size, dtype=kernel.dtype))
-            fields[f"v{k}"] = kept[-1]
-        fields.update(kernel.scratch(shape, backward=False))
-        kernel.run("odyssey_forward", shape, fields, keep=call.keep)
+        new = torch.zeros if shape.ragged else torch.empty
+        outputs = [new(P, B, H, dtype=kernel.dtype) for _ in plan.program.states]
+        fields = _inputs(call, tensors)
+        fields.update({f"o{n}": address(f, P) for n, f in enumerate(outputs)})
+        if plan.writes_output:
+            outputs.insert(0, new(P, T, B, H, dtype=kernel.dtype))
+            fields["y"] = address(outputs[0], P)
+        kept = Arena(kernel.kept(shape, keep=call.keep), kernel.dtype, zeros=shape.ragged)
+        scratch = kernel.scratch(shape, call.dense(tensors), backward=False)
+        fields.update(kept.fields)
+        fields.update(scratch.fields)
+        kernel.run(shape, fields, backward=False, keep=call.keep)
         ctx.call = call
         if call.keep:
-            ctx.save_for_backward(*tensors, *kept)
-        return (*((y,) if y is not None else ()), *finals)
+            ctx.save_for_backward(*tensors, kept.memory)
+        return tuple(outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         refuse_second_derivatives()
         call: Call = ctx.call
         plan, shape, kernel = call.kernel.plan, call.shape, call.kernel
-        P, T, B, H = shape.members, shape.steps, shape.batch, shape.hidden
-        count = len(ctx.saved_tensors) - len(plan.program.states) - len(plan.saved)
-        tensors, kept = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
-        fields = _inputs(plan, call, tensors)
-        states = len(plan.program.states)
-        fields.update({f"s{n}": s for n, s in enumerate(kept[:states])})
-        fields.update({f"v{k}": s for k, s in zip(plan.saved, kept[states:], strict=True)})
+        P, B, H = shape.members, shape.batch, shape.hidden
+        *tensors, memory = ctx.saved_tensors
+        dense = call.dense(tensors)
+        fields = _inputs(call, tensors)
+        kept = Arena(kernel.kept(shape, keep=True), kernel.dtype, memory=memory)
+        scratch = kernel.scratch(shape, dense, backward=True)
+        fields.update(kept.fields)
+        fields.update(scratch.fields)
         arriving = [g.contiguous() for g in gradients]
-        if plan.writes_output:
-            fields["dy"] = arriving.pop(0)
-        fields.update({f"do{n}": g for n, g in enumerate(arriving)})
-        new = torch.zeros if shape.ragged else torch.empty
-        width = sum(plan.units(k, shape.input_size, H) for k in plan.slots)
-        rows_PTBW = fields["d"] = new(P, T, B, width, dtype=kernel.dtype)
-        first = [new(P, B, H, dtype=kernel.dtype) for _ in range(states)]
-        fields.update({f"di{n}": g for n, g in enumerate(first)})
-        vectors = []
-        for k in plan.vectors:
-            size = plan.units(k, shape.input_size, H)
-            vectors.append(torch.zeros(P, size, dtype=kernel.dtype))
-            fields[f"g{k}"] = vectors[-1]
-        tables = {}
-        for n, index in enumerate(call.index):
-            if index is not None:
-                tables[n] = fields[f"gx{n}"] = torch.zeros_like(tensors[n])
-        fields.update(kernel.scratch(shape, backward=True))
-        kernel.run("odyssey_backward", shape, fields, keep=True)
-        slots = _Columns(plan, shape, rows_PTBW)
-        found: list[Tensor | None] = []
-        for n, stack in enumerate(plan.stacks):
-            leaves = [plan.backward.leaves.get(leaf, -1) for leaf in stack.leaves]
-            sizes = [plan.units(leaf, shape.input_size, H) for leaf in stack.leaves]
-            gradient = tables[n] if n in tables else slots.gather(leaves, sizes)
-            found.append(gradient.view(tensors[n].shape) if n in tables else gradient)
-        found += vectors
-        weights = _matrix_gradients(
-            kernel, shape, slots, dict(zip(plan.saved, kept[states:], strict=True)), kept
+        fields.update(
+            {f"do{n}": address(g, P) for n, g in enumerate(arriving[plan.writes_output :])}
         )
+        if plan.writes_output:
+            fields["dy"] = address(arriving[0], P)
+        new = torch.zeros if shape.ragged else torch.empty
+        found: list[Tensor | None] = []
+        needed = ctx.needs_input_grad[1:]
+        for n, stack in enumerate(plan.stacks):
+            whole = all(leaf in plan.backward.leaves for leaf in stack.leaves)
+            rows, weight, bias = tensors[3 * n : 3 * n + 3]
+            make = torch.empty_like if whole and not shape.ragged else torch.zeros_like
+            if weight is None:
+                table = call.index[n] is not None
+                gradient = torch.zeros_like(rows) if table else make(rows)
+                fields[f"gx{n}"] = address(gradient, P)
+                found += [gradient, None, None]
+                continue
+            into = torch.zeros_like(rows) if needed[3 * n] and not whole else None
+            if needed[3 * n] and whole:
+                into = torch.empty_like(rows)
+            found += [into, make(weight), None if bias is None else torch.zeros_like(bias)]
+            for name, made in zip(("ga", "gw", "gq"), found[-3:], strict=True):
+                if made is not None:
+                    fields[f"{name}{n}"] = address(made, P)
+        for k in plan.vectors:
+            vector = torch.zeros(P, kernel.total([k], shape), dtype=kernel.dtype)
+            fields[f"g{k}"] = address(vector, P)
+            found.append(vector)
+        groups = []
+        for n, group in enumerate(plan.groups):
+            maps = kernel.writer.maps(group)
+            if maps:
+                rows_, columns = kernel.total(maps, shape), kernel.total([group.operand], shape)
+                groups.append((maps, new(P, rows_, columns, dtype=kernel.dtype)))
+                fields[f"gm{n}"] = address(groups[-1][1], P)
+        first = [new(P, B, H, dtype=kernel.dtype) for _ in plan.program.states]
+        fields.update({f"di{n}": address(g, P) for n, g in enumerate(first)})
+        kernel.run(shape, fields, backward=True, keep=True)
+        weights: dict[str, Tensor] = {}
+        for maps, gradient in groups:
+            parts = torch.split(gradient, [kernel.total([r], shape) for r in maps], -2)
+            for r, part in zip(maps, parts, strict=True):
+                name = plan.program.nodes[r].name
+                weights[name] = weights[name] + part if name in weights else part
+        before = 3 * len(plan.stacks) + len(plan.vectors)
         for n, name in enumerate(plan.matrices):
-            like = tensors[len(plan.stacks) + len(plan.vectors) + n]
-            found.append(weights[name] if name in weights else torch.zeros_like(like))
+            found.append(
+                weights[name] if name in weights else torch.zeros_like(tensors[before + n])
+            )
         return (None, *found, *first)
 
 
-class _Columns:
-    """The gradient rows (P, T, B, W), by the number of the gradient."""
-
-    def __init__(self, plan: Plan, shape: Shape, rows_PTBW: Tensor) -> None:
-        self.plan, self.rows = plan, rows_PTBW
-        self.starts: dict[int, int] = {}
-        self.sizes: dict[int, int] = {}
-        start = 0
-        for k in plan.slots:
-            self.starts[k], self.sizes[k] = start, plan.units(k, shape.input_size, shape.hidden)
-            start += self.sizes[k]
-
-    def gather(self, numbers: Sequence[int], sizes: Sequence[int]) -> Tensor:
-        """Takes columns side by side, as a view where they lie so; -1 stands for zeros."""
-        ends = [self.starts[k] + self.sizes[k] for k in numbers if k >= 0]
-        starts = [self.starts[k] for k in numbers if k >= 0]
-        if -1 not in numbers and starts[1:] == ends[:-1]:
-            return self.rows[..., starts[0] : ends[-1]]
-        parts = []
-        for k, size in zip(numbers, sizes, strict=True):
-            if k < 0:
-                parts.append(self.rows.new_zeros((*self.rows.shape[:-1], size)))
-            else:
-                parts.append(self.rows[..., self.starts[k] : self.starts[k] + size])
-        return torch.cat(parts, -1)
-
-
-def _inputs(plan: Plan, call: Call, tensors: Sequence[Tensor]) -> dict[str, Any]:
+def _inputs(call: Call, tensors: Sequence[Tensor | None]) -> Fields:
     """Names the inputs of the loop as the C struct does."""
-    left = iter(tensors)
-    fields: dict[str, Any] = {}
-    for n, index in zip(range(len(plan.stacks)), call.index, strict=True):
-        rows = next(left)
-        fields[f"x{n}"], fields[f"x{n}_row"], fields[f"x{n}_index"] = rows, rows.stride(-2), index
-    for k in plan.vectors:
-        fields[f"p{k}"] = next(left)
-    for n in range(len(plan.matrices)):
-        fields[f"m{n}"] = next(left)
-    for n in range(len(plan.program.states)):
-        fields[f"i{n}"] = next(left)
-    return fields
-
-
-def _matrix_gradients(
-    kernel: Kernel,
-    shape: Shape,
-    columns: _Columns,
-    saved: Mapping[int, Tensor],
-    states: Sequence[Tensor],
-) -> dict[str, Tensor]:
-    """Computes each group's gradient in one product over all steps and rows: dG^T X."""
-    plan = kernel.plan
-    found: dict[str, Tensor] = {}
-    nodes, back = plan.program.nodes, plan.backward
-
-    def rows(group: Group) -> Tensor:
-        node = nodes[group.operand]
-        if node.op == "previous":
-            return states[plan.program.states.index(node.name)][:, :-1]
-        if group.operand in plan.program.updates:
-            return states[plan.program.updates.index(group.operand)][:, 1:]
-        return saved[group.operand]
-
-    for group in plan.groups:
-        maps = [r for r in group.results if r in back.results]
-        if not maps:
+    kernel, shape = call.kernel, call.shape
+    plan, P = kernel.plan, shape.members
+    fields: Fields = {}
+    for n, stack in enumerate(plan.stacks):
+        rows, weight, bias = tensors[3 * n : 3 * n + 3]
+        assert rows is not None
+        index = call.index[n]
+        fields[f"x{n}_row"] = kernel.total(stack.leaves, shape), 0
+        if weight is None:
+            fields[f"x{n}"] = address(rows, P)
+            if index is not None:
+                fields[f"x{n}_index"] = address(index, P)
             continue
-        sizes = [plan.units(r, shape.input_size, shape.hidden) for r in maps]
-        d = columns.gather([back.results[r] for r in maps], sizes).flatten(1, 2)
-        x = rows(group).flatten(1, 2)
-        whole = outer(kernel, d, x)
-        for r, part in zip(maps, torch.split(whole, sizes, -2), strict=True):
-            name = nodes[r].name
-            found[name] = found[name] + part if name in found else part
-    return found
+        fields[f"a{n}"], fields[f"wx{n}"] = address(rows, P), address(weight, P)
+        if bias is not None:
+            fields[f"qx{n}"] = address(bias, P)
+    names = [f"p{k}" for k in plan.vectors] + [f"m{n}" for n in range(len(plan.matrices))]
+    names += [f"i{n}" for n in range(len(plan.program.states))]
+    for name, tensor in zip(names, tensors[3 * len(plan.stacks) :], strict=True):
+        assert tensor is not None
+        fields[name] = address(tensor, P)
+    return fields
 
 
 @dataclass
@@ -303,6 +388,12 @@ class NativeLayer:
     def plan(self) -> Plan | None:
         """The plan; None without a loop."""
         return make_plan(self.program) if has_loop(self.program) else None
+
+    @cached_property
+    def skip(self) -> set[int]:
+        """What the loop computes itself of what comes before it."""
+        assert self.plan is not None
+        return {k for s in self.plan.stacks if s.results for k in (*s.leaves, *s.results)}
 
     @property
     def source(self) -> str:
@@ -331,7 +422,7 @@ class NativeLayer:
         if like.dtype not in self.kernels:
             self.kernels[like.dtype] = Kernel(plan, like.dtype)
         kernel = self.kernels[like.dtype]
-        skip = {k for s in plan.stacks if s.results for k in (*s.leaves, *s.results)}
+        lead = 1 if self.population else 0
         before = Prelude(
             plan.program,
             x,
@@ -339,23 +430,25 @@ class NativeLayer:
             mask,
             input_size=sizes[0],
             population=self.population,
-            skip=skip,
-            tiles=kernel,
+            skip=self.skip,
         )
-        rows: list[Rows] = [before.rows(s) for s in plan.stacks]
-        vectors = [before.values[k].contiguous() for k in plan.vectors]
-        matrices = [parameters[n].contiguous() for n in plan.matrices]
-        states = [s.contiguous() for s in state]
-        lead = 1 if self.population else 0
+        rows = [before.rows(s) for s in plan.stacks]
+        tensors: list[Tensor | None] = []
+        for r in rows:
+            tensors += [r.values, r.weight, r.bias]
+        tensors += [before.values[k].contiguous() for k in plan.vectors]
+        tensors += [parameters[n].contiguous() for n in plan.matrices]
+        tensors += [s.contiguous() for s in state]
         hidden = sizes[1]
         members = x.shape[0] if lead else 1
         units = (hidden,) * members if mask is None else tuple(mask.sum(-1).tolist())
         shape = Shape(members, x.shape[lead], x.shape[lead + 1], *sizes, units)
-        tensors = [r.values for r in rows] + vectors + matrices + states
+        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+        index = [r.index for r in rows]
         if not lead:
-            tensors = [t.unsqueeze(0) for t in tensors]
-        keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        call = Call(kernel, shape, [r.index for r in rows], keep)
+            tensors = [None if t is None else t.unsqueeze(0) for t in tensors]
+            index = [None if i is None else i.unsqueeze(0) for i in index]
+        call = Call(kernel, shape, index, keep)
         outputs = _Loop.apply(call, *tensors)  # type: ignore[no-untyped-call]
         if not lead:
             outputs = tuple(o.squeeze(0) for o in outputs)
