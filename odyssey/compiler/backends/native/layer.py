@@ -30,6 +30,7 @@ ALIGNED = 16  # numbers: 64 bytes of float32
 BLOCK = 1 << 18
 LEAST_ROWS = 96
 REMEMBERED = 1000
+POOLED = 6
 NO_SECOND = "backend 'native' has no second derivatives; build the RNN with backend='eager'"
 
 Fields = dict[str, tuple[int, int]]
@@ -211,24 +212,37 @@ def lay_out(sizes: Mapping[str, int], members: int) -> Layout:
 
 
 class Arena:
-    """One allocation and the addresses of its fields."""
+    """One allocation and the addresses of its fields; it goes back to the pool with its owner."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        dtype: torch.dtype,
-        *,
-        zeros: bool = False,
-        memory: Tensor | None = None,
-    ) -> None:
-        if memory is None:
-            memory = (torch.zeros if zeros else torch.empty)(layout.total, dtype=dtype)
-        self.memory = memory
-        base, item = memory.data_ptr(), dtype.itemsize
+    def __init__(self, layout: Layout, dtype: torch.dtype) -> None:
+        self.memory = _borrow(layout.total, dtype)
+        base, item = self.memory.data_ptr(), dtype.itemsize
         self.fields: Fields = {
             name: (base + start * item, length * item)
             for name, (start, length) in layout.fields.items()
         }
+
+    def __del__(self) -> None:
+        _POOL[id(self.memory)] = self.memory
+
+
+_POOL: dict[int, Tensor] = {}
+"""Memory of calls that are over. Fresh pages cost as much as the arithmetic done on them."""
+
+
+def _borrow(total: int, dtype: torch.dtype) -> Tensor:
+    """Takes memory of a like size from the pool, or allocates it; what is in it is anything.
+
+    Other threads may borrow and give back at the same time: every step here is atomic.
+    """
+    held = list(_POOL.items())
+    for key, memory in held:
+        fits = memory.dtype == dtype and total <= memory.numel() <= 2 * total + ALIGNED
+        if fits and _POOL.pop(key, None) is not None:
+            return memory
+    for key, _ in held[: max(0, len(held) - POOLED)]:
+        _POOL.pop(key, None)  # the oldest
+    return torch.empty(total, dtype=dtype)
 
 
 @dataclass
@@ -263,14 +277,15 @@ class _Loop(torch.autograd.Function):
         if plan.writes_output:
             outputs.insert(0, new(P, T, B, H, dtype=kernel.dtype))
             fields["y"] = address(outputs[0], P)
-        kept = Arena(kernel.kept(shape, keep=call.keep), kernel.dtype, zeros=shape.ragged)
+        kept = Arena(kernel.kept(shape, keep=call.keep), kernel.dtype)
         scratch = kernel.scratch(shape, call.dense(tensors), backward=False)
         fields.update(kept.fields)
         fields.update(scratch.fields)
         kernel.run(shape, fields, backward=False, keep=call.keep)
         ctx.call = call
         if call.keep:
-            ctx.save_for_backward(*tensors, kept.memory)
+            ctx.save_for_backward(*tensors)
+            ctx.kept = kept
         return tuple(outputs)
 
     @staticmethod
@@ -279,10 +294,9 @@ class _Loop(torch.autograd.Function):
         call: Call = ctx.call
         plan, shape, kernel = call.kernel.plan, call.shape, call.kernel
         P, B, H = shape.members, shape.batch, shape.hidden
-        *tensors, memory = ctx.saved_tensors
+        tensors, kept = ctx.saved_tensors, ctx.kept
         dense = call.dense(tensors)
         fields = _inputs(call, tensors)
-        kept = Arena(kernel.kept(shape, keep=True), kernel.dtype, memory=memory)
         scratch = kernel.scratch(shape, dense, backward=True)
         fields.update(kept.fields)
         fields.update(scratch.fields)
