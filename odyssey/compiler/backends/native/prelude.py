@@ -31,13 +31,13 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Rows:
-    """One input of the loop: rows; or a table and which row of it each step reads; or vectors,
-    and the matrix and the bias that make rows of them in the loop."""
+    """One input of the loop: rows; or vectors, matrices and biases that make rows of them in the
+    loop; or instead of the vectors an index, which takes columns of the matrices."""
 
-    values: Tensor
+    values: Tensor | None
     index: Tensor | None = None
-    weight: Tensor | None = None
-    bias: Tensor | None = None
+    weights: tuple[Tensor, ...] = ()
+    biases: tuple[Tensor | None, ...] = ()
 
 
 def _function(name: str) -> Callable[..., Tensor]:
@@ -149,21 +149,8 @@ class Prelude:
         if not stack.results:
             return Rows(self._value(stack.leaves[0], region="sequence").contiguous())
         nodes = self.program.nodes
-        weight = self._stacked([nodes[r].name for r in stack.results])
-        bias = self._bias(stack)
-        classes = nodes[stack.operand].op == "input" and not self.x.is_floating_point()
-        if classes:
-            table = weight.mT if bias is None else weight.mT + bias.unsqueeze(-2)
-            return Rows(table.contiguous(), self.x.contiguous())
-        value = self._operand(stack.operand, "sequence").contiguous()
-        bias = None if bias is None else bias.contiguous()
-        return Rows(value, weight=weight.contiguous(), bias=bias)
-
-    def _bias(self, stack: Stack) -> Tensor | None:
-        if not any(b is not None for b in stack.biases):
-            return None
-        parts = []
-        for r, b in zip(stack.results, stack.biases, strict=True):
-            weight = self.parameters[self.program.nodes[r].name]
-            parts.append(weight.new_zeros(weight.shape[:-1]) if b is None else self.values[b])
-        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        weights = tuple(self.parameters[nodes[r].name] for r in stack.results)
+        biases = tuple(None if b is None else self.values[b].contiguous() for b in stack.biases)
+        if nodes[stack.operand].op == "input" and not self.x.is_floating_point():
+            return Rows(None, self.x.contiguous(), weights, biases)
+        return Rows(self._operand(stack.operand, "sequence").contiguous(), None, weights, biases)
