@@ -138,9 +138,7 @@ class Readout:
             start,
         )
         bad = ctypes.c_int64()
-        library(dtype).odyssey_readout(
-            (ctypes.c_int64 * len(numbers))(*numbers), ctypes.byref(bad)
-        )
+        library(dtype).odyssey_readout((ctypes.c_int64 * len(numbers))(*numbers), ctypes.byref(bad))
         if bad.value:
             raise ConfigError(f"{bad.value} targets are no symbols: expected 0 to {V - 1}")
         return out[0], out[1], (dh, dw, db)  # type: ignore[return-value]

@@ -165,7 +165,9 @@ def load(source: str, entries: Sequence[str] = ENTRIES) -> ctypes.CDLL:
     try:
         compile_source(source, Path(name))
         _seal(Path(name))
-        library = _open(Path(name), entries)  # before the rename: what is in the cache has been loaded once
+        library = _open(
+            Path(name), entries
+        )  # before the rename: what is in the cache has been loaded once
         os.replace(name, path)
     except OSError as error:
         raise BuildError(f"cannot load what {compiler()[0]!r} built: {error}") from None
