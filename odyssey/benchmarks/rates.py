@@ -15,10 +15,7 @@ from scipy.linalg import blas
 from odyssey.benchmarks.layers import effort, layer_step
 from odyssey.benchmarks.measure import Step, interleaved
 from odyssey.benchmarks.section import Case, Finding, Row, Settings
-from odyssey.compiler import RNN, lower
-from odyssey.compiler.backends.native.layer import Kernel
-from odyssey.compiler.backends.native.plan import make_plan
-from odyssey.compiler.backends.native.products import affine
+from odyssey.compiler import RNN
 from odyssey.specs import get_cell
 
 # Operations of a step and row over H^2 with I = H: 8 for the product of all gates with x and 8 for
@@ -27,16 +24,13 @@ LSTM_OPERATIONS = 48
 
 
 def _products(rows: int, inner: int, columns: int) -> dict[str, Step]:
-    """The same product by everything at hand: torch's BLAS, scipy's, and the generated tiles."""
+    """The same product by torch's BLAS and by scipy's."""
     a, b = torch.randn(rows, inner), torch.randn(inner, columns)
-    kernel = Kernel(make_plan(lower(get_cell("lstm"))), torch.float32)
     tall = np.asfortranarray(a.numpy())
     wide = np.asfortranarray(b.numpy())
-    panel = b.mT.contiguous()[None]
     return {
         "torch": lambda: torch.mm(a, b),
         "scipy": lambda: blas.sgemm(1.0, tall, wide),
-        "tiles": lambda: affine(kernel, a[None], panel, None, transposed=False),
     }
 
 
@@ -59,7 +53,7 @@ def _measure(hidden: int, batch: int, settings: Settings) -> Row:
     rates = {name: operations[name] / s / 1e9 for name, s in seconds.items()}
     best = {
         name: max(rate for key, rate in rates.items() if key.split()[0] == name)
-        for name in ("torch", "scipy", "tiles")
+        for name in ("torch", "scipy")
     }
     return {
         "H": hidden,
@@ -67,7 +61,6 @@ def _measure(hidden: int, batch: int, settings: Settings) -> Row:
         "lstm GFLOP/s": rates["lstm"],
         **{f"{name} GFLOP/s": rate for name, rate in best.items()},
         "lstm / BLAS": rates["lstm"] / max(best["torch"], best["scipy"]),
-        "lstm / tiles": rates["lstm"] / best["tiles"],
     }
 
 
@@ -85,12 +78,10 @@ def cases(settings: Settings) -> list[Case]:
 
 
 def findings(rows: Sequence[Row]) -> list[Finding]:
-    """Asks for the share of the rate of the faster BLAS; tells that of our own tiles."""
+    """Asks for the share of the rate of the faster BLAS."""
     found = []
     for row in rows:
         shape = f"H = {row['H']}, B = {row['B']}"
         share = float(row["lstm / BLAS"])
         found.append(Finding(f"lstm's share of the sgemm rate, {shape}", share, 0.8))
-        share = float(row["lstm / tiles"])
-        found.append(Finding(f"lstm's share of the rate of the tiles, {shape}", share))
     return found

@@ -41,8 +41,8 @@ SECTIONS: dict[str, Section] = {
     "sgemm": Section(
         "Rate of a whole step",
         "lstm forward and backward with the gradients of weights and input, I = H, beside plain"
-        " matrix products: torch's and scipy's BLAS and the generated register tiles, each at its"
-        " better of two shapes. 48 H² operations a step and row; pointwise work is not counted.",
+        " matrix products: torch's and scipy's BLAS, each at its better of two shapes. 48 H²"
+        " operations a step and row; pointwise work is not counted.",
         rates.cases,
         rates.findings,
     ),

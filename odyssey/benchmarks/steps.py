@@ -34,17 +34,9 @@ MEMBERS = (1, 4)
 PARTS: Mapping[str, tuple[str, ...]] = {
     "batch": ("odyssey.training.loop:_Group._batch", "odyssey.training.loop:_Group._inputs"),
     "cell forward": ("odyssey.compiler.module:RNN.forward",),
-    "readout": ("odyssey.training.model:CharModel.forward",),
-    "loss": ("odyssey.training.loop:_nll",),
-    "backward": ("torch:Tensor.backward",),
-    "clip": (
-        "odyssey.training.loop:clip",
-        "odyssey.training.optimizers:FlatParameters.take_gradients",
-    ),
-    "optimiser": (
-        "odyssey.training.optimizers:Optimizer.step",
-        "odyssey.training.optimizers:FlatParameters.assign",
-    ),
+    "cell backward": ("torch.autograd:grad",),
+    "readout and loss": ("odyssey.compiler.backends.native.step:Readout.differentiate",),
+    "update": ("odyssey.training.step:NativeUpdate.__call__",),
 }
 """Part of a training step -> the functions that do it, without what another part does in them."""
 
@@ -203,30 +195,26 @@ def tiny_findings(rows: Sequence[Row]) -> list[Finding]:
 # step: a population of lstm
 
 
-def _cell_step(members: int, hidden: int, batch: int, steps: int) -> tuple[Step, Step]:
-    """The cell alone: forward and backward, and forward only, from a given state."""
+def _cell_step(members: int, hidden: int, batch: int, steps: int) -> Step:
+    """The cell alone, forward and backward, from a given state."""
     rnn = RNN(get_cell("lstm"), SYMBOLS, [hidden] * members, population=members, backend="native")
     parameters = list(rnn.parameters())
     x_PTB = torch.randint(SYMBOLS, (members, steps, batch))
     dy_PTBH = torch.randn(members, steps, batch, hidden)
     state = rnn.zero_state(batch)
 
-    def forward() -> Tensor:
-        y_PTBH: Tensor = rnn(x_PTB, state)[0]
-        return y_PTBH
-
-    def both() -> None:
+    def run() -> None:
         for p in parameters:
             p.grad = None
-        torch.autograd.backward(forward(), dy_PTBH)
+        torch.autograd.backward(rnn(x_PTB, state)[0], dy_PTBH)
 
-    return both, forward
+    return run
 
 
 def _step(members: int, settings: Settings) -> Row:
     hidden, batch, steps = (12, 4, 6) if settings.quick else (128, 50, 50)
     updates = 3 if settings.quick else 20
-    both, forward = _cell_step(members, hidden, batch, steps)
+    alone = _cell_step(members, hidden, batch, steps)
     people = [
         Member(m, m + 1, hidden_size=hidden, learning_rate=0.002, clip_norm=5.0)
         for m in range(members)
@@ -240,7 +228,7 @@ def _step(members: int, settings: Settings) -> Row:
     task = symbols_task(4 * batch * steps)
     seconds = training_rounds(
         *("lstm", task, people, options),
-        {"cell": both, "forward": forward},
+        {"cell": alone},
         rounds=settings.rounds,
     )
     with traced(PARTS) as spent:
@@ -248,13 +236,11 @@ def _step(members: int, settings: Settings) -> Row:
     count = updates * (settings.rounds + 1)
     part = {name: 1e3 * s / count for name, s in spent.items()}
     whole, cell = 1e3 * seconds["training"], 1e3 * seconds["cell"]
-    back = part["backward"] - 1e3 * (seconds["cell"] - seconds["forward"])
     rest = {
         "batch": part["batch"],
-        "readout and loss": part["readout"] + part["loss"] + back,
-        "clip": part["clip"],
-        "optimiser": part["optimiser"],
-        "cell forward, more than alone": part["cell forward"] - 1e3 * seconds["forward"],
+        "readout and loss": part["readout and loss"],
+        "clip and optimiser": part["update"],
+        "cell, more than alone": part["cell forward"] + part["cell backward"] - cell,
     }
     other = whole - cell - sum(rest.values())
     return {

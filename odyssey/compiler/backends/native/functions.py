@@ -15,10 +15,19 @@ from typing import Any
 from odyssey.expr.functions import LEAKY_SLOPE
 
 TYPES: dict[str, dict[str, Any]] = {
-    "float32": {"real": "float", "integer": "int", "suffix": "ps", "terms": 7, "log": 9, "trig": 9},
+    "float32": {
+        "real": "float",
+        "integer": "int",
+        "bits": 4,
+        "suffix": "ps",
+        "terms": 7,
+        "log": 9,
+        "trig": 9,
+    },
     "float64": {
         "real": "double",
         "integer": "long",
+        "bits": 8,
         "suffix": "pd",
         "terms": 13,
         "log": 18,
