@@ -96,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name", nargs="?", metavar="NAME")
     _json(data)
 
+    _add_bench(add("bench", "measure speed beside torch's own layers and loops, one thread"))
+
     _json(add("doctor", "say what works here, and what to do about what does not"))
     return parser
 
@@ -140,6 +142,28 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         help="any other training option, as in schedule=decay (docs/training.md)",
     )
     _json(train)
+
+
+def _add_bench(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument(
+        "sections",
+        metavar="SECTION",
+        nargs="*",
+        help="dense, classes, cells, sgemm, compile, tiny, step; all of them if none is named",
+    )
+    bench.add_argument("--rounds", type=int, metavar="N", help="samples of each candidate (9)")
+    bench.add_argument("--steps", type=int, metavar="T", help="time steps of a sequence (128)")
+    for flag, text in (("--hidden", "hidden sizes"), ("--batch", "batch sizes")):
+        bench.add_argument(
+            flag,
+            type=int,
+            nargs="+",
+            metavar="N",
+            help=f"{text} of dense, classes, cells and sgemm, instead of their own",
+        )
+    bench.add_argument("--quick", action="store_true", help="tiny sizes: see that all of it runs")
+    bench.add_argument("--out", metavar="FILE", help="write the tables as Markdown there too")
+    _json(bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ FLAGS = (
 )
 TUNING = ("-march=native", "")  # the second where the compiler does not know the first
 MAX_FILES = 2000
-ENTRIES = ("odyssey_forward", "odyssey_backward", "odyssey_outer", "odyssey_affine")
+ENTRIES = ("odyssey_forward", "odyssey_backward")
 SECONDS = 120.0
 
 
