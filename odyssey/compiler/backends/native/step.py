@@ -240,10 +240,14 @@ class Update:
             The norm of each member's gradient, float64, and whether it and the mean are healthy;
             the next call overwrites them.
         """
-        held = [g if g is None or g.is_contiguous() else g.contiguous() for g in gradients]
-        for k, (parameter, g) in enumerate(zip(self.parameters, held, strict=True)):
+        held = []  # until the call is over
+        for k, (parameter, g) in enumerate(zip(self.parameters, gradients, strict=True)):
+            if g is not None and g.stride()[1:] != parameter.stride()[1:]:
+                g = g.contiguous()
+            held.append(g)
             self.table[6 * k] = parameter.data_ptr()
             self.table[6 * k + 2] = 0 if g is None else g.data_ptr()
+            self.table[6 * k + 3] = 0 if g is None else g.stride(0)
         self.arguments[7] = mean_P.data_ptr()
         self.numbers[2], self.numbers[3] = corrections
         self.run(self.arguments, None)
