@@ -163,7 +163,8 @@ class _Group:
         self.flat = FlatParameters(self.model, len(members))
         self.readout = make_readout(self.model.rnn.backend, self.model.rnn.hidden_sizes)
         head = (self.model.readout, self.model.readout_bias)
-        self.inner = [p for p in self.flat.parameters if not any(p is q for q in head)]
+        self.head = [[p is q for p in self.flat.parameters].index(True) for q in head]
+        self.inner = [p for k, p in enumerate(self.flat.parameters) if k not in self.head]
         self.results = [
             MemberResult(
                 m,
@@ -188,6 +189,7 @@ class _Group:
             decay=config.rmsprop_decay,
         )
         rules = Rules(
+            self.alive_P,
             self.rate_P,
             self._vector([m.clip_norm or math.inf for m in members]),
             self._vector([m.clip_value or math.inf for m in members]),
@@ -204,6 +206,7 @@ class _Group:
             )
             for m in members
         ]
+        self.per_stream_P = np.full(len(members), 1 / config.batch_size)
         self.noisy = any(m.input_noise for m in members)
         self.best_PN = self.flat.values_PN
         self.stale_P = [0] * len(members)  # epochs since the last improvement
@@ -285,8 +288,8 @@ class _Group:
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
         """Gives inputs, targets, which of them count (P, T, B), and how many (P,), at least one."""
         batches: list[Batch] = [next(d) for d in self.data]
-        counts = [float(np.count_nonzero(b.weights_TB)) for b in batches]
-        return (*_stacked(batches), np.maximum(np.array(counts), 1.0))
+        counts = [max(np.count_nonzero(b.weights_TB), 1) for b in batches]
+        return (*_stacked(batches), np.array(counts, dtype=np.float64))
 
     def _inputs(self, x_PTB: Tensor) -> Tensor:
         """Adds each member's noise to its one-hot inputs, where any member wants noise."""
@@ -306,10 +309,8 @@ class _Group:
         model, config = self.model, self.config
         x_PTB, target_PTB, weight_PTB, count_P = self._batch()
         h_PTBH, state = model.hidden(self._inputs(x_PTB), state)
-        share_P = (
-            1 / count_P if config.loss == "mean" else np.full_like(count_P, 1 / config.batch_size)
-        )
-        nll, (dh, dw, db) = self.readout.differentiate(
+        share_P = 1 / count_P if config.loss == "mean" else self.per_stream_P
+        nll, (dh, *outer) = self.readout.differentiate(
             h_PTBH.detach(),
             model.readout,
             model.readout_bias,
@@ -317,13 +318,14 @@ class _Group:
             weight_PTB,
             torch.from_numpy(share_P),
         )
-        found: dict[int, Tensor | None] = {id(model.readout): dw, id(model.readout_bias): db}
+        gradients: list[Tensor | None] = [None] * len(self.inner)
         if self.inner and h_PTBH.requires_grad:
-            inner = torch.autograd.grad(h_PTBH, self.inner, dh, allow_unused=True)
-            found |= dict(zip(map(id, self.inner), inner, strict=True))
+            gradients[:] = torch.autograd.grad(h_PTBH, self.inner, dh, allow_unused=True)
+        for k, g in zip(self.head, outer, strict=True):  # ascending
+            gradients.insert(k, g)
         self.updates += 1
         nll_P: NDArray[np.float64] = nll.numpy()
-        self._step([found.get(id(p)) for p in self.flat.parameters], nll_P / count_P)
+        self._step(gradients, nll_P / count_P)
         if self.alive.all():
             return tuple(s.detach() for s in state), nll_P, count_P
         # a frozen member adds nothing to its epoch's mean
@@ -332,9 +334,9 @@ class _Group:
         return state, np.where(self.alive, nll_P, 0.0), np.where(self.alive, count_P, 0.0)
 
     def _step(self, gradients: list[Tensor | None], mean_P: NDArray[np.float64]) -> None:
-        norm_P, healthy_P = self.step(
-            gradients, mean_P=torch.from_numpy(mean_P), alive_P=self.alive_P
-        )
+        norm_P, healthy_P = self.step(gradients, mean_P=torch.from_numpy(mean_P))
+        if bool(healthy_P.all()):
+            return
         for k in np.flatnonzero(self.alive & ~healthy_P.numpy()).tolist():
             self._count(k, self.updates - 1)
             self._diverge(k, float(mean_P[k]), float(norm_P[k]))

@@ -94,12 +94,14 @@ class Rules:
     """How members are updated; vectors have one number a member.
 
     Attributes:
-        rate_P: Learning rates; schedules change them in place.
+        alive_P: Which members are trained, bool; it and the rates are changed in place.
+        rate_P: Learning rates.
         clip_norm_P: Largest norm of a gradient; infinity does not clip.
         clip_value_P: Largest size of an element, after that; infinity does not clip.
         limit: Largest healthy loss, nats a character.
     """
 
+    alive_P: Tensor
     rate_P: Tensor
     clip_norm_P: Tensor
     clip_value_P: Tensor
@@ -110,14 +112,13 @@ class Update(Protocol):
     """Clips the gradients of all members and steps their parameters in place."""
 
     def __call__(
-        self, gradients: Sequence[Tensor | None], *, mean_P: Tensor, alive_P: Tensor
+        self, gradients: Sequence[Tensor | None], *, mean_P: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Makes one update of the members that are alive and healthy.
 
         Args:
             gradients: Of the parameters, in their order; None stands for zeros.
-            mean_P: Nats a character, float64.
-            alive_P: Which members are trained, bool.
+            mean_P: Nats a counted character, float64.
 
         Returns:
             The norm of each member's gradient, and whether it and its loss are finite and the loss
@@ -137,7 +138,7 @@ class TorchUpdate:
 
     @torch.no_grad()
     def __call__(
-        self, gradients: Sequence[Tensor | None], *, mean_P: Tensor, alive_P: Tensor
+        self, gradients: Sequence[Tensor | None], *, mean_P: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `Update`."""
         rules, flat = self.rules, self.flat
@@ -147,7 +148,7 @@ class TorchUpdate:
             g = torch.where(self.inside_PN, g, g.new_zeros(()))
         norm_P = g.norm(dim=1)
         healthy_P = torch.isfinite(mean_P) & torch.isfinite(norm_P) & (mean_P <= rules.limit)
-        steps_P1 = (alive_P & healthy_P)[:, None]
+        steps_P1 = (rules.alive_P & healthy_P)[:, None]
         g = torch.where(steps_P1, g, g.new_zeros(()))
         g = clip(g, norm_P=norm_P, clip_norm_P=rules.clip_norm_P, clip_value_P=rules.clip_value_P)
         values = flat.values_PN
@@ -173,34 +174,28 @@ class NativeUpdate:
         rules: Rules,
         inside_PN: Tensor | None,
     ) -> None:
-        self.optimizer, self.rules = optimizer, rules
-        state = [optimizer.running(name, flat.values_PN) for name in optimizer.running_values]
+        self.optimizer = optimizer
         self.update = native_step.Update(
             flat.parameters,
             optimizer=optimizer.name,
-            state=state,
+            state=[optimizer.running(name, flat.values_PN) for name in optimizer.running_values],
             nesterov=optimizer.nesterov,
+            decay=optimizer.decay,
             inside_PN=inside_PN,
-        )
-
-    def __call__(
-        self, gradients: Sequence[Tensor | None], *, mean_P: Tensor, alive_P: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """See `Update`."""
-        optimizer, rules = self.optimizer, self.rules
-        optimizer.steps += 1
-        return self.update(
-            gradients,
-            alive_P=alive_P,
-            mean_P=mean_P,
+            alive_P=rules.alive_P,
             limit=rules.limit,
             rate_P=rules.rate_P,
             momentum_P=optimizer.momentum_P,
             clip_norm_P=rules.clip_norm_P,
             clip_value_P=rules.clip_value_P,
-            decay=optimizer.decay,
-            corrections=optimizer.corrections,
         )
+
+    def __call__(
+        self, gradients: Sequence[Tensor | None], *, mean_P: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `Update`."""
+        self.optimizer.steps += 1
+        return self.update(gradients, mean_P=mean_P, corrections=self.optimizer.corrections)
 
 
 def make_readout(backend: str, units: Sequence[int]) -> ReadoutLoss:

@@ -26,10 +26,6 @@ def _library(dtype: str) -> ctypes.CDLL:
     return toolchain.load(step_source(dtype=dtype, target=toolchain.target()), ENTRIES)
 
 
-def _lanes(dtype: torch.dtype) -> int:
-    return TARGETS[toolchain.target()].bytes // dtype.itemsize
-
-
 def library(dtype: torch.dtype) -> ctypes.CDLL:
     """Gives the compiled code for float32 or float64.
 
@@ -51,13 +47,7 @@ class Readout:
 
     def __init__(self, units: Sequence[int]) -> None:
         self.units = torch.tensor(units)
-        self.buffers: dict[str, Tensor] = {}
-
-    def _buffer(self, name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        found = self.buffers.get(name)
-        if found is None or found.shape != shape or found.dtype != dtype:
-            found = self.buffers[name] = torch.empty(shape, dtype=dtype)
-        return found
+        self.calls: dict[tuple[object, ...], _ReadoutCall] = {}
 
     def measure(
         self, h: Tensor, weight: Tensor, bias: Tensor, target: Tensor, counted: Tensor
@@ -108,40 +98,65 @@ class Readout:
         scale_P: Tensor | None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
         h, weight, bias = (t if t.is_contiguous() else t.contiguous() for t in (h, weight, bias))
-        if not target[0].is_contiguous():
+        if not (target.is_contiguous() or target[0].is_contiguous()):
             target = target.contiguous()
-        if not counted[0].is_contiguous():
+        if not (counted.is_contiguous() or counted[0].is_contiguous()):
             counted = counted.contiguous()
-        P, T, B, H = h.shape
-        V, dtype = weight.shape[1], h.dtype
-        lanes = _lanes(dtype)
+        key = (h.shape, weight.shape[1], h.dtype, scale_P is None)
+        call = self.calls.get(key)
+        if call is None:
+            self.calls = {k: c for k, c in self.calls.items() if k[3] != key[3]}
+            call = _ReadoutCall(h, weight.shape[1], self.units, keep=scale_P is not None)
+            self.calls[key] = call
+        return call(h, weight, bias, target, counted, scale_P)
+
+
+class _ReadoutCall:
+    """Calls of one shape: their buffers, and the C struct with what does not change filled in."""
+
+    def __init__(self, h: Tensor, symbols: int, units: Tensor, *, keep: bool) -> None:
+        (P, T, B, H), V, dtype = h.shape, symbols, h.dtype
+        self.run, self.symbols = library(dtype).odyssey_readout, V
+        lanes = TARGETS[toolchain.target()].bytes // dtype.itemsize
         columns = -(-H // lanes) * lanes
         size = BLOCK * (H + columns + V) + V * (2 * columns + lanes)
-        # a vector of room, for the first one starts at a multiple of its width
-        scratch = self._buffer("scratch", (size + lanes,), dtype)
-        start = -(-scratch.data_ptr() // 64) * 64
-        out = torch.empty(2, P, dtype=torch.float64)
-        dh = dw = db = None
-        if scale_P is not None:
-            dh = self._buffer("h", h.shape, dtype)
-            dw = self._buffer("weight", weight.shape, dtype)
-            db = self._buffer("bias", bias.shape, dtype)
-        numbers = (
-            *(P, T * B, H, V, int(scale_P is not None), self.units.data_ptr()),
-            *(h.data_ptr(), T * B * H, weight.data_ptr(), V * H, bias.data_ptr(), V),
-            *(target.data_ptr(), target.stride(0), counted.data_ptr(), counted.stride(0)),
-            0 if scale_P is None else scale_P.data_ptr(),
-            *(out.data_ptr(), out.data_ptr() + 8 * P),
-            0 if dh is None else dh.data_ptr(),
-            *((0, 0) if dw is None else (dw.data_ptr(), V * H)),
-            *((0, 0) if db is None else (db.data_ptr(), V)),
-            start,
+        # room for a start at a multiple of 64 bytes
+        self.scratch = torch.empty(size + 64 // dtype.itemsize, dtype=dtype)
+        self.out = torch.empty(2, P, dtype=torch.float64)
+        shapes = ((P, T, B, H), (P, V, H), (P, V)) if keep else ((0,), (0,), (0,))
+        dh, dw, db = (torch.empty(shape, dtype=dtype) for shape in shapes)
+        self.gradients = (dh, dw, db)
+        self.units, self.bad = units, ctypes.c_int64()
+        self.arguments = (ctypes.c_int64 * 25)(
+            *(P, T * B, H, V, int(keep), units.data_ptr()),
+            *(0, T * B * H, 0, V * H, 0, V, 0, 0, 0, 0, 0),
+            *(self.out.data_ptr(), self.out.data_ptr() + 8 * P),
+            *(dh.data_ptr(), dw.data_ptr(), V * H, db.data_ptr(), V),
+            -(-self.scratch.data_ptr() // 64) * 64,
         )
-        bad = ctypes.c_int64()
-        library(dtype).odyssey_readout((ctypes.c_int64 * len(numbers))(*numbers), ctypes.byref(bad))
-        if bad.value:
-            raise ConfigError(f"{bad.value} targets are no symbols: expected 0 to {V - 1}")
-        return out[0], out[1], (dh, dw, db)  # type: ignore[return-value]
+
+    def __call__(
+        self,
+        h: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Tensor,
+        counted: Tensor,
+        scale_P: Tensor | None,
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+        z = self.arguments
+        z[6], z[8], z[10] = h.data_ptr(), weight.data_ptr(), bias.data_ptr()
+        z[12], z[13] = target.data_ptr(), target.stride(0)
+        z[14], z[15] = counted.data_ptr(), counted.stride(0)
+        z[16] = 0 if scale_P is None else scale_P.data_ptr()
+        self.bad.value = 0
+        self.run(z, ctypes.byref(self.bad))
+        if self.bad.value:
+            raise ConfigError(
+                f"{self.bad.value} targets are no symbols: expected 0 to {self.symbols - 1}"
+            )
+        nll_P, right_P = self.out.clone()
+        return nll_P, right_P, self.gradients
 
 
 class Update:
@@ -152,7 +167,14 @@ class Update:
         optimizer: sgd, rmsprop, adam or adagrad.
         state: Its running values (P, N) each, in the order the optimiser names them.
         nesterov: Whether sgd's momentum is Nesterov's.
+        decay: Decay of rmsprop's running square.
         inside_PN: What is not padding; None where nothing is.
+        alive_P: Which members are trained, bool; read at every call, like the vectors that follow.
+        limit: Largest healthy loss, nats a counted character.
+        rate_P: Learning rates, of the parameters' type like the three that follow.
+        momentum_P: Momentum of sgd.
+        clip_norm_P: Largest norm; infinity does not clip.
+        clip_value_P: Largest size of an element; infinity does not clip.
     """
 
     def __init__(
@@ -162,10 +184,16 @@ class Update:
         optimizer: str,
         state: Sequence[Tensor],
         nesterov: bool,
+        decay: float,
         inside_PN: Tensor | None,
+        alive_P: Tensor,
+        limit: float,
+        rate_P: Tensor,
+        momentum_P: Tensor,
+        clip_norm_P: Tensor,
+        clip_value_P: Tensor,
     ) -> None:
         self.parameters, self.state = list(parameters), list(state)
-        self.kind, self.nesterov = OPTIMIZERS.index(optimizer), nesterov
         self.dtype = parameters[0].dtype
         self.inside = None
         if inside_PN is not None:
@@ -177,56 +205,50 @@ class Update:
             count = p[0].numel()
             table += [p.data_ptr(), count, 0, count, count, place]
             place += count
-        self.width = place
         self.table = (ctypes.c_int64 * len(table))(*table)
+        P = len(parameters[0])
+        self.norm_P = torch.empty(P, dtype=torch.float64)
+        self.healthy_P = torch.empty(P, dtype=torch.bool)
+        self.numbers = (ctypes.c_double * 4)(limit, decay, 1, 1)
+        self.alive_P, self.rules = alive_P, (rate_P, momentum_P, clip_norm_P, clip_value_P)
+        first, second, *_ = [s.data_ptr() for s in self.state] + [0, 0]
+        self.arguments = (ctypes.c_int64 * 18)(
+            *(P, len(self.parameters), place, OPTIMIZERS.index(optimizer), int(nesterov)),
+            *(ctypes.addressof(self.table), alive_P.data_ptr(), 0),
+            *(self.norm_P.data_ptr(), self.healthy_P.data_ptr()),
+            *(t.data_ptr() for t in self.rules),
+            0 if self.inside is None else self.inside.data_ptr(),
+            *(first, second, ctypes.addressof(self.numbers)),
+        )
+        self.run = library(self.dtype).odyssey_update
 
     def __call__(
         self,
         gradients: Sequence[Tensor | None],
         *,
-        alive_P: Tensor,
         mean_P: Tensor,
-        limit: float,
-        rate_P: Tensor,
-        momentum_P: Tensor,
-        clip_norm_P: Tensor,
-        clip_value_P: Tensor,
-        decay: float,
         corrections: tuple[float, float],
     ) -> tuple[Tensor, Tensor]:
         """Makes one update of the members that are alive and healthy.
 
         Args:
             gradients: Of the parameters, in their order; None stands for zeros.
-            alive_P: Which members are trained, bool.
             mean_P: Nats a counted character, float64.
-            limit: Largest healthy mean.
-            rate_P: Learning rates, of the parameters' type like the three that follow.
-            momentum_P: Momentum of sgd.
-            clip_norm_P: Largest norm; infinity does not clip.
-            clip_value_P: Largest size of an element.
-            decay: Decay of rmsprop's running square.
             corrections: What adam divides its running mean and square by.
 
         Returns:
-            The norm of each member's gradient, float64, and whether it and the mean are healthy.
+            The norm of each member's gradient, float64, and whether it and the mean are healthy;
+            the next call overwrites them.
         """
-        P = len(rate_P)
-        held = [g if g is None or g.is_contiguous() else g.contiguous() for g in gradients]
-        for k, g in enumerate(held):
+        held = []  # until the call is over
+        for k, (parameter, g) in enumerate(zip(self.parameters, gradients, strict=True)):
+            if g is not None and g.stride()[1:] != parameter.stride()[1:]:
+                g = g.contiguous()
+            held.append(g)
+            self.table[6 * k] = parameter.data_ptr()
             self.table[6 * k + 2] = 0 if g is None else g.data_ptr()
-        norm_P = torch.empty(P, dtype=torch.float64)
-        healthy_P = torch.empty(P, dtype=torch.bool)
-        numbers = (ctypes.c_double * 4)(limit, decay, *corrections)
-        state = [s.data_ptr() for s in self.state] + [0, 0]
-        fields = (
-            *(P, len(self.parameters), self.width, self.kind, int(self.nesterov)),
-            *(ctypes.addressof(self.table), alive_P.data_ptr(), mean_P.data_ptr()),
-            *(norm_P.data_ptr(), healthy_P.data_ptr(), rate_P.data_ptr(), momentum_P.data_ptr()),
-            *(clip_norm_P.data_ptr(), clip_value_P.data_ptr()),
-            0 if self.inside is None else self.inside.data_ptr(),
-            *state[:2],
-            ctypes.addressof(numbers),
-        )
-        library(self.dtype).odyssey_update((ctypes.c_int64 * len(fields))(*fields), None)
-        return norm_P, healthy_P
+            self.table[6 * k + 3] = 0 if g is None else g.stride(0)
+        self.arguments[7] = mean_P.data_ptr()
+        self.numbers[2], self.numbers[3] = corrections
+        self.run(self.arguments, None)
+        return self.norm_P, self.healthy_P

@@ -10,6 +10,7 @@ from odyssey.compiler.backends.native.runtime import PRELUDE, write_tiles
 from odyssey.compiler.backends.native.targets import TARGETS
 
 BLOCK = 192  # rows at a time: whole tiles of 4 vectors, and whole groups of 2, 3, 4, 6 and 8 rows
+SIZES = {"float32": 4, "float64": 8}  # bytes
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 
 _FLUSH = """\
@@ -395,7 +396,7 @@ def step_source(*, dtype: str, target: str) -> str:
             write_functions({"exp"}, dtype),
             write_tiles(set(widths.items())),
             flush,
-            _turn(processor.bytes // kind["bits"]),
+            _turn(processor.bytes // SIZES[dtype]),
             _READOUT,
             _UPDATE,
         ]
