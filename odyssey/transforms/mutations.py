@@ -216,6 +216,11 @@ def apply_operator(
         step = f"{name}={partner.name}"
     if result.key == cell.key:
         raise NotApplicable(NO_CHANGE)
+    # the canonical form holds what is left after algebra: in q * h + (1 - q) * h, h alone
+    if "x[t]" not in result.canonical_text:
+        raise NotApplicable("leaves an output that by algebra does not depend on the input")
+    if result.recurrent and "[t-1]" not in result.canonical_text:
+        raise NotApplicable("leaves an output that by algebra does not depend on a state")
     return _named(result, (*(cell.lineage or (cell.name,)), step))
 
 
