@@ -6,8 +6,8 @@ Three steps, none of which calls sympy's simplifier (seconds to minutes a cell):
    atoms, with exact rational coefficients. Sums, products and blends become one form;
    `sigmoid(-z) -> 1 - sigmoid(z)`, odd and even functions lose their sign,
    `W @ (a + b) -> W @ a + W @ b`. Where only names tell z from -z, as in `tanh(a - b)`, both
-   signs are tried and the smallest text is taken. Dead equations vanish, states that always hold the same value
-   are merged.
+   signs are tried and the smallest text is taken. Dead equations vanish, states that always hold
+   the same value are merged.
 2. `_Colours` tells parameters and states apart by where they are used (colour refinement, with
    individualisation where that leaves ties), so that names do not matter.
 3. `_Writer` prints the result as a legal cell text with names given in order of appearance. The
