@@ -32,7 +32,7 @@ from judge import check
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.compiler.backends import build_layer
-from odyssey.compiler.backends.native.toolchain import compile_source, compiler
+from odyssey.compiler.backends.native.toolchain import FLAGS, TUNING, compile_source, compiler
 from odyssey.compiler.lowering import lower
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.canonical import canonical_text
@@ -80,7 +80,7 @@ def reason(error: NotApplicable) -> str:
 
 def accept(source: str) -> None:
     """Lets the front end of the C compiler read a source."""
-    command = [*compiler(), "-fsyntax-only", "-Werror=implicit", "-x", "c", "-"]
+    command = [*compiler(), *FLAGS, TUNING[0], "-fsyntax-only", "-x", "c", "-"]
     subprocess.run(command, input=source, text=True, check=True)
 
 
