@@ -60,9 +60,9 @@ types: $(STAMP) ## mypy --strict on odyssey
 contracts: $(STAMP) ## import directions
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## engine overhead and backend speed, printed
+bench: $(STAMP) ## speed beside torch, and what the engine costs (some minutes)
 	$(BIN)/python benchmarks/engine_overhead.py
-	$(BIN)/python benchmarks/backends.py
+	$(BIN)/odyssey bench --out benchmarks/results/$$(date +%F)-bench.md
 
 clean: ## remove the environment, caches and smoke runs (results are kept)
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

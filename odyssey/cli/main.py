@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
     show.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")
 
+    _add_mutate(add("mutate", "print mutants of a cell, or list the mutations"))
+
     _add_train(add("train", "train one cell on one task"))
 
     search = add("search", "run a study: many cells, tasks and hyperparameter draws in parallel")
@@ -101,12 +103,36 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("name", nargs="?", metavar="NAME")
     _json(data)
 
+    _add_bench(add("bench", "measure speed beside torch's own layers and loops, one thread"))
+
     _json(add("doctor", "say what works here, and what to do about what does not"))
     return parser
 
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_mutate(mutate: argparse.ArgumentParser) -> None:
+    mutate.add_argument("spec", metavar="SPEC", nargs="?")
+    mutate.add_argument("--list", action="store_true", help="list the mutations instead")
+    mutate.add_argument("--operator", metavar="NAME", help="this mutation only")
+    mutate.add_argument("--seed", type=int, default=1, metavar="N", help="seed (1)")
+    mutate.add_argument("--count", type=int, default=1, metavar="N", help="different mutants (1)")
+    mutate.add_argument(
+        "--steps", type=int, default=1, metavar="N", help="mutations one after the other (1)"
+    )
+    mutate.add_argument("--partner", metavar="SPEC", help="a second cell: draw crossovers as well")
+    mutate.add_argument(
+        "--weights",
+        metavar="NAME=W",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="draw a mutation more or less often, 0 never",
+    )
+    mutate.add_argument("--save", metavar="DIR", help="write each mutant to DIR as a .cell file")
+    _json(mutate)
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
@@ -191,6 +217,28 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", default="results/runs/gradients", help="where the files go"
     )
     parser.add_argument("--no-animation", action="store_true", help="draw no GIF")
+
+
+def _add_bench(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument(
+        "sections",
+        metavar="SECTION",
+        nargs="*",
+        help="dense, classes, cells, sgemm, compile, tiny, step; all of them if none is named",
+    )
+    bench.add_argument("--rounds", type=int, metavar="N", help="samples of each candidate (9)")
+    bench.add_argument("--steps", type=int, metavar="T", help="time steps of a sequence (128)")
+    for flag, text in (("--hidden", "hidden sizes"), ("--batch", "batch sizes")):
+        bench.add_argument(
+            flag,
+            type=int,
+            nargs="+",
+            metavar="N",
+            help=f"{text} of dense, classes, cells and sgemm, instead of their own",
+        )
+    bench.add_argument("--quick", action="store_true", help="tiny sizes: see that all of it runs")
+    bench.add_argument("--out", metavar="FILE", help="write the tables as Markdown there too")
+    _json(bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

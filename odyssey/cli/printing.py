@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
@@ -23,15 +23,20 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
-    """Prints rows of one shape as a table that fits the terminal."""
+def print_rows(
+    rows: Sequence[Mapping[str, Any]], *, title: str = "", right: Collection[str] = ()
+) -> None:
+    """Prints rows of one shape as a table that fits the terminal.
+
+    Numbers stand on the right of their columns, and so do the columns named in `right`.
+    """
     from rich.console import Console
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for name in rows[0] if rows else ():
-        numeric = all(isinstance(r[name], int | float) for r in rows)
+        numeric = name in right or all(isinstance(r[name], int | float) for r in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if v is None else _cell(v) for v in row.values()))

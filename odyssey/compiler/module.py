@@ -157,7 +157,7 @@ class RNN(nn.Module):
 
     def layer_parameters(self) -> list[dict[str, Tensor]]:
         """Gives the parameters of each layer by name."""
-        return [dict(cast(nn.ParameterDict, layer).items()) for layer in self.layers]
+        return [cast(dict[str, Tensor], dict(layer._parameters)) for layer in self.layers]
 
     def zero_state(self, batch: int) -> State:
         """Gives the state before the first step: zeros (L, B, H), one tensor a state."""
@@ -198,7 +198,10 @@ class RNN(nn.Module):
                 sizes,
             )
             finals.append(final)
-        new = tuple(torch.stack([f[k] for f in finals], axis) for k in range(len(state)))
+        if self.num_layers == 1:
+            new = tuple(f.unsqueeze(axis) for f in finals[0])
+        else:
+            new = tuple(torch.stack([f[k] for f in finals], axis) for k in range(len(state)))
         return (x.transpose(-2, -3) if self.batch_first else x), new
 
     def _checked(self, x: Tensor) -> Tensor:
@@ -217,11 +220,12 @@ class RNN(nn.Module):
             raise ConfigError(f"expected x of type {dtype} or torch.int64, got {x.dtype}")
         if x.numel() == 0:
             raise ConfigError(f"x is empty: {tuple(x.shape)}")
-        if not dense and not 0 <= int(x.min()) <= int(x.max()) < self.input_size:
-            raise ConfigError(
-                f"class indices must be 0 to {self.input_size - 1},"
-                f" got {int(x.min())} to {int(x.max())}"
-            )
+        if not dense:
+            low, high = (int(bound) for bound in torch.aminmax(x))
+            if not 0 <= low <= high < self.input_size:
+                raise ConfigError(
+                    f"class indices must be 0 to {self.input_size - 1}, got {low} to {high}"
+                )
         return x
 
     def _check_state(self, state: State, batch: int) -> None:

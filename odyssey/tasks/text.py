@@ -20,6 +20,7 @@ from odyssey.tasks.options import shorten, show_split
 
 Unit = Literal["bytes", "characters"]
 _SLICE = 2**18
+_AHEAD = 2**13  # symbols that a training stream reads at a time
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -81,17 +82,23 @@ class TextTask(Task):
         return self._train(first_B + rng.integers(length), unroll=unroll)
 
     def _train(self, first_B: NDArray[np.int64], *, unroll: int) -> Iterator[Batch]:
+        """Reads many segments at a time: asking for a short one costs more than reading it."""
         text_N = self._splits["train"]
-        steps = np.arange(unroll + 1, dtype=np.int64)[:, None]
+        segments = max(1, _AHEAD // (unroll * first_B.size))
+        steps = np.arange(segments * unroll + 1, dtype=np.int64)[:, None]
+        weights_TB = np.ones((unroll, first_B.size), dtype=np.bool_)
         while True:
             first_B = first_B % text_N.size
-            segment_TB = text_N[(first_B + steps) % text_N.size].astype(np.int64)
-            yield Batch(
-                inputs_TB=segment_TB[:-1].copy(),
-                targets_TB=segment_TB[1:],
-                weights_TB=np.ones((unroll, first_B.size), dtype=np.bool_),
-            )
-            first_B = first_B + unroll
+            block_TB = text_N[(first_B + steps) % text_N.size].astype(np.int64)
+            targets_TB = block_TB[1:].copy()
+            for start in range(0, segments * unroll, unroll):
+                part = slice(start, start + unroll)
+                yield Batch(
+                    inputs_TB=block_TB[part],
+                    targets_TB=targets_TB[part],
+                    weights_TB=weights_TB,
+                )
+            first_B = first_B + segments * unroll
 
     def held_out(
         self, split: HeldOut, *, batch_size: int, unroll: int, characters: int | None = None

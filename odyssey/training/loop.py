@@ -14,16 +14,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.tasks.base import Batch, HeldOut, Task
 from odyssey.training.config import Member, TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
-from odyssey.training.optimizers import FlatParameters, Optimizer, clip
+from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.seeds import stream
+from odyssey.training.step import Rules, make_readout, make_update
 
 LN2 = math.log(2.0)
 
@@ -174,7 +175,10 @@ class _Group:
         for number, member in enumerate(members):
             self.model.initialise(number, member, config.init)
         self.flat = FlatParameters(self.model, len(members))
-        self.padding_PN = self._padding() if self.model.rnn.masked else None
+        self.readout = make_readout(self.model.rnn.backend, self.model.rnn.hidden_sizes)
+        head = (self.model.readout, self.model.readout_bias)
+        self.head = [[p is q for p in self.flat.parameters].index(True) for q in head]
+        self.inner = [p for k, p in enumerate(self.flat.parameters) if k not in self.head]
         self.results = [
             MemberResult(
                 m,
@@ -188,6 +192,7 @@ class _Group:
             for m in members
         ]
         self.alive_P = torch.ones(len(members), dtype=torch.bool)
+        self.alive = self.alive_P.numpy()  # the same memory
         self.rate_P = self._vector([m.learning_rate for m in members])
         if config.scale_by_momentum:
             self.rate_P *= 1 - self._vector([m.momentum for m in members])
@@ -197,8 +202,15 @@ class _Group:
             nesterov=config.nesterov,
             decay=config.rmsprop_decay,
         )
-        self.clip_norm_P = self._vector([m.clip_norm or math.inf for m in members])
-        self.clip_value_P = self._vector([m.clip_value or math.inf for m in members])
+        rules = Rules(
+            self.alive_P,
+            self.rate_P,
+            self._vector([m.clip_norm or math.inf for m in members]),
+            self._vector([m.clip_value or math.inf for m in members]),
+            config.diverged_factor * math.log(max(task.num_symbols, 2)),
+        )
+        inside_PN = self._inside() if self.model.rnn.masked else None
+        self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules, inside_PN)
         self.noise = [torch.Generator().manual_seed(m.seed) for m in members]
         self.data = [
             task.train(
@@ -208,7 +220,9 @@ class _Group:
             )
             for m in members
         ]
-        self.best_PN = self.flat.values_PN.clone()
+        self.per_stream_P = np.full(len(members), 1 / config.batch_size)
+        self.noisy = any(m.input_noise for m in members)
+        self.best_PN = self.flat.values_PN
         self.stale_P = [0] * len(members)  # epochs since the last improvement
         self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
         self.updates = 0
@@ -216,7 +230,7 @@ class _Group:
     def _vector(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=self.dtype)
 
-    def _padding(self) -> Tensor:
+    def _inside(self) -> Tensor:
         """Marks what is not padding, (P, N): what a member of its size has."""
         hidden = self.model.rnn.hidden_size
         kept = []
@@ -266,7 +280,7 @@ class _Group:
                 state, nll_P, counted_P = self._update(state)
                 nats_P += nll_P
                 count_P += counted_P
-                if not bool(self.alive_P.any()):
+                if not self.alive.any():
                     break
             self._after_epoch(epoch, nats_P / np.maximum(count_P, 1))
             if progress:
@@ -293,13 +307,15 @@ class _Group:
             seconds=seconds,
         )
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
+        """Gives inputs, targets, which of them count (P, T, B), and how many (P,), at least one."""
         batches: list[Batch] = [next(d) for d in self.data]
-        return _stacked(batches)
+        counts = [max(np.count_nonzero(b.weights_TB), 1) for b in batches]
+        return (*_stacked(batches), np.array(counts, dtype=np.float64))
 
     def _inputs(self, x_PTB: Tensor) -> Tensor:
         """Adds each member's noise to its one-hot inputs, where any member wants noise."""
-        if not any(m.input_noise for m in self.members):
+        if not self.noisy:
             return x_PTB
         x_PTBV = self.model.one_hot(x_PTB)
         for k, member in enumerate(self.members):
@@ -310,46 +326,46 @@ class _Group:
 
     def _update(
         self, state: tuple[Tensor, ...] | None
-    ) -> tuple[tuple[Tensor, ...], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    ) -> tuple[tuple[Tensor, ...], NDArray[np.float64], NDArray[np.float64]]:
         """Makes one update; gives the state, and summed nats and counted characters by member."""
-        config = self.config
-        x_PTB, target_PTB, weight_PTB = self._batch()
-        logits, state = self.model(self._inputs(x_PTB), state)
-        nll_P = (_nll(logits, target_PTB) * weight_PTB).sum((1, 2))
-        count_P = weight_PTB.sum((1, 2)).clamp(min=1)
-        loss_P = nll_P / (count_P if config.loss == "mean" else config.batch_size)
-        loss_P.sum().backward()  # type: ignore[no-untyped-call]
-        self.updates += 1
-        with torch.no_grad():
-            mean_P = nll_P.detach() / count_P
-            self._step(mean_P)
-        state = tuple(
-            torch.where(self.alive_P.view(-1, 1, 1, 1), s.detach(), s.new_zeros(())) for s in state
+        model, config = self.model, self.config
+        x_PTB, target_PTB, weight_PTB, count_P = self._batch()
+        h_PTBH, state = model.hidden(self._inputs(x_PTB), state)
+        share_P = 1 / count_P if config.loss == "mean" else self.per_stream_P
+        nll, (dh, *outer) = self.readout.differentiate(
+            h_PTBH.detach(),
+            model.readout,
+            model.readout_bias,
+            target_PTB,
+            weight_PTB,
+            torch.from_numpy(share_P),
         )
+        gradients: list[Tensor | None] = [None] * len(self.inner)
+        if self.inner and h_PTBH.requires_grad:
+            gradients[:] = torch.autograd.grad(h_PTBH, self.inner, dh, allow_unused=True)
+        for k, g in zip(self.head, outer, strict=True):  # ascending
+            gradients.insert(k, g)
+        self.updates += 1
+        nll_P: NDArray[np.float64] = nll.numpy()
+        self._step(gradients, nll_P / count_P)
+        if self.alive.all():
+            return tuple(s.detach() for s in state), nll_P, count_P
         # a frozen member adds nothing to its epoch's mean
-        alive = self.alive_P.numpy()
-        nats = np.where(alive, nll_P.detach().double().numpy(), 0.0)
-        return state, nats, np.where(alive, count_P.numpy(), 0)
+        kept = self.alive_P.view(-1, 1, 1, 1)
+        state = tuple(torch.where(kept, s.detach(), s.new_zeros(())) for s in state)
+        return state, np.where(self.alive, nll_P, 0.0), np.where(self.alive, count_P, 0.0)
 
-    def _step(self, mean_P: Tensor) -> None:
-        g = self.flat.take_gradients()
-        if self.padding_PN is not None:
-            # 0/0 in a unit that a member does not have must not reach its other units
-            g = torch.where(self.padding_PN, g, g.new_zeros(()))
-        norm_P = g.norm(dim=1)
-        limit = self.config.diverged_factor * math.log(max(self.task.num_symbols, 2))
-        healthy_P = torch.isfinite(mean_P) & torch.isfinite(norm_P) & (mean_P <= limit)
-        for k in torch.nonzero(self.alive_P & ~healthy_P).flatten().tolist():
+    def _step(self, gradients: list[Tensor | None], mean_P: NDArray[np.float64]) -> None:
+        norm_P, healthy_P = self.step(gradients, mean_P=torch.from_numpy(mean_P))
+        if bool(healthy_P.all()):
+            return
+        for k in np.flatnonzero(self.alive & ~healthy_P.numpy()).tolist():
+            self._count(k, self.updates - 1)
             self._diverge(k, float(mean_P[k]), float(norm_P[k]))
-        g = torch.where(self.alive_P[:, None], g, g.new_zeros(()))
-        g = clip(g, norm_P=norm_P, clip_norm_P=self.clip_norm_P, clip_value_P=self.clip_value_P)
-        new = self.optimizer.step(self.flat.values_PN, g, rate_P=self.rate_P)
-        self.flat.assign(torch.where(self.alive_P[:, None], new, self.flat.values_PN))
-        tokens = self.config.batch_size * self.config.unroll
-        for k, alive in enumerate(self.alive_P.tolist()):
-            if alive:
-                self.results[k].updates = self.updates
-                self.results[k].characters = self.updates * tokens
+
+    def _count(self, k: int, updates: int) -> None:
+        self.results[k].updates = updates
+        self.results[k].characters = updates * self.config.batch_size * self.config.unroll
 
     def _diverge(self, k: int, loss: float, norm: float) -> None:
         result = self.results[k]
@@ -358,7 +374,7 @@ class _Group:
         result.valid_nats = result.valid_accuracy = math.nan
         result.best_update = None
         self.alive_P[k] = False
-        self.flat.values_PN[k].zero_()  # keep the arithmetic of the frozen row tame
+        self.flat.clear(k)  # keep the arithmetic of the frozen row tame
         self.best_PN[k].zero_()
 
     def _after_epoch(self, epoch: int, train_P: np.ndarray[Any, Any]) -> None:
@@ -366,6 +382,7 @@ class _Group:
         before = self.alive_P.tolist()
         for k, alive in enumerate(before):
             if alive:
+                self._count(k, self.updates)
                 self.results[k].train_nats = float(train_P[k])
                 self._note(k, "train_nats", float(train_P[k]))
         improved = self._validate()
@@ -411,7 +428,7 @@ class _Group:
                 improved[k] = True
                 result.valid_nats, result.valid_accuracy = nats[k], accuracy[k]
                 result.best_update = result.updates
-                self.best_PN[k] = self.flat.values_PN[k]
+                self.best_PN[k] = self.flat.row(k)
         return improved
 
     @torch.no_grad()
@@ -428,9 +445,12 @@ class _Group:
         )
         for batch in batches:
             x, target, weight = (t.expand(members, -1, -1) for t in _stacked([batch]))
-            logits, state = self.model(x, state)
-            nats_P += (_nll(logits, target) * weight).sum((1, 2)).double()
-            right_P += ((logits.argmax(-1) == target) & weight).sum((1, 2)).double()
+            h_PTBH, state = self.model.hidden(x, state)
+            nll_P, hits_P = self.readout.measure(
+                h_PTBH, self.model.readout, self.model.readout_bias, target, weight
+            )
+            nats_P += nll_P
+            right_P += hits_P
             count += int(weight[0].sum())
         if count == 0:
             raise ConfigError(
@@ -446,15 +466,9 @@ def _content(task: Task) -> str:
 
 
 def _stacked(batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        torch.from_numpy(np.stack([b.inputs_TB for b in batches])),
-        torch.from_numpy(np.stack([b.targets_TB for b in batches])),
-        torch.from_numpy(np.stack([b.weights_TB for b in batches])),
-    )
-
-
-def _nll(logits_PTBV: Tensor, target_PTB: Tensor) -> Tensor:
-    flat = functional.cross_entropy(
-        logits_PTBV.flatten(0, 2), target_PTB.flatten(), reduction="none"
-    )
-    return flat.view(target_PTB.shape)
+    parts = [(b.inputs_TB, b.targets_TB, b.weights_TB) for b in batches]
+    if len(parts) == 1:
+        x, target, weight = (torch.from_numpy(a).unsqueeze(0) for a in parts[0])
+    else:
+        x, target, weight = (torch.from_numpy(np.stack(a)) for a in zip(*parts, strict=True))
+    return x, target, weight

@@ -20,6 +20,7 @@ from odyssey.expr import Cell
 from odyssey.expr.verify import infer_shapes
 from odyssey.training.config import Member
 from odyssey.training.seeds import stream
+from odyssey.training.step import read_out
 from odyssey.transforms.ablations import ablate
 
 State = tuple[Tensor, ...]
@@ -100,13 +101,15 @@ class CharModel(nn.Module):
             x: (P, T, B) int64 class indices, or (P, T, B, V) floats (one-hot plus noise).
             state: The state, or None at the start.
         """
+        h_PTBH, state = self.hidden(x, state)
+        return read_out(h_PTBH, self.readout, self.readout_bias), state
+
+    def hidden(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Gives the outputs of the last layer (P, T, B, H) and the new state; see `forward`."""
         if self.embedding is not None:
             x = product(x, self.embedding) if x.is_floating_point() else gather(x, self.embedding)
-        h_PTBH, state = self.rnn(x, state)
-        logits = torch.baddbmm(
-            self.readout_bias.unsqueeze(1), h_PTBH.flatten(1, 2), self.readout.mT
-        )
-        return logits.view(*h_PTBH.shape[:3], self.num_symbols), state
+        output: tuple[Tensor, State] = self.rnn(x, state)
+        return output
 
     def one_hot(self, x: Tensor) -> Tensor:
         """Writes class indices out as one-hot vectors."""

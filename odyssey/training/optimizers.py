@@ -5,42 +5,58 @@ Shapes: P members, N parameters of a member (padding included).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+RUNNING = {
+    "sgd": ("velocity",),
+    "rmsprop": ("square",),
+    "adagrad": ("square",),
+    "adam": ("mean", "square"),
+}
+
 
 class FlatParameters:
-    """Holds all parameters of a population as one (P, N) tensor beside the module's own.
+    """All parameters of a population as one (P, N) tensor, read from and written to the module's.
 
-    An optimiser step is then a handful of operations, whatever the number of parameters.
+    A row is what a member has, parameter after parameter in the module's order.
     """
 
     def __init__(self, module: nn.Module, members: int) -> None:
         self.parameters = list(module.parameters())
         self.members = members
         self.columns = [p[0].numel() for p in self.parameters]
-        self.values_PN = self._joined([p.detach() for p in self.parameters])
 
-    def _joined(self, tensors: list[Tensor]) -> Tensor:
-        return torch.cat([t.reshape(self.members, -1) for t in tensors], 1)
+    @property
+    def values_PN(self) -> Tensor:
+        """Gives a copy of all parameters."""
+        return self.joined([p.detach() for p in self.parameters])
+
+    def row(self, member: int) -> Tensor:
+        """Gives a copy of the parameters of one member (N,)."""
+        return torch.cat([p.detach()[member].flatten() for p in self.parameters])
+
+    def joined(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Joins tensors like the parameters into (P, N); None stands for zeros."""
+        pairs = zip(tensors, self.parameters, strict=True)
+        given = [torch.zeros_like(p) if t is None else t for t, p in pairs]
+        return torch.cat([t.reshape(self.members, -1) for t in given], 1)
 
     @torch.no_grad()
     def assign(self, values_PN: Tensor) -> None:
         """Sets all parameters."""
-        self.values_PN = values_PN
         parts = torch.split(values_PN, self.columns, 1)
-        views = [v.reshape(p.shape) for v, p in zip(parts, self.parameters, strict=True)]
-        for parameter, view in zip(self.parameters, views, strict=True):
-            parameter.copy_(view)
+        for parameter, part in zip(self.parameters, parts, strict=True):
+            parameter.copy_(part.reshape(parameter.shape))
 
-    def take_gradients(self) -> Tensor:
-        """Gives the gradients (P, N) and forgets them; a parameter that got none has zeros."""
-        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+    @torch.no_grad()
+    def clear(self, member: int) -> None:
+        """Sets the parameters of one member to zero."""
         for parameter in self.parameters:
-            parameter.grad = None
-        return self._joined(found)
+            parameter[member].zero_()
 
 
 @dataclass
@@ -70,32 +86,47 @@ class Optimizer:
         """
         self.steps += 1
         rate, g = rate_P[:, None], gradients_PN
+        mean_correction, square_correction = self.corrections
         if self.name == "sgd":
             return values_PN - rate * self._with_momentum(g)
         if self.name == "rmsprop":
-            square = self._running("square", g)
+            square = self.running("square", g)
             square.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
             return values_PN - rate * g / (square.sqrt() + 1e-8)
         if self.name == "adagrad":
-            square = self._running("square", g)
+            square = self.running("square", g)
             square.addcmul_(g, g)
             return values_PN - rate * g / (square + 1e-8).sqrt()
         assert self.name == "adam", self.name
-        mean, square = self._running("mean", g), self._running("square", g)
+        mean, square = self.running("mean", g), self.running("square", g)
         mean.mul_(0.9).add_(g, alpha=0.1)
         square.mul_(0.999).addcmul_(g, g, value=0.001)
-        root = (square / (1 - 0.999**self.steps)).sqrt() + 1e-8
-        return values_PN - rate * (mean / (1 - 0.9**self.steps)) / root
+        root = (square / square_correction).sqrt() + 1e-8
+        return values_PN - rate * (mean / mean_correction) / root
+
+    def _has_momentum(self) -> bool:
+        return bool((self.momentum_P > 0).any())
 
     def _with_momentum(self, g: Tensor) -> Tensor:
-        if not bool((self.momentum_P > 0).any()):
+        if not self._has_momentum():
             return g
         momentum = self.momentum_P[:, None]
-        velocity = self._running("velocity", g)
+        velocity = self.running("velocity", g)
         velocity.mul_(momentum).add_(g)
         return g + momentum * velocity if self.nesterov else velocity
 
-    def _running(self, name: str, like: Tensor) -> Tensor:
+    @property
+    def corrections(self) -> tuple[float, float]:
+        """Gives what adam divides its running mean and square by."""
+        return 1 - 0.9**self.steps, 1 - 0.999**self.steps
+
+    @property
+    def running_values(self) -> tuple[str, ...]:
+        """Names what is kept between updates."""
+        return RUNNING[self.name] if self.name != "sgd" or self._has_momentum() else ()
+
+    def running(self, name: str, like: Tensor) -> Tensor:
+        """Gives a running value (P, N); zeros at first."""
         if name not in self.state:
             self.state[name] = torch.zeros_like(like)
         return self.state[name]

@@ -11,14 +11,22 @@ typedef real vec __attribute__((vector_size(64)));
 typedef integer ivec __attribute__((vector_size(64)));
 typedef real loose __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
 
-struct sizes { long P, T, B, H, I, keep; };
+struct sizes { long P, T, B, H, I, keep, block; };
 
 struct member {
   long h; /* units of this member, at most H */
-  const real *x0; /* from before the loop: %5, %11, %18 */
+  real *x0; /* from before the loop: %5, %11, %18 */
   long x0_row; /* numbers from row to row */
+  real *gx0; /* gradient of those rows */
   const long *x0_index; /* which row each step and batch row reads, or null */
-  real *gx0; /* gradient of those rows, where an index is given */
+  const real *a0; /* without an index: the vectors whose products they are */
+  const real *wx0; /* their matrix */
+  const real *qx0; /* their bias, or null */
+  real *ga0; /* gradient of the vectors, or null */
+  real *gw0; /* gradient of the matrix */
+  real *gq0; /* gradient of the bias */
+  real *aw0; /* packed matrix */
+  real *bw0; /* packed transposed matrix */
   const real *m0; /* matrix U_r */
   const real *m1; /* matrix U_z */
   const real *m2; /* matrix U_n */
@@ -34,7 +42,9 @@ struct member {
   real *v13; /* saved: z */
   real *v15; /* saved: %15 mul */
   real *v20; /* saved: n */
-  real *d; /* gradient rows: %48, %45, %38 */
+  real *gm0; /* gradient of U_r, U_z */
+  real *gm1; /* gradient of U_n */
+  real *d; /* gradient rows of a block of steps: %48, %45, %38 */
   real *e28; /* one step's values between phases */
   real *e38; /* one step's values between phases */
   real *w3; /* packed matrices */
@@ -85,6 +95,28 @@ static void clear(real *to, long vectors) {
 #define PI_3 7.549789948768648e-8f
 #define TRIG_RANGE 8192.0f
 #define SIGN (-2147483647 - 1)
+/* The lesser and the greater of a bound and x; x where x is NaN. One instruction each on x86. */
+#if defined(__AVX__)
+static inline vec at_most(vec bound, vec x) {
+  vec y;
+  __asm__("vminps %2, %1, %0" : "=v"(y) : "v"(bound), "v"(x));
+  return y;
+}
+static inline vec at_least(vec bound, vec x) {
+  vec y;
+  __asm__("vmaxps %2, %1, %0" : "=v"(y) : "v"(bound), "v"(x));
+  return y;
+}
+#else
+static inline vec at_most(vec bound, vec x) {
+  const ivec mask = x > bound;
+  return (vec)((mask & (ivec)bound) | (~mask & (ivec)x));
+}
+static inline vec at_least(vec bound, vec x) {
+  const ivec mask = x < bound;
+  return (vec)((mask & (ivec)bound) | (~mask & (ivec)x));
+}
+#endif
 /* Takes `a` where the mask is set, else `b`; no branch, so a NaN that is not taken is harmless. */
 static inline vec pick(ivec mask, vec a, vec b) {
   return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
@@ -108,7 +140,7 @@ static inline vec reduced(vec x, ivec *n) {
 static inline vec power_of_two(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
 
 static inline vec vsigmoid(vec x) {
-  const vec y = pick(x > LARGE, splat(-LARGE), pick(x < -LARGE, splat(LARGE), -x));
+  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), -x));
   ivec n;
   const vec p = reduced(y, &n);
   const vec scale = power_of_two(n);
@@ -116,7 +148,7 @@ static inline vec vsigmoid(vec x) {
 }
 
 static inline vec vtanh(vec x) {
-  const vec y = pick(x > 20, splat(40), pick(x < -20, splat(-40), x + x));
+  const vec y = at_most(splat(40), at_least(splat(-40), x + x));
   ivec n;
   const vec p = reduced(y, &n);
   const vec scale = power_of_two(n);
@@ -525,18 +557,18 @@ static void product_4_6(real *to, long to_row, const real *start, long start_row
   }
 }
 
-static void forward_0h(const struct sizes *z, const struct member *m, long t) {
+static void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   for (long b = 0; b < B; b++) {
-    const long at = t * B + b;
+    const long at = t * B + b, here = at - first * B;
     for (long j = 0; j < units; j += V) {
       const long n = units - j;
     }
   }
 }
 
-static void forward_1h(const struct sizes *z, const struct member *m, long t) {
+static void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   real hot[24 * V] __attribute__((aligned(64)));
@@ -548,10 +580,10 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t) {
       /* U_r @ h */
       (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, 1 * wide * V, 0, 0, m->s0 + (SLOT(t) * B + b0) * H, H, 1, m->w3 + j0 * 1 * m->h, 1 * wide * V, m->h, rows);
       for (long r = 0; r < rows; r++) {
-        const long b = b0 + r, at = t * B + b;
+        const long b = b0 + r, at = t * B + b, here = at - first * B;
         for (long u = 0; u < wide; u++) {
           const long j = j0 + u * V, n = units - j;
-          const vec v5 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : at) * m->x0_row + j, n);
+          const vec v5 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + j, n);
           const vec v3 = HOT(0, (r * 1 + 0) * wide + u);
           const vec v6 = v5 + v3;
           const vec v7 = vsigmoid(v6); /* r */
@@ -565,7 +597,7 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t) {
   }
 }
 
-static void forward_2h(const struct sizes *z, const struct member *m, long t) {
+static void forward_2h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   real hot[48 * V] __attribute__((aligned(64)));
@@ -579,14 +611,14 @@ static void forward_2h(const struct sizes *z, const struct member *m, long t) {
       /* U_n @ %15 mul */
       (wide == 1 ? product_1_6 : product_4_6)(hot + 24 * V, 1 * wide * V, 0, 0, m->v15 + (KEPT(t) * B + b0) * H, H, 1, m->w16 + j0 * 1 * m->h, 1 * wide * V, m->h, rows);
       for (long r = 0; r < rows; r++) {
-        const long b = b0 + r, at = t * B + b;
+        const long b = b0 + r, at = t * B + b, here = at - first * B;
         for (long u = 0; u < wide; u++) {
           const long j = j0 + u * V, n = units - j;
-          const vec v11 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : at) * m->x0_row + 1 * H + j, n);
+          const vec v11 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 1 * H + j, n);
           const vec v9 = HOT(0, (r * 1 + 0) * wide + u);
           const vec v12 = v11 + v9;
           const vec v13 = vsigmoid(v12); /* z */
-          const vec v18 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : at) * m->x0_row + 2 * H + j, n);
+          const vec v18 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 2 * H + j, n);
           const vec v16 = HOT(24, (r * 1 + 0) * wide + u);
           const vec v19 = v18 + v16;
           const vec v20 = vtanh(v19); /* n */
@@ -605,7 +637,7 @@ static void forward_2h(const struct sizes *z, const struct member *m, long t) {
   }
 }
 
-static void backward_0h(const struct sizes *z, const struct member *m, long t) {
+static void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   real hot[24 * V] __attribute__((aligned(64)));
@@ -617,14 +649,14 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t) {
       /* gradient of h through the products */
       if (t + 1 < T) {
         if (m->h == H) {
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t + 1) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h + m->h, rows);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t + 1 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h + m->h, rows);
         } else {
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t + 1) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h, rows);
-          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((t + 1) * B + b0) * (3 * H) + 1 * H, (3 * H), 1, m->b2 + j0 * (m->h + m->h) + wide * V * (m->h), wide * V, m->h, rows);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t + 1 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h, rows);
+          (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((t + 1 - first) * B + b0) * (3 * H) + 1 * H, (3 * H), 1, m->b2 + j0 * (m->h + m->h) + wide * V * (m->h), wide * V, m->h, rows);
         }
       } else clear(hot + 0 * V, 1 * wide * rows);
       for (long r = 0; r < rows; r++) {
-        const long b = b0 + r, at = t * B + b;
+        const long b = b0 + r, at = t * B + b, here = at - first * B;
         for (long u = 0; u < wide; u++) {
           const long j = j0 + u * V, n = units - j;
           const vec v26 = ld(m->c0 + b * H + j, n) + HOT(0, (r * 1 + 0) * wide + u);
@@ -645,8 +677,8 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t) {
           const vec v36 = v20 * v20;
           const vec v37 = splat((real)1.0) - v36;
           const vec v38 = v31 * v37;
-          st(m->d + at * (3 * H) + 1 * H + j, v45, n);
-          st(m->d + at * (3 * H) + 2 * H + j, v38, n);
+          st(m->d + here * (3 * H) + 1 * H + j, v45, n);
+          st(m->d + here * (3 * H) + 2 * H + j, v38, n);
           st(m->e28 + b * H + j, v28, n);
           st(m->e38 + b * H + j, v38, n);
         }
@@ -655,7 +687,7 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t) {
   }
 }
 
-static void backward_1h(const struct sizes *z, const struct member *m, long t) {
+static void backward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   real hot[24 * V] __attribute__((aligned(64)));
@@ -665,9 +697,9 @@ static void backward_1h(const struct sizes *z, const struct member *m, long t) {
     for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {
       rows = (B - b0 + blocks - k - 1) / (blocks - k);
       /* gradient of %15 mul through the products */
-      (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t) * B + b0) * (3 * H) + 2 * H, (3 * H), 1, m->b15 + j0 * (m->h), wide * V, m->h, rows);
+      (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((t - first) * B + b0) * (3 * H) + 2 * H, (3 * H), 1, m->b15 + j0 * (m->h), wide * V, m->h, rows);
       for (long r = 0; r < rows; r++) {
-        const long b = b0 + r, at = t * B + b;
+        const long b = b0 + r, at = t * B + b, here = at - first * B;
         for (long u = 0; u < wide; u++) {
           const long j = j0 + u * V, n = units - j;
           const vec v39 = HOT(0, (r * 1 + 0) * wide + u);
@@ -682,7 +714,7 @@ static void backward_1h(const struct sizes *z, const struct member *m, long t) {
           const vec v34 = v28 * v13;
           const vec v41 = v39 * v7;
           const vec v49 = v34 + v41;
-          st(m->d + at * (3 * H) + j, v48, n);
+          st(m->d + here * (3 * H) + j, v48, n);
           st(m->c0 + b * H + j, v49, n);
         }
       }
@@ -690,10 +722,11 @@ static void backward_1h(const struct sizes *z, const struct member *m, long t) {
   }
 }
 
-static void copy_rows(real *to, const real *from, long rows, long stride, long n) {
+/* Copies n numbers of every row. */
+static void copy_rows(real *to, long to_row, const real *from, long from_row, long rows, long n) {
   for (long r = 0; r < rows; r++)
     for (long j = 0; j < n; j += V)
-      st(to + r * stride + j, ld(from + r * stride + j, n - j), n - j);
+      st(to + r * to_row + j, ld(from + r * from_row + j, n - j), n - j);
 }
 
 /* Packs matrices (rows, `inner` columns) by tiles of rows: (tile, column, matrix, rows of it). */
@@ -734,17 +767,17 @@ static void scatter(real *to, long to_row, const long *index, const real *from, 
 }
 
 static void first_0(const struct sizes *z, const struct member *m) {
-  const long B = z->B, H = z->H, I = z->I;
+  const long B = z->B, H = z->H, I = z->I, first = 0;
   real hot[24 * V] __attribute__((aligned(64)));
   for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
     wide = width(m->h - j0, 4);
     for (long b0 = 0, rows; b0 < B; b0 += rows) {
       rows = B - b0 < 6 ? B - b0 : 6;
       if (m->h == H) {
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((0) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h + m->h, rows);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((0 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h + m->h, rows);
       } else {
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((0) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h, rows);
-        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((0) * B + b0) * (3 * H) + 1 * H, (3 * H), 1, m->b2 + j0 * (m->h + m->h) + wide * V * (m->h), wide * V, m->h, rows);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, 0, wide * V, m->d + ((0 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide * V, m->h, rows);
+        (wide == 1 ? product_1_6 : product_4_6)(hot + 0 * V, wide * V, hot + 0 * V, wide * V, m->d + ((0 - first) * B + b0) * (3 * H) + 1 * H, (3 * H), 1, m->b2 + j0 * (m->h + m->h) + wide * V * (m->h), wide * V, m->h, rows);
       }
       for (long r = 0; r < rows; r++)
         for (long u = 0; u < wide; u++) {
@@ -777,123 +810,161 @@ static int flush(void) { return 0; }
 static void restore(int before) { (void)before; }
 #endif
 
-/* Whole products, for what is not sequential. The numbers of a call lie in one row. */
-struct outer { long P, rows, m, n; const real *d; long d_row, d_member; const real *x;
-               long x_row, x_member; real *to; long to_member; };
-
-/* to (m, n) = d (rows, m), transposed, times x (rows, n). */
-void odyssey_outer(const struct outer *z, const void *unused) {
-  (void)unused;
-  for (long p = 0; p < z->P; p++)
-    for (long k = 0; k < z->rows; k += 128)
-      for (long j = 0, wide; j < z->n; j += wide * V) {
-        wide = width(z->n - j, 4);
-        const long inner = z->rows - k < 128 ? z->rows - k : 128;
-        const int partial = z->n - j < wide * V;
-        real edge[128 * 4 * V] __attribute__((aligned(64)));
-        if (partial)
-          for (long r = 0; r < inner; r++)
-            for (long u = 0; u < wide; u++)
-              st(edge + (r * wide + u) * V,
-                 ld(z->x + p * z->x_member + (k + r) * z->x_row + j + u * V, z->n - j - u * V), V);
-        for (long i = 0, rows; i < z->m; i += rows) {
-          rows = z->m - i < 6 ? z->m - i : 6;
-          real *to = z->to + p * z->to_member + i * z->n + j;
-          const real *d = z->d + p * z->d_member + k * z->d_row + i;
-          const real *x = z->x + p * z->x_member + k * z->x_row + j;
-          if (!partial) {
-            (wide == 4 ? product_4_6 : product_1_6)(
-                to, z->n, k ? to : 0, z->n, d, 1, z->d_row, x, z->x_row, inner, rows);
-            continue;
-          }
-          real hot[4 * 6 * V] __attribute__((aligned(64)));
+/* to (m, n) = d (rows, m), transposed, times x (rows, n); `more`: added to what is there. */
+static void outer(real *all, long all_row, const real *from_d, long d_row, const real *from_x,
+                  long x_row, long count, long m, long n, int more) {
+  for (long k = 0; k < count; k += 128)
+    for (long j = 0, wide; j < n; j += wide * V) {
+      wide = width(n - j, 4);
+      const long inner = count - k < 128 ? count - k : 128;
+      const int partial = n - j < wide * V, sum = more || k;
+      real edge[128 * 4 * V] __attribute__((aligned(64)));
+      if (partial)
+        for (long r = 0; r < inner; r++)
+          for (long u = 0; u < wide; u++)
+            st(edge + (r * wide + u) * V, ld(from_x + (k + r) * x_row + j + u * V, n - j - u * V),
+               V);
+      for (long i = 0, rows; i < m; i += rows) {
+        rows = m - i < 6 ? m - i : 6;
+        real *to = all + i * all_row + j;
+        const real *d = from_d + k * d_row + i, *x = from_x + k * x_row + j;
+        if (!partial) {
           (wide == 4 ? product_4_6 : product_1_6)(
-              hot, wide * V, 0, 0, d, 1, z->d_row, edge, wide * V, inner, rows);
-          for (long r = 0; r < rows; r++)
-            for (long u = 0; u < wide; u++) {
-              const long n = z->n - j - u * V;
-              real *place = to + r * z->n + u * V;
-              st(place, k ? ld(place, n) + HOT(0, r * wide + u) : HOT(0, r * wide + u), n);
-            }
+              to, all_row, sum ? to : 0, all_row, d, 1, d_row, x, x_row, inner, rows);
+          continue;
         }
+        real hot[4 * 6 * V] __attribute__((aligned(64)));
+        (wide == 4 ? product_4_6 : product_1_6)(
+            hot, wide * V, 0, 0, d, 1, d_row, edge, wide * V, inner, rows);
+        for (long r = 0; r < rows; r++)
+          for (long u = 0; u < wide; u++) {
+            const long left = n - j - u * V;
+            real *place = to + r * all_row + u * V;
+            st(place, sum ? ld(place, left) + HOT(0, r * wide + u) : HOT(0, r * wide + u), left);
+          }
       }
+    }
 }
 
-struct affine { long P, rows, inner, n; const real *x; long x_row, x_member; const real *w;
-                long w_member; const real *bias; long bias_member; real *to; long to_member;
-                real *panel; long transposed; };
-
-/* to (rows, n) = x (rows, inner) times w, plus a bias or nothing. The matrix is
- * w (n, inner) transposed, or w (inner, n) as it is where `transposed` says so. */
-void odyssey_affine(const struct affine *z, const void *unused) {
-  (void)unused;
-  for (long p = 0; p < z->P; p++) {
-    const real *w = z->w + p * z->w_member;
-    if (z->transposed) pack_transposed(z->panel, &w, &z->inner, 1, 4, z->n, z->n);
-    else pack(z->panel, &w, 1, 4, z->n, z->inner, z->inner);
-    for (long first = 0; first < z->rows; first += 96)
-      for (long j = 0, wide; j < z->n; j += wide * V) {
-        wide = width(z->n - j, 4);
-        const long end = z->rows - first < 96 ? z->rows : first + 96;
-        const real *bias = z->bias ? z->bias + p * z->bias_member + j : 0;
-        for (long i = first, rows; i < end; i += rows) {
-          rows = end - i < 6 ? end - i : 6;
-          real *to = z->to + p * z->to_member + i * z->n + j;
-          const real *x = z->x + p * z->x_member + i * z->x_row;
-          if (z->n - j < wide * V) {
-            real hot[4 * 6 * V] __attribute__((aligned(64)));
-            (wide == 4 ? product_4_6 : product_1_6)(
-                hot, wide * V, 0, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
-                rows);
-            for (long r = 0; r < rows; r++)
-              for (long u = 0; u < wide; u++) {
-                const long n = z->n - j - u * V;
-                const vec sum = HOT(0, r * wide + u);
-                st(to + r * z->n + u * V, bias ? sum + ld(bias + u * V, n) : sum, n);
-              }
-            continue;
-          }
+/* to (count, n) = x (count, inner) times a packed matrix of `whole` inner rows, from row `before`
+ * on, plus a bias or nothing; `more`: added to what is there. */
+static void affine(real *all, const real *from, long x_row, const real *panel, long whole,
+                   long before, long inner, const real *bias, long count, long n, int more) {
+  for (long first = 0; first < count; first += 96)
+    for (long j = 0, wide; j < n; j += wide * V) {
+      wide = width(n - j, 4);
+      const long end = count - first < 96 ? count : first + 96;
+      const real *w = panel + j * whole + before * wide * V;
+      for (long i = first, rows; i < end; i += rows) {
+        rows = end - i < 6 ? end - i : 6;
+        real *to = all + i * n + j;
+        const real *x = from + i * x_row;
+        if (n - j >= wide * V) {
+          const real *start = more ? to : bias ? bias + j : 0;
           (wide == 4 ? product_4_6 : product_1_6)(
-              to, z->n, bias, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
-              rows);
+              to, n, start, more ? n : 0, x, x_row, 1, w, wide * V, inner, rows);
+          continue;
         }
+        real hot[4 * 6 * V] __attribute__((aligned(64)));
+        (wide == 4 ? product_4_6 : product_1_6)(
+            hot, wide * V, 0, 0, x, x_row, 1, w, wide * V, inner, rows);
+        for (long r = 0; r < rows; r++)
+          for (long u = 0; u < wide; u++) {
+            const long left = n - j - u * V;
+            real *place = to + r * n + u * V;
+            vec sum = HOT(0, r * wide + u);
+            if (more) sum += ld(place, left);
+            else if (bias) sum += ld(bias + j + u * V, left);
+            st(place, sum, left);
+          }
       }
+    }
+}
+
+/* to (n) += the sum of rows. */
+static void sum_rows(real *to, const real *from, long row, long count, long n) {
+  for (long j = 0; j < n; j += V) {
+    vec sum = ld(to + j, n - j);
+    for (long r = 0; r < count; r++) sum += ld(from + r * row + j, n - j);
+    st(to + j, sum, n - j);
   }
 }
 
+/* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
 void odyssey_forward(const struct sizes *z, const struct member *m) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
   for (long p = 0; p < z->P; p++, m++) {
-    copy_rows(m->s0, m->i0, B, H, m->h);
+    copy_rows(m->s0, H, m->i0, H, B, m->h);
     pack(m->w3, (const real *[]){m->m0}, 1, 4, m->h, m->h, H);
     pack(m->w9, (const real *[]){m->m1}, 1, 4, m->h, m->h, H);
     pack(m->w16, (const real *[]){m->m2}, 1, 4, m->h, m->h, H);
-    for (long t = 0; t < T; t++) {
-      forward_0h(z, m, t);
-      forward_1h(z, m, t);
-      forward_2h(z, m, t);
+    if (m->a0) pack(m->aw0, (const real *[]){m->wx0}, 1, 4, 3 * H, I, I);
+    for (long first = 0; first < T; first += z->block) {
+      const long last = T - first < z->block ? T : first + z->block, count = (last - first) * B;
+      if (m->a0) affine(m->x0, m->a0 + first * B * I, I, m->aw0, I, 0, I, m->qx0, count, 3 * H, 0);
+      for (long t = first; t < last; t++) {
+        forward_0h(z, m, t, first);
+        forward_1h(z, m, t, first);
+        forward_2h(z, m, t, first);
+      }
     }
-    copy_rows(m->o0, m->s0 + SLOT(T) * B * H, B, H, m->h);
+    copy_rows(m->o0, H, m->s0 + SLOT(T) * B * H, H, B, m->h);
   }
   restore(mode);
 }
 
 void odyssey_backward(const struct sizes *z, const struct member *m) {
-  const long T = z->T, B = z->B, H = z->H, I = z->I;
+  const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();
   for (long p = 0; p < z->P; p++, m++) {
-    copy_rows(m->c0, m->do0, B, H, m->h);
+    copy_rows(m->c0, H, m->do0, H, B, m->h);
     pack_transposed(m->b2, (const real *[]){m->m0, m->m1}, (const long[]){m->h, m->h}, 2, 4, m->h, H);
     pack_transposed(m->b15, (const real *[]){m->m2}, (const long[]){m->h}, 1, 4, m->h, H);
-    for (long t = T - 1; t >= 0; t--) {
-      backward_0h(z, m, t);
-      backward_1h(z, m, t);
+    if (m->ga0) pack_transposed(m->bw0, (const real *[]){m->wx0}, (const long[]){3 * H}, 1, 4, I, I);
+    for (long last = T, first; last; last = first) {
+      first = last > z->block ? last - z->block : 0;
+      const long count = (last - first) * B, more = last < T;
+      if (more) copy_rows(m->d + count * (3 * H), (3 * H), m->d, (3 * H), B, (3 * H));
+
+      for (long t = last - 1; t >= first; t--) {
+        backward_0h(z, m, t, first);
+        backward_1h(z, m, t, first);
+      }
+      if (m->h == H) {
+        outer(m->gm0, H, m->d, (3 * H), m->s0 + first * B * H, H, count, 2 * H, H, more);
+      } else {
+        outer(m->gm0, H, m->d, (3 * H), m->s0 + first * B * H, H, count, m->h, m->h, more);
+        outer(m->gm0 + (1 * H) * H, H, m->d + 1 * H, (3 * H), m->s0 + first * B * H, H, count, m->h, m->h, more);
+      }
+      if (m->h == H) {
+        outer(m->gm1, H, m->d + 2 * H, (3 * H), m->v15 + first * B * H, H, count, m->h, H, more);
+      } else {
+        outer(m->gm1, H, m->d + 2 * H, (3 * H), m->v15 + first * B * H, H, count, m->h, m->h, more);
+      }
+      if (m->x0_index) {
+        scatter(m->gx0, m->x0_row, m->x0_index + first * B, m->d, (3 * H), count, m->h);
+        scatter(m->gx0 + 1 * H, m->x0_row, m->x0_index + first * B, m->d + 1 * H, (3 * H), count, m->h);
+        scatter(m->gx0 + 2 * H, m->x0_row, m->x0_index + first * B, m->d + 2 * H, (3 * H), count, m->h);
+      } else {
+        if (m->h == H) {
+          outer(m->gw0 + (0) * I, I, m->d, (3 * H), m->a0 + first * B * I, I, count, 3 * H, I, more);
+          if (m->gq0) sum_rows(m->gq0 + 0, m->d, (3 * H), count, 3 * H);
+          if (m->ga0) affine(m->ga0 + first * B * I, m->d, (3 * H), m->bw0, 3 * H, 0, 3 * H, 0, count, I, 0);
+        } else {
+          outer(m->gw0 + (0) * I, I, m->d, (3 * H), m->a0 + first * B * I, I, count, m->h, I, more);
+          if (m->gq0) sum_rows(m->gq0 + 0, m->d, (3 * H), count, m->h);
+          if (m->ga0) affine(m->ga0 + first * B * I, m->d, (3 * H), m->bw0, 3 * H, 0, m->h, 0, count, I, 0);
+          outer(m->gw0 + (1 * H) * I, I, m->d + 1 * H, (3 * H), m->a0 + first * B * I, I, count, m->h, I, more);
+          if (m->gq0) sum_rows(m->gq0 + 1 * H, m->d + 1 * H, (3 * H), count, m->h);
+          if (m->ga0) affine(m->ga0 + first * B * I, m->d + 1 * H, (3 * H), m->bw0, 3 * H, 1 * H, m->h, 0, count, I, 1);
+          outer(m->gw0 + (2 * H) * I, I, m->d + 2 * H, (3 * H), m->a0 + first * B * I, I, count, m->h, I, more);
+          if (m->gq0) sum_rows(m->gq0 + 2 * H, m->d + 2 * H, (3 * H), count, m->h);
+          if (m->ga0) affine(m->ga0 + first * B * I, m->d + 2 * H, (3 * H), m->bw0, 3 * H, 2 * H, m->h, 0, count, I, 1);
+        }
+      }
     }
     first_0(z, m);
-    if (m->gx0) scatter(m->gx0, m->x0_row, m->x0_index, m->d, (3 * H), T * B, m->h);
-    if (m->gx0) scatter(m->gx0 + 1 * H, m->x0_row, m->x0_index, m->d + 1 * H, (3 * H), T * B, m->h);
-    if (m->gx0) scatter(m->gx0 + 2 * H, m->x0_row, m->x0_index, m->d + 2 * H, (3 * H), T * B, m->h);
   }
   restore(mode);
 }

@@ -4,7 +4,8 @@
 * `codegen.py`, `pointwise.py`, `functions.py` and `runtime.py` write the C file;
 * `toolchain.py` compiles it and keeps it in a cache;
 * `prelude.py` runs what comes before the loop in torch, `layer.py` calls the loop,
-  `products.py` the whole products around it.
+  `products.py` the whole products around it;
+* `step_source.py` and `step.py` do the same for the rest of a training step, which no cell changes.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.EN
 
 
 @cache
-def _compiles() -> str:
+def missing() -> str:
     """Says why nothing can be compiled here, or nothing."""
     try:
         toolchain.load(PROBE)
@@ -38,7 +39,7 @@ def notice(reason: str) -> None:
 
 def supports(program: Program) -> str:
     """Says why a program cannot run here, or nothing."""
-    return _compiles() if has_loop(program) else ""
+    return missing() if has_loop(program) else ""
 
 
 def build(program: Program, *, population: bool, masked: bool) -> Layer:

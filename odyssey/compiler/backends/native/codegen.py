@@ -7,11 +7,13 @@ matrices stream), then the pointwise code on the results while they are hot.
 
 from __future__ import annotations
 
+from odyssey.compiler.backends.native.blocks import Blocks
 from odyssey.compiler.backends.native.functions import TYPES, write_functions
 from odyssey.compiler.backends.native.plan import Phase, Plan
 from odyssey.compiler.backends.native.pointwise import Pointwise
 from odyssey.compiler.backends.native.runtime import ENTRY, PRELUDE, write_tiles
 from odyssey.compiler.backends.native.targets import TARGETS, Product, wide_tile
+from odyssey.compiler.program import Group
 
 
 class Writer:
@@ -25,6 +27,7 @@ class Writer:
         self.scratch: dict[str, str] = {}  # field -> size of its rows
         self.tiles: set[tuple[int, int]] = set()  # (vectors, rows)
         self.used: set[str] = set()
+        self.again: set[int] = set()  # inputs of the loop that a backward step reads
         self.matrix = {name: n for n, name in enumerate(plan.matrices)}
         self.state = {name: n for n, name in enumerate(plan.program.states)}
         self.update: dict[int, int] = {}
@@ -67,10 +70,19 @@ class Writer:
 
         for n, stack in enumerate(plan.stacks):
             labels = ", ".join(f"%{k}" for k in stack.leaves)
-            add("const real", f"x{n}", f"from before the loop: {labels}")
+            add("real", f"x{n}", f"from before the loop: {labels}")
             add("long", f"x{n}_row", "numbers from row to row")
-            add("const long", f"x{n}_index", "which row each step and batch row reads, or null")
-            add("real", f"gx{n}", "gradient of those rows, where an index is given")
+            add("real", f"gx{n}", "gradient of those rows")
+            if stack.results:
+                add("const long", f"x{n}_index", "which row each step and batch row reads, or null")
+                add("const real", f"a{n}", "without an index: the vectors whose products they are")
+                add("const real", f"wx{n}", "their matrix")
+                add("const real", f"qx{n}", "their bias, or null")
+                add("real", f"ga{n}", "gradient of the vectors, or null")
+                add("real", f"gw{n}", "gradient of the matrix")
+                add("real", f"gq{n}", "gradient of the bias")
+                add("real", f"aw{n}", "packed matrix")
+                add("real", f"bw{n}", "packed transposed matrix")
         for k in plan.vectors:
             add("const real", f"p{k}", self._about(k))
             add("real", f"g{k}", "its gradient")
@@ -88,7 +100,15 @@ class Writer:
             add("const real", "dy", "its gradient")
         for k in plan.saved:
             add("real", f"v{k}", f"saved: {self._about(k)}")
-        add("real", "d", "gradient rows: " + ", ".join(f"%{k}" for k in plan.slots))
+        for n, group in enumerate(plan.groups):
+            if self.maps(group):
+                names = ", ".join(plan.program.nodes[r].name for r in self.maps(group))
+                add("real", f"gm{n}", f"gradient of {names}")
+        add(
+            "real",
+            "d",
+            "gradient rows of a block of steps: " + ", ".join(f"%{k}" for k in plan.slots),
+        )
         for name in self.scratch:
             add("real", name, "one step's values between phases")
         for name in self.panels:
@@ -98,6 +118,10 @@ class Writer:
     def _about(self, k: int) -> str:
         node = self.plan.backward.nodes[k]
         return node.label or node.name or f"%{k} {node.op}"
+
+    def maps(self, group: Group) -> tuple[int, ...]:
+        """The products of a group whose matrices get a gradient."""
+        return tuple(r for r in group.results if r in self.plan.backward.results)
 
     # addresses
 
@@ -163,11 +187,17 @@ class Writer:
         products = self._products(phase, backward=backward)
         code = Pointwise(self, phase, products, backward=backward).lines()
         units = "m->h" if phase[1] == "H" else "I"
-        out = [f"static void {name}(const struct sizes *z, const struct member *m, long t) {{"]
+        out = [
+            f"static void {name}(const struct sizes *z, const struct member *m, long t,"
+            " long first) {"
+        ]
         out += ["  const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;"]
         out += [f"  const long units = {units};"]
         if not products:
-            out += ["  for (long b = 0; b < B; b++) {", "    const long at = t * B + b;"]
+            out += [
+                "  for (long b = 0; b < B; b++) {",
+                "    const long at = t * B + b, here = at - first * B;",
+            ]
             out += ["    for (long j = 0; j < units; j += V) {", "      const long n = units - j;"]
             out += [f"      {line}" for line in code]
             out += ["    }", "  }", "}", ""]
@@ -191,7 +221,7 @@ class Writer:
             out += [f"      {line}" for line in call(p, g, wide, most, start)]
             start += g * wide * most
         out += ["      for (long r = 0; r < rows; r++) {"]
-        out += ["        const long b = b0 + r, at = t * B + b;"]
+        out += ["        const long b = b0 + r, at = t * B + b, here = at - first * B;"]
         out += ["        for (long u = 0; u < wide; u++) {"]
         out += ["          const long j = j0 + u * V, n = units - j;"]
         out += [f"          {line}" for line in code]
@@ -238,7 +268,7 @@ class Writer:
         plan = self.plan
         slots = [plan.slots.index(plan.backward.results[r]) for r in p.maps]
         sizes = [plan.size(r) for r in p.maps]
-        row = f"m->d + (({time}) * B + b0) * {self.width()}"
+        row = f"m->d + (({time} - first) * B + b0) * {self.width()}"
         inner = " + ".join("m->h" if s == "H" else "I" for s in sizes)
         panel = f"m->{p.panel} + j0 * ({inner})"
 
@@ -276,7 +306,7 @@ class Writer:
         def steps(*, backward: bool) -> list[str]:
             name = "backward" if backward else "forward"
             return [
-                f"      {name}_{level}{size.lower()}(z, m, t);"
+                f"        {name}_{level}{size.lower()}(z, m, t, first);"
                 for level, size in self._phases(backward=backward)
             ]
 
@@ -298,20 +328,27 @@ class Writer:
             pack_backward.setdefault(p.panel, self._pack_transposed(p, (0, "H"), 4))
         for name, n in self.state.items():
             finish += self._first(name, n)
-        scatter = self._scatter()
+        blocks = Blocks(self)
         return ENTRY.substitute(
             firsts=firsts,
             most=TARGETS[self.target].rows[4],
-            load="\n".join(f"    copy_rows(m->s{n}, m->i{n}, B, H, m->h);" for n in states),
+            load="\n".join(f"    copy_rows(m->s{n}, H, m->i{n}, H, B, m->h);" for n in states),
             unload="\n".join(
-                f"    copy_rows(m->o{n}, m->s{n} + SLOT(T) * B * H, B, H, m->h);" for n in states
+                f"    copy_rows(m->o{n}, H, m->s{n} + SLOT(T) * B * H, H, B, m->h);" for n in states
             ),
-            pack_forward="\n".join(pack_forward),
-            pack_backward="\n".join(line for lines in pack_backward.values() for line in lines),
+            pack_forward="\n".join(pack_forward + blocks.pack(backward=False)),
+            pack_backward="\n".join(
+                [line for lines in pack_backward.values() for line in lines]
+                + blocks.pack(backward=True)
+            ),
             forward="\n".join(steps(backward=False)),
             backward="\n".join(steps(backward=True)),
-            start="\n".join(f"    copy_rows(m->c{n}, m->do{n}, B, H, m->h);" for n in states),
-            finish="\n".join(finish + scatter),
+            start="\n".join(f"    copy_rows(m->c{n}, H, m->do{n}, H, B, m->h);" for n in states),
+            finish="\n".join(finish),
+            width=self.width(),
+            inputs="\n".join(blocks.inputs(again=False)),
+            inputs_again="\n".join(blocks.inputs(again=True)),
+            gradients="\n".join(blocks.gradients()),
         )
 
     def _pack(self, p: Product, phase: Phase, wide: int) -> list[str]:
@@ -339,7 +376,7 @@ class Writer:
     def _first(self, name: str, n: int) -> list[str]:
         """Writes the gradient of a state before the first step."""
         if name not in self.plan.backward.carried:
-            return [f"    copy_rows(m->di{n}, m->c{n}, B, H, m->h);"]
+            return [f"    copy_rows(m->di{n}, H, m->c{n}, H, B, m->h);"]
         return [f"    first_{n}(z, m);"]
 
     def _carried(self, name: str) -> Product:
@@ -365,7 +402,7 @@ class Writer:
             most = table[4]
             self.tiles |= {(4, most), (1, most)}
             out += [f"static void first_{n}(const struct sizes *z, const struct member *m) {{"]
-            out += ["  const long B = z->B, H = z->H, I = z->I;"]
+            out += ["  const long B = z->B, H = z->H, I = z->I, first = 0;"]
             out += [f"  real hot[{4 * most} * V] __attribute__((aligned(64)));"]
             out += ["  for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {"]
             out += ["    wide = width(m->h - j0, 4);"]
@@ -387,22 +424,6 @@ class Writer:
                 "",
             ]
         return "\n".join(out)
-
-    def _scatter(self) -> list[str]:
-        out = []
-        for n, stack in enumerate(self.plan.stacks):
-            for leaf in stack.leaves:
-                if leaf not in self.plan.backward.leaves:
-                    continue
-                column = self.offset(stack.leaves, leaf)
-                slot = self.offset(self.plan.slots, self.plan.backward.leaves[leaf])
-                size = self.plan.size(leaf)
-                units = "m->h" if size == "H" else "I"
-                out += [
-                    f"    if (m->gx{n}) scatter(m->gx{n}{column}, m->x{n}_row, m->x{n}_index,"
-                    f" m->d{slot}, {self.width()}, T * B, {units});"
-                ]
-        return out
 
 
 def generate(plan: Plan, *, dtype: str, target: str) -> tuple[str, Writer]:

@@ -15,8 +15,24 @@ from typing import Any
 from odyssey.expr.functions import LEAKY_SLOPE
 
 TYPES: dict[str, dict[str, Any]] = {
-    "float32": {"real": "float", "integer": "int", "bits": 4, "terms": 7, "log": 9, "trig": 9},
-    "float64": {"real": "double", "integer": "long", "bits": 8, "terms": 13, "log": 18, "trig": 17},
+    "float32": {
+        "real": "float",
+        "integer": "int",
+        "bits": 4,
+        "suffix": "ps",
+        "terms": 7,
+        "log": 9,
+        "trig": 9,
+    },
+    "float64": {
+        "real": "double",
+        "integer": "long",
+        "bits": 8,
+        "suffix": "pd",
+        "terms": 13,
+        "log": 18,
+        "trig": 17,
+    },
 }
 
 # magic: adding 1.5 * 2^mantissa rounds to an integer, which then stands in the low bits
@@ -56,6 +72,28 @@ _NUMBERS = {
 }
 
 _SELECT = """\
+/* The lesser and the greater of a bound and x; x where x is NaN. One instruction each on x86. */
+#if defined(__AVX__)
+static inline vec at_most(vec bound, vec x) {
+  vec y;
+  __asm__("vmin{suffix} %2, %1, %0" : "=v"(y) : "v"(bound), "v"(x));
+  return y;
+}
+static inline vec at_least(vec bound, vec x) {
+  vec y;
+  __asm__("vmax{suffix} %2, %1, %0" : "=v"(y) : "v"(bound), "v"(x));
+  return y;
+}
+#else
+static inline vec at_most(vec bound, vec x) {
+  const ivec mask = x > bound;
+  return (vec)((mask & (ivec)bound) | (~mask & (ivec)x));
+}
+static inline vec at_least(vec bound, vec x) {
+  const ivec mask = x < bound;
+  return (vec)((mask & (ivec)bound) | (~mask & (ivec)x));
+}
+#endif
 /* Takes `a` where the mask is set, else `b`; no branch, so a NaN that is not taken is harmless. */
 static inline vec pick(ivec mask, vec a, vec b) {
   return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
@@ -79,7 +117,7 @@ static inline vec power_of_two(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
 _BODIES = {
     "exp": """\
 static inline vec vexp(vec x) {
-  x = pick(x > HIGHEST, splat(HIGHEST), pick(x < LOWEST, splat(LOWEST), x));
+  x = at_most(splat(HIGHEST), at_least(splat(LOWEST), x));
   ivec n;
   const vec p = reduced(x, &n) + 1;
   const ivec half = n >> 1; /* in two factors, for 2^n may be out of range where exp(x) is not */
@@ -88,7 +126,7 @@ static inline vec vexp(vec x) {
 """,
     "sigmoid": """\
 static inline vec vsigmoid(vec x) {
-  const vec y = pick(x > LARGE, splat(-LARGE), pick(x < -LARGE, splat(LARGE), -x));
+  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), -x));
   ivec n;
   const vec p = reduced(y, &n);
   const vec scale = power_of_two(n);
@@ -97,7 +135,7 @@ static inline vec vsigmoid(vec x) {
 """,
     "tanh": """\
 static inline vec vtanh(vec x) {
-  const vec y = pick(x > 20, splat(40), pick(x < -20, splat(-40), x + x));
+  const vec y = at_most(splat(40), at_least(splat(-40), x + x));
   ivec n;
   const vec p = reduced(y, &n);
   const vec scale = power_of_two(n);
@@ -189,7 +227,7 @@ def write_functions(names: set[str], dtype: str) -> str:
         wanted |= set(_NEEDS.get(name, ()))
     wanted.discard("cos")
     parts = [f"#define {name} {value}" for name, value in _NUMBERS[dtype].items()]
-    parts.append(_SELECT)
+    parts.append(_SELECT.replace("{suffix}", kind["suffix"]))
     for name in (n for n in _ORDER if n in wanted):
         if name == "reduced":
             terms = [Fraction(1, factorial(k)) for k in range(1, kind["terms"] + 1)]

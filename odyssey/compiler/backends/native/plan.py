@@ -6,7 +6,8 @@ p{k} vectors, m{n} matrices, s{n} states, v{k} saved values, d gradient rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from odyssey.compiler.autodiff import Backward, differentiate, levels
 from odyssey.compiler.passes import drop_dead, fold_constants, hoist, stack_maps
@@ -82,6 +83,7 @@ def make_plan(program: Program) -> Plan:
     if any(n.size == "1" and n.op != "constant" for n in program.nodes):
         # numbers that came to stand together when sums were ordered
         program = stack_maps(hoist(drop_dead(fold_constants(program))))
+    program = _sink(program)
     backward = differentiate(program)
     nodes = program.nodes
     groups = tuple(g for g in program.groups if g.region == "step")
@@ -140,6 +142,43 @@ def make_plan(program: Program) -> Plan:
         saved=saved,
         slots=tuple(slots),
         writes_output=writes_output,
+    )
+
+
+def _sink(program: Program) -> Program:
+    """Moves pointwise code from before the loop into the step, where its values need no memory.
+
+    Only products gain from being computed for all steps at a time. What such a product reads stays
+    before the loop, as does a bias that is added to one, and an output that needs no state.
+    """
+    nodes, uses = program.nodes, program.uses()
+    stay = {a for n in nodes if n.region == "sequence" and n.op == "matmul" for a in n.args}
+    stay |= {k for k in program.roots if nodes[k].region == "sequence"}
+    for k in reversed(range(len(nodes))):
+        if k in stay:
+            stay.update(nodes[k].args)
+    moved = [
+        replace(node, region="step")
+        if node.region == "sequence"
+        and node.op not in ("input", "matmul")
+        and k not in stay
+        and not _biased(program, uses, k)
+        else node
+        for k, node in enumerate(nodes)
+    ]
+    return replace(program, nodes=tuple(moved))
+
+
+def _biased(program: Program, uses: Counter[int], k: int) -> bool:
+    """Says whether a value is a product before the loop plus a vector."""
+    nodes, node = program.nodes, program.nodes[k]
+    kinds = {nodes[a].op if nodes[a].region == "sequence" else nodes[a].region for a in node.args}
+    products = [a for a in node.args if nodes[a].op == "matmul" and nodes[a].region == "sequence"]
+    return (
+        node.op == "add"
+        and kinds == {"matmul", "once"}
+        and uses[products[0]] == 1
+        and all(nodes[a].op != "constant" for a in node.args)
     )
 
 

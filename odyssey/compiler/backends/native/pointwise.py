@@ -83,7 +83,7 @@ class Pointwise:
         width = self.w.width()
         for k in plan.slots:
             if self._mine(k):
-                stores[f"m->d + at * {width}{self.w.offset(plan.slots, k)} + j"] = self.value(k)
+                stores[f"m->d + here * {width}{self.w.offset(plan.slots, k)} + j"] = self.value(k)
         for leaf, k in back.leaves.items():
             if leaf in plan.vectors and self._mine(k):
                 sums[f"m->g{leaf} + j"] = self.value(k)
@@ -119,7 +119,11 @@ class Pointwise:
             return f"ld({self.w.row(k)} + j, n)"
         if k < plan.backward.forward and node.region == "sequence":
             n, stack = next((n, s) for n, s in enumerate(plan.stacks) if k in s.leaves)
-            row = f"(m->x{n}_index ? m->x{n}_index[at] : at) * m->x{n}_row"
+            row = f"at * m->x{n}_row"
+            if stack.results:
+                if self.backward:
+                    self.w.again.add(n)
+                row = f"(m->x{n}_index ? m->x{n}_index[at] : here) * m->x{n}_row"
             return f"ld(m->x{n} + {row}{self.w.offset(stack.leaves, k)} + j, n)"
         if k < plan.backward.forward and node.region == "once":
             return f"ld(m->p{k} + j, n)"

@@ -1,7 +1,8 @@
 """What runs before the loop, in torch: it is large operations already, and autograd knows them.
 
-Products before the loop are the bulk of the arithmetic and go to torch's BLAS. Class indices never
-become vectors: their rows of the weight table, bias included, are read by the loop itself.
+Products that only the loop reads are computed by its own tiles, block by block; others go to torch.
+Class indices never become vectors: their rows of the weight table, bias included, are read by the
+loop itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from torch import Tensor
 
 from odyssey.compiler.backends.eager import gather, one_hot, product
 from odyssey.compiler.backends.native.plan import Stack
-from odyssey.compiler.backends.native.products import Affine, Tiles
 from odyssey.compiler.program import Node, Program
 from odyssey.expr.functions import PRIMITIVES
 
@@ -31,10 +31,13 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Rows:
-    """One input of the loop: rows, or a table and which row of it each step reads."""
+    """One input of the loop: rows; or vectors, matrices and biases that make rows of them in the
+    loop; or instead of the vectors an index, which takes columns of the matrices."""
 
-    values: Tensor
+    values: Tensor | None
     index: Tensor | None = None
+    weights: tuple[Tensor, ...] = ()
+    biases: tuple[Tensor | None, ...] = ()
 
 
 def _function(name: str) -> Callable[..., Tensor]:
@@ -55,11 +58,9 @@ class Prelude:
         input_size: int,
         population: bool,
         skip: set[int],
-        tiles: Tiles,
     ) -> None:
         self.program, self.x, self.parameters, self.mask = program, x, parameters, mask
         self.input_size, self.population = input_size, population
-        self.tiles = tiles
         self.values: dict[int, Any] = {}
         self.divides = any(n.op == "div" for n in program.nodes)
         groups = {r: g for g in program.groups for r in g.results}
@@ -148,24 +149,8 @@ class Prelude:
         if not stack.results:
             return Rows(self._value(stack.leaves[0], region="sequence").contiguous())
         nodes = self.program.nodes
-        weight = self._stacked([nodes[r].name for r in stack.results])
-        bias = self._bias(stack)
-        classes = nodes[stack.operand].op == "input" and not self.x.is_floating_point()
-        if classes:
-            table = weight.mT if bias is None else weight.mT + bias.unsqueeze(-2)
-            return Rows(table.contiguous(), self.x.contiguous())
-        value = self._operand(stack.operand, "sequence")
-        if self.population:
-            return Rows(Affine.apply(self.tiles, value, weight, bias))  # type: ignore[no-untyped-call]
-        lead = None if bias is None else bias[None]
-        y = Affine.apply(self.tiles, value[None], weight[None], lead)  # type: ignore[no-untyped-call]
-        return Rows(y[0])
-
-    def _bias(self, stack: Stack) -> Tensor | None:
-        if not any(b is not None for b in stack.biases):
-            return None
-        parts = []
-        for r, b in zip(stack.results, stack.biases, strict=True):
-            weight = self.parameters[self.program.nodes[r].name]
-            parts.append(weight.new_zeros(weight.shape[:-1]) if b is None else self.values[b])
-        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        weights = tuple(self.parameters[nodes[r].name] for r in stack.results)
+        biases = tuple(None if b is None else self.values[b].contiguous() for b in stack.biases)
+        if nodes[stack.operand].op == "input" and not self.x.is_floating_point():
+            return Rows(None, self.x.contiguous(), weights, biases)
+        return Rows(self._operand(stack.operand, "sequence").contiguous(), None, weights, biases)

@@ -18,7 +18,7 @@ typedef real vec __attribute__((vector_size($bytes)));
 typedef integer ivec __attribute__((vector_size($bytes)));
 typedef real loose __attribute__((vector_size($bytes), aligned(sizeof(real)), may_alias));
 
-struct sizes { long P, T, B, H, I, keep; };
+struct sizes { long P, T, B, H, I, keep, block; };
 
 struct member {
 $fields
@@ -53,10 +53,11 @@ static void clear(real *to, long vectors) {
 """)
 
 ENTRY = Template("""\
-static void copy_rows(real *to, const real *from, long rows, long stride, long n) {
+/* Copies n numbers of every row. */
+static void copy_rows(real *to, long to_row, const real *from, long from_row, long rows, long n) {
   for (long r = 0; r < rows; r++)
     for (long j = 0; j < n; j += V)
-      st(to + r * stride + j, ld(from + r * stride + j, n - j), n - j);
+      st(to + r * to_row + j, ld(from + r * from_row + j, n - j), n - j);
 }
 
 /* Packs matrices (rows, `inner` columns) by tiles of rows: (tile, column, matrix, rows of it). */
@@ -118,98 +119,99 @@ static int flush(void) { return 0; }
 static void restore(int before) { (void)before; }
 #endif
 
-/* Whole products, for what is not sequential. The numbers of a call lie in one row. */
-struct outer { long P, rows, m, n; const real *d; long d_row, d_member; const real *x;
-               long x_row, x_member; real *to; long to_member; };
-
-/* to (m, n) = d (rows, m), transposed, times x (rows, n). */
-void odyssey_outer(const struct outer *z, const void *unused) {
-  (void)unused;
-  for (long p = 0; p < z->P; p++)
-    for (long k = 0; k < z->rows; k += 128)
-      for (long j = 0, wide; j < z->n; j += wide * V) {
-        wide = width(z->n - j, 4);
-        const long inner = z->rows - k < 128 ? z->rows - k : 128;
-        const int partial = z->n - j < wide * V;
-        real edge[128 * 4 * V] __attribute__((aligned(64)));
-        if (partial)
-          for (long r = 0; r < inner; r++)
-            for (long u = 0; u < wide; u++)
-              st(edge + (r * wide + u) * V,
-                 ld(z->x + p * z->x_member + (k + r) * z->x_row + j + u * V, z->n - j - u * V), V);
-        for (long i = 0, rows; i < z->m; i += rows) {
-          rows = z->m - i < $most ? z->m - i : $most;
-          real *to = z->to + p * z->to_member + i * z->n + j;
-          const real *d = z->d + p * z->d_member + k * z->d_row + i;
-          const real *x = z->x + p * z->x_member + k * z->x_row + j;
-          if (!partial) {
-            (wide == 4 ? product_4_$most : product_1_$most)(
-                to, z->n, k ? to : 0, z->n, d, 1, z->d_row, x, z->x_row, inner, rows);
-            continue;
-          }
-          real hot[4 * $most * V] __attribute__((aligned(64)));
+/* to (m, n) = d (rows, m), transposed, times x (rows, n); `more`: added to what is there. */
+static void outer(real *all, long all_row, const real *from_d, long d_row, const real *from_x,
+                  long x_row, long count, long m, long n, int more) {
+  for (long k = 0; k < count; k += 128)
+    for (long j = 0, wide; j < n; j += wide * V) {
+      wide = width(n - j, 4);
+      const long inner = count - k < 128 ? count - k : 128;
+      const int partial = n - j < wide * V, sum = more || k;
+      real edge[128 * 4 * V] __attribute__((aligned(64)));
+      if (partial)
+        for (long r = 0; r < inner; r++)
+          for (long u = 0; u < wide; u++)
+            st(edge + (r * wide + u) * V, ld(from_x + (k + r) * x_row + j + u * V, n - j - u * V),
+               V);
+      for (long i = 0, rows; i < m; i += rows) {
+        rows = m - i < $most ? m - i : $most;
+        real *to = all + i * all_row + j;
+        const real *d = from_d + k * d_row + i, *x = from_x + k * x_row + j;
+        if (!partial) {
           (wide == 4 ? product_4_$most : product_1_$most)(
-              hot, wide * V, 0, 0, d, 1, z->d_row, edge, wide * V, inner, rows);
-          for (long r = 0; r < rows; r++)
-            for (long u = 0; u < wide; u++) {
-              const long n = z->n - j - u * V;
-              real *place = to + r * z->n + u * V;
-              st(place, k ? ld(place, n) + HOT(0, r * wide + u) : HOT(0, r * wide + u), n);
-            }
+              to, all_row, sum ? to : 0, all_row, d, 1, d_row, x, x_row, inner, rows);
+          continue;
         }
+        real hot[4 * $most * V] __attribute__((aligned(64)));
+        (wide == 4 ? product_4_$most : product_1_$most)(
+            hot, wide * V, 0, 0, d, 1, d_row, edge, wide * V, inner, rows);
+        for (long r = 0; r < rows; r++)
+          for (long u = 0; u < wide; u++) {
+            const long left = n - j - u * V;
+            real *place = to + r * all_row + u * V;
+            st(place, sum ? ld(place, left) + HOT(0, r * wide + u) : HOT(0, r * wide + u), left);
+          }
       }
+    }
 }
 
-struct affine { long P, rows, inner, n; const real *x; long x_row, x_member; const real *w;
-                long w_member; const real *bias; long bias_member; real *to; long to_member;
-                real *panel; long transposed; };
-
-/* to (rows, n) = x (rows, inner) times w, plus a bias or nothing. The matrix is
- * w (n, inner) transposed, or w (inner, n) as it is where `transposed` says so. */
-void odyssey_affine(const struct affine *z, const void *unused) {
-  (void)unused;
-  for (long p = 0; p < z->P; p++) {
-    const real *w = z->w + p * z->w_member;
-    if (z->transposed) pack_transposed(z->panel, &w, &z->inner, 1, 4, z->n, z->n);
-    else pack(z->panel, &w, 1, 4, z->n, z->inner, z->inner);
-    for (long first = 0; first < z->rows; first += 96)
-      for (long j = 0, wide; j < z->n; j += wide * V) {
-        wide = width(z->n - j, 4);
-        const long end = z->rows - first < 96 ? z->rows : first + 96;
-        const real *bias = z->bias ? z->bias + p * z->bias_member + j : 0;
-        for (long i = first, rows; i < end; i += rows) {
-          rows = end - i < $most ? end - i : $most;
-          real *to = z->to + p * z->to_member + i * z->n + j;
-          const real *x = z->x + p * z->x_member + i * z->x_row;
-          if (z->n - j < wide * V) {
-            real hot[4 * $most * V] __attribute__((aligned(64)));
-            (wide == 4 ? product_4_$most : product_1_$most)(
-                hot, wide * V, 0, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
-                rows);
-            for (long r = 0; r < rows; r++)
-              for (long u = 0; u < wide; u++) {
-                const long n = z->n - j - u * V;
-                const vec sum = HOT(0, r * wide + u);
-                st(to + r * z->n + u * V, bias ? sum + ld(bias + u * V, n) : sum, n);
-              }
-            continue;
-          }
+/* to (count, n) = x (count, inner) times a packed matrix of `whole` inner rows, from row `before`
+ * on, plus a bias or nothing; `more`: added to what is there. */
+static void affine(real *all, const real *from, long x_row, const real *panel, long whole,
+                   long before, long inner, const real *bias, long count, long n, int more) {
+  for (long first = 0; first < count; first += 96)
+    for (long j = 0, wide; j < n; j += wide * V) {
+      wide = width(n - j, 4);
+      const long end = count - first < 96 ? count : first + 96;
+      const real *w = panel + j * whole + before * wide * V;
+      for (long i = first, rows; i < end; i += rows) {
+        rows = end - i < $most ? end - i : $most;
+        real *to = all + i * n + j;
+        const real *x = from + i * x_row;
+        if (n - j >= wide * V) {
+          const real *start = more ? to : bias ? bias + j : 0;
           (wide == 4 ? product_4_$most : product_1_$most)(
-              to, z->n, bias, 0, x, z->x_row, 1, z->panel + j * z->inner, wide * V, z->inner,
-              rows);
+              to, n, start, more ? n : 0, x, x_row, 1, w, wide * V, inner, rows);
+          continue;
         }
+        real hot[4 * $most * V] __attribute__((aligned(64)));
+        (wide == 4 ? product_4_$most : product_1_$most)(
+            hot, wide * V, 0, 0, x, x_row, 1, w, wide * V, inner, rows);
+        for (long r = 0; r < rows; r++)
+          for (long u = 0; u < wide; u++) {
+            const long left = n - j - u * V;
+            real *place = to + r * n + u * V;
+            vec sum = HOT(0, r * wide + u);
+            if (more) sum += ld(place, left);
+            else if (bias) sum += ld(bias + j + u * V, left);
+            st(place, sum, left);
+          }
       }
+    }
+}
+
+/* to (n) += the sum of rows. */
+static void sum_rows(real *to, const real *from, long row, long count, long n) {
+  for (long j = 0; j < n; j += V) {
+    vec sum = ld(to + j, n - j);
+    for (long r = 0; r < count; r++) sum += ld(from + r * row + j, n - j);
+    st(to + j, sum, n - j);
   }
 }
 
+/* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
 void odyssey_forward(const struct sizes *z, const struct member *m) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
   for (long p = 0; p < z->P; p++, m++) {
 $load
 $pack_forward
-    for (long t = 0; t < T; t++) {
+    for (long first = 0; first < T; first += z->block) {
+      const long last = T - first < z->block ? T : first + z->block, count = (last - first) * B;
+$inputs
+      for (long t = first; t < last; t++) {
 $forward
+      }
     }
 $unload
   }
@@ -217,13 +219,20 @@ $unload
 }
 
 void odyssey_backward(const struct sizes *z, const struct member *m) {
-  const long T = z->T, B = z->B, H = z->H, I = z->I;
+  const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();
   for (long p = 0; p < z->P; p++, m++) {
 $start
 $pack_backward
-    for (long t = T - 1; t >= 0; t--) {
+    for (long last = T, first; last; last = first) {
+      first = last > z->block ? last - z->block : 0;
+      const long count = (last - first) * B, more = last < T;
+      if (more) copy_rows(m->d + count * $width, $width, m->d, $width, B, $width);
+$inputs_again
+      for (long t = last - 1; t >= first; t--) {
 $backward
+      }
+$gradients
     }
 $finish
   }

@@ -17,6 +17,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -29,7 +30,7 @@ FLAGS = (
 )
 TUNING = ("-march=native", "")  # the second where the compiler does not know the first
 MAX_FILES = 2000
-ENTRIES = ("odyssey_forward", "odyssey_backward", "odyssey_outer", "odyssey_affine")
+ENTRIES = ("odyssey_forward", "odyssey_backward")
 SECONDS = 120.0
 
 
@@ -138,8 +139,12 @@ def compile_source(source: str, to: Path) -> None:
     )
 
 
-def load(source: str) -> ctypes.CDLL:
+def load(source: str, entries: Sequence[str] = ENTRIES) -> ctypes.CDLL:
     """Gives the library of a source, from the cache or built.
+
+    Args:
+        source: The C file.
+        entries: Its functions; each takes two pointers.
 
     Raises:
         BuildError: It cannot be built.
@@ -152,7 +157,7 @@ def load(source: str) -> ctypes.CDLL:
     path = folder / f"{_key(source, compiler())}.so"
     if _is_whole(path):
         with contextlib.suppress(OSError):
-            library = _open(path)
+            library = _open(path, entries)
             os.utime(path)
             return library
     handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
@@ -160,7 +165,9 @@ def load(source: str) -> ctypes.CDLL:
     try:
         compile_source(source, Path(name))
         _seal(Path(name))
-        library = _open(Path(name))  # before the rename: what is in the cache has been loaded once
+        library = _open(
+            Path(name), entries
+        )  # before the rename: what is in the cache has been loaded once
         os.replace(name, path)
     except OSError as error:
         raise BuildError(f"cannot load what {compiler()[0]!r} built: {error}") from None
@@ -186,10 +193,10 @@ def _is_whole(path: Path) -> bool:
     return hashlib.sha256(data[:-32]).digest() == data[-32:]
 
 
-def _open(path: Path) -> ctypes.CDLL:
+def _open(path: Path, entries: Sequence[str]) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     try:
-        for name in ENTRIES:
+        for name in entries:
             function = getattr(library, name)
             function.restype = None
             function.argtypes = (ctypes.c_void_p, ctypes.c_void_p)

@@ -1,0 +1,73 @@
+"""Measuring: candidates take turns, time is counted once, numbers are means of what they say."""
+
+import itertools
+import time
+
+import pytest
+
+from odyssey.benchmarks import measure, tracing
+from odyssey.benchmarks.measure import geometric_mean, interleaved
+from odyssey.benchmarks.tracing import traced
+
+
+def test_candidates_take_turns(monkeypatch):
+    monkeypatch.setattr(measure, "repeats_for", lambda step: 2)
+    calls = []
+    interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=3)
+    assert calls == ["a", "a", "b", "b"] * 3
+
+
+def test_a_quick_candidate_is_repeated():
+    calls = []
+    interleaved({"a": lambda: calls.append(1)}, rounds=1)
+    assert len(calls) > 100
+
+
+def test_medians(monkeypatch):
+    waits = itertools.cycle([0.004, 0.004, 0.004, 0.030, 0.004, 0.004])
+    found = interleaved({"a": lambda: time.sleep(next(waits))}, rounds=3)
+    assert 0.004 <= found["a"] < 0.030  # the slow round does not count
+
+
+def test_geometric_mean():
+    assert geometric_mean([1.0, 4.0]) == pytest.approx(2.0)
+    assert geometric_mean([0.5, 2.0, 8.0]) == pytest.approx(2.0)
+
+
+class Work:
+    def outer(self):
+        self.inner()
+        self.inner()
+
+    def inner(self):
+        pass
+
+    def fails(self):
+        self.inner()
+        raise ValueError("on purpose")
+
+
+def test_time_is_counted_for_the_innermost_part(monkeypatch):
+    clock = itertools.count()  # every reading is one second after the last
+    monkeypatch.setattr(tracing.time, "perf_counter", lambda: float(next(clock)))
+    before = Work.outer
+    parts = {
+        "out": [f"{__name__}:Work.outer"],
+        "in": [f"{__name__}:Work.inner", f"{__name__}:Work.fails"],
+    }
+    with traced(parts) as spent:
+        Work().outer()
+        # outer | inner | outer | inner | outer
+        assert spent == {"out": 3.0, "in": 2.0}
+        with pytest.raises(ValueError, match="on purpose"):
+            Work().fails()
+        assert spent == {"out": 3.0, "in": 5.0}
+    assert Work.outer is before
+
+
+def test_what_moved_is_missed():
+    with (
+        pytest.raises(AssertionError, match="it has moved"),
+        traced({"x": [f"{__name__}:Work.gone"]}),
+    ):
+        pass

@@ -1,0 +1,52 @@
+"""`odyssey bench`: tables, Markdown and JSON, and one line for a mistake."""
+
+import re
+
+import pytest
+from answers import refused
+
+SMALL = ("--quick", "--rounds", 1, "--steps", 4)
+
+
+def test_tables_and_markdown(odyssey, cwd):
+    called = odyssey("bench", "classes", *SMALL, "--hidden", 5, 6, "--batch", 2, "--out", "b.md")
+    assert called.code == 0
+    assert max(map(len, called.out.splitlines())) <= 400  # notes are sentences
+    lines = called.err.splitlines()
+    assert len(lines) == 6
+    assert re.fullmatch(r"  1/6  classes  lstm H=5 B=2", lines[0])
+    assert lines[-1].endswith("left")
+    text = (cwd / "b.md").read_text("utf-8")
+    assert re.match(r"# Benchmarks, \d{4}-\d\d-\d\d\n", text)
+    for part in ("processor: ", "compiler: ", "target: ", "torch: ", "threads: 1"):
+        assert part in text
+        assert part in called.out
+    assert text.count("\n| lstm ") == text.count("\n| elman ") == 2
+
+
+def test_json(odyssey):
+    found = odyssey("bench", "dense", *SMALL, "--hidden", 5, "--batch", 2, "--json").json
+    assert [row["cell"] for row in found["sections"]["dense"]] == ["lstm", "gru_torch", "elman"]
+    assert found["machine"]["threads"] == "1"
+    assert found["found"][0]["wanted"] == ""  # not the sizes that the goals are for
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["dens"], "no section of the benchmark called 'dens'; closest: dense"),
+        (["--rounds", "0"], "rounds must be from 1"),
+        (["--steps", "x"], "invalid int value"),
+        (["--hidden", "64", "99999"], "hidden must be from 1 to 4,096, got 99999"),
+        (["--batch"], "expected at least one argument"),
+        (["--out", "nowhere/b.md"], "name a file in a folder that exists"),
+        (["--out", "."], "name a file in a folder that exists"),
+    ],
+)
+def test_a_mistake_gets_one_line(odyssey, arguments, message):
+    assert message in refused(odyssey("bench", *arguments))
+
+
+def test_without_a_compiler(odyssey, monkeypatch):
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    assert "CC names '/nowhere/cc'" in refused(odyssey("bench", "dense", *SMALL))

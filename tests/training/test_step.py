@@ -1,0 +1,265 @@
+"""The native training step against the torch one: readout, loss, gradients, clipping, update."""
+
+import ctypes
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import odyssey
+from odyssey.compiler.backends import native
+from odyssey.compiler.backends.native import step_source, toolchain
+from odyssey.errors import ConfigError
+from odyssey.tasks.registry import get_task
+from odyssey.training.config import OPTIMIZERS, Member, TrainingConfig
+from odyssey.training.loop import _Group
+from odyssey.training.optimizers import FlatParameters, Optimizer
+from odyssey.training.step import (
+    NativeUpdate,
+    Rules,
+    TorchReadout,
+    TorchUpdate,
+    make_readout,
+)
+
+pytestmark = pytest.mark.skipif(bool(native.missing()), reason="needs a C compiler")
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 3e-6}
+# P, T, B, H, V: one of everything, below and above the vectors, more rows than a block
+SHAPES = [
+    *[(1, 1, 1, 1, 1), (1, 3, 2, 5, 2), (2, 25, 1, 100, 65), (3, 7, 60, 33, 65)],
+    *[(2, 9, 31, 16, 300), (1, 5, 40, 64, 17), (2, 4, 3, 8, 1), (1, 20, 20, 130, 29)],
+]
+
+
+def problem(P, T, B, H, V, dtype=torch.float64, seed=0):
+    torch.manual_seed(seed)
+    return [
+        torch.randn(P, T, B, H, dtype=dtype),
+        torch.randn(P, V, H, dtype=dtype),
+        torch.randn(P, V, dtype=dtype),
+        torch.randint(0, V, (P, T, B)),
+        torch.rand(P, T, B) < 0.7,
+    ], torch.rand(P, dtype=torch.float64) + 0.5
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_loss_and_gradients_equal_those_of_torch(shape, dtype):
+    arguments, scale = problem(*shape, dtype=dtype)
+    ours = make_readout("native", [shape[3]] * shape[0])
+    assert not isinstance(ours, TorchReadout)
+    nll, gradients = ours.differentiate(*arguments, scale)
+    want, reference = TorchReadout().differentiate(*arguments, scale)
+    assert nll.dtype == torch.float64
+    torch.testing.assert_close(nll, want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+    for a, b in zip(gradients, reference, strict=True):
+        size = max(float(b.abs().max()), 1.0)
+        torch.testing.assert_close(a, b, rtol=0, atol=TOLERANCE[dtype] * size)
+    nats, right = ours.measure(*arguments)
+    assert torch.equal(nats, nll)
+    torch.testing.assert_close(right, TorchReadout().measure(*arguments)[1], rtol=0, atol=0)
+
+
+def test_loss_of_uniform_logits_is_ln_v():
+    arguments, scale = problem(1, 4, 6, 3, 65)
+    arguments[1].zero_()
+    arguments[2].zero_()
+    arguments[4].fill_(True)
+    nll, _ = make_readout("native", [3]).differentiate(*arguments, scale)
+    assert float(nll[0]) == pytest.approx(24 * math.log(65), rel=1e-14)
+
+
+def test_large_logits_do_not_overflow():
+    for dtype in TOLERANCE:
+        arguments, scale = problem(1, 5, 7, 6, 65, dtype=dtype)
+        arguments[1].mul_(1e4)
+        nll, (dh, *_) = make_readout("native", [6]).differentiate(*arguments, scale)
+        want, (reference, *_) = TorchReadout().differentiate(*arguments, scale)
+        torch.testing.assert_close(nll, want, rtol=1e-5, atol=0)
+        torch.testing.assert_close(dh, reference, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["h", "weight", "bias"])
+def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(place, value):
+    clean, scale = problem(3, 6, 9, 10, 12)
+    arguments = [t.clone() for t in clean]
+    arguments[["h", "weight", "bias"].index(place)][1].flatten()[2] = value
+    ours = make_readout("native", [10] * 3)
+    nll, gradients = ours.differentiate(*arguments, scale)
+    found = [nll, *(g.clone() for g in gradients)]
+    want, reference = TorchReadout().differentiate(*arguments, scale)
+    assert bool(torch.isfinite(nll[1])) == bool(torch.isfinite(want[1]))
+    assert torch.isnan(nll[1]) == torch.isnan(want[1])
+    assert [bool(torch.isfinite(g[1]).all()) for g in found[1:]] == [
+        bool(torch.isfinite(g[1]).all()) for g in reference
+    ]
+    nll, gradients = ours.differentiate(*clean, scale)
+    for a, b in zip(found, [nll, *gradients], strict=True):
+        assert torch.equal(a[[0, 2]], b[[0, 2]])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(dtype):
+    units = [20, 13, 16]
+    arguments, scale = problem(3, 11, 23, 20, 30, dtype=dtype)
+    together = make_readout("native", units)
+    nll, gradients = together.differentiate(*arguments, scale)
+    nll, gradients = nll.clone(), [g.clone() for g in gradients]
+    for k, n in enumerate(units):
+        own = [t[k : k + 1] for t in arguments]
+        own[0], own[1] = own[0][..., :n].contiguous(), own[1][..., :n].contiguous()
+        alone = make_readout("native", [n])
+        one, (dh, dw, db) = alone.differentiate(*own, scale[k : k + 1])
+        assert torch.equal(one[0], nll[k])
+        assert torch.equal(dh[0], gradients[0][k, ..., :n])
+        assert torch.equal(dw[0], gradients[1][k, :, :n])
+        assert torch.equal(db[0], gradients[2][k])
+        assert not gradients[0][k, ..., n:].any()
+        assert not gradients[1][k, :, n:].any()
+
+
+def test_targets_may_be_shared_and_must_be_symbols():
+    arguments, _ = problem(3, 4, 5, 6, 7)
+    arguments[3] = arguments[3][:1].expand(3, -1, -1)
+    arguments[4] = arguments[4][:1].expand(3, -1, -1)
+    ours = make_readout("native", [6] * 3)
+    torch.testing.assert_close(
+        ours.measure(*arguments), TorchReadout().measure(*arguments), rtol=1e-12, atol=0
+    )
+    for wrong in (7, -1):
+        arguments[3] = torch.full((3, 4, 5), wrong)
+        with pytest.raises(ConfigError, match="60 targets are no symbols: expected 0 to 6"):
+            ours.measure(*arguments)
+
+
+class Some(nn.Module):
+    """Parameters of odd sizes, three members."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        torch.manual_seed(1)
+        self.W = nn.Parameter(torch.randn(3, 7, 19, dtype=dtype))
+        self.b = nn.Parameter(torch.randn(3, 5, dtype=dtype))
+        self.c = nn.Parameter(torch.randn(3, 600, dtype=dtype))
+
+
+def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
+    """Twenty updates; the third member diverges at the twelfth."""
+    model = Some(dtype)
+    flat = FlatParameters(model, 3)
+
+    def vector(*values):
+        return torch.tensor(values, dtype=dtype)
+
+    rules = Rules(
+        torch.tensor([True, True, True]),
+        vector(0.01, 0.003, 0.02),
+        vector(1.0, math.inf, 40.0),
+        vector(math.inf, 0.5, 0.3),
+        100.0,
+    )
+    optimizer = Optimizer(name, vector(*momentum), nesterov=nesterov)
+    inside_PN = torch.rand(3, 738, generator=torch.Generator().manual_seed(2)) < 0.8
+    inside_PN[2, 7 * 19 + 5 + 5] = True  # where the third member diverges
+    step = make(flat, optimizer, rules, inside_PN)
+    seen = []
+    for k in range(20):
+        g = [torch.sin(p.detach() * (k + 1)) for p in flat.parameters]
+        g[0] = g[0].mT.contiguous().mT  # strides of their own
+        g[2] = torch.cat([g[2], g[2]], 1)[:, :600]
+        if k == 4:
+            g[1] = None
+        if k == 11:
+            g[2][2, 5] = math.inf
+        if k == 15:
+            rules.rate_P[0] *= 0.5
+        mean = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+        norm, healthy = step(g, mean_P=mean)
+        rules.alive_P &= healthy
+        seen.append((norm.double().clone(), healthy.clone()))
+    assert rules.alive_P.tolist() == [True, True, False]
+    return flat.values_PN, seen, [optimizer.state[n] for n in optimizer.running_values]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_updates_equal_those_of_torch(name, nesterov, dtype):
+    if nesterov and name != "sgd":
+        pytest.skip("only sgd has Nesterov momentum")
+    ours, norms, state = updates(NativeUpdate, name, nesterov, dtype)
+    want, reference, kept = updates(TorchUpdate, name, nesterov, dtype)
+    tolerance = 1e-12 if dtype == torch.float64 else 2e-4
+    torch.testing.assert_close(ours, want, rtol=tolerance, atol=tolerance)
+    for (a, ok), (b, fine) in zip(norms, reference, strict=True):
+        torch.testing.assert_close(a[:2], b[:2], rtol=tolerance, atol=0)
+        assert ok.tolist()[:2] == fine.tolist()[:2]
+    assert norms[11][1].tolist() == reference[11][1].tolist() == [True, True, False]
+    for a, b in zip(state, kept, strict=True):  # without momentum, or frozen, none is kept up
+        torch.testing.assert_close(a[:1], b[:1], rtol=tolerance, atol=tolerance)
+
+
+def test_without_momentum_nothing_is_kept():
+    ours, _, state = updates(NativeUpdate, "sgd", True, torch.float64, momentum=(0, 0, 0))
+    want, *_ = updates(TorchUpdate, "sgd", True, torch.float64, momentum=(0, 0, 0))
+    torch.testing.assert_close(ours, want, rtol=0, atol=1e-12)
+    assert state == []
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 101.0])
+def test_a_loss_out_of_bounds_is_no_update(bad):
+    for make in (NativeUpdate, TorchUpdate):
+        flat = FlatParameters(Some(torch.float32), 3)
+        before = flat.values_PN
+        free = torch.full((3,), math.inf)
+        rules = Rules(torch.tensor([True] * 3), torch.full((3,), 0.1), free, free, 100.0)
+        step = make(flat, Optimizer("sgd", torch.zeros(3)), rules, None)
+        mean = torch.tensor([1.0, bad, 100.0], dtype=torch.float64)
+        norm, healthy = step([torch.ones_like(p) for p in flat.parameters], mean_P=mean)
+        assert healthy.tolist() == [True, False, True]
+        assert norm.tolist() == pytest.approx([math.sqrt(738)] * 3)
+        moved = (flat.values_PN - before).abs()
+        assert not moved[1].any()
+        torch.testing.assert_close(moved[[0, 2]], torch.full((2, 738), 0.1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", ["lstm", "mut1"])
+@pytest.mark.parametrize("loss", ["mean", "sum"])
+def test_training_on_both_backends_gives_the_same_numbers(spec, loss):
+    config = TrainingConfig(
+        batch_size=3, unroll=6, optimizer="adam", dtype="float64", loss=loss
+    )  # fmt: skip
+    members = [
+        Member(0, 1, hidden_size=9, learning_rate=0.02, clip_norm=1.0),
+        Member(1, 2, hidden_size=6, learning_rate=0.05, input_noise=0.1),
+        Member(2, 3, hidden_size=7, learning_rate=1e300),
+    ]
+    found = {}
+    for backend in ("native", "eager"):
+        cell = odyssey.get_cell(spec)
+        group = _Group(cell, get_task("xml"), members, replace(config, backend=backend))
+        state, nats = None, []
+        for _ in range(12):
+            state, nll, count = group._update(state)
+            nats.append(nll / np.maximum(count, 1))
+        measured = group.measure("valid", 150)
+        found[backend] = np.array(nats), group.flat.values_PN[:2], group.alive_P.tolist(), measured
+    (a, p, alive, m), (b, q, living, n) = found.values()
+    np.testing.assert_allclose(a[:, :2], b[:, :2], rtol=1e-9)
+    torch.testing.assert_close(p, q, rtol=1e-8, atol=1e-9)
+    assert alive == living == [True, True, False]
+    np.testing.assert_allclose(np.array(m)[:, :2], np.array(n)[:, :2], rtol=1e-8)
+
+
+@pytest.mark.parametrize("target", ["avx512", "avx2", "plain"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_source_compiles_for_every_target(target, dtype, tmp_path):
+    path = tmp_path / "step.so"
+    toolchain.compile_source(step_source.step_source(dtype=dtype, target=target), path)
+    library = ctypes.CDLL(str(path))
+    assert library.odyssey_readout
+    assert library.odyssey_update
