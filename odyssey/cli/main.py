@@ -94,6 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("directory", metavar="DIR")
     _json(report)
 
+    sample = add("sample", "let a trained model write")
+    sample.add_argument("directory", metavar="RUN", help="what odyssey train --out DIR has kept")
+    sample.add_argument("--length", type=int, default=2000, metavar="N", help="symbols (2000)")
+    sample.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0: likeliest")
+    sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest only")
+    sample.add_argument("--prime", metavar="TEXT", help="text to go on from")
+    sample.add_argument("--seed", type=int, default=1, metavar="N", help="seed (1)")
+    _json(sample)
+
     gradients = add("gradients", "measure how far gradients reach back, and along which paths")
     _add_gradients(gradients)
     _json(gradients)
@@ -161,6 +170,12 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         train.add_argument(flag, type=kind, default=default, metavar="X", help=text + shown)
     train.add_argument("--optimizer", help="sgd, rmsprop, adam or adagrad (adam)")
     train.add_argument("--sample", type=int, default=400, metavar="N", help="characters to sample")
+    train.add_argument(
+        "--sample-every",
+        type=int,
+        metavar="N",
+        help="also sample while training, every so many updates (after a validation)",
+    )
     train.add_argument("--temperature", type=float, default=0.8, metavar="X", help="of the sample")
     train.add_argument(
         "--set",

@@ -23,6 +23,8 @@ def run(args: argparse.Namespace) -> None:
     cell = get_cell(args.spec)
     if args.sample < 0:
         raise ConfigError(f"--sample must not be negative, got {args.sample}")
+    if args.sample_every is not None and args.sample_every < 1:
+        raise ConfigError(f"--sample-every must be at least 1, got {args.sample_every}")
     if not 0 <= args.temperature < math.inf:
         raise ConfigError(f"--temperature must be a number >= 0, got {args.temperature}")
     options: dict[str, Any] = {"preset": args.preset} if args.preset else {}
@@ -65,12 +67,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace, study: Study) -> None:
-    import numpy as np
-
     from odyssey.evaluation.execute import prepare
+    from odyssey.evaluation.trained import save_weights
     from odyssey.evaluation.work import commit, trained_trial
     from odyssey.tasks.registry import get_task
     from odyssey.training.loop import Epoch
+    from odyssey.training.model import CharModel
     from odyssey.training.sampling import sample
     from odyssey.training.seeds import stream
 
@@ -92,25 +94,38 @@ def _train(args: argparse.Namespace, study: Study) -> None:
         )
         print(text, flush=True)
 
-    with store.lock() if store else nullcontext():
-        result, trained = trained_trial(trials[0], task=task, commit=commit(), progress=progress)
-        if store:
-            store.write(result.trial_id, result.rows, result.curves)
-            store.update_run(seconds=time.monotonic() - began)
-            model = trained.models[0][0]
-            weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
-            np.savez(store.path / "weights.npz", **weights)
-    row = dict(result.rows[0])
-    text = ""
-    if row["status"] == "ok" and task.is_text and args.sample:
+    due = args.sample_every
+
+    def show_sample(updates: int, model: CharModel, *, positions: tuple[int, ...]) -> None:
+        nonlocal due
+        del positions  # there is one member
+        if due is None or updates < due or args.json:
+            return
+        due = updates - updates % args.sample_every + args.sample_every
+        print(f"--- sample after {updates:,} updates\n{generate(model)}\n---", flush=True)
+
+    def generate(model: CharModel) -> str:
         found = sample(
-            trained.models[0][0],
+            model,
             task.sample_prime(),
             length=args.sample,
             temperature=args.temperature,
             rng=stream(args.seed, "sample"),
         )
-        text = task.decode(list(found))
+        return task.decode(list(found))
+
+    with store.lock() if store else nullcontext():
+        result, trained = trained_trial(
+            trials[0], task=task, commit=commit(), progress=progress, inspect=show_sample
+        )
+        if store:
+            store.write(result.trial_id, result.rows, result.curves)
+            store.update_run(seconds=time.monotonic() - began)
+            save_weights(store, trained.models[0][0])
+    row = dict(result.rows[0])
+    text = ""
+    if row["status"] == "ok" and task.is_text and args.sample:
+        text = generate(trained.models[0][0])
     if args.json:
         print_json(row | {"sample": text, "training": dataclasses.asdict(study.config)})
         return

@@ -23,7 +23,7 @@ from odyssey.tasks.registry import get_task
 from odyssey.training.config import Member, member_from_dict, training_config
 
 if TYPE_CHECKING:
-    from odyssey.training.loop import Epoch, Trained
+    from odyssey.training.loop import Epoch, Inspect, Trained
 
 
 @cache
@@ -127,6 +127,7 @@ def trained_trial(
     task: Task,
     commit: str = "",
     progress: Callable[[Epoch], None] | None = None,
+    inspect: Inspect | None = None,
 ) -> tuple[TrialResult, Trained]:
     """Trains a trial's population; gives rows and curves, and the trained models.
 
@@ -135,6 +136,7 @@ def trained_trial(
         task: Its task, made.
         commit: The git commit to record.
         progress: Called after every epoch.
+        inspect: Called with the model before the first update and after every epoch.
     """
     from odyssey.training.loop import LN2, train
 
@@ -143,7 +145,7 @@ def trained_trial(
     cell = parse_cell(trial.cell_text)
     members = [member_from_dict(m) for m in trial.members]
     with _arithmetic(config.threads):
-        trained = train(cell, task, members, config, progress=progress)
+        trained = train(cell, task, members, config, progress=progress, inspect=inspect)
     seconds = (time.perf_counter() - start) / len(members)
     backend = trained.models[0][0].rnn.backend
     rows = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
+from odyssey.tasks.base import Task
 from odyssey.training.model import CharModel
 
 
@@ -20,6 +21,7 @@ def sample(
     length: int,
     temperature: float,
     rng: np.random.Generator,
+    top_k: int | None = None,
     member: int = 0,
 ) -> Iterator[int]:
     """Generates class indices one by one.
@@ -30,13 +32,16 @@ def sample(
         length: How many to generate.
         temperature: Divides the logits; 0 always takes the likeliest symbol.
         rng: The generator.
+        top_k: Draws among so many likeliest symbols; among all if None.
         member: Row of the population.
 
     Raises:
-        ConfigError: The temperature is negative or the prime empty.
+        ConfigError: The temperature is negative, the prime empty or `top_k` below 1.
     """
     if not 0 <= temperature < float("inf"):
         raise ConfigError(f"temperature must be a number >= 0, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise ConfigError(f"top-k must be at least 1, got {top_k}")
     if len(prime) == 0:
         raise ConfigError("sampling needs at least one character to start from")
     members = model.readout.shape[0]
@@ -49,7 +54,30 @@ def sample(
         if temperature == 0:
             choice = int(scores.argmax())
         else:
+            if top_k is not None and top_k < len(scores):
+                kept = scores.topk(top_k).indices  # exactly so many, ties or not
+                scores = torch.full_like(scores, -torch.inf).index_copy(0, kept, scores[kept])
             p = torch.softmax(scores / temperature, 0).numpy()
             choice = int(rng.choice(len(p), p=p / p.sum()))
         yield choice
         pending = [choice]
+
+
+def stream_text(task: Task, indices: Iterable[int]) -> Iterator[str]:
+    r"""Turns class indices into text as they come, a character at a time.
+
+    Where the symbols are bytes, the bytes of a character wait for each other; those that make none
+    come as `\xNN`, as in `Task.decode`. The pieces together are what `decode` makes of all.
+    """
+    waiting: list[int] = []
+    for k in indices:
+        waiting.append(k)
+        while waiting:
+            sizes = [n for n in range(1, len(waiting) + 1) if len(task.decode(waiting[:n])) == 1]
+            if not sizes and len(waiting) < 4:  # the longest character has four bytes
+                break
+            size = sizes[0] if sizes else 1
+            yield task.decode(waiting[:size])
+            waiting = waiting[size:]
+    if waiting:
+        yield task.decode(waiting)
