@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from odyssey.errors import CellError, StoreError
 from odyssey.expr import Cell, notation, parse_cell, text
-from odyssey.report import figures, plots, statistics, tables
+from odyssey.report import figures, statistics, style, tables
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
 
@@ -359,7 +359,7 @@ def _table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) ->
 
 def _data_uri(picture: figures.Picture) -> str:
     # As an image, its ids cannot clash with those of the next figure.
-    svg = plots.to_svg(picture.figure)
+    svg = style.to_svg(picture.figure)
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 

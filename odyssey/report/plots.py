@@ -8,14 +8,10 @@ others in grey behind it.
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
-from functools import wraps
-from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -24,60 +20,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-# Rising lightness, so that the order survives a grey printer; line styles tell them apart as well.
-PALETTE = ("#0b2545", "#8c2f39", "#2e7d6b", "#c9772b", "#8fb0dc", "#d9c86a")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
-ACCENT, INK, FAINT = "#0b5394", "#222222", "#c4c7cc"
-MOST_LINES = len(PALETTE)
-MOST_BANDS = 3
+from odyssey.report.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    LINES,
+    MOST_BANDS,
+    MOST_LINES,
+    PALETTE,
+    new_axes,
+    styled,
+)
+
 _EARLY = 0.15  # part of the characters that the learning curves leave out of the picture at the top
 
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
-    "axes.labelsize": 9.0,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#777777",
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.titlelocation": "left",
-    "grid.color": "#e6e8eb",
-    "grid.linewidth": 0.6,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "lines.linewidth": 1.6,
-    "svg.hashsalt": "odyssey",
-    # Hinted text is wider or narrower in pixels than in PDF and SVG: one layout must fit all.
-    "text.hinting": "no_hinting",
-    "figure.constrained_layout.w_pad": 0.08,
-    "pdf.fonttype": 42,
-}
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _styled(function: Callable[P, T]) -> Callable[P, T]:
-    """Applies the house style while a function runs, and only then."""
-
-    @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
-        with mpl.rc_context(cast(Any, _STYLE)):
-            return function(*args, **kwargs)
-
-    return inner
-
-
-@_styled
+@styled
 def plot_learning_curves(
     frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -88,7 +46,7 @@ def plot_learning_curves(
         highlight: The cell to show with its band, the others in grey; without it, all in colour.
         ax: Where to draw.
     """
-    ax = ax or _axes(6.4, 4.0)
+    ax = ax or new_axes(6.4, 4.0)
     # The steep start of training says little and would take most of the picture.
     late = frame["characters"] >= _EARLY * frame["characters"].max()
     _lines(ax, frame, x="characters", y="median", highlight=highlight, top=frame["median"][late])
@@ -100,7 +58,7 @@ def plot_learning_curves(
     return ax
 
 
-@_styled
+@styled
 def plot_best_of_n(
     frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -111,7 +69,7 @@ def plot_best_of_n(
         highlight: As in `plot_learning_curves`.
         ax: Where to draw.
     """
-    ax = ax or _axes(6.4, 4.0)
+    ax = ax or new_axes(6.4, 4.0)
     _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
     ax.set_xlabel("draws of hyperparameters")
     ax.set_ylabel("expected best bits per character")
@@ -120,7 +78,7 @@ def plot_best_of_n(
     return ax
 
 
-@_styled
+@styled
 def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draws the members of every cell as points over a box, best median on top.
 
@@ -130,7 +88,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     medians = frame.groupby("label")["valid_bpc"].median()
     labels = list(medians.sort_values(na_position="last", kind="stable").index)
-    ax = ax or _axes(7.2, 0.9 + 0.3 * len(labels))
+    ax = ax or new_axes(7.2, 0.9 + 0.3 * len(labels))
     groups = [frame[frame["label"] == label] for label in labels]
     values = [group["valid_bpc"].dropna().to_numpy(dtype=float) for group in groups]
     places = np.arange(len(labels))  # seaborn counts categories from the top
@@ -174,7 +132,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@_styled
+@styled
 def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draws bits per character against parameters: members in grey, the best of a cell named.
 
@@ -182,7 +140,7 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
         frame: Columns label, num_parameters, valid_bpc, of one task.
         ax: Where to draw.
     """
-    ax = ax or _axes(7.2, 4.4)
+    ax = ax or new_axes(7.2, 4.4)
     shown = frame.dropna(subset=["valid_bpc", "num_parameters"])
     x = shown["num_parameters"].to_numpy(dtype=float)
     y = shown["valid_bpc"].to_numpy(dtype=float)
@@ -202,7 +160,7 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
     return ax
 
 
-@_styled
+@styled
 def small_multiples(
     frame: pd.DataFrame,
     plot: Callable[Concatenate[pd.DataFrame, ...], Axes],
@@ -229,55 +187,6 @@ def small_multiples(
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
     return figure
-
-
-@_styled
-def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict[str, Path]:
-    """Writes a figure as PNG and PDF, and the data behind it as CSV, next to each other.
-
-    Args:
-        figure: What to save.
-        path: Where, without or with a suffix that is replaced.
-        data: What the figure shows.
-
-    Returns:
-        The paths by suffix: png, pdf, csv.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    paths = {suffix: path.with_name(f"{path.stem}.{suffix}") for suffix in ("png", "pdf", "csv")}
-    _settle(figure)
-    figure.savefig(paths["png"], dpi=160)
-    # Without the date, the same data make the same bytes.
-    figure.savefig(paths["pdf"], metadata={"CreationDate": None})
-    data.to_csv(paths["csv"], index=False, lineterminator="\n")
-    return paths
-
-
-@_styled
-def to_svg(figure: Figure) -> bytes:
-    """Gives a figure as SVG, the same bytes for the same data."""
-    _settle(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def figure_of(ax: Axes) -> Figure:
-    """Gives the figure that an Axes made here belongs to."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
-def _settle(figure: Figure) -> None:
-    """Lays a figure out once, instead of anew for every format that it is saved in."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
-def _axes(width: float, height: float) -> Axes:
-    return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
 def _lines(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from odyssey.errors import StoreError
-from odyssey.report import plots, tables
+from odyssey.report import style, tables
 from odyssey.report.html import read_content, write_page
 
 
@@ -33,7 +33,7 @@ def write_all(run_dir: str | Path) -> dict[str, Path]:
             text += "\n### overall\n\n" + tables.to_markdown(content.overall)
         paths["leaderboard_md"].write_text(text, encoding="utf-8")
         for picture in content.pictures:
-            plots.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
+            style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
         write_page(content, paths["report"])
     except OSError as error:
         why = error.strerror or str(error)
