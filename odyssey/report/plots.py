@@ -32,6 +32,7 @@ from odyssey.report.style import (
     styled,
 )
 
+_LONG_BUDGET = 30  # draws beyond which their axis is logarithmic
 _EARLY = 0.15  # part of the characters that the learning curves leave out of the picture at the top
 
 
@@ -73,8 +74,16 @@ def plot_best_of_n(
     _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
     ax.set_xlabel("draws of hyperparameters")
     ax.set_ylabel("expected best bits per character")
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.set_xlim(0.8, max(float(frame["n"].max()), 1) + 0.2)
+    budget = max(float(frame["n"].max()), 1)
+    if budget > _LONG_BUDGET:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_major_formatter("{x:.0f}")
+        ax.set_xlim(0.95, 1.05 * budget)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.set_xlim(0.8, budget + 0.2)
     return ax
 
 
