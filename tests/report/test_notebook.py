@@ -7,7 +7,13 @@ import sys
 
 CODE = """
 import sys
-sys.modules["torch"] = sys.modules["ray"] = None  # an import of either fails
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "ray"):
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+sys.meta_path.insert(0, Absent())
 import odyssey
 from odyssey.report import aggregate, boxes, comparison, comparison_plots, importance, tables
 results = odyssey.load_results(sys.argv[1])
