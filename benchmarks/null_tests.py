@@ -72,9 +72,7 @@ def one_comparison(studies: int) -> None:
 
 
 def family(studies: int) -> None:
-    print(
-        "\n## Eight names of one cell against a ninth: any of them rejected, corrected for eight\n"
-    )
+    print("\n## A cell under nine names: any of eight comparisons rejected after correction\n")
     print("| draws | luck that seeds share | ours, Holm | the Odyssey's, Bonferroni |")
     print("|---:|---:|---:|---:|")
     cells = {f"{i}": Cell() for i in range(9)}
@@ -161,10 +159,10 @@ def main() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy"))
     print("# Null tests of the comparisons\n")
     print(
-        f"{studies:,} simulated studies a row, {PERMUTATIONS} permutations a comparison, shares with"
-        "\nexact 95 % intervals. The best draws are the best tenth by validation, and at least five."
-        "\nOurs: paired permutation test with the choice inside. The Odyssey's: Welch's test on the"
-        f"\nbest draws. Python {platform.python_version()}, {packages}.\n"
+        f"{studies:,} simulated studies a row, {PERMUTATIONS} permutations a comparison, shares\n"
+        "with exact 95 % intervals. The best draws: the best tenth by validation, at least five.\n"
+        "Ours: paired permutation test with the choice inside. The Odyssey's: Welch's test on the\n"
+        f"best draws. Python {platform.python_version()}, {packages}.\n"
     )
     tables = (one_comparison, family, power, coverage, over_tasks)
     for table in tables:
