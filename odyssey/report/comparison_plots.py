@@ -29,6 +29,7 @@ VERDICTS: Mapping[str, tuple[str, str, str]] = {
     "n.s.": ("#6b7280", "#ececee", "o"),
     "no test": ("#9aa0a8", "#ffffff", "x"),
 }
+LEAST_RANGE = 2.0  # per cent that the colours of a heat map span on each side, at least
 _WORDS = {"n.s.": "not significant"}
 
 
@@ -164,8 +165,8 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     verdicts = shown.pivot(index="label", columns="task", values="verdict").loc[labels, tasks]
     values = 100 * table.to_numpy(dtype=float)
     finite = np.abs(values[np.isfinite(values)])
-    # One broken cell must not wash out the others.
-    most = max(float(np.quantile(finite, 0.9)) if finite.size else 1.0, 1e-6)
+    # One broken cell must not wash out the others, and noise must not look like an effect.
+    most = max(float(np.quantile(finite, 0.9)) if finite.size else 0.0, LEAST_RANGE)
     image = ax.imshow(
         values, cmap="RdBu_r", norm=TwoSlopeNorm(0, -most, most), aspect="auto", alpha=0.9
     )
@@ -175,7 +176,7 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
         ax.text(
             column,
             row,
-            f"{value:+.1f}" if np.isfinite(value) else "-",
+            f"{round(value, 1) + 0.0:+.1f}" if np.isfinite(value) else "-",
             ha="center",
             va="center",
             fontsize=8,
@@ -189,7 +190,7 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
     bar = ax.figure.colorbar(image, ax=ax, extend="both", fraction=0.06, pad=0.03)
-    bar.set_label(f"difference in {unit}, %")
+    ax.set_xlabel(f"difference in {unit}, %")
     bar.outline.set_visible(False)
     return ax
 
