@@ -162,7 +162,8 @@ def main() -> None:
         f"{studies:,} simulated studies a row or as said, {PERMUTATIONS} permutations, shares\n"
         "with exact 95 % intervals. The best draws: the best tenth by validation, at least five.\n"
         "Ours: paired permutation test with the choice inside. The Odyssey's: Welch's test on the\n"
-        f"best draws. Python {platform.python_version()}, {packages}.\n"
+        f'best draws. Python {platform.python_version()}, {packages}. "Own draws": the two cells do not'
+        " share\nhyperparameters and seeds, as in the paper; elsewhere they do.\n"
     )
     one_comparison(studies)
     family(studies)

@@ -171,7 +171,7 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
         values, cmap="RdBu_r", norm=TwoSlopeNorm(0, -most, most), aspect="auto", alpha=0.9
     )
     for row, column in np.ndindex(values.shape):
-        value, verdict = values[row, column], str(verdicts.iloc[row, column])
+        value, verdict = float(values[row, column]), str(verdicts.iloc[row, column])
         strong = verdict in ("better", "worse")
         ax.text(
             column,

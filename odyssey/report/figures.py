@@ -51,7 +51,7 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
     for place, (task, ranked) in enumerate(board.groupby("task", sort=False), start=1):
         order = list(ranked["label"])
         here = _of_task(results, task, order)
-        stem, name = f"{place}_{_file_name(names[str(task)])}", names[str(task)]
+        stem, name = f"{place}_{file_name(names[str(task)])}", names[str(task)]
         n = _members(ranked)
         if here["valid_bpc"].notna().any():
             yield _members_picture(here, task=name, stem=stem, n=n)
@@ -134,5 +134,6 @@ def _members(ranked: pd.DataFrame) -> str:
     return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
-def _file_name(task: str) -> str:
+def file_name(task: str) -> str:
+    """Makes a name of a task that any file system takes."""
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in task)[:60]

@@ -70,10 +70,32 @@ def plot_best_of_n(
         highlight: As in `plot_learning_curves`.
         ax: Where to draw.
     """
+    ax = _by_budget(frame, highlight=highlight, ax=ax)
+    ax.set_ylabel("expected best bits per character")
+    return ax
+
+
+@styled
+def plot_budget(
+    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws the expected difference to a baseline after n draws, one line a cell.
+
+    Args:
+        frame: One task of `comparison.difference_by_budget`, its difference named expected.
+        highlight: As in `plot_learning_curves`.
+        ax: Where to draw.
+    """
+    ax = _by_budget(frame, highlight=highlight, ax=ax)
+    ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
+    ax.set_ylabel("difference, bits/char")
+    return ax
+
+
+def _by_budget(frame: pd.DataFrame, *, highlight: str | None, ax: Axes | None) -> Axes:
     ax = ax or new_axes(6.4, 4.0)
     _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
     ax.set_xlabel("draws of hyperparameters")
-    ax.set_ylabel("expected best bits per character")
     budget = max(float(frame["n"].max()), 1)
     if budget > _LONG_BUDGET:
         ax.set_xscale("log")

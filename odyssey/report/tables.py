@@ -69,11 +69,11 @@ def _rank(value: float) -> str:
 
 
 def _change(value: float) -> str:
-    return f"{value:+.3f}"
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def _relative(value: float) -> str:
-    return f"{100 * value:+.1f}"
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def _share(value: float) -> str:
@@ -315,7 +315,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
     for task, part in by_task(frame):
         columns = shown_columns(part)
         head = [column.header for column in columns.values()]
-        align = [":---" if _is_words(name) else "---:" for name in columns]
+        align = [":---" if is_words(name) else "---:" for name in columns]
         lines = [f"### {_escape(task)}", ""] if task else []
         lines += [f"| {' | '.join(map(_escape, head))} |", f"| {' | '.join(align)} |"]
         for cells in shown_cells(part):
@@ -334,7 +334,7 @@ def to_latex(frame: pd.DataFrame, *, caption: str, label: str) -> str:
         label: What \\ref refers to, as plain text.
     """
     columns = shown_columns(frame)
-    align = "".join("l" if _is_words(name) else "r" for name in columns)
+    align = "".join("l" if is_words(name) else "r" for name in columns)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
     lines += [rf"\label{{{label}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
     lines += [" & ".join(_latex(column.header) for column in columns.values()) + r" \\"]
@@ -378,7 +378,7 @@ def _rich_table(frame: pd.DataFrame, *, title: str) -> Table:
     for name, column in shown_columns(frame).items():
         table.add_column(
             Text(column.short),
-            justify="left" if _is_words(name) else "right",
+            justify="left" if is_words(name) else "right",
             vertical="bottom",
             overflow="fold",
             no_wrap=name != "label",
@@ -388,7 +388,8 @@ def _rich_table(frame: pd.DataFrame, *, title: str) -> Table:
     return table
 
 
-def _is_words(name: str) -> bool:
+def is_words(name: str) -> bool:
+    """Tells whether a column holds words, which stand to the left."""
     return name in _LEFT or name.startswith((_OURS_ON, _PAPER_ON))
 
 
