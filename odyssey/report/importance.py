@@ -193,7 +193,7 @@ def importance(
             symbols, in bits) keeps a few exploded trials from being all there is to explain.
         scales: Scale by column; see `SCALES`.
         trees: Trees of a forest.
-        halves: Forests on halves of the trials, which make the intervals.
+        halves: Forests of half as many trees on halves of the trials, which make the intervals.
 
     Raises:
         ConfigError: There are too few trials, no hyperparameter varied, or several tasks or cells.
@@ -229,7 +229,7 @@ def decompose(
         y: Results, (N,), finite.
         seed: Of the forests.
         trees: Trees of a forest.
-        halves: Forests on halves of the trials, which make the intervals.
+        halves: Forests of half as many trees on halves of the trials, which make the intervals.
     """
     if len(y) < LEAST_TRIALS:
         raise ConfigError(f"{len(y)} trials are too few for a forest; at least {LEAST_TRIALS}")
@@ -241,11 +241,12 @@ def decompose(
         if i.levels:  # quasi-random points of a choice are its values
             points[:, j] = (np.floor(points[:, j] * len(i.levels)) + 0.5) / len(i.levels)
     options: dict[str, Any] = {"grids": grids, "pairs": pairs, "points": points, "trees": trees}
+    half_options = options | {"trees": max(8, trees // 2)}
     whole = _Effects.of(x, y, **options, rng=rng, judged=True)
     shares, means = [], []
     for _ in range(halves):
         half = rng.choice(len(y), size=len(y) // 2, replace=False)
-        part = _Effects.of(x[half], y[half], **options, rng=rng)
+        part = _Effects.of(x[half], y[half], **half_options, rng=rng)
         shares.append(part.shares)
         means.append(np.concatenate(part.mains))
     fit = whole.fit
