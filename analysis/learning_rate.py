@@ -9,7 +9,8 @@ from pathlib import Path
 from matplotlib.ticker import FixedLocator, NullFormatter
 
 from odyssey import load_results
-from odyssey.report.plots import FAINT, INK, save_figure, small_multiples
+from odyssey.report.plots import small_multiples
+from odyssey.report.style import FAINT, INK, save_figure
 from odyssey.report.tables import with_labels
 
 TICKS = [m * 10.0**e for e in range(-8, 2) for m in (1, 2, 5)]

@@ -73,10 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     search = add("search", "run a study: many cells, tasks and hyperparameter draws in parallel")
     search.add_argument("study", metavar="STUDY.toml", nargs="?")
     search.add_argument("--resume", metavar="DIR", help="go on with an interrupted run")
-    search.add_argument("--out", metavar="DIR", help="run directory (results/runs/NAME)")
-    search.add_argument("--workers", type=int, metavar="N", help="trials at a time")
-    search.add_argument("--runner", choices=("ray", "local"))
-    search.add_argument("--address", metavar="A", help="join the Ray cluster at this address")
     search.add_argument(
         "--set",
         dest="settings",
@@ -85,10 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="override a field, as in training.epochs=5 (may be repeated)",
     )
-    search.add_argument(
-        "--dry-run", action="store_true", help="say what would run, how long, and stop"
-    )
-    _json(search)
+    _add_running(search)
+
+    _add_ablate(add("ablate", "compare a cell with what it is without its parts"))
 
     report = add("report", "write and print the report of a run")
     report.add_argument("directory", metavar="DIR")
@@ -142,6 +137,50 @@ def _add_mutate(mutate: argparse.ArgumentParser) -> None:
     )
     mutate.add_argument("--save", metavar="DIR", help="write each mutant to DIR as a .cell file")
     _json(mutate)
+
+
+def _add_ablate(ablate: argparse.ArgumentParser) -> None:
+    ablate.add_argument("spec", metavar="SPEC")
+    ablate.add_argument(
+        "--tasks", default="arithmetic,xml", metavar="A,B", help="tasks (arithmetic,xml)"
+    )
+    ablate.add_argument(
+        "--draws", type=int, default=8, metavar="N", help="draws a cell and task (8)"
+    )
+    ablate.add_argument(
+        "--variants",
+        default="",
+        metavar="A,B",
+        help="ablations, or specs; without it every single change that the cell admits",
+    )
+    ablate.add_argument(
+        "--set",
+        dest="settings",
+        metavar="SET|KEY=VALUE",
+        action="append",
+        default=[],
+        help="a paper's cells (odyssey9, jozefowicz10), or override a field (epochs=40)",
+    )
+    ablate.add_argument(
+        "--match",
+        choices=("none", "parameters"),
+        default="none",
+        help="parameters: the same number of parameters instead of the same hidden size",
+    )
+    ablate.add_argument("--seed", type=int, default=1, metavar="N", help="seed (1)")
+    _add_running(ablate)
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    """Adds how a study is run."""
+    parser.add_argument("--out", metavar="DIR", help="run directory (results/runs/NAME)")
+    parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
+    parser.add_argument("--runner", choices=("ray", "local"))
+    parser.add_argument("--address", metavar="A", help="join the Ray cluster at this address")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would run, how long, and stop"
+    )
+    _json(parser)
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:

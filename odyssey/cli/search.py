@@ -33,7 +33,18 @@ def run(args: argparse.Namespace) -> None:
         return
     if not args.study:
         raise ConfigError("name a study: odyssey search STUDY.toml (or --resume DIR)")
-    study = read_study(Path(args.study), settings=args.settings)
+    run_study(read_study(Path(args.study), settings=args.settings), args)
+
+
+def run_study(study: Study, args: argparse.Namespace) -> None:
+    """Runs a study into a fresh directory, or says what would run.
+
+    Args:
+        study: The study.
+        args: With dry_run, runner, workers, address, out and json, as the parser gives them.
+    """
+    if args.workers is not None and args.workers < 1:
+        raise ConfigError(f"--workers must be at least 1, got {args.workers}")
     if args.dry_run:
         _dry_run(study, args)
         return

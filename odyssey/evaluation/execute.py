@@ -99,6 +99,7 @@ def prepare(study: Study, out: Path) -> tuple[RunStore, list[Trial]]:
         run={
             "study": study.name,
             "description": study.description,
+            "baseline": study.baseline,
             "trials": len(trials),
             "members": sum(len(t.members) for t in trials),
             "cells": {s: {"text": c.text, "lineage": list(c.lineage)} for s, c in cells.items()},

@@ -54,6 +54,7 @@ class Study:
         cells: Cell specs, or names of cell sets.
         tasks: Task specs.
         description: What it is for.
+        baseline: The cell that the others are compared with in the report; empty compares none.
         members: Draws of hyperparameters (and seeds) per cell and task.
         population: Members of one trial, trained side by side; 0 puts all in one.
         seed: The seed that everything is derived from.
@@ -67,6 +68,7 @@ class Study:
     cells: tuple[str, ...]
     tasks: tuple[str, ...]
     description: str = ""
+    baseline: str = ""
     members: int = 4
     population: int = 0
     seed: int = 1
@@ -82,7 +84,7 @@ class Study:
                 raise ConfigError(
                     f"{name} must be a whole number from {least} to {most:,}, got {_shown(value)}"
                 )
-        for name in ("name", "description", "runner"):
+        for name in ("name", "description", "baseline", "runner"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"{name} must be text, got {_shown(getattr(self, name))}")
         if not self.name.strip():
@@ -98,6 +100,9 @@ class Study:
             spec, times = Counter(value).most_common(1)[0]
             if times > 1:
                 raise ConfigError(f"{name} names {_shown(spec)} twice")
+        cells = expand(list(self.cells))
+        if self.baseline and self.baseline not in cells:
+            raise ConfigError(suggest(self.baseline, cells, what="baseline among the cells"))
         for name in ("training", "space"):
             table = getattr(self, name)
             if not isinstance(table, Mapping):
@@ -201,6 +206,8 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
                 suggest(key, known, what="study field")
                 + (f"; did you mean {hint}?" if hint else "")
             )
+    if isinstance(data.get("baseline"), str):
+        data["baseline"] = absolute_spec(data["baseline"], base)
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")

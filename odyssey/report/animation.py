@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from odyssey.report.gradient_plots import _colors, _decades, _log_axis
-from odyssey.report.plots import _styled
+from odyssey.report.gradient_plots import decade, log_axis, palette_of
+from odyssey.report.style import styled
 
 LOWEST = -8.0  # decades: black in the slices
 MOST_FRAMES = 96
@@ -26,7 +26,7 @@ MOST_CELLS = 5
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-@_styled
+@styled
 def animate_gradients(frame: pd.DataFrame, path: str | Path) -> list[Path]:
     """Draws the gradient of every unit at one step after the other, from the loss backwards.
 
@@ -84,7 +84,7 @@ def _draw(frame: pd.DataFrame) -> list[Pixels]:
     figure = Figure(figsize=(max(2.3 * len(labels), 5.2), 4.4), dpi=100, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)  # typed in part
     grid = figure.add_gridspec(2, len(labels), height_ratios=[1.0, 1.15])
-    colors = _colors(len(labels))
+    colors = palette_of(len(labels))
     images, titles = [], []
     for place, (label, table) in enumerate(zip(labels, tables, strict=True)):
         ax = figure.add_subplot(grid[0, place])
@@ -102,7 +102,7 @@ def _draw(frame: pd.DataFrame) -> list[Pixels]:
     bar = figure.colorbar(images[-1], ax=figure.axes[: len(labels)], pad=0.02, aspect=16)
     bar.set_label("gradient of a unit", fontsize=8)
     bar.ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    bar.ax.yaxis.set_major_formatter(_decades)
+    bar.ax.yaxis.set_major_formatter(decade)
     below = figure.add_subplot(grid[1, :])
     lines = [below.plot([], [], color=c, linewidth=2.0)[0] for c in colors]
     dots = [below.plot([], [], "o", color=c, markersize=5)[0] for c in colors]
@@ -110,7 +110,7 @@ def _draw(frame: pd.DataFrame) -> list[Pixels]:
     finite = np.concatenate([n[np.isfinite(n)] for n in norms])
     below.set_xlim(0, steps)
     below.set_ylim(max(float(finite.min()), -45.0) - 1, max(float(finite.max()), 0.0) + 1)
-    _log_axis(below)
+    log_axis(below)
     below.set_xlabel("time step (the loss is at the right; the gradient runs to the left)")
     below.set_ylabel("norm of the gradient")
     time = steps - 1 - np.arange(steps)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report import plots, statistics, tables
+from odyssey.report import plots, statistics, style, tables
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
     for place, (task, ranked) in enumerate(board.groupby("task", sort=False), start=1):
         order = list(ranked["label"])
         here = _of_task(results, task, order)
-        stem, name = f"{place}_{_file_name(names[str(task)])}", names[str(task)]
+        stem, name = f"{place}_{file_name(names[str(task)])}", names[str(task)]
         n = _members(ranked)
         if here["valid_bpc"].notna().any():
             yield _members_picture(here, task=name, stem=stem, n=n)
@@ -75,15 +75,15 @@ def _members_picture(here: pd.DataFrame, *, task: str, stem: str, n: str) -> Pic
         "box lengths. Members that diverged (a loss or gradient that is not finite, or a loss "
         "beyond the study's diverged_factor times ln of the number of symbols) or failed have no "
         "point; their number stands on the right.",
-        figure=plots.figure_of(ax),
+        figure=style.figure_of(ax),
         data=here[["task", "label", "member", "status", "valid_bpc"]],
     )
 
 
 def _lines_picture(rows: pd.DataFrame, *, kind: str, task: str, stem: str, n: str) -> Picture:
     plot = plots.plot_learning_curves if kind == "curves" else plots.plot_best_of_n
-    if rows["label"].nunique() <= plots.MOST_BANDS:
-        figure, reading = plots.figure_of(plot(rows)), ""
+    if rows["label"].nunique() <= style.MOST_BANDS:
+        figure, reading = style.figure_of(plot(rows)), ""
     else:
         figure = plots.small_multiples(rows, plot)
         reading = " One panel a cell, best first, with the other cells in grey."
@@ -117,7 +117,7 @@ def _parameters_picture(here: pd.DataFrame, *, task: str, stem: str, n: str) -> 
         title=f"Bits against parameters on {task}",
         caption=f"Every member that has a result ({n} a cell) in grey, the best of every cell in "
         "blue. Parameters are all that is trained, embedding and readout included.",
-        figure=plots.figure_of(ax),
+        figure=style.figure_of(ax),
         data=here[["task", "label", "member", "num_parameters", "valid_bpc"]],
     )
 
@@ -134,5 +134,6 @@ def _members(ranked: pd.DataFrame) -> str:
     return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
-def _file_name(task: str) -> str:
+def file_name(task: str) -> str:
+    """Makes a name of a task that any file system takes."""
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in task)[:60]

@@ -11,7 +11,7 @@ from odyssey.errors import StoreError
 from odyssey.report import gradient_plots as draw
 from odyssey.report.animation import animate_gradients
 from odyssey.report.gradients import bands, mean_shares
-from odyssey.report.plots import figure_of, save_figure
+from odyssey.report.style import figure_of, save_figure
 
 WHOLE = "all"
 MOST_PANELS = 6

@@ -12,37 +12,30 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from odyssey.report.plots import (
-    ACCENT,
-    FAINT,
-    INK,
-    LINES,
-    MOST_LINES,
-    PALETTE,
-    _axes,
-    _label_on_the_right,
-    _styled,
-)
+from odyssey.report.plots import label_on_the_right
+from odyssey.report.style import ACCENT, FAINT, INK, LINES, MOST_LINES, PALETTE, new_axes, styled
 
 FLOOR = -300.0  # decades: below, a gradient counts as zero and leaves the picture
 MIXED_COLOR = "#d9dce1"
 
 
-def _decades(value: float, _: object = None) -> str:
+def decade(value: float, _: object = None) -> str:
+    """Names a power of ten by its exponent, as axes show it."""
     if value == 0:
         return "1"
     whole = round(value, 6)
     return rf"$10^{{{whole:g}}}$"
 
 
-def _log_axis(ax: Axes, which: str = "y") -> None:
+def log_axis(ax: Axes, which: str = "y") -> None:
     """Labels an axis of powers of ten; drawn linear, since 1e-400 is no float."""
     axis = ax.yaxis if which == "y" else ax.xaxis
     axis.set_major_locator(MaxNLocator(7, integer=True, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(_decades))
+    axis.set_major_formatter(FuncFormatter(decade))
 
 
-def _colors(count: int) -> list[Any]:
+def palette_of(count: int) -> list[Any]:
+    """Gives as many colours as there are lines."""
     if count <= MOST_LINES:
         return list(PALETTE[:count])
     return [colormaps["viridis"](p) for p in np.linspace(0.0, 0.92, count)]
@@ -56,7 +49,7 @@ def _drawable(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
     return shown
 
 
-@_styled
+@styled
 def plot_gradient_norms(
     frame: pd.DataFrame, *, ax: Axes | None = None, reference: pd.DataFrame | None = None
 ) -> Axes:
@@ -68,11 +61,11 @@ def plot_gradient_norms(
         reference: The same columns: predictions, drawn as thin black dashes over the lines.
         ax: Where to draw.
     """
-    ax = ax or _axes(6.4, 4.0)
+    ax = ax or new_axes(6.4, 4.0)
     frame = _drawable(frame, ("median", "low", "high"))
     labels = list(dict.fromkeys(frame["label"]))
     ends, names, colors = [], [], []
-    for place, (label, color) in enumerate(zip(labels, _colors(len(labels)), strict=True)):
+    for place, (label, color) in enumerate(zip(labels, palette_of(len(labels)), strict=True)):
         part = frame[(frame["label"] == label) & frame["median"].notna()]
         if not len(part):
             continue
@@ -94,18 +87,18 @@ def plot_gradient_norms(
     ax.set_xlabel("steps back from the loss")
     ax.set_ylabel("norm of the gradient")
     ax.set_xlim(0, float(frame["steps_back"].max()) or 1.0)
-    _log_axis(ax)
+    log_axis(ax)
     if ends:
         # the label routine keeps the limits of the axis
         low_limit = float(min(np.nanmin(frame["low"]), np.nanmin(frame["median"])))
         high_limit = float(np.nanmax(frame["high"]))
         room = 0.04 * (high_limit - low_limit) or 1.0
         ax.set_ylim(low_limit - room, high_limit + room)
-        _label_on_the_right(ax, names, np.array(ends), colors=colors)
+        label_on_the_right(ax, names, np.array(ends), colors=colors)
     return ax
 
 
-@_styled
+@styled
 def plot_norm_heatmap(frame: pd.DataFrame, *, lowest: float = -12.0) -> Figure:
     """Draws the norm of dL/ds_t in colour over training update and steps back, a panel a label.
 
@@ -145,7 +138,7 @@ def plot_norm_heatmap(frame: pd.DataFrame, *, lowest: float = -12.0) -> Figure:
         bar = figure.colorbar(mesh, ax=list(grid), extend="min", pad=0.02)
         bar.set_label("norm of the gradient")
         bar.ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(_decades))
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(decade))
         bar.outline.set_visible(False)
     return figure
 
@@ -158,7 +151,7 @@ def _edges(centers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.concatenate([[2 * centers[0] - middle[0]], middle, [2 * centers[-1] - middle[-1]]])
 
 
-@_styled
+@styled
 def plot_jacobian_spectrum(frame: pd.DataFrame) -> Figure:
     """Draws the eigenvalues of one-step Jacobians in the complex plane, with the unit circle.
 
@@ -200,7 +193,7 @@ def plot_jacobian_spectrum(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def plot_paths(frame: pd.DataFrame) -> Figure:
     """Draws the shares of all routes as stacked areas over the steps back.
 
@@ -269,7 +262,7 @@ def _stack(ax: Axes, part: pd.DataFrame, colors: dict[str, Any]) -> None:
     ax.set_xlim(float(x.min()), float(x.max()) if len(x) > 1 else float(x.min()) + 1)
 
 
-@_styled
+@styled
 def plot_horizons(frame: pd.DataFrame, *, value: str, ax: Axes | None = None) -> Axes:
     """Draws how many steps a gradient reaches against a setting, one line a label.
 
@@ -279,11 +272,11 @@ def plot_horizons(frame: pd.DataFrame, *, value: str, ax: Axes | None = None) ->
         value: The column of the setting; also the label of the axis.
         ax: Where to draw.
     """
-    ax = ax or _axes(5.6, 3.8)
+    ax = ax or new_axes(5.6, 3.8)
     labels = list(dict.fromkeys(frame["label"]))
     finite = frame["median"][np.isfinite(frame["median"])]
     ceiling = 1.6 * float(finite.max()) if len(finite) else 1.0
-    for place, (label, color) in enumerate(zip(labels, _colors(len(labels)), strict=True)):
+    for place, (label, color) in enumerate(zip(labels, palette_of(len(labels)), strict=True)):
         part = frame[frame["label"] == label].sort_values(value)
         x, y = part[value].to_numpy(dtype=float), part["median"].to_numpy(dtype=float)
         never = ~np.isfinite(y)

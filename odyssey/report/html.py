@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from odyssey.errors import CellError, StoreError
 from odyssey.expr import Cell, notation, parse_cell, text
-from odyssey.report import figures, plots, statistics, tables
+from odyssey.report import figures, statistics, style, tables
+from odyssey.report.ablation import Ablation, ablation_of
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
 
@@ -45,6 +46,7 @@ class Content:
         board: `tables.leaderboard` of them.
         overall: `tables.overall`, or None with a single task.
         pictures: The figures.
+        ablation: The comparison with the study's baseline, where it names one.
     """
 
     directory: Path
@@ -54,6 +56,7 @@ class Content:
     board: pd.DataFrame = field(repr=False)
     overall: pd.DataFrame | None = field(repr=False)
     pictures: tuple[figures.Picture, ...] = field(repr=False)
+    ablation: Ablation | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,12 @@ def read_content(run_dir: str | Path) -> Content:
         )
     results = tables.with_labels(results)
     run = store.run
-    seed = run.get("seed")
+    seed = abs(run["seed"]) if isinstance(run.get("seed"), int) else 0
+    curves = store.curves()
+    baseline = run.get("baseline")
+    ablation = None
+    if isinstance(baseline, str) and baseline:
+        ablation = ablation_of(results, tables.with_labels(curves), baseline=baseline, seed=seed)
     return Content(
         directory=store.path,
         run=run,
@@ -118,11 +126,8 @@ def read_content(run_dir: str | Path) -> Content:
         results=results,
         board=tables.leaderboard(results),
         overall=tables.overall(results) if results["task"].nunique() > 1 else None,
-        pictures=tuple(
-            figures.pictures(
-                results, store.curves(), seed=abs(seed) if isinstance(seed, int) else 0
-            )
-        ),
+        pictures=tuple(figures.pictures(results, curves, seed=seed)),
+        ablation=ablation,
     )
 
 
@@ -142,6 +147,7 @@ def write_page(content: Content, path: Path) -> None:
         facts=_facts(content),
         tasks=_tasks(content),
         overall=None if content.overall is None else table_html(content.overall),
+        comparison=_comparison(content.ablation),
         cells=_entries(content),
         hyperparameters=_hyperparameters(content),
         failures=_failures(content.results),
@@ -156,7 +162,7 @@ def table_html(frame: pd.DataFrame) -> Markup:
     """Makes a table of a leaderboard: numbers to the right, the best of a column in bold."""
     columns = tables.shown_columns(frame)
     return _table(
-        [(column.header, name != "label") for name, column in columns.items()],
+        [(column.header, not tables.is_words(name)) for name, column in columns.items()],
         tables.shown_cells(frame),
     )
 
@@ -222,19 +228,35 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
                 "counted": str(counted.get(spec) or ""),
                 "winner": winner,
                 "board": table_html(part),
-                "pictures": [
-                    {
-                        "title": picture.title,
-                        "caption": picture.caption,
-                        "source": _data_uri(picture),
-                        "width": int(picture.figure.get_figwidth() * 96),
-                    }
-                    for picture in content.pictures
-                    if picture.task == name
-                ],
+                "pictures": [_shown(p) for p in content.pictures if p.task == name],
             }
         )
     return tasks
+
+
+def _shown(picture: figures.Picture) -> dict[str, Any]:
+    """Makes a figure of the page."""
+    return {
+        "title": picture.title,
+        "caption": picture.caption,
+        "source": _data_uri(picture),
+        "width": int(picture.figure.get_figwidth() * 96),
+    }
+
+
+def _comparison(found: Ablation | None) -> dict[str, Any] | None:
+    """Gathers the comparison with the baseline: a table a task, scores, figures."""
+    if found is None:
+        return None
+    table = tables.comparison_table(found.compared)
+    scores = None if found.scores is None else table_html(tables.aggregate_table(found.scores))
+    return {
+        "baseline": found.baseline,
+        "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
+        "caption": found.caption,
+        "scores": scores,
+        "pictures": [_shown(picture) for picture in found.pictures],
+    }
 
 
 def _entries(content: Content) -> list[Entry]:
@@ -359,7 +381,7 @@ def _table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) ->
 
 def _data_uri(picture: figures.Picture) -> str:
     # As an image, its ids cannot clash with those of the next figure.
-    svg = plots.to_svg(picture.figure)
+    svg = style.to_svg(picture.figure)
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 

@@ -8,14 +8,10 @@ others in grey behind it.
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Sequence
-from functools import wraps
-from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -24,60 +20,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
-# Rising lightness, so that the order survives a grey printer; line styles tell them apart as well.
-PALETTE = ("#0b2545", "#8c2f39", "#2e7d6b", "#c9772b", "#8fb0dc", "#d9c86a")
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
-ACCENT, INK, FAINT = "#0b5394", "#222222", "#c4c7cc"
-MOST_LINES = len(PALETTE)
-MOST_BANDS = 3
+from odyssey.report.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    LINES,
+    MOST_BANDS,
+    MOST_LINES,
+    PALETTE,
+    new_axes,
+    styled,
+)
+
+_LONG_BUDGET = 30  # draws beyond which their axis is logarithmic
 _EARLY = 0.15  # part of the characters that the learning curves leave out of the picture at the top
 
-_STYLE = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.0,
-    "axes.titlesize": 9.0,
-    "axes.labelsize": 9.0,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#777777",
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.titlelocation": "left",
-    "grid.color": "#e6e8eb",
-    "grid.linewidth": 0.6,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "lines.linewidth": 1.6,
-    "svg.hashsalt": "odyssey",
-    # Hinted text is wider or narrower in pixels than in PDF and SVG: one layout must fit all.
-    "text.hinting": "no_hinting",
-    "figure.constrained_layout.w_pad": 0.08,
-    "pdf.fonttype": 42,
-}
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def _styled(function: Callable[P, T]) -> Callable[P, T]:
-    """Applies the house style while a function runs, and only then."""
-
-    @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
-        with mpl.rc_context(cast(Any, _STYLE)):
-            return function(*args, **kwargs)
-
-    return inner
-
-
-@_styled
+@styled
 def plot_learning_curves(
     frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -88,7 +47,7 @@ def plot_learning_curves(
         highlight: The cell to show with its band, the others in grey; without it, all in colour.
         ax: Where to draw.
     """
-    ax = ax or _axes(6.4, 4.0)
+    ax = ax or new_axes(6.4, 4.0)
     # The steep start of training says little and would take most of the picture.
     late = frame["characters"] >= _EARLY * frame["characters"].max()
     _lines(ax, frame, x="characters", y="median", highlight=highlight, top=frame["median"][late])
@@ -100,7 +59,7 @@ def plot_learning_curves(
     return ax
 
 
-@_styled
+@styled
 def plot_best_of_n(
     frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -111,16 +70,46 @@ def plot_best_of_n(
         highlight: As in `plot_learning_curves`.
         ax: Where to draw.
     """
-    ax = ax or _axes(6.4, 4.0)
-    _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
-    ax.set_xlabel("draws of hyperparameters")
+    ax = _by_budget(frame, highlight=highlight, ax=ax)
     ax.set_ylabel("expected best bits per character")
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    ax.set_xlim(0.8, max(float(frame["n"].max()), 1) + 0.2)
     return ax
 
 
-@_styled
+@styled
+def plot_budget(
+    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws the expected difference to a baseline after n draws, one line a cell.
+
+    Args:
+        frame: One task of `comparison.difference_by_budget`, its difference named expected.
+        highlight: As in `plot_learning_curves`.
+        ax: Where to draw.
+    """
+    ax = _by_budget(frame, highlight=highlight, ax=ax)
+    ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
+    ax.set_ylabel("difference, bits/char")
+    return ax
+
+
+def _by_budget(frame: pd.DataFrame, *, highlight: str | None, ax: Axes | None) -> Axes:
+    ax = ax or new_axes(6.4, 4.0)
+    _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
+    ax.set_xlabel("draws of hyperparameters")
+    budget = max(float(frame["n"].max()), 1)
+    if budget > _LONG_BUDGET:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.xaxis.set_major_formatter("{x:.0f}")
+        ax.set_xlim(0.95, 1.05 * budget)
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.set_xlim(0.8, budget + 0.2)
+    return ax
+
+
+@styled
 def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draws the members of every cell as points over a box, best median on top.
 
@@ -130,7 +119,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     medians = frame.groupby("label")["valid_bpc"].median()
     labels = list(medians.sort_values(na_position="last", kind="stable").index)
-    ax = ax or _axes(7.2, 0.9 + 0.3 * len(labels))
+    ax = ax or new_axes(7.2, 0.9 + 0.3 * len(labels))
     groups = [frame[frame["label"] == label] for label in labels]
     values = [group["valid_bpc"].dropna().to_numpy(dtype=float) for group in groups]
     places = np.arange(len(labels))  # seaborn counts categories from the top
@@ -174,7 +163,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@_styled
+@styled
 def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draws bits per character against parameters: members in grey, the best of a cell named.
 
@@ -182,7 +171,7 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
         frame: Columns label, num_parameters, valid_bpc, of one task.
         ax: Where to draw.
     """
-    ax = ax or _axes(7.2, 4.4)
+    ax = ax or new_axes(7.2, 4.4)
     shown = frame.dropna(subset=["valid_bpc", "num_parameters"])
     x = shown["num_parameters"].to_numpy(dtype=float)
     y = shown["valid_bpc"].to_numpy(dtype=float)
@@ -198,11 +187,11 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
         best = shown.loc[shown.groupby("label")["valid_bpc"].idxmin()].sort_values("valid_bpc")
         ends = best[["num_parameters", "valid_bpc"]].to_numpy(dtype=float)
         ax.plot(*ends.T, "o", color=ACCENT, markersize=5.5, markeredgewidth=0)
-        _label_on_the_right(ax, list(best["label"]), ends, colors=[INK] * len(best))
+        label_on_the_right(ax, list(best["label"]), ends, colors=[INK] * len(best))
     return ax
 
 
-@_styled
+@styled
 def small_multiples(
     frame: pd.DataFrame,
     plot: Callable[Concatenate[pd.DataFrame, ...], Axes],
@@ -229,55 +218,6 @@ def small_multiples(
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
     return figure
-
-
-@_styled
-def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict[str, Path]:
-    """Writes a figure as PNG and PDF, and the data behind it as CSV, next to each other.
-
-    Args:
-        figure: What to save.
-        path: Where, without or with a suffix that is replaced.
-        data: What the figure shows.
-
-    Returns:
-        The paths by suffix: png, pdf, csv.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    paths = {suffix: path.with_name(f"{path.stem}.{suffix}") for suffix in ("png", "pdf", "csv")}
-    _settle(figure)
-    figure.savefig(paths["png"], dpi=160)
-    # Without the date, the same data make the same bytes.
-    figure.savefig(paths["pdf"], metadata={"CreationDate": None})
-    data.to_csv(paths["csv"], index=False, lineterminator="\n")
-    return paths
-
-
-@_styled
-def to_svg(figure: Figure) -> bytes:
-    """Gives a figure as SVG, the same bytes for the same data."""
-    _settle(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def figure_of(ax: Axes) -> Figure:
-    """Gives the figure that an Axes made here belongs to."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
-def _settle(figure: Figure) -> None:
-    """Lays a figure out once, instead of anew for every format that it is saved in."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
-def _axes(width: float, height: float) -> Axes:
-    return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
 def _lines(
@@ -324,7 +264,7 @@ def _lines(
         room = 0.06 * float(high - low) or 0.1
         ax.set_ylim(low - room, high + room)
     if ends:
-        _label_on_the_right(ax, names, np.array(ends), colors=colors)
+        label_on_the_right(ax, names, np.array(ends), colors=colors)
 
 
 def _band(ax: Axes, part: pd.DataFrame, *, x: str, y: str, color: str, alpha: float) -> None:
@@ -339,7 +279,7 @@ def _band(ax: Axes, part: pd.DataFrame, *, x: str, y: str, color: str, alpha: fl
     ax.fill_between(at, low, top, where=opened, color=color, alpha=alpha / 3, linewidth=0, zorder=1)
 
 
-def _label_on_the_right(
+def label_on_the_right(
     ax: Axes, names: Sequence[str], ends: np.ndarray, *, colors: Sequence[str]
 ) -> None:
     """Names points in the right margin, moved apart, each joined to its point by a thin line."""

@@ -84,6 +84,7 @@ def best_of_n_weights(size: int) -> np.ndarray:
 def expected_best_of_n(
     values: object,
     *,
+    reported: object = None,
     minimise: bool = True,
     rng: np.random.Generator | None = None,
     confidence: float = 0.95,
@@ -97,6 +98,8 @@ def expected_best_of_n(
 
     Args:
         values: One finite value a draw; see `member_values` for draws that gave none.
+        reported: What is reported of the draw that is best by `values`, such as its test score;
+            `values` themselves where it is None.
         minimise: Whether the smallest value is the best.
         rng: Makes the bootstrap band; without it there is none.
         confidence: Width of the band.
@@ -109,16 +112,20 @@ def expected_best_of_n(
         ValueError: When a value is not finite.
     """
     given = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(given).all():
+    shown = given if reported is None else np.asarray(reported, dtype=np.float64)
+    if not (np.isfinite(given).all() and np.isfinite(shown).all()):
         raise ValueError("expected_best_of_n takes finite values; see member_values")
-    sign = -1.0 if minimise else 1.0
     size = len(given)
     weights = best_of_n_weights(size)
+    # From the worst to the best, the order that the weights are for.
+    order = np.argsort(-given if minimise else given, kind="stable")
+    ranked = shown[order]
     frame = pd.DataFrame({"n": np.arange(1, size + 1)})
-    frame["expected"] = sign * (weights @ np.sort(sign * given))
+    frame["expected"] = weights @ ranked
     if rng is not None and size:
-        samples = np.sort(sign * given[rng.integers(size, size=(resamples, size))], axis=1)
-        low, high = np.quantile(sign * (samples @ weights.T), _tails(confidence), axis=0)
+        # A resample of ranks, sorted, is a resample of draws, sorted.
+        samples = ranked[np.sort(rng.integers(size, size=(resamples, size)), axis=1)]
+        low, high = np.quantile(samples @ weights.T, _tails(confidence), axis=0)
         frame["low"], frame["high"] = low, high
     return frame
 
@@ -130,6 +137,11 @@ def valid_rows(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[boo
     return pd.Series(ok & finite, index=results.index)
 
 
+def lower_is_better(value: str) -> bool:
+    """Tells which end of a column is the better one: of losses the low, of accuracies the high."""
+    return not value.endswith("accuracy")
+
+
 def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
     """Gives every member a number, so that a draw that diverged is a draw of the budget.
 
@@ -137,17 +149,36 @@ def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[
     reached on the same task; NaN where no member of the task has a result.
     """
     finite = results[value].where(valid_rows(results, value)).astype("float64")
-    worst = finite.groupby(results["task"]).transform("max")
+    worst = finite.groupby(results["task"]).transform("max" if lower_is_better(value) else "min")
     return finite.fillna(worst)
 
 
 def best_of_n_frame(
-    results: pd.DataFrame, *, rng: np.random.Generator, value: str = "valid_bpc"
+    results: pd.DataFrame,
+    *,
+    rng: np.random.Generator,
+    value: str = "valid_bpc",
+    reported: str | None = None,
 ) -> pd.DataFrame:
-    """Gives the expected best of n for every task and cell: task, label, n, expected, low, high."""
-    counted = results.assign(counted=member_values(results, value)).dropna(subset=["counted"])
+    """Gives the expected best of n for every task and cell: task, label, n, expected, low, high.
+
+    Args:
+        results: One row a member, as `RESULT_COLUMNS`, with `label`.
+        rng: Makes the bands.
+        value: The column that chooses the best draw.
+        reported: The column that is reported of it, such as test_bpc; `value` where it is None.
+    """
+    shown = reported or value
+    counted = results.assign(
+        counted=member_values(results, value), shown=member_values(results, shown)
+    ).dropna(subset=["counted", "shown"])
     parts = [
-        expected_best_of_n(group["counted"], rng=rng).assign(task=str(task), label=str(label))
+        expected_best_of_n(
+            group["counted"],
+            reported=group["shown"],
+            minimise=lower_is_better(value),
+            rng=rng,
+        ).assign(task=str(task), label=str(label))
         for (task, label), group in counted.groupby(["task", "label"], sort=False)
     ]
     columns = ["task", "label", "n", "expected", "low", "high"]

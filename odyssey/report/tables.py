@@ -1,4 +1,4 @@
-"""Results into leaderboards, and leaderboards into text for terminal, Markdown and CSV."""
+"""Results into leaderboards, and tables into text for terminal, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from rich.text import Text
 from odyssey.report import statistics
 
 NOTHING = "-"
-_RANK_ON = "rank on "
+_RANK_ON, _OURS_ON, _PAPER_ON = "rank on ", "ours on ", "paper on "
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,26 @@ def _rank(value: float) -> str:
     return f"{value:.1f}"
 
 
+def _change(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"
+
+
+def _relative(value: float) -> str:
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _accuracy(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
+
+
 # What is shown, in this order; a frame may have more (its CSV has everything).
 COLUMNS: dict[str, Column] = {
     "rank": Column("#", "#", _whole),
@@ -78,12 +99,33 @@ COLUMNS: dict[str, Column] = {
     "test_bpc": Column("test bits/char", "test\nbpc", _bits, best="low"),
     "test_accuracy": Column("test accuracy %", "test\nacc%", _percent, best="high"),
     "median_parameters": Column("parameters", "para-\nmeters", _count),
+    "draws": Column("draws", "draws", _whole),
+    "lost": Column("lost", "lost", _whole),
+    "top_score": Column("mean of the best draws", "best\ndraws", _bits),
+    "difference": Column("difference", "differ-\nence", _change),
+    "interval": Column("95 % interval", "95 %\ninterval", str),
+    "relative": Column("difference %", "%", _relative),
+    "improvement": Column("chance to be better", "chance\nbetter", _share),
+    "p_holm": Column("p (Holm)", "p\n(Holm)", _p_value),
+    "verdict": Column("verdict", "verdict", str),
+    "odyssey_p_bonferroni": Column("the Odyssey's p (Bonferroni)", "Odyssey's\np", _p_value),
+    "odyssey_verdict": Column("the Odyssey's verdict", "Odyssey's\nverdict", str),
+    "iqm": Column("interquartile mean score", "IQM\nscore", _bits, best="high"),
+    "paper": Column("in the paper", "in the\npaper", str),
+    "ours": Column("ours, best draw", "ours,\nbest", _accuracy),
+    "mean_best": Column("ours, mean of the best draws", "ours,\nmean", _accuracy),
+    "published": Column("published", "published", _accuracy),
+    "trust": Column("published number was", "number\nwas", str),
     "ok": Column("ok", "ok", _whole),
     "diverged": Column("diverged", "div.", _whole),
     "failed": Column("failed", "fail", _whole),
 }
 # What a narrow terminal goes without, first things first.
-_DISPENSABLE = ("median_parameters", "test_accuracy", "half_width", "failed", "test_bpc")
+_DISPENSABLE = (
+    *("relative", "mean_best", "odyssey_p_bonferroni", "lost", "top_score", "improvement"),
+    *("median_parameters", "test_accuracy", "half_width", "failed", "test_bpc"),
+)
+_LEFT = ("label", "paper", "verdict", "odyssey_verdict", "trust")  # columns of words
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -193,6 +235,31 @@ def overall(results: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Makes what `comparison.compare` gives fit to print: intervals in words."""
+    return comparison.assign(interval=_intervals(comparison["low"], comparison["high"], _change))
+
+
+def aggregate_table(aggregate: pd.DataFrame) -> pd.DataFrame:
+    """Makes what `aggregate.aggregate_scores` gives fit to print, the best cell first."""
+    shown = aggregate.assign(interval=_intervals(aggregate["low"], aggregate["high"], _bits))
+    shown = shown.drop(columns="difference").sort_values("iqm", ascending=False, kind="stable")
+    return shown.reset_index(drop=True)
+
+
+def _intervals(
+    low: pd.Series[float], high: pd.Series[float], show: Callable[[float], str]
+) -> pd.Series[Any]:
+    """Writes intervals; one without ends stays missing."""
+
+    def end(value: float) -> str:
+        return show(value) if np.isfinite(value) else "-∞" if value < 0 else "∞"
+
+    ends = zip(low, high, strict=True)
+    texts = [pd.NA if pd.isna(a) else f"{end(a)} to {end(b)}" for a, b in ends]
+    return pd.Series(texts, index=low.index, dtype="string")
+
+
 def to_csv(frame: pd.DataFrame) -> str:
     """Writes every column in full precision."""
     return frame.to_csv(index=False, lineterminator="\n")
@@ -208,6 +275,10 @@ def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
             # Ranks on the single tasks stand next to their mean.
             for rank in (str(n) for n in frame if str(n).startswith(_RANK_ON)):
                 columns[rank] = Column(rank, rank.replace(_RANK_ON, "rank on\n"), _whole)
+        if name == "paper":
+            for prefix in (_OURS_ON, _PAPER_ON):
+                for beside in (str(n) for n in frame if str(n).startswith(prefix)):
+                    columns[beside] = Column(beside, beside.replace(" on ", " on\n"), str)
     return columns
 
 
@@ -244,7 +315,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
     for task, part in by_task(frame):
         columns = shown_columns(part)
         head = [column.header for column in columns.values()]
-        align = [":---" if name == "label" else "---:" for name in columns]
+        align = [":---" if is_words(name) else "---:" for name in columns]
         lines = [f"### {_escape(task)}", ""] if task else []
         lines += [f"| {' | '.join(map(_escape, head))} |", f"| {' | '.join(align)} |"]
         for cells in shown_cells(part):
@@ -252,6 +323,30 @@ def to_markdown(frame: pd.DataFrame) -> str:
             lines.append(f"| {' | '.join(texts)} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def to_latex(frame: pd.DataFrame, *, caption: str, label: str) -> str:
+    """Writes a table as a LaTeX float for the booktabs package, tasks below each other.
+
+    Args:
+        frame: Any table of this module.
+        caption: Its caption, as plain text: LaTeX's own characters are escaped.
+        label: What \\ref refers to, as plain text.
+    """
+    columns = shown_columns(frame)
+    align = "".join("l" if is_words(name) else "r" for name in columns)
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
+    lines += [rf"\label{{{label}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
+    lines += [" & ".join(_latex(column.header) for column in columns.values()) + r" \\"]
+    for task, part in by_task(frame):
+        lines.append(r"\midrule")
+        if task:
+            lines.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{{_latex(task)}}}}} \\")
+        for cells in shown_cells(part):
+            texts = (rf"\textbf{{{_latex(t)}}}" if best else _latex(t) for t, best in cells)
+            lines.append(" & ".join(texts) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
 
 
 def print_table(frame: pd.DataFrame, console: Console) -> None:
@@ -281,17 +376,38 @@ def _rich_table(frame: pd.DataFrame, *, title: str) -> Table:
         padding=(0, 0, 0, 1),
     )
     for name, column in shown_columns(frame).items():
-        left = name == "label"
         table.add_column(
             Text(column.short),
-            justify="left" if left else "right",
+            justify="left" if is_words(name) else "right",
             vertical="bottom",
             overflow="fold",
-            no_wrap=not left,
+            no_wrap=name != "label",
         )
     for cells in shown_cells(frame):
         table.add_row(*(Text(text, style="bold" if best else "") for text, best in cells))
     return table
+
+
+def is_words(name: str) -> bool:
+    """Tells whether a column holds words, which stand to the left."""
+    return name in _LEFT or name.startswith((_OURS_ON, _PAPER_ON))
+
+
+_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "∞": r"$\infty$",
+    "²": "$^2$",
+}
+
+
+def _latex(text: str) -> str:
+    minus = re.sub(r"(?<![\w.])-(?=\d|∞)", "−", text)  # a minus, and no hyphen
+    return "".join(_LATEX.get(c, "$-$" if c == "−" else c) for c in minus)
 
 
 def _escape(text: str) -> str:

@@ -124,6 +124,7 @@ def test_write_all_writes_all(store, tmp_path):
         "### xml",
         "### overall",
     ]
+    assert "comparison_csv" not in paths  # the study names no baseline
     files = sorted(p.name for p in paths["figures"].iterdir())
     assert len(files) == 24
     assert files[:3] == [f"1_arithmetic_best_of_n.{s}" for s in ("csv", "pdf", "png")]

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from odyssey.report import figures, plots, statistics, tables
+from odyssey.report import figures, plots, statistics, style, tables
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_small_multiples_have_a_panel_a_cell_with_the_others_in_grey(bands):
     titles = [ax.get_title(loc="left").replace("\n", "") for ax in panels]
     assert titles == list(dict.fromkeys(bands["label"]))
     for ax in panels:
-        assert sum(line.get_color() == plots.ACCENT for line in ax.lines) == 1
+        assert sum(line.get_color() == style.ACCENT for line in ax.lines) == 1
         assert len(ax.lines) == len(panels)
 
 
@@ -76,7 +76,7 @@ def test_few_cells_are_named_at_their_lines(bands):
 
 def test_labels_on_the_right_do_not_overlap(results):
     ax = plots.plot_bits_vs_parameters(results[results["task"] == "arithmetic"])
-    plots.figure_of(ax).draw_without_rendering()
+    style.figure_of(ax).draw_without_rendering()
     # The extent of an annotation would include its line.
     boxes = sorted((b.y0, b.y1) for b in (Text.get_window_extent(t) for t in ax.texts))
     assert len(boxes) == 12
@@ -84,10 +84,10 @@ def test_labels_on_the_right_do_not_overlap(results):
 
 
 def test_palette_gets_lighter_in_grey_steps():
-    rgb = np.array([mpl.colors.to_rgb(c) for c in plots.PALETTE])
+    rgb = np.array([mpl.colors.to_rgb(c) for c in style.PALETTE])
     grey = rgb @ [0.299, 0.587, 0.114]
     assert (np.diff(grey) > 0.04).all()
-    assert len(set(map(str, plots.LINES))) == len(plots.PALETTE)
+    assert len(set(map(str, style.LINES))) == len(style.PALETTE)
 
 
 def test_plots_draw_into_a_given_axes(results, bands):
@@ -101,8 +101,8 @@ def test_save_figure_writes_picture_and_data_the_same_each_time(tmp_path, bands)
     frame = bands[bands["label"] == "gru"]
     made = []
     for folder in ("a", "b"):
-        figure = plots.figure_of(plots.plot_learning_curves(frame))
-        made.append(plots.save_figure(figure, tmp_path / folder / "x.y.png", data=frame))
+        figure = style.figure_of(plots.plot_learning_curves(frame))
+        made.append(style.save_figure(figure, tmp_path / folder / "x.y.png", data=frame))
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["x.y.csv", "x.y.pdf", "x.y.png"]
     for suffix in ("png", "pdf", "csv"):
         assert made[0][suffix].read_bytes() == made[1][suffix].read_bytes()
@@ -111,7 +111,7 @@ def test_save_figure_writes_picture_and_data_the_same_each_time(tmp_path, bands)
     pd.testing.assert_frame_equal(
         pd.read_csv(made[0]["csv"]), frame.reset_index(drop=True), check_dtype=False
     )
-    assert plots.to_svg(figure) == plots.to_svg(figure)
+    assert style.to_svg(figure) == style.to_svg(figure)
 
 
 def test_values_of_diverged_members_are_not_drawn(results, curves):

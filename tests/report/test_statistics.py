@@ -161,3 +161,25 @@ def test_best_of_n_frame_at_n_equal_budget_is_the_best_member(results):
     best = ok.groupby(["task", "label"])["valid_bpc"].min()
     np.testing.assert_allclose(last[best.index], best, rtol=1e-12)
     assert len(last) == 24
+
+
+def test_expected_best_of_n_reports_another_score_of_the_best_draw():
+    # Best by validation: of {0, 1} draw 1, of {0, 2} draw 2, of {1, 2} draw 1; tests 5, 7, 5.
+    frame = statistics.expected_best_of_n([4.0, 1.0, 2.0], reported=[3.0, 5.0, 7.0])
+    np.testing.assert_allclose(frame["expected"], [5.0, 17 / 3, 5.0], rtol=1e-12)
+    with pytest.raises(ValueError, match="finite"):
+        statistics.expected_best_of_n([1.0, 2.0], reported=[1.0, np.inf])
+
+
+def test_of_accuracies_the_least_is_the_worst():
+    frame = members(valid_accuracy=[0.9, 0.5, np.nan, 0.7], status=["ok", "ok", "diverged", "ok"])
+    np.testing.assert_array_equal(
+        statistics.member_values(frame, "valid_accuracy"), [0.9, 0.5, 0.5, 0.7]
+    )
+    best = statistics.best_of_n_frame(
+        frame.assign(test_accuracy=frame["valid_accuracy"] - 0.1),
+        rng=np.random.default_rng(0),
+        value="valid_accuracy",
+        reported="test_accuracy",
+    )
+    assert best["expected"].iloc[-1] == pytest.approx(0.8)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from odyssey.report import tables
+from odyssey.report import aggregate, comparison, tables
+from odyssey.report.simulation import Cell, simulate_results
 
 
 def row(spec, member, bpc, *, task="a", status="ok", test=None, parameters=100):
@@ -157,3 +159,62 @@ def test_names_lose_their_folders_unless_they_clash():
 )
 def test_counts_are_short(value, text):
     assert tables.COLUMNS["median_parameters"].show(value) == text
+
+
+@pytest.fixture(scope="module")
+def compared():
+    cells = {"lstm_peephole": Cell(), "lstm_peephole:no_forget_gate": Cell(shift=0.2)}
+    frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("arithmetic", "xml"))
+    return frame, comparison.compare(frame, seed=0, permutations=500, resamples=50)
+
+
+def test_comparison_table_has_both_verdicts_side_by_side(compared):
+    table = tables.comparison_table(compared[1])
+    lines = tables.to_markdown(table).splitlines()
+    assert lines[2].endswith("| verdict | the Odyssey's p (Bonferroni) | the Odyssey's verdict |")
+    assert lines[4].endswith("| - | - | - | - | - | baseline | - | baseline |")
+    assert re.search(r"\| \+0\.\d{3} \| \+0\.\d{3} to \+0\.\d{3} \|", lines[5])
+    assert lines[5].endswith("| worse | &lt; 0.001 | worse |")
+    text = printed(table)
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.count("worse") == 4
+
+
+def test_unbounded_intervals_are_written_as_such(compared):
+    frame = compared[1].assign(low=-np.inf, high=np.inf)
+    assert "-∞ to ∞" in tables.to_markdown(tables.comparison_table(frame))
+
+
+def test_aggregate_table_has_the_best_cell_first(compared):
+    found = aggregate.aggregate_scores(compared[0], seed=0, resamples=20)
+    table = tables.aggregate_table(found)
+    assert table["iqm"].is_monotonic_decreasing
+    assert "interquartile mean score" in tables.to_markdown(table)
+
+
+def test_latex_is_a_booktabs_float(compared):
+    text = tables.to_latex(
+        tables.comparison_table(compared[1]), caption="50 % of R² & more", label="tab:all"
+    )
+    lines = text.splitlines()
+    assert lines[0] == r"\begin{table}"
+    assert r"\caption{50 \% of R$^2$ \& more}" in lines
+    assert r"\label{tab:all}" in lines
+    assert [line for line in lines if "rule" in line] == [
+        r"\toprule", r"\midrule", r"\midrule", r"\bottomrule"
+    ]  # fmt: skip
+    body = [line for line in lines if line.endswith(r"\\") and "multicolumn" not in line]
+    columns = len(re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1])
+    assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in body} == {columns}
+    assert r"lstm\_peephole:no\_forget\_gate" in text
+    assert "$<$ 0.001" in text
+
+
+def test_latex_writes_minus_signs_and_leaves_hyphens():
+    frame = pd.DataFrame({"task": "t", "label": ["LSTM-f"], "difference": [-0.5], "ok": [1]})
+    text = tables.to_latex(frame, caption="a-b 10-fold", label="x")
+    assert r"LSTM-f & $-$0.500 & 1 \\" in text
+    assert "a-b 10-fold" in text
+    board = tables.to_latex(tables.leaderboard(SMALL), caption="c", label="x")
+    assert r"\textbf{1.500}" in board
+    assert r"\# & cell" in board

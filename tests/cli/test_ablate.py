@@ -1,0 +1,47 @@
+"""`odyssey ablate`: from one command to table and page."""
+
+from __future__ import annotations
+
+SMALL = (
+    *("--tasks", "xml", "--draws", 2, "--runner", "local"),
+    *("--set", "epochs=1", "--set", "updates_per_epoch=2", "--set", "valid_characters=100"),
+    *("--set", "test_characters=100", "--set", "space.hidden_size=4"),
+)
+
+
+def test_ablate_runs_and_compares(odyssey, cwd):
+    done = odyssey("ablate", "elman", *SMALL, "--out", "run", "--json")
+    assert done.code == 0, done.err
+    assert len(done.json["leaderboard"]) == 3
+    assert 'baseline = "elman"' in (cwd / "run/study.toml").read_text()
+    assert "no_bias" in (cwd / "run/comparison.md").read_text()
+    assert "Against elman" in (cwd / "run/report.html").read_text()
+
+
+def test_dry_run_says_what_would_run(odyssey, cwd):
+    done = odyssey("ablate", "gru", *SMALL, "--variants", "no_bias,elman", "--dry-run", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["cells"], done.json["members"]) == (3, 6)
+    assert done.json["seconds"] >= 0
+    assert done.json["disk_mb"] > 0
+    assert list(cwd.iterdir()) == []
+
+
+def test_set_takes_a_papers_cells_and_overrides(odyssey):
+    done = odyssey("ablate", "lstm_peephole", *SMALL, "--set", "odyssey9", "--dry-run", "--json")
+    assert done.code == 0, done.err
+    assert done.json["cells"] == 9
+
+
+def test_refusals(odyssey):
+    for arguments, words in (
+        (("--set", "odyssey9", "--set", "jozefowicz10"), "one set of cells"),
+        (("--set", "odysey9"), "closest: odyssey9"),
+        (("--variants", "no_gate"), "no ablation called"),
+        (("--draws", "0"), "members must be a whole number"),
+        (("--match", "size"), "invalid choice"),
+    ):
+        done = odyssey("ablate", "lstm", *arguments)
+        assert done.code == 2
+        assert words in done.err
+        assert done.err.count("\n") == 1

@@ -1,0 +1,72 @@
+"""The comparison with a baseline on the page and in the files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from odyssey.report import comparison, tables
+from odyssey.report.ablation import ablation_of
+from odyssey.report.simulation import Cell, simulate_results
+from odyssey.report.write import write_all
+from odyssey.storage import RunStore, load_results
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with a baseline, 40 draws of three cells on two tasks, and no curves."""
+    path = tmp_path_factory.mktemp("ablation") / "run"
+    cells = {"lstm": Cell(), "lstm:no_forget_gate": Cell(shift=0.4), "lstm:no_bias": Cell()}
+    frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("xml", "b"), draws=40)
+    store = RunStore.create(path, study="", run={"study": "s", "baseline": "lstm", "seed": 1})
+    for trial, part in frame.drop(columns="trial").groupby(frame["trial"]):
+        rows = part.astype(object).where(part.notna(), None).to_dict("records")
+        store.write(str(trial), rows, [])
+    return path
+
+
+@pytest.fixture(scope="module")
+def written(run):
+    return write_all(run)
+
+
+def test_files_hold_both_verdicts(written):
+    frame = pd.read_csv(written["comparison_csv"], keep_default_na=False)
+    assert list(frame["verdict"]) == ["baseline", "worse", "n.s."] * 2
+    markdown = written["comparison_md"].read_text(encoding="utf-8")
+    assert "### over all tasks" in markdown
+    assert "corrected by Holm for all 4 comparisons" in markdown
+    assert r"\toprule" in written["comparison_tex"].read_text(encoding="utf-8")
+
+
+def test_page_and_figures_show_the_comparison(run, written):
+    page = written["report"].read_text(encoding="utf-8")
+    assert '<section id="comparison">' in page
+    assert "Against lstm" in page
+    names = {p.name for p in (run / "figures").glob("*.png")}
+    kinds = ("boxes", "effects", "budget", "importance", "marginals")
+    assert {f"{stem}_{kind}.png" for stem in ("1_xml", "2_b") for kind in kinds} <= names
+    assert {"differences.png", "scores.png"} <= names
+
+
+def test_the_committed_records_make_the_same_bytes(run, written):
+    again = comparison.compare(load_results(run), seed=1, baseline="lstm")
+    assert written["comparison_csv"].read_text(encoding="utf-8") == tables.to_csv(again)
+
+
+def test_nothing_is_compared_without_a_second_cell_or_the_baseline(store):
+    results = tables.with_labels(store.results())
+    curves = tables.with_labels(store.curves())
+    one = results[results["label"] == "gru"]
+    assert ablation_of(one, curves, baseline="gru", seed=0) is None
+    assert ablation_of(results, curves, baseline="absent", seed=0) is None
+
+
+def test_few_draws_of_which_some_are_lost_are_compared(store):
+    results = tables.with_labels(store.results())
+    curves = tables.with_labels(store.curves())
+    part = results["label"].isin(["gru", "elman", "mut1"])
+    found = ablation_of(results[part], curves[curves["label"] != "x"], baseline="gru", seed=0)
+    assert len(found.compared) == 6
+    assert {p.name for p in found.pictures} >= {"1_arithmetic_winners", "differences"}

@@ -1,0 +1,207 @@
+"""Comparisons: known answers, exactness under the null, power, and what becomes of lost draws."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from odyssey.errors import ConfigError
+from odyssey.report import comparison
+from odyssey.report.comparison import Pair
+from odyssey.report.draws import task_draws, top_count, top_scores
+from odyssey.report.simulation import Cell, simulate_results
+
+
+def pair(first, second):
+    values = np.array([first, second], dtype=float)
+    return Pair(values, values)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_holm_and_bonferroni_known_answers():
+    # Rising: 0.01 * 4, 0.02 * 3, 0.03 * 2, 0.04 * 1, each at least the one before.
+    given = [0.03, 0.01, np.nan, 0.04, 0.02]
+    np.testing.assert_allclose(comparison.holm(given), [0.06, 0.04, np.nan, 0.06, 0.06])
+    np.testing.assert_allclose(comparison.bonferroni(given), [0.12, 0.04, np.nan, 0.16, 0.08])
+    assert comparison.holm([0.9, 0.8]).tolist() == [1.0, 1.0]
+    assert comparison.holm([]).size == 0
+
+
+def test_best_draws_are_chosen_by_validation_and_scored_on_test():
+    valid, test = np.array([3.0, 1.0, 2.0, np.inf]), np.array([30.0, 10.0, 20.0, 99.0])
+    assert sorted(top_scores(valid, test, 2)) == [10.0, 20.0]
+    assert sorted(top_scores(valid, test, 4)) == [10.0, 20.0, 30.0, 99.0]
+    assert [top_count(n) for n in (3, 8, 49, 54, 55, 200)] == [3, 5, 5, 5, 6, 20]
+    assert top_count(8, 1.0) == 8
+
+
+def test_permutation_p_is_the_share_of_all_swaps():
+    first, second = np.array([1.0, 2.0, 3.0, 5.0, 8.0]), np.array([1.5, 2.1, 3.9, 5.2, 7.0])
+    found = abs((second - first).mean())
+    swaps = np.array(list(itertools.product([1, -1], repeat=5)))
+    exact = (np.abs((swaps * (second - first)).mean(axis=1)) >= found - 1e-12).mean()
+    p = comparison.permutation_p(pair(first, second), top=5, rng=rng(), permutations=40_000)
+    assert p == pytest.approx(exact, abs=0.01)
+
+
+def test_permutation_p_of_a_chosen_top_is_the_share_of_all_swaps():
+    # With 2 of 4 draws the choice itself changes from swap to swap.
+    first, second = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.6, 1.2, 2.5, 0.7])
+    found = abs(np.sort(second)[:2].mean() - np.sort(first)[:2].mean())
+    sizes = []
+    for swap in itertools.product([False, True], repeat=4):
+        a, b = np.where(swap, second, first), np.where(swap, first, second)
+        sizes.append(abs(np.sort(b)[:2].mean() - np.sort(a)[:2].mean()))
+    exact = (np.array(sizes) >= found - 1e-12).mean()
+    p = comparison.permutation_p(pair(first, second), top=2, rng=rng(), permutations=40_000)
+    assert 0 < exact < 1
+    assert p == pytest.approx(exact, abs=0.01)
+
+
+def test_odyssey_test_is_welch_on_the_best_tenth():
+    values = rng(3).normal(size=(2, 200))
+    test = values + 0.1 * rng(4).normal(size=(2, 200))
+    best = [test[i][np.argsort(values[i])[:20]] for i in (0, 1)]
+    expected = stats.ttest_ind(*best, equal_var=False).pvalue
+    assert comparison.odyssey_test(Pair(values, test)) == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(comparison.odyssey_test(pair([1.0], [2.0])))
+    assert np.isnan(comparison.odyssey_test(pair([1.0] * 9, [2.0] * 9)))
+
+
+def test_the_interval_holds_what_the_test_does_not_reject():
+    data = task_draws(simulate_results({"a": Cell(), "b": Cell(shift=0.05)}, rng=rng(1)))[0]
+    given = comparison.pair_of(data, "a", "b")
+    found = comparison.paired_test(given, rng=rng(), permutations=2000)
+    assert found.low < found.difference < found.high
+    for shift, inside in ((found.low - 0.01, False), (found.low + 0.01, True)):
+        p = comparison.permutation_p(given, top=20, rng=rng(9), permutations=2000, shift=shift)
+        assert (p > 0.05) == inside
+
+
+def test_intervals_of_too_few_draws_are_unbounded():
+    found = comparison.paired_test(pair([1.0, 2.0, 3.0], [1.1, 2.1, 3.3]), rng=rng())
+    assert (found.low, found.high) == (-np.inf, np.inf)
+    # Of the eight swaps, the two that keep all signs alike reach the mean found.
+    assert found.p == pytest.approx(0.25, abs=0.02)
+    nothing = comparison.paired_test(pair([], []), rng=rng())
+    assert np.isnan(list(nothing)).all()
+
+
+def test_one_cell_under_two_names_is_found_different_in_a_twentieth_of_studies():
+    p = []
+    for seed in range(300):
+        frame = simulate_results({"a": Cell(), "b": Cell()}, rng=rng(seed), draws=60)
+        given = comparison.pair_of(task_draws(frame)[0], "a", "b")
+        p.append(comparison.permutation_p(given, top=6, rng=rng(seed), permutations=199))
+    share = np.mean(np.array(p) <= 0.05)
+    # 300 studies at 5 %: 15 of them, and 27 or more once in a thousand times
+    assert share <= 26 / 300
+    assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_worse_cell_is_found_and_a_better_one_too():
+    cells = {"base": Cell(), "worse": Cell(shift=0.15), "better": Cell(shift=-0.15)}
+    frame = comparison.compare(simulate_results(cells, rng=rng(2)), seed=0, resamples=200)
+    assert list(frame["verdict"]) == ["baseline", "worse", "better"]
+    assert list(frame["odyssey_verdict"]) == ["baseline", "worse", "better"]
+    assert frame["difference"][1] == pytest.approx(0.15, abs=0.06)
+    assert frame["improvement"][1] < 0.2 < 0.8 < frame["improvement"][2]
+    assert frame["low"][1] < 0.15 < frame["high"][1]
+    relative = frame["difference"][1] / frame["top_score"][0]
+    assert frame["relative"][1] == pytest.approx(relative)
+    by_name = comparison.compare(
+        simulate_results(cells, rng=rng(2)), seed=0, baseline="worse", resamples=0
+    )
+    assert list(by_name["verdict"]) == ["better", "baseline", "better"]
+
+
+def test_of_accuracies_more_is_better():
+    cells = {"base": Cell(), "worse": Cell(shift=0.3)}
+    frame = comparison.compare(
+        simulate_results(cells, rng=rng(2)),
+        seed=0,
+        valid="valid_accuracy",
+        test="test_accuracy",
+        resamples=100,
+    )
+    row = frame.iloc[1]
+    assert row["verdict"] == "worse"
+    assert row["low"] < row["difference"] < row["high"] < 0
+    assert frame["top_score"][0] > frame["top_score"][1] > 0
+
+
+def test_lost_draws_are_the_worst_and_stay_in():
+    frame = simulate_results({"base": Cell(), "lost": Cell(cliff=-9.0)}, rng=rng(4), draws=60)
+    assert frame.loc[frame["spec"] == "lost", "status"].eq("diverged").all()
+    frame.loc[(frame["spec"] == "lost") & (frame["member"] == 7), ["status", "valid_bpc"]] = (
+        "ok",
+        0.5,
+    )
+    frame.loc[(frame["spec"] == "lost") & (frame["member"] == 7), "test_bpc"] = 0.6
+    row = comparison.compare(frame, seed=0, resamples=100).iloc[1]
+    worst = frame.loc[frame["spec"] == "base", "test_bpc"].max()
+    assert (row["draws"], row["lost"], row["top"], row["top_lost"]) == (60, 59, 6, 5)
+    assert row["top_score"] == pytest.approx((0.6 + 5 * worst) / 6)
+    assert row["verdict"] == "worse"
+
+
+def test_a_task_without_any_result_is_not_tested():
+    frame = simulate_results({"a": Cell(cliff=-9.0), "b": Cell(cliff=-9.0)}, rng=rng(), draws=20)
+    found = comparison.compare(frame, seed=0)
+    assert list(found["verdict"]) == ["baseline", "no test"]
+    assert found["top_score"].isna().all()
+
+
+def test_only_draws_of_both_cells_are_compared():
+    frame = simulate_results({"a": Cell(), "b": Cell()}, rng=rng(), draws=30)
+    part = frame[~((frame["spec"] == "b") & (frame["member"] >= 20))]
+    row = comparison.compare(part, seed=0, resamples=0).iloc[1]
+    assert row["draws"] == 20
+    alone = comparison.compare(frame[frame["member"] < 20], seed=0, resamples=0).iloc[1]
+    assert row["p"] == alone["p"]
+
+
+def test_a_cell_more_changes_no_other_row_but_by_the_correction():
+    cells = {"a": Cell(), "b": Cell(shift=0.02), "c": Cell(shift=0.1)}
+    frame = simulate_results(cells, rng=rng(5), draws=60)
+    all_of_them = comparison.compare(frame, seed=3, resamples=100)
+    two = comparison.compare(frame[frame["spec"] != "b"], seed=3, resamples=100)
+    kept = ["difference", "low", "high", "improvement_low", "p", "odyssey_p"]
+    np.testing.assert_array_equal(all_of_them.loc[2, kept], two.loc[1, kept])
+    assert all_of_them["p_holm"][2] == pytest.approx(2 * two["p_holm"][1])
+
+
+def test_mistakes_are_named():
+    frame = simulate_results({"a": Cell(), "b": Cell()}, rng=rng(), draws=8)
+    with pytest.raises(ConfigError, match="no cell with results on made-up called 'x'"):
+        comparison.compare(frame, seed=0, baseline="x")
+    with pytest.raises(ConfigError, match="twice"):
+        comparison.compare(pd.concat([frame, frame]), seed=0)
+    with pytest.raises(ConfigError, match="only one of them is a loss"):
+        comparison.compare(frame, seed=0, test="test_accuracy")
+    with pytest.raises(ConfigError, match="no results"):
+        comparison.compare(frame[:0], seed=0)
+    with pytest.raises(ConfigError, match="two seeds"):
+        comparison.compare(frame.assign(seed=range(16)), seed=0)
+    two_runs = pd.concat([frame.assign(run="x"), frame.assign(run="y")])
+    assert comparison.compare(two_runs, seed=0, resamples=0)["draws"].tolist() == [16, 16]
+
+
+def test_difference_by_budget_ends_at_the_best_draws():
+    frame = simulate_results({"a": Cell(), "b": Cell(shift=0.1)}, rng=rng(6), draws=50)
+    found = comparison.difference_by_budget(frame, seed=0, resamples=200)
+    assert list(found["n"]) == list(range(1, 51))
+    best = frame.loc[frame.groupby("spec")["valid_bpc"].idxmin()].set_index("spec")["test_bpc"]
+    assert found["difference"].iloc[-1] == pytest.approx(best["b"] - best["a"])
+    draws = task_draws(frame)[0]
+    assert found["difference"].iloc[0] == pytest.approx(np.diff(draws.test.mean(axis=1))[0])
+    middle = found[found["n"].between(5, 20)]
+    assert (middle["low"] < middle["difference"]).all()
+    assert (middle["difference"] < middle["high"]).all()

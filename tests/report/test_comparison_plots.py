@@ -1,0 +1,152 @@
+"""Figures of comparisons and importance show what they are given, in any grey."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from odyssey.report import (
+    aggregate,
+    boxes,
+    comparison,
+    comparison_plots,
+    importance,
+    importance_plots,
+    style,
+)
+from odyssey.report.simulation import Cell, simulate_results
+
+UNIT = "test bits per character"
+CELLS = {
+    "lstm": Cell(),
+    "lstm:no_forget_gate": Cell(shift=0.4, cliff=-2.0),
+    "lstm:coupled_gates": Cell(shift=-0.3),
+    "lstm:no_bias": Cell(),
+}
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return simulate_results(CELLS, rng=np.random.default_rng(0), tasks=("xml", "b"), draws=100)
+
+
+@pytest.fixture(scope="module")
+def compared(frame):
+    return comparison.compare(frame, seed=0, permutations=400, resamples=100)
+
+
+@pytest.fixture(scope="module")
+def found(frame):
+    part = frame[(frame["task"] == "xml") & (frame["spec"] == "lstm")]
+    return importance.importance(part, seed=0, halves=3)
+
+
+def words(ax):
+    return {text.get_text() for text in ax.texts}
+
+
+def test_boxes_are_coloured_by_the_verdict_asked_for(frame, compared):
+    summary = boxes.box_summary(frame[frame["task"] == "xml"])
+    here = compared[compared["task"] == "xml"]
+    before = dict(mpl.rcParams)
+    figure = comparison_plots.boxes_figure(summary, here, unit=UNIT)
+    figure.draw_without_rendering()
+    assert dict(mpl.rcParams) == before
+    upper, lower = figure.axes[:2]
+    lost = summary[(summary["which"] == "all") & (summary["lost"] > 0)]["lost"]
+    assert words(upper) == {f"{n} lost" for n in lost}
+    colors = [mpl.colors.to_hex(p.get_facecolor()) for p in lower.patches]
+    expected = [comparison_plots.VERDICTS[v][1] for v in here["verdict"]]
+    assert list(here["verdict"]) == ["baseline", "worse", "better", "n.s."]
+    assert colors == expected
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["baseline", "better", "worse", "not significant"]
+    other = comparison_plots.boxes_figure(
+        summary, here.assign(odyssey_verdict="n.s."), unit=UNIT, verdict="odyssey_verdict"
+    )
+    assert len({p.get_facecolor() for p in other.axes[1].patches}) == 1
+
+
+def test_box_of_a_cell_that_lost_everything_is_drawn(frame, compared):
+    summary = boxes.box_summary(frame[frame["task"] == "xml"]).assign(
+        low=np.inf, q1=np.inf, median=np.inf, q3=np.inf, high=np.inf, mean=np.nan
+    )
+    figure = comparison_plots.boxes_figure(summary, compared, unit=UNIT)
+    figure.draw_without_rendering()
+    assert np.isfinite(figure.axes[0].get_ylim()).all()
+
+
+def test_forest_plot_has_a_row_a_variant_and_arrows_for_open_ends(compared):
+    here = compared[compared["task"] == "xml"].copy()
+    here.loc[here["label"] == "lstm:no_bias", ["low", "high"]] = (-np.inf, np.inf)
+    ax = comparison_plots.plot_effects(here, unit=UNIT)
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        "no forget gate", "coupled gates", "no bias"
+    ]  # fmt: skip
+    arrows = [line.get_marker() for line in ax.lines if line.get_marker() in ("<", ">")]
+    assert arrows == ["<", ">"]
+    assert ax.get_xlabel() == "difference to lstm, test bits per character"
+
+
+def test_heat_map_writes_every_number_and_significant_ones_in_bold(compared):
+    ax = comparison_plots.plot_heat_map(compared, unit=UNIT)
+    shown = compared[~compared["baseline"]]
+    assert words(ax) == {f"{100 * value:+.1f}" for value in shown["relative"]}
+    bold = sum(text.get_fontweight() == "bold" for text in ax.texts)
+    assert bold == shown["verdict"].isin(["better", "worse"]).sum() > 0
+
+
+def test_scores_over_tasks(frame):
+    scores = aggregate.aggregate_scores(frame, seed=0, resamples=20)
+    ax = comparison_plots.plot_aggregate(scores)
+    assert ax.get_yticklabels()[0].get_text() == "coupled gates"
+    profiles = aggregate.performance_profiles(frame, seed=0, resamples=20)
+    assert len(comparison_plots.plot_profiles(profiles).lines) == len(CELLS) + 2
+
+
+def test_verdicts_survive_a_grey_printer():
+    grey = [
+        np.dot(mpl.colors.to_rgb(light), [0.299, 0.587, 0.114])
+        for _, light, _ in comparison_plots.VERDICTS.values()
+    ][:4]
+    assert np.diff(sorted(grey)).min() > 0.05
+    assert len({marker for *_, marker in comparison_plots.VERDICTS.values()}) == 5
+
+
+def test_labels_lose_a_base_that_all_share():
+    short = comparison_plots.short_labels
+    assert short(["lstm", "lstm:no_bias"]) == ["lstm", "no bias"]
+    assert short(["lstm:a", "gru:b"]) == ["lstm:a", "gru:b"]
+
+
+def test_importance_bars_and_marginals(found):
+    ax = importance_plots.plot_importance(found)
+    assert ax.get_yticklabels()[0].get_text() == "learning rate"
+    assert any(f"R² {found.fit:.2f}" in text for text in words(ax))
+    widths = [p.get_width() for p in ax.patches]
+    assert sum(widths) == pytest.approx(100, abs=0.5)
+    figure = importance_plots.marginals_figure(found, unit=UNIT)
+    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()]
+    assert titles[0].endswith("% of the variance")
+    assert len(titles) == 4
+
+
+def test_a_poor_fit_says_so_in_the_picture(found):
+    from dataclasses import replace
+
+    poor = replace(found, ranked=False)
+    ax = importance_plots.plot_importance(poor)
+    assert any("the fit is poor" in text for text in words(ax))
+    assert {mpl.colors.to_hex(p.get_facecolor()) for p in ax.patches} == {style.FAINT}
+
+
+@pytest.mark.parametrize("pair", [("learning_rate", "momentum"), ("momentum", "learning_rate")])
+def test_pair_maps_have_the_axes_asked_for(found, pair):
+    figure = importance_plots.plot_pair(found, *pair, unit=UNIT)
+    ax = figure.axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == tuple(p.replace("_", " ") for p in pair)
+    mesh = ax.collections[0].get_array().reshape(100, 100)
+    rates = mesh.mean(axis=0 if pair[0] == "learning_rate" else 1)
+    marginal = found.marginals[found.marginals["input"] == "learning_rate"]["mean"]
+    np.testing.assert_allclose(rates, marginal, atol=1e-9)
