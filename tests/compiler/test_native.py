@@ -274,10 +274,10 @@ def test_the_gradient_arrives_whatever_is_used():
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("CC", raising=False)
-    native._compiles.cache_clear()
+    native.missing.cache_clear()
     native.notice.cache_clear()
     yield tmp_path / "cache" / "native"
-    native._compiles.cache_clear()
+    native.missing.cache_clear()
     native.notice.cache_clear()
 
 
