@@ -140,18 +140,3 @@ CROSSOVERS: dict[str, Crossover] = {
         ),
     )
 }
-
-
-def crossover(first: Cell, second: Cell, rng: Rng) -> Cell:
-    """Carries a named equation or a state's update of the second cell into the first.
-
-    Returns:
-        The new cell, with the states and the output of the first.
-
-    Raises:
-        NotApplicable: Neither fits, or what comes out is no legal cell.
-    """
-    rows = list(CROSSOVERS.values())
-    total = sum(row.weight for row in rows)
-    row = rows[int(rng.choice(len(rows), p=[r.weight / total for r in rows]))]
-    return row.apply(first, second, rng)

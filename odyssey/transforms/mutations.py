@@ -16,11 +16,12 @@ import numpy as np
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr.cell import Cell
+from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.text import parse_cell
 from odyssey.transforms import node_mutations as nodes
 from odyssey.transforms import structure_mutations as structure
 from odyssey.transforms.crossover import CROSSOVERS as CROSSOVERS
 from odyssey.transforms.crossover import Crossover as Crossover
-from odyssey.transforms.crossover import crossover as crossover
 from odyssey.transforms.sites import NotApplicable as NotApplicable
 
 JOZEFOWICZ = "Jozefowicz et al. 2015"
@@ -197,7 +198,7 @@ def apply_operator(
     """Applies one operator of `MUTATIONS` or, with a partner, of `CROSSOVERS`.
 
     Returns:
-        The new cell, with its name and lineage; its key is not the parent's.
+        The new cell, with its name and lineage; its key is no parent's.
 
     Raises:
         CellError: There is no such operator, or a crossover has no partner.
@@ -216,12 +217,23 @@ def apply_operator(
         step = f"{name}={partner.name}"
     if result.key == cell.key:
         raise NotApplicable(NO_CHANGE)
+    if partner is not None and result.key == partner.key:
+        raise NotApplicable("gives the other cell")
     # the canonical form holds what is left after algebra: in q * h + (1 - q) * h, h alone
     if "x[t]" not in result.canonical_text:
         raise NotApplicable("leaves an output that by algebra does not depend on the input")
     if result.recurrent and "[t-1]" not in result.canonical_text:
         raise NotApplicable("leaves an output that by algebra does not depend on a state")
+    if infer_shapes(result).square and not _is_square(result.canonical_text):
+        raise NotApplicable("leaves a bare input that by algebra is not there")
     return _named(result, (*(cell.lineage or (cell.name,)), step))
+
+
+def _is_square(text: str) -> bool:
+    try:
+        return infer_shapes(parse_cell(text)).square
+    except CellError:  # one matrix for input and state, which only a square cell allows
+        return False
 
 
 def _named(cell: Cell, lineage: tuple[str, ...]) -> Cell:
@@ -270,6 +282,19 @@ def draw_operator(weights: Mapping[str, float], rng: np.random.Generator, *, cro
     return names[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
 
 
+def crossover(first: Cell, second: Cell, rng: np.random.Generator) -> Cell:
+    """Carries a named equation or a state's update of the second cell into the first.
+
+    Returns:
+        The new cell, with states and output of the first; its key is no parent's.
+
+    Raises:
+        NotApplicable: What was drawn does not fit, or what comes out is no legal cell.
+    """
+    weights = {name: row.weight for name, row in CROSSOVERS.items()}
+    return apply_operator(first, draw_operator(weights, rng, crossing=True), rng, partner=second)
+
+
 def mutate(
     cell: Cell,
     rng: np.random.Generator,
@@ -279,7 +304,7 @@ def mutate(
     tries: int = 20,
     steps: int = 1,
 ) -> Mutant:
-    """Draws operators until one gives a legal cell with a key of its own.
+    """Draws operators until one gives a legal cell whose key is no parent's.
 
     Args:
         cell: The parent.
@@ -296,7 +321,7 @@ def mutate(
     known = check_weights(weights)
     failed: Counter[str] = Counter()
     applied: list[str] = []
-    seen = {cell.key}
+    seen = {cell.key, *([partner.key] if partner is not None else [])}
     result = cell
     for _ in range(steps):
         for _ in range(tries):

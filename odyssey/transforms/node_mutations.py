@@ -132,12 +132,28 @@ def _operands(node: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
 
 
 def replace_operation(cell: Cell, rng: Rng) -> Cell:
-    """Replaces a sum, difference, product or quotient by another one of the first three."""
+    """Replaces a sum, difference, product or quotient by another one of the first three.
+
+    A sum does not become a difference where training would not notice: where the second operand is
+    a weight, or a linear map, that occurs once and starts symmetrically around zero.
+    """
     found = [s for s in sites(cell) if _operation_of(s.node)]
     site = choose(rng, found, otherwise="there is no element-wise operation")
     now = _operation_of(site.node)
-    make = OPERATIONS[choose(rng, [o for o in OPERATIONS if o != now], otherwise="")]
-    return build(cell, put(cell.equations, site, make(*_operands(site.node))))
+    left, right = _operands(site.node)
+    free = now in ("+", "-") and _takes_any_sign(cell, right)
+    options = [o for o in OPERATIONS if o != now and not (free and o in ("+", "-"))]
+    make = OPERATIONS[choose(rng, options, otherwise="")]
+    return build(cell, put(cell.equations, site, make(left, right)))
+
+
+def _takes_any_sign(cell: Cell, value: sp.Expr) -> bool:
+    weight = value.args[0] if isinstance(value, matmul) else value
+    if not isinstance(weight, Matrix | Vector):
+        return False
+    given = any(weight.name in (i.parameter, i.source) for i in cell.inits)
+    uses = sum(n == weight for e in cell.equations for n in sp.preorder_traversal(e.value))
+    return uses == 1 and not given
 
 
 def insert_operation(cell: Cell, rng: Rng) -> Cell:
