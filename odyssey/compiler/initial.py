@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from odyssey.compiler.program import Program
 from odyssey.errors import ConfigError, suggest
-from odyssey.expr.cell import Cell, Init
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
+from odyssey.expr.cell import Cell
+from odyssey.expr.functions import Array
+from odyssey.expr.initial import draw_init
 
 
 @dataclass(frozen=True)
@@ -51,27 +50,6 @@ def draw(
     return rng.uniform(-bound, bound, shape)
 
 
-def _drawn(init: Init, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    a = init.args
-    match init.kind:
-        case "constant":
-            return np.full(shape, a[0])
-        case "uniform":
-            return rng.uniform(a[0], a[1], shape)
-        case "normal":
-            return rng.normal(a[0], a[1], shape)
-        case "identity":
-            return a[0] * np.eye(shape[0], shape[1])
-        case "orthogonal":
-            tall = rng.normal(size=(max(shape), min(shape)))
-            q, r = np.linalg.qr(tall)
-            q = q * np.sign(np.diag(r))  # uniform over orthogonal matrices (Mezzadri 2007)
-            return a[0] * (q if shape[0] >= shape[1] else q.T)
-        case "chrono":  # ln U(1, T-1), Tallec & Ollivier 2018
-            return np.log(rng.uniform(1.0, a[0] - 1.0, shape))
-    raise AssertionError(init.kind)
-
-
 def initial_parameters(
     cell: Cell,
     program: Program,
@@ -96,7 +74,7 @@ def initial_parameters(
         shape = program.shape(name, input_size, hidden_size)
         init = inits.get(name)
         if init is not None and init.kind != "negated":
-            values[name] = _drawn(init, shape, rng)
+            values[name] = draw_init(init, shape, rng)
         elif name in biases:
             values[name] = np.zeros(shape)
         else:
@@ -106,7 +84,7 @@ def initial_parameters(
             if init.source not in values:  # dead code, but its initial value is wanted
                 source, shape = inits.get(init.source), values[init.parameter].shape
                 values[init.parameter] = np.zeros(shape) - (
-                    _drawn(source, shape, rng) if source else 0
+                    draw_init(source, shape, rng) if source else 0
                 )
                 continue
             values[init.parameter] = -values[init.source]

@@ -271,6 +271,26 @@ class Normal:
                         todo.extend(self.atoms.rows[atom][2])
         return sorted(found)
 
+    def states_in(self, poly: Poly, *, blocked: frozenset[str] = frozenset()) -> set[str]:
+        """Names of the states whose previous values a polynomial reads.
+
+        Args:
+            poly: The polynomial.
+            blocked: Names of functions that are not looked into.
+        """
+        found: set[str] = set()
+        seen: set[int] = set()
+        todo = [poly]
+        while todo:
+            for atom in {a for monomial, _ in todo.pop() for a, _ in monomial} - seen:
+                seen.add(atom)
+                kind, name, children = self.atoms.rows[atom]
+                if kind == "state":
+                    found.add(name)
+                elif not (kind == "call" and name in blocked):
+                    todo += children
+        return found
+
     def names(self, *kinds: str) -> list[str]:
         """Names of the live atoms of some kinds."""
         rows = (self.atoms.rows[a] for a in self.live)

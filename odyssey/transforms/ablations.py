@@ -200,7 +200,8 @@ def _drop_everywhere(
     return _with(cell, changed)
 
 
-def _is_peephole(term: sp.Expr) -> bool:
+def is_peephole(term: sp.Expr) -> bool:
+    """Says whether a term is `p * state`."""
     return (
         isinstance(term, sp.Mul)
         and len(term.args) == 2
@@ -211,7 +212,7 @@ def _is_peephole(term: sp.Expr) -> bool:
 
 def no_peepholes(cell: Cell, equation: str | None = None) -> Cell:
     """Drops all peepholes, or those of one equation: the terms `p * state` of a sum."""
-    return _drop_everywhere(cell, equation, _is_peephole, what="peephole")
+    return _drop_everywhere(cell, equation, is_peephole, what="peephole")
 
 
 def no_bias(cell: Cell, equation: str | None = None) -> Cell:
@@ -255,7 +256,7 @@ def peepholes(cell: Cell, state: str = "c") -> Cell:
     late: list[str] = []  # gates that stand before the update and must move behind it
     for name in gates(cell):
         gate = _find(cell, name)
-        if any(_is_peephole(n) for n in sp.preorder_traversal(gate.value)):
+        if any(is_peephole(n) for n in sp.preorder_traversal(gate.value)):
             continue
         weight = f"p_{name}"
         if weight in cell.parameters:

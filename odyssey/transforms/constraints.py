@@ -1,0 +1,241 @@
+"""Measures of a cell, and the limits that a search sets on them.
+
+A *node* is an operation of the graph (`odyssey.expr.graph`): a sum, a difference, a product, a
+quotient, a sign, a function or a linear map that the output depends on. Equal values count once;
+inputs, states, weights and numbers do not count. The LSTM has 25 nodes, the GRU 20.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from odyssey.errors import ConfigError, suggest
+from odyssey.expr.algebra import normalise
+from odyssey.expr.bounds import output_is_bounded
+from odyssey.expr.cell import Cell
+from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.graph import Graph, Operation, build_graph
+from odyssey.expr.shapes import Shapes, infer_shapes
+
+_FLAT = frozenset(n for n, p in PRIMITIVES.items() if all(d == "0 * a" for d in p.derivative))
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a cell is not wanted.
+
+    Attributes:
+        code: One word that rejections are counted by, such as `max_nodes` or `constant`.
+        text: The reason, in a line.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Limits on a cell; None or False sets none.
+
+    Attributes:
+        max_nodes: Nodes, see above.
+        max_depth: Nodes in the longest chain of one step.
+        max_parameters: Weights of one layer.
+        max_flops: Floating-point operations of one layer for one character, forward.
+        max_states: States.
+        max_dependent_products: Matrix products of one step that wait for each other.
+        gradient_path: Whether a state must reach its own later values.
+        bounded: Whether the output must stay bounded for all weights and times.
+    """
+
+    max_nodes: int | None = None
+    max_depth: int | None = None
+    max_parameters: int | None = None
+    max_flops: int | None = None
+    max_states: int | None = None
+    max_dependent_products: int | None = None
+    gradient_path: bool = False
+    bounded: bool = False
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name.startswith("max_"):
+                whole = isinstance(value, int) and not isinstance(value, bool)
+                if value is not None and not (whole and value >= 1):
+                    raise ConfigError(
+                        f"constraint {field.name}: expected a whole number >= 1, got {value!r}"
+                    )
+            elif not isinstance(value, bool):
+                raise ConfigError(f"constraint {field.name}: expected true or false, got {value!r}")
+
+    @classmethod
+    def from_mapping(cls, given: Mapping[str, object]) -> Constraints:
+        """Reads constraints from plain data, such as a table of a study.
+
+        Raises:
+            ConfigError: There is no such constraint, or a value makes no sense.
+        """
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in given:
+            if name not in known:
+                raise ConfigError(suggest(str(name), known, what="constraint"))
+        return cls(**given)  # type: ignore[arg-type]
+
+    def to_mapping(self) -> dict[str, int | bool]:
+        """Gives the limits that are set, as plain data."""
+        return {f.name: value for f in dataclasses.fields(self) if (value := getattr(self, f.name))}
+
+
+def nodes(cell: Cell) -> int:
+    """Counts the nodes of a cell."""
+    return _nodes(build_graph(cell))
+
+
+def _nodes(graph: Graph) -> int:
+    return sum(not o.is_leaf for o in graph.operations)
+
+
+def depth(cell: Cell) -> int:
+    """Counts the nodes in the longest chain of one step."""
+    return _depth(build_graph(cell))
+
+
+def _depth(graph: Graph) -> int:
+    return max(graph.longest(lambda _, o: int(not o.is_leaf)))
+
+
+def parameters(cell: Cell, input_size: int, hidden_size: int) -> int:
+    """Counts the weights of one layer; dead ones do not count.
+
+    A square cell reads an embedding of hidden size, so `input_size` does not matter for it; the
+    embedding itself belongs to the model.
+    """
+    return _parameters(build_graph(cell), infer_shapes(cell), input_size, hidden_size)
+
+
+def _sizes(shapes: Shapes, input_size: int, hidden_size: int) -> dict[str, int]:
+    return {"I": hidden_size if shapes.square else input_size, "H": hidden_size}
+
+
+def _parameters(graph: Graph, shapes: Shapes, input_size: int, hidden_size: int) -> int:
+    size = _sizes(shapes, input_size, hidden_size)
+    named = {n: (s,) for n, s in shapes.vectors.items()} | shapes.matrices
+    return sum(math.prod(size[s] for s in named[name]) for name in graph.parameters)
+
+
+def flops(cell: Cell, input_size: int, hidden_size: int) -> int:
+    """Counts the floating-point operations of one layer for one character, forward.
+
+    A product with an (m, n) matrix counts 2mn, an element-wise operation or function 1 for each
+    element. What depends on weights alone is computed once and does not count.
+    """
+    return _flops(build_graph(cell), infer_shapes(cell), input_size, hidden_size)
+
+
+def _flops(graph: Graph, shapes: Shapes, input_size: int, hidden_size: int) -> int:
+    size = _sizes(shapes, input_size, hidden_size)
+    moving = graph.reached(["input", "state"])
+    rows: list[str] = []  # size of each value, empty for a constant
+    total = 0
+    for number, operation in enumerate(graph.operations):
+        rows.append(_rows(operation, rows, shapes))
+        if not moving[number] or operation.is_leaf:
+            continue
+        if operation.kind == "map":
+            total += 2 * math.prod(size[s] for s in shapes.matrices[operation.name])
+        else:
+            total += size[rows[number]]
+    return total
+
+
+def _rows(operation: Operation, rows: list[str], shapes: Shapes) -> str:
+    if operation.kind == "input":
+        return "H" if shapes.square else "I"
+    if operation.kind == "state":
+        return "H"
+    if operation.kind == "vector":
+        return shapes.vectors[operation.name]
+    if operation.kind == "map":
+        return shapes.matrices[operation.name][0]
+    return next((rows[a] for a in operation.args if rows[a]), "")
+
+
+def dependent_products(cell: Cell) -> int:
+    """Counts the matrix products in the longest chain that starts at a previous state.
+
+    They run one after the other in every step: 1 in the LSTM, 2 in the GRU. Products of the
+    input alone are computed for all steps at once and do not count.
+    """
+    return _dependent_products(build_graph(cell))
+
+
+def _dependent_products(graph: Graph) -> int:
+    waits = graph.reached(["state"])
+    return max(graph.longest(lambda k, o: int(o.kind == "map" and waits[k])))
+
+
+def has_gradient_path(cell: Cell) -> bool:
+    """Says whether a state reaches its own later values, and the output, with a gradient.
+
+    Decided on the normal form, where `h[t-1] - h[t-1]` is gone; functions whose derivative is zero
+    everywhere do not pass anything on. A delay line that nothing feeds back has no such path.
+    """
+    normal = normalise(cell)
+    reads = {s: normal.states_in(poly, blocked=_FLAT) for s, poly in normal.updates.items()}
+    for state in reads:
+        reached: set[str] = set()
+        todo = list(reads[state])
+        while todo:
+            name = todo.pop()
+            if name not in reached:
+                reached.add(name)
+                todo += reads[name]
+        if state in reached:
+            return True
+    return False
+
+
+def is_bounded(cell: Cell) -> bool:
+    """Says whether the output is bounded for all weights, times and bounded inputs.
+
+    Sound, not complete: True is a proof by interval arithmetic with blends
+    (`odyssey.expr.bounds`), False only says that there is none. The LSTM is bounded (its output,
+    not its cell state), the GRU is, an Elman cell with `relu` is not.
+    """
+    return output_is_bounded(cell)
+
+
+def reject(
+    cell: Cell, constraints: Constraints, *, input_size: int, hidden_size: int
+) -> Rejection | None:
+    """Gives the first constraint that a cell violates, or None.
+
+    Args:
+        cell: The cell.
+        constraints: The limits.
+        input_size: I, of a one-hot input: the number of symbols.
+        hidden_size: H, at which parameters and operations are counted.
+    """
+    graph, shapes = build_graph(cell), infer_shapes(cell)
+    measured: dict[str, int] = {
+        "max_nodes": _nodes(graph),
+        "max_depth": _depth(graph),
+        "max_parameters": _parameters(graph, shapes, input_size, hidden_size),
+        "max_flops": _flops(graph, shapes, input_size, hidden_size),
+        "max_states": len(graph.updates),
+        "max_dependent_products": _dependent_products(graph),
+    }
+    for name, value in measured.items():
+        most = getattr(constraints, name)
+        if most is not None and value > most:
+            what = name.removeprefix("max_").replace("_", " ")
+            return Rejection(name, f"{value:,} {what}; at most {most:,} are allowed")
+    if constraints.gradient_path and not has_gradient_path(cell):
+        return Rejection("gradient_path", "no state reaches its own later values")
+    if constraints.bounded and not is_bounded(cell):
+        return Rejection("bounded", "the output may grow without bound")
+    return None

@@ -1,0 +1,112 @@
+"""Degenerate cells: what is not worth training, seen by running the untrained cell.
+
+The cell runs in float64 with weights as training starts them: its `init` lines, biases at zero and
+the rest uniform in [-1/sqrt(H), 1/sqrt(H)] (Jozefowicz et al. 2015 with scale 1). A few networks
+run side by side on three sequences: one, the same from another state, and another one. A verdict
+needs all networks, so that a cell is not condemned by one draw.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from odyssey.expr.cell import Cell, Init
+from odyssey.expr.functions import Array
+from odyssey.expr.graph import Graph, build_graph, run_graph
+from odyssey.expr.initial import draw_init
+from odyssey.expr.shapes import Shapes, infer_shapes
+from odyssey.transforms.constraints import Rejection
+
+DRAWS = 3  # networks
+EXPLODED = 1e6  # an output or state of this size after so few steps
+SAME = 1e-9  # outputs that differ by less, relative to their size, are the same
+
+
+def degenerate(
+    cell: Cell, *, hidden_size: int = 16, input_size: int = 8, steps: int = 50, seed: int = 0
+) -> Rejection | None:
+    """Gives the reason why a cell is not worth training, or None.
+
+    Args:
+        cell: The cell.
+        hidden_size: H.
+        input_size: I; a square cell reads H inputs instead.
+        steps: T, the steps of one run.
+        seed: Of the weights and inputs; same seed, same verdict.
+
+    Returns:
+        A rejection with one of these codes, the first that is found:
+        `non_finite` (NaN or infinity in an output or state), `exploding` (one beyond 1e6),
+        `constant` (the output is the same at all steps after the first few, for all inputs),
+        `no_input` (the input does not change the output),
+        `no_state` (the state at the start does not change the output of any step).
+    """
+    graph, shapes = build_graph(cell), infer_shapes(cell)
+    rng = np.random.default_rng(seed)
+    size = hidden_size if shapes.square else input_size
+    weights = _initial(cell, graph, shapes, {"I": size, "H": hidden_size}, rng)
+    x = rng.normal(size=(steps, DRAWS, 3, size))
+    x[:, :, 1] = x[:, :, 0]
+    start = {}
+    for state in graph.updates:
+        start[state] = np.zeros((DRAWS, 3, hidden_size))
+        start[state][:, 1] = rng.normal(0.0, 0.5, (DRAWS, hidden_size))
+    with np.errstate(all="ignore"):
+        y_TPBH, states = run_graph(graph, weights, x, start)
+        size_STP = np.abs(np.stack([y_TPBH, *states.values()])).max(axis=(3, 4))
+    size_TP = size_STP.max(axis=0)  # NaN where there is one
+    tame_TP = np.logical_and.accumulate(size_TP <= EXPLODED)
+    if not tame_TP[-1].any():
+        step = int(tame_TP.any(axis=1).argmin())  # at which the last network goes
+        if np.isfinite(size_TP[step]).any():
+            text = f"an output or state passes {EXPLODED:g} at step {step + 1}"
+            return Rejection("exploding", text)
+        return Rejection("non_finite", f"an output or state is not finite at step {step + 1}")
+    y = y_TPBH[:, tame_TP[-1]]
+    scale = SAME * np.maximum(1.0, np.abs(y).max())
+    moves = np.abs(y[1:, :, 0] - y[:-1, :, 0]).max()
+    by_input = np.abs(y[:, :, 2] - y[:, :, 0]).max()
+    by_state = np.abs(y[:, :, 1] - y[:, :, 0]).max()
+    if moves <= scale and by_input <= scale:
+        return Rejection("constant", "the output is constant")
+    if by_input <= scale:
+        return Rejection("no_input", "the output does not depend on the input")
+    if cell.recurrent and by_state <= scale:
+        return Rejection("no_state", "the output does not depend on the previous state")
+    return None
+
+
+def _initial(
+    cell: Cell, graph: Graph, shapes: Shapes, sizes: dict[str, int], rng: np.random.Generator
+) -> dict[str, Array]:
+    """Draws the weights of all networks, (P, N, N) or (P, N) each."""
+    inits = {i.parameter: i for i in cell.inits}
+    bound = 1.0 / np.sqrt(sizes["H"])
+    weights: dict[str, Array] = {}
+    for name in graph.parameters:
+        named = shapes.matrices.get(name) or (shapes.vectors[name],)
+        shape = tuple(sizes[s] for s in named)
+        init = inits.get(name)
+        if init is not None and not init.source:
+            weights[name] = np.stack([draw_init(init, shape, rng) for _ in range(DRAWS)])
+        elif name in graph.biases:
+            weights[name] = np.zeros((DRAWS, *shape))
+        else:
+            weights[name] = rng.uniform(-bound, bound, (DRAWS, *shape))
+    for init in inits.values():
+        if init.source and init.parameter in weights:
+            weights[init.parameter] = -_source(init, inits, weights, rng)
+    return weights
+
+
+def _source(
+    init: Init, inits: dict[str, Init], weights: dict[str, Array], rng: np.random.Generator
+) -> Array:
+    """The initial value that a copy takes, also of a weight that is not alive."""
+    if init.source in weights:
+        return weights[init.source]
+    shape = weights[init.parameter].shape
+    source = inits.get(init.source)
+    if source is None:
+        return np.zeros(shape)
+    return np.stack([draw_init(source, shape[1:], rng) for _ in range(DRAWS)])
