@@ -66,7 +66,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _styled(function: Callable[P, T]) -> Callable[P, T]:
+def styled(function: Callable[P, T]) -> Callable[P, T]:
     """Applies the house style while a function runs, and only then."""
 
     @wraps(function)
@@ -77,7 +77,7 @@ def _styled(function: Callable[P, T]) -> Callable[P, T]:
     return inner
 
 
-@_styled
+@styled
 def plot_learning_curves(
     frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -88,7 +88,7 @@ def plot_learning_curves(
         highlight: The cell to show with its band, the others in grey; without it, all in colour.
         ax: Where to draw.
     """
-    ax = ax or _axes(6.4, 4.0)
+    ax = ax or new_axes(6.4, 4.0)
     # The steep start of training says little and would take most of the picture.
     late = frame["characters"] >= _EARLY * frame["characters"].max()
     _lines(ax, frame, x="characters", y="median", highlight=highlight, top=frame["median"][late])
@@ -100,7 +100,7 @@ def plot_learning_curves(
     return ax
 
 
-@_styled
+@styled
 def plot_best_of_n(
     frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -111,7 +111,7 @@ def plot_best_of_n(
         highlight: As in `plot_learning_curves`.
         ax: Where to draw.
     """
-    ax = ax or _axes(6.4, 4.0)
+    ax = ax or new_axes(6.4, 4.0)
     _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
     ax.set_xlabel("draws of hyperparameters")
     ax.set_ylabel("expected best bits per character")
@@ -120,7 +120,7 @@ def plot_best_of_n(
     return ax
 
 
-@_styled
+@styled
 def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draws the members of every cell as points over a box, best median on top.
 
@@ -130,7 +130,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     medians = frame.groupby("label")["valid_bpc"].median()
     labels = list(medians.sort_values(na_position="last", kind="stable").index)
-    ax = ax or _axes(7.2, 0.9 + 0.3 * len(labels))
+    ax = ax or new_axes(7.2, 0.9 + 0.3 * len(labels))
     groups = [frame[frame["label"] == label] for label in labels]
     values = [group["valid_bpc"].dropna().to_numpy(dtype=float) for group in groups]
     places = np.arange(len(labels))  # seaborn counts categories from the top
@@ -174,7 +174,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@_styled
+@styled
 def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draws bits per character against parameters: members in grey, the best of a cell named.
 
@@ -182,7 +182,7 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
         frame: Columns label, num_parameters, valid_bpc, of one task.
         ax: Where to draw.
     """
-    ax = ax or _axes(7.2, 4.4)
+    ax = ax or new_axes(7.2, 4.4)
     shown = frame.dropna(subset=["valid_bpc", "num_parameters"])
     x = shown["num_parameters"].to_numpy(dtype=float)
     y = shown["valid_bpc"].to_numpy(dtype=float)
@@ -202,7 +202,7 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
     return ax
 
 
-@_styled
+@styled
 def small_multiples(
     frame: pd.DataFrame,
     plot: Callable[Concatenate[pd.DataFrame, ...], Axes],
@@ -231,7 +231,7 @@ def small_multiples(
     return figure
 
 
-@_styled
+@styled
 def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict[str, Path]:
     """Writes a figure as PNG and PDF, and the data behind it as CSV, next to each other.
 
@@ -254,7 +254,7 @@ def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict
     return paths
 
 
-@_styled
+@styled
 def to_svg(figure: Figure) -> bytes:
     """Gives a figure as SVG, the same bytes for the same data."""
     _settle(figure)
@@ -276,7 +276,8 @@ def _settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def _axes(width: float, height: float) -> Axes:
+def new_axes(width: float, height: float) -> Axes:
+    """Gives the Axes of a new figure, in inches."""
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
