@@ -388,6 +388,7 @@ def run_search(
             seconds = time.monotonic() - start
             # after a failure, what cannot be written must not hide it
             with contextlib.nullcontext() if done else contextlib.suppress(OdysseyError):
+                board.running, board.in_flight = 0, listener.evolution.in_flight
                 listener.log.flush()
                 listener.write_progress()
                 store.update_run(seconds=float(store.run.get("seconds", 0.0)) + seconds)

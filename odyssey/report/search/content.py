@@ -254,8 +254,8 @@ def _lineage(candidates: pd.DataFrame, numbers: Sequence[int]) -> Picture:
         task="",
         title="Where the best come from",
         caption=f"The {len(numbers)} best cells (blue points) and all their ancestors, in the "
-        "order of the search; the line of the best is strong. Scores of ancestors that were stopped are "
-        "those of the stage where they were. Cells without a line come from scratch.",
+        "order of the search; the line of the best is strong. Scores of ancestors that were "
+        "stopped are those of the stage where they were. Cells without a line come from scratch.",
         figure=plots.figure_of(ax),
         data=table,
     )

@@ -203,8 +203,8 @@ def _audit(audit: Audit) -> str:
         ""
         if audit.tau != audit.tau
         else (
-            f" Rank correlation of its score with the final one: {audit.tau:.2f} (Kendall's tau, over "
-            f"{audit.pairs} candidates that went on or were audited)."
+            f" Rank correlation of its score with the final one: {audit.tau:.2f} (Kendall's tau, "
+            f"over {audit.pairs} candidates that went on or were audited)."
         )
     )
     return (

@@ -132,13 +132,15 @@ def duel(candidates: pd.DataFrame, *, strategy: str, start: float, band: pd.Data
     half, full = min(ends[0], ends[1] / 2), min(ends)
     there = _at(band, half)
     return Duel(
-        half,
-        float(_at(mine, half)["best"]),
-        *(float(there[c]) for c in ("low", "median", "high")),
-        full,
-        float(_at(mine, full)["best"]),
-        float(_at(chance, full)["best"]),
-        _superiority(*(_ranks(part) for part in parts)),
+        characters=half,
+        best=float(_at(mine, half)["best"]),
+        low=float(there["low"]),
+        median=float(there["median"]),
+        high=float(there["high"]),
+        final_characters=full,
+        final_best=float(_at(mine, full)["best"]),
+        final_random=float(_at(chance, full)["best"]),
+        superiority=_superiority(*(_ranks(part) for part in parts)),
     )
 
 
