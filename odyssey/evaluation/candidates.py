@@ -88,6 +88,8 @@ class Life:
         self.scores: dict[str, float] = {}
         self.trials: list[Trial] = []
         self.stopped = ""  # why it went no further
+        self._failed = False  # whether that was for want of a result
+        self._why = ""  # the same of a seed, which goes on all the same
         self.last = ""  # the last stage measured before it stopped
         self._here: list[Trial] = []
         self._ratios: dict[str, float] = {}  # by task: the latest scored stage counts
@@ -146,12 +148,15 @@ class Life:
         if stage.scored:
             for task, mine in measured.items():
                 self._ratios[task] = ratio(mine, baseline[task], measure=plan.measure)
+        broken = any(mine.reason for mine in measured.values())
         values = list(self._ratios.values())
         nan = any(math.isnan(v) for v in values)
         score = math.nan if nan or not values else min(values)
         self.scores[stage.name] = score
-        if candidate.arm == SEED:
+        if candidate.arm == SEED:  # seeds go through all stages, whatever they reach
             passed = True
+            if broken and not self._failed:
+                self._failed, self._why = True, _reason(stage, measured, score, Thresholds())
         else:
             accuracies = {task: mine.accuracy for task, mine in measured.items()}
             wanted = candidate.thresholds[self.stage]
@@ -161,11 +166,10 @@ class Life:
             if passed:
                 self.passed += 1
             else:
+                self._failed = broken
                 self.stopped = _reason(stage, measured, score, candidate.thresholds[self.stage])
-        broken = any(mine.reason for mine in measured.values())
-        if (self.stopped and (broken or not candidate.audited)) or self.stage + 1 == len(
-            plan.stages
-        ):
+        ends = bool(self.stopped) and (broken or not candidate.audited)
+        if ends or self.stage + 1 == len(plan.stages):
             self.done = True
         else:
             self.stage += 1
@@ -205,13 +209,12 @@ class Life:
         c = self.candidate
         ids = list(dict.fromkeys(trial.id for trial in self.trials))
         found = [known[i] for i in ids]
-        failed = any(s.reason for s in found)
         if not c.key:
             status = "none"
-        elif not self.stopped:
-            status = "finished"
+        elif self._failed:
+            status = "failed"
         else:
-            status = "failed" if failed else "stopped"
+            status = "stopped" if self.stopped else "finished"
         return {
             "number": c.number,
             "arm": c.arm,
@@ -229,7 +232,7 @@ class Life:
             "missed_operators": json.dumps(c.missed_operators),
             "status": status,
             "stage": self.last,
-            "reason": self.stopped if c.key else "no new cell in all attempts",
+            "reason": self.stopped or self._why if c.key else "no new cell in all attempts",
             "passed": self.passed,
             "score": self.score,
             "scores": json.dumps({k: v if v == v else None for k, v in self.scores.items()}),

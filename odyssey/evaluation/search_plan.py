@@ -33,8 +33,6 @@ class StagePlan:
         training: The training options of the stage, resolved.
         rule: When a candidate goes on.
         scored: Whether its tasks count in the score.
-        rungs: Epochs at which draws are stopped; none for no early stopping.
-        rung_keep: Share of draws that go on at a rung.
     """
 
     name: str
@@ -44,8 +42,6 @@ class StagePlan:
     training: Mapping[str, Any]
     rule: Rule
     scored: bool
-    rungs: tuple[int, ...] = ()
-    rung_keep: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -188,7 +184,6 @@ def _stage(
     if not isinstance(given, Mapping):
         raise ConfigError(f"stage {number} must be a table, got {given!r}")
     known = ["name", "tasks", "draws", "population", "training", "at_least", "gate", "keep"]
-    known += ["rungs", "rung_keep"]
     for key in given:
         if key not in known:
             hint = [f.name for f in dataclasses.fields(TrainingConfig)]
@@ -206,11 +201,6 @@ def _stage(
         raise ConfigError(f"stage {name}: tasks must be a list of texts, got {chosen!r}")
     if not chosen or len(set(chosen)) < len(chosen):
         raise ConfigError(f"stage {name}: tasks must name at least one, and none twice")
-    rungs = given.get("rungs", ())
-    if not isinstance(rungs, list | tuple) or sorted(set(rungs)) != list(rungs):
-        raise ConfigError(f"stage {name}: rungs must be rising epochs, got {rungs!r}")
-    for rung in rungs:
-        _whole(f"stage {name}: a rung", rung, 1, max(config.epochs - 1, 1))
     shares = {
         key: _number(f"stage {name}: {key}", given[key], 0.0, 1e9 if key == "gate" else 1.0)
         for key in ("at_least", "gate", "keep")
@@ -230,8 +220,6 @@ def _stage(
         training=dataclasses.asdict(config),
         rule=Rule(**shares),
         scored="at_least" not in shares,
-        rungs=tuple(rungs),
-        rung_keep=_number(f"stage {name}: rung_keep", given.get("rung_keep", 0.5), 0.0, 1.0),
     )
 
 

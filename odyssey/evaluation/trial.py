@@ -29,8 +29,6 @@ class Trial:
         members: One dict a member: its `member` number, `seed` and hyperparameters by name.
         training: The training options (`TrainingConfig` as a dict).
         group: A label that the study gives, such as the stage of a search.
-        stops: Epochs with a validation loss in nats: a member whose best loss so far is above it
-            after that epoch ends there.
     """
 
     index: int
@@ -42,14 +40,11 @@ class Trial:
     members: tuple[Mapping[str, Any], ...]
     training: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
-    stops: tuple[tuple[int, float], ...] = ()
 
     @cached_property
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of everything that decides the result."""
         content = {k: v for k, v in self.to_dict().items() if k not in ("index", "group")}
-        if not self.stops:  # ids of trials from before there were any stay as they are
-            del content["stops"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,7 +53,6 @@ class Trial:
         data["lineage"] = list(self.lineage)
         data["members"] = [dict(m) for m in self.members]
         data["training"] = dict(self.training)
-        data["stops"] = [list(stop) for stop in self.stops]
         return data
 
     @staticmethod
@@ -74,7 +68,6 @@ class Trial:
             members=tuple(dict(m) for m in data["members"]),
             training=dict(data["training"]),
             group=data.get("group", ""),
-            stops=tuple((int(e), float(nats)) for e, nats in data.get("stops", ())),
         )
 
 

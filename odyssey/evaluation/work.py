@@ -177,7 +177,7 @@ def trained_trial(
     cell = parse_cell(trial.cell_text)
     members = [member_from_dict(m) for m in trial.members]
     with _arithmetic(config.threads):
-        trained = train(cell, task, members, config, stops=trial.stops, progress=progress)
+        trained = train(cell, task, members, config, progress=progress)
     seconds = (time.perf_counter() - start) / len(members)
     backend = trained.models[0][0].rnn.backend
     rows = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,7 +77,6 @@ def train(
     members: Sequence[Member],
     config: TrainingConfig,
     *,
-    stops: Sequence[tuple[int, float]] = (),
     progress: Callable[[Epoch], None] | None = None,
 ) -> Trained:
     """Trains a population of members of one cell on one task.
@@ -91,8 +90,6 @@ def train(
         task: The task.
         members: The members; any number, any sizes.
         config: Options, the same for all members.
-        stops: Epochs with a validation loss in nats per counted character: a member whose best loss
-            so far is above it after that epoch is not trained on; what it reached stands.
         progress: Called after every epoch of every group.
 
     Returns:
@@ -108,7 +105,7 @@ def train(
     results: dict[int, MemberResult] = {}
     models = []
     for positions in group_members(sized, padding=config.padding):
-        group = _Group(cell, task, [sized[k] for k in positions], config, dict(stops))
+        group = _Group(cell, task, [sized[k] for k in positions], config)
         group.run(progress)
         results |= dict(zip(positions, group.results, strict=True))
         models.append((group.model, positions))
@@ -147,14 +144,9 @@ class _Group:
     """Members of like size, trained side by side."""
 
     def __init__(
-        self,
-        cell: Cell,
-        task: Task,
-        members: Sequence[Member],
-        config: TrainingConfig,
-        stops: Mapping[int, float],
+        self, cell: Cell, task: Task, members: Sequence[Member], config: TrainingConfig
     ) -> None:
-        self.task, self.members, self.config, self.stops = task, members, config, stops
+        self.task, self.members, self.config = task, members, config
         sizes = [m.hidden_size for m in members]
         self.dtype = torch.float64 if config.dtype == "float64" else torch.float32
         self.model = CharModel(
@@ -361,9 +353,6 @@ class _Group:
             self._note(k, "learning_rate", float(self.rate_P[k]))
             self.stale_P[k] = 0 if improved[k] else self.stale_P[k] + 1
             self._schedule(k, epoch)
-            if self.results[k].valid_nats > self.stops.get(epoch, math.inf):
-                self.results[k].reason = f"stopped after epoch {epoch}: not among the best"
-                self.alive_P[k] = False
 
     def _schedule(self, k: int, epoch: int) -> None:
         config = self.config

@@ -243,7 +243,7 @@ def _front(done: pd.DataFrame, run: Mapping[str, Any]) -> Picture:
 
 def _lineage(candidates: pd.DataFrame, numbers: Sequence[int]) -> Picture:
     line = st.ancestors(candidates, numbers)
-    frame = line[["number", "name", "score"]].assign(kept=line["number"].isin(numbers))
+    frame = line[["number", "name", "arm", "score"]].assign(kept=line["number"].isin(numbers))
     parents = [st.parents_of(row) for row in line.to_dict("records")]
     frame["parents"] = pd.Series(parents, index=frame.index, dtype=object)
     frame = frame[frame["score"].notna()].reset_index(drop=True)

@@ -92,7 +92,8 @@ def plot_lineage(frame: pd.DataFrame, *, best: int, ax: Axes | None = None) -> A
     """Draws who descends from whom: number of the candidate against its score.
 
     Args:
-        frame: One row a cell: number, name, score, parents (list of numbers), kept (in the top).
+        frame: One row a cell: number, name, arm, score, parents (list of numbers), kept (in the
+            top).
         best: Number of the best, whose line is drawn strong.
         ax: Where to draw.
     """
@@ -123,7 +124,7 @@ def plot_lineage(frame: pd.DataFrame, *, best: int, ax: Axes | None = None) -> A
     ax.scatter(xs[kept], ys[kept], s=28, color=ACCENT, zorder=4)
     right = 0.75 * float(np.max(xs)) if len(xs) else 0.0
     for row in frame.to_dict("records"):
-        if row["number"] in strong:
+        if row["number"] in strong or row["arm"] == "seed":
             end = float(row["number"]) > right
             ax.annotate(
                 row["name"],
