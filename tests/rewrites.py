@@ -243,6 +243,65 @@ def split_state(cell: Cell, rng: np.random.Generator) -> Cell:
     return cell.replace(equations=tuple(equations), states=(*cell.states, twin))
 
 
+def turn_differences(cell: Cell, rng: np.random.Generator) -> Cell:
+    """Writes a - b as -(b - a)."""
+
+    def change(node: sp.Expr) -> sp.Expr | None:
+        if isinstance(node, sp.Add) and is_negation(node.args[1]) and rng.random() < 0.7:
+            return neg(sub(node.args[1].args[1], node.args[0]))
+        return None
+
+    return mapped(cell, change)
+
+
+def factor(cell: Cell, rng: np.random.Generator) -> Cell:
+    """Writes a * b + a * c as a * (b + c), and W @ a + W @ b as W @ (a + b)."""
+
+    def change(node: sp.Expr) -> sp.Expr | None:
+        if not isinstance(node, sp.Add) or rng.random() < 0.2:
+            return None
+        one, other = node.args
+        if isinstance(one, matmul) and isinstance(other, matmul) and one.args[0] == other.args[0]:
+            return matmul(one.args[0], add(one.args[1], other.args[1]))
+        if isinstance(one, sp.Mul) and isinstance(other, sp.Mul):
+            for a, b in (one.args, one.args[::-1]):
+                for c, d in (other.args, other.args[::-1]):
+                    if a == c and a != -1 and not any(map(is_reciprocal, (a, b, d))):
+                        return mul(a, add(b, d))
+        return None
+
+    return mapped(cell, change)
+
+
+def pad(cell: Cell, rng: np.random.Generator) -> Cell:
+    """Writes a function's argument z as z + 0, 1 * z, identity(z), or 0.5 * z + 0.5 * z."""
+    half = sp.Rational(1, 2)
+    forms = (
+        lambda z: add(z, sp.Integer(0)),
+        lambda z: mul(ONE, z),
+        PRIMITIVES["identity"].function,
+        lambda z: add(mul(half, z), mul(half, z)),
+    )
+
+    def change(node: sp.Expr) -> sp.Expr | None:
+        if type(node) not in (sigmoid, tanh) or rng.random() < 0.4:
+            return None
+        return type(node)(forms[int(rng.integers(len(forms)))](node.args[0]))
+
+    return mapped(cell, change)
+
+
+def tanh_as_sigmoid(cell: Cell, rng: np.random.Generator) -> Cell:
+    """Writes tanh(z) as 2 * sigmoid(2 * z) - 1: for the fingerprint, the algebra does not know."""
+
+    def change(node: sp.Expr) -> sp.Expr | None:
+        if type(node) is not tanh or rng.random() < 0.3:
+            return None
+        return sub(mul(sp.Integer(2), sigmoid(mul(sp.Integer(2), node.args[0]))), ONE)
+
+    return mapped(cell, change)
+
+
 REWRITES = (
     rename,
     shuffle_terms,
@@ -254,4 +313,7 @@ REWRITES = (
     inline,
     extract,
     split_state,
+    turn_differences,
+    factor,
+    pad,
 )

@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
     show.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")
 
+    _add_mutate(add("mutate", "print mutants of a cell, or list the mutations"))
+
     _add_train(add("train", "train one cell on one task"))
 
     search = add("search", "evolve update equations, or run a study of given cells, in parallel")
@@ -106,6 +108,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_mutate(mutate: argparse.ArgumentParser) -> None:
+    mutate.add_argument("spec", metavar="SPEC", nargs="?")
+    mutate.add_argument("--list", action="store_true", help="list the mutations instead")
+    mutate.add_argument("--operator", metavar="NAME", help="this mutation only")
+    mutate.add_argument("--seed", type=int, default=1, metavar="N", help="seed (1)")
+    mutate.add_argument("--count", type=int, default=1, metavar="N", help="different mutants (1)")
+    mutate.add_argument(
+        "--steps", type=int, default=1, metavar="N", help="mutations one after the other (1)"
+    )
+    mutate.add_argument("--partner", metavar="SPEC", help="a second cell: draw crossovers as well")
+    mutate.add_argument(
+        "--weights",
+        metavar="NAME=W",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="draw a mutation more or less often, 0 never",
+    )
+    mutate.add_argument("--save", metavar="DIR", help="write each mutant to DIR as a .cell file")
+    _json(mutate)
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:

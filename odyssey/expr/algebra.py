@@ -77,8 +77,15 @@ def _bits(poly: Poly) -> int:
 
 @dataclass
 class Atoms:
-    """The interned atoms of one cell, with a name-free digest of each."""
+    """The interned atoms of one cell, with a name-free digest of each.
 
+    Attributes:
+        signs: For each tie, in order of appearance, a bit that chooses the sign; see `sign`.
+        ties: The sums whose sign only names could tell, each with its number.
+    """
+
+    signs: int = 0
+    ties: dict[Poly, int] = field(default_factory=dict)
     rows: list[tuple[str, str, tuple[Poly, ...]]] = field(default_factory=list)
     numbers: dict[tuple[str, str, tuple[Poly, ...]], int] = field(default_factory=dict)
     shapes: list[str] = field(default_factory=list)
@@ -103,7 +110,11 @@ class Atoms:
         return digest(sorted((self.monomial_shape(m), str(c)) for m, c in poly))
 
     def sign(self, poly: Poly) -> int:
-        """A sign with `sign(-p) = -sign(p)`, independent of names; 0 where there is none."""
+        """A sign with `sign(-p) = -sign(p)`, independent of names; 0 for zero.
+
+        Where p and -p look alike, as `a - b` and `b - a` do, `signs` decides. Whoever needs a form
+        that does not depend on names must try both.
+        """
         sums: dict[str, Fraction] = {}
         for monomial, coefficient in poly:
             shape = self.monomial_shape(monomial)
@@ -111,14 +122,18 @@ class Atoms:
         for shape in sorted(sums):
             if sums[shape]:
                 return 1 if sums[shape] > 0 else -1
-        return 0
+        if not poly:
+            return 0
+        first = min(poly, _scale(poly, Fraction(-1)))
+        bit = self.signs >> self.ties.setdefault(first, len(self.ties)) & 1
+        return 1 if (poly == first) != bool(bit) else -1
 
 
 class _Algebra:
     """Turns the equations of a cell into polynomials over atoms."""
 
-    def __init__(self, cell: Cell, merged: dict[str, str]) -> None:
-        self.atoms = Atoms()
+    def __init__(self, cell: Cell, merged: dict[str, str], signs: int) -> None:
+        self.atoms = Atoms(signs)
         self.merged = merged
         self.values: dict[str, Poly] = {}
         self.known: dict[sp.Expr, Poly] = {}
@@ -297,12 +312,17 @@ class Normal:
         return sorted({name for kind, name, _ in rows if kind in kinds})
 
 
-def normalise(cell: Cell) -> Normal:
-    """Inlines, expands, drops what is dead and merges states that always hold the same value."""
+def normalise(cell: Cell, *, signs: int = 0) -> Normal:
+    """Inlines, expands, drops what is dead and merges states that always hold the same value.
+
+    Args:
+        cell: The cell.
+        signs: How ties of signs are decided; see `Atoms.sign`.
+    """
     # Coinduction: all states start equal, so assume that they stay so and split until it holds.
     merged = {s: cell.states[0] for s in cell.states}
     while True:
-        algebra = _Algebra(cell, merged)
+        algebra = _Algebra(cell, merged, signs)
         groups: dict[tuple[str, Poly], str] = {}
         split = {
             s: groups.setdefault((merged[s], algebra.values[f"{s}[t]"]), s) for s in cell.states

@@ -5,8 +5,9 @@ Three steps, none of which calls sympy's simplifier (seconds to minutes a cell):
 1. `algebra.normalise` inlines the named equations and turns every value into a polynomial over
    atoms, with exact rational coefficients. Sums, products and blends become one form;
    `sigmoid(-z) -> 1 - sigmoid(z)`, odd and even functions lose their sign,
-   `W @ (a + b) -> W @ a + W @ b`. Dead equations vanish, states that always hold the same value
-   are merged.
+   `W @ (a + b) -> W @ a + W @ b`. Where only names tell z from -z, as in `tanh(a - b)`, both
+   signs are tried and the smallest text is taken. Dead equations vanish, states that always hold
+   the same value are merged.
 2. `_Colours` tells parameters and states apart by where they are used (colour refinement, with
    individualisation where that leaves ties), so that names do not matter.
 3. `_Writer` prints the result as a legal cell text with names given in order of appearance. The
@@ -28,6 +29,7 @@ from odyssey.expr.text import format_init
 from odyssey.expr.verify import LARGEST
 
 MAX_LABELLINGS = 32  # labellings tried where colour refinement leaves ties
+MAX_TIES = 4  # sums such as a - b, whose sign only names tell, for which both signs are tried
 
 
 class _Colours:
@@ -257,7 +259,17 @@ def _integer(value: int) -> str:
 
 def canonical_text(cell: Cell) -> str:
     """Prints the canonical form of a cell, itself a legal cell text."""
-    normal = normalise(cell)
+    texts: list[str] = []
+    signs, ties = 0, 0
+    while signs < 2**ties or not texts:
+        normal = normalise(cell, signs=signs)
+        ties = min(MAX_TIES, max(ties, len(normal.atoms.ties)))
+        texts.append(_first_labelling(normal))
+        signs += 1
+    return min(texts)
+
+
+def _first_labelling(normal: Normal) -> str:
     texts: list[str] = []
 
     def label(colours: _Colours) -> None:

@@ -132,6 +132,17 @@ class Cell:
 
         return fingerprint(self)
 
+    @cached_property
+    def identity(self) -> tuple[str, str]:
+        """Key and numeric fingerprint, initial values included in both.
+
+        Two cells that agree in either are the same for a search: neither name, form nor, as far
+        as numbers tell, algebra makes a difference.
+        """
+        from odyssey.expr.fingerprint import identity
+
+        return identity(self)
+
     def latex(self) -> str:
         """Prints the equations as a LaTeX `aligned` block, as papers print them."""
         from odyssey.expr.notation import to_latex

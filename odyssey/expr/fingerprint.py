@@ -1,25 +1,29 @@
 """The numeric fingerprint: a second opinion on whether two cells are the same function.
 
 A few steps in float64 on fixed inputs, at three units. Names must not matter, so no parameter may
-have weights of its own: every matrix is the same fixed matrix A and every vector the same fixed
-vector a, except for one parameter at a time, which is B or b. All states start at one fixed vector,
-since many a cell stays at zero when it starts there. The outputs of all these runs, rounded and
-sorted, make the fingerprint; how the output reacts to each parameter alone tells where that
-parameter is used.
+have weights of its own at first: every matrix is the same fixed matrix A and every vector the same
+fixed vector a, except for one parameter at a time, which is B or b. How the output reacts to each
+parameter alone tells where that parameter is used. In a last run every parameter gets weights that
+are drawn from this reaction, so that they act together. All states start at one fixed vector, since
+many a cell stays at zero when it starts there. The outputs of all these runs, rounded and sorted,
+make the fingerprint.
 """
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
-import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import BY_FUNCTION, Array, Leaf, Matrix, Vector, is_reciprocal, matmul
+from odyssey.expr.functions import Array
+from odyssey.expr.graph import Graph, build_graph, run_graph
+from odyssey.expr.text import format_init
 
 UNITS = 3  # input size and hidden size
 STEPS = 4
+SCALE = 0.6  # of all weights and states
 # float64 rounding differs between rewrites near the 14th digit, and after cancellation earlier
 DIGITS = 7  # significant digits kept
 DECIMALS = 9  # decimals kept
@@ -27,9 +31,70 @@ DECIMALS = 9  # decimals kept
 
 def _fixed() -> tuple[Array, ...]:
     rng = np.random.default_rng(20150319)
-    a, b = rng.normal(0.0, 0.6, (2, UNITS, UNITS))
-    u, v, start = rng.normal(0.0, 0.6, (3, UNITS))
+    a, b = rng.normal(0.0, SCALE, (2, UNITS, UNITS))
+    u, v, start = rng.normal(0.0, SCALE, (3, UNITS))
     return a, b, u, v, start, rng.normal(0.0, 1.0, (STEPS, UNITS))
+
+
+_A, _B, _U, _V, _START, _X_TI = _fixed()
+
+
+@dataclass(frozen=True)
+class _Reactions:
+    """What the runs gave, rounded.
+
+    Attributes:
+        base: All parameters at A or a.
+        alone: For each parameter that the output sees, the run in which it alone is B or b.
+        together: All parameters at weights drawn from `alone`.
+    """
+
+    base: str
+    alone: dict[str, str]
+    together: str
+
+    def digest(self, *more: str) -> str:
+        lines = [self.base, *sorted(self.alone.values()), self.together, *more]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _react(cell: Cell) -> _Reactions:
+    graph = build_graph(cell)
+    matrices = {o.name for o in graph.operations if o.kind == "map"}
+    weights: dict[str, Array] = {}
+    for number, name in enumerate(graph.parameters, start=1):
+        base, other = (_A, _B) if name in matrices else (_U, _V)
+        weights[name] = np.repeat(base[None], len(graph.parameters) + 1, axis=0)
+        weights[name][number] = other
+    rows = _run(graph, weights)
+    # a parameter that the output does not see says nothing: dead equations do not count
+    alone = {n: r for n, r in zip(graph.parameters, rows[1:], strict=True) if r != rows[0]}
+    drawn = {
+        name: _drawn(alone.get(name, ""), weights[name].shape[1:])[None]
+        for name in graph.parameters
+    }
+    return _Reactions(rows[0], alone, _run(graph, drawn)[0])
+
+
+def _drawn(row: str, shape: tuple[int, ...]) -> Array:
+    seed = int.from_bytes(hashlib.sha256(row.encode()).digest()[:8], "big")
+    return np.random.default_rng(seed).normal(0.0, SCALE, shape)
+
+
+def _run(graph: Graph, weights: dict[str, Array]) -> list[str]:
+    """Runs a cell; gives the outputs of each member, rounded."""
+    members = max((len(w) for w in weights.values()), default=1)
+    x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, members, 1, UNITS))
+    start = {s: np.broadcast_to(_START, (members, 1, UNITS)) for s in graph.updates}
+    with np.errstate(all="ignore"):
+        y_TPBH, _ = run_graph(graph, weights, x_TPBI, start)
+    y_PN = np.moveaxis(y_TPBH, 1, 0).reshape(members, -1)
+    return [" ".join(map(_round, row)) for row in y_PN.tolist()]
+
+
+def _round(value: float) -> str:
+    # + 0.0: no minus zero; infinities and NaN print by name
+    return f"{round(value, DECIMALS) + 0.0:.{DIGITS - 1}e}"
 
 
 def fingerprint(cell: Cell) -> str:
@@ -37,52 +102,22 @@ def fingerprint(cell: Cell) -> str:
 
     Initial values are not part of it; cells that differ in `init` lines only share it.
     """
-    parameters = cell.parameters
-    runs = len(parameters) + 1
-    a, b, u, v, start, x_TI = _fixed()
-    values: dict[str, Array] = {}
-    matrices = set(cell.matrices)
-    for number, name in enumerate(parameters, start=1):
-        base, other = (a, b) if name in matrices else (u, v)
-        value = np.repeat(base[None], runs, axis=0)
-        value[number] = other
-        values[name] = value
-    outputs = []
-    state = {s: np.repeat(start[None], runs, axis=0) for s in cell.states}
-    with np.errstate(all="ignore"):
-        for x in x_TI:
-            env = values | {f"{cell.input}[t]": np.repeat(x[None], runs, axis=0)}
-            env |= {f"{s}[t-1]": value for s, value in state.items()}
-            for equation in cell.equations:
-                env[equation.label] = np.broadcast_to(_evaluate(equation.value, env), (runs, UNITS))
-            state = {s: env[f"{s}[t]"] for s in cell.states}
-            outputs.append(env[f"{cell.output}[t]" if cell.output in cell.states else cell.output])
-    rows = [" ".join(_round(n) for n in run.ravel()) for run in np.stack(outputs, axis=1)]
-    # A parameter that the output does not see says nothing: dead equations do not count.
-    seen = sorted(row for row in rows[1:] if row != rows[0])
-    return hashlib.sha256("\n".join([rows[0], *seen]).encode()).hexdigest()[:16]
+    return _react(cell).digest()
 
 
-def _round(value: float) -> str:
-    if not np.isfinite(value):
-        return "nan" if np.isnan(value) else ("inf" if value > 0 else "-inf")
-    return f"{round(value, DECIMALS) + 0.0:.{DIGITS - 1}e}"  # + 0.0: no minus zero
+def identity(cell: Cell) -> tuple[str, str]:
+    """Gives the key and the fingerprint with initial values: what tells cells apart in a search."""
+    found = _react(cell)
+    inits = {i.parameter: i for i in cell.inits}
 
+    def start(name: str) -> str:
+        return format_init(inits[name]) if name in inits and not inits[name].source else ""
 
-def _evaluate(expr: sp.Expr, env: dict[str, Array]) -> Array:
-    if isinstance(expr, Matrix | Vector | Leaf):
-        return env[expr.name]
-    if isinstance(expr, sp.Rational):
-        return np.asarray(float(expr))
-    if isinstance(expr, matmul):
-        operand = _evaluate(expr.args[1], env)
-        matrix = env[expr.args[0].name]
-        return np.einsum("rij,rj->ri", matrix, np.broadcast_to(operand, (len(matrix), UNITS)))
-    if is_reciprocal(expr):
-        return 1.0 / _evaluate(expr.args[0], env)
-    args = [_evaluate(arg, env) for arg in expr.args]
-    if isinstance(expr, sp.Add):
-        return args[0] + args[1]
-    if isinstance(expr, sp.Mul):
-        return args[0] * args[1]
-    return BY_FUNCTION[type(expr)].numpy(*args)
+    lines = [
+        f"{found.alone[name]} = {start(name)}"
+        if not init.source
+        else f"{found.alone[name]} = -{found.alone.get(init.source, start(init.source))}"
+        for name, init in inits.items()
+        if name in found.alone
+    ]
+    return cell.key, found.digest(*sorted(lines))

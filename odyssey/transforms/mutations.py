@@ -216,6 +216,11 @@ def apply_operator(
         step = f"{name}={partner.name}"
     if result.key == cell.key:
         raise NotApplicable(NO_CHANGE)
+    # the canonical form holds what is left after algebra: in q * h + (1 - q) * h, h alone
+    if "x[t]" not in result.canonical_text:
+        raise NotApplicable("leaves an output that by algebra does not depend on the input")
+    if result.recurrent and "[t-1]" not in result.canonical_text:
+        raise NotApplicable("leaves an output that by algebra does not depend on a state")
     return _named(result, (*(cell.lineage or (cell.name,)), step))
 
 
@@ -252,6 +257,19 @@ def check_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     return known
 
 
+def draw_operator(weights: Mapping[str, float], rng: np.random.Generator, *, crossing: bool) -> str:
+    """Draws the name of an operator.
+
+    Args:
+        weights: Of all operators, from `check_weights`.
+        rng: The source of chance.
+        crossing: Whether there is a partner, so that crossovers are drawn as well.
+    """
+    names = [n for n, w in weights.items() if w and (crossing or n in MUTATIONS)]
+    shares = np.cumsum([weights[n] for n in names])
+    return names[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+
+
 def mutate(
     cell: Cell,
     rng: np.random.Generator,
@@ -276,18 +294,13 @@ def mutate(
         CellError: The weights make no sense.
     """
     known = check_weights(weights)
-    names = [n for n, w in known.items() if w and (partner is not None or n in MUTATIONS)]
-    shares = np.array([known[n] for n in names])
-    shares = np.cumsum(shares / shares.sum())
     failed: Counter[str] = Counter()
     applied: list[str] = []
     seen = {cell.key}
     result = cell
     for _ in range(steps):
         for _ in range(tries):
-            name = names[
-                min(int(np.searchsorted(shares, rng.random(), side="right")), len(names) - 1)
-            ]
+            name = draw_operator(known, rng, crossing=partner is not None)
             try:
                 changed = apply_operator(result, name, rng, partner=partner)
                 if changed.key in seen:  # a second step has undone the first
