@@ -2,8 +2,9 @@
 
     python benchmarks/search_scale.py [--candidates 10000] [--out DIR]
 
-Prints the growth of the driver's memory over the search, the number of files, the time of a candidate,
-and how long it takes from opening the directory until a resumed search hands out its first trial.
+Prints the growth of the driver's memory over the search, the number of files, the time of a
+candidate, and how long it takes from opening the directory until a resumed search hands out its
+first trial.
 """
 
 import argparse

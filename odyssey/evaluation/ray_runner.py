@@ -171,6 +171,11 @@ class _Worker(tune.Trainable):
             return pickle.dumps(reason_of(error))
 
 
+def _last_second(limit: float) -> float:
+    """Gives the seconds after which a worker that does not end its trial ends itself."""
+    return limit * 1.2 + GRACE
+
+
 @contextmanager
 def _deadline(limit: float) -> Iterator[None]:
     """Ends this process if a trial is still there some time after its limit; 0 is no limit.
@@ -181,7 +186,7 @@ def _deadline(limit: float) -> Iterator[None]:
         yield
         return
     with open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(limit * 1.2 + GRACE, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(_last_second(limit), exit=True, file=nowhere)
         try:
             yield
         finally:
@@ -285,7 +290,7 @@ class _Desk(FIFOScheduler):
             if seat.trial is None:
                 return
             seat.deaths += 1
-            if self._limit and time.monotonic() - seat.sent > self._limit:
+            if self._limit and time.monotonic() - seat.sent >= _last_second(self._limit):
                 self._finish(seat, f"it hung beyond the limit of {self._limit:g} s; worker killed")
                 self._hand_out()
             elif seat.deaths == MAX_ATTEMPTS:

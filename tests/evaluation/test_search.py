@@ -255,7 +255,7 @@ def test_ray_workers_that_die_or_hang_cost_their_candidate_only(short_folder):
     faults.set("kill", digits="0")
     faults.set("memory", digits="12")
     faults.set("hang_in_c", digits="3")
-    work = Fake(folder, faults=faults.folder, limit=0.5)
+    work = Fake(folder, faults=faults.folder, limit=2.0)
     search(folder, candidates=16, runner="ray", workers=2, work=work)
     rows = load_candidates(folder)
     assert len(rows) == 18
