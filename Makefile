@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-RUN ?= results/runs/tour
+RUN ?= results/runs/evolve
 
 export OMP_NUM_THREADS ?= 1
 
@@ -24,11 +24,11 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP) ## set up .venv with the tested versions
 
-search: $(STAMP) ## run the five-minute tour and show its leaderboard (results/runs/tour)
+search: $(STAMP) ## evolve cells for five minutes and show the best (results/runs/evolve)
 	@if [ -e $(RUN)/run.json ]; then \
 	  $(BIN)/odyssey search --resume $(RUN); \
 	else \
-	  $(BIN)/odyssey search experiments/tour/study.toml --out $(RUN); \
+	  $(BIN)/odyssey search experiments/evolve/study.toml --out $(RUN); \
 	fi
 
 smoke: $(STAMP) ## the tour in small: every step of it in under a minute

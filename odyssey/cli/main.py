@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_train(add("train", "train one cell on one task"))
 
-    search = add("search", "run a study: many cells, tasks and hyperparameter draws in parallel")
+    search = add("search", "evolve update equations, or run a study of given cells, in parallel")
     search.add_argument("study", metavar="STUDY.toml", nargs="?")
     search.add_argument("--resume", metavar="DIR", help="go on with an interrupted run")
     search.add_argument(
@@ -84,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_running(search)
 
     _add_ablate(add("ablate", "compare a cell with what it is without its parts"))
+
+    status = add("status", "say how far a run is, from another terminal")
+    status.add_argument("directory", metavar="DIR")
+    _json(status)
 
     report = add("report", "write and print the report of a run")
     report.add_argument("directory", metavar="DIR")

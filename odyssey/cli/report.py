@@ -17,10 +17,15 @@ def show(directory: Path, *, as_json: bool) -> None:
     """Writes the report of a run directory, and prints the leaderboard and where the page is."""
     from rich.console import Console
 
+    from odyssey.report.search.content import is_search
     from odyssey.report.tables import leaderboard, overall, print_table
     from odyssey.report.write import write_all
     from odyssey.storage.store import RunStore
 
+    facts = RunStore.open(directory).run
+    if is_search(facts):
+        _show_search(directory, as_json=as_json)
+        return
     written = write_all(directory)
     results = RunStore.open(directory).results()
     board = leaderboard(results)
@@ -37,4 +42,28 @@ def show(directory: Path, *, as_json: bool) -> None:
     print_table(board, console)
     if results["task"].nunique() > 1:
         print_table(overall(results), console)
+    print(f"report: {written['report']}")
+
+
+def _show_search(directory: Path, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from odyssey.report.search.content import read_search
+    from odyssey.report.search.page import best_table, print_search, verdict, write_search
+
+    written = write_search(directory)
+    if as_json:
+        content = read_search(directory)
+        print_json(
+            {
+                "verdict": verdict(content),
+                "best": best_table(content).to_dict("records"),
+                "arms": content.arms.to_dict("records"),
+                "operators": content.operators.to_dict("records"),
+                "refused": content.refused.to_dict("records"),
+                "files": {name: str(path) for name, path in written.items()},
+            }
+        )
+        return
+    print_search(directory, Console())
     print(f"report: {written['report']}")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odyssey.cli import dry_search
 from odyssey.cli.live import LiveBoard
 from odyssey.cli.printing import duration, print_json
 from odyssey.errors import ConfigError
@@ -46,13 +47,21 @@ def run_study(study: Study, args: argparse.Namespace) -> None:
     if args.workers is not None and args.workers < 1:
         raise ConfigError(f"--workers must be at least 1, got {args.workers}")
     if args.dry_run:
-        _dry_run(study, args)
+        if study.search is not None:
+            dry_search.run(study, args)
+        else:
+            _dry_run(study, args)
         return
     from odyssey.evaluation.execute import choose_runner, prepare
 
     # before anything is written
     choose_runner(study, runner=args.runner, workers=args.workers, address=args.address)
     out = Path(args.out) if args.out else _free_directory(study.name)
+    if study.search is not None:
+        from odyssey.evaluation.search import prepare_search
+
+        _evolve(args, study, prepare_search(study, out))
+        return
     store, trials = prepare(study, out)
     _run(args, study, store, trials)
 
@@ -69,7 +78,17 @@ def _free_directory(name: str) -> Path:
 
 def _resume(args: argparse.Namespace) -> None:
     from odyssey.evaluation.execute import reopen
+    from odyssey.storage.store import RunStore
 
+    if RunStore.open(args.resume).run.get("kind") == "search":
+        from odyssey.evaluation.search import reopen_search
+
+        found, study = reopen_search(Path(args.resume))
+        if args.dry_run:
+            dry_search.left(found, as_json=args.json)
+        else:
+            _evolve(args, study, found)
+        return
     store, study, trials = reopen(Path(args.resume))
     if args.dry_run:
         finished = store.finished()
@@ -114,6 +133,46 @@ def _run(args: argparse.Namespace, study: Study, store: RunStore, trials: list[T
     if not args.json:
         failed = f", {summary.failed} failed" if summary.failed else ""
         print(f"\ntrials run: {summary.ran} in {duration(summary.seconds)}{failed}")
+
+
+def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
+    from odyssey.cli.live_search import LiveSearch
+    from odyssey.cli.report import show
+    from odyssey.evaluation.search import run_search
+
+    resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
+    if not args.json:
+        print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
+    with LiveSearch(quiet=args.json) as live:
+        try:
+            summary = run_search(
+                store,
+                study,
+                live,
+                runner=args.runner,
+                workers=args.workers,
+                address=args.address,
+            )
+        except KeyboardInterrupt:
+            live.__exit__(None, None, None)
+            told = live.board.told if live.board else 0
+            if told:
+                show(store.path, as_json=args.json)
+            print(
+                f"{told} candidates are told and kept, with every finished trial; "
+                f"go on with: {resume}",
+                file=sys.stderr,
+            )
+            raise
+    show(store.path, as_json=args.json)
+    if not args.json:
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        print(
+            f"\ncandidates: {summary.told} told now, of {summary.total}; "
+            f"trials run: {summary.trials} in {duration(summary.seconds)}{failed}"
+        )
+        if summary.overhead == summary.overhead:
+            print(f"engine overhead: {summary.overhead:.1%} of the workers' time was not training")
 
 
 def _dry_run(study: Study, args: argparse.Namespace) -> None:

@@ -128,7 +128,7 @@ def reopen(directory: Path) -> tuple[RunStore, Study, list[Trial]]:
     try:
         for spec, kept in store.run["cells"].items():
             cells[spec] = parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
-        texts = _texts(store)
+        texts = texts_of(store)
     except (AttributeError, KeyError, TypeError):
         raise StoreError(
             f"{directory}: run.json does not hold the cells and tasks; the run cannot be resumed"
@@ -139,7 +139,7 @@ def reopen(directory: Path) -> tuple[RunStore, Study, list[Trial]]:
     return store, study, study.trials(cells)
 
 
-def _texts(store: RunStore) -> dict[str, str]:
+def texts_of(store: RunStore) -> dict[str, str]:
     """Gives the `text_digest` of every task, by spec, when the run began."""
     return {spec: str(task.get("sha256", "")) for spec, task in store.run["tasks"].items()}
 
@@ -209,7 +209,7 @@ def execute(
             if todo:
                 module.run_trials(
                     source(),
-                    work=TrialWork(store.path.absolute(), commit(), _texts(store)),
+                    work=TrialWork(store.path.absolute(), commit(), texts_of(store)),
                     workers=workers,
                     address=address,
                     listener=recorder,

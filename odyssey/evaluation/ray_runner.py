@@ -16,6 +16,7 @@ its trial with it.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import pickle
@@ -24,6 +25,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import uuid
 import warnings
 from collections import defaultdict
@@ -38,11 +40,14 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from odyssey.errors import ConfigError, RunFailedError
-from odyssey.evaluation.runner import Listener, Ticker, Work, reason_of, stalled
+from odyssey.evaluation.runner import Listener, Ticker, Work, limit_of, reason_of, stalled
 from odyssey.evaluation.trial import Trial, TrialResult
 
 # A trial is started at most this often, if its worker dies; so is a worker that does not come up.
 MAX_ATTEMPTS = 3
+
+# Seconds that a worker has beyond its trial's limit (and a fifth of it) before it ends itself.
+GRACE = 2.0
 
 _CAUSES = "it was killed, crashed or ran out of memory"
 
@@ -98,7 +103,7 @@ def run_trials(
         _connect(address, workers=workers, folder=folder)
         name = f"odyssey-{uuid.uuid4().hex}"
         mailbox = _open_mailbox(name, pickled_work=pickled_work, workers=workers)
-        desk = _Desk(trials, mailbox=mailbox, listener=listener)
+        desk = _Desk(trials, mailbox=mailbox, listener=listener, limit=limit_of(work))
         error: Exception | None = None
         try:
             tune.run(
@@ -160,9 +165,32 @@ class _Worker(tune.Trainable):
         try:
             if self._work is None:
                 self._work = pickle.loads(ray.get(self._mailbox.work.remote()))
-            return pickle.dumps(self._work(Trial.from_dict(payload)))
+            with _deadline(limit_of(self._work)):
+                return pickle.dumps(self._work(Trial.from_dict(payload)))
         except Exception as error:
             return pickle.dumps(reason_of(error))
+
+
+def _last_second(limit: float) -> float:
+    """Gives the seconds after which a worker that does not end its trial ends itself."""
+    return limit * 1.2 + GRACE
+
+
+@contextmanager
+def _deadline(limit: float) -> Iterator[None]:
+    """Ends this process if a trial is still there some time after its limit; 0 is no limit.
+
+    For what the work cannot interrupt itself: the timer is a thread of C that needs no interpreter.
+    """
+    if not limit:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(_last_second(limit), exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _open_mailbox(name: str, *, pickled_work: bytes, workers: int) -> Any:
@@ -198,10 +226,12 @@ class _Seat:
         trial: What it works on, or will again when it is back.
         deaths: How many processes died of that trial.
         failed_starts: How many processes in a row died before they said hello.
+        sent: When it was given the trial, seconds on the monotonic clock.
     """
 
     token: str = ""
     trial: Trial | None = None
+    sent: float = 0.0
     deaths: int = 0
     failed_starts: int = 0
 
@@ -209,8 +239,11 @@ class _Seat:
 class _Desk(FIFOScheduler):
     """Hands trials out to workers that are free and passes their results on to the listener."""
 
-    def __init__(self, trials: Iterator[Trial | None], *, mailbox: Any, listener: Listener) -> None:
+    def __init__(
+        self, trials: Iterator[Trial | None], *, mailbox: Any, listener: Listener, limit: float
+    ) -> None:
         super().__init__()
+        self._limit = limit
         self._trials = trials
         self._mailbox = mailbox
         self._listener = listener
@@ -257,7 +290,10 @@ class _Desk(FIFOScheduler):
             if seat.trial is None:
                 return
             seat.deaths += 1
-            if seat.deaths == MAX_ATTEMPTS:
+            if self._limit and time.monotonic() - seat.sent >= _last_second(self._limit):
+                self._finish(seat, f"it hung beyond the limit of {self._limit:g} s; worker killed")
+                self._hand_out()
+            elif seat.deaths == MAX_ATTEMPTS:
                 self._finish(seat, f"worker died in each of {MAX_ATTEMPTS} attempts: {_CAUSES}")
                 self._hand_out()
 
@@ -293,6 +329,7 @@ class _Desk(FIFOScheduler):
                     self._mailbox.put.remote(seat.token, None)
 
     def _send(self, seat: _Seat, trial: Trial) -> None:
+        seat.sent = time.monotonic()
         self._mailbox.put.remote(seat.token, trial.to_dict())
 
 

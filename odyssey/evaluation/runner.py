@@ -13,7 +13,8 @@ from typing import Protocol
 from odyssey.evaluation.trial import Trial, TrialResult
 
 # Works one trial. It is called in the worker and must be picklable: a module's function, or a
-# functools.partial of one.
+# functools.partial of one. Where it has a `limit`, in seconds, it ends itself after that if it can;
+# a runner with processes of its own kills one that does not.
 Work = Callable[[Trial], TrialResult]
 
 
@@ -59,6 +60,11 @@ class Runner(Protocol):
             ConfigError: The runner cannot work with these workers or this address.
             RunFailedError: The workers could not be started.
         """
+
+
+def limit_of(work: Work) -> float:
+    """Gives the seconds that a trial may take, 0 for ever."""
+    return float(getattr(work, "limit", 0.0))
 
 
 class Ticker:

@@ -20,6 +20,7 @@ from typing import Any
 import tomli_w
 
 from odyssey.errors import CellError, ConfigError, suggest
+from odyssey.evaluation.search_plan import SearchPlan, search_plan
 from odyssey.evaluation.trial import Trial
 from odyssey.expr import Cell
 from odyssey.specs import expand, get_cell, read_text
@@ -62,6 +63,9 @@ class Study:
         workers: Trials at a time; the local runner has one worker whatever this says.
         training: Training options (`training.config`), with `preset`.
         space: Hyperparameters, fixed or drawn (`training.space`), with `preset`.
+        strategy: Makes the study a search (`search_plan`); empty for a fixed list of cells.
+        constraints: Of a search.
+        stages: Of a search.
     """
 
     name: str
@@ -76,6 +80,9 @@ class Study:
     workers: int = 2
     training: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Mapping[str, Any] = field(default_factory=dict)
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         for name, (least, most) in LIMITS.items():
@@ -103,19 +110,40 @@ class Study:
         cells = expand(list(self.cells))
         if self.baseline and self.baseline not in cells:
             raise ConfigError(suggest(self.baseline, cells, what="baseline among the cells"))
-        for name in ("training", "space"):
+        for name in ("training", "space", "strategy", "constraints"):
             table = getattr(self, name)
             if not isinstance(table, Mapping):
                 raise ConfigError(f"{name} must be a table, got {_shown(table)}")
             if not isinstance(table.get("preset", ""), str):
                 raise ConfigError(f"{name}.preset must be text, got {_shown(table['preset'])}")
+        if not isinstance(self.stages, list | tuple):
+            raise ConfigError(f"stages must be tables [[stages]], got {_shown(self.stages)}")
+        if not self.strategy and (self.constraints or self.stages):
+            raise ConfigError("constraints and stages are for a search: give it a [strategy]")
         self.config  # noqa: B018 - validates
-        search_space(self.space)
+        space = search_space(self.space)
+        if self.search is not None and "forget_bias" in space:
+            raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
 
     @property
     def config(self) -> TrainingConfig:
         """The training options, checked."""
         return training_config(self.training)
+
+    @property
+    def search(self) -> SearchPlan | None:
+        """How it searches; None for a fixed list of cells."""
+        if not self.strategy:
+            return None
+        return search_plan(
+            self.strategy,
+            self.constraints,
+            self.stages,
+            tasks=self.tasks,
+            members=self.members,
+            population=self.population,
+            training=self.training,
+        )
 
     def resolve_cells(self) -> dict[str, Cell]:
         """Finds or makes every cell, by spec, in order; raises `CellError`."""
@@ -167,6 +195,9 @@ class Study:
         """Writes the study out in full."""
         data = dataclasses.asdict(self)
         data |= {"cells": list(self.cells), "tasks": list(self.tasks)}
+        for name in ("strategy", "constraints", "stages"):
+            if not data[name]:
+                del data[name]
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
 
 
@@ -216,6 +247,11 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
             data[key] = tuple(
                 absolute_spec(v, base) if isinstance(v, str) else v for v in data[key]
             )
+    for stage in data["stages"] if isinstance(data.get("stages"), list) else ():
+        if isinstance(stage, dict) and isinstance(stage.get("tasks"), list):
+            stage["tasks"] = [
+                absolute_spec(v, base) if isinstance(v, str) else v for v in stage["tasks"]
+            ]
     return Study(**data)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.errors import TaskError
+from odyssey.errors import StoreError, TaskError
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.expr import parse_cell
 from odyssey.storage.store import RunStore
@@ -89,19 +91,51 @@ class TrialWork:
         commit: The git commit at the start of the run.
         texts: What `text_digest` gives for every task, by spec: a text that changes under a run
             must not mix two experiments.
+        limit: Seconds that a trial may take; 0 for ever.
     """
 
     directory: Path
     commit: str
     texts: Mapping[str, str]
+    limit: float = 0.0
 
     def __call__(self, trial: Trial) -> TrialResult:
         """Trains the trial's population; an error in it is the caller's to record."""
         task = _checked_task(trial.task, self.texts[trial.task])
-        result = trained_trial(trial, commit=self.commit, task=task)[0]
+        with time_limit(self.limit):
+            result = trained_trial(trial, commit=self.commit, task=task)[0]
         if (self.directory / "study.toml").exists():
-            RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
+            # a full disk is no fault of the trial: the driver tries again, and stops the run
+            with suppress(StoreError):
+                RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
         return result
+
+
+class TimeLimitError(Exception):
+    """Says that a trial took longer than it may."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises `TimeLimitError` in this thread after so many seconds; 0 sets no limit.
+
+    Works in a process's main thread, between two steps of Python. What hangs in C, or runs in
+    another thread, is for the runner to kill (`TrialWork.limit`).
+    """
+    if not seconds or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeLimitError(f"it took longer than the limit of {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager

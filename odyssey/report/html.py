@@ -161,7 +161,7 @@ def write_page(content: Content, path: Path) -> None:
 def table_html(frame: pd.DataFrame) -> Markup:
     """Makes a table of a leaderboard: numbers to the right, the best of a column in bold."""
     columns = tables.shown_columns(frame)
-    return _table(
+    return html_table(
         [(column.header, not tables.is_words(name)) for name, column in columns.items()],
         tables.shown_cells(frame),
     )
@@ -206,7 +206,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     seconds = content.run.get("seconds") or results["seconds"].sum()
     if seconds and seconds == seconds:
         what = "wall time" if content.run.get("seconds") else "training time, summed"
-        facts.append((what, _duration(float(seconds))))
+        facts.append((what, duration(float(seconds))))
     return facts
 
 
@@ -239,7 +239,7 @@ def _shown(picture: figures.Picture) -> dict[str, Any]:
     return {
         "title": picture.title,
         "caption": picture.caption,
-        "source": _data_uri(picture),
+        "source": data_uri(picture),
         "width": int(picture.figure.get_figwidth() * 96),
     }
 
@@ -309,7 +309,9 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
         heads = [("cell", False), ("member", True), ("seed", True)]
         heads += [(name.replace("_", " "), True) for name in names]
         if rows:
-            made.append((task, _table(heads, [[(cell, False) for cell in row] for row in rows])))
+            made.append(
+                (task, html_table(heads, [[(cell, False) for cell in row] for row in rows]))
+            )
     return made
 
 
@@ -334,7 +336,7 @@ def _failures(results: pd.DataFrame) -> Markup | None:
         )
     heads = [("task", False), ("cell", False), ("member", True), ("status", False)]
     heads += [("update", True), ("reason", False)]
-    return _table(heads, [[(cell, False) for cell in row] for row in rows])
+    return html_table(heads, [[(cell, False) for cell in row] for row in rows])
 
 
 def _origin(content: Content) -> list[tuple[str, str]]:
@@ -354,7 +356,7 @@ def _origin(content: Content) -> list[tuple[str, str]]:
     return rows
 
 
-def _table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) -> Markup:
+def html_table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) -> Markup:
     """Makes an HTML table; a head says whether its column holds numbers, a cell whether it wins."""
 
     def cell(tag: str, content: str, right: bool, strong: bool = False) -> Markup:
@@ -379,7 +381,8 @@ def _table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) ->
     ).format(head, body)
 
 
-def _data_uri(picture: figures.Picture) -> str:
+def data_uri(picture: figures.Picture) -> str:
+    """Gives a figure as an address that holds the figure itself."""
     # As an image, its ids cannot clash with those of the next figure.
     svg = style.to_svg(picture.figure)
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
@@ -391,7 +394,8 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:.4g}" if value % 1 else f"{value:.0f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Prints a time span: 2 h 10 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     parts = [(hours, "h"), (minutes, "min"), (rest, "s")]

@@ -1,7 +1,7 @@
 """Generated code as a program of its own: under sanitizers, for another processor, in an emulator.
 
-`record()` keeps what goes into every call of generated code and what comes out. `build` compiles the
-same source into an executable that makes those calls again, each with buffers of exactly the
+`record()` keeps what goes into every call of generated code and what comes out. `build` compiles
+the same source into an executable that makes those calls again, each with buffers of exactly the
 recorded sizes, and `run` gives what they hold afterwards.
 """
 

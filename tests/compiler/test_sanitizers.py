@@ -1,4 +1,4 @@
-"""Generated code under AddressSanitizer and UBSan, every buffer of exactly the size it is called with.
+"""Generated code under AddressSanitizer and UBSan, every buffer as long as its call says.
 
 The code runs in a program of its own, without optimisation: so every access of the source happens,
 and is checked.

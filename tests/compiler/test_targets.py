@@ -1,4 +1,4 @@
-"""Code for other processors than this one: it compiles, and where it can run it computes the same."""
+"""Code for other processors than this one compiles, and where it runs it computes the same."""
 
 import platform
 import subprocess

@@ -1,0 +1,86 @@
+"""What a search would do, without doing it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+from odyssey.cli.printing import duration, print_json
+from odyssey.evaluation.study import Study
+
+if TYPE_CHECKING:
+    from odyssey.storage.store import RunStore
+
+
+def left(store: RunStore, *, as_json: bool) -> None:
+    """Prints how many candidates an interrupted search has left."""
+    from odyssey.storage.candidates import load_candidates
+
+    facts = store.run
+    total = len(facts["cells"]) + int(facts["candidates"])
+    told = len(load_candidates(store.path))
+    if as_json:
+        print_json({"study": facts["study"], "candidates": total, "left": total - told})
+    else:
+        print(f"candidates left: {total - told} of {total}")
+
+
+def run(study: Study, args: argparse.Namespace) -> None:
+    """Prints what would run and between which times, from timed updates of the baseline."""
+    from odyssey.evaluation.candidates import SEED, Candidate, Life
+    from odyssey.evaluation.estimate import estimate_trial_seconds
+    from odyssey.evaluation.execute import choose_runner
+    from odyssey.evaluation.search import seeds_of
+    from odyssey.training.space import draw_members, search_space
+
+    plan = study.search
+    assert plan is not None, "the study is a search"
+    _, workers = choose_runner(
+        study, runner=args.runner, workers=args.workers, address=args.address
+    )
+    cells = seeds_of(study, plan)
+    cell = cells[plan.baseline]
+    space = search_space(study.space)
+    began = time.monotonic()
+
+    def draws(count: int, first: int) -> list[dict[str, object]]:
+        return draw_members(space, count=count, seed=study.seed, first=first)
+
+    life = Life(
+        Candidate(0, SEED, plan.baseline, cell.key, "", cell.text), plan, draws=draws, index=0
+    )
+    stages = []
+    for number, stage in enumerate(plan.stages):
+        life.stage = number
+        seconds = sum(estimate_trial_seconds(trial) for trial in life.enter())
+        stages.append({"stage": stage.name, "seconds_a_candidate": round(seconds, 2)})
+    every = [float(s["seconds_a_candidate"]) for s in stages]  # type: ignore[arg-type]
+    seeds = len(cells) * sum(every)
+    facts = {
+        "study": study.name,
+        "strategy": plan.strategy,
+        "arms": list(plan.arms),
+        "candidates": plan.candidates,
+        "seeds": list(cells),
+        "stages": stages,
+        "workers": workers,
+        "seconds_if_all_stop_first": round((seeds + plan.candidates * every[0]) / workers, 1),
+        "seconds_if_none_stops": round((seeds + plan.candidates * sum(every)) / workers, 1),
+    }
+    if args.json:
+        print_json(facts)
+        return
+    print(f"{study.name}: {plan.candidates} candidates by {' and '.join(plan.arms)}")
+    print(f"  seeds        {', '.join(cells)}")
+    for line in stages:
+        print(f"  {line['stage']:<12} {line['seconds_a_candidate']} s a candidate")
+    low, high = facts["seconds_if_all_stop_first"], facts["seconds_if_none_stops"]
+    print(
+        f"  wall time    from {duration(float(low))} if every candidate stops at the first stage"  # type: ignore[arg-type]
+    )
+    print(f"               to {duration(float(high))} if none stops, workers: {workers}")  # type: ignore[arg-type]
+    print(
+        f"  (estimated from {duration(time.monotonic() - began)} of timed updates of"
+        f" {plan.baseline}; nothing was run)"
+    )

@@ -1,0 +1,163 @@
+"""Watching a search: a live board on a terminal, a line a candidate elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from odyssey.cli.printing import duration
+from odyssey.evaluation.search_board import SearchBoard
+
+
+@dataclass
+class LiveSearch:
+    """Draws the progress of a search; used as a context around `run_search`.
+
+    Attributes:
+        console: Where to draw.
+        quiet: Draws nothing (for --json).
+        board: The board as it was last seen.
+    """
+
+    console: Console = field(default_factory=Console)
+    quiet: bool = False
+    board: SearchBoard | None = None
+    live: Live | None = None
+
+    def __enter__(self) -> LiveSearch:
+        if not self.quiet and self.console.is_terminal:
+            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
+            self.live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.live:
+            self.live.__exit__(kind, value, trace)
+            self.live = None
+
+    def begin(self, board: SearchBoard) -> None:
+        """Says what an earlier session left."""
+        self.board = board
+        if not self.quiet and not self.live:
+            before = f", {board.told} told before" if board.told else ""
+            print(f"candidates: {board.total}{before}", flush=True)
+        self._draw()
+
+    def told(self, board: SearchBoard, row: Mapping[str, Any]) -> None:
+        """Prints a candidate, or draws the board anew."""
+        self.board = board
+        if not self.quiet and not self.live:
+            score = row["score"]
+            shown = f"score {score:.3f}" if score == score else "no score"
+            what = row["status"] if row["status"] == "finished" else row["reason"]
+            left = board.snapshot()["seconds_left"]
+            rest = f"  {duration(left)} left" if left else ""
+            print(
+                f"[{board.told:>5}/{board.total}] {row['arm']:<10} {row['name']:<12}"
+                f" {row['operators']}  {shown}  {what}{rest}"
+            )
+            sys.stdout.flush()
+        self._draw()
+
+    def tick(self, board: SearchBoard) -> None:
+        """Draws the board anew."""
+        self.board = board
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.live and self.board:
+            self.live.update(picture(self.board.snapshot()))
+
+
+def picture(snapshot: Mapping[str, Any]) -> RenderableType:
+    """Draws what `SearchBoard.snapshot` gives."""
+    told, total = snapshot["told"], snapshot["total"]
+    rate, left, overhead = (
+        snapshot[k] for k in ("candidates_per_hour", "seconds_left", "overhead")
+    )
+    parts = [f"{told:,} of {total:,} candidates", f"{snapshot['in_flight']} on their way"]
+    parts.append(f"{snapshot['running']} trials running")
+    parts.append(f"{duration(snapshot['seconds'])} in this session")
+    if rate:
+        parts.append(f"{rate:,.0f} candidates/h")
+    if left:
+        parts.append(f"{duration(left)} left")
+    if overhead is not None:
+        parts.append(f"overhead {overhead:.1%}")
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=max(total, 1), completed=told, width=60))
+    return Group(
+        Text(", ".join(parts)),
+        bar,
+        _top(snapshot),
+        _arms(snapshot),
+        _operators(snapshot),
+        Text(_refused(snapshot)),
+    )
+
+
+def _table(title: str, *columns: str, left: int = 1) -> Table:
+    table = Table(title=title, box=None, title_justify="left", pad_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="left" if place < left else "right", overflow="fold")
+    return table
+
+
+def _top(snapshot: Mapping[str, Any]) -> Table:
+    table = _table(
+        "best so far (by stages passed, then score; the baseline has score 1)",
+        *("cell", "arm", "made by", "of", "stages", "score", "parameters"),
+        left=4,
+    )
+    for entry in snapshot["top"]:
+        score = entry["score"]
+        table.add_row(
+            Text(entry["name"]),
+            entry["arm"],
+            Text(entry["operators"]),
+            Text(", ".join(entry["parents"])),
+            f"{entry['passed']}/{len(snapshot['stages'])}",
+            "-" if score is None else f"{score:.4f}",
+            f"{entry['parameters']:,.0f}",
+        )
+    return table
+
+
+def _arms(snapshot: Mapping[str, Any]) -> Table:
+    names = ("told", "finished", "stopped", "failed", "none", "attempts")
+    table = _table("arms", "arm", *names)
+    for arm, counts in snapshot["arms"].items():
+        table.add_row(arm, *(f"{counts.get(n, 0):,}" for n in names))
+    return table
+
+
+def _operators(snapshot: Mapping[str, Any]) -> Table:
+    names = ("measured", "finished", "better", "refused", "missed")
+    heads = ("measured", "finished", "better than a parent", "refused", "did not apply")
+    table = _table("operators", "operator", *heads)
+    order = sorted(snapshot["operators"].items(), key=lambda i: (-i[1].get("measured", 0), i[0]))
+    for name, counts in order[:12]:
+        table.add_row(name, *(f"{counts.get(n, 0):,}" for n in names))
+    return table
+
+
+def _refused(snapshot: Mapping[str, Any]) -> str:
+    found = snapshot["refused"]
+    if not found:
+        return "refused before training: none"
+    listed = ", ".join(f"{reason} {count:,}" for reason, count in list(found.items())[:8])
+    return f"refused before training: {sum(found.values()):,} ({listed})"

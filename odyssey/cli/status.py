@@ -1,0 +1,69 @@
+"""`odyssey status`: how far a run is, from another terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from odyssey.cli.printing import duration, print_json
+from odyssey.errors import StoreError
+from odyssey.storage.store import RunStore
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints how far the run is, and whether a process works on it."""
+    store = RunStore.open(args.directory)
+    facts = store.run
+    active = _active(store)
+    snapshot = _progress(store.path)
+    if snapshot is None:
+        done = len(store.finished())
+        found: dict[str, Any] = {"study": facts.get("study"), "active": active, "trials": done}
+        found["planned"] = facts.get("trials")
+        if args.json:
+            print_json(found)
+            return
+        of = f" of {facts['trials']:,}" if "trials" in facts else ""
+        print(f"{found['study']}: {done:,}{of} trials finished, {_doing(active)}")
+        return
+    snapshot["active"] = active
+    if args.json:
+        print_json(snapshot)
+        return
+    from rich.console import Console
+
+    from odyssey.cli.live_search import picture
+
+    age = duration(max(time.time() - snapshot["written"], 0.0))
+    print(f"{snapshot['study']}: {_doing(active)}; as of {age} ago")
+    Console().print(picture(snapshot))
+    if not active and snapshot["told"] < snapshot["total"]:
+        print(f"go on with: odyssey search --resume {store.path}")
+
+
+def _doing(active: bool) -> str:
+    return "running" if active else "not running"
+
+
+def _active(store: RunStore) -> bool:
+    try:
+        with store.lock():
+            return False
+    except StoreError:
+        return True
+
+
+def _progress(directory: Path) -> dict[str, Any] | None:
+    path = directory / "progress.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise StoreError(f"{path} does not hold the progress of a search")
+    return found

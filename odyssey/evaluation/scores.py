@@ -1,0 +1,85 @@
+"""From the rows of trials to the numbers that a search decides by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TrialScore:
+    """What a search remembers of a trial.
+
+    Attributes:
+        nats: Best validation loss over its members, nats per counted character; NaN without any.
+        accuracy: Best validation accuracy over its members; NaN without any.
+        members: Members trained.
+        characters: Characters that all members were trained on together.
+        seconds: Training time of all members together.
+        reason: Why there is no result; empty when there is one.
+    """
+
+    nats: float
+    accuracy: float
+    members: int
+    characters: float
+    seconds: float
+    reason: str = ""
+
+
+def trial_score(rows: Iterable[Mapping[str, Any]]) -> TrialScore:
+    """Sums up the rows of one trial."""
+    nats, accuracy, reason = math.nan, math.nan, ""
+    members, characters, seconds = 0, 0.0, 0.0
+    for row in rows:
+        members += 1
+        characters += float(row.get("characters") or 0)
+        seconds += float(row.get("seconds") or 0.0)
+        if row["status"] != "ok":
+            reason = reason or f"{row['status']}: {row.get('reason') or ''}"
+            continue
+        nats = _best(min, nats, row.get("valid_nats"))
+        accuracy = _best(max, accuracy, row.get("valid_accuracy"))
+    return TrialScore(
+        nats, accuracy, members, characters, seconds, "" if nats == nats else reason or "no result"
+    )
+
+
+def merged(scores: Iterable[TrialScore]) -> TrialScore:
+    """Puts trials of one cell on one task together: the best of all their members."""
+    found = list(scores)
+    nats, accuracy = math.nan, math.nan
+    for score in found:
+        nats = _best(min, nats, score.nats)
+        accuracy = _best(max, accuracy, score.accuracy)
+    reasons = [s.reason for s in found if s.reason]
+    return TrialScore(
+        nats,
+        accuracy,
+        sum(s.members for s in found),
+        sum(s.characters for s in found),
+        sum(s.seconds for s in found),
+        "" if nats == nats else next(iter(reasons), "no result"),
+    )
+
+
+def ratio(mine: TrialScore, baseline: TrialScore, *, measure: str) -> float:
+    """Gives how good a cell is relative to the baseline on one task; more is better, NaN unknown.
+
+    Jozefowicz et al. 2015, equation 1, without its minimum over tasks; for losses turned round.
+    """
+    if measure == "accuracy":
+        one, other = mine.accuracy, baseline.accuracy
+    else:
+        one, other = baseline.nats, mine.nats
+    if math.isnan(one) or math.isnan(other):
+        return math.nan
+    return one / max(other, 1e-12)
+
+
+def _best(of: Any, known: float, value: Any) -> float:
+    if value is None or value != value:
+        return known
+    return float(value) if math.isnan(known) else float(of(known, float(value)))

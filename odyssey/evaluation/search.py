@@ -1,0 +1,404 @@
+"""Runs a search into a run directory; what is there already is not run again."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from odyssey.errors import CellError, ConfigError, OdysseyError, StoreError
+from odyssey.evaluation.evolution import Evolution, Sizes
+from odyssey.evaluation.execute import MODULES, choose_runner, texts_of
+from odyssey.evaluation.scores import TrialScore, trial_score
+from odyssey.evaluation.search_board import SearchBoard
+from odyssey.evaluation.search_plan import SearchPlan
+from odyssey.evaluation.study import Study, parse_study
+from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
+from odyssey.expr import Cell, parse_cell
+from odyssey.search.breeding import CellBreeder
+from odyssey.search.gatekeeper import Check, Gatekeeper
+from odyssey.specs import get_cell, list_cells
+from odyssey.storage import frames
+from odyssey.storage.candidates import CandidateLog
+from odyssey.storage.store import RunStore
+from odyssey.tasks.registry import get_task
+from odyssey.training.space import search_space
+from odyssey.transforms.constraints import Constraints, flops, parameters, reject
+from odyssey.transforms.degenerate import degenerate
+from odyssey.transforms.mutations import check_weights
+
+COMPACT = 200  # trials between two mergings of shards
+PROGRESS_SECONDS = 5.0
+HIDDEN_SIZE = 64  # at which parameters and operations are counted, unless the constraints say
+
+
+class SearchWatcher(Protocol):
+    """Sees a search go by; the command line draws it."""
+
+    def begin(self, board: SearchBoard) -> None:
+        """Called once, with what an earlier session left."""
+
+    def told(self, board: SearchBoard, row: Mapping[str, Any]) -> None:
+        """Called after every candidate, in order, with its row."""
+
+    def tick(self, board: SearchBoard) -> None:
+        """Called now and then."""
+
+
+@dataclass(frozen=True)
+class SearchSummary:
+    """What a session of a search did.
+
+    Attributes:
+        total: Candidates in all, seeds included.
+        told: Candidates told in this session.
+        trials: Trials run in this session.
+        failed: Trials failed in this session.
+        seconds: Wall time.
+        overhead: Share of the workers' time since the first trial that was not training; or NaN.
+    """
+
+    total: int
+    told: int
+    trials: int
+    failed: int
+    seconds: float
+    overhead: float
+    store: RunStore = field(repr=False)
+
+
+def seeds_of(study: Study, plan: SearchPlan) -> dict[str, Cell]:
+    """Gives the cells that evolution begins with, by spec; the baseline is one of them.
+
+    Raises:
+        ConfigError: Two of them are the same cell.
+    """
+    cells = study.resolve_cells()
+    if plan.baseline not in cells:
+        cells = {plan.baseline: get_cell(plan.baseline), **cells}
+    found: dict[str, str] = {}
+    for spec, cell in cells.items():
+        if cell.key in found:
+            raise ConfigError(f"{spec} and {found[cell.key]} are the same cell: leave one out")
+        found[cell.key] = spec
+    return cells
+
+
+def prepare_search(study: Study, out: Path) -> RunStore:
+    """Checks a search whole and makes its run directory.
+
+    Raises:
+        OdysseyError: Something in the study is wrong; nothing has been written then.
+    """
+    plan = _plan(study)
+    cells = seeds_of(study, plan)
+    specs = list(dict.fromkeys(t for stage in plan.stages for t in stage.tasks))
+    tasks = {spec: get_task(spec) for spec in specs}
+    for stage in plan.stages:
+        for spec in stage.tasks:
+            tasks[spec].check_fits(stage.training["batch_size"], stage.training["unroll"])
+    constraints, sizes = _limits(plan, max(t.num_symbols for t in tasks.values()))
+    Constraints.from_mapping(constraints)
+    with _as_config_error():
+        check_weights(plan.weights or None)
+    library = {name: get_cell(name).text for name in list_cells()}
+    return RunStore.create(
+        out,
+        study=study.to_toml(),
+        run={
+            "study": study.name,
+            "kind": "search",
+            "description": study.description,
+            "strategy": plan.strategy,
+            "arms": list(plan.arms),
+            "candidates": plan.candidates,
+            "baseline": plan.baseline,
+            "measure": plan.measure,
+            "cost": plan.cost,
+            "sizes": sizes,
+            "stages": [_described(stage) for stage in plan.stages],
+            "cells": {s: {"text": c.text, "lineage": list(c.lineage)} for s, c in cells.items()},
+            "library": library,
+            "tasks": {spec: task.describe() for spec, task in tasks.items()},
+            "counted": {spec: task.counted for spec, task in tasks.items()},
+            "versions": versions(),
+            "commit": commit(),
+            "seed": study.seed,
+            "created": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            "seconds": 0.0,
+        },
+    )
+
+
+def _described(stage: Any) -> dict[str, Any]:
+    rule = {k: v for k, v in vars(stage.rule).items() if v is not None}
+    return {
+        "name": stage.name,
+        "tasks": list(stage.tasks),
+        "draws": stage.draws,
+        "epochs": stage.training["epochs"],
+        "updates_per_epoch": stage.training["updates_per_epoch"],
+        **rule,
+    }
+
+
+def reopen_search(directory: Path) -> tuple[RunStore, Study]:
+    """Opens a search to go on with it.
+
+    Raises:
+        StoreError: The directory is no search.
+        ConfigError: A text that a task reads has changed since the search began.
+    """
+    store = RunStore.open(directory)
+    study = parse_study(store.study_text)
+    if study.search is None:
+        raise StoreError(f"{directory} is a run, but no search")
+    for spec, digest in texts_of(store).items():
+        if text_digest(get_task(spec)) != digest:
+            raise ConfigError(f"{spec}: the text has changed since the run began; start a new run")
+    return store, study
+
+
+def _plan(study: Study) -> SearchPlan:
+    plan = study.search
+    assert plan is not None, "the study is a search"
+    return plan
+
+
+def _limits(plan: SearchPlan, num_symbols: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """Splits the table of constraints into limits, and the sizes they are measured at."""
+    limits = dict(plan.constraints)
+    sizes = {"input_size": num_symbols, "hidden_size": HIDDEN_SIZE}
+    for name in sizes:
+        value = limits.pop(name, sizes[name])
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
+            raise ConfigError(f"constraints.{name} must be a whole number from 1, got {value!r}")
+        sizes[name] = value
+    return limits, sizes
+
+
+@contextlib.contextmanager
+def _as_config_error() -> Any:
+    try:
+        yield
+    except CellError as error:
+        raise ConfigError(f"strategy.weights: {error}") from None
+
+
+def _checks(constraints: Constraints, sizes: Mapping[str, int]) -> tuple[Check, ...]:
+    def breaks(cell: Cell) -> str | None:
+        found = reject(cell, constraints, **sizes)
+        return found.code if found else None
+
+    def is_degenerate(cell: Cell) -> str | None:
+        found = degenerate(cell)
+        return found.code if found else None
+
+    return breaks, is_degenerate
+
+
+def make_evolution(
+    study: Study,
+    cells: Mapping[str, Cell],
+    sizes: Mapping[str, int],
+    *,
+    known: dict[str, TrialScore],
+    on_told: Callable[[dict[str, Any]], None],
+) -> Evolution:
+    """Puts the parts of a search together.
+
+    Args:
+        study: The study.
+        cells: The seeds by spec.
+        sizes: `input_size` and `hidden_size` at which cells are measured.
+        known: Scores of finished trials by id.
+        on_told: Hears the row of every candidate that is told.
+    """
+    plan = _plan(study)
+    limits, _ = _limits(plan, sizes["input_size"])
+    measure = {"parameters": parameters, "flops": flops}[plan.cost]
+    return Evolution(
+        plan=plan,
+        seeds=cells,
+        space=search_space(study.space),
+        seed=study.seed,
+        breeder=CellBreeder(weights=dict(plan.weights)),
+        gatekeeper=Gatekeeper(_checks(Constraints.from_mapping(limits), sizes)),
+        sizes=Sizes(
+            parameters=lambda cell: float(parameters(cell, **sizes)),
+            cost=lambda cell: float(measure(cell, **sizes)),
+        ),
+        known=known,
+        on_told=on_told,
+    )
+
+
+def known_scores(store: RunStore) -> dict[str, TrialScore]:
+    """Reads the scores of all finished trials, by id."""
+    columns = ["trial", "status", "reason", "valid_nats", "valid_accuracy", "characters", "seconds"]
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    frame = store.results()[columns]
+    for values in zip(*(frame[c].tolist() for c in columns), strict=True):
+        rows[values[0]].append(dict(zip(columns, values, strict=True)))
+    return {trial: trial_score(found) for trial, found in rows.items()}
+
+
+@dataclass
+class _Listener:
+    """Hears from the runner, keeps records, and lets the evolution know."""
+
+    store: RunStore
+    log: CandidateLog
+    board: SearchBoard
+    watcher: SearchWatcher
+    commit: str
+    evolution: Evolution = field(init=False)
+    failures: int = 0
+    _restored: int = sys.maxsize  # candidates below were told in an earlier session
+    _written: float = 0.0
+
+    def on_start(self, trial: Trial) -> None:
+        """Notes that work has begun."""
+        self.board.trial_started()
+
+    def on_result(self, trial: Trial, result: TrialResult) -> None:
+        """Keeps the rows, if the worker did not, and learns."""
+        if not self.store.has(trial.id):
+            self.store.write(result.trial_id, result.rows, result.curves)
+        self._learn(trial, result.rows)
+
+    def on_failure(self, trial: Trial, reason: str) -> None:
+        """Records the trial as failed, with the reason; it is not retried on resuming."""
+        self.failures += 1
+        rows = failed_rows(trial, reason, commit=self.commit)
+        self.store.write(trial.id, rows, [])
+        self._learn(trial, rows)
+
+    def on_tick(self, running: int) -> None:
+        """Uses the time to ask ahead, and shows how far things are."""
+        self.evolution.ask_ahead()
+        self._show(running)
+
+    def on_told(self, row: dict[str, Any]) -> None:
+        """Records a candidate."""
+        now = row["number"] >= self._restored
+        row.setdefault("told", time.time())
+        self.board.take(row, now=now)
+        if now:
+            self.log.append(row)
+            self.watcher.told(self.board, row)
+
+    def _learn(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
+        score = trial_score(rows)
+        self.board.trial_done(score.seconds)
+        self.evolution.learn(trial.id, score)
+        if self.board.trials % COMPACT == 0:
+            self.store.compact(at_least=COMPACT)
+
+    def _show(self, running: int) -> None:
+        self.board.running, self.board.in_flight = running, self.evolution.in_flight
+        self.watcher.tick(self.board)
+        if time.monotonic() - self._written > PROGRESS_SECONDS:
+            self.write_progress()
+
+    def write_progress(self) -> None:
+        """Keeps what there is to see, for other processes."""
+        self._written = time.monotonic()
+        text = json.dumps(self.board.snapshot(), indent=1)
+        path = self.store.path / "progress.json"
+        try:
+            frames.write_atomically(path, text.encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def restore(self) -> None:
+        """Takes over what an earlier session left."""
+        self._restored = self.evolution.replay(self.log.rows())
+        self.log.restart(self._restored)
+
+
+def run_search(
+    store: RunStore,
+    study: Study,
+    watcher: SearchWatcher,
+    *,
+    runner: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+    work: Callable[[Trial], TrialResult] | None = None,
+) -> SearchSummary:
+    """Runs a search, or goes on with it.
+
+    Args:
+        store: The run directory.
+        study: Its study.
+        watcher: Sees the search go by.
+        runner: Instead of the study's.
+        workers: Instead of the study's.
+        address: Address of a Ray cluster to join.
+        work: What is done with a trial instead of training it, for measuring the engine.
+
+    Raises:
+        ConfigError: The runner cannot work with these workers or this address.
+        RunFailedError: The baseline has no result.
+        StoreError: Another process runs this directory, or it cannot be written.
+    """
+    plan = _plan(study)
+    name, workers = choose_runner(study, runner=runner, workers=workers, address=address)
+    start = time.monotonic()
+    with store.lock():
+        facts = store.run
+        cells = {
+            spec: parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
+            for spec, kept in facts["cells"].items()
+        }
+        board = SearchBoard(
+            study.name,
+            len(cells) + plan.candidates,
+            tuple(stage.name for stage in plan.stages),
+            workers,
+        )
+        listener = _Listener(store, CandidateLog(store.path), board, watcher, commit())
+        listener.evolution = make_evolution(
+            study, cells, facts["sizes"], known=known_scores(store), on_told=listener.on_told
+        )
+        listener.restore()
+        watcher.begin(board)
+        module: Any = importlib.import_module(MODULES[name])
+        done = False
+        try:
+            module.run_trials(
+                listener.evolution,
+                work=work
+                or TrialWork(store.path.absolute(), commit(), texts_of(store), plan.limit),
+                workers=workers,
+                address=address,
+                listener=listener,
+            )
+            done = True
+        finally:
+            seconds = time.monotonic() - start
+            # after a failure, what cannot be written must not hide it
+            with contextlib.nullcontext() if done else contextlib.suppress(OdysseyError):
+                board.running, board.in_flight = 0, listener.evolution.in_flight
+                listener.log.flush()
+                listener.write_progress()
+                store.update_run(seconds=float(store.run.get("seconds", 0.0)) + seconds)
+        store.compact(at_least=COMPACT)
+    return SearchSummary(
+        board.total,
+        board.told_now,
+        board.trials,
+        listener.failures,
+        seconds,
+        board.overhead,
+        store,
+    )

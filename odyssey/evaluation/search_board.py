@@ -1,0 +1,145 @@
+"""What there is to see of a search while it runs: counts, rates and the best, bounded in size."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+TOP = 10
+_RATE_WINDOW = 100  # candidates that the rate is measured over
+
+
+@dataclass
+class SearchBoard:
+    """Counts what a search does; `snapshot` is what is drawn, kept and shown by `odyssey status`.
+
+    Attributes:
+        name: Name of the study.
+        total: Candidates in all, seeds included.
+        stages: Names of the stages.
+        workers: Trials at a time.
+    """
+
+    name: str
+    total: int
+    stages: tuple[str, ...]
+    workers: int
+    told: int = 0
+    told_now: int = 0
+    running: int = 0
+    in_flight: int = 0
+    trials: int = 0
+    trained_seconds: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+    first_trial: float = 0.0
+    arms: dict[str, Counter[str]] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
+    operators: dict[str, Counter[str]] = field(default_factory=dict)
+    top: list[dict[str, Any]] = field(default_factory=list)
+    _ranks: dict[int, tuple[int, float]] = field(default_factory=dict, repr=False)
+    _names: dict[int, str] = field(default_factory=dict, repr=False)
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=_RATE_WINDOW), repr=False)
+
+    def trial_started(self) -> None:
+        """Notes when work began: starting up is no overhead of trials."""
+        self.first_trial = self.first_trial or time.monotonic()
+
+    def trial_done(self, seconds: float) -> None:
+        """Counts a trial of this session and its training time."""
+        self.trials += 1
+        self.trained_seconds += seconds
+
+    def take(self, row: Mapping[str, Any], *, now: bool) -> None:
+        """Counts a candidate that was told, in this session or before."""
+        self.told += 1
+        if now:
+            self.told_now += 1
+            self._times.append(time.monotonic())
+        number, score = int(row["number"]), row["score"]
+        score = math.nan if score is None else float(score)
+        rank = (int(row["passed"]), -math.inf if math.isnan(score) else score)
+        counts = self.arms.setdefault(str(row["arm"]), Counter())
+        counts["told"] += 1
+        counts[str(row["status"])] += 1
+        counts["attempts"] += int(row["attempts"])
+        self.refused.update(json.loads(row["refused"]))
+        parents = [int(p) for p in str(row["parents"] or "").split()]
+        self._count_operators(row, rank, parents)
+        if not row["cell_key"]:
+            return
+        self._ranks[number] = rank
+        self._names[number] = str(row["name"])
+        if row["again"] or row["twin"] is not None:
+            return
+        self.top.append(
+            {
+                "number": number,
+                "name": str(row["name"]),
+                "arm": str(row["arm"]),
+                "passed": rank[0],
+                "score": None if math.isnan(score) else score,
+                "parameters": row["parameters"],
+                "operators": str(row["operators"]),
+                "parents": [self._names.get(p, str(p)) for p in parents],
+            }
+        )
+        self.top.sort(key=lambda e: (-e["passed"], -(e["score"] or -math.inf), e["number"]))
+        del self.top[TOP:]
+
+    def _count_operators(
+        self, row: Mapping[str, Any], rank: tuple[int, float], parents: list[int]
+    ) -> None:
+        better = any(rank > self._ranks[p] for p in parents if p in self._ranks)
+        for name in str(row["operators"] or "").split():
+            counts = self.operators.setdefault(name, Counter())
+            counts["measured"] += 1
+            counts["finished"] += row["status"] == "finished"
+            counts["better"] += better
+        for column, what in (("refused_operators", "refused"), ("missed_operators", "missed")):
+            for name, times in json.loads(row[column]).items():
+                self.operators.setdefault(name, Counter())[what] += times
+
+    @property
+    def per_hour(self) -> float:
+        """Candidates per hour lately; NaN before there are two."""
+        if len(self._times) < 2:
+            return math.nan
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-9) * 3600
+
+    @property
+    def overhead(self) -> float:
+        """The share of the workers' time that was not training, since the first trial; or NaN."""
+        if not self.first_trial or not self.trials:
+            return math.nan
+        available = self.workers * (time.monotonic() - self.first_trial)
+        return max(0.0, 1.0 - self.trained_seconds / max(available, 1e-9))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Gives all of it as plain JSON data."""
+        rate = self.per_hour
+        known = rate == rate
+        return {
+            "study": self.name,
+            "told": self.told,
+            "total": self.total,
+            "told_now": self.told_now,
+            "in_flight": self.in_flight,
+            "running": self.running,
+            "workers": self.workers,
+            "trials": self.trials,
+            "stages": list(self.stages),
+            "seconds": time.monotonic() - self.began,
+            "candidates_per_hour": rate if known else None,
+            "seconds_left": (self.total - self.told) / rate * 3600 if known and rate else None,
+            "overhead": self.overhead if self.overhead == self.overhead else None,
+            "arms": {arm: dict(counts) for arm, counts in self.arms.items()},
+            "refused": dict(self.refused.most_common()),
+            "operators": {name: dict(counts) for name, counts in sorted(self.operators.items())},
+            "top": self.top,
+            "written": time.time(),
+        }

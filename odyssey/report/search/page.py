@@ -1,0 +1,230 @@
+"""The page of a search, and all files of its report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from odyssey.errors import StoreError
+from odyssey.report import style
+from odyssey.report.html import data_uri, duration, equations_html, html_table
+from odyssey.report.search.content import SearchContent, read_search, shown
+from odyssey.report.search.statistics import Audit
+
+_HERE = Path(__file__).parents[1]
+_WARNING = (
+    "These are candidates, not results: the best of many noisy scores is too good by selection. "
+    "Train them again with fresh seeds, on tasks that the search did not see, beside the baselines."
+)
+
+
+def write_search(run_dir: str | Path) -> dict[str, Path]:
+    """Writes the whole report of a search into its directory.
+
+    Returns:
+        Paths by name: report, best_csv, operators_csv, refused_csv, arms_csv, figures (a folder).
+
+    Raises:
+        StoreError: The directory is no run, has no candidate yet, or cannot be written.
+    """
+    content = read_search(run_dir)
+    directory = Path(run_dir)
+    paths = {"report": directory / "report.html", "figures": directory / "figures"}
+    frames = {
+        "best": best_table(content),
+        "operators": content.operators,
+        "refused": content.refused,
+        "arms": content.arms,
+    }
+    try:
+        for name, frame in frames.items():
+            paths[f"{name}_csv"] = directory / f"{name}.csv"
+            frame.to_csv(paths[f"{name}_csv"], index=False, lineterminator="\n")
+        for picture in content.pictures:
+            style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
+        paths["report"].write_text(_page(content), encoding="utf-8")
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(f"cannot write the report to {directory}: {why}") from error
+    return paths
+
+
+def best_table(content: SearchContent) -> pd.DataFrame:
+    """Lists the best cells, a row each."""
+    columns = ["number", "name", "arm", "score", "parameters", "members", "nearest", "made", "key"]
+    rows = [{c: getattr(cell, c) for c in columns} for cell in content.best]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(made=[" > ".join(cell.made) for cell in content.best])
+
+
+def print_search(run_dir: str | Path, console: Console) -> None:
+    """Prints the best, the seeds, what chance found, and the warning that goes with it."""
+    content = read_search(run_dir)
+    done = len(content.candidates)
+    total = int(content.run["candidates"]) + len(content.run["cells"])
+    console.print(f"{done:,} of {total:,} candidates told; {verdict(content)}", highlight=False)
+    table = Table(title="best cells", title_justify="left", box=None, pad_edge=False)
+    for name in ("cell", "arm", "nearest"):
+        table.add_column(name)
+    for name in ("score", "parameters", "draws"):
+        table.add_column(name, justify="right")
+    rows: list[tuple[float, list[str]]] = [
+        (
+            c.score,
+            [c.name, c.arm, c.nearest, shown(c.score), f"{c.parameters:,.0f}", str(c.members)],
+        )
+        for c in content.best
+    ]
+    seeds = content.candidates[content.candidates["arm"] == "seed"]
+    for row in seeds.to_dict("records"):
+        score = float(row["score"])
+        last = [shown(score), f"{row['parameters']:,.0f}", str(row["members"])]
+        rows.append((score, [str(row["name"]), "seed", str(row["name"]), *last]))
+    for _, cells in sorted(rows, key=lambda r: -r[0] if r[0] == r[0] else float("inf")):
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    console.print(_WARNING, highlight=False)
+
+
+def verdict(content: SearchContent) -> str:
+    """Says in a line how the strategy did beside random search."""
+    if content.duel is None:
+        if content.run["strategy"] == "random":
+            return "random search, with nothing to compare it with"
+        return "no random arm: nothing says whether this is better than chance"
+    d = content.duel
+    return (
+        f"{content.run['strategy']} is {d.verdict} at {d.characters:,.0f} characters "
+        f"(best {d.best:.4f}; random {d.low:.4f} to {d.high:.4f}); at {d.final_characters:,.0f} "
+        f"its best is {d.final_best:.4f} and that of the one random arm {d.final_random:.4f}; one "
+        f"of its candidates beats one of the random arm with chance {d.superiority:.2f}"
+    )
+
+
+def _page(content: SearchContent) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    run = content.run
+    return environment.get_template("search.html").render(
+        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+        title=str(run["study"]),
+        description=str(run.get("description") or ""),
+        facts=_facts(content),
+        verdict=verdict(content),
+        warning=_WARNING,
+        pictures=[
+            {
+                "title": p.title,
+                "caption": p.caption,
+                "source": data_uri(p),
+                "width": int(p.figure.get_figwidth() * 96),
+            }
+            for p in content.pictures
+        ],
+        best=[
+            {
+                "cell": cell,
+                "equations": equations_html(cell.text),
+                "score": shown(cell.score),
+                "parameters": f"{cell.parameters:,.0f}",
+            }
+            for cell in content.best
+        ],
+        stages=_frame_html(_stages(run)),
+        arms=_frame_html(content.arms),
+        refused=_frame_html(content.refused),
+        operators=_frame_html(content.operators),
+        audits=[_audit(a) for a in content.audits],
+        seeds=_frame_html(_seed_table(content)),
+        origin=[(n, str(run[n])) for n in ("seed", "versions", "commit", "created") if run.get(n)],
+        study_text=content.study_text,
+        run_json=json.dumps(dict(run), indent=2, ensure_ascii=False),
+    )
+
+
+def _facts(content: SearchContent) -> list[tuple[str, str]]:
+    run, candidates = content.run, content.candidates
+    total = int(run["candidates"]) + len(run["cells"])
+    done = int((candidates["status"] == "finished").sum())
+    facts = [
+        ("strategy", str(run["strategy"])),
+        ("candidates told", f"{len(candidates):,} of {total:,}"),
+        ("passed all stages", f"{done:,}"),
+        ("refused before training", f"{int(content.refused['total'].sum()):,}"),
+        ("draws trained", f"{int(candidates['members'].sum()):,}"),
+        ("score", f"{run['measure']} relative to {run['baseline']}, least over tasks"),
+    ]
+    if run.get("seconds"):
+        facts.append(("wall time", duration(float(run["seconds"]))))
+    return facts
+
+
+def _stages(run: Any) -> pd.DataFrame:
+    rows = []
+    for stage in run["stages"]:
+        rules = [f"{n} {stage[n]:g}" for n in ("at_least", "gate", "keep") if n in stage]
+        rows.append(
+            {
+                "stage": stage["name"],
+                "tasks": ", ".join(stage["tasks"]),
+                "draws": stage["draws"],
+                "updates": stage["epochs"] * stage["updates_per_epoch"],
+                "goes on": ", ".join(rules) or "always",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _seed_table(content: SearchContent) -> pd.DataFrame:
+    seeds = content.candidates[content.candidates["arm"] == "seed"]
+    return seeds[["name", "score", "parameters", "cost", "members"]]
+
+
+def _audit(audit: Audit) -> str:
+    if not audit.stopped:
+        return f"Stage {audit.stage} stopped no candidate."
+    start = f"Stage {audit.stage} stopped {audit.stopped:,} candidates"
+    if not audit.audited:
+        return f"{start}; none of them was measured on, so nothing says what that lost."
+    tau = (
+        ""
+        if audit.tau != audit.tau
+        else (
+            f" Rank correlation of its score with the final one: {audit.tau:.2f} (Kendall's tau, "
+            f"over {audit.pairs} candidates that went on or were audited)."
+        )
+    )
+    return (
+        f"{start}. Of {audit.audited} that were measured to the end all the same, "
+        f"{audit.would_be_top} reached the final score of the ten best: a share of "
+        f"{audit.low:.0%} to {audit.high:.0%} (exact 95 % interval).{tau}"
+    )
+
+
+def _frame_html(frame: pd.DataFrame) -> Markup:
+    numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns}
+    rows = [
+        [(_cell(value), False) for value in row] for row in frame.itertuples(index=False, name=None)
+    ]
+    return html_table([(str(c), numeric[c]) for c in frame.columns], rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None or pd.isna(value):
+        return "-"
+    if isinstance(value, float) and value % 1:
+        return f"{value:.3f}"
+    return value if isinstance(value, str) else f"{value:,.0f}"

@@ -1,0 +1,52 @@
+"""The table of strategies, and how a study's options make one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from odyssey.errors import ConfigError, suggest
+from odyssey.search.aging import AgingEvolution
+from odyssey.search.jozefowicz import TopList
+from odyssey.search.nsga2 import ParetoSearch
+from odyssey.search.proposal import Breeder, Strategy
+from odyssey.search.random_search import RandomSearch
+
+STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "random": RandomSearch,
+    "jozefowicz": TopList,
+    "aging": AgingEvolution,
+    "nsga2": ParetoSearch,
+}
+
+
+def strategy_options(name: str) -> dict[str, float]:
+    """Gives the options of a strategy with their defaults: counts are int, shares float."""
+    if name not in STRATEGIES:
+        raise ConfigError(suggest(name, STRATEGIES, what="strategy"))
+    parameters = inspect.signature(STRATEGIES[name]).parameters
+    return {p.name: p.default for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` unless these are options of the strategy with values that make sense."""
+    known = strategy_options(name)
+    for option, value in options.items():
+        if option not in known:
+            raise ConfigError(suggest(option, known, what=f"option of strategy {name}"))
+        whole = isinstance(known[option], int)
+        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not fits or not (1 <= value <= 100_000 if whole else 0 <= value <= 1):
+            wanted = "a whole number from 1" if whole else "a share from 0 to 1"
+            raise ConfigError(f"strategy.{option} must be {wanted}, got {value!r}")
+
+
+def make_strategy(name: str, breeder: Breeder, options: Mapping[str, Any]) -> Strategy:
+    """Makes a strategy.
+
+    Raises:
+        ConfigError: There is no such strategy or option, or a value makes no sense.
+    """
+    check_options(name, options)
+    return STRATEGIES[name](breeder, **options)

@@ -1,0 +1,131 @@
+"""The candidates of a search on disk: one row a candidate that was told, in order.
+
+    DIR/candidates/000000.parquet   rows 0 to 199
+    DIR/candidates/000200.parquet   rows 200 to 399, and so on
+
+The last file grows, rewritten by an atomic rename at most every few seconds; full files are never
+touched again. What a kill loses can be made again from the results of trials.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from odyssey.errors import StoreError
+from odyssey.storage import frames
+
+_log = logging.getLogger(__name__)
+
+ROWS = 200  # of a file
+FLUSH_SECONDS = 2.0
+
+# name -> (pandas dtype, meaning)
+CANDIDATE_COLUMNS: dict[str, tuple[str, str]] = {
+    "number": ("int64", "place of the candidate in the order of the search; seeds first"),
+    "arm": ("string", "strategy that proposed it; seed for those that evolution began with"),
+    "name": ("string", "name of the cell: made of its key, or the seed's spec"),
+    "cell_key": ("string", "content key"),
+    "fingerprint": ("string", "numeric fingerprint"),
+    "cell_text": ("string", "the cell's equations"),
+    "parents": ("string", "numbers of the candidates it was made from, joined by blanks"),
+    "operators": ("string", "how it was made, joined by blanks"),
+    "again": ("int64", "1: a known cell, measured again on fresh draws"),
+    "twin": ("Int64", "number of an earlier candidate that is the same function"),
+    "attempts": ("int64", "proposals until one was measured"),
+    "refused": ("string", "proposals refused before it, by reason, as JSON"),
+    "refused_operators": ("string", "the same by operator, as JSON"),
+    "missed_operators": ("string", "operators drawn that did not apply, as JSON"),
+    "status": ("string", "finished, stopped (by a rule), failed (no result) or none (no cell)"),
+    "stage": ("string", "the last stage it was measured in"),
+    "reason": ("string", "why it went no further"),
+    "passed": ("int64", "stages passed"),
+    "score": ("float64", "score after its last stage; the baseline has 1"),
+    "scores": ("string", "score by stage, as JSON; stages of an audit included"),
+    "audited": ("int64", "1: a rule stopped it, and it was measured to the end all the same"),
+    "cost": ("float64", "parameters or operations of one layer, as the study wants"),
+    "parameters": ("float64", "parameters of one layer at the constraints' sizes"),
+    "members": ("int64", "draws trained for it, those of a twin included"),
+    "characters": ("float64", "characters trained on for it, those of a twin included"),
+    "trials": ("string", "ids of its trials, joined by blanks"),
+    "told": ("float64", "seconds since the epoch when it was told"),
+}
+VOLATILE_CANDIDATE_COLUMNS: tuple[str, ...] = ("told",)
+
+
+class CandidateLog:
+    """Writes and reads the candidates of one run directory; one process writes.
+
+    Attributes:
+        folder: Where the files are.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.folder = directory / "candidates"
+        self._tail: list[dict[str, Any]] = []
+        self._next = 0
+        self._flushed = 0.0
+
+    def restart(self, number: int) -> None:
+        """Goes on writing at a candidate: earlier rows are kept, later ones are written over."""
+        self._next = number
+        start = number - number % ROWS
+        self._tail = [row for row in self.rows(start) if row["number"] < number]
+        assert len(self._tail) == number - start, "rows before the restart are missing"
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Takes the next candidate's row; it reaches the disk with the next flush.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        assert row["number"] == self._next, "candidates are told in order"
+        self._tail.append(dict(row))
+        self._next += 1
+        if len(self._tail) == ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the last file; raises `StoreError` where it cannot."""
+        if not self._tail:
+            return
+        path = self.folder / f"{self._tail[0]['number']:06d}.parquet"
+        try:
+            self.folder.mkdir(exist_ok=True)
+            table = frames.table_of(self._tail, CANDIDATE_COLUMNS)
+            frames.write_atomically(path, frames.encode(table))
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        self._flushed = time.monotonic()
+        if len(self._tail) == ROWS:
+            self._tail = []
+
+    def rows(self, start: int = 0) -> Iterator[dict[str, Any]]:
+        """Reads the rows from a multiple of `ROWS` on; an unreadable file is moved aside."""
+        for path in sorted(self.folder.glob("[0-9]*.parquet")):
+            if int(path.stem) < start:
+                continue
+            try:
+                yield from frames.decode(path, required=CANDIDATE_COLUMNS).to_pylist()
+            except frames.UnreadableShardError as error:
+                aside = path.with_name(path.name + ".corrupt")
+                path.replace(aside)
+                _log.warning("moved the unreadable %s aside as %s: %s", path, aside.name, error)
+            except OSError as error:
+                raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def load_candidates(path: str | Path) -> pd.DataFrame:
+    """Reads the candidates of a search: one row each, typed as in `CANDIDATE_COLUMNS`, in order.
+
+    Args:
+        path: A run directory; one that is no search gives no rows.
+    """
+    rows = list(CandidateLog(Path(path)).rows())
+    table = frames.table_of(rows, CANDIDATE_COLUMNS) if rows else None
+    return frames.typed_frame(table, CANDIDATE_COLUMNS, order=("number",))

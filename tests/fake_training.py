@@ -1,0 +1,130 @@
+"""Trials without training: numbers that depend on the cell, the task, the budget and the draw.
+
+`Fake` is what workers run. Scores are a function of the trial's content, as those of training are,
+so that a search over them can be checked to the bit and costs next to nothing.
+"""
+
+import hashlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from odyssey.evaluation.trial import TrialResult
+from odyssey.evaluation.work import failed_rows
+from odyssey.storage.store import RunStore
+
+STUDY = """
+name = "fake"
+cells = ["gru", "elman"]
+tasks = ["arithmetic", "xml"]
+seed = 3
+runner = "local"
+
+[strategy]
+name = "aging"
+candidates = 20
+lag = 5
+audit = 0.3
+
+[constraints]
+max_nodes = 40
+max_states = 3
+
+[[stages]]
+name = "screen"
+tasks = ["memorization"]
+draws = 1
+at_least = 0.3
+
+[[stages]]
+name = "short"
+draws = 2
+population = 1
+gate = 0.6
+
+[[stages]]
+name = "full"
+draws = 3
+keep = 0.5
+
+[space]
+learning_rate = { log_uniform = [1e-3, 1e-1] }
+"""
+OWN = {
+    "random": "",
+    "jozefowicz": "size = 8\nagain = 0.3",
+    "aging": "population = 8\nsample = 3",
+    "nsga2": "population = 8\ncrossover = 0.3",
+}
+
+
+def study_text(strategy="aging", candidates=20):
+    text = STUDY.replace('name = "aging"', f'name = "{strategy}"\n{OWN[strategy]}')
+    return text.replace("candidates = 20", f"candidates = {candidates}")
+
+
+def uniform(*parts):
+    digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def rows_of(trial):
+    """Gives the rows of a trial; some members of every tenth cell or so diverge."""
+    quality = uniform("cell", trial.cell_text) if trial.spec != "gru" else 0.5
+    rows = []
+    for row, member in zip(failed_rows(trial, "", commit=""), trial.members, strict=True):
+        luck = uniform("luck", trial.cell_text, trial.task, member["seed"], trial.group)
+        diverged = uniform("diverged", trial.cell_text, member["seed"]) < 0.05
+        nats = 1.0 + quality + 0.2 * luck
+        values = {"valid_nats": nats, "valid_bpc": nats / 0.693, "valid_accuracy": 1.2 - nats / 3}
+        if diverged and trial.spec != "gru":
+            values = {"status": "diverged", "reason": "loss inf"}
+        rows.append(
+            {**row, "status": "ok", "reason": "", "characters": 100, "updates": 1, **values}
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Fake:
+    """Works a trial like `TrialWork`, without training.
+
+    `faults` names a folder: a file there, called as the first digit of a mutant's key, says what
+    goes wrong with it: hang, hang_in_c, kill, memory or raise; `calls` lists the trials.
+    """
+
+    directory: Path
+    faults: Path | None = None
+    seconds: float = 0.0
+    limit: float = 0.0
+
+    def __call__(self, trial):
+        time.sleep(self.seconds)
+        if self.faults is not None:
+            with (self.faults / "calls").open("a") as file:
+                file.write(trial.id + "\n")
+            self.go_wrong(trial)
+        result = TrialResult(trial.id, trial.index, tuple(rows_of(trial)))
+        RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
+        return result
+
+    def go_wrong(self, trial):
+        from odyssey.evaluation.work import time_limit
+
+        fault = self.faults / trial.cell_key[:1]
+        what = fault.read_text() if trial.spec.startswith("m-") and fault.exists() else ""
+        if what == "raise":
+            raise ValueError("it makes no sense")
+        if what == "memory":
+            raise MemoryError
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if what == "hang":
+            with time_limit(self.limit):
+                time.sleep(60)
+        if what == "hang_in_c":
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+            with time_limit(self.limit):
+                time.sleep(60)
