@@ -42,7 +42,7 @@ at_least = 0.3
 name = "short"
 draws = 2
 population = 1
-gate = 0.6
+gate = 0.8
 
 [[stages]]
 name = "full"

@@ -90,7 +90,9 @@ class RNN(nn.Module):
             raise CellError(
                 f"{cell.name} reads x[t] elementwise: input_size must be the largest hidden_size"
             )
-        self.backend, self._layer = _built(cell.text, backend, population is not None, self.masked)
+        self.backend, self.implementation = _built(
+            cell.text, backend, population is not None, self.masked
+        )
         self.layers = nn.ModuleList()
         self.mask: Tensor | None
         lead = () if population is None else (population,)
@@ -190,7 +192,7 @@ class RNN(nn.Module):
         finals: list[State] = []
         for number, layer in enumerate(self.layer_parameters()):
             sizes = (self._input_size(number), self.hidden_size)
-            x, final = self._layer(
+            x, final = self.implementation(
                 x,
                 tuple(s.select(axis, number) for s in state),
                 layer,

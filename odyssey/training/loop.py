@@ -24,7 +24,7 @@ from odyssey.training.config import Member, TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.seeds import stream
-from odyssey.training.step import Rules, make_readout, make_update
+from odyssey.training.step import Rules, make_readout, make_recurrence, make_update
 
 LN2 = math.log(2.0)
 
@@ -176,9 +176,6 @@ class _Group:
             self.model.initialise(number, member, config.init)
         self.flat = FlatParameters(self.model, len(members))
         self.readout = make_readout(self.model.rnn.backend, self.model.rnn.hidden_sizes)
-        head = (self.model.readout, self.model.readout_bias)
-        self.head = [[p is q for p in self.flat.parameters].index(True) for q in head]
-        self.inner = [p for k, p in enumerate(self.flat.parameters) if k not in self.head]
         self.results = [
             MemberResult(
                 m,
@@ -222,6 +219,7 @@ class _Group:
         ]
         self.per_stream_P = np.full(len(members), 1 / config.batch_size)
         self.noisy = any(m.input_noise for m in members)
+        self.recurrence = make_recurrence(self.model, dense=self.noisy)
         self.best_PN = self.flat.values_PN
         self.stale_P = [0] * len(members)  # epochs since the last improvement
         self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
@@ -330,29 +328,27 @@ class _Group:
         """Makes one update; gives the state, and summed nats and counted characters by member."""
         model, config = self.model, self.config
         x_PTB, target_PTB, weight_PTB, count_P = self._batch()
-        h_PTBH, state = model.hidden(self._inputs(x_PTB), state)
+        h_PTBH, state = self.recurrence.forward(self._inputs(x_PTB), state)
         share_P = 1 / count_P if config.loss == "mean" else self.per_stream_P
-        nll, (dh, *outer) = self.readout.differentiate(
-            h_PTBH.detach(),
+        nll, (dh, dw, db) = self.readout.differentiate(
+            h_PTBH,
             model.readout,
             model.readout_bias,
             target_PTB,
             weight_PTB,
             torch.from_numpy(share_P),
         )
-        gradients: list[Tensor | None] = [None] * len(self.inner)
-        if self.inner and h_PTBH.requires_grad:
-            gradients[:] = torch.autograd.grad(h_PTBH, self.inner, dh, allow_unused=True)
-        for k, g in zip(self.head, outer, strict=True):  # ascending
-            gradients.insert(k, g)
+        found = self.recurrence.backward(dh)
+        found |= {model.readout: dw, model.readout_bias: db}
+        gradients = [found.get(p) for p in self.flat.parameters]
         self.updates += 1
         nll_P: NDArray[np.float64] = nll.numpy()
         self._step(gradients, nll_P / count_P)
         if self.alive.all():
-            return tuple(s.detach() for s in state), nll_P, count_P
+            return state, nll_P, count_P
         # a frozen member adds nothing to its epoch's mean
         kept = self.alive_P.view(-1, 1, 1, 1)
-        state = tuple(torch.where(kept, s.detach(), s.new_zeros(())) for s in state)
+        state = tuple(torch.where(kept, s, s.new_zeros(())) for s in state)
         return state, np.where(self.alive, nll_P, 0.0), np.where(self.alive, count_P, 0.0)
 
     def _step(self, gradients: list[Tensor | None], mean_P: NDArray[np.float64]) -> None:

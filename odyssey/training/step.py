@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from odyssey.compiler.backends import native
+from odyssey.compiler.backends.native import recurrence as native_recurrence
 from odyssey.compiler.backends.native import step as native_step
+from odyssey.compiler.backends.native.layer import NativeLayer
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
+
+if TYPE_CHECKING:
+    from odyssey.training.model import CharModel
+
+State = tuple[Tensor, ...]
 
 
 class ReadoutLoss(Protocol):
@@ -87,6 +94,70 @@ def _nats(logits_PTBV: Tensor, target_PTB: Tensor, counted_PTB: Tensor) -> Tenso
         logits_PTBV.flatten(0, 2), target_PTB.flatten(), reduction="none"
     )
     return (flat.view(target_PTB.shape) * counted_PTB).sum((1, 2), dtype=torch.float64)
+
+
+class Recurrence(Protocol):
+    """The recurrent layers of a model, for the members of a population.
+
+    What it gives may be overwritten by the next call; states by the next but one.
+    """
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Gives outputs (P, T, B, H) and the new state, neither with a graph.
+
+        Args:
+            x: (P, T, B) int64 class indices, or (P, T, B, V) floats.
+            state: The state, or None at the start.
+        """
+        ...
+
+    def backward(self, dh: Tensor) -> dict[Tensor, Tensor | None]:
+        """Gives the gradient of every parameter that `forward` read, from that of the outputs."""
+        ...
+
+
+class TorchRecurrence:
+    """The layers with autograd; for all cells, depths and inputs."""
+
+    def __init__(self, model: CharModel) -> None:
+        self.model = model
+        head = (model.readout, model.readout_bias)
+        self.inner = [p for p in model.parameters() if all(p is not q for q in head)]
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """See `Recurrence`."""
+        self.h, new = self.model.hidden(x, state)
+        return self.h.detach(), tuple(s.detach() for s in new)
+
+    def backward(self, dh: Tensor) -> dict[Tensor, Tensor | None]:
+        """See `Recurrence`."""
+        if not self.inner or not self.h.requires_grad:
+            return {}
+        found = torch.autograd.grad(self.h, self.inner, dh, allow_unused=True)
+        return dict(zip(self.inner, found, strict=True))
+
+
+class NativeRecurrence:
+    """One layer on class indices, called without autograd."""
+
+    def __init__(self, model: CharModel, layer: NativeLayer) -> None:
+        rnn = model.rnn
+        (self.parameters,) = rnn.layer_parameters()
+        self.layer = native_recurrence.Recurrence(
+            layer, self.parameters, symbols=model.num_symbols, units=rnn.hidden_sizes
+        )
+        self.start = rnn.zero_state
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """See `Recurrence`."""
+        if state is None:
+            state = self.start(x.shape[-1])
+        h, new = self.layer.forward(x, tuple(s.squeeze(1) for s in state))
+        return h, tuple(s.unsqueeze(1) for s in new)
+
+    def backward(self, dh: Tensor) -> dict[Tensor, Tensor | None]:
+        """See `Recurrence`."""
+        return {self.parameters[n]: g for n, g in self.layer.backward(dh).items()}
 
 
 @dataclass
@@ -196,6 +267,20 @@ class NativeUpdate:
         """See `Update`."""
         self.optimizer.steps += 1
         return self.update(gradients, mean_P=mean_P, corrections=self.optimizer.corrections)
+
+
+def make_recurrence(model: CharModel, *, dense: bool) -> Recurrence:
+    """Gives the recurrence for a model: without autograd where that is known to be all.
+
+    Args:
+        model: The model.
+        dense: Whether its inputs are floats.
+    """
+    layer = model.rnn.implementation
+    alone = model.rnn.num_layers == 1 and model.embedding is None and not dense
+    if alone and isinstance(layer, NativeLayer) and native_recurrence.fits(layer):
+        return NativeRecurrence(model, layer)
+    return TorchRecurrence(model)
 
 
 def make_readout(backend: str, units: Sequence[int]) -> ReadoutLoss:

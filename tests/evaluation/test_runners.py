@@ -329,7 +329,7 @@ def test_a_trial_whose_worker_died_is_tried_again_but_not_for_ever(cluster, tmp_
 
 
 @pytest.mark.ray
-def test_ctrl_c_stops_busy_workers_and_leaves_a_joined_cluster(cluster, tmp_path):
+def test_ctrl_c_stops_busy_workers_and_leaves_a_joined_cluster(cluster, tmp_path, request):
     from odyssey.evaluation import ray_runner
 
     class Interrupted(Recorder):
@@ -338,6 +338,9 @@ def test_ctrl_c_stops_busy_workers_and_leaves_a_joined_cluster(cluster, tmp_path
                 self.interrupted = time.monotonic()
                 threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
 
+    # a process that a shell started in the background ignores it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGINT, before))
     recorder = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         ray_runner.run_trials(
@@ -385,7 +388,7 @@ def test_workers_that_never_come_up_end_the_run():
     class TuneTrial:
         trial_id = "a"
 
-    desk = ray_runner._Desk(iter([]), mailbox=None, listener=Recorder())
+    desk = ray_runner._Desk(iter([]), mailbox=None, listener=Recorder(), limit=0.0)
     for _ in range(ray_runner.MAX_ATTEMPTS - 1):
         desk.on_trial_error(None, TuneTrial())
     with pytest.raises(ray_runner._Abort) as raised:

@@ -103,9 +103,9 @@ def test_rows_hold_what_their_trials_gave(expected, strategy):
                 ]
                 assert scores[stage] == pytest.approx(min(ratios), rel=1e-12)
         if row["status"] == "stopped" and row["stage"] == "short":
-            assert scores["short"] < 0.6
+            assert scores["short"] < 0.8
         if row["passed"] >= 2:
-            assert scores["short"] >= 0.6
+            assert scores["short"] >= 0.8
         assert (row["passed"] == 3) == (row["status"] == "finished")
 
 
@@ -365,7 +365,7 @@ def test_a_directory_that_is_no_search_is_refused(tmp_path):
         (("lag = 5", "lag = 0"), "strategy.lag must be a whole number from 1"),
         (("audit = 0.3", "audit = 2"), "strategy.audit must be a number from 0 to 1"),
         (("max_nodes = 40", "nodes = 40"), "closest: max_nodes"),
-        (("gate = 0.6", "gates = 0.6"), "closest: gate"),
+        (("gate = 0.8", "gates = 0.8"), "closest: gate"),
         (("at_least = 0.3", "at_least = 0.3\ngate = 0.5"), "at_least is for a screen"),
         (('name = "short"', 'name = "screen"'), "two stages have one name"),
         (('["memorization"]', '["memorisation"]'), "memorization"),

@@ -50,6 +50,13 @@ class NativeLayer:
         assert self.plan is not None
         return {k for s in self.plan.stacks if s.results for k in (*s.leaves, *s.results)}
 
+    def kernel(self, dtype: torch.dtype) -> Kernel:
+        """Gives the compiled loop for float32 or float64."""
+        if dtype not in self.kernels:
+            assert self.plan is not None
+            self.kernels[dtype] = Kernel(self.plan, dtype)
+        return self.kernels[dtype]
+
     @property
     def source(self) -> str:
         """The C file for float32."""
@@ -73,10 +80,7 @@ class NativeLayer:
         like = next(iter((*parameters.values(), *state, x)))
         if self.plan is None or like.device.type != "cpu" or like.dtype not in DTYPES:
             return self._eager(x, state, parameters, mask, sizes)
-        plan = self.plan
-        if like.dtype not in self.kernels:
-            self.kernels[like.dtype] = Kernel(plan, like.dtype)
-        kernel = self.kernels[like.dtype]
+        plan, kernel = self.plan, self.kernel(like.dtype)
         lead = 1 if self.population else 0
         before = Prelude(
             plan.program,
