@@ -27,14 +27,16 @@ from odyssey.specs import get_cell
 from odyssey.tasks.text import TextTask
 from odyssey.training.config import Member, TrainingConfig
 from odyssey.training.loop import Epoch, train
+from odyssey.training.model import CharModel
+from odyssey.training.step import make_recurrence
 
 State = tuple[Tensor, ...]
 
 MEMBERS = (1, 4)
 PARTS: Mapping[str, tuple[str, ...]] = {
     "batch": ("odyssey.training.loop:_Group._batch", "odyssey.training.loop:_Group._inputs"),
-    "cell forward": ("odyssey.compiler.module:RNN.forward",),
-    "cell backward": ("torch.autograd:grad",),
+    "cell forward": ("odyssey.training.step:NativeRecurrence.forward",),
+    "cell backward": ("odyssey.training.step:NativeRecurrence.backward",),
     "readout and loss": ("odyssey.compiler.backends.native.step:Readout.differentiate",),
     "update": ("odyssey.training.step:NativeUpdate.__call__",),
 }
@@ -197,16 +199,16 @@ def tiny_findings(rows: Sequence[Row]) -> list[Finding]:
 
 def _cell_step(members: int, hidden: int, batch: int, steps: int) -> Step:
     """The cell alone, forward and backward, from a given state."""
-    rnn = RNN(get_cell("lstm"), SYMBOLS, [hidden] * members, population=members, backend="native")
-    parameters = list(rnn.parameters())
+    model = CharModel(get_cell("lstm"), SYMBOLS, [hidden] * members, 1, backend="native")
+    model.rnn.reset_parameters()
+    cell = make_recurrence(model, dense=False)
     x_PTB = torch.randint(SYMBOLS, (members, steps, batch))
     dy_PTBH = torch.randn(members, steps, batch, hidden)
-    state = rnn.zero_state(batch)
+    state = model.rnn.zero_state(batch)
 
     def run() -> None:
-        for p in parameters:
-            p.grad = None
-        torch.autograd.backward(rnn(x_PTB, state)[0], dy_PTBH)
+        cell.forward(x_PTB, state)
+        cell.backward(dy_PTBH)
 
     return run
 
