@@ -113,7 +113,7 @@ def searched(count: int) -> list[str]:
         f"{summary.total:,} candidates, {sum(calls.values()):,} trials run,"
         f" {again} of them for the second time.",
         "",
-        "| arm | candidates, with seeds | functions measured twice | trials of the other arm taken |",
+        "| arm | candidates, with seeds | functions measured twice | taken from the other arm |",
         "|---|---:|---:|---:|",
     ]
     own = rows[rows["again"].eq(0) & rows["cell_key"].ne("")]
