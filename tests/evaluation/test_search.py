@@ -141,7 +141,7 @@ def test_lineage_can_be_followed_to_seeds_or_scratch(expected):
 def test_candidates_do_not_depend_on_hashes_or_processes(expected, tmp_path):
     running = []
     for seed, strategy in (("1", "aging"), ("2", "nsga2"), ("3", "jozefowicz")):
-        arguments = [tmp_path / strategy, strategy, 20, "local", 1, 0]
+        arguments = [tmp_path / strategy, strategy, 20]
         process = start(SCRIPT, *arguments, cwd=tmp_path, PYTHONHASHSEED=seed)
         running.append((strategy, process))
     for strategy, process in running:
@@ -159,7 +159,7 @@ def test_two_ray_workers_give_the_same_search(expected, short_folder):
 def test_a_search_killed_again_and_again_is_the_same(expected, tmp_path):
     folder = tmp_path / "run"
     rng = random.Random(5)
-    arguments = [folder, "aging", 20, "local", 1, 0.05]
+    arguments = [folder, "aging", 20, "--seconds", 0.05]
     seen = []
     for _ in range(4):
         process = start(SCRIPT, *arguments, cwd=tmp_path)
