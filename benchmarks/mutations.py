@@ -1,19 +1,22 @@
 """Mutates in chains from the library and checks every result; prints the table of operators.
 
     python benchmarks/mutations.py [--mutations 10000] [--oracle 500] [--max-nodes 40] [--out FILE]
+                                   [--keep FOLDER]
 
-Chains start at each library cell in turn and are restarted after 25 mutants; a mutant beyond the
-limit of nodes, or a degenerate one, is checked like the others, but the chain goes on from its
-parent. Checked of every mutant: it is legal, its text reads back the same, and both backends write
-and compile it; of the C compiler only the front end runs, which sees every error, unless --build
-asks for the library (1 s each). Values and gradients of a sample, built in full, are compared with
-the oracle of the tests on both backends. Keys, fingerprints and the rest are timed.
+Chains of 25 mutants start at each library cell in turn, each with a random stream of its own; a
+mutant beyond the limit of nodes, or a degenerate one, is checked like the others, but the chain
+goes on from its parent. Checked of every mutant: it is legal, its text reads back the same, and
+both backends write and compile it; of the C compiler only the front end runs, which sees every
+error, unless --build asks for the library (1 s each). Values and gradients of a sample, built in
+full, are compared with the oracle of the tests on both backends. Keys, fingerprints and the rest
+are timed. With --keep a run that was stopped goes on behind its last whole block of 20 chains.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import platform
 import re
 import subprocess
@@ -22,6 +25,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +40,7 @@ from odyssey.compiler.backends.native.toolchain import FLAGS, TUNING, compile_so
 from odyssey.compiler.lowering import lower
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.canonical import canonical_text
+from odyssey.storage.frames import write_atomically
 from odyssey.transforms.constraints import Constraints, nodes, reject
 from odyssey.transforms.crossover import CROSSOVERS
 from odyssey.transforms.degenerate import degenerate
@@ -48,6 +53,7 @@ from odyssey.transforms.mutations import (
 )
 
 CHAIN = 25
+BLOCK = 20  # chains that are kept together
 SIZES = {"input_size": 8, "hidden_size": 16}
 
 
@@ -57,9 +63,9 @@ class Tally:
 
     drawn: Counter[str] = field(default_factory=Counter)
     applied: Counter[str] = field(default_factory=Counter)
-    reasons: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    reasons: dict[str, Counter[str]] = field(default_factory=partial(defaultdict, Counter))
     rejected: Counter[str] = field(default_factory=Counter)
-    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    seconds: dict[str, list[float]] = field(default_factory=partial(defaultdict, list))
     sizes: list[int] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     fingerprints: set[str] = field(default_factory=set)
@@ -71,6 +77,21 @@ class Tally:
     def timed(self, what: str, start: float) -> None:
         self.seconds[what].append(time.process_time() - start)
 
+    def add(self, other: Tally) -> None:
+        """Takes over what another block counted."""
+        self.drawn.update(other.drawn)
+        self.applied.update(other.applied)
+        self.rejected.update(other.rejected)
+        for name, found in other.reasons.items():
+            self.reasons[name].update(found)
+        for what, seconds in other.seconds.items():
+            self.seconds[what] += seconds
+        self.sizes += other.sizes
+        self.keys |= other.keys
+        self.fingerprints |= other.fingerprints
+        for name in ("square", "compiled", "judged", "gradients"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 def reason(error: NotApplicable) -> str:
     """The reason without the names of one cell."""
@@ -79,9 +100,15 @@ def reason(error: NotApplicable) -> str:
 
 
 def accept(source: str) -> None:
-    """Lets the front end of the C compiler read a source."""
+    """Lets the front end of the C compiler read a source; it must find nothing to say.
+
+    It needs the flags of a build: the source is written for the vectors of this processor, and a
+    compiler that is not told of them warns of their ABI.
+    """
     command = [*compiler(), *FLAGS, TUNING[0], "-fsyntax-only", "-x", "c", "-"]
-    subprocess.run(command, input=source, text=True, check=True)
+    done = subprocess.run(command, input=source, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
 
 
 def examine(cell: Cell, tally: Tally, folder: Path, *, build: bool) -> None:
@@ -115,18 +142,15 @@ def judge(cell: Cell, tally: Tally, *, seed: int) -> None:
     tally.judged += 1
 
 
-def evolve(options: argparse.Namespace, folder: Path) -> Tally:
+def chain(number: int, tally: Tally, options: argparse.Namespace, folder: Path) -> None:
+    """Makes and checks the mutants of one chain."""
     library = [library_cell(name) for name in LIBRARY]
     limits = Constraints(max_nodes=options.max_nodes)
     weights = check_weights(None)
-    tally = Tally()
-    rng = np.random.default_rng(options.seed)
-    cell = library[0]
-    done = 0
-    began = time.perf_counter()
-    while done < options.mutations:
-        if done % CHAIN == 0:
-            cell = library[done // CHAIN % len(library)]
+    rng = np.random.default_rng([options.seed, number])
+    cell = library[number % len(library)]
+    done, end = number * CHAIN, min((number + 1) * CHAIN, options.mutations)
+    while done < end:
         partner = library[int(rng.integers(len(library)))]
         name = draw_operator(weights, rng, crossing=True)
         tally.drawn[name] += 1
@@ -138,9 +162,12 @@ def evolve(options: argparse.Namespace, folder: Path) -> Tally:
             continue
         tally.timed("mutation", start)
         tally.applied[name] += 1
-        done += 1
         examine(mutant, tally, folder, build=options.build)
-        if done * options.oracle // options.mutations > tally.judged:
+        before, done = done, done + 1
+        if (
+            done * options.oracle // options.mutations
+            > before * options.oracle // options.mutations
+        ):
             judge(mutant, tally, seed=done)
         rejection = reject(mutant, limits, **SIZES)
         if rejection is None:
@@ -151,10 +178,28 @@ def evolve(options: argparse.Namespace, folder: Path) -> Tally:
             cell = mutant
         else:
             tally.rejected[rejection.code] += 1
-        if done % 500 == 0:
+
+
+def evolve(options: argparse.Namespace, folder: Path) -> Tally:
+    """Runs all chains, block by block; blocks that are kept are read instead."""
+    total = Tally()
+    chains = -(-options.mutations // CHAIN)
+    for first in range(0, chains, BLOCK):
+        kept = options.keep / f"{first:06d}.pickle" if options.keep else None
+        if kept and kept.exists():
+            tally = pickle.loads(kept.read_bytes())
+        else:
+            began = time.perf_counter()
+            tally = Tally()
+            for number in range(first, min(first + BLOCK, chains)):
+                chain(number, tally, options, folder)
             spent = time.perf_counter() - began
-            print(f"{done} mutants, {spent:.0f} s", file=sys.stderr, flush=True)
-    return tally
+            count = sum(tally.applied.values())
+            print(f"chains from {first}: {count} mutants, {spent:.0f} s", file=sys.stderr)
+            if kept:
+                write_atomically(kept, pickle.dumps(tally))
+        total.add(tally)
+    return total
 
 
 def table(tally: Tally) -> str:
@@ -212,7 +257,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--build", action="store_true", help="build every library in full")
     parser.add_argument("--out", type=Path, help="keep the report in this file")
+    parser.add_argument("--keep", type=Path, help="keep what is counted here, and go on with it")
     options = parser.parse_args()
+    if options.keep:
+        # what is kept belongs to these options
+        options.keep /= "-".join(map(str, (options.mutations, options.oracle, options.seed)))
+        options.keep /= f"{options.max_nodes}-{'build' if options.build else 'read'}"
+        options.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         text = summary(evolve(options, Path(name)), options)
     print(text)

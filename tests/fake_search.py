@@ -1,15 +1,17 @@
-"""Runs a search without training in a process of its own: `python fake_search.py DIR STRATEGY N`.
+"""Runs a search in a process of its own: `python fake_search.py DIR STRATEGY CANDIDATES`.
 
-Goes on with DIR if it is there. Options: runner, workers, seconds a trial.
+Goes on with DIR if it is there. Trials train nothing, or (--train) next to nothing.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
-from fake_training import Fake, study_text
+from fake_training import Fake, Listed, study_text
 
+from odyssey.evaluation.execute import texts_of
 from odyssey.evaluation.search import prepare_search, reopen_search, run_search
 from odyssey.evaluation.study import parse_study
+from odyssey.evaluation.work import TrialWork, commit
 
 
 class Silent:
@@ -27,22 +29,52 @@ class Silent:
 
 def search(folder, strategy="aging", candidates=20, *, watcher=None, work=None, **options):
     """Runs or resumes a search without training; gives the summary."""
-    if (folder / "run.json").exists():
-        store, study = reopen_search(folder)
-    else:
-        study = parse_study(study_text(strategy, candidates))
-        store = prepare_search(study, folder)
+    store, study = opened(folder, study_text(strategy, candidates))
     work = work or Fake(folder.absolute())
     return run_search(store, study, watcher or Silent(), work=work, **options)
 
 
-if __name__ == "__main__":
-    folder, strategy, candidates, runner, workers, seconds = sys.argv[1:]
-    search(
-        Path(folder),
-        strategy,
-        int(candidates),
-        work=Fake(Path(folder).absolute(), seconds=float(seconds)),
-        runner=runner,
-        workers=int(workers),
+def opened(folder, text):
+    """Opens the search in a folder, or makes it."""
+    if (folder / "run.json").exists():
+        return reopen_search(folder)
+    study = parse_study(text)
+    return prepare_search(study, folder), study
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("strategy")
+    parser.add_argument("candidates", type=int)
+    parser.add_argument("--runner", default="local")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--address")
+    parser.add_argument("--seconds", type=float, default=0.0, help="of a trial without training")
+    parser.add_argument("--limit", type=float, default=0.0)
+    parser.add_argument("--faults", type=Path, help="see `Fake`")
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--list", type=Path, help="file for the trials that were begun and ended")
+    options = parser.parse_args()
+    folder = options.folder.absolute()
+    text = study_text(options.strategy, options.candidates, train=options.train)
+    store, study = opened(folder, text)
+    if options.train:
+        work = TrialWork(folder, commit(), texts_of(store), options.limit)
+    else:
+        work = Fake(folder, options.faults, options.seconds, options.limit)
+    if options.list:
+        work = Listed(work, options.list.absolute())
+    run_search(
+        store,
+        study,
+        Silent(),
+        work=work,
+        runner=options.runner,
+        workers=options.workers,
+        address=options.address,
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -8,9 +8,11 @@ import hashlib
 import os
 import signal
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from odyssey.evaluation.runner import Work, limit_of
 from odyssey.evaluation.trial import TrialResult
 from odyssey.evaluation.work import failed_rows
 from odyssey.storage.store import RunStore
@@ -52,6 +54,17 @@ keep = 0.5
 [space]
 learning_rate = { log_uniform = [1e-3, 1e-1] }
 """
+# The smallest training that there is, for searches that train.
+TRAINING = """
+[training]
+backend = "eager"
+epochs = 1
+updates_per_epoch = 2
+batch_size = 4
+unroll = 10
+valid_characters = 100
+test_characters = 100
+"""
 OWN = {
     "random": "",
     "jozefowicz": "size = 8\nagain = 0.3",
@@ -60,9 +73,15 @@ OWN = {
 }
 
 
-def study_text(strategy="aging", candidates=20):
+def study_text(strategy="aging", candidates=20, *, train=False):
+    """The study of a search; one that trains has gates that its scores are near to."""
     text = STUDY.replace('name = "aging"', f'name = "{strategy}"\n{OWN[strategy]}')
-    return text.replace("candidates = 20", f"candidates = {candidates}")
+    text = text.replace("candidates = 20", f"candidates = {candidates}")
+    if not train:
+        return text
+    text = text.replace("at_least = 0.3", "at_least = 0.0").replace("gate = 0.8", "gate = 0.98")
+    text = text.replace("population = 1", "population = 0").replace("draws = 3", "draws = 2")
+    return text + "hidden_size = { choice = [4, 6] }\n" + TRAINING
 
 
 def uniform(*parts):
@@ -128,3 +147,34 @@ class Fake:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
             with time_limit(self.limit):
                 time.sleep(60)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Does other work, and lists in a file which trials were begun and ended."""
+
+    work: Work
+    file: Path
+
+    @property
+    def limit(self):
+        return limit_of(self.work)
+
+    def __call__(self, trial):
+        self._note("begun", trial)
+        result = self.work(trial)
+        self._note("ended", trial)
+        return result
+
+    def _note(self, what, trial):
+        with self.file.open("a") as file:  # one write of a short line: whole, whoever else writes
+            file.write(f"{what} {trial.id}\n")
+
+
+def listed(file):
+    """Gives how often each trial was begun, and how often it ended, by what `Listed` wrote."""
+    found = {"begun": Counter(), "ended": Counter()}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        what, trial = line.split()
+        found[what][trial] += 1
+    return found["begun"], found["ended"]

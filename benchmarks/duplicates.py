@@ -1,0 +1,163 @@
+"""Measures how well duplicates are found: by rewrites, pairs that differ, and a search.
+
+    python benchmarks/duplicates.py [--rewrites 1000] [--pairs 1000] [--candidates 2000]
+                                    [--out FILE]
+
+1. Library cells, the papers' variants and mutants are rewritten (`tests/rewrites.py`: renaming,
+   reordering, distribution, sigmoid(-x), dead code, swapped equations, and more), up to seven
+   rewrites at a time, every fourth with tanh spelled by sigmoid on top. Wanted: the same key, or
+   the same fingerprint.
+2. Parents and mutants, mutants of one cell, and cells with a matrix untied, as far as the oracle
+   shows that the two are different functions. Wanted: neither the same key nor fingerprint.
+3. A search whose trials train nothing lists every trial that was run. Wanted: no trial twice, and
+   in no arm one function twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from fake_search import Silent
+from lookalikes import differ, pairs, pool, rewritten
+from rewrites import tanh_as_sigmoid
+from search_scale import STUDY, Nothing
+
+from odyssey.evaluation.search import prepare_search, run_search
+from odyssey.evaluation.study import parse_study
+from odyssey.storage.candidates import load_candidates
+
+
+def rewrites(count: int) -> list[str]:
+    cells = pool(400, seed=11)
+    found: Counter[str] = Counter()
+    changed = 0
+    for trial in range(count):
+        one = cells[trial % len(cells)]
+        rng = np.random.default_rng([12, trial])
+        other = rewritten(one, rng, steps=7)
+        kind = "with tanh as sigmoid" if trial % 4 == 0 else "algebra alone"
+        if trial % 4 == 0:
+            other = tanh_as_sigmoid(other, rng)
+        changed += one.text != other.text
+        key, fingerprint = (a == b for a, b in zip(one.identity, other.identity, strict=True))
+        found[kind, "all"] += 1
+        found[kind, "key"] += key
+        found[kind, "fingerprint"] += fingerprint
+        found[kind, "missed"] += not key and not fingerprint
+        if not key and not fingerprint:
+            print(f"missed:\n{one.text}\n{other.text}", file=sys.stderr)
+    lines = [
+        f"{changed:,} of {count:,} texts were changed by their rewrites.",
+        "",
+        "| rewrites | cells | same key | same fingerprint | missed by both |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for kind in ("algebra alone", "with tanh as sigmoid"):
+        numbers = [f"{found[kind, c]:,}" for c in ("all", "key", "fingerprint", "missed")]
+        lines.append(f"| {kind} | " + " | ".join(numbers) + " |")
+    return lines
+
+
+def different(count: int) -> list[str]:
+    shown = equal = tried = 0
+    for one, other in pairs(seed=13, count=10 * count):
+        if shown == count:
+            break
+        tried += 1
+        if not differ(one, other):
+            continue
+        shown += 1
+        a, b = one.identity, other.identity
+        if set(a) & set(b) or one.fingerprint == other.fingerprint:
+            equal += 1
+            print(f"taken for equal:\n{one.text}\n{other.text}", file=sys.stderr)
+    return [
+        f"{shown:,} of {tried:,} pairs were shown to be different functions;"
+        f" {equal} of them were taken for equal."
+    ]
+
+
+@dataclass(frozen=True)
+class Listed(Nothing):
+    """Trains nothing, and lists the trials that were run."""
+
+    def __call__(self, trial):
+        with (self.directory / "calls").open("a") as file:
+            file.write(trial.id + "\n")
+        return super().__call__(trial)
+
+
+def searched(count: int) -> list[str]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
+        study = parse_study(STUDY.format(candidates=count))
+        summary = run_search(
+            prepare_search(study, folder), study, Silent(), work=Listed(folder.absolute())
+        )
+        calls = Counter((folder / "calls").read_text().split())
+        rows = load_candidates(folder)
+    again = sum(calls.values()) - len(calls)
+    lines = [
+        f"{summary.total:,} candidates, {sum(calls.values()):,} trials run,"
+        f" {again} of them for the second time.",
+        "",
+        "| arm | candidates, with seeds | functions measured twice | taken from the other arm |",
+        "|---|---:|---:|---:|",
+    ]
+    own = rows[rows["again"].eq(0) & rows["cell_key"].ne("")]
+    for arm in sorted(set(own["arm"]) - {"seed"}):
+        mine = own[own["arm"].isin([arm, "seed"])]
+        twice = max(
+            len(mine) - mine["cell_key"].nunique(), len(mine) - mine["fingerprint"].nunique()
+        )
+        twins = int(mine["twin"].notna().sum())
+        lines.append(f"| {arm} | {len(mine):,} | {twice} | {twins:,} |")
+    first = own[own["twin"].isna()]
+    repeats = len(first) - first["fingerprint"].nunique()
+    lines += [
+        "",
+        f"Of the {len(first):,} functions trained in both arms together, {repeats} came twice;"
+        " where the second arm proposes what the first has trained, it takes over the trials.",
+    ]
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rewrites", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--candidates", type=int, default=2000)
+    parser.add_argument("--out", type=Path, help="keep the report in this file")
+    options = parser.parse_args()
+    began = time.process_time()
+    lines = ["# Duplicates", "", "## The same function in other words", ""]
+    lines += rewrites(options.rewrites)
+    print(f"rewrites: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+    lines += ["", "## Other functions that look alike", "", *different(options.pairs)]
+    print(f"pairs: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+    lines += ["", "## A search trains no function twice", "", *searched(options.candidates)]
+    lines += [
+        "",
+        f"{platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores;"
+        f" {time.process_time() - began:.0f} s of processor time.",
+        "",
+    ]
+    print("\n".join(lines))
+    if options.out:
+        options.out.write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

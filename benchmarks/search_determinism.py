@@ -1,0 +1,165 @@
+"""Shows that a search is the same whoever runs it and whatever happens to it.
+
+    python benchmarks/search_determinism.py [--candidates 60] [--kills 10] [--out FILE] [--dir DIR]
+
+For each strategy a study of three stages (with next to no training, but it trains) is run by the
+local runner, and again: with other values of PYTHONHASHSEED, by Ray with one and two workers, and
+killed at random moments (SIGKILL to the driver and all it started), each session by another runner,
+with other workers and another PYTHONHASHSEED. Candidates and results are compared with those of the
+first run to the last bit, but for the columns that tell the time. A trial that ended must not be
+run again; one that was cut off by a kill must.
+
+Prints a row a run, in Markdown. Exits with 1 if anything differs. What is in DIR is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from driving import kill_all, start
+from fake_training import listed
+
+from odyssey.search.strategies import STRATEGIES
+from odyssey.storage import RunStore, load_results
+from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
+from odyssey.storage.schema import VOLATILE_COLUMNS
+
+SCRIPT = Path(__file__).resolve().parents[1] / "tests" / "fake_search.py"
+WHOLE = (
+    ("local", 1, "0"),
+    ("local", 1, "1"),
+    ("local", 1, "12345"),
+    ("ray", 1, "1"),
+    ("ray", 2, "12345"),
+)
+
+
+def session(folder: Path, strategy: str, candidates: int, how: tuple[str, int, str]) -> object:
+    runner, workers, seed = how
+    options = ["--train", "--runner", runner, "--workers", workers, "--list", calls(folder)]
+    arguments = [folder, strategy, candidates, *options]
+    return start(SCRIPT, *arguments, cwd=folder.parent, PYTHONHASHSEED=seed)
+
+
+def calls(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".calls")
+
+
+def finish(process: object) -> None:
+    text = process.communicate()[1]
+    if process.returncode:
+        raise SystemExit(text)
+
+
+def finished_trials(folder: Path) -> int:
+    return len(RunStore.open(folder).finished()) if (folder / "run.json").exists() else 0
+
+
+def killed(folder: Path, strategy: str, candidates: int, kills: int, total: int) -> int:
+    """Runs a search that is killed again and again; gives how often it was."""
+    rng = random.Random(f"{strategy} {candidates} {kills}")
+    done = 0
+    while done < kills:
+        how = rng.choice([("local", 1), ("ray", 1), ("ray", 2)])
+        process = session(folder, strategy, candidates, (*how, str(rng.randrange(10**6))))
+        begun = finished_trials(folder)
+        # the moments are spread over the run; the rest of the delay falls anywhere in a trial
+        target = begun + rng.randint(0, max(2 * (total - begun) // (kills - done + 1), 1))
+        while finished_trials(folder) < target and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(rng.random() * 0.3)
+        if process.poll() is not None:  # it got to its end first
+            finish(process)
+            break
+        kill_all(process)
+        done += 1
+    finish(session(folder, strategy, candidates, ("local", 1, "0")))
+    return done
+
+
+def same(folder: Path, reference: Path) -> str:
+    """Says whether candidates and results are equal to the bit, or where they are not."""
+    for what, load, volatile in (
+        ("candidates", load_candidates, VOLATILE_CANDIDATE_COLUMNS),
+        ("results", load_results, VOLATILE_COLUMNS),
+    ):
+        one, other = (load(p).drop(columns=list(volatile)) for p in (folder, reference))
+        try:
+            pd.testing.assert_frame_equal(one, other, check_exact=True)
+        except AssertionError as error:
+            return f"NO, {what}: {' '.join(str(error).split())[:200]}"
+    return "yes"
+
+
+def row(folder: Path, strategy: str, label: str, reference: Path, kills: int) -> str:
+    begun, ended = listed(calls(folder))
+    twice = sum(n - 1 for n in ended.values())
+    verdict = "first run" if folder == reference else same(folder, reference)
+    cut = sum(begun.values()) - sum(ended.values())
+    cells = (strategy, label, len(load_candidates(folder)), len(ended), kills, cut, twice, verdict)
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--candidates", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--strategies", default=",".join(STRATEGIES))
+    parser.add_argument("--out", type=Path, help="keep the report in this file")
+    parser.add_argument("--dir", type=Path, help="keep the runs here, and go on with them")
+    options = parser.parse_args()
+    base = options.dir or Path(tempfile.mkdtemp(prefix="odyssey-", dir="/tmp"))
+    base.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "# Same seed, same search",
+        "",
+        f"{options.candidates} candidates and two seeds a strategy, three stages, with next to no"
+        f" training. {platform.machine()}, {os.cpu_count()} cores, Python"
+        f" {platform.python_version()}, torch {version('torch')}, ray {version('ray')}.",
+        "A trial is cut off when its worker is killed under it; it must be run again.",
+        "",
+        "| strategy | run | candidates | trials | kills | cut off | ended twice | same tables |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    print("\n".join(lines), flush=True)
+
+    def tell(text: str) -> None:
+        lines.append(text)
+        print(text, flush=True)
+        if options.out:
+            options.out.write_text("\n".join([*lines, ""]))
+
+    for strategy in options.strategies.split(","):
+        reference = base / f"{strategy}-local-1-0"
+        for how in WHOLE:
+            runner, workers, seed = how
+            folder = base / f"{strategy}-{runner}-{workers}-{seed}"
+            finish(session(folder, strategy, options.candidates, how))
+            label = f"{runner}, {workers} worker{'s' * (workers > 1)}, hash seed {seed}"
+            tell(row(folder, strategy, label, reference, 0))
+        folder = base / f"{strategy}-killed"
+        total = finished_trials(reference)
+        note = base / f"{strategy}-killed.kills"
+        if not note.exists():
+            kills = killed(folder, strategy, options.candidates, options.kills, total)
+            note.write_text(str(kills))
+        label = "killed and resumed, runners, workers and hash seeds mixed"
+        tell(row(folder, strategy, label, reference, int(note.read_text())))
+    bad = [line for line in lines if "| NO, " in line]
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
