@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_ablate(add("ablate", "compare a cell with what it is without its parts"))
 
+    _add_promote(add("promote", "train the best cells of a search again, beside LSTM and GRU"))
+
     status = add("status", "say how far a run is, from another terminal")
     status.add_argument("directory", metavar="DIR")
     _json(status)
@@ -173,6 +175,38 @@ def _add_ablate(ablate: argparse.ArgumentParser) -> None:
     )
     ablate.add_argument("--seed", type=int, default=1, metavar="N", help="seed (1)")
     _add_running(ablate)
+
+
+def _add_promote(promote: argparse.ArgumentParser) -> None:
+    promote.add_argument("run_dir", metavar="DIR", help="run directory of a search")
+    promote.add_argument("--top", type=int, default=5, metavar="N", help="cells (5)")
+    promote.add_argument(
+        "--tasks",
+        default="",
+        metavar="A,B",
+        help="tasks; without it those of the search and one that it has not seen",
+    )
+    promote.add_argument(
+        "--draws", type=int, default=16, metavar="N", help="draws a cell and task (16)"
+    )
+    promote.add_argument(
+        "--parameters",
+        type=int,
+        metavar="N",
+        help="of every model; without it those of an LSTM of the search's hidden size",
+    )
+    promote.add_argument(
+        "--seed", type=int, metavar="N", help="seed (made of the search's, and another one)"
+    )
+    promote.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a field of the study, as in epochs=40",
+    )
+    _add_running(promote)
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
