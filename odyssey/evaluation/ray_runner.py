@@ -9,8 +9,8 @@ once, and a trial costs a few milliseconds.
     source -pull-> _Desk (driver) -put-> mailbox (actor) -take-> _Worker.step (actors)
                      ^------------------ Tune: result of the step --------'
 
-The first step of a worker only says that it is there. A worker that dies is restarted by Tune, and
-its trial with it.
+The first step of a worker only says that it is there. A worker that dies is restarted by Tune,
+where there is room for it; its trial goes to whoever is free first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from odyssey.errors import ConfigError, RunFailedError
 from odyssey.evaluation.runner import Listener, Ticker, Work, limit_of, reason_of, stalled
@@ -210,7 +211,14 @@ def _open_mailbox(name: str, *, pickled_work: bytes, workers: int) -> Any:
         async def take(self, token: str) -> Any:
             return await self._boxes[token].get()
 
-    options = {"name": name, "num_cpus": 0, "max_concurrency": 1000 + 2 * workers}
+    # on the driver's own node: no other that is lost can take it along
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {
+        "name": name,
+        "num_cpus": 0,
+        "max_concurrency": 1000 + 2 * workers,
+        "scheduling_strategy": here,
+    }
     return ray.remote(Mailbox).options(**options).remote(pickled_work)
 
 
@@ -223,8 +231,7 @@ class _Seat:
 
     Attributes:
         token: Which process sits here; empty while none does.
-        trial: What it works on, or will again when it is back.
-        deaths: How many processes died of that trial.
+        trial: What it works on.
         failed_starts: How many processes in a row died before they said hello.
         sent: When it was given the trial, seconds on the monotonic clock.
     """
@@ -232,7 +239,6 @@ class _Seat:
     token: str = ""
     trial: Trial | None = None
     sent: float = 0.0
-    deaths: int = 0
     failed_starts: int = 0
 
 
@@ -249,11 +255,14 @@ class _Desk(FIFOScheduler):
         self._listener = listener
         self._seats: dict[str, _Seat] = defaultdict(_Seat)
         self._exhausted = False
+        self._orphans: list[Trial] = []  # their workers died; the next that is free takes them
+        self._deaths: Counter[str] = Counter()  # of workers, by the trial they died of
 
     @property
     def running(self) -> int:
         """The number of trials that were given out and have no outcome yet."""
-        return sum(seat.trial is not None for seat in self._seats.values())
+        busy = sum(seat.trial is not None for seat in self._seats.values())
+        return busy + len(self._orphans)
 
     @property
     def finished(self) -> bool:
@@ -266,10 +275,10 @@ class _Desk(FIFOScheduler):
         with _aborting():
             if seat.token != result["token"]:
                 seat.token, seat.failed_starts = result["token"], 0
-                if seat.trial is not None:
-                    self._send(seat, seat.trial)
             elif "outcome" in result:
-                self._finish(seat, pickle.loads(result["outcome"]))
+                trial_done, seat.trial = seat.trial, None
+                assert trial_done is not None, "an outcome without a trial"
+                self._finish(trial_done, pickle.loads(result["outcome"]))
             self._hand_out()
         decision: str = TrialScheduler.STOP if self.finished else TrialScheduler.CONTINUE
         return decision
@@ -286,20 +295,20 @@ class _Desk(FIFOScheduler):
                         "be importable on every machine of the cluster (see: odyssey doctor)"
                     )
                 return
-            seat.token = ""
-            if seat.trial is None:
+            lost, seat.token, seat.trial = seat.trial, "", None
+            if lost is None:
                 return
-            seat.deaths += 1
+            self._deaths[lost.id] += 1
             if self._limit and time.monotonic() - seat.sent >= _last_second(self._limit):
-                self._finish(seat, f"it hung beyond the limit of {self._limit:g} s; worker killed")
-                self._hand_out()
-            elif seat.deaths == MAX_ATTEMPTS:
-                self._finish(seat, f"worker died in each of {MAX_ATTEMPTS} attempts: {_CAUSES}")
-                self._hand_out()
+                self._finish(lost, f"it hung beyond the limit of {self._limit:g} s; worker killed")
+            elif self._deaths[lost.id] == MAX_ATTEMPTS:
+                self._finish(lost, f"worker died in each of {MAX_ATTEMPTS} attempts: {_CAUSES}")
+            else:
+                self._orphans.append(lost)
+            self._hand_out()
 
-    def _finish(self, seat: _Seat, outcome: TrialResult | str) -> None:
-        trial, seat.trial, seat.deaths = seat.trial, None, 0
-        assert trial is not None, "an outcome without a trial"
+    def _finish(self, trial: Trial, outcome: TrialResult | str) -> None:
+        del self._deaths[trial.id]
         if isinstance(outcome, str):
             self._listener.on_failure(trial, outcome)
         else:
@@ -309,6 +318,9 @@ class _Desk(FIFOScheduler):
         """Pulls a trial for each free worker, until the source has none for now."""
         free = [seat for seat in self._seats.values() if seat.token and seat.trial is None]
         for seat in free:
+            if self._orphans:
+                self._send(seat, self._orphans.pop(0))
+                continue
             if self._exhausted:
                 break
             try:
@@ -320,7 +332,6 @@ class _Desk(FIFOScheduler):
                 if not self.running:
                     raise stalled()
                 break
-            seat.trial = trial
             self._listener.on_start(trial)
             self._send(seat, trial)
         if self.finished:  # wakes the idle workers up, so that Tune can stop them
@@ -329,7 +340,7 @@ class _Desk(FIFOScheduler):
                     self._mailbox.put.remote(seat.token, None)
 
     def _send(self, seat: _Seat, trial: Trial) -> None:
-        seat.sent = time.monotonic()
+        seat.trial, seat.sent = trial, time.monotonic()
         self._mailbox.put.remote(seat.token, trial.to_dict())
 
 
