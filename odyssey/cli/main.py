@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _json(report)
 
     sample = add("sample", "let a trained model write")
-    sample.add_argument("directory", metavar="RUN", help="what odyssey train --out DIR has kept")
+    _add_trained(sample)
     sample.add_argument("--length", type=int, default=2000, metavar="N", help="symbols (2000)")
     sample.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0: likeliest")
     sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest only")
@@ -175,8 +175,27 @@ def _add_ablate(ablate: argparse.ArgumentParser) -> None:
     _add_running(ablate)
 
 
+def _add_trained(parser: argparse.ArgumentParser) -> None:
+    """Adds which trained model is meant."""
+    parser.add_argument(
+        "directory", metavar="RUN", help="a run that has kept weights: of train --out, or a study"
+    )
+    _add_choice(parser)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cell", metavar="SPEC", default="", help="of a study: this cell's model")
+    parser.add_argument("--member", type=int, metavar="N", help="of a study: this member's model")
+    parser.add_argument("--task", metavar="TASK", default="", help="of a study: on this task")
+
+
 def _add_running(parser: argparse.ArgumentParser) -> None:
     """Adds how a study is run."""
+    parser.add_argument(
+        "--keep-weights",
+        choices=("best", "all", "none"),
+        help="of every task's ten best cells (default), of every member, or none",
+    )
     parser.add_argument("--out", metavar="DIR", help="run directory (results/runs/NAME)")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
     parser.add_argument("--runner", choices=("ray", "local"))
