@@ -106,6 +106,18 @@ def _parser() -> argparse.ArgumentParser:
     _add_gradients(gradients)
     _json(gradients)
 
+    errors = add("errors", "sort what trained models get wrong on a text by why they do")
+    errors.add_argument("directories", metavar="RUN", nargs="+", help="runs that have kept weights")
+    _add_choice(errors)
+    errors.add_argument("--split", choices=("valid", "test"), default="test", help="which data")
+    errors.add_argument(
+        "--characters", type=int, default=100_000, metavar="N", help="how many, at most (100000)"
+    )
+    errors.add_argument(
+        "--out", metavar="DIR", default="results/runs/errors", help="where the files go"
+    )
+    _json(errors)
+
     data = add("data", "list the data sets, or get one")
     data.add_argument("action", choices=("list", "get"))
     data.add_argument("name", nargs="?", metavar="NAME")
@@ -183,10 +195,11 @@ def _add_trained(parser: argparse.ArgumentParser) -> None:
     _add_choice(parser)
 
 
-def _add_choice(parser: argparse.ArgumentParser) -> None:
+def _add_choice(parser: argparse.ArgumentParser, *, task: bool = True) -> None:
     parser.add_argument("--cell", metavar="SPEC", default="", help="of a study: this cell's model")
     parser.add_argument("--member", type=int, metavar="N", help="of a study: this member's model")
-    parser.add_argument("--task", metavar="TASK", default="", help="of a study: on this task")
+    if task:
+        parser.add_argument("--task", metavar="TASK", default="", help="of a study: on this task")
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
@@ -251,7 +264,9 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 
 def _add_gradients(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("specs", metavar="SPEC", nargs="+")
+    parser.add_argument(
+        "specs", metavar="SPEC|RUN", nargs="+", help="cells, or runs that have kept trained models"
+    )
     numbers: tuple[tuple[str, type, object, str], ...] = (
         ("--steps", int, 128, "time steps between the loss and the first state"),
         ("--hidden-size", int, 128, "units per layer"),
@@ -274,7 +289,9 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
         "--init", default="uniform", metavar="NAME", help="uniform (default), uniform_fan, normal"
     )
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("--task", metavar="TASK", help="read a task's data instead of noise")
+    data.add_argument(
+        "--task", metavar="TASK", help="read a task's data instead of noise; of a RUN: on this task"
+    )
     data.add_argument("--train", metavar="TASK", help="measure along training on a task")
     parser.add_argument(
         "--sweep",
@@ -294,6 +311,9 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", default="results/runs/gradients", help="where the files go"
     )
     parser.add_argument("--no-animation", action="store_true", help="draw no GIF")
+    _add_choice(parser, task=False)
+    given = vars(parser.parse_args(["SPEC"]))
+    parser.set_defaults(defaults={k: v for k, v in given.items() if k != "specs"})
 
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:
