@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from odyssey.errors import ConfigError, RunFailedError, StoreError
 from odyssey.evaluation.study import Study, parse_study
 from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
 from odyssey.expr import parse_cell
 from odyssey.storage.store import RunStore
@@ -46,6 +47,7 @@ class Recorder:
     store: RunStore
     watcher: Watcher
     commit: str
+    keeper: Keeper | None = None
     failures: int = 0
     started: int = 0
 
@@ -57,6 +59,8 @@ class Recorder:
         """Keeps the rows, if the worker did not."""
         if not self.store.has(trial.id):
             self.store.write(result.trial_id, result.rows, result.curves)
+        if self.keeper:
+            self.keeper.trial_done(trial.id, result.rows)
         self.watcher.trial_done(trial, [dict(r) for r in result.rows])
 
     def on_failure(self, trial: Trial, reason: str) -> None:
@@ -199,7 +203,7 @@ def execute(
         finished = store.finished()
         todo = [t for t in trials if t.id not in finished]
         watcher.begin(len(trials), len(trials) - len(todo))
-        recorder = Recorder(store, watcher, commit())
+        recorder = Recorder(store, watcher, commit(), Keeper(store, study.keep_weights))
         module: Any = importlib.import_module(MODULES[name])
 
         def source() -> Iterator[Trial | None]:
@@ -209,7 +213,9 @@ def execute(
             if todo:
                 module.run_trials(
                     source(),
-                    work=TrialWork(store.path.absolute(), commit(), texts_of(store)),
+                    work=TrialWork(
+                        store.path.absolute(), commit(), texts_of(store), keep=study.keep_weights
+                    ),
                     workers=workers,
                     address=address,
                     listener=recorder,
