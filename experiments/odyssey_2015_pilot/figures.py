@@ -1,6 +1,6 @@
 """Chooses the budget of a trial from the pilot's learning curves, and draws them.
 
-Usage: python experiments/odyssey_2015/pilot.py [RUN [OUT]]
+Usage: python experiments/odyssey_2015_pilot/figures.py RUN
 
 Progress is the fall of the best validation loss so far from that of a uniform guess, ln V. The good
 draws at a budget are the best quarter by what they reach with four times as much.
@@ -19,11 +19,11 @@ from odyssey.report.style import ACCENT, FAINT, INK, save_figure, styled
 SYMBOLS = {"arithmetic": 40, "xml": 29, "tinyshakespeare": 65}
 SHARE, FACTOR = 4, 4  # the best quarter; four times the budget
 ENOUGH = 0.9
-ROOT = Path(__file__).parents[2]
+BUDGET = 1_000_000  # characters: what study.toml of odyssey_2015 gives a trial
 
 
 def best_so_far(curves: pd.DataFrame) -> pd.DataFrame:
-    """Gives the lowest validation loss so far: one row a number of characters, one column a draw."""
+    """Gives the lowest validation loss so far: rows are characters, columns draws."""
     valid = curves[curves["metric"] == "valid_nats"]
     wide = valid.pivot(index="characters", columns="member", values="value")
     return wide.fillna(np.inf).cummin()
@@ -46,7 +46,7 @@ def progress(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 @styled
-def draw(curves: pd.DataFrame, shares: pd.DataFrame, *, budget: float) -> Figure:
+def draw(curves: pd.DataFrame, shares: pd.DataFrame) -> Figure:
     """Draws the curves of all draws, a panel a task, and below the shares."""
     tasks = list(shares["task"].unique())
     figure = Figure(figsize=(2.6 * len(tasks), 4.2), layout="constrained")
@@ -56,7 +56,9 @@ def draw(curves: pd.DataFrame, shares: pd.DataFrame, *, budget: float) -> Figure
         good = best.iloc[-1].nsmallest(best.shape[1] // SHARE).index
         top, low = axes[:, column]
         for member in best:
-            top.plot(best.index / 1e6, best[member], color=ACCENT if member in good else FAINT, lw=1)
+            top.plot(
+                best.index / 1e6, best[member], color=ACCENT if member in good else FAINT, lw=1
+            )
         top.set_title(task)
         here = shares[shares["task"] == task]
         low.plot(here["characters"] / 1e6, here["share"], color=INK)
@@ -65,22 +67,22 @@ def draw(curves: pd.DataFrame, shares: pd.DataFrame, *, budget: float) -> Figure
         low.set_xlabel("million characters")
         for ax in (top, low):
             ax.set_xscale("log")
-            ax.axvline(budget / 1e6, color=INK, lw=0.8, ls=":")
+            ax.axvline(BUDGET / 1e6, color=INK, lw=0.8, ls=":")
     axes[0, 0].set_ylabel("best validation loss,\nbits/char")
     axes[1, 0].set_ylabel("share of the progress\nwith four times as much")
     return figure
 
 
-def main(run: Path, out: Path, *, budget: float = 1e6) -> None:
+def main(run: Path) -> None:
+    """Writes the figure into a run, and prints the shares at the budget."""
     curves = load_curves(run)
     shares = progress(curves)
-    for path in save_figure(
-        draw(curves, shares, budget=budget), out / "budget", data=shares
-    ).values():
+    for path in save_figure(draw(curves, shares), run / "figures/budget", data=shares).values():
         print(path)
-    print(shares[shares["characters"] == budget].to_string(index=False))
+    print(shares[shares["characters"] == BUDGET].to_string(index=False))
 
 
 if __name__ == "__main__":
-    run = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results/odyssey_2015_pilot"
-    main(run, Path(sys.argv[2]) if len(sys.argv) > 2 else run)
+    if len(sys.argv) != 2:
+        sys.exit("usage: python experiments/odyssey_2015_pilot/figures.py RUN")
+    main(Path(sys.argv[1]))
