@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest,
 from odyssey.expr import parse_cell
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
+from odyssey.training.space import search_space
 
 MODULES = {
     "local": "odyssey.evaluation.local_runner",
@@ -109,6 +111,11 @@ def prepare(study: Study, out: Path) -> tuple[RunStore, list[Trial]]:
             "cells": {s: {"text": c.text, "lineage": list(c.lineage)} for s, c in cells.items()},
             "tasks": {spec: task.describe() for spec, task in tasks.items()},
             "counted": {spec: task.counted for spec, task in tasks.items()},
+            "training": dataclasses.asdict(study.config),
+            "space": {
+                name: {drawn.kind: list(drawn.values)}
+                for name, drawn in search_space(study.space).items()
+            },
             "versions": versions(),
             "commit": commit(),
             "seed": study.seed,
