@@ -44,7 +44,7 @@ def keep(run: Path, out: Path) -> None:
 
 def portable(text: str) -> str:
     """Leaves of every path of a `.cell` file its name: the folder means nothing elsewhere."""
-    return re.sub(r"""(^|["'])/[^"'\n]*/(?=[^/"'\n]+\.cell\b)""", r"\1", text)
+    return re.sub(r"""(^|["'])/(?:[^"'\n]*/)?(?=[^/"'\n]+\.cell\b)""", r"\1", text)
 
 
 if __name__ == "__main__":
