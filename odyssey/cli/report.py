@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from odyssey.cli.printing import print_json
+from odyssey.storage.places import Place, local_copy, place
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes and prints the report."""
-    show(Path(args.directory), as_json=args.json)
+    show(place(args.directory), as_json=args.json)
 
 
-def show(directory: Path, *, as_json: bool) -> None:
-    """Writes the report of a run directory, and prints the leaderboard and where the page is."""
+def show(run: Place, *, as_json: bool) -> None:
+    """Writes the report of a run, and prints the leaderboard and where the page is."""
+    from odyssey.report.search.content import is_search
+    from odyssey.storage.store import RunStore
+
+    write = _show_search if is_search(RunStore.open(run).run) else _show_study
+    with local_copy(run) as directory:
+        written = write(directory, as_json=as_json, run=run)
+    if not as_json:
+        print(f"report: {_there(written['report'], directory, run)}")
+
+
+def _there(path: Path, directory: Path, run: Place) -> str:
+    """Names a file of a run, of which `directory` may be a copy."""
+    return str(path) if directory == run else str(run / path.relative_to(directory).as_posix())
+
+
+def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str, str]:
+    return {name: _there(path, directory, run) for name, path in written.items()}
+
+
+def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
     from rich.console import Console
 
-    from odyssey.report.search.content import is_search
     from odyssey.report.tables import leaderboard, overall, print_table
     from odyssey.report.write import write_all
     from odyssey.storage.store import RunStore
 
-    facts = RunStore.open(directory).run
-    if is_search(facts):
-        _show_search(directory, as_json=as_json)
-        return
     written = write_all(directory)
     results = RunStore.open(directory).results()
     board = leaderboard(results)
@@ -34,18 +51,18 @@ def show(directory: Path, *, as_json: bool) -> None:
             {
                 "leaderboard": board.to_dict("records"),
                 "overall": overall(results).to_dict("records"),
-                "files": {name: str(path) for name, path in written.items()},
+                "files": _files(written, directory, run),
             }
         )
-        return
+        return written
     console = Console()
     print_table(board, console)
     if results["task"].nunique() > 1:
         print_table(overall(results), console)
-    print(f"report: {written['report']}")
+    return written
 
 
-def _show_search(directory: Path, *, as_json: bool) -> None:
+def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
     from rich.console import Console
 
     from odyssey.report.search.content import read_search
@@ -61,9 +78,9 @@ def _show_search(directory: Path, *, as_json: bool) -> None:
                 "arms": content.arms.to_dict("records"),
                 "operators": content.operators.to_dict("records"),
                 "refused": content.refused.to_dict("records"),
-                "files": {name: str(path) for name, path in written.items()},
+                "files": _files(written, directory, run),
             }
         )
-        return
-    print_search(directory, Console())
-    print(f"report: {written['report']}")
+    else:
+        print_search(directory, Console())
+    return written

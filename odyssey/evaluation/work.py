@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import StoreError, TaskError
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.expr import parse_cell
+from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
@@ -87,14 +87,14 @@ class TrialWork:
     driver writes it.
 
     Attributes:
-        directory: The run directory.
+        directory: The run directory, absolute, or what its URL names.
         commit: The git commit at the start of the run.
         texts: What `text_digest` gives for every task, by spec: a text that changes under a run
             must not mix two experiments.
         limit: Seconds that a trial may take; 0 for ever.
     """
 
-    directory: Path
+    directory: Place
     commit: str
     texts: Mapping[str, str]
     limit: float = 0.0
@@ -104,9 +104,9 @@ class TrialWork:
         task = _checked_task(trial.task, self.texts[trial.task])
         with time_limit(self.limit):
             result = trained_trial(trial, commit=self.commit, task=task)[0]
-        if (self.directory / "study.toml").exists():
-            # a full disk is no fault of the trial: the driver tries again, and stops the run
-            with suppress(StoreError):
+        # a full disk is no fault of the trial: the driver tries again, and stops the run
+        with suppress(StoreError):
+            if (self.directory / "study.toml").exists():
                 RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
         return result
 

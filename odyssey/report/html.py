@@ -120,7 +120,7 @@ def read_content(run_dir: str | Path) -> Content:
     if isinstance(baseline, str) and baseline:
         ablation = ablation_of(results, tables.with_labels(curves), baseline=baseline, seed=seed)
     return Content(
-        directory=store.path,
+        directory=Path(run_dir),
         run=run,
         study_text=store.study_text,
         results=results,
