@@ -389,7 +389,12 @@ def main() -> None:
     failed = False
     for name in options.only.split(","):
         search = Search(base / name, reference.folder)
-        row = FAULTS[name](search)
+        try:
+            row = FAULTS[name](search)
+        except (SystemExit, AssertionError) as error:
+            print(f"{name}: {error!r}", file=sys.stderr, flush=True)
+            failed = True
+            continue
         failed |= row.lost > 0 or row.same == "NO"
         lines.append(str(row))
         print(row, flush=True)
