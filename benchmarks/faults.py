@@ -8,8 +8,10 @@ that nothing happened to, where the fault leaves that possible. A worker lists t
 begins and ends. Lost is a trial that ended and is not in the results; repeated is one that ended
 twice; cut off is one that was begun and never ended, and it is begun again.
 
-Recovery is counted from the fault, or from `--resume` where the run ended, until a worker begins
-the next trial. The disk that is full is a tmpfs of half a megabyte, which takes a root to mount.
+Recovery is counted from the fault until the trial that was cut off is begun again; where the run
+ended, from the start of the resuming process until its first trial; of faults that belong to some
+candidates it is the longest pause between two trials that end. The disk that is full is a tmpfs of
+half a megabyte, which takes a root to mount.
 """
 
 from __future__ import annotations
@@ -98,6 +100,15 @@ class Search:
                 raise SystemExit(f"{self.folder.name}: nothing happened in {PATIENCE:.0f} s")
             time.sleep(0.01)
 
+    def wait_again(self, process: subprocess.Popen) -> float:
+        """Waits until a trial is begun for the second time; NaN if none had to be."""
+        start = time.monotonic()
+        while process.poll() is None:
+            if max(listed(self.calls)[0].values()) > 1:
+                return time.monotonic() - start
+            time.sleep(0.01)
+        return float("nan")
+
     def finish(self, process: subprocess.Popen) -> str:
         """Waits for a search that must come to its end; gives what it wrote on standard error."""
         text = process.communicate(timeout=PATIENCE)[1]
@@ -165,7 +176,7 @@ def driver_killed(search: Search) -> Row:
     process.wait()
     end = time.monotonic()
     while session_members(process.pid):  # Ray's processes end with their driver
-        if time.monotonic() - end > 60:
+        if time.monotonic() - end > PATIENCE:
             raise SystemExit(f"{session_members(process.pid)} outlived their driver")
         time.sleep(0.05)
     gone = time.monotonic() - end
@@ -182,7 +193,7 @@ def workers_killed(search: Search) -> Row:
     for pid in victims:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    seconds = search.wait(process, begun=search.counts()[0] + 1)
+    seconds = search.wait_again(process)
     search.finish(process)
     return search.row("SIGKILL of both workers", "restarted; the run went on", seconds)
 
@@ -304,8 +315,7 @@ def lost_node(search: Search) -> Row:
         process = search.start("--address", cluster.address)
         search.wait(process, ended=12)
         cluster.remove_node(node, allow_graceful=False)
-        begun, ended = search.counts()
-        seconds = search.wait(process, begun=begun + 1, ended=ended + 2)
+        seconds = search.wait_again(process)
         search.finish(process)
     finally:
         cluster.shutdown()
@@ -389,7 +399,12 @@ def main() -> None:
     failed = False
     for name in options.only.split(","):
         search = Search(base / name, reference.folder)
-        row = FAULTS[name](search)
+        try:
+            row = FAULTS[name](search)
+        except (SystemExit, AssertionError) as error:
+            print(f"{name}: {error!r}", file=sys.stderr, flush=True)
+            failed = True
+            continue
         failed |= row.lost > 0 or row.same == "NO"
         lines.append(str(row))
         print(row, flush=True)

@@ -67,11 +67,17 @@ def finished_trials(folder: Path) -> int:
     return len(RunStore.open(folder).finished()) if (folder / "run.json").exists() else 0
 
 
+def whole(folder: Path, candidates: int) -> bool:
+    """Tells whether a run has come to its end."""
+    return (folder / "run.json").exists() and len(load_candidates(folder)) == candidates + 2
+
+
 def killed(folder: Path, strategy: str, candidates: int, kills: int, total: int) -> int:
     """Runs a search that is killed again and again; gives how often it was."""
-    rng = random.Random(f"{strategy} {candidates} {kills}")
-    done = 0
-    while done < kills:
+    note = folder.with_name(folder.name + ".kills")  # goes on with what an earlier call did
+    done = int(note.read_text()) if note.exists() else 0
+    rng = random.Random(f"{strategy} {candidates} {kills} {done}")
+    while done < kills and not whole(folder, candidates):
         how = rng.choice([("local", 1), ("ray", 1), ("ray", 2)])
         process = session(folder, strategy, candidates, (*how, str(rng.randrange(10**6))))
         begun = finished_trials(folder)
@@ -85,7 +91,9 @@ def killed(folder: Path, strategy: str, candidates: int, kills: int, total: int)
             break
         kill_all(process)
         done += 1
-    finish(session(folder, strategy, candidates, ("local", 1, "0")))
+        note.write_text(str(done))
+    if not whole(folder, candidates):
+        finish(session(folder, strategy, candidates, ("local", 1, "0")))
     return done
 
 
@@ -146,17 +154,15 @@ def main() -> None:
         for how in WHOLE:
             runner, workers, seed = how
             folder = base / f"{strategy}-{runner}-{workers}-{seed}"
-            finish(session(folder, strategy, options.candidates, how))
+            if not whole(folder, options.candidates):
+                finish(session(folder, strategy, options.candidates, how))
             label = f"{runner}, {workers} worker{'s' * (workers > 1)}, hash seed {seed}"
             tell(row(folder, strategy, label, reference, 0))
         folder = base / f"{strategy}-killed"
         total = finished_trials(reference)
-        note = base / f"{strategy}-killed.kills"
-        if not note.exists():
-            kills = killed(folder, strategy, options.candidates, options.kills, total)
-            note.write_text(str(kills))
+        kills = killed(folder, strategy, options.candidates, options.kills, total)
         label = "killed and resumed, runners, workers and hash seeds mixed"
-        tell(row(folder, strategy, label, reference, int(note.read_text())))
+        tell(row(folder, strategy, label, reference, kills))
     bad = [line for line in lines if "| NO, " in line]
     sys.exit(1 if bad else 0)
 

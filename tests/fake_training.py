@@ -9,9 +9,11 @@ import os
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from odyssey.errors import StoreError
 from odyssey.evaluation.runner import Work, limit_of
 from odyssey.evaluation.trial import TrialResult
 from odyssey.evaluation.work import failed_rows
@@ -126,7 +128,8 @@ class Fake:
                 file.write(trial.id + "\n")
             self.go_wrong(trial)
         result = TrialResult(trial.id, trial.index, tuple(rows_of(trial)))
-        RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
+        with suppress(StoreError):  # as in `TrialWork`: the driver tries again
+            RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
         return result
 
     def go_wrong(self, trial):

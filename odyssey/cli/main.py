@@ -243,7 +243,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
         choices=("best", "all", "none"),
         help="of every task's ten best cells (default), of every member, or none",
     )
-    parser.add_argument("--out", metavar="DIR", help="run directory (results/runs/NAME)")
+    parser.add_argument("--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
     parser.add_argument("--runner", choices=("ray", "local"))
     parser.add_argument("--address", metavar="A", help="join the Ray cluster at this address")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey.cli.printing import print_json
+from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,26 +18,40 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> None:
     """Writes and prints the report."""
-    show(Path(args.directory), as_json=args.json)
+    show(place(args.directory), as_json=args.json)
 
 
-def show(directory: Path, *, as_json: bool) -> None:
-    """Writes the report of a run directory, and prints its tables and where the page is.
+def show(run: Place, *, as_json: bool) -> None:
+    """Writes the report of a run, and prints its tables and where the page is.
 
     A study with a baseline shows every cell beside it; any other one its leaderboards.
     """
+    from odyssey.report.search.content import is_search
+    from odyssey.storage.store import RunStore
+
+    write = _show_search if is_search(RunStore.open(run).run) else _show_study
+    with local_copy(run) as directory:
+        written = write(directory, as_json=as_json, run=run)
+    if not as_json:
+        print(f"report: {_there(written['report'], directory, run)}")
+
+
+def _there(path: Path, directory: Path, run: Place) -> str:
+    """Names a file of a run, of which `directory` may be a copy."""
+    return str(path) if directory == run else str(run / path.relative_to(directory).as_posix())
+
+
+def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str, str]:
+    return {name: _there(path, directory, run) for name, path in written.items()}
+
+
+def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
     from rich.console import Console
 
     from odyssey.report.html import read_content
-    from odyssey.report.search.content import is_search
     from odyssey.report.tables import overall, print_table
     from odyssey.report.write import write_content
-    from odyssey.storage.store import RunStore
 
-    facts = RunStore.open(directory).run
-    if is_search(facts):
-        _show_search(directory, as_json=as_json)
-        return
     content = read_content(directory)
     written = write_content(content)
     found = content.ablation
@@ -46,10 +62,10 @@ def show(directory: Path, *, as_json: bool) -> None:
                 "overall": overall(content.results).to_dict("records"),
                 "comparison": found.compared.to_dict("records") if found else [],
                 "beside": {b.name: b.table.to_dict("records") for b in content.beside},
-                "files": {name: str(path) for name, path in written.items()},
+                "files": _files(written, directory, run),
             }
         )
-        return
+        return written
     console = Console()
     if found:
         _print_comparison(found, console)
@@ -60,7 +76,7 @@ def show(directory: Path, *, as_json: bool) -> None:
     for beside in content.beside if found else ():
         print_table(beside.table, console)
         print(f"{beside.caption}\n")
-    print(f"report: {written['report']}")
+    return written
 
 
 def _print_comparison(found: Ablation, console: Console) -> None:
@@ -75,7 +91,7 @@ def _print_comparison(found: Ablation, console: Console) -> None:
         print(f"{note}\n")
 
 
-def _show_search(directory: Path, *, as_json: bool) -> None:
+def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
     from rich.console import Console
 
     from odyssey.report.search.content import read_search
@@ -91,9 +107,9 @@ def _show_search(directory: Path, *, as_json: bool) -> None:
                 "arms": content.arms.to_dict("records"),
                 "operators": content.operators.to_dict("records"),
                 "refused": content.refused.to_dict("records"),
-                "files": {name: str(path) for name, path in written.items()},
+                "files": _files(written, directory, run),
             }
         )
-        return
-    print_search(directory, Console())
-    print(f"report: {written['report']}")
+    else:
+        print_search(directory, Console())
+    return written

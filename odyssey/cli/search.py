@@ -16,6 +16,7 @@ from odyssey.cli.live import LiveBoard
 from odyssey.cli.printing import duration, print_json
 from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, read_study
+from odyssey.storage.places import place
 
 if TYPE_CHECKING:
     from odyssey.evaluation.trial import Trial
@@ -61,7 +62,7 @@ def run_study(study: Study, args: argparse.Namespace) -> None:
 
     # before anything is written
     choose_runner(study, runner=args.runner, workers=args.workers, address=args.address)
-    out = Path(args.out) if args.out else _free_directory(study.name)
+    out = place(args.out) if args.out else _free_directory(study.name)
     if study.search is not None:
         from odyssey.evaluation.search import prepare_search
 
@@ -88,13 +89,13 @@ def _resume(args: argparse.Namespace) -> None:
     if RunStore.open(args.resume).run.get("kind") == "search":
         from odyssey.evaluation.search import reopen_search
 
-        found, study = reopen_search(Path(args.resume))
+        found, study = reopen_search(args.resume)
         if args.dry_run:
             dry_search.left(found, as_json=args.json)
         else:
             _evolve(args, study, found)
         return
-    store, study, trials = reopen(Path(args.resume))
+    store, study, trials = reopen(args.resume)
     if args.dry_run:
         finished = store.finished()
         left = sum(t.id not in finished for t in trials)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 from odyssey.cli.printing import duration, print_json
 from odyssey.errors import StoreError
+from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 
 
@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> None:
     """Prints how far the run is, and whether a process works on it."""
     store = RunStore.open(args.directory)
     facts = store.run
-    active = _active(store)
+    active = store.is_running()
     snapshot = _progress(store.path)
     if snapshot is None:
         done = len(store.finished())
@@ -48,15 +48,7 @@ def _doing(active: bool) -> str:
     return "running" if active else "not running"
 
 
-def _active(store: RunStore) -> bool:
-    try:
-        with store.lock():
-            return False
-    except StoreError:
-        return True
-
-
-def _progress(directory: Path) -> dict[str, Any] | None:
+def _progress(directory: Place) -> dict[str, Any] | None:
     path = directory / "progress.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -7,7 +7,6 @@ import dataclasses
 import math
 import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from odyssey.cli.printing import duration, print_json
@@ -79,7 +78,7 @@ def _train(args: argparse.Namespace, study: Study) -> None:
     task = get_task(study.tasks[0])
     store, trials = (None, study.trials(study.resolve_cells()))
     if args.out:
-        store, trials = prepare(study, Path(args.out))
+        store, trials = prepare(study, args.out)
     began = time.monotonic()
 
     def progress(epoch: Epoch) -> None:

@@ -7,7 +7,6 @@ import importlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from odyssey.errors import ConfigError, RunFailedError, StoreError
@@ -16,6 +15,7 @@ from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
 from odyssey.expr import parse_cell
+from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
 from odyssey.training.space import search_space
@@ -88,7 +88,7 @@ class Summary:
     store: RunStore = field(repr=False)
 
 
-def prepare(study: Study, out: Path) -> tuple[RunStore, list[Trial]]:
+def prepare(study: Study, out: str | Place) -> tuple[RunStore, list[Trial]]:
     """Checks a study whole, makes its run directory, and lists its trials.
 
     Raises:
@@ -126,7 +126,7 @@ def prepare(study: Study, out: Path) -> tuple[RunStore, list[Trial]]:
     return store, trials
 
 
-def reopen(directory: Path) -> tuple[RunStore, Study, list[Trial]]:
+def reopen(directory: str | Place) -> tuple[RunStore, Study, list[Trial]]:
     """Opens a run to go on with it: the same study, with the cells as they were.
 
     Raises:

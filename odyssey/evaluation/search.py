@@ -10,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from odyssey.errors import CellError, ConfigError, OdysseyError, StoreError
@@ -29,6 +28,7 @@ from odyssey.search.gatekeeper import Check, Gatekeeper
 from odyssey.specs import get_cell, list_cells
 from odyssey.storage import frames
 from odyssey.storage.candidates import CandidateLog
+from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
 from odyssey.training.space import search_space
@@ -93,7 +93,7 @@ def seeds_of(study: Study, plan: SearchPlan) -> dict[str, Cell]:
     return cells
 
 
-def prepare_search(study: Study, out: Path) -> RunStore:
+def prepare_search(study: Study, out: str | Place) -> RunStore:
     """Checks a search whole and makes its run directory.
 
     Raises:
@@ -151,7 +151,7 @@ def _described(stage: Any) -> dict[str, Any]:
     }
 
 
-def reopen_search(directory: Path) -> tuple[RunStore, Study]:
+def reopen_search(directory: str | Place) -> tuple[RunStore, Study]:
     """Opens a search to go on with it.
 
     Raises:

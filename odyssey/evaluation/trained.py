@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from odyssey.errors import ConfigError, StoreError, TaskError, suggest
 from odyssey.evaluation.weights import kept, path_of, read_weights
 from odyssey.evaluation.work import text_digest
 from odyssey.expr import parse_cell
+from odyssey.storage import frames
 from odyssey.storage.store import RunStore
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
@@ -44,11 +45,10 @@ class TrainedModel:
 def save_weights(store: RunStore, model: CharModel) -> None:
     """Writes the parameters of a model's first member into the run directory, atomically."""
     weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
-    draft = store.path / f".{WEIGHTS}.tmp"
+    buffer = io.BytesIO()
+    np.savez(buffer, **weights)
     try:
-        with draft.open("wb") as file:
-            np.savez(file, **weights)
-        os.replace(draft, store.path / WEIGHTS)
+        frames.write_atomically(store.path / WEIGHTS, buffer.getvalue())
     except OSError as error:
         why = error.strerror or str(error)
         raise StoreError(f"cannot write {store.path / WEIGHTS}: {why}") from error

@@ -12,7 +12,6 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from odyssey.errors import StoreError
 from odyssey.evaluation.study import KEPT
 from odyssey.storage import frames
+from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MOST_CELLS = 10
 """How many cells a task keeps the weights of, with `best`."""
 
 
-def path_of(store: RunStore, trial: str) -> Path:
+def path_of(store: RunStore, trial: str) -> Place:
     """Names the file with the weights of a trial."""
     return store.path / FOLDER / f"{trial}.npz"
 
@@ -92,7 +92,7 @@ def write_weights(store: RunStore, trial: str, trained: Trained, *, keep: str) -
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def read_weights(path: Path, prefix: str) -> dict[str, NDArray[Any]]:
+def read_weights(path: Place, prefix: str) -> dict[str, NDArray[Any]]:
     """Reads the arrays of a file whose names begin so, by the rest of their names.
 
     Raises:
@@ -125,10 +125,10 @@ def kept(store: RunStore) -> pd.DataFrame:
     return order.drop(columns="_task").reset_index(drop=True)
 
 
-def _members_of(path: Path) -> set[int]:
+def _members_of(path: Place) -> set[int]:
     """Lists the members in a file without reading their arrays."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return {int(name.partition("/")[0]) for name in archive.namelist()}
     except (OSError, ValueError, zipfile.BadZipFile):
         return set()

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import StoreError, TaskError
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import write_weights
 from odyssey.expr import parse_cell
+from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
@@ -88,7 +88,7 @@ class TrialWork:
     driver writes it.
 
     Attributes:
-        directory: The run directory.
+        directory: The run directory, absolute, or what its URL names.
         commit: The git commit at the start of the run.
         texts: What `text_digest` gives for every task, by spec: a text that changes under a run
             must not mix two experiments.
@@ -96,7 +96,7 @@ class TrialWork:
         keep: Whose weights are written: `best`, `all` or `none` of the trial's members.
     """
 
-    directory: Path
+    directory: Place
     commit: str
     texts: Mapping[str, str]
     limit: float = 0.0
@@ -107,9 +107,9 @@ class TrialWork:
         task = _checked_task(trial.task, self.texts[trial.task])
         with time_limit(self.limit):
             result, trained = trained_trial(trial, commit=self.commit, task=task)
-        if (self.directory / "study.toml").exists():
-            # a full disk is no fault of the trial: the driver tries again, and stops the run
-            with suppress(StoreError):
+        # a full disk is no fault of the trial: the driver tries again, and stops the run
+        with suppress(StoreError):
+            if (self.directory / "study.toml").exists():
                 store = RunStore.open(self.directory)
                 write_weights(store, result.trial_id, trained, keep=self.keep)
                 store.write(result.trial_id, result.rows, result.curves)

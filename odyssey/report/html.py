@@ -100,7 +100,7 @@ def read_content(run_dir: str | Path) -> Content:
         labelled = tables.with_labels(curves)
         ablation = ablation_of(results, labelled, baseline=baseline, seed=seed, caps=_guessing(run))
     return Content(
-        directory=store.path,
+        directory=Path(run_dir),
         run=run,
         study_text=store.study_text,
         results=results,

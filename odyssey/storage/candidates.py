@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from odyssey.errors import StoreError
 from odyssey.storage import frames
+from odyssey.storage.places import Place, place
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class CandidateLog:
         folder: Where the files are.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Place) -> None:
         self.folder = directory / "candidates"
         self._tail: list[dict[str, Any]] = []
         self._next = 0
@@ -107,26 +107,27 @@ class CandidateLog:
 
     def rows(self, start: int = 0) -> Iterator[dict[str, Any]]:
         """Reads the rows from a multiple of `ROWS` on; an unreadable file is moved aside."""
-        for path in sorted(self.folder.glob("[0-9]*.parquet")):
+        files: list[Place] = [*self.folder.glob("[0-9]*.parquet")]
+        for path in sorted(files, key=lambda file: file.name):
             if int(path.stem) < start:
                 continue
             try:
                 yield from frames.decode(path, required=CANDIDATE_COLUMNS).to_pylist()
             except frames.UnreadableShardError as error:
                 aside = path.with_name(path.name + ".corrupt")
-                path.replace(aside)
+                frames.move(path, aside)
                 _log.warning("moved the unreadable %s aside as %s: %s", path, aside.name, error)
             except OSError as error:
                 raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def load_candidates(path: str | Path) -> pd.DataFrame:
+def load_candidates(path: str | Place) -> pd.DataFrame:
     """Reads the candidates of a search: one row each, typed as in `CANDIDATE_COLUMNS`, in order.
 
     Args:
-        path: A run directory; one that is no search gives no rows.
+        path: A run directory or its URL; one that is no search gives no rows.
     """
-    rows = list(CandidateLog(Path(path)).rows())
+    rows = list(CandidateLog(place(path)).rows())
     table = frames.table_of(rows, CANDIDATE_COLUMNS) if rows else None
     return frames.typed_frame(table, CANDIDATE_COLUMNS, order=("number",))
 

@@ -13,6 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from odyssey.storage.places import Place, RemotePath
+
 Columns = Mapping[str, tuple[str, str]]
 
 _ARROW_TYPES = {
@@ -52,8 +54,11 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Columns) -> pa.Table:
     return pa.table(arrays)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Place, data: bytes) -> None:
     """Writes a file so that a reader, or a kill at any moment, sees all of it or none of it."""
+    if isinstance(path, RemotePath):
+        path.write_bytes(data)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -65,6 +70,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def move(path: Place, target: Place) -> None:
+    """Moves a file to another name in its run; what had the name before is gone."""
+    if isinstance(path, RemotePath):
+        assert isinstance(target, RemotePath), "both of one run"
+        path.replace(target)
+    else:
+        path.replace(str(target))
 
 
 def sync_directory(path: Path) -> None:
@@ -85,7 +99,7 @@ def encode(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def decode(path: Path, *, required: Iterable[str] = ("trial",)) -> pa.Table:
+def decode(path: Place, *, required: Iterable[str] = ("trial",)) -> pa.Table:
     """Reads a shard.
 
     Raises:
@@ -103,7 +117,7 @@ def decode(path: Path, *, required: Iterable[str] = ("trial",)) -> pa.Table:
     return table
 
 
-def trial_ids(path: Path) -> frozenset[str]:
+def trial_ids(path: Place) -> frozenset[str]:
     """Reads the trial ids of a shard, and no other column of it."""
     with path.open("rb") as file:
         try:

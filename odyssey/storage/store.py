@@ -22,7 +22,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -31,6 +30,8 @@ import pyarrow.compute as pc
 
 from odyssey.errors import StoreError
 from odyssey.storage import frames
+from odyssey.storage.lease import holder, leased
+from odyssey.storage.places import Place, RemotePath, place
 from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
 
 _log = logging.getLogger(__name__)
@@ -47,29 +48,29 @@ class RunStore:
     """A run directory, for any number of writing processes and readers.
 
     Attributes:
-        path: The directory.
+        path: The directory, or what a URL names (`storage.places`).
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
-        self._merged_ids: dict[Path, frozenset[str]] = {}
+        self._merged_ids: dict[Place, frozenset[str]] = {}
 
     def __repr__(self) -> str:
         return f"RunStore({str(self.path)!r})"
 
     @classmethod
-    def create(cls, path: str | Path, *, study: str, run: Mapping[str, Any]) -> RunStore:
+    def create(cls, path: str | Place, *, study: str, run: Mapping[str, Any]) -> RunStore:
         """Makes a run directory.
 
         Args:
-            path: A directory that does not exist or is empty.
+            path: A directory that does not exist or is empty, or its URL.
             study: The resolved text of the study.
             run: Facts about the run, as plain JSON data.
 
         Raises:
             StoreError: When the directory holds a run or other files, or cannot be written.
         """
-        path = Path(path)
+        path = place(path)
         if _is_run(path):
             raise _already_a_run(path)
         text = _json(run)
@@ -93,13 +94,13 @@ class RunStore:
         return store
 
     @classmethod
-    def open(cls, path: str | Path) -> RunStore:
+    def open(cls, path: str | Place) -> RunStore:
         """Opens a run directory.
 
         Raises:
             StoreError: When the directory is not a run.
         """
-        path = Path(path)
+        path = place(path)
         if not _is_run(path):
             raise StoreError(_not_a_run(path))
         return cls(path)
@@ -226,13 +227,27 @@ class RunStore:
             except OSError as error:
                 raise StoreError(f"cannot compact {self.path}: {_why(error)}") from error
 
+    def is_running(self) -> bool:
+        """Tells whether a process holds the run."""
+        if isinstance(self.path, RemotePath):
+            return holder(self.path / ".lock") is not None
+        try:
+            with self.lock():
+                return False
+        except StoreError:
+            return True
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the run for this process; the operating system releases it on any death.
+        """Holds the run for this process; any death releases it, on a URL after a while (`lease`).
 
         Raises:
             StoreError: When another process holds it.
         """
+        if isinstance(self.path, RemotePath):
+            with leased(self.path / ".lock"):
+                yield
+            return
         try:
             descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -248,10 +263,10 @@ class RunStore:
         finally:
             os.close(descriptor)
 
-    def _shards(self, folder: str) -> tuple[list[Path], list[Path]]:
+    def _shards(self, folder: str) -> tuple[list[Place], list[Place]]:
         """Lists the merged shards and those of single trials, each by name."""
         try:
-            entries = sorted((self.path / folder).iterdir())
+            entries = _listed(self.path / folder)
         except FileNotFoundError:
             entries = []
         except OSError as error:
@@ -260,7 +275,7 @@ class RunStore:
         merged = [s for s in shards if s.name.startswith(_MERGED)]
         return merged, [s for s in shards if not s.name.startswith(_MERGED)]
 
-    def _ids(self, shard: Path) -> frozenset[str]:
+    def _ids(self, shard: Place) -> frozenset[str]:
         if shard not in self._merged_ids:
             try:
                 self._merged_ids[shard] = frames.trial_ids(shard)
@@ -297,7 +312,7 @@ class RunStore:
             tables.append(table)
         return frames.merge(tables) if tables else None
 
-    def _decode(self, shard: Path) -> pa.Table | None:
+    def _decode(self, shard: Place) -> pa.Table | None:
         try:
             return frames.decode(shard)
         except frames.UnreadableShardError as error:
@@ -310,6 +325,8 @@ class RunStore:
         return None
 
     def _sweep(self, folder: str) -> None:
+        if isinstance(self.path, RemotePath):
+            return  # an object store keeps nothing that is not complete
         now = time.time()
         for leftover in (self.path / folder).glob(".*.tmp"):
             with contextlib.suppress(OSError):
@@ -317,20 +334,20 @@ class RunStore:
                     leftover.unlink()
 
 
-def load_results(path: str | Path) -> pd.DataFrame:
+def load_results(path: str | Place) -> pd.DataFrame:
     """Reads results: one row a member, typed as in `RESULT_COLUMNS`.
 
     Args:
-        path: A run directory, a results .parquet file, or a directory of run directories; the
-            latter adds a `run` column with the name of the directory.
+        path: A run directory, a results .parquet file, or a directory of run directories, or the
+            URL of one; the last adds a `run` column with the name of the directory.
 
     Raises:
         StoreError: When there is nothing of the kind at `path`.
     """
-    return _load(Path(path), "results")
+    return _load(place(path), "results")
 
 
-def load_curves(path: str | Path) -> pd.DataFrame:
+def load_curves(path: str | Place) -> pd.DataFrame:
     """Reads learning curves: one row a measurement, typed as in `CURVE_COLUMNS`.
 
     Args:
@@ -339,10 +356,10 @@ def load_curves(path: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: When there is nothing of the kind at `path`.
     """
-    return _load(Path(path), "curves")
+    return _load(place(path), "curves")
 
 
-def _load(path: Path, folder: str) -> pd.DataFrame:
+def _load(path: Place, folder: str) -> pd.DataFrame:
     columns, order, required = {
         "results": (RESULT_COLUMNS, _RESULT_ORDER, ("trial", "cell", "task", "member")),
         "curves": (CURVE_COLUMNS, _CURVE_ORDER, ("trial", "metric", "value")),
@@ -357,7 +374,7 @@ def _load(path: Path, folder: str) -> pd.DataFrame:
             raise StoreError(f"{path} is not a {folder} file in Parquet: {error}") from error
         except OSError as error:
             raise StoreError(f"cannot read {path}: {_why(error)}") from error
-    runs = sorted(child for child in path.iterdir() if _is_run(child)) if path.is_dir() else []
+    runs = [child for child in _listed(path) if _is_run(child)] if path.is_dir() else []
     if not runs:
         raise StoreError(_not_a_run(path))
     tables = []
@@ -375,11 +392,16 @@ def _load(path: Path, folder: str) -> pd.DataFrame:
     return frame.sort_values(["run", *order], kind="stable", ignore_index=True)
 
 
-def _is_run(path: Path) -> bool:
+def _listed(path: Place) -> list[Place]:
+    """Lists a folder by name."""
+    return sorted(path.iterdir(), key=lambda entry: entry.name)
+
+
+def _is_run(path: Place) -> bool:
     return (path / "run.json").is_file()
 
 
-def _foreign_entries(path: Path) -> bool:
+def _foreign_entries(path: Place) -> bool:
     """Tells whether a directory holds more than an interrupted `create` leaves behind."""
     for entry in path.iterdir():
         ours = entry.name in _LAYOUT or re.fullmatch(r"\..*\.tmp", entry.name)
@@ -388,14 +410,14 @@ def _foreign_entries(path: Path) -> bool:
     return False
 
 
-def _already_a_run(path: Path) -> StoreError:
+def _already_a_run(path: Place) -> StoreError:
     return StoreError(
         f"{path} already holds a run; resume it with `odyssey search --resume {path}` "
         "or give another directory"
     )
 
 
-def _not_a_run(path: Path) -> str:
+def _not_a_run(path: Place) -> str:
     if not path.exists():
         return f"no run at {path}: there is nothing of that name"
     if path.is_dir():
@@ -403,10 +425,10 @@ def _not_a_run(path: Path) -> str:
     return f"{path} is a file, expected the directory of a run"
 
 
-def _move_aside(shard: Path, error: Exception) -> None:
+def _move_aside(shard: Place, error: Exception) -> None:
     aside = shard.with_name(shard.name + ".corrupt")
     try:
-        shard.replace(aside)
+        frames.move(shard, aside)
     except OSError:
         _log.warning("skipped the unreadable shard %s: %s", shard, error)
         return
@@ -417,7 +439,7 @@ def _json(run: Mapping[str, Any]) -> str:
     return json.dumps(dict(run), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Place) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -6,6 +6,7 @@ import functools
 import itertools
 import logging
 import os
+import pickle
 import signal
 import tempfile
 import threading
@@ -326,6 +327,75 @@ def test_a_trial_whose_worker_died_is_tried_again_but_not_for_ever(cluster, tmp_
     attempts = {int(file.name): len(file.read_text()) for file in tmp_path.iterdir()}
     assert attempts == {0: 1, 1: 2, 2: 3, 3: 1, 4: 1, 5: 1}
     assert capfd.readouterr() == ("", "")
+
+
+def where(trial):
+    import ray
+
+    time.sleep(0.5)
+    row = {"node": ray.get_runtime_context().get_node_id()}
+    return TrialResult(trial.id, trial.index, rows=(row,))
+
+
+@pytest.mark.ray
+def test_a_node_lost_mid_run_costs_no_trial(cluster):
+    """The other nodes are busy, so that its worker has nowhere to start again."""
+    from odyssey.evaluation import ray_runner
+
+    node = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    lost = []
+
+    class Careless(Recorder):
+        def on_tick(self, running):
+            nodes = {row["node"] for row in self.rows()}
+            if not lost and running == 3 and node.node_id in nodes:
+                lost.append(sorted(self.results))
+                cluster.remove_node(node, allow_graceful=False)
+
+    recorder = Careless()
+    ray_runner.run_trials(
+        recorder.source(18, workers=3),
+        work=where,
+        workers=3,
+        address=cluster.address,
+        listener=recorder,
+    )
+    assert lost
+    assert len(lost[0]) < 16
+    assert recorder.started == sorted(recorder.results) == list(range(18))
+    assert recorder.failures == {}
+
+
+@pytest.mark.ray
+def test_what_a_dead_worker_held_goes_to_the_next_that_is_free():
+    from odyssey.evaluation import ray_runner
+
+    sent = []
+
+    class Mailbox:
+        class put:  # noqa: N801
+            @staticmethod
+            def remote(token, payload):
+                sent.append((token, payload["index"]))
+
+    @dataclasses.dataclass
+    class TuneTrial:
+        trial_id: str
+
+    recorder = Recorder()
+    trials = iter([make_trial(i) for i in range(4)])
+    desk = ray_runner._Desk(trials, mailbox=Mailbox, listener=recorder, limit=0.0)
+    one, two = TuneTrial("one"), TuneTrial("two")
+    desk.on_trial_result(None, one, {"token": "a"})
+    desk.on_trial_result(None, two, {"token": "b"})
+    desk.on_trial_error(None, one)
+    assert desk.running == 2
+    outcome = pickle.dumps(report(make_trial(1)))
+    desk.on_trial_result(None, two, {"token": "b", "outcome": outcome})
+    desk.on_trial_result(None, one, {"token": "c"})
+    assert sent == [("a", 0), ("b", 1), ("b", 0), ("c", 2)]
+    assert recorder.started == [0, 1, 2]
+    assert desk.running == 2
 
 
 @pytest.mark.ray

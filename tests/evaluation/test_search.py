@@ -1,6 +1,8 @@
 """A search gives the same candidates and the same table, whoever runs it and whatever happens."""
 
+import errno
 import json
+import os
 import random
 import shutil
 import tempfile
@@ -19,7 +21,7 @@ from odyssey.evaluation.search import prepare_search, reopen_search, run_search
 from odyssey.evaluation.study import parse_study
 from odyssey.expr import parse_cell
 from odyssey.search.strategies import STRATEGIES
-from odyssey.storage import RunStore, load_results
+from odyssey.storage import load_results
 from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
 from odyssey.storage.schema import VOLATILE_COLUMNS
 
@@ -186,12 +188,15 @@ def test_what_was_trained_is_not_trained_again(expected, tmp_path):
     assert_same(folder, expected / "aging")
 
 
-def test_a_corrupt_shard_is_trained_again_and_nothing_else(expected, tmp_path):
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:50], lambda data: bytes(len(data))], ids=["cut", "zeros"]
+)
+def test_a_corrupt_shard_is_trained_again_and_nothing_else(expected, tmp_path, damage):
     folder = tmp_path / "run"
     shutil.copytree(expected / "nsga2", folder)
     rows = load_candidates(folder)
     shard = folder / "results" / f"{rows['trials'].iloc[9].split()[-1]}.parquet"
-    shard.write_bytes(shard.read_bytes()[:50])
+    shard.write_bytes(damage(shard.read_bytes()))
     assert search(folder).trials == 1
     assert_same(folder, expected / "nsga2")
     assert shard.with_name(shard.name + ".corrupt").exists()
@@ -268,34 +273,27 @@ def test_a_ray_worker_that_hangs_in_c_costs_its_candidate_only(short_folder):
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(expected, tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    left = 17
-    write = RunStore.write
+    left = 60
+    sync = os.fsync
 
-    def full(self, *arguments):
+    def full(descriptor):
         nonlocal left
         left -= 1
         if left < 0:
-            raise StoreError(f"cannot record a trial in {self.path}: No space left on device")
-        write(self, *arguments)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
 
-    monkeypatch.setattr(RunStore, "write", full)
-    with pytest.raises(StoreError, match="No space left"):
-        search(folder, work=Lossy(folder))
-    monkeypatch.setattr(RunStore, "write", write)
-    assert len(load_results(folder)["trial"].unique()) == 17
-    search(folder)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        search(folder)
+    monkeypatch.setattr(os, "fsync", sync)
+    kept = set(load_results(folder)["trial"])
+    assert 5 < len(kept) < 30
+    assert set(load_results(folder)["status"]) <= {"ok", "diverged"}  # no trial takes the blame
+    assert list(folder.rglob("*.tmp")) == []
+    search(folder, work=Fake(folder, faults=Faults(tmp_path / "faults").folder))
+    assert not kept & set((tmp_path / "faults" / "calls").read_text().split())
     assert_same(folder, expected / "aging")
-
-
-class Lossy(Fake):
-    """Leaves writing to the driver, as a worker does whose disk is full."""
-
-    def __call__(self, trial):
-        from fake_training import rows_of
-
-        from odyssey.evaluation.trial import TrialResult
-
-        return TrialResult(trial.id, trial.index, tuple(rows_of(trial)))
 
 
 def test_ctrl_c_keeps_what_was_told(expected, tmp_path):

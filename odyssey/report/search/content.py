@@ -107,7 +107,7 @@ def read_search(run_dir: str | Path) -> SearchContent:
         band = st.random_band(candidates[candidates["arm"] == st.CONTROL], start=start, rng=rng)
     rival = arms[0] != st.CONTROL and band is not None
     return SearchContent(
-        directory=store.path,
+        directory=Path(run_dir),
         run=run,
         study_text=store.study_text,
         candidates=candidates,

@@ -1,0 +1,207 @@
+"""A run on another file system: its records, the lease, a search there and its report."""
+
+import json
+import os
+import pickle
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+from fake_search import Silent
+from fake_training import rows_of, study_text
+from pyarrow import fs
+
+from odyssey.errors import StoreError
+from odyssey.evaluation.search import prepare_search, reopen_search, run_search
+from odyssey.evaluation.study import parse_study
+from odyssey.evaluation.trial import TrialResult
+from odyssey.storage import RunStore, lease, load_curves, load_results, places
+from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
+from odyssey.storage.places import RemotePath, local_copy, place
+from odyssey.storage.schema import VOLATILE_COLUMNS
+
+URL = "memory://bucket/runs/one?region=here"
+
+
+@pytest.fixture(params=["folder", "memory"])
+def remote(request, tmp_path, monkeypatch):
+    """A place on a file system that knows paths below a root only; one is all in memory."""
+    if request.param == "folder":
+        (tmp_path / "there").mkdir()
+        found = fs.SubTreeFileSystem(str(tmp_path / "there"), fs.LocalFileSystem())
+    else:
+        found = fs.FileSystem.from_uri("mock:///")[0]
+    monkeypatch.setattr(places, "filesystem_of", lambda root: (found, "bucket/runs/one"))
+    monkeypatch.setattr(lease, "SETTLE", 0.0)
+    return place(URL)
+
+
+def rows_for(index):
+    return [{"trial_index": index, "cell": "gru", "task": "xml", "member": m} for m in (1, 0)]
+
+
+def test_paths_and_file_urls_are_paths(tmp_path):
+    assert place("runs/a") == place(place("runs/a"))
+    assert place(f"file://{tmp_path}/a%20b") == tmp_path / "a b"
+    for wrong in ("file://host/a", "nothing://a/b", "s3://"):
+        with pytest.raises(StoreError, match=r"names no file|cannot use"):
+            place(wrong)
+
+
+def test_a_remote_path_has_names_like_a_path(remote):
+    assert isinstance(remote, RemotePath)
+    shard = remote / "results" / "t1.parquet"
+    assert str(shard) == "memory://bucket/runs/one/results/t1.parquet?region=here"
+    assert (shard.name, shard.stem, shard.suffix) == ("t1.parquet", "t1", ".parquet")
+    assert shard.parent == remote / "results" == shard.with_name("x").parent
+    assert remote.name == "one"
+    assert pickle.loads(pickle.dumps(shard)) == shard  # workers get it
+    assert not remote.exists()
+    assert list((remote / "results").glob("*")) == []
+
+
+def test_records_are_those_of_a_directory(remote, tmp_path):
+    stores = [
+        RunStore.create(where, study="name = 'a'\n", run={"seed": 1})
+        for where in (remote, tmp_path / "run")
+    ]
+    for store in stores:
+        for index in range(4):
+            curve = {"trial_index": index, "metric": "m", "value": 1.0, "update": 1, "member": 0}
+            store.write(f"t{index}", rows_for(index), [curve])
+        store.update_run(done=True)
+        store.compact(at_least=3)
+        store.write("t9", rows_for(9), [])
+    far, near = (RunStore.open(store.path) for store in stores)
+    assert far.run == near.run == {"seed": 1, "done": True}
+    assert far.study_text == near.study_text
+    assert far.finished() == near.finished() == {"t0", "t1", "t2", "t3", "t9"}
+    assert far.has("t2")
+    assert not far.has("t4")
+    for load in (load_results, load_curves):
+        pd.testing.assert_frame_equal(load(far.path), load(near.path))
+    assert len(list((remote / "results").iterdir())) == 2
+    with pytest.raises(StoreError, match="already holds a run"):
+        RunStore.create(remote, study="", run={})
+    with pytest.raises(StoreError, match="no run at"):
+        RunStore.open(remote / "elsewhere")
+
+
+def test_an_unreadable_shard_is_moved_aside(remote, caplog):
+    store = RunStore.create(remote, study="", run={})
+    store.write("t0", rows_for(0), [])
+    store.write("t1", rows_for(1), [])
+    (remote / "results" / "t1.parquet").write_bytes(b"garbage")
+    assert set(store.results()["trial"]) == store.finished() == {"t0"}
+    assert (remote / "results" / "t1.parquet.corrupt").exists()
+    assert len(caplog.records) == 1
+
+
+def test_a_write_that_fails_leaves_nothing(remote, monkeypatch):
+    store = RunStore.create(remote, study="", run={})
+    found = places.filesystem_of(URL)[0]
+
+    class Full:
+        type_name = "subtree"
+
+        def __getattr__(self, name):
+            return getattr(found, name)
+
+        def move(self, *paths):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(places, "filesystem_of", lambda root: (Full(), "bucket/runs/one"))
+    with pytest.raises(StoreError, match="No space left on device"):
+        store.write("t0", rows_for(0), [])
+    assert list((remote / "results").iterdir()) == list((remote / "curves").iterdir()) == []
+
+
+def test_one_process_at_a_time_holds_a_run(remote):
+    store = RunStore.create(remote, study="", run={})
+    assert not store.is_running()
+    with store.lock():
+        assert store.is_running()
+        with pytest.raises(StoreError, match="another process is running memory"):  # noqa: SIM117
+            with RunStore.open(remote).lock():
+                pass
+    assert not store.is_running()
+
+
+@pytest.mark.parametrize("death", ["process gone", "not renewed", "nonsense"])
+def test_the_lease_of_a_dead_process_is_over(remote, death):
+    store = RunStore.create(remote, study="", run={})
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    facts = {"token": "t", "machine": lease._machine(), "pid": os.getpid(), "time": time.time()}
+    other = {"machine": "elsewhere", "time": time.time() - lease.LEASE + 5}
+    for living in (facts, facts | other):
+        (remote / ".lock").write_bytes(json.dumps(living).encode())
+        assert store.is_running()
+    change = {
+        "process gone": {"pid": gone.pid},
+        "not renewed": {"machine": "elsewhere", "time": time.time() - lease.LEASE - 5},
+        "nonsense": {"time": None},
+    }[death]
+    (remote / ".lock").write_bytes(json.dumps(facts | change).encode())
+    with store.lock():
+        assert store.is_running()
+
+
+def test_a_lease_is_renewed(remote, monkeypatch):
+    monkeypatch.setattr(lease, "BEAT", 0.01)
+    store = RunStore.create(remote, study="", run={})
+    with store.lock():
+        first = json.loads((remote / ".lock").read_bytes())["time"]
+        deadline = time.monotonic() + 10
+        while json.loads((remote / ".lock").read_bytes())["time"] == first:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+class Away:
+    """Works a trial without training; the driver, or the worker here, keeps what comes of it."""
+
+    def __init__(self, run):
+        self.run = run
+        self.calls = []
+
+    def __call__(self, trial):
+        self.calls.append(trial.id)
+        result = TrialResult(trial.id, trial.index, tuple(rows_of(trial)))
+        if len(self.calls) % 2:
+            RunStore.open(self.run).write(result.trial_id, result.rows, result.curves)
+        return result
+
+
+def test_a_search_runs_stops_resumes_and_reports_on_a_url(remote, tmp_path, capsys):
+    from odyssey.cli.report import show
+
+    study = parse_study(study_text(candidates=8))
+    near = prepare_search(study, tmp_path / "run")
+    run_search(near, study, Silent(), work=Away(near.path))
+
+    class Impatient(Silent):
+        def told(self, board, row):
+            if row["number"] == 5:
+                raise KeyboardInterrupt
+
+    work = Away(remote)
+    far = prepare_search(study, remote)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(far, study, Impatient(), work=work)
+    assert not far.is_running()
+    far, study = reopen_search(remote)
+    run_search(far, study, Silent(), work=work)
+    assert len(work.calls) == len(set(work.calls))
+    for load, volatile in (
+        (load_candidates, VOLATILE_CANDIDATE_COLUMNS),
+        (load_results, VOLATILE_COLUMNS),
+    ):
+        one, other = (load(p).drop(columns=list(volatile)) for p in (remote, near.path))
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    show(remote, as_json=False)
+    assert "report: memory://bucket/runs/one/report.html?region=here" in capsys.readouterr().out
+    assert b"<html" in (remote / "report.html").read_bytes()
+    with local_copy(remote) as folder:
+        assert (folder / "run.json").exists()
