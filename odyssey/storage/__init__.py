@@ -1,10 +1,26 @@
 """Records on disk: the border between running and looking.
 
 `schema.py` names the columns, `frames.py` turns Parquet into typed frames, `store.py` is the run
-directory that runners write and reports read. May import `odyssey.errors`, pandas and pyarrow;
-never torch, ray or anything that trains. To add a column: one row in `schema.py`.
+directory that runners write and reports read, `places.py` is where it may lie: a path or a URL. May
+import `odyssey.errors`, pandas and pyarrow; never torch, ray or anything that trains. To add a
+column: one row in `schema.py`.
 """
 
-from odyssey.storage.store import RunStore, load_curves, load_results
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odyssey.storage.store import RunStore as RunStore
+    from odyssey.storage.store import load_curves as load_curves
+    from odyssey.storage.store import load_results as load_results
 
 __all__ = ["RunStore", "load_curves", "load_results"]
+
+
+def __getattr__(name: str) -> Any:  # pandas waits until a record is read or written
+    if name in __all__:
+        from odyssey.storage import store
+
+        return getattr(store, name)
+    raise AttributeError(f"module 'odyssey.storage' has no attribute {name!r}")
