@@ -9,7 +9,9 @@ RUN ?= results/runs/evolve
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install search smoke test golden check lint format types contracts bench clean
+RESULTS := $(patsubst results/%/run.json,%,$(wildcard results/*/run.json))
+
+.PHONY: help install search smoke results test golden check lint format types contracts bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -37,6 +39,14 @@ smoke: $(STAMP) ## the tour in small: every step of it in under a minute
 	  --set members=2 --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 \
 	  --set test_characters=500
 	@test -s build/smoke/report.html
+
+results: $(STAMP) ## rebuild every table, figure and page under results/ from its Parquet
+	@for name in $(RESULTS); do \
+	  $(BIN)/odyssey report results/$$name > /dev/null || exit 1; \
+	  if [ -e experiments/$$name/figures.py ]; then \
+	    $(BIN)/python experiments/$$name/figures.py results/$$name || exit 1; \
+	  fi; \
+	done
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -1,9 +1,11 @@
 """Measures how often the comparisons cry wolf, how often they see a wolf, and what intervals hold.
 
-    python benchmarks/null_tests.py [--studies 1000]
+    python benchmarks/null_tests.py [--studies 1000] [--only PART]
 
 Studies are simulated (`odyssey.report.simulation`): the same cell under several names must come out
-different in 5 % of them. Prints Markdown; takes about half an hour on one idle core.
+different in 5 % of them. The last part decomposes functions whose importance is known in closed
+form, and compares main effects with optuna's. Prints Markdown; takes about half an hour on one idle
+core, a minute of it for `--only importance`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from scipy import stats
 from odyssey.report import aggregate, comparison
 from odyssey.report.comparison import Pair, bonferroni, holm, odyssey_test, permutation_p
 from odyssey.report.draws import task_draws, top_count, top_scores
-from odyssey.report.simulation import Cell, simulate_results
+from odyssey.report.importance import Input, decompose
+from odyssey.report.simulation import CLOSED_FORMS, Cell, simulate_results
 
 PERMUTATIONS = 999
 LEVEL = 0.05
@@ -151,12 +154,90 @@ def over_tasks(studies: int) -> None:
         print(f"| {draws} | {share(held)} of {len(held)} studies |", flush=True)
 
 
+REPEATS = 20  # samples of each function
+
+
+def closed_forms(studies: int) -> None:
+    del studies  # a forest is the same work however many studies the other parts simulate
+    print("\n## Importance: shares of variance known in closed form, per cent\n")
+    print(
+        f"Mean and root mean square error over {REPEATS} samples of three inputs, where one may\n"
+        "do nothing; holds: how often the 95 % interval holds the true share.\n"
+    )
+    print(
+        "| function | trials | out-of-bag R² | effect | true | ours | error | holds | optuna"
+        " | its error |"
+    )
+    print("|---|---:|---:|---|---:|---:|---:|---:|---:|---:|")
+    inputs = [Input(name, "linear", 0.0, 1.0) for name in "abc"]
+    for name, form in CLOSED_FORMS.items():
+        for trials in (200, 1000):
+            frames, theirs, fits = [], [], []
+            for seed in range(REPEATS):
+                x = np.random.default_rng([seed, trials]).random((trials, len(inputs)))
+                y = form.function(x)
+                found = decompose(inputs, x, y, seed=seed, halves=20)
+                frames.append(found.effects.set_index("inputs")[["share", "low", "high"]])
+                theirs.append(optunas(x, y, seed=seed))
+                fits.append(found.fit)
+            for effect in frames[0].index:
+                true = form.shares.get(effect, 0.0)
+                rows = np.array([frame.loc[effect] for frame in frames])
+                held = (rows[:, 1] <= true + 1e-9) & (true - 1e-9 <= rows[:, 2])
+                cells = [name, trials, f"{np.mean(fits):.2f}", effect, f"{100 * true:.1f}"]
+                cells += [*mean_and_error(rows[:, 0], true), f"{held.sum()} of {REPEATS}"]
+                known = [shares[effect] for shares in theirs if effect in shares]
+                cells += mean_and_error(np.array(known), true) if known else ["", ""]
+                print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def optunas(x: np.ndarray, y: np.ndarray, *, seed: int) -> dict[str, float]:
+    """Gives optuna's main effects: shares of the variance of a tree, averaged over trees."""
+    import optuna
+    from optuna.distributions import FloatDistribution
+    from optuna.importance import FanovaImportanceEvaluator
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = {name: FloatDistribution(0.0, 1.0) for name in "abc"}
+    study = optuna.create_study()
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                params=dict(zip(space, map(float, row), strict=True)),
+                distributions=space,
+                value=float(value),
+            )
+            for row, value in zip(x, y, strict=True)
+        ]
+    )
+    return dict(FanovaImportanceEvaluator(n_trees=64, max_depth=64, seed=seed).evaluate(study))
+
+
+def mean_and_error(shares: np.ndarray, true: float) -> list[str]:
+    error = np.sqrt(np.mean((shares - true) ** 2))
+    return [f"{100 * shares.mean():.1f}", f"{100 * error:.1f}"]
+
+
+PARTS = {
+    "one": one_comparison,
+    "family": family,
+    "power": power,
+    "coverage": coverage,
+    "tasks": over_tasks,
+    "importance": closed_forms,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=1000)
-    studies = parser.parse_args().studies
+    parser.add_argument("--only", choices=PARTS, help="one part instead of all")
+    args = parser.parse_args()
+    studies = args.studies
     began = time.perf_counter()
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy"))
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("numpy", "scipy", "scikit-learn", "optuna")
+    )
     print("# Null tests of the comparisons\n")
     print(
         f"{studies:,} simulated studies a row, {PERMUTATIONS} permutations a comparison, shares\n"
@@ -165,8 +246,9 @@ def main() -> None:
         f"best draws. Python {platform.python_version()}, {packages}.\n"
         "Own draws: the two cells share no hyperparameters and seeds, as in the paper.\n"
     )
-    for table in (one_comparison, family, power, coverage, over_tasks):
-        table(studies)
+    for name, table in PARTS.items():
+        if args.only in (None, name):
+            table(studies)
     minutes = (time.perf_counter() - began) / 60
     print(f"\n{minutes:.0f} minutes of wall time on one of {os.cpu_count()} cores.")
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
-from odyssey.specs import expand, get_cell
+from odyssey.specs import expand, get_cell, list_cells
 
 if TYPE_CHECKING:
     from odyssey.diagnostics.conditions import Condition
@@ -26,14 +27,22 @@ SWEEPS: dict[str, type] = {
     "hidden_size": int,
     "steps": int,
 }
+# what a trained model has settled
+NOT_TRAINED = (
+    *("hidden_size", "num_layers", "inputs", "seeds", "init", "init_scale", "forget_bias"),
+    *("spectral_radius", "train", "updates", "every", "learning_rate", "clip_norm", "settings"),
+    "sweep",
+)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measures, writes the files, and prints one row a cell."""
     from odyssey.diagnostics.conditions import check_recurrent
-    from odyssey.report.gradient_figures import write_gradient_study
-    from odyssey.report.gradients import summary
 
+    if any(_is_run(spec) for spec in args.specs):
+        _measure_runs(args)
+        return
+    _refuse(args, ("cell", "member"), "goes with the trained models of a run")
     cells = _cells(args.specs)
     for cell in cells.values():
         check_recurrent(cell)
@@ -51,21 +60,81 @@ def run(args: argparse.Namespace) -> None:
         measured, labels = _at_start(args, cells, condition), ""
     state = next(iter(cells.values())).output
     layers = f".{args.num_layers - 1}" if args.num_layers > 1 else ""
-    files = write_gradient_study(
-        measured.frames(),
-        args.out,
-        sweep=labels,
-        animate="" if args.no_animation or args.sweep else state + layers,
-    )
-    rows = _rows(measured, labels)
+    animated = "" if args.no_animation or args.sweep else state + layers
+    _report(args, measured, over=f"{args.seeds} seeds", sweep=labels, animate=animated)
+
+
+def _report(
+    args: argparse.Namespace, measured: Measurements, *, over: str, animate: str, sweep: str = ""
+) -> None:
+    from odyssey.report.gradient_figures import write_gradient_study
+    from odyssey.report.gradients import summary
+
+    files = write_gradient_study(measured.frames(), args.out, sweep=sweep, animate=animate)
+    rows = _rows(measured, sweep)
     table = summary(**{n: rows[n] for n in ("norms", "horizons", "exponents")})
     if args.json:
         print_json({"summary": table.to_dict("records"), "files": files})
         return
     print_rows([{str(k): v for k, v in row.items()} for row in table.to_dict("records")])
-    print(f"median [10 %, 90 %] over {args.seeds} seeds; what they mean: docs/diagnostics.md")
+    print(f"median [10 %, 90 %] over {over}; what they mean: docs/diagnostics.md")
     for kind, path in files.items():
         print(f"{kind}: {path}")
+
+
+def _is_run(spec: str) -> bool:
+    """Tells a run from a cell; a folder that is called like a cell of the library is no run."""
+    return spec not in list_cells() and Path(spec).is_dir()
+
+
+def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
+    """Raises `ConfigError` for an option that was given and would do nothing."""
+    for name in names:
+        if getattr(args, name) != args.defaults[name]:
+            raise ConfigError(f"--{'set' if name == 'settings' else name.replace('_', '-')} {why}")
+
+
+def _measure_runs(args: argparse.Namespace) -> None:
+    """Measures trained models: the best of every cell that the runs have kept."""
+    from odyssey.diagnostics.conditions import check_recurrent, of_model, task_windows
+    from odyssey.diagnostics.measure import join_measurements, measure
+    from odyssey.evaluation.trained import load_all_trained
+
+    cells = [spec for spec in args.specs if not _is_run(spec)]
+    if cells:
+        raise ConfigError(
+            f"{cells[0]} is no run, others are: give cells, or runs of trained models"
+        )
+    _refuse(args, NOT_TRAINED, "goes with cells, not with the trained models of a run")
+    rows = 8 if args.rows is None else args.rows
+    if args.steps < 1 or rows < 1:
+        raise ConfigError(f"--steps and --rows must be at least 1, got {args.steps} and {rows}")
+    parts, states = [], []
+    for directory in dict.fromkeys(args.specs):
+        models = load_all_trained(
+            directory, cell=args.cell, task=args.task or "", member=args.member
+        )
+        for trained in models:
+            cell = trained.model.rnn.cell
+            check_recurrent(cell)
+            label = str(trained.row["spec"])
+            if len(args.specs) > 1:
+                label = f"{Path(directory).name}: {label}"
+            windows = task_windows(trained.task, steps=args.steps, rows=rows)
+            subject = of_model(trained.model, windows, label)
+            parts.append(measure(subject, at_initialisation=False).labelled(label=label))
+            top = trained.model.rnn.num_layers - 1
+            states.append(cell.output + (f".{top}" if top else ""))
+            if len(parts) > MOST_CELLS:
+                raise ConfigError(
+                    f"more than {MOST_CELLS} models; choose some with --cell or --member"
+                )
+    _report(
+        args,
+        join_measurements(parts),
+        over=f"{rows} stretches of validation data",
+        animate="" if args.no_animation else states[0],
+    )
 
 
 def _cells(specs: list[str]) -> dict[str, Cell]:

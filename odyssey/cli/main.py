@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_ablate(add("ablate", "compare a cell with what it is without its parts"))
 
+    _add_promote(add("promote", "train the best cells of a search again, beside LSTM and GRU"))
+
     status = add("status", "say how far a run is, from another terminal")
     status.add_argument("directory", metavar="DIR")
     _json(status)
@@ -94,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _json(report)
 
     sample = add("sample", "let a trained model write")
-    sample.add_argument("directory", metavar="RUN", help="what odyssey train --out DIR has kept")
+    _add_trained(sample)
     sample.add_argument("--length", type=int, default=2000, metavar="N", help="symbols (2000)")
     sample.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0: likeliest")
     sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest only")
@@ -105,6 +107,18 @@ def _parser() -> argparse.ArgumentParser:
     gradients = add("gradients", "measure how far gradients reach back, and along which paths")
     _add_gradients(gradients)
     _json(gradients)
+
+    errors = add("errors", "sort what trained models get wrong on a text by why they do")
+    errors.add_argument("directories", metavar="RUN", nargs="+", help="runs that have kept weights")
+    _add_choice(errors)
+    errors.add_argument("--split", choices=("valid", "test"), default="test", help="which data")
+    errors.add_argument(
+        "--characters", type=int, default=100_000, metavar="N", help="how many, at most (100000)"
+    )
+    errors.add_argument(
+        "--out", metavar="DIR", default="results/runs/errors", help="where the files go"
+    )
+    _json(errors)
 
     data = add("data", "list the data sets, or get one")
     data.add_argument("action", choices=("list", "get"))
@@ -175,8 +189,60 @@ def _add_ablate(ablate: argparse.ArgumentParser) -> None:
     _add_running(ablate)
 
 
+def _add_promote(promote: argparse.ArgumentParser) -> None:
+    promote.add_argument("run_dir", metavar="DIR", help="run directory of a search")
+    promote.add_argument("--top", type=int, default=5, metavar="N", help="cells (5)")
+    promote.add_argument(
+        "--tasks",
+        default="",
+        metavar="A,B",
+        help="tasks; without it those of the search and one that it has not seen",
+    )
+    promote.add_argument(
+        "--draws", type=int, default=16, metavar="N", help="draws a cell and task (16)"
+    )
+    promote.add_argument(
+        "--parameters",
+        type=int,
+        metavar="N",
+        help="of every model; without it those of an LSTM of the search's hidden size",
+    )
+    promote.add_argument(
+        "--seed", type=int, metavar="N", help="seed (made of the search's, and another one)"
+    )
+    promote.add_argument(
+        "--set",
+        dest="settings",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="override a field of the study, as in epochs=40",
+    )
+    _add_running(promote)
+
+
+def _add_trained(parser: argparse.ArgumentParser) -> None:
+    """Adds which trained model is meant."""
+    parser.add_argument(
+        "directory", metavar="RUN", help="a run that has kept weights: of train --out, or a study"
+    )
+    _add_choice(parser)
+
+
+def _add_choice(parser: argparse.ArgumentParser, *, task: bool = True) -> None:
+    parser.add_argument("--cell", metavar="SPEC", default="", help="of a study: this cell's model")
+    parser.add_argument("--member", type=int, metavar="N", help="of a study: this member's model")
+    if task:
+        parser.add_argument("--task", metavar="TASK", default="", help="of a study: on this task")
+
+
 def _add_running(parser: argparse.ArgumentParser) -> None:
     """Adds how a study is run."""
+    parser.add_argument(
+        "--keep-weights",
+        choices=("best", "all", "none"),
+        help="of every task's ten best cells (default), of every member, or none",
+    )
     parser.add_argument("--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
     parser.add_argument("--runner", choices=("ray", "local"))
@@ -232,7 +298,9 @@ def _add_train(train: argparse.ArgumentParser) -> None:
 
 
 def _add_gradients(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("specs", metavar="SPEC", nargs="+")
+    parser.add_argument(
+        "specs", metavar="SPEC|RUN", nargs="+", help="cells, or runs that have kept trained models"
+    )
     numbers: tuple[tuple[str, type, object, str], ...] = (
         ("--steps", int, 128, "time steps between the loss and the first state"),
         ("--hidden-size", int, 128, "units per layer"),
@@ -255,7 +323,9 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
         "--init", default="uniform", metavar="NAME", help="uniform (default), uniform_fan, normal"
     )
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("--task", metavar="TASK", help="read a task's data instead of noise")
+    data.add_argument(
+        "--task", metavar="TASK", help="read a task's data instead of noise; of a RUN: on this task"
+    )
     data.add_argument("--train", metavar="TASK", help="measure along training on a task")
     parser.add_argument(
         "--sweep",
@@ -275,6 +345,9 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", default="results/runs/gradients", help="where the files go"
     )
     parser.add_argument("--no-animation", action="store_true", help="draw no GIF")
+    _add_choice(parser, task=False)
+    given = vars(parser.parse_args(["SPEC"]))
+    parser.set_defaults(defaults={k: v for k, v in given.items() if k != "specs"})
 
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:

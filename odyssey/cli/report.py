@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from odyssey.cli.printing import print_json
 from odyssey.storage.places import Place, local_copy, place
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from odyssey.report.ablation import Ablation
 
 
 def run(args: argparse.Namespace) -> None:
@@ -16,7 +22,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def show(run: Place, *, as_json: bool) -> None:
-    """Writes the report of a run, and prints the leaderboard and where the page is."""
+    """Writes the report of a run, and prints its tables and where the page is.
+
+    A study with a baseline shows every cell beside it; any other one its leaderboards.
+    """
     from odyssey.report.search.content import is_search
     from odyssey.storage.store import RunStore
 
@@ -39,27 +48,47 @@ def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str
 def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
     from rich.console import Console
 
-    from odyssey.report.tables import leaderboard, overall, print_table
-    from odyssey.report.write import write_all
-    from odyssey.storage.store import RunStore
+    from odyssey.report.html import read_content
+    from odyssey.report.tables import overall, print_table
+    from odyssey.report.write import write_content
 
-    written = write_all(directory)
-    results = RunStore.open(directory).results()
-    board = leaderboard(results)
+    content = read_content(directory)
+    written = write_content(content)
+    found = content.ablation
     if as_json:
         print_json(
             {
-                "leaderboard": board.to_dict("records"),
-                "overall": overall(results).to_dict("records"),
+                "leaderboard": content.board.to_dict("records"),
+                "overall": overall(content.results).to_dict("records"),
+                "comparison": found.compared.to_dict("records") if found else [],
+                "beside": {b.name: b.table.to_dict("records") for b in content.beside},
                 "files": _files(written, directory, run),
             }
         )
         return written
     console = Console()
-    print_table(board, console)
-    if results["task"].nunique() > 1:
-        print_table(overall(results), console)
+    if found:
+        _print_comparison(found, console)
+    else:
+        print_table(content.board, console)
+        if content.overall is not None:
+            print_table(content.overall, console)
+    for beside in content.beside if found else ():
+        print_table(beside.table, console)
+        print(f"{beside.caption}\n")
     return written
+
+
+def _print_comparison(found: Ablation, console: Console) -> None:
+    from odyssey.report import protocol, tables
+
+    tables.print_table(tables.comparison_table(found.compared), console)
+    if found.scores is not None:
+        tables.print_table(tables.aggregate_table(found.scores), console)
+    for line in protocol.findings(found.compared, found.baseline):
+        print(f"{line.task}: {line.claim} {line.rest}\n")
+    if note := protocol.power_note(found.compared):
+        print(f"{note}\n")
 
 
 def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     from odyssey.training.sampling import sample, stream_text
     from odyssey.training.seeds import stream
 
-    trained = load_trained(args.directory)
+    trained = load_trained(args.directory, cell=args.cell, task=args.task, member=args.member)
     task = trained.task
     prime = task.sample_prime() if args.prime is None else task.encode(args.prime)
     found = sample(

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,10 @@ def run(args: argparse.Namespace) -> None:
     if args.workers is not None and args.workers < 1:
         raise ConfigError(f"--workers must be at least 1, got {args.workers}")
     if args.resume:
-        if args.study or args.out or args.settings:
+        if args.study or args.out or args.settings or args.keep_weights:
             raise ConfigError(
-                "--resume DIR goes on with the study as it was: no STUDY, --out or --set"
+                "--resume DIR goes on with the study as it was: no STUDY, --out or --set,"
+                " no --keep-weights"
             )
         _resume(args)
         return
@@ -43,10 +45,13 @@ def run_study(study: Study, args: argparse.Namespace) -> None:
 
     Args:
         study: The study.
-        args: With dry_run, runner, workers, address, out and json, as the parser gives them.
+        args: With dry_run, runner, workers, address, keep_weights, out and json, as the parser
+            gives them.
     """
     if args.workers is not None and args.workers < 1:
         raise ConfigError(f"--workers must be at least 1, got {args.workers}")
+    if args.keep_weights:
+        study = replace(study, keep_weights=args.keep_weights)
     if args.dry_run:
         if study.search is not None:
             dry_search.run(study, args)
@@ -176,6 +181,38 @@ def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
             print(f"engine overhead: {summary.overhead:.1%} of the workers' time was not training")
 
 
+def _weight_megabytes(study: Study, trials: list[Trial]) -> float:
+    """Says how much room the weights that are kept take, at most."""
+    from odyssey.evaluation.weights import MOST_CELLS
+    from odyssey.expr import parse_cell
+    from odyssey.tasks.registry import get_task
+    from odyssey.training.config import member_from_dict
+    from odyssey.training.model import count_parameters
+
+    if study.keep_weights == "none":
+        return 0.0
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for trial in trials:
+        cell, symbols = parse_cell(trial.cell_text), get_task(trial.task).num_symbols
+        for member in map(member_from_dict, trial.members):
+            sizes.setdefault((trial.task, trial.spec), []).append(
+                member.parameters
+                or count_parameters(
+                    cell,
+                    num_symbols=symbols,
+                    hidden_size=member.hidden_size,
+                    num_layers=member.num_layers,
+                )
+            )
+    if study.keep_weights == "all":
+        return 4e-6 * sum(map(sum, sizes.values()))
+    of_task = {
+        task: sorted((max(n) for (t, _), n in sizes.items() if t == task), reverse=True)
+        for task in study.tasks
+    }
+    return 4e-6 * sum(sum(n[:MOST_CELLS]) for n in of_task.values())
+
+
 def _dry_run(study: Study, args: argparse.Namespace) -> None:
     """Says what would run, and how long, from a few timed updates of every cell."""
     from odyssey.evaluation.estimate import estimate_trial_seconds
@@ -208,7 +245,9 @@ def _dry_run(study: Study, args: argparse.Namespace) -> None:
         "characters": characters,
         "seconds": round(seconds / workers, 1),
         "workers": workers,
-        "disk_mb": round(members * (3.0 + 0.15 * config.epochs) / 1000, 2),
+        "disk_mb": round(
+            members * (3.0 + 0.15 * config.epochs) / 1000 + _weight_megabytes(study, trials), 2
+        ),
     }
     if args.json:
         print_json(facts)

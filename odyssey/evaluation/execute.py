@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import time
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from typing import Any, Protocol
 from odyssey.errors import ConfigError, RunFailedError, StoreError
 from odyssey.evaluation.study import Study, parse_study
 from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
 from odyssey.expr import parse_cell
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
+from odyssey.training.space import search_space
 
 MODULES = {
     "local": "odyssey.evaluation.local_runner",
@@ -46,6 +49,7 @@ class Recorder:
     store: RunStore
     watcher: Watcher
     commit: str
+    keeper: Keeper | None = None
     failures: int = 0
     started: int = 0
 
@@ -57,6 +61,8 @@ class Recorder:
         """Keeps the rows, if the worker did not."""
         if not self.store.has(trial.id):
             self.store.write(result.trial_id, result.rows, result.curves)
+        if self.keeper:
+            self.keeper.trial_done(trial.id, result.rows)
         self.watcher.trial_done(trial, [dict(r) for r in result.rows])
 
     def on_failure(self, trial: Trial, reason: str) -> None:
@@ -105,6 +111,11 @@ def prepare(study: Study, out: str | Place) -> tuple[RunStore, list[Trial]]:
             "cells": {s: {"text": c.text, "lineage": list(c.lineage)} for s, c in cells.items()},
             "tasks": {spec: task.describe() for spec, task in tasks.items()},
             "counted": {spec: task.counted for spec, task in tasks.items()},
+            "training": dataclasses.asdict(study.config),
+            "space": {
+                name: {drawn.kind: list(drawn.values)}
+                for name, drawn in search_space(study.space).items()
+            },
             "versions": versions(),
             "commit": commit(),
             "seed": study.seed,
@@ -199,7 +210,7 @@ def execute(
         finished = store.finished()
         todo = [t for t in trials if t.id not in finished]
         watcher.begin(len(trials), len(trials) - len(todo))
-        recorder = Recorder(store, watcher, commit())
+        recorder = Recorder(store, watcher, commit(), Keeper(store, study.keep_weights))
         module: Any = importlib.import_module(MODULES[name])
 
         def source() -> Iterator[Trial | None]:
@@ -209,7 +220,9 @@ def execute(
             if todo:
                 module.run_trials(
                     source(),
-                    work=TrialWork(store.path.absolute(), commit(), texts_of(store)),
+                    work=TrialWork(
+                        store.path.absolute(), commit(), texts_of(store), keep=study.keep_weights
+                    ),
                     workers=workers,
                     address=address,
                     listener=recorder,

@@ -20,6 +20,7 @@ from odyssey.evaluation.search_board import SearchBoard
 from odyssey.evaluation.search_plan import SearchPlan
 from odyssey.evaluation.study import Study, parse_study
 from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
 from odyssey.expr import Cell, parse_cell
 from odyssey.search.breeding import CellBreeder
@@ -260,6 +261,7 @@ class _Listener:
     board: SearchBoard
     watcher: SearchWatcher
     commit: str
+    keeper: Keeper
     evolution: Evolution = field(init=False)
     failures: int = 0
     _restored: int = sys.maxsize  # candidates below were told in an earlier session
@@ -273,6 +275,7 @@ class _Listener:
         """Keeps the rows, if the worker did not, and learns."""
         if not self.store.has(trial.id):
             self.store.write(result.trial_id, result.rows, result.curves)
+        self.keeper.trial_done(trial.id, result.rows)
         self._learn(trial, result.rows)
 
     def on_failure(self, trial: Trial, reason: str) -> None:
@@ -366,7 +369,8 @@ def run_search(
             tuple(stage.name for stage in plan.stages),
             workers,
         )
-        listener = _Listener(store, CandidateLog(store.path), board, watcher, commit())
+        keeper = Keeper(store, study.keep_weights)
+        listener = _Listener(store, CandidateLog(store.path), board, watcher, commit(), keeper)
         listener.evolution = make_evolution(
             study, cells, facts["sizes"], known=known_scores(store), on_told=listener.on_told
         )
@@ -378,7 +382,13 @@ def run_search(
             module.run_trials(
                 listener.evolution,
                 work=work
-                or TrialWork(store.path.absolute(), commit(), texts_of(store), plan.limit),
+                or TrialWork(
+                    store.path.absolute(),
+                    commit(),
+                    texts_of(store),
+                    plan.limit,
+                    keep=study.keep_weights,
+                ),
                 workers=workers,
                 address=address,
                 listener=listener,

@@ -34,6 +34,7 @@ from odyssey.training.space import draw_members, search_space
 from odyssey.transforms.ablations import ablate
 
 RUNNERS = ("ray", "local")
+KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
 MAX_DRAW = 2**31  # a hidden size beyond any machine
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
@@ -61,6 +62,7 @@ class Study:
         seed: The seed that everything is derived from.
         runner: ray or local.
         workers: Trials at a time; the local runner has one worker whatever this says.
+        keep_weights: Whose weights the run keeps (`evaluation.weights`): best, all or none.
         training: Training options (`training.config`), with `preset`.
         space: Hyperparameters, fixed or drawn (`training.space`), with `preset`.
         strategy: Makes the study a search (`search_plan`); empty for a fixed list of cells.
@@ -78,6 +80,7 @@ class Study:
     seed: int = 1
     runner: str = "ray"
     workers: int = 2
+    keep_weights: str = "best"
     training: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Any] = field(default_factory=dict)
     strategy: Mapping[str, Any] = field(default_factory=dict)
@@ -98,6 +101,8 @@ class Study:
             raise ConfigError("name is empty: name the study")
         if self.runner not in RUNNERS:
             raise ConfigError(suggest(self.runner, RUNNERS, what="runner"))
+        if self.keep_weights not in KEPT:
+            raise ConfigError(suggest(str(self.keep_weights), KEPT, what="keep_weights"))
         for name in ("cells", "tasks"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):

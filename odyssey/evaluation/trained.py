@@ -1,9 +1,10 @@
-"""Trained models on disk: what `odyssey train --out DIR` keeps beside the records of a run."""
+"""Trained models on disk: what a run keeps beside its records, ready to be used again."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from odyssey.errors import StoreError, TaskError
+from odyssey.errors import ConfigError, StoreError, TaskError, suggest
+from odyssey.evaluation.weights import kept, path_of, read_weights
 from odyssey.evaluation.work import text_digest
 from odyssey.expr import parse_cell
 from odyssey.storage import frames
@@ -52,30 +54,78 @@ def save_weights(store: RunStore, model: CharModel) -> None:
         raise StoreError(f"cannot write {store.path / WEIGHTS}: {why}") from error
 
 
-def load_trained(directory: str | Path) -> TrainedModel:
-    """Reads the model of a run of `odyssey train --out DIR`.
+def load_trained(
+    directory: str | Path, *, cell: str = "", task: str = "", member: int | None = None
+) -> TrainedModel:
+    """Reads a model that a run has kept: of one training, or of a study.
+
+    Args:
+        directory: The run of `odyssey train --out DIR`, `odyssey search` or `odyssey ablate`.
+        cell: Its spec, or the name of its cell; any if empty.
+        task: Its task; if empty, the run's only one.
+        member: Its number in the population; any if None.
+
+    Of the models that fit, the one with the lowest validation loss.
 
     Raises:
-        StoreError: There is no such run, it kept no weights, or they do not fit its record.
+        StoreError: There is no such run or model in it, it kept no weights, or they do not fit its
+            record.
+        ConfigError: The run keeps models of several tasks, and none is named.
         TaskError: Its text is gone or has changed since.
     """
-    import torch
+    return next(iter(load_all_trained(directory, cell=cell, task=task, member=member)))
 
-    from odyssey.training.model import CharModel
 
+def load_all_trained(
+    directory: str | Path, *, cell: str = "", task: str = "", member: int | None = None
+) -> Iterator[TrainedModel]:
+    """Reads the best model of every cell that a run has kept, the lowest validation loss first.
+
+    Arguments and errors are those of `load_trained`; models are read one after the other.
+    """
     store = RunStore.open(directory)
-    path = store.path / WEIGHTS
-    if not path.is_file():
+    rows = _single(store) if (store.path / WEIGHTS).is_file() else kept(store)
+    if rows.empty:
         raise StoreError(
-            f"{store.path} keeps no weights;"
-            " `odyssey train SPEC --task TASK --out DIR` makes a run that does"
+            f"{store.path} keeps no weights; runs of `odyssey train SPEC --task TASK --out DIR` do,"
+            " and studies with keep_weights"
         )
+    chosen = rows
+    for name, given in (("task", task), ("cell", cell), ("member", member)):
+        if given in ("", None):
+            continue
+        match = chosen[name] == given
+        if name == "cell":
+            match |= chosen["spec"] == given
+        if not match.any():
+            there = dict.fromkeys(chosen["spec" if name == "cell" else name].astype(str))
+            raise StoreError(suggest(str(given), there, what=f"{name} with weights in the run"))
+        chosen = chosen[match]
+    tasks = list(dict.fromkeys(chosen["task"]))
+    if len(tasks) > 1:
+        raise ConfigError(
+            f"{store.path} keeps models of several tasks; name one with --task: {', '.join(tasks)}"
+        )
+    for _, row in chosen.drop_duplicates("spec").iterrows():
+        yield _load(store, row)
+
+
+def _single(store: RunStore) -> pd.DataFrame:
+    """Gives the row of a run of `odyssey train`, checked."""
     results = store.results()
     if len(results) != 1:
         raise StoreError(f"{store.path} has {len(results)} results; expected those of one training")
     row = results.iloc[0]
     if row["status"] != "ok":
         raise StoreError(f"{store.path}: the training {row['status']} ({row['reason']})")
+    return results
+
+
+def _load(store: RunStore, row: pd.Series[float]) -> TrainedModel:
+    import torch
+
+    from odyssey.training.model import CharModel
+
     task = get_task(str(row["task"]))
     digest = str(store.run.get("tasks", {}).get(row["task"], {}).get("sha256", ""))
     if text_digest(task) != digest:
@@ -86,9 +136,12 @@ def load_trained(directory: str | Path) -> TrainedModel:
         [int(row["hidden_size"])],
         int(row["num_layers"]),
     )
+    path = store.path / WEIGHTS
+    prefix = ""
+    if not path.is_file():
+        path, prefix = path_of(store, str(row["trial"])), f"{int(row['member'])}/"
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            weights = {n: torch.as_tensor(found[n])[None] for n in found.files}
+        weights = {n: torch.as_tensor(v)[None] for n, v in read_weights(path, prefix).items()}
         model.load_state_dict(weights)
     except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile):
         raise StoreError(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import StoreError, TaskError
 from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.evaluation.weights import write_weights
 from odyssey.expr import parse_cell
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
@@ -92,22 +93,26 @@ class TrialWork:
         texts: What `text_digest` gives for every task, by spec: a text that changes under a run
             must not mix two experiments.
         limit: Seconds that a trial may take; 0 for ever.
+        keep: Whose weights are written: `best`, `all` or `none` of the trial's members.
     """
 
     directory: Place
     commit: str
     texts: Mapping[str, str]
     limit: float = 0.0
+    keep: str = "none"
 
     def __call__(self, trial: Trial) -> TrialResult:
         """Trains the trial's population; an error in it is the caller's to record."""
         task = _checked_task(trial.task, self.texts[trial.task])
         with time_limit(self.limit):
-            result = trained_trial(trial, commit=self.commit, task=task)[0]
+            result, trained = trained_trial(trial, commit=self.commit, task=task)
         # a full disk is no fault of the trial: the driver tries again, and stops the run
         with suppress(StoreError):
             if (self.directory / "study.toml").exists():
-                RunStore.open(self.directory).write(result.trial_id, result.rows, result.curves)
+                store = RunStore.open(self.directory)
+                write_weights(store, result.trial_id, trained, keep=self.keep)
+                store.write(result.trial_id, result.rows, result.curves)
         return result
 
 

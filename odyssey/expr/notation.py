@@ -7,7 +7,11 @@ A state or named equation `c[t]` prints as c with subscript t, `c[t-1]` as c wit
 from __future__ import annotations
 
 import html
+import re
+from collections.abc import Hashable
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TypeVar
 
 import sympy as sp
 
@@ -141,15 +145,73 @@ def to_latex(cell: Cell) -> str:
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}\n"
 
 
-def to_html(cell: Cell) -> str:
-    """Prints the equations and initial values of a cell as one HTML table, class `equations`."""
-    rows = [
-        f"<tr><td>{HTML.name(e.target, 't')}</td><td>=</td><td>{_print(e.value, HTML)[0]}</td></tr>"
-        for e in cell.equations
-    ]
-    rows += [
-        f'<tr class="init"><td>{HTML.name(i.parameter, "")}</td><td>←</td>'
-        f"<td>{html.escape(format_init(i))} at the start</td></tr>"
-        for i in cell.inits
-    ]
+def to_html(cell: Cell, *, against: Cell | None = None) -> str:
+    """Prints the equations and initial values of a cell as one HTML table, class `equations`.
+
+    Args:
+        cell: The cell.
+        against: Another cell. What is new beside it stands in `ins`, what is gone in `del`, and
+            rows with either have the class `changed`.
+    """
+    new, old = _rows(cell), _rows(cell if against is None else against)
+    rows = []
+    for key in _merged(list(old), list(new)):
+        init, name, arrow = key
+        value = _marked(old.get(key, ""), new.get(key, ""))
+        if key not in new:
+            name = f"<del>{name}</del>"
+        elif key not in old:
+            name = f"<ins>{name}</ins>"
+        kinds = [
+            *(["init"] if init else []),
+            *(["changed"] if old.get(key) != new.get(key) else []),
+        ]
+        opening = f'<tr class="{" ".join(kinds)}">' if kinds else "<tr>"
+        rows.append(f"{opening}<td>{name}</td><td>{arrow}</td><td>{value}</td></tr>")
     return '<table class="equations">' + "".join(rows) + "</table>"
+
+
+def _rows(cell: Cell) -> dict[tuple[bool, str, str], str]:
+    """Prints what a cell sets, by what is set: whether an initial value, its name, its sign."""
+    rows = {
+        (False, HTML.name(e.target, "t"), "="): _print(e.value, HTML)[0] for e in cell.equations
+    }
+    return rows | {
+        (True, HTML.name(i.parameter, ""), "←"): f"{html.escape(format_init(i))} at the start"
+        for i in cell.inits
+    }
+
+
+_Key = TypeVar("_Key", bound=Hashable)
+
+
+def _merged(old: list[_Key], new: list[_Key]) -> list[_Key]:
+    """Merges two orders: that of `new`, with what only `old` has where it stood."""
+    merged: list[_Key] = []
+    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind != "equal":
+            merged += [key for key in old[a:b] if key not in new]
+        merged += new[c:d]
+    return merged
+
+
+_ALIKE = 0.5  # share of tokens from which on two expressions are one that was changed
+# A name with its subscript, an entity, a word or number, or any other character.
+_TOKEN = re.compile(r"<([bi])>[^<]*</\1>(?:<sub>[^<]*</sub>)?|&[^;]+;|[\w.]+|.", re.DOTALL)
+
+
+def _marked(old: str, new: str) -> str:
+    """Prints an expression with what is gone and what is new beside another one."""
+    before, after = ([m.group() for m in _TOKEN.finditer(text)] for text in (old, new))
+    found = SequenceMatcher(None, before, after, autojunk=False)
+    steps = found.get_opcodes()
+    if found.ratio() < _ALIKE:  # shared brackets and signs are no shared expression
+        steps = [("replace", 0, len(before), 0, len(after))]
+    parts = []
+    for kind, a, b, c, d in steps:
+        if kind == "equal":
+            parts += after[c:d]
+            continue
+        parts += [f"<del>{''.join(before[a:b])}</del>"] if b > a else []
+        parts += [f"<ins>{''.join(after[c:d])}</ins>"] if d > c else []
+    return "".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -45,7 +45,12 @@ class Ablation:
 
 
 def ablation_of(
-    results: pd.DataFrame, curves: pd.DataFrame, *, baseline: str, seed: int
+    results: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    baseline: str,
+    seed: int,
+    caps: Mapping[str, float] | None = None,
 ) -> Ablation | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
@@ -54,6 +59,8 @@ def ablation_of(
         curves: As `CURVE_COLUMNS`, with `label`.
         baseline: The baseline as the study names it, or its label.
         seed: Of all resamples.
+        caps: Loss of guessing by task, in bits per character: what is worse counts as this in the
+            importance of hyperparameters.
     """
     of_spec = results.loc[results["spec"] == baseline, "label"]
     label = str(of_spec.iloc[0]) if len(of_spec) else baseline
@@ -68,7 +75,10 @@ def ablation_of(
             scores = aggregate.aggregate_scores(results, seed=seed, baseline=label)
         except ConfigError:
             scores = None  # a task without a scale, or a run that has not met all tasks
-    drawn = _pictures(results, curves, compared, scores, baseline=label, seed=seed)
+    drawn = [
+        *_pictures(results, curves, compared, baseline=label, seed=seed, caps=caps or {}),
+        *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
+    ]
     return Ablation(label, compared, scores, tuple(drawn), _caption(compared, label))
 
 
@@ -92,11 +102,12 @@ def _pictures(
     results: pd.DataFrame,
     curves: pd.DataFrame,
     compared: pd.DataFrame,
-    scores: pd.DataFrame | None,
     *,
     baseline: str,
     seed: int,
+    caps: Mapping[str, float],
 ) -> Iterator[Picture]:
+    """Draws the figures of every task."""
     names = tables.short_names(compared["task"].unique())
     summary = boxes.box_summary(results)
     winners = boxes.winner_curves(curves, results) if len(curves) else None
@@ -150,7 +161,20 @@ def _pictures(
                 of_winners,
             )
         chosen = results[(results["task"] == task) & (results["label"] == baseline)]
-        yield from _importance_pictures(chosen, stem=stem, task=name, cell=baseline, seed=seed)
+        yield from _importance_pictures(
+            chosen, stem=stem, task=name, cell=baseline, seed=seed, cap=caps.get(str(task))
+        )
+
+
+def _pictures_over_tasks(
+    results: pd.DataFrame,
+    compared: pd.DataFrame,
+    scores: pd.DataFrame | None,
+    *,
+    baseline: str,
+    seed: int,
+) -> Iterator[Picture]:
+    """Draws the figures that show all tasks at once."""
     if compared["task"].nunique() > 1 and compared["relative"].notna().any():
         yield Picture(
             "differences",
@@ -172,13 +196,30 @@ def _pictures(
             style.figure_of(comparison_plots.plot_aggregate(scores)),
             scores,
         )
+        profiles = aggregate.performance_profiles(results, seed=seed, baseline=baseline)
+        first = profiles["label"] == baseline
+        profiles = pd.concat([profiles[first], profiles[~first]], ignore_index=True)
+        few = profiles["label"].nunique() <= style.MOST_LINES
+        yield Picture(
+            "profiles",
+            "",
+            "Performance profiles over tasks",
+            "Share of all draws that reach a score, averaged over tasks (Agarwal et al. 2021); "
+            "scores as before, vertical lines at 0 and 1. A curve to the right needs less tuning. "
+            "Bands: pointwise 95 % percentile bootstrap over draws."
+            + ("" if few else f" One panel a cell; dashed: {baseline}; the others in grey."),
+            style.figure_of(comparison_plots.plot_profiles(profiles))
+            if few
+            else plots.small_multiples(profiles, comparison_plots.plot_profiles),
+            profiles,
+        )
 
 
 def _importance_pictures(
-    chosen: pd.DataFrame, *, stem: str, task: str, cell: str, seed: int
+    chosen: pd.DataFrame, *, stem: str, task: str, cell: str, seed: int, cap: float | None
 ) -> Iterator[Picture]:
     try:
-        found = importance.importance(chosen, seed=seed)
+        found = importance.importance(chosen, seed=seed, cap=cap)
     except ConfigError:
         return  # too few draws, or nothing varied
     yield Picture(
@@ -187,7 +228,8 @@ def _importance_pictures(
         f"What decides the result of {cell} on {task}",
         "Functional ANOVA (Hutter et al. 2014) of the test score over the distributions that were "
         f"drawn from, on a random forest. {found.verdict} Intervals: 95 %, forests on halves of "
-        "the draws. Lost draws count as the worst score of the task.",
+        "the draws. Lost draws count as the worst score"
+        + (f", and what is worse than guessing ({cap:.2f} bits) as that." if cap else "."),
         style.figure_of(importance_plots.plot_importance(found)),
         found.effects,
     )
@@ -199,3 +241,13 @@ def _importance_pictures(
         importance_plots.marginals_figure(found, unit=UNIT),
         found.marginals,
     )
+    if found.ranked and len(found.inputs) > 1:
+        yield Picture(
+            f"{stem}_pairs",
+            task,
+            f"{cell} on {task} over pairs of hyperparameters",
+            "Mean test score over all other hyperparameters; one scale of colours. The share is "
+            "what the pair explains beyond both main effects.",
+            importance_plots.pairs_figure(found, unit=UNIT),
+            found.pairs,
+        )

@@ -196,36 +196,49 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
 
 
 @styled
-def plot_profiles(profiles: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_profiles(
+    profiles: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Draws performance profiles: the share of draws that reach a score, over all tasks.
 
     Args:
         profiles: As `aggregate.performance_profiles` gives them; at most `MOST_LINES` cells in
             colour, further ones in grey.
+        highlight: The cell to show with its band, the first one dashed and the others in grey.
         ax: Where to draw.
     """
     ax = ax or new_axes(6.4, 3.8)
     handles = []
     for place, (label, part) in enumerate(profiles.groupby("label", sort=False)):
-        known = place < MOST_LINES
-        color = PALETTE[place] if known else FAINT
-        (line,) = ax.plot(
-            part["score"], part["share"], color=color, linestyle=LINES[place] if known else "-"
-        )
-        line.set_label(*short_labels([str(label)]))
-        handles += [line] if known else []
+        known = place < MOST_LINES if highlight is None else label == highlight
+        color = FAINT
+        line: Any = "-"
+        if highlight is not None:
+            color, line = (ACCENT, "-") if known else (INK, "--") if place == 0 else (FAINT, "-")
+        elif known:
+            color, line = PALETTE[place], LINES[place]
+        width = 1.6 if known else 1.0 if color == INK else 0.7
+        (drawn,) = ax.plot(
+            part["score"], part["share"], color=color, linestyle=line, linewidth=width,
+            zorder=4 if known else 3 if color == INK else 2,
+        )  # fmt: skip
+        drawn.set_label(*short_labels([str(label)]))
+        handles += [drawn] if known else []
         if known:
             ax.fill_between(
-                part["score"], part["low"], part["high"], color=color, alpha=0.12, linewidth=0
+                part["score"], part["low"], part["high"], color=color, alpha=0.15, linewidth=0
             )
     for at, words in ((0.0, "untuned baseline"), (1.0, "tuned baseline")):
         ax.axvline(at, color="#9aa0a8", linewidth=0.8, zorder=1)
-        ax.annotate(words, xy=(at, 1.01), xycoords=("data", "axes fraction"), ha="center", size=7.5)
+        if highlight is None:
+            place_of = {"xy": (at, 1.01), "xycoords": ("data", "axes fraction")}
+            ax.annotate(words, **place_of, ha="center", size=7.5)
     ax.set_xlabel("score")
     ax.set_ylabel("share of draws that reach it")
     ax.set_ylim(0, 1)
     ax.set_xlim(float(profiles["score"].min()), float(profiles["score"].max()))
-    ax.legend(handles=handles, loc="upper right")
+    if highlight is None:
+        ax.legend(handles=handles, loc="upper right")
     return ax
 
 

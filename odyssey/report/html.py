@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +14,15 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from odyssey.errors import CellError, StoreError
-from odyssey.expr import Cell, notation, parse_cell, text
-from odyssey.report import figures, statistics, style, tables
+from odyssey.errors import StoreError
+from odyssey.report import figures, protocol, published, statistics, style, tables
 from odyssey.report.ablation import Ablation, ablation_of
+from odyssey.report.entries import entries
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
 
 _HERE = Path(__file__).parent
+_MOST_MEMBERS = 12  # that a row of failures names
 _HYPERPARAMETERS = (
     "hidden_size",
     "num_layers",
@@ -47,6 +49,7 @@ class Content:
         overall: `tables.overall`, or None with a single task.
         pictures: The figures.
         ablation: The comparison with the study's baseline, where it names one.
+        beside: Our numbers beside those of papers.
     """
 
     directory: Path
@@ -57,31 +60,7 @@ class Content:
     overall: pd.DataFrame | None = field(repr=False)
     pictures: tuple[figures.Picture, ...] = field(repr=False)
     ablation: Ablation | None = field(repr=False, default=None)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A cell as the page shows it.
-
-    Attributes:
-        label: The cell as the study names it.
-        key: The first digits of its content key.
-        lineage: How it was made, oldest first.
-        equations: HTML of its equations, or of its text where that is no legal cell.
-        text: Its text.
-        change: Lines of both this cell and the first: a kind (same, out, in) and a text.
-        same: Whether no line differs; False where there is nothing to compare with.
-        first: Label of the first cell.
-    """
-
-    label: str
-    key: str
-    lineage: tuple[str, ...]
-    equations: Markup
-    text: str
-    change: tuple[tuple[str, str], ...]
-    same: bool
-    first: str
+    beside: tuple[published.Beside, ...] = field(repr=False, default=())
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -118,7 +97,8 @@ def read_content(run_dir: str | Path) -> Content:
     baseline = run.get("baseline")
     ablation = None
     if isinstance(baseline, str) and baseline:
-        ablation = ablation_of(results, tables.with_labels(curves), baseline=baseline, seed=seed)
+        labelled = tables.with_labels(curves)
+        ablation = ablation_of(results, labelled, baseline=baseline, seed=seed, caps=_guessing(run))
     return Content(
         directory=Path(run_dir),
         run=run,
@@ -128,7 +108,17 @@ def read_content(run_dir: str | Path) -> Content:
         overall=tables.overall(results) if results["task"].nunique() > 1 else None,
         pictures=tuple(figures.pictures(results, curves, seed=seed)),
         ablation=ablation,
+        beside=tuple(published.beside(results, ablation.compared if ablation else None)),
     )
+
+
+def _guessing(run: Mapping[str, Any]) -> dict[str, float]:
+    """Gives the loss of guessing on every task, bits per character: log2 of its symbols."""
+    tasks = run.get("tasks")
+    if not isinstance(tasks, Mapping):
+        return {}
+    counts = {str(s): t.get("num_symbols") for s, t in tasks.items() if isinstance(t, Mapping)}
+    return {s: math.log2(n) for s, n in counts.items() if isinstance(n, int) and n > 1}
 
 
 def write_page(content: Content, path: Path) -> None:
@@ -147,8 +137,12 @@ def write_page(content: Content, path: Path) -> None:
         facts=_facts(content),
         tasks=_tasks(content),
         overall=None if content.overall is None else table_html(content.overall),
+        protocol=_protocol(content),
         comparison=_comparison(content.ablation),
-        cells=_entries(content),
+        beside=[(b.name, b.caption, table_html(b.table)) for b in content.beside],
+        cells=entries(
+            content.results, reference=content.ablation.baseline if content.ablation else ""
+        ),
         hyperparameters=_hyperparameters(content),
         failures=_failures(content.results),
         origin=_origin(content),
@@ -165,21 +159,6 @@ def table_html(frame: pd.DataFrame) -> Markup:
         [(column.header, not tables.is_words(name)) for name, column in columns.items()],
         tables.shown_cells(frame),
     )
-
-
-def equations_html(cell_text: str) -> Markup:
-    """Prints the equations of a cell; its text where that is no legal cell."""
-    cell = _parsed(cell_text)
-    if cell is None:
-        return Markup("<pre>{}</pre>").format(cell_text)
-    return Markup(notation.to_html(cell))
-
-
-def _parsed(cell_text: str) -> Cell | None:
-    try:
-        return parse_cell(cell_text)
-    except CellError:
-        return None
 
 
 def _facts(content: Content) -> list[tuple[str, str]]:
@@ -255,38 +234,21 @@ def _comparison(found: Ablation | None) -> dict[str, Any] | None:
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
         "caption": found.caption,
         "scores": scores,
+        "findings": protocol.findings(found.compared, found.baseline),
+        "power": protocol.power_note(found.compared),
         "pictures": [_shown(picture) for picture in found.pictures],
     }
 
 
-def _entries(content: Content) -> list[Entry]:
-    """Describes every cell, in the order of the study."""
-    cells = content.results.drop_duplicates("label").fillna({"cell_text": "", "cell_key": ""})
-    entries: list[Entry] = []
-    first: Cell | None = None
-    for place, row in enumerate(cells.to_dict("records")):
-        cell_text = str(row["cell_text"])
-        cell = _parsed(cell_text)
-        if place == 0:
-            first = cell
-        change: list[str] = []
-        if place and first is not None and cell is not None:
-            change = text.diff(first, cell)
-        kinds = {"-": "out", "+": "in"}
-        lineage = row["lineage"]
-        entries.append(
-            Entry(
-                label=str(row["label"]),
-                key=str(row["cell_key"])[:12],
-                lineage=() if pd.isna(lineage) else tuple(str(lineage).split(" > ")),
-                equations=equations_html(cell_text),
-                text=cell_text,
-                change=tuple((kinds.get(line[:1], "same"), line) for line in change),
-                same=bool(change) and all(line[:1] not in kinds for line in change),
-                first=entries[0].label if entries else str(row["label"]),
-            )
-        )
-    return entries
+def _protocol(content: Content) -> list[tuple[str, str]]:
+    found = content.ablation
+    return protocol.protocol(
+        content.run,
+        content.study_text,
+        content.results,
+        found.compared if found else None,
+        baseline=found.baseline if found else "",
+    )
 
 
 def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
@@ -316,26 +278,32 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
 
 
 def _failures(results: pd.DataFrame) -> Markup | None:
-    """Makes a table of the members that gave no result, by reason; None without any."""
+    """Makes a table of the members that gave no result, by cell and reason; None without any."""
     lost = results[results["status"] != "ok"].fillna({"reason": "", "status": "unknown"})
     if lost.empty:
         return None
     names = tables.short_names(results["task"].unique())
+    sizes = results.groupby(["task", "label"]).size()
     rows = []
-    for row in lost.to_dict("records"):
-        at = row["diverged_at"]
+    for key, group in lost.groupby(["task", "label", "status", "reason"], sort=False):
+        task, label, status, reason = map(str, key)
+        updates = sorted(group["diverged_at"].dropna().astype(int))
+        span = [f"{u:,}" for u in dict.fromkeys(updates[:1] + updates[-1:])]
+        members = [str(m) for m in sorted(group["member"])]
+        more = f" and {len(members) - _MOST_MEMBERS} more" if len(members) > _MOST_MEMBERS else ""
         rows.append(
             [
-                names[str(row["task"])],
-                str(row["label"]),
-                str(row["member"]),
-                str(row["status"]),
-                tables.NOTHING if pd.isna(at) else f"{at:,}",
-                str(row["reason"]) or tables.NOTHING,
+                names[task],
+                label,
+                status,
+                f"{len(group)} of {sizes[task, label]}",
+                ", ".join(members[:_MOST_MEMBERS]) + more,
+                " to ".join(span) or tables.NOTHING,
+                reason or tables.NOTHING,
             ]
         )
-    heads = [("task", False), ("cell", False), ("member", True), ("status", False)]
-    heads += [("update", True), ("reason", False)]
+    heads = [("task", False), ("cell", False), ("status", False), ("members", True)]
+    heads += [("which", False), ("update", True), ("reason", False)]
     return html_table(heads, [[(cell, False) for cell in row] for row in rows])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -106,6 +107,51 @@ def plot_pair(found: Importance, first: str, second: str, *, unit: str) -> Figur
     """
     figure = Figure(figsize=(4.6, 3.6), layout="constrained")
     ax = figure.subplots()
+    _colour_bar(figure, _pair_map(ax, found, first, second), [ax], unit)
+    return figure
+
+
+@styled
+def pairs_figure(found: Importance, *, unit: str, most: int = 6) -> Figure:
+    """Draws the maps of the pairs with the largest shares side by side, on one scale of colours.
+
+    Args:
+        found: What is drawn; at least two hyperparameters varied.
+        unit: What the scores are, as in "test bits per character".
+        most: Maps shown at most.
+    """
+    pairs = found.effects[found.effects["order"] == 2].nlargest(most, "share")
+    columns = min(len(pairs), 3)
+    rows = -(-len(pairs) // columns)
+    figure = Figure(figsize=(0.9 + 2.9 * columns, 0.2 + 2.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    shown = found.pairs.set_index(["first", "second"]).loc[
+        [tuple(text.split(" x ")) for text in pairs["inputs"]], "mean"
+    ]
+    limits = (float(shown.min()), float(shown.max()))
+    for ax, row in zip(axes.flat, pairs.itertuples(), strict=False):
+        image = _pair_map(ax, found, *str(row.inputs).split(" x "), limits=limits)
+        ax.set_title(f"pair alone: {100 * float(row.share):.0f} % of the variance")  # type: ignore[arg-type]
+    for ax in axes.flat[len(pairs) :]:
+        ax.set_visible(False)
+    _colour_bar(figure, image, axes.ravel().tolist(), unit)
+    return figure
+
+
+def _colour_bar(figure: Figure, image: QuadMesh, axes: list[Axes], unit: str) -> None:
+    bar = figure.colorbar(image, ax=axes, fraction=0.05 if len(axes) > 1 else 0.15)
+    bar.set_label(unit)
+    bar.outline.set_visible(False)
+
+
+def _pair_map(
+    ax: Axes,
+    found: Importance,
+    first: str,
+    second: str,
+    *,
+    limits: tuple[float | None, float | None] = (None, None),
+) -> QuadMesh:
     inputs = {i.name: i for i in found.inputs}
     rows = found.pairs[found.pairs["first"].isin([first, second])]
     rows = rows[rows["second"].isin([first, second])]
@@ -114,8 +160,10 @@ def plot_pair(found: Importance, first: str, second: str, *, unit: str) -> Figur
     table = rows.pivot(index=index, columns=columns, values="mean")
     x = _along(table.columns.to_numpy(dtype=float), inputs[first])
     y = _along(table.index.to_numpy(dtype=float), inputs[second])
-    image = ax.pcolormesh(x, y, table.to_numpy(dtype=float), cmap="viridis_r", rasterized=True)
     lines = table.to_numpy(dtype=float)
+    image = ax.pcolormesh(
+        x, y, lines, cmap="viridis_r", rasterized=True, vmin=limits[0], vmax=limits[1]
+    )
     if min(lines.shape) > 1 and np.ptp(lines) > 0:
         ax.contour(x, y, lines, levels=7, colors="white", linewidths=0.5)
     _scale(ax, inputs[first], axis="x")
@@ -123,10 +171,7 @@ def plot_pair(found: Importance, first: str, second: str, *, unit: str) -> Figur
     ax.set_xlabel(_name(first))
     ax.set_ylabel(_name(second))
     ax.grid(visible=False)
-    bar = figure.colorbar(image, ax=ax)
-    bar.set_label(unit)
-    bar.outline.set_visible(False)
-    return figure
+    return image
 
 
 @styled

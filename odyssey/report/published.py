@@ -26,6 +26,7 @@ class Published:
         source: Where it was printed.
         metric: The column of ours that it compares with, or `verdict`.
         caption: What it measures, and why ours may differ.
+        baseline: The spec that verdicts are against; empty for scores.
         values: Columns task, paper (the paper's name of the cell), spec (ours), published, trust
             (read, quoted or recalled).
     """
@@ -34,6 +35,7 @@ class Published:
     source: str
     metric: str
     caption: str
+    baseline: str
     values: pd.DataFrame = field(repr=False)
 
 
@@ -65,7 +67,69 @@ def published(name: str) -> Published:
             rows.append((task, paper, table["cells"][paper], entry["value"], trust))
     columns = ["task", "paper", "spec", "published", "trust"]
     values = pd.DataFrame(rows, columns=columns)
-    return Published(name, table["source"], table["metric"], table["caption"], values)
+    facts = (table[key] for key in ("source", "metric", "caption"))
+    return Published(name, *facts, table.get("baseline", ""), values)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Our table beside that of a paper.
+
+    Attributes:
+        name: Name of the published table.
+        source: Where it was printed.
+        caption: What each column is, and why ours may differ.
+        table: As `scores_beside` or `verdicts_beside`.
+    """
+
+    name: str
+    source: str
+    caption: str
+    table: pd.DataFrame = field(repr=False)
+
+
+def beside(results: pd.DataFrame, compared: pd.DataFrame | None) -> list[Beside]:
+    """Puts our numbers beside every published table that speaks of them.
+
+    Scores stand beside scores where a cell and a task are both ours and the paper's; verdicts
+    beside verdicts where the baseline is the paper's, whatever the tasks.
+
+    Args:
+        results: One row a member, as `RESULT_COLUMNS`.
+        compared: As `comparison.compare`, or None where no cell is the baseline.
+    """
+    found = []
+    specs = _specs(results)
+    first = [] if compared is None else compared.loc[compared["baseline"], "label"].astype(str)
+    against = {specs[label] for label in first}
+    for name in list_published():
+        table = published(name)
+        if table.metric not in (*results, "verdict"):
+            continue
+        if table.metric != "verdict":
+            ours = scores_beside(results, name)
+            words = _SCORES
+        elif compared is not None and against == {table.baseline}:
+            ours = verdicts_beside(compared, results, name)
+            words = _VERDICTS
+        else:
+            continue
+        if len(ours):
+            found.append(
+                Beside(name, table.source, f"{words} {table.source}. {table.caption}", ours)
+            )
+    return found
+
+
+_SCORES = (
+    "Ours is the test score of the draw that is best by validation, and the mean of our best "
+    "draws; the published column is the paper's. Read: taken from the paper itself; quoted: from "
+    "others who quote it; recalled: from memory, to be checked before it is used."
+)
+_VERDICTS = (
+    "Our verdicts (corrected permutation test) beside the paper's; a question mark: recalled from "
+    "memory, to be checked before it is used."
+)
 
 
 def scores_beside(results: pd.DataFrame, name: str) -> pd.DataFrame:

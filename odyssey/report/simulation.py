@@ -9,13 +9,57 @@ Two names of one cell (`Cell()` twice) differ by luck only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from odyssey.storage.schema import RESULT_COLUMNS
+
+
+class ClosedForm(NamedTuple):
+    """A function of inputs a, b, c, uniform on [0, 1], whose decomposition is known.
+
+    Attributes:
+        function: From (N, 3) to (N,).
+        shares: True share of variance by effect; those not named are 0.
+    """
+
+    function: Callable[[np.ndarray], np.ndarray]
+    shares: Mapping[str, float]
+
+
+def _additive(x: np.ndarray) -> np.ndarray:
+    """Gives 12 (a - 1/2)^2 + b."""
+    value: np.ndarray = 12 * (x[:, 0] - 0.5) ** 2 + x[:, 1]
+    return value
+
+
+def _product(x: np.ndarray) -> np.ndarray:
+    """Gives a b."""
+    value: np.ndarray = x[:, 0] * x[:, 1]
+    return value
+
+
+def _ishigami(x: np.ndarray) -> np.ndarray:
+    """Gives the function of Ishigami & Homma (1990) with a = 7, b = 0.1."""
+    z = np.pi * (2 * x - 1)
+    value: np.ndarray = (
+        np.sin(z[:, 0]) + 7 * np.sin(z[:, 1]) ** 2 + 0.1 * z[:, 2] ** 4 * np.sin(z[:, 0])
+    )
+    return value
+
+
+# Variances: of 12 (u - 1/2)^2 144/180, of u 1/12; of u v 7/144, of its mains 1/48 each.
+CLOSED_FORMS: Mapping[str, ClosedForm] = {
+    "12 (a - 1/2)² + b": ClosedForm(
+        _additive, {"a": 0.8 / (0.8 + 1 / 12), "b": (1 / 12) / (0.8 + 1 / 12)}
+    ),
+    "a b": ClosedForm(_product, {"a": 3 / 7, "b": 3 / 7, "a x b": 1 / 7}),
+    "Ishigami": ClosedForm(_ishigami, {"a": 0.3139, "b": 0.4424, "a x c": 0.2437}),
+}
 
 CHANCE = 5.0  # bits per character of a guess among 32 symbols: no draw that learns does worse
 _SPREAD = 0.04  # bits per character

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from odyssey.errors import StoreError
 from odyssey.report import style, tables
 from odyssey.report.html import Content, read_content, write_page
@@ -13,14 +15,26 @@ def write_all(run_dir: str | Path) -> dict[str, Path]:
     """Writes the whole report of a run into its directory.
 
     Returns:
-        Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
-        study with a baseline also comparison_csv, comparison_md and comparison_tex.
+        As `write_content`.
 
     Raises:
         StoreError: The directory is not a run, has no finished trial, or cannot be written.
     """
-    content = read_content(run_dir)
-    directory = Path(run_dir)
+    return write_content(read_content(run_dir))
+
+
+def write_content(content: Content) -> dict[str, Path]:
+    """Writes a report into the directory of its run.
+
+    Returns:
+        Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
+        study with a baseline also comparison_csv, comparison_md and comparison_tex; for every
+        published table that speaks of its cells NAME_csv, NAME_md and NAME_tex.
+
+    Raises:
+        StoreError: The directory cannot be written.
+    """
+    directory = content.directory
     paths = {
         "report": directory / "report.html",
         "leaderboard_csv": directory / "leaderboard.csv",
@@ -34,6 +48,8 @@ def write_all(run_dir: str | Path) -> dict[str, Path]:
             text += "\n### overall\n\n" + tables.to_markdown(content.overall)
         paths["leaderboard_md"].write_text(text, encoding="utf-8")
         paths |= _write_ablation(content, directory)
+        for found in content.beside:
+            paths |= _write_table(found.table, directory / found.name, caption=found.caption)
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
         for picture in drawn:
             style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
@@ -49,16 +65,44 @@ def _write_ablation(content: Content, directory: Path) -> dict[str, Path]:
     found = content.ablation
     if found is None:
         return {}
-    paths = {kind: directory / f"comparison.{kind}" for kind in ("csv", "md", "tex")}
-    table = tables.comparison_table(found.compared)
-    text = f"{tables.to_markdown(table)}\n{found.caption}\n"
+    more = ""
     if found.scores is not None:
-        text += (
-            f"\n### over all tasks\n\n{tables.to_markdown(tables.aggregate_table(found.scores))}"
-        )
-    label = f"tab:{content.directory.resolve().name}"
-    paths["csv"].write_text(tables.to_csv(found.compared), encoding="utf-8")
-    paths["md"].write_text(text, encoding="utf-8")
-    latex = tables.to_latex(table, caption=found.caption, label=label)
-    paths["tex"].write_text(latex, encoding="utf-8")
-    return {f"comparison_{kind}": path for kind, path in paths.items()}
+        scores = tables.to_markdown(tables.aggregate_table(found.scores))
+        more = f"\n### over all tasks\n\n{scores}"
+    return _write_table(
+        tables.comparison_table(found.compared),
+        directory / "comparison",
+        caption=found.caption,
+        data=found.compared,
+        more=more,
+    )
+
+
+def _write_table(
+    table: pd.DataFrame,
+    path: Path,
+    *,
+    caption: str,
+    data: pd.DataFrame | None = None,
+    more: str = "",
+) -> dict[str, Path]:
+    """Writes a table as CSV, Markdown and LaTeX, and gives the paths by name and kind.
+
+    Args:
+        table: As people see it.
+        path: Where, without a suffix.
+        caption: Below it in Markdown, above it in LaTeX.
+        data: What the CSV holds, when that is more than the table.
+        more: Markdown below the caption.
+    """
+    label = f"tab:{path.parent.resolve().name}-{path.name}"
+    texts = {
+        "csv": tables.to_csv(table if data is None else data),
+        "md": f"{tables.to_markdown(table)}\n{caption}\n{more}",
+        "tex": tables.to_latex(table, caption=caption, label=label),
+    }
+    paths = {}
+    for kind, text in texts.items():
+        paths[f"{path.name}_{kind}"] = path.with_name(f"{path.name}.{kind}")
+        paths[f"{path.name}_{kind}"].write_text(text, encoding="utf-8")
+    return paths

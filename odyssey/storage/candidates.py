@@ -130,3 +130,10 @@ def load_candidates(path: str | Place) -> pd.DataFrame:
     rows = list(CandidateLog(place(path)).rows())
     table = frames.table_of(rows, CANDIDATE_COLUMNS) if rows else None
     return frames.typed_frame(table, CANDIDATE_COLUMNS, order=("number",))
+
+
+def finished_candidates(candidates: pd.DataFrame) -> pd.DataFrame:
+    """Gives the candidates that passed all stages, each cell once, best score first."""
+    rows = candidates[(candidates["status"] == "finished") & candidates["score"].notna()]
+    rows = rows.sort_values(["score", "number"], ascending=[False, True], kind="stable")
+    return rows.drop_duplicates("cell_key")

@@ -74,6 +74,12 @@ class TextTask(Task):
         """Gives the length of a split, in units."""
         return self._splits[split].size
 
+    def indices(self, split: Split) -> NDArray[np.integer]:
+        """Gives the class indices of a whole split, (N,), read-only."""
+        text_N = self._splits[split].view()
+        text_N.flags.writeable = False
+        return text_N
+
     def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Yields B places of the train split, read on and around without end."""
         check_shape(batch_size=batch_size, unroll=unroll)

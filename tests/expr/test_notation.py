@@ -1,5 +1,7 @@
 """LaTeX and HTML of equations."""
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib.mathtext import MathTextParser
@@ -83,3 +85,38 @@ def test_html_shows_initial_values_and_nothing_active():
     assert "<i>b</i><sub>f</sub></td><td>←</td><td>1 at the start" in page
     assert "<b>U</b><sub>f</sub>&#8202;<i>h</i><sub>t−1</sub>" in page
     assert "script" not in page
+
+
+def without(page, tag):
+    """Takes out what a tag marks, and the marks that are left."""
+    return re.sub("</?(ins|del)>", "", re.sub(f"<{tag}>.*?</{tag}>", "", page))
+
+
+CHANGED = ["NFG", "NIAF", "CIFG", "NP", "FGR", "lstm_peephole:forget_bias=1", "gru"]
+
+
+@pytest.mark.parametrize("spec", CHANGED)
+def test_marks_hold_both_cells(spec):
+    before, after = get_cell("lstm_peephole"), get_cell(spec)
+    marked = to_html(after, against=before)
+    rows = r"<tr[^>]*>(.*?)</tr>"
+    for cell, tag in ((after, "del"), (before, "ins")):
+        kept = {row for row in re.findall(rows, without(marked, tag)) if re.search("<i>|<b>", row)}
+        assert kept == set(re.findall(rows, to_html(cell)))
+    changed = re.findall(r'<tr class="[^"]*changed">(.*?)</tr>', marked)
+    assert changed
+    assert all("<ins>" in row or "<del>" in row for row in changed)
+    assert marked.count("<ins>") + marked.count("<del>") == sum(
+        row.count("<ins>") + row.count("<del>") for row in changed
+    )
+
+
+def test_marks_are_where_the_change_is():
+    base = get_cell("lstm_peephole")
+    marked = to_html(get_cell("NFG"), against=base)
+    assert "<del><i>f</i><sub>t</sub> ⊙ </del><i>c</i><sub>t−1</sub>" in marked
+    assert "<ins>" not in marked
+    assert "changed" not in to_html(base, against=base)
+    # An expression that was replaced is struck out whole, not letter by letter.
+    coupled = to_html(get_cell("CIFG"), against=base)
+    assert "<ins>1 − <i>i</i><sub>t</sub></ins>" in coupled

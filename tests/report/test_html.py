@@ -12,7 +12,8 @@ import pytest
 from fake import fake_run, fake_trial
 
 from odyssey.errors import StoreError
-from odyssey.report.html import equations_html, write_report
+from odyssey.report.entries import equations_html
+from odyssey.report.html import write_report
 from odyssey.report.write import write_all
 from odyssey.storage import RunStore
 

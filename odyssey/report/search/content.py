@@ -18,7 +18,7 @@ from odyssey.report.figures import Picture
 from odyssey.report.search import plots as search_plots
 from odyssey.report.search import statistics as st
 from odyssey.storage import RunStore
-from odyssey.storage.candidates import load_candidates
+from odyssey.storage.candidates import finished_candidates, load_candidates
 
 TOP = 10
 
@@ -129,7 +129,9 @@ def _seeds(candidates: pd.DataFrame) -> pd.DataFrame:
 
 def _best(candidates: pd.DataFrame, library: Mapping[str, str]) -> Iterator[Found]:
     names = dict(zip(candidates["number"], candidates["name"], strict=True))
-    for row in st.finished(candidates[candidates["arm"] != st.SEED]).head(TOP).to_dict("records"):
+    for row in (
+        finished_candidates(candidates[candidates["arm"] != st.SEED]).head(TOP).to_dict("records")
+    ):
         line = st.ancestors(candidates, [int(row["number"])])
         made = []
         for one in line.to_dict("records"):
@@ -183,7 +185,7 @@ def _pictures(
 ) -> Iterator[Picture]:
     stages = [str(stage["name"]) for stage in run["stages"]]
     yield _progress(paths, band, last=stages[-1])
-    done = st.finished(candidates)
+    done = finished_candidates(candidates)
     if len(done):
         yield _front(done, run)
         top = done[done["arm"] != st.SEED].head(TOP)

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from odyssey.errors import StoreError
 from odyssey.report import style
-from odyssey.report.html import data_uri, duration, equations_html, html_table
+from odyssey.report.entries import equations_html
+from odyssey.report.html import data_uri, duration, html_table
 from odyssey.report.search.content import SearchContent, read_search, shown
 from odyssey.report.search.statistics import Audit
 

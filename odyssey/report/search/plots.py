@@ -43,7 +43,7 @@ def plot_progress(
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlim(left=0)
-    ax.legend(loc="lower right")
+    _legend_above(ax)
     return ax
 
 
@@ -83,7 +83,7 @@ def plot_pareto(frame: pd.DataFrame, *, cost: str, value: str, ax: Axes | None =
     ax.set_xlabel(cost)
     ax.set_ylabel(value)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    ax.legend(loc="upper right")
+    _legend_above(ax)
     return ax
 
 
@@ -140,3 +140,8 @@ def plot_lineage(frame: pd.DataFrame, *, best: int, ax: Axes | None = None) -> A
     ax.set_ylabel("score after its last stage (baseline = 1)")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return ax
+
+
+def _legend_above(ax: Axes) -> None:
+    """Puts the legend in a row above the Axes, where no data is."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2)

@@ -16,18 +16,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from odyssey.storage.candidates import finished_candidates
+
 SEED = "seed"
 CONTROL = "random"
 BAND = (0.05, 0.95)
 RESAMPLES = 1000
 GRID = 200
-
-
-def finished(candidates: pd.DataFrame) -> pd.DataFrame:
-    """Gives the candidates that passed all stages, each cell once, best first."""
-    rows = candidates[(candidates["status"] == "finished") & candidates["score"].notna()]
-    rows = rows.sort_values(["score", "number"], ascending=[False, True], kind="stable")
-    return rows.drop_duplicates("cell_key")
 
 
 def best_so_far(rows: pd.DataFrame, *, start: float) -> pd.DataFrame:
@@ -173,7 +168,7 @@ def arms_table(candidates: pd.DataFrame) -> pd.DataFrame:
     """Counts what became of the candidates of every arm."""
     rows = []
     for arm, part in candidates.groupby("arm", sort=False):
-        done = finished(part)
+        done = finished_candidates(part)
         rows.append(
             {
                 "arm": arm,
@@ -304,7 +299,7 @@ def audits(candidates: pd.DataFrame, stages: Sequence[str], *, top: int = 10) ->
     measured = candidates[candidates["arm"] != SEED]
     scores = stage_scores(measured, stages)
     final = scores[stages[-1]]
-    best = finished(measured)["score"].head(top)
+    best = finished_candidates(measured)["score"].head(top)
     least = float(best.iloc[-1]) if len(best) == top else -np.inf
     for stage in stages[:-1]:
         stopped = measured["status"].eq("stopped") & measured["stage"].eq(stage)

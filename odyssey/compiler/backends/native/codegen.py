@@ -11,7 +11,7 @@ from odyssey.compiler.backends.native.blocks import Blocks
 from odyssey.compiler.backends.native.functions import TYPES, write_functions
 from odyssey.compiler.backends.native.plan import Phase, Plan
 from odyssey.compiler.backends.native.pointwise import Pointwise
-from odyssey.compiler.backends.native.runtime import ENTRY, PRELUDE, write_tiles
+from odyssey.compiler.backends.native.runtime import ENTRY, FLUSH, PRELUDE, write_tiles
 from odyssey.compiler.backends.native.targets import TARGETS, Product, wide_tile
 from odyssey.compiler.program import Group
 
@@ -331,6 +331,7 @@ class Writer:
         blocks = Blocks(self)
         return ENTRY.substitute(
             firsts=firsts,
+            flush=FLUSH,
             most=TARGETS[self.target].rows[4],
             load="\n".join(f"    copy_rows(m->s{n}, H, m->i{n}, H, B, m->h);" for n in states),
             unload="\n".join(

@@ -52,6 +52,28 @@ static void clear(real *to, long vectors) {
 }
 """)
 
+FLUSH = """\
+/* Numbers too small for the normal format count as zero here: they are slow, and mean nothing. */
+#if defined(__SSE2__)
+static unsigned flush(void) {
+  const unsigned before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before | 0x8040);
+  return before;
+}
+static void restore(unsigned before) { __builtin_ia32_ldmxcsr(before); }
+#elif defined(__aarch64__)
+static unsigned long flush(void) {
+  unsigned long before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" : : "r"(before | (1ul << 24)));
+  return before;
+}
+static void restore(unsigned long before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+static int flush(void) { return 0; }
+static void restore(int before) { (void)before; }
+#endif
+"""
 ENTRY = Template("""\
 /* Copies n numbers of every row. */
 static void copy_rows(real *to, long to_row, const real *from, long from_row, long rows, long n) {
@@ -98,27 +120,7 @@ static void scatter(real *to, long to_row, const long *index, const real *from, 
 }
 
 $firsts
-/* Numbers too small for the normal format count as zero here: they are slow, and mean nothing. */
-#if defined(__SSE2__)
-static unsigned flush(void) {
-  const unsigned before = __builtin_ia32_stmxcsr();
-  __builtin_ia32_ldmxcsr(before | 0x8040);
-  return before;
-}
-static void restore(unsigned before) { __builtin_ia32_ldmxcsr(before); }
-#elif defined(__aarch64__)
-static unsigned long flush(void) {
-  unsigned long before;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-  __asm__ volatile("msr fpcr, %0" : : "r"(before | (1ul << 24)));
-  return before;
-}
-static void restore(unsigned long before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
-#else
-static int flush(void) { return 0; }
-static void restore(int before) { (void)before; }
-#endif
-
+$flush
 /* to (m, n) = d (rows, m), transposed, times x (rows, n); `more`: added to what is there. */
 static void outer(real *all, long all_row, const real *from_d, long d_row, const real *from_x,
                   long x_row, long count, long m, long n, int more) {

@@ -6,35 +6,14 @@ Nothing in it depends on the cell: there is one for each dtype and target.
 from __future__ import annotations
 
 from odyssey.compiler.backends.native.functions import TYPES, write_functions
-from odyssey.compiler.backends.native.runtime import PRELUDE, write_tiles
+from odyssey.compiler.backends.native.runtime import FLUSH, PRELUDE, write_tiles
 from odyssey.compiler.backends.native.targets import TARGETS
 
 BLOCK = 192  # rows at a time: whole tiles of 4 vectors, and whole groups of 2, 3, 4, 6 and 8 rows
 SIZES = {"float32": 4, "float64": 8}  # bytes
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 
-_FLUSH = """\
-/* Numbers too small for the normal format count as zero here: they are slow, and mean nothing. */
-#if defined(__SSE2__)
-static unsigned flush(void) {
-  const unsigned before = __builtin_ia32_stmxcsr();
-  __builtin_ia32_ldmxcsr(before | 0x8040);
-  return before;
-}
-static void restore(unsigned before) { __builtin_ia32_ldmxcsr(before); }
-#elif defined(__aarch64__)
-static unsigned long flush(void) {
-  unsigned long before;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-  __asm__ volatile("msr fpcr, %0" : : "r"(before | (1ul << 24)));
-  return before;
-}
-static void restore(unsigned long before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
-#else
-static int flush(void) { return 0; }
-static void restore(int before) { (void)before; }
-#endif
-
+_NUMBERS = """\
 extern double log(double), sqrt(double);
 extern float sqrtf(float);
 static inline double total(vec x) {
@@ -385,9 +364,9 @@ def step_source(*, dtype: str, target: str) -> str:
     )
     widths = {4: processor.rows[4], 2: processor.rows[2], 1: processor.rows[1]}
     numbers = {f"MOST{wide}": rows for wide, rows in widths.items()}
-    flush = _FLUSH
+    helpers = FLUSH + _NUMBERS
     for name, value in numbers.items():
-        flush = flush.replace(f"product_{name[-1]}_{name}", f"product_{name[-1]}_{value}")
+        helpers = helpers.replace(f"product_{name[-1]}_{name}", f"product_{name[-1]}_{value}")
     defines = {**numbers, "BLOCK": BLOCK, "SQRT": "sqrtf" if dtype == "float32" else "sqrt"}
     return "\n".join(
         [
@@ -395,7 +374,7 @@ def step_source(*, dtype: str, target: str) -> str:
             *(f"#define {name} {value}" for name, value in defines.items()),
             write_functions({"exp"}, dtype),
             write_tiles(set(widths.items())),
-            flush,
+            helpers,
             _turn(processor.bytes // SIZES[dtype]),
             _READOUT,
             _UPDATE,

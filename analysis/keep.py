@@ -1,0 +1,56 @@
+"""Copies a finished run into results/: its trials in one Parquet file, its curves in another.
+
+Usage: python analysis/keep.py RUN OUT
+
+The copy is a run directory: `odyssey report OUT` and `odyssey.load_results(OUT)` work on it.
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from odyssey.errors import OdysseyError, StoreError
+from odyssey.storage import RunStore
+from odyssey.storage.candidates import load_candidates
+
+FILE = "merged-all.parquet"
+
+
+def keep(run: Path, out: Path) -> None:
+    """Copies a run; raises `StoreError` where it is not whole or `out` is something else."""
+    store = RunStore.open(run)
+    results, curves = store.results(), store.curves()
+    if store.run.get("kind") == "search":
+        done = int((load_candidates(run)["arm"] != "seed").sum())
+        planned, what = int(store.run["candidates"]), "candidates"
+    else:
+        done, planned, what = results["trial"].nunique(), int(store.run["trials"]), "trials"
+    if done != planned:
+        raise StoreError(f"{run}: {done} of {planned} {what} are finished; resume it first")
+    if out.exists() and not (out / "run.json").is_file():
+        raise StoreError(f"{out} is there and is not a run; give another directory")
+    for folder, frame in (("results", results), ("curves", curves)):
+        frame["spec"] = frame["spec"].map(portable)
+        shutil.rmtree(out / folder, ignore_errors=True)
+        (out / folder).mkdir(parents=True)
+        frame.to_parquet(out / folder / FILE, compression="zstd", index=False)
+    for folder in ("candidates", "promoted"):
+        if (run / folder).is_dir():
+            shutil.copytree(run / folder, out / folder, dirs_exist_ok=True)
+    for name in ("study.toml", "run.json"):
+        (out / name).write_text(portable((run / name).read_text()))
+
+
+def portable(text: str) -> str:
+    """Leaves of every path of a `.cell` file its name: the folder means nothing elsewhere."""
+    return re.sub(r"""(^|["'])/(?:[^"'\n]*/)?(?=[^/"'\n]+\.cell\b)""", r"\1", text)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python analysis/keep.py RUN OUT")
+    try:
+        keep(Path(sys.argv[1]), Path(sys.argv[2]))
+    except OdysseyError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,278 @@
+"""What a run did and what it may claim, in words: the protocol and the findings of a page.
+
+Sentences are made from records. A difference is claimed only where the corrected test says so;
+everything else is said to be undecided, with the interval that remains.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from odyssey.report import comparison, tables
+from odyssey.report.draws import top_count
+
+PERMUTATIONS = 10_000  # of every comparison on a page
+LEVEL = 0.05
+_MOST_NAMES = 12
+_DISTRIBUTIONS = {
+    "uniform": "uniform from {} to {}",
+    "log_uniform": "log-uniform from {} to {}",
+    "one_minus_log_uniform": "1 minus log-uniform from {} to {}",
+}
+
+
+class Finding(NamedTuple):
+    """What the comparison on one task says.
+
+    Attributes:
+        task: The task, as people see it.
+        claim: What the corrected test shows.
+        rest: What stays open, and how far.
+    """
+
+    task: str
+    claim: str
+    rest: str
+
+
+def protocol(
+    run: Mapping[str, Any],
+    study_text: str,
+    results: pd.DataFrame,
+    compared: pd.DataFrame | None,
+    *,
+    baseline: str = "",
+) -> list[tuple[str, str]]:
+    """Says how the numbers of a page were made, as pairs of a name and a sentence.
+
+    Args:
+        run: The facts of `run.json`.
+        study_text: The resolved study; read for what `run.json` lacks.
+        results: As `RESULT_COLUMNS`, with `label`.
+        compared: As `comparison.compare`, where there is a baseline.
+        baseline: Its label.
+    """
+    training, space = _settings(run, study_text)
+    rows = [("draws", _draws(results)), ("scores", _scores(run, results))]
+    if training:
+        rows.append(("training", _training(training, results)))
+    if space:
+        rows.append(("hyperparameters", _space(space)))
+    if compared is not None:
+        rows += _tests(compared, baseline)
+    return rows
+
+
+def findings(compared: pd.DataFrame, baseline: str) -> list[Finding]:
+    """Says task by task what the comparison with the baseline shows, and no more.
+
+    Args:
+        compared: As `comparison.compare` gives it.
+        baseline: Label of the baseline.
+    """
+    names = tables.short_names(compared["task"].unique())
+    found = []
+    for task, here in compared[~compared["baseline"]].groupby("task", sort=False):
+        draws = int(here["draws"].max())
+        claims = []
+        for verdict in (comparison.WORSE, comparison.BETTER):
+            cells = here.loc[here["verdict"] == verdict, "label"]
+            claims.append(f"{len(cells)} {verdict}{_named(cells)}")
+        claim = (
+            f"{_cells(len(here))} against {baseline} on {draws} draws: {', '.join(claims)}, "
+            f"{int((here['verdict'] == comparison.UNCLEAR).sum())} undecided."
+        )
+        found.append(Finding(names[str(task)], claim, " ".join(_open(here))))
+    return found
+
+
+def least_p(draws: int, comparisons: int, *, permutations: int = PERMUTATIONS) -> float:
+    """Gives a bound below which no p-value of `paired_test` can fall after Holm's correction.
+
+    A swap of all names leaves the size of a difference as it is, so at least 2 of 2^N swaps reach
+    it; Holm multiplies the smallest p-value by the number of comparisons.
+    """
+    return min(1.0, max(2.0 ** (1 - draws), 1 / (1 + permutations)) * comparisons)
+
+
+def power_note(compared: pd.DataFrame) -> str:
+    """Says so where no difference, however large, could have come out significant; else nothing."""
+    others = compared[~compared["baseline"]]
+    draws = int(others["draws"].max())
+    least = least_p(draws, len(others))
+    if least <= LEVEL:
+        return ""
+    return (
+        f"With {draws} draws and {len(others)} comparisons no corrected p-value can fall below "
+        f"{least:.2g}: this study cannot show that a cell differs. Its intervals, each for one "
+        "comparison, say how large differences may be."
+    )
+
+
+def _open(here: pd.DataFrame) -> Iterable[str]:
+    """Says what stays open on a task."""
+    undecided = here[here["verdict"] == comparison.UNCLEAR]
+    if len(undecided):
+        ends = undecided[["low", "high"]]
+        finite = ends[(ends.abs() != float("inf")).all(axis=1)].dropna()
+        unbounded = len(undecided) - len(finite)
+        yield "Undecided is not equal:"
+        if len(finite):
+            yield (
+                f"their 95 % intervals lie between {finite['low'].min():+.3f} and "
+                f"{finite['high'].max():+.3f} bits per character"
+                + (f", {unbounded} have an open end." if unbounded else ".")
+            )
+        else:
+            yield "none of their intervals has both ends."
+        hints = undecided[(undecided["low"] > 0) | (undecided["high"] < 0)]
+        if len(hints):
+            yield (
+                f"Before correction {len(hints)} of them leave out nought{_named(hints['label'])}, "
+                f"where chance alone makes about {LEVEL * len(here):.1f} of {len(here)}: a reason "
+                "to look again on fresh draws, and no finding."
+            )
+    claims = (comparison.WORSE, comparison.BETTER)
+    theirs = here["odyssey_verdict"].isin(claims) & (here["odyssey_verdict"] != here["verdict"])
+    if theirs.any():
+        yield (
+            f"The Odyssey's procedure also calls {int(theirs.sum())} different"
+            f"{_named(here.loc[theirs, 'label'])}."
+        )
+    untested = here["verdict"] == comparison.NO_TEST
+    if untested.any():
+        cells = here.loc[untested, "label"]
+        yield f"No test was possible for {len(cells)}{_named(cells)}."
+
+
+def _named(labels: pd.Series[Any]) -> str:
+    """Lists cells in brackets, the first of very many."""
+    names = [str(label) for label in labels]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f" ({', '.join(names[:_MOST_NAMES])}{more})" if names else ""
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _settings(
+    run: Mapping[str, Any], study_text: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Gives training options and hyperparameter space, of older runs as the study wrote them."""
+    try:
+        study = tomllib.loads(study_text)
+    except tomllib.TOMLDecodeError:
+        study = {}
+    both = [run.get(name) or study.get(name) for name in ("training", "space")]
+    training, space = (b if isinstance(b, Mapping) else {} for b in both)
+    return training, space
+
+
+def _draws(results: pd.DataFrame) -> str:
+    per_cell = sorted(set(results.groupby(["task", "label"]).size()))
+    span = f"{per_cell[0]}" if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
+    return (
+        f"{span} random draws of hyperparameters a cell and task, {len(results):,} trained "
+        "networks in all. A draw has a number; the same number has the same hyperparameters, the "
+        "same seed and reads the same data for every cell."
+    )
+
+
+def _scores(run: Mapping[str, Any], results: pd.DataFrame) -> str:
+    counted = run.get("counted")
+    counted = counted if isinstance(counted, Mapping) else {}
+    specs = list(dict.fromkeys(results["task"].astype(str)))
+    names = tables.short_names(specs)
+    what = "; ".join(f"on {names[s]} over {counted[s]}" for s in specs if counted.get(s))
+    return (
+        f"Cross-entropy in bits per character{', ' + what if what else ''}. Validation chooses the "
+        "moment of training and the draws; test is read off once, at that moment."
+    )
+
+
+def _training(training: Mapping[str, Any], results: pd.DataFrame) -> str:
+    known = dict(training)
+    text = []
+    if {"epochs", "updates_per_epoch", "batch_size", "unroll"} <= set(known):
+        epochs, updates, batch, unroll = (
+            int(known.pop(n)) for n in ("epochs", "updates_per_epoch", "batch_size", "unroll")
+        )
+        text.append(
+            f"{epochs} epochs of {updates} updates at most, {batch} sequences of {unroll} "
+            f"characters each: {epochs * updates * batch * unroll:,} characters a draw"
+        )
+    elif results["characters"].notna().any():
+        text.append(f"{int(results['characters'].max()):,} characters a draw at most")
+    if known.get("patience") == 0:
+        text.append("no early stopping")
+        known.pop("patience")
+    # How fast it ran, and numbers that only another option would read, decide no result.
+    schedule, optimizer = known.get("schedule", "plateau"), known.get("optimizer", "rmsprop")
+    idle = ["threads", "backend", "padding", "eval_batch", "eval_unroll"]
+    idle += ["halvings"] if schedule != "plateau" else []
+    idle += ["decay", "decay_after"] if schedule != "decay" else []
+    idle += ["rmsprop_decay"] if optimizer != "rmsprop" else []
+    idle += ["nesterov"] if optimizer != "sgd" else []
+    text += [
+        f"{name.replace('_', ' ')} {_plain(value)}"
+        for name, value in known.items()
+        if name not in idle
+    ]
+    return ", ".join(text) + "."
+
+
+def _space(space: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in space.items():
+        ((how, given),) = value.items() if isinstance(value, Mapping) else (("fixed", [value]),)
+        values = [_plain(v) for v in given]
+        if how in _DISTRIBUTIONS:
+            words = _DISTRIBUTIONS[how].format(*values)
+        else:
+            words = f"one of {', '.join(values)}" if how == "choice" else values[0]
+        parts.append(f"{name.replace('_', ' ')} {words}")
+    if "parameters" in space:
+        how = "Cells are matched by parameters: each takes the hidden size that meets the number."
+    else:
+        how = "Cells share hidden sizes, so that their parameters differ; see the table."
+    return f"{'; '.join(parts)}. {how}"
+
+
+def _tests(compared: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
+    others = compared[~compared["baseline"]]
+    draws = int(compared["draws"].max())
+    top = top_count(draws)
+    tasks = others["task"].nunique()
+    family = -(-len(others) // tasks)
+    return [
+        (
+            "our test",
+            f"Statistic: mean test score of a cell's best {top} of {draws} draws by validation, "
+            f"minus that of {baseline}. Permutation test: the two names are swapped draw by draw "
+            f"in {PERMUTATIONS:,} random ways and the best chosen anew each time, so that choosing "
+            f"is part of the test. Holm over all {len(others)} comparisons at {100 * LEVEL:.0f} %. "
+            "Interval: shifts that this test does not reject, for one comparison.",
+        ),
+        (
+            "the Odyssey's test",
+            f"Greff et al. (2015): Welch's t-test between the same best {top} draws, Bonferroni "
+            f"over the {family} comparisons of a task. It takes chosen draws for a sample; its "
+            "verdict stands beside ours for comparison, and claims here rest on ours.",
+        ),
+        (
+            "lost draws",
+            "A draw that diverged or failed is the worst of its cell, and counts in every number "
+            "of draws.",
+        ),
+    ]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,99 @@
+"""What is committed under results/ comes out of its Parquet again, byte for byte."""
+
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from odyssey import load_curves, load_results
+from odyssey.report import tables
+from odyssey.report.search import statistics
+from odyssey.report.search.content import is_search
+from odyssey.storage import RunStore
+from odyssey.storage.candidates import load_candidates
+
+ROOT = Path(__file__).parents[1]
+KEPT = sorted(path.parent for path in (ROOT / "results").glob("*/run.json"))
+SEARCHES = [path for path in KEPT if is_search(RunStore.open(path).run)]
+RUNS = [path for path in KEPT if path not in SEARCHES]
+
+
+def script(path):
+    spec = importlib.util.spec_from_file_location(path.stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_the_leaderboard_comes_out_byte_for_byte(run):
+    board = tables.leaderboard(tables.with_labels(load_results(run)))
+    assert tables.to_csv(board).encode() == (run / "leaderboard.csv").read_bytes()
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_every_planned_trial_is_kept(run):
+    store = RunStore.open(run)
+    results = store.results()
+    assert results["trial"].nunique() == store.run["trials"]
+    assert len(results) == store.run["members"]
+    assert len(results) == len(results.drop_duplicates(["spec", "task", "member"]))
+    assert store.curves()["trial"].nunique() == store.run["trials"]
+
+
+@pytest.mark.parametrize("run", SEARCHES, ids=lambda run: run.name)
+def test_the_tables_of_a_search_come_out_byte_for_byte(run):
+    candidates = load_candidates(run)
+    assert (candidates["arm"] != "seed").sum() == RunStore.open(run).run["candidates"]
+    trained = {t for row in candidates["trials"] for t in row.split()}
+    assert trained == set(load_results(run)["trial"])
+    for name in ("arms", "operators", "refused"):
+        frame = getattr(statistics, f"{name}_table")(candidates)
+        text = frame.to_csv(index=False, lineterminator="\n")
+        assert text.encode() == (run / f"{name}.csv").read_bytes()
+
+
+@pytest.mark.parametrize("run", KEPT, ids=lambda run: run.name)
+def test_no_path_of_a_machine_is_kept(run):
+    for name in ("run.json", "study.toml", "report.html"):
+        assert "/tmp/" not in (run / name).read_text()
+    assert not load_results(run)["spec"].str.startswith("/").any()
+
+
+@pytest.mark.parametrize("run", KEPT, ids=lambda run: run.name)
+def test_a_kept_run_is_the_run(run, tmp_path):
+    keep = script(Path("analysis/keep.py")).keep
+    keep(run, tmp_path / "copy")
+    for load in (load_results, load_curves, load_candidates):
+        pd.testing.assert_frame_equal(load(run), load(tmp_path / "copy"))
+
+
+def test_cells_in_files_lose_their_folder():
+    portable = script(Path("analysis/keep.py")).portable
+    assert (
+        portable('["gru", "/a b/c/m-1.cell", "/n.cell:NOG"]') == '["gru", "m-1.cell", "n.cell:NOG"]'
+    )
+    assert portable("/a b/c/m-1.cell") == "m-1.cell"
+    assert portable("text:/a/book.txt and/or x.cell") == "text:/a/book.txt and/or x.cell"
+
+
+def test_an_unfinished_run_is_not_kept(tmp_path):
+    keep = script(Path("analysis/keep.py"))
+    keep.keep(RUNS[0], tmp_path / "run")
+    store = RunStore.open(tmp_path / "run")
+    with store.lock():
+        store.update_run(trials=store.run["trials"] + 1)
+    with pytest.raises(keep.StoreError, match="resume it first"):
+        keep.keep(tmp_path / "run", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_the_budget_of_the_odyssey_is_the_pilots():
+    pilot = ROOT / "results/odyssey_2015_pilot"
+    module = script(Path("experiments/odyssey_2015_pilot/figures.py"))
+    shares = module.progress(load_curves(pilot))
+    text = shares.to_csv(index=False, lineterminator="\n")
+    assert text.encode() == (pilot / "figures/budget.csv").read_bytes()
+    at = shares[shares["characters"] == module.BUDGET].set_index("task")["share"]
+    assert (at[["arithmetic@digits=4", "xml", "tinyshakespeare"]] >= module.ENOUGH).all()
