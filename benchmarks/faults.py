@@ -175,9 +175,9 @@ def driver_killed(search: Search) -> Row:
     process.kill()
     process.wait()
     end = time.monotonic()
-    while session_members(process.pid):  # Ray's processes end with their driver
+    while left := workers_of(process):  # Ray's own agents may take minutes to see that it is over
         if time.monotonic() - end > PATIENCE:
-            raise SystemExit(f"{session_members(process.pid)} outlived their driver")
+            raise SystemExit(f"workers {left} outlived their driver")
         time.sleep(0.05)
     gone = time.monotonic() - end
     process.stderr.close()
