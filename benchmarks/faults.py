@@ -153,7 +153,8 @@ class Search:
         found = rows[rows["reason"].str.contains(text, regex=False, na=False)]
         if not len(found):
             raise SystemExit(f"{self.folder.name}: no record says {text!r}")
-        return f"{len(found)} candidates failed: '{text}'; the search went on"
+        many = f"{len(found)} candidate{'s' * (len(found) > 1)}"
+        return f"{many} failed: '{text}'; the search went on"
 
 
 def workers_of(process: subprocess.Popen) -> list[int]:
