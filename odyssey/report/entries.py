@@ -49,7 +49,10 @@ def entries(results: pd.DataFrame, *, reference: str = "") -> list[Entry]:
     texts = dict(zip(cells["label"].astype(str), cells["cell_text"].astype(str), strict=True))
     reference = reference if reference in texts else next(iter(texts))
     base = _parsed(texts[reference])
-    return [_entry(row, base, reference) for row in cells.to_dict("records")]
+    return [
+        _entry({str(k): v for k, v in row.items()}, base, reference)
+        for row in cells.to_dict("records")
+    ]
 
 
 def equations_html(cell_text: str, *, against: Cell | None = None) -> Markup:
