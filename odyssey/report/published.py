@@ -67,8 +67,14 @@ def published(name: str) -> Published:
             rows.append((task, paper, table["cells"][paper], entry["value"], trust))
     columns = ["task", "paper", "spec", "published", "trust"]
     values = pd.DataFrame(rows, columns=columns)
-    facts = (table[key] for key in ("source", "metric", "caption"))
-    return Published(name, *facts, table.get("baseline", ""), values)
+    return Published(
+        name,
+        table["source"],
+        table["metric"],
+        table["caption"],
+        table.get("baseline", ""),
+        values,
+    )
 
 
 @dataclass(frozen=True)
