@@ -231,8 +231,8 @@ def plot_profiles(
     for at, words in ((0.0, "untuned baseline"), (1.0, "tuned baseline")):
         ax.axvline(at, color="#9aa0a8", linewidth=0.8, zorder=1)
         if highlight is None:
-            where = ("data", "axes fraction")
-            ax.annotate(words, (at, 1.01), xycoords=where, ha="center", size=7.5)
+            place_of: dict[str, Any] = {"xy": (at, 1.01), "xycoords": ("data", "axes fraction")}
+            ax.annotate(words, **place_of, ha="center", size=7.5)
     ax.set_xlabel("score")
     ax.set_ylabel("share of draws that reach it")
     ax.set_ylim(0, 1)

@@ -278,15 +278,17 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
 
 
 def _failures(results: pd.DataFrame) -> Markup | None:
-    """Makes a table of the members that gave no result, by cell and reason; None without any."""
+    """Makes a table of the members that gave no result, by cell; None without any."""
     lost = results[results["status"] != "ok"].fillna({"reason": "", "status": "unknown"})
     if lost.empty:
         return None
     names = tables.short_names(results["task"].unique())
     sizes = results.groupby(["task", "label"]).size()
     rows = []
-    for key, group in lost.groupby(["task", "label", "status", "reason"], sort=False):
-        task, label, status, reason = map(str, key)
+    for key, group in lost.groupby(["task", "label", "status"], sort=False):
+        task, label, status = map(str, key)
+        reasons = list(dict.fromkeys(group["reason"].astype(str)))
+        others = f", and {len(reasons) - 1} like it" if len(reasons) > 1 else ""
         updates = sorted(group["diverged_at"].dropna().astype(int))
         span = [f"{u:,}" for u in dict.fromkeys(updates[:1] + updates[-1:])]
         members = [str(m) for m in sorted(group["member"])]
@@ -299,7 +301,7 @@ def _failures(results: pd.DataFrame) -> Markup | None:
                 f"{len(group)} of {sizes[task, label]}",
                 ", ".join(members[:_MOST_MEMBERS]) + more,
                 " to ".join(span) or tables.NOTHING,
-                reason or tables.NOTHING,
+                (reasons[0] or tables.NOTHING) + others,
             ]
         )
     heads = [("task", False), ("cell", False), ("status", False), ("members", True)]

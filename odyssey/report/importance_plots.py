@@ -125,8 +125,8 @@ def pairs_figure(found: Importance, *, unit: str, most: int = 6) -> Figure:
     rows = -(-len(pairs) // columns)
     figure = Figure(figsize=(0.9 + 2.9 * columns, 0.2 + 2.6 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    names = found.pairs["first"] + " x " + found.pairs["second"]
-    shown = found.pairs.loc[names.isin(pairs["inputs"]), "mean"]
+    kept = (found.pairs["first"] + " x " + found.pairs["second"]).isin(pairs["inputs"])
+    shown = found.pairs.loc[kept, "mean"]
     limits = (float(shown.min()), float(shown.max()))
     for ax, row in zip(axes.flat, pairs.itertuples(), strict=False):
         image = _pair_map(ax, found, *str(row.inputs).split(" x "), limits=limits)

@@ -68,8 +68,12 @@ def published(name: str) -> Published:
     columns = ["task", "paper", "spec", "published", "trust"]
     values = pd.DataFrame(rows, columns=columns)
     return Published(
-        *(name, table["source"], table["metric"], table["caption"]),
-        *(table.get("baseline", ""), values),
+        name,
+        table["source"],
+        table["metric"],
+        table["caption"],
+        table.get("baseline", ""),
+        values,
     )
 
 

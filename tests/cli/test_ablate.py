@@ -14,8 +14,14 @@ def test_ablate_runs_and_compares(odyssey, cwd):
     assert done.code == 0, done.err
     assert len(done.json["leaderboard"]) == 3
     assert 'baseline = "elman"' in (cwd / "run/study.toml").read_text()
+    assert [row["label"] for row in done.json["comparison"]][:2] == ["elman", "elman:no_bias"]
     assert "no_bias" in (cwd / "run/comparison.md").read_text()
-    assert "Against elman" in (cwd / "run/report.html").read_text()
+    page = (cwd / "run/report.html").read_text()
+    assert "Against elman" in page
+    assert "optimizer adam" in page
+    shown = odyssey("report", "run").out
+    for words in ("verdict", "2 cells against elman on 2 draws", "this study cannot show"):
+        assert words in shown
 
 
 def test_dry_run_says_what_would_run(odyssey, cwd):

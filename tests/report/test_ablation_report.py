@@ -45,9 +45,34 @@ def test_page_and_figures_show_the_comparison(run, written):
     assert '<section id="comparison">' in page
     assert "Against lstm" in page
     names = {p.name for p in (run / "figures").glob("*.png")}
-    kinds = ("boxes", "effects", "budget", "importance", "marginals")
+    kinds = ("boxes", "effects", "budget", "importance", "marginals", "pairs")
     assert {f"{stem}_{kind}.png" for stem in ("1_xml", "2_b") for kind in kinds} <= names
-    assert {"differences.png", "scores.png"} <= names
+    assert {"differences.png", "scores.png", "profiles.png"} <= names
+    for words in (
+        "2 cells against lstm on 40 draws: 1 worse (lstm:no_forget_gate)",
+        "Undecided is not equal",
+        "Holm over all 4 comparisons",
+        "A rank describes these draws and tests nothing.",
+    ):
+        assert words in page
+    assert page.index("Protocol") < page.index("Against lstm") < page.index("Cells are ranked")
+
+
+def test_numbers_of_papers_stand_beside_ours(tmp_path):
+    cells = {"lstm_peephole": Cell(), "lstm_peephole:no_forget_gate": Cell(shift=0.4)}
+    frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("xml",), draws=20)
+    store = RunStore.create(tmp_path / "r", study="", run={"baseline": "lstm_peephole"})
+    for trial, part in frame.drop(columns="trial").groupby(frame["trial"]):
+        store.write(
+            str(trial), part.astype(object).where(part.notna(), None).to_dict("records"), []
+        )
+    written = write_all(store.path)
+    assert "arXiv 1503.04069" in written["greff2015_md"].read_text(encoding="utf-8")
+    assert "NFG" in written["greff2015_tex"].read_text(encoding="utf-8")
+    assert pd.read_csv(written["greff2015_csv"])["paper on TIMIT"].to_list() == ["worse?"]
+    page = written["report"].read_text(encoding="utf-8")
+    assert "Beside the papers" in page
+    assert "The paper&#39;s tasks are not ours" in page
 
 
 def test_the_committed_records_make_the_same_bytes(run, written):
