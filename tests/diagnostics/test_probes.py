@@ -12,7 +12,7 @@ from odyssey.errors import ConfigError
 CASES = [
     ("inside_quotes", 'a "bc" d', "00111000"),
     ("inside_quotes", r'"a\"b" c', "11111000"),
-    ("inside_quotes", 'a "b\nc\n \nd', "00111110" + "00"),  # an empty line closes it
+    ("inside_quotes", 'a "b\nc\n \nd', "0011111100"),  # an empty line closes it
     ("inside_quotes", "x = '\"'; y", "0" * 10),
     ("line_position", "ab\ncd\n\ne", "12012001"),
     ("bracket_depth", "a(b[c]d)e", "011221100"),
@@ -20,7 +20,7 @@ CASES = [
     ("bracket_depth", "([)x", "1100"),
     ("bracket_depth", "f('(')x", "0111100"),
     ("indentation", "  a b\n\tc", "12222088"),
-    ("inside_comment", "a/*b*/c", "0011110"),
+    ("inside_comment", "a/*b*/c", "0011100"),
     ("inside_comment", "a//b\nc", "001100"),
     ("inside_comment", "http://b", "00000000"),
     ("inside_comment", "a<!--b-->c", "0000111100"),
