@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from odyssey.diagnostics.recording import Recording
+    from odyssey.evaluation.trained import TrainedModel
     from odyssey.tasks.base import Task
 
 _CHUNK = 1000  # steps of a batch of held-out text
@@ -30,27 +32,25 @@ def run(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise ConfigError(f"--seed must not be negative, got {args.seed}")
 
-    from odyssey.diagnostics.probes import PROBES, load_probes, probe_values
-    from odyssey.diagnostics.recording import record_model, saturation
-    from odyssey.diagnostics.unit_scores import best_units, score_units
+    from odyssey.diagnostics.recording import saturation
+    from odyssey.diagnostics.unit_scores import best_units
     from odyssey.evaluation.trained import load_trained
-    from odyssey.training.seeds import stream
 
-    probes = PROBES | (load_probes(args.probes) if args.probes else {})
     trained = load_trained(args.directory)
-    codes = _symbols(trained.task, args.text, args.characters)
-    alphabet = _alphabet(trained.task)
-    text = "".join(alphabet[k] for k in codes)
-    values = probe_values(text, probes)
-    recording = record_model(trained.model, codes)
-    scores = score_units(
-        recording, codes, values, shifts=args.shifts, rng=stream(args.seed, "units")
+    read = read_units(
+        trained,
+        text=args.text,
+        characters=args.characters,
+        probes=args.probes,
+        shifts=args.shifts,
+        seed=args.seed,
     )
-    best = best_units(scores)
+    recording, codes = read.recording, read.codes
+    best = best_units(read.scores)
     gates = saturation(recording)
     out = Path(args.out) if args.out else Path(args.directory) / "units"
-    files = _write(args, out, recording, trained.task, codes, alphabet, values, scores, gates)
-    absent = [name for name in values if name not in set(best["probe"])]
+    files = _write(args, out, trained.task, read, gates)
+    absent = [name for name in read.probes if name not in set(best["probe"])]
     if args.json:
         best_rows = best.to_dict("records")
         print_json({"best": best_rows, "absent": absent, "files": files})
@@ -69,6 +69,63 @@ def run(args: argparse.Namespace) -> None:
     )
     for kind, path in files.items():
         print(f"{kind}: {path}")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model did with a text.
+
+    Attributes:
+        codes: What it read, class indices (T,).
+        alphabet: One character for each class.
+        recording: All its values.
+        probes: Name -> what holds after each symbol, (T,).
+        scores: Of `score_units`.
+    """
+
+    codes: NDArray[np.int64]
+    alphabet: list[str]
+    recording: Recording
+    probes: dict[str, NDArray[np.generic]]
+    scores: pd.DataFrame
+
+
+def read_units(
+    trained: TrainedModel,
+    *,
+    text: str | None = None,
+    characters: int = 50_000,
+    probes: str | None = None,
+    shifts: int = 999,
+    seed: int = 1,
+) -> Reading:
+    """Lets a trained model read, and scores its units.
+
+    Args:
+        trained: The model and its task.
+        text: A file; None for the test split of the task.
+        characters: How many symbols at most.
+        probes: A Python file with more probes.
+        shifts: Shifts of the null.
+        seed: Their seed.
+
+    Raises:
+        TaskError: The file cannot be read, or holds a symbol that the task lacks.
+        CellError: The cell has no recurrence.
+        ConfigError: The text is too short, or a probe makes no sense.
+    """
+    from odyssey.diagnostics.probes import PROBES, load_probes, probe_values
+    from odyssey.diagnostics.recording import record_model
+    from odyssey.diagnostics.unit_scores import score_units
+    from odyssey.training.seeds import stream
+
+    chosen = PROBES | (load_probes(probes) if probes else {})
+    codes = _symbols(trained.task, text, characters)
+    alphabet = _alphabet(trained.task)
+    values = probe_values("".join(alphabet[k] for k in codes), chosen)
+    recording = record_model(trained.model, codes)
+    scores = score_units(recording, codes, values, shifts=shifts, rng=stream(seed, "units"))
+    return Reading(codes, alphabet, recording, values, scores)
 
 
 def _row(row: dict[Any, Any]) -> dict[str, Any]:
@@ -111,21 +168,14 @@ def _alphabet(task: Task) -> list[str]:
 
 
 def _write(
-    args: argparse.Namespace,
-    out: Path,
-    recording: Recording,
-    task: Task,
-    codes: NDArray[np.int64],
-    alphabet: list[str],
-    values: dict[str, NDArray[np.generic]],
-    scores: pd.DataFrame,
-    gates: pd.DataFrame,
+    args: argparse.Namespace, out: Path, task: Task, read: Reading, gates: pd.DataFrame
 ) -> dict[str, Path]:
     from odyssey.report.lstmvis import write_lstmvis
     from odyssey.report.style import save_figure
     from odyssey.report.unit_plots import plot_saturation
     from odyssey.report.units_page import Shown, write_units_page
 
+    recording, codes, alphabet = read.recording, read.codes, read.alphabet
     files = {"scores": out / "scores.csv"}
     tracks = [Shown(t.layer, t.name, t.kind, t.values_TH) for t in recording.tracks]
     about = f"{recording.name} reading {task.name}"
@@ -140,7 +190,7 @@ def _write(
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        scores.to_csv(files["scores"], index=False, lineterminator="\n")
+        read.scores.to_csv(files["scores"], index=False, lineterminator="\n")
         if not gates.empty:
             saved = save_figure(plot_saturation(gates), out / "saturation", data=gates)
             files["saturation"] = saved["png"]
@@ -154,7 +204,7 @@ def _write(
             lead=f"the first {shown:,} of {len(codes):,} symbols",
             symbols=[alphabet[k] for k in codes[:shown]],
             tracks=[Shown(t.layer, t.name, t.kind, t.values_TH[:shown]) for t in tracks],
-            probes={name: v[:shown] for name, v in values.items()},
-            scores=scores,
+            probes={name: v[:shown] for name, v in read.probes.items()},
+            scores=read.scores,
         )
     return files

@@ -20,7 +20,10 @@ from odyssey.diagnostics.recurrence import Recurrence, as_recurrence, trace
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
+from odyssey.expr.cell import Equation
+from odyssey.expr.functions import Named
 from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.verify import MAX_NAME
 
 if TYPE_CHECKING:
     from odyssey.training.model import CharModel
@@ -181,32 +184,58 @@ def _layer(
     if lower(cell).square:
         input_size = hidden
 
-    def build(output: str, backend: str) -> RNN:
+    def build(variant: Cell, backend: str) -> RNN:
         dtype = next(iter(parameters.values())).dtype
-        rnn = RNN(cell.replace(output=output), input_size, hidden, backend=backend, dtype=dtype)
+        rnn = RNN(variant, input_size, hidden, backend=backend, dtype=dtype)
         with torch.no_grad():
             for name, target in rnn.layer_parameters()[0].items():
                 target.copy_(parameters[name][tuple(slice(n) for n in target.shape)])
         return rnn.requires_grad_(False).eval()
 
     backend = "auto" if len(x) >= _LONG else "eager"
-    states = [build(s, backend)(x.unsqueeze(1))[0][:, 0] for s in cell.states]
+    states = [
+        build(cell.replace(output=s), backend)(x.unsqueeze(1))[0][:, 0] for s in cell.states
+    ]
     found = [(n, "state", v) for n, v in zip(cell.states, states, strict=True)]
+    variant, names = _with_equations_as_states(cell)
+    if not names:
+        return found
     # All states known, the steps of the other equations do not wait for each other.
     before = [torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for s in states]
-    bounds, sizes = value_bounds(cell), infer_shapes(cell).equations
-    for equation in cell.equations:
-        if equation.updates_state or sizes.get(equation.target) != "H":
-            continue
-        rnn = build(equation.target, "eager")
-        parts = [
-            rnn(x[at : at + _ROWS].unsqueeze(0), tuple(s[None, at : at + _ROWS] for s in before))
-            for at in range(0, len(x), _ROWS)
-        ]
-        low, high = bounds[equation.label]
+    before += [torch.zeros_like(states[0])] * len(names)
+    rnn = build(variant, "eager")
+    parts = [
+        rnn(x[at : at + _ROWS].unsqueeze(0), tuple(s[None, at : at + _ROWS] for s in before))[1]
+        for at in range(0, len(x), _ROWS)
+    ]
+    bounds = value_bounds(cell)
+    for place, name in enumerate(names, start=len(states)):
+        low, high = bounds[name]
         kind = "gate" if low >= 0.0 and high <= 1.0 else "value"
-        found.append((equation.target, kind, torch.cat([output[0] for output, _ in parts])))
+        found.append((name, kind, torch.cat([new[place][0] for new in parts])))
     return found
+
+
+def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:
+    """Gives a cell that also puts every named equation of H numbers into a state of its own."""
+    sizes = infer_shapes(cell).equations
+    names = [
+        e.target for e in cell.equations if not e.updates_state and sizes.get(e.target) == "H"
+    ]
+    taken = {*cell.states, *cell.parameters, cell.input, *(e.target for e in cell.equations)}
+    copies: list[str] = []
+    for name in names:
+        copy, number = f"{name[: MAX_NAME - 8]}_seen", 2
+        while copy in taken:
+            copy, number = f"{name[: MAX_NAME - 8]}_seen{number}", number + 1
+        taken.add(copy)
+        copies.append(copy)
+    seen = tuple(
+        Equation(copy, Named(name), updates_state=True)
+        for copy, name in zip(copies, names, strict=True)
+    )
+    draft = cell.replace(states=(*cell.states, *copies), equations=(*cell.equations, *seen))
+    return draft, names
 
 
 def _of_states(recurrence: Recurrence, x: Tensor, member: int) -> list[Track]:

@@ -63,7 +63,7 @@ def score_units(
         the sign that was fitted), auc (binary probes: the probability that the unit, turned as
         fitted, is higher where the probe holds; NaN for others), p (corrected for all units of the
         recording), null_95 (the 95 % quantile of the largest rho under the null), symbol_rho (what
-        the mean of the probe given the current symbol alone reaches), found (p <= 0.05, and more
+        the mean of the probe's ranks given the current symbol alone reaches), found (p <= 0.05, and more
         than symbol_rho). Probes that do not vary in both halves have no rows.
 
     Raises:
@@ -173,7 +173,7 @@ def _frame(
     ordered = np.sort(found.largest)
     reached = len(ordered) - np.searchsorted(ordered, rho - 1e-12, side="left")
     binary = values.dtype == np.bool_
-    baseline = _symbol_rho(values.astype(np.float64), symbols, fit, judged)
+    baseline = _symbol_rho(values, symbols, fit, judged)
     frame = pd.DataFrame(
         {
             "name": recording.name,
@@ -221,10 +221,17 @@ def _auc(
 
 
 def _symbol_rho(
-    values: NDArray[np.float64], symbols: NDArray[np.int64], fit: slice, judged: slice
+    values: NDArray[np.generic], symbols: NDArray[np.int64], fit: slice, judged: slice
 ) -> float:
-    """Gives the rank correlation of the probe with its mean given the symbol, of the first half."""
+    """Gives the correlation of the probe's ranks with their mean given the symbol.
+
+    The means are those of the first half. But for their noise, no unit that is a function of the
+    symbol reaches more.
+    """
+    ranks, _ = _standard(values[fit])
     count = np.bincount(symbols[fit], minlength=int(symbols.max()) + 1)
-    total = np.bincount(symbols[fit], weights=values[fit], minlength=len(count))
-    mean = np.where(count > 0, total / np.maximum(count, 1), values[fit].mean())
-    return float(_standard(mean[symbols[judged]])[0] @ _standard(values[judged])[0])
+    mean = np.bincount(symbols[fit], weights=ranks, minlength=len(count)) / np.maximum(count, 1)
+    predicted = mean[symbols[judged]]
+    predicted = predicted - predicted.mean()
+    length = float(np.sqrt(predicted @ predicted)) or 1.0
+    return float(predicted @ _standard(values[judged])[0]) / length
