@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import sympy as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
 from odyssey.expr.cell import Equation
-from odyssey.expr.functions import Named
+from odyssey.expr.functions import Named, Previous
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.verify import MAX_NAME
 
@@ -231,7 +232,8 @@ def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:
         taken.add(copy)
         copies.append(copy)
     seen = tuple(
-        Equation(copy, Named(name), updates_state=True)
+        # a state must be read; it starts each step at zero
+        Equation(copy, sp.Add(Named(name), Previous(f"{copy}[t-1]"), evaluate=False), updates_state=True)
         for copy, name in zip(copies, names, strict=True)
     )
     draft = cell.replace(states=(*cell.states, *copies), equations=(*cell.equations, *seen))
