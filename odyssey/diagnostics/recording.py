@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import sympy as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
 from odyssey.expr.cell import Equation
-from odyssey.expr.functions import Named, Previous
+from odyssey.expr.functions import Named, Previous, add
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.verify import MAX_NAME
 
@@ -194,9 +193,7 @@ def _layer(
         return rnn.requires_grad_(False).eval()
 
     backend = "auto" if len(x) >= _LONG else "eager"
-    states = [
-        build(cell.replace(output=s), backend)(x.unsqueeze(1))[0][:, 0] for s in cell.states
-    ]
+    states = [build(cell.replace(output=s), backend)(x.unsqueeze(1))[0][:, 0] for s in cell.states]
     found = [(n, "state", v) for n, v in zip(cell.states, states, strict=True)]
     variant, names = _with_equations_as_states(cell)
     if not names:
@@ -220,9 +217,7 @@ def _layer(
 def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:
     """Gives a cell that also puts every named equation of H numbers into a state of its own."""
     sizes = infer_shapes(cell).equations
-    names = [
-        e.target for e in cell.equations if not e.updates_state and sizes.get(e.target) == "H"
-    ]
+    names = [e.target for e in cell.equations if not e.updates_state and sizes.get(e.target) == "H"]
     taken = {*cell.states, *cell.parameters, cell.input, *(e.target for e in cell.equations)}
     copies: list[str] = []
     for name in names:
@@ -233,7 +228,7 @@ def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:
         copies.append(copy)
     seen = tuple(
         # a state must be read; it starts each step at zero
-        Equation(copy, sp.Add(Named(name), Previous(f"{copy}[t-1]"), evaluate=False), updates_state=True)
+        Equation(copy, add(Named(name), Previous(f"{copy}[t-1]")), updates_state=True)
         for copy, name in zip(copies, names, strict=True)
     )
     draft = cell.replace(states=(*cell.states, *copies), equations=(*cell.equations, *seen))

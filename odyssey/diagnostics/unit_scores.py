@@ -71,7 +71,9 @@ def score_units(
     """
     length = len(recording)
     if length < FEWEST:
-        raise ConfigError(f"a text of {length} symbols is too short to judge; give {FEWEST} or more")
+        raise ConfigError(
+            f"a text of {length} symbols is too short to judge; give {FEWEST} or more"
+        )
     if shifts < 1:
         raise ConfigError(f"the null needs at least one shift, got {shifts}")
     for name, values in (*probes.items(), ("symbols", np.asarray(symbols))):

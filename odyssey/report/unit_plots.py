@@ -66,9 +66,7 @@ def plot_probes(best: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax.bar(x, part["rho"], width * 0.9, color=color, label=label)
         ends = (x - width * 0.45, x + width * 0.45)
         first = place == 0
-        ax.hlines(
-            part["null_95"], *ends, color="#e0a000", lw=1.6, label="95 % of chance" * first
-        )
+        ax.hlines(part["null_95"], *ends, color="#e0a000", lw=1.6, label="95 % of chance" * first)
         ax.hlines(
             part["symbol_rho"],
             *ends,

@@ -104,7 +104,7 @@ def test_its_controls_work(page, tmp_path):
         set("best", "0"); found.chosen = document.title;
         set("best", "1"); found.other = document.title;
         $("view").scrollTop = 0; $("view").onscroll();
-        found.on = cells().map((c, k) => c.classList.contains("on") ? k : -1).filter((k) => k >= 0)[0];
+        found.on = cells().findIndex((c) => c.classList.contains("on"));
         document.onkeydown({key: "ArrowLeft", target: document.body, preventDefault() {}});
         found.left = $("unit").value;
         found.hash = location.hash;
@@ -117,7 +117,8 @@ def test_its_controls_work(page, tmp_path):
     assert found["title"] == "a <cell>"
     assert found["first"] == 'He said "</script>" & left.'
     assert found["red"] == "rgb(255, 0, 0)"
-    assert found["quote"].startswith("rgb(") and found["quote"].endswith(", 255)")
+    assert found["quote"].startswith("rgb(")
+    assert found["quote"].endswith(", 255)")
     assert found["next"].startswith('symbol 8 "\\"": 0.90')
     assert found["second"].startswith("symbol 18 ")
     assert found["back"] == found["next"]
