@@ -120,6 +120,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     _json(errors)
 
+    units = add("units", "see what the units and gates of a trained model follow")
+    _add_units(units)
+    _json(units)
+
     data = add("data", "list the data sets, or get one")
     data.add_argument("action", choices=("list", "get"))
     data.add_argument("name", nargs="?", metavar="NAME")
@@ -348,6 +352,30 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
     _add_choice(parser, task=False)
     given = vars(parser.parse_args(["SPEC"]))
     parser.set_defaults(defaults={k: v for k, v in given.items() if k != "specs"})
+
+
+def _add_units(units: argparse.ArgumentParser) -> None:
+    units.add_argument("directory", metavar="RUN", help="what odyssey train --out DIR has kept")
+    units.add_argument("--text", metavar="FILE", help="read a file instead of the task's test data")
+    units.add_argument(
+        "--characters", type=int, default=50_000, metavar="N", help="symbols to read (50000)"
+    )
+    units.add_argument(
+        "--page-characters",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="symbols on the page (20000); 0 writes none",
+    )
+    units.add_argument(
+        "--probes", metavar="FILE.py", help="more probes: functions of a text, a number a symbol"
+    )
+    units.add_argument(
+        "--shifts", type=int, default=999, metavar="N", help="shifts of the null (999)"
+    )
+    units.add_argument("--lstmvis", metavar="DIR", help="export for LSTMVis as well (needs h5py)")
+    units.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the shifts (1)")
+    units.add_argument("--out", metavar="DIR", help="where the files go (RUN/units)")
 
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:

@@ -39,15 +39,22 @@ def output_is_bounded(cell: Cell) -> bool:
 
     False only says that this method finds no bound.
     """
+    output = f"{cell.output}[t]" if cell.output in cell.states else cell.output
+    return _within(value_bounds(cell)[output], math.inf)
+
+
+def value_bounds(cell: Cell) -> dict[str, Interval]:
+    """Gives bounds of every equation, by its label, for all weights, all times, inputs in [-1, 1].
+
+    A bound of a million or more only says that there is one; infinite ones, that none was found.
+    """
     bounded = set(cell.states)
     while True:
         values = _Intervals(cell, bounded)
         kept = {s for s in bounded if _within(values.labels[f"{s}[t]"], LARGE)}
         if kept == bounded:
-            break
+            return values.labels
         bounded = kept
-    output = f"{cell.output}[t]" if cell.output in cell.states else cell.output
-    return _within(values.labels[output], math.inf)
 
 
 def _within(interval: Interval, bound: float) -> bool:

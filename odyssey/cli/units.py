@@ -1,0 +1,210 @@
+"""`odyssey units`: what the units and gates of a trained model do while it reads."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odyssey.cli.printing import print_json, print_rows
+from odyssey.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from odyssey.diagnostics.recording import Recording
+    from odyssey.evaluation.trained import TrainedModel
+    from odyssey.tasks.base import Task
+
+_CHUNK = 1000  # steps of a batch of held-out text
+
+
+def run(args: argparse.Namespace) -> None:
+    """Records, scores, draws, and prints the best unit of each probe."""
+    for flag in ("characters", "page_characters", "shifts"):
+        least = 0 if flag == "page_characters" else 1
+        if getattr(args, flag) < least:
+            shown = flag.replace("_", "-")
+            raise ConfigError(f"--{shown} must be at least {least}, got {getattr(args, flag)}")
+    if args.seed < 0:
+        raise ConfigError(f"--seed must not be negative, got {args.seed}")
+
+    from odyssey.diagnostics.recording import saturation
+    from odyssey.diagnostics.unit_scores import best_units
+    from odyssey.evaluation.trained import load_trained
+
+    trained = load_trained(args.directory)
+    read = read_units(
+        trained,
+        text=args.text,
+        characters=args.characters,
+        probes=args.probes,
+        shifts=args.shifts,
+        seed=args.seed,
+    )
+    recording, codes = read.recording, read.codes
+    best = best_units(read.scores)
+    gates = saturation(recording)
+    out = Path(args.out) if args.out else Path(args.directory) / "units"
+    files = _write(args, out, trained.task, read, gates)
+    absent = [name for name in read.probes if name not in set(best["probe"])]
+    if args.json:
+        best_rows = best.to_dict("records")
+        print_json({"best": best_rows, "absent": absent, "files": files})
+        return
+    print(
+        f"{recording.name} read {len(codes):,} symbols:"
+        f" {recording.num_units:,} units in {len(recording.tracks)} values"
+    )
+    print_rows([_row(row) for row in best.to_dict("records")])
+    if absent:
+        print(f"not scored, for this text does not vary in them: {', '.join(absent)}")
+    print(
+        "the unit chosen on the first half of the text, judged on the second; p corrected for all"
+        " units; found: p <= 0.05\nand better than the current symbol alone; what it means:"
+        " docs/diagnostics.md"
+    )
+    for kind, path in files.items():
+        print(f"{kind}: {path}")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model did with a text.
+
+    Attributes:
+        codes: What it read, class indices (T,).
+        alphabet: One character for each class.
+        recording: All its values.
+        probes: Name -> what holds after each symbol, (T,).
+        scores: Of `score_units`.
+    """
+
+    codes: NDArray[np.int64]
+    alphabet: list[str]
+    recording: Recording
+    probes: dict[str, NDArray[np.generic]]
+    scores: pd.DataFrame
+
+
+def read_units(
+    trained: TrainedModel,
+    *,
+    text: str | None = None,
+    characters: int = 50_000,
+    probes: str | None = None,
+    shifts: int = 999,
+    seed: int = 1,
+) -> Reading:
+    """Lets a trained model read, and scores its units.
+
+    Args:
+        trained: The model and its task.
+        text: A file; None for the test split of the task.
+        characters: How many symbols at most.
+        probes: A Python file with more probes.
+        shifts: Shifts of the null.
+        seed: Their seed.
+
+    Raises:
+        TaskError: The file cannot be read, or holds a symbol that the task lacks.
+        CellError: The cell has no recurrence.
+        ConfigError: The text is too short, or a probe makes no sense.
+    """
+    from odyssey.diagnostics.probes import PROBES, load_probes, probe_values
+    from odyssey.diagnostics.recording import record_model
+    from odyssey.diagnostics.unit_scores import score_units
+    from odyssey.training.seeds import stream
+
+    chosen = PROBES | (load_probes(probes) if probes else {})
+    codes = _symbols(trained.task, text, characters)
+    alphabet = _alphabet(trained.task)
+    values = probe_values("".join(alphabet[k] for k in codes), chosen)
+    recording = record_model(trained.model, codes)
+    scores = score_units(recording, codes, values, shifts=shifts, rng=stream(seed, "units"))
+    return Reading(codes, alphabet, recording, values, scores)
+
+
+def _row(row: dict[Any, Any]) -> dict[str, Any]:
+    auc = row["auc"]
+    return {
+        "probe": row["probe"],
+        "unit": f"{row['track']}[{row['unit']}] of layer {row['layer']}",
+        "rho": f"{row['rho']:.3f}",
+        "auc": f"{auc:.3f}" if auc == auc else "",
+        "p": f"{row['p']:.3g}",
+        "95 % of chance": f"{row['null_95']:.3f}",
+        "symbol alone": f"{row['symbol_rho']:.3f}",
+        "found": int(row["units"]),
+    }
+
+
+def _symbols(task: Task, path: str | None, most: int) -> NDArray[np.int64]:
+    """Gives the text as class indices: that of a file, or the task's test split."""
+    import numpy as np
+
+    if path is None:
+        batches = task.held_out("test", batch_size=1, unroll=_CHUNK, characters=most)
+        return np.concatenate([b.inputs_TB[b.weights_TB[:, 0], 0] for b in batches])[:most]
+    from odyssey.tasks.text import read_file
+
+    try:
+        text = read_file(Path(path)).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8; give a text file") from None
+    return task.encode(text[:most])[:most]
+
+
+def _alphabet(task: Task) -> list[str]:
+    """Gives one character for each class; a byte that is no character of its own is its number."""
+    found = []
+    for code in range(task.num_symbols):
+        text = task.decode([code])
+        found.append(text if len(text) == 1 else chr(int(text[2:], 16)))
+    return found
+
+
+def _write(
+    args: argparse.Namespace, out: Path, task: Task, read: Reading, gates: pd.DataFrame
+) -> dict[str, Path]:
+    from odyssey.report.lstmvis import write_lstmvis
+    from odyssey.report.style import save_figure
+    from odyssey.report.unit_plots import plot_saturation
+    from odyssey.report.units_page import Shown, write_units_page
+
+    recording, codes, alphabet = read.recording, read.codes, read.alphabet
+    files = {"scores": out / "scores.csv"}
+    tracks = [Shown(t.layer, t.name, t.kind, t.values_TH) for t in recording.tracks]
+    about = f"{recording.name} reading {task.name}"
+    if args.lstmvis:
+        files["lstmvis"] = write_lstmvis(
+            args.lstmvis,
+            name=about,
+            description=f"{len(codes):,} symbols",
+            symbols=alphabet,
+            codes=codes,
+            tracks=tracks,
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        read.scores.to_csv(files["scores"], index=False, lineterminator="\n")
+        if not gates.empty:
+            saved = save_figure(plot_saturation(gates), out / "saturation", data=gates)
+            files["saturation"] = saved["png"]
+    except OSError as error:
+        raise StoreError(f"cannot write to {out}: {error.strerror or error}") from error
+    shown = min(args.page_characters, len(codes))
+    if shown:
+        files["page"] = write_units_page(
+            out / "units.html",
+            title=about,
+            lead=f"the first {shown:,} of {len(codes):,} symbols",
+            symbols=[alphabet[k] for k in codes[:shown]],
+            tracks=[Shown(t.layer, t.name, t.kind, t.values_TH[:shown]) for t in tracks],
+            probes={name: v[:shown] for name, v in read.probes.items()},
+            scores=read.scores,
+        )
+    return files

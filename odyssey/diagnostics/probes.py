@@ -1,0 +1,231 @@
+"""Probes: what is so at each symbol of a text, once that symbol has been read.
+
+A probe is a function from a text (N symbols, one character each) to N numbers, or N bools. What it
+says of a place may depend on what follows, as a bracket counts only if it is closed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odyssey.errors import ConfigError, suggest
+
+Probe = Callable[[str], NDArray[np.generic]]
+
+OPENERS = {"(": ")", "[": "]", "{": "}"}
+TAB = 8
+
+
+def inside_quotes(text: str) -> NDArray[np.bool_]:
+    """After a double quote up to the next one; an empty line closes what was left open."""
+    inside = np.zeros(len(text), dtype=np.bool_)
+    opened, escaped, empty = False, False, False
+    for at, symbol in enumerate(text):
+        if symbol == '"' and not (opened and escaped):
+            if opened or not _is_literal(text, at):
+                opened = not opened
+        if symbol == "\n":
+            opened = opened and not empty
+        empty = symbol == "\n" or (empty and symbol.isspace())
+        escaped = symbol == "\\" and not escaped
+        inside[at] = opened
+    return inside
+
+
+def line_position(text: str) -> NDArray[np.float64]:
+    """Symbols since the line began: 0 at the line end before it, then 1, 2, ..."""
+    found = np.zeros(len(text))
+    since = 0
+    for at, symbol in enumerate(text):
+        since = 0 if symbol == "\n" else since + 1
+        found[at] = since
+    return found
+
+
+def bracket_depth(text: str) -> NDArray[np.float64]:
+    """How many pairs of (), [] and {} are open; brackets without a partner do not count."""
+    depth = np.zeros(len(text) + 1)
+    for first, last in _pairs(text):
+        depth[first] += 1
+        depth[last] -= 1
+    return np.cumsum(depth)[:-1]
+
+
+def indentation(text: str) -> NDArray[np.float64]:
+    """Columns of white space at the start of the line, tabs to the next multiple of eight."""
+    found = np.zeros(len(text))
+    columns, leading = 0, True
+    for at, symbol in enumerate(text):
+        if symbol == "\n":
+            columns, leading = 0, True
+        elif leading and symbol == "\t":
+            columns += TAB - columns % TAB
+        elif leading and symbol == " ":
+            columns += 1
+        else:
+            leading = False
+        found[at] = columns
+    return found
+
+
+def inside_comment(text: str) -> NDArray[np.bool_]:
+    """Between /* and */, <!-- and -->, or // and the end of the line (but not in http://)."""
+    inside = np.zeros(len(text), dtype=np.bool_)
+    at = 0
+    while at < len(text):
+        end = -1
+        for opener, closer in (("/*", "*/"), ("<!--", "-->"), ("//", "\n")):
+            if text.startswith(opener, at) and not (opener == "//" and text[at - 1 : at] == ":"):
+                start = at + len(opener)
+                end = text.find(closer, start)
+                # What is never closed is no comment, except at the end of the text.
+                end = len(text) if end < 0 and opener == "//" else end
+                break
+        if end < 0:
+            at += 1
+            continue
+        inside[start - 1 : end + len(closer) - 1] = True
+        at = end + len(closer)
+    return inside
+
+
+def inside_if(text: str) -> NDArray[np.bool_]:
+    """In the parentheses of a condition, `if (...)`."""
+    inside = np.zeros(len(text), dtype=np.bool_)
+    for first, last in _pairs(text):
+        before = text[max(0, first - 16) : first].rstrip()
+        word = before.endswith("if") and not (before[-3:-2].isalnum() or before[-3:-2] == "_")
+        if text[first] == "(" and word:
+            inside[first:last] = True
+    return inside
+
+
+def word_position(text: str) -> NDArray[np.float64]:
+    """Letters, digits and underscores since the word began: 1, 2, ...; 0 between words."""
+    found = np.zeros(len(text))
+    since = 0
+    for at, symbol in enumerate(text):
+        since = since + 1 if symbol.isalnum() or symbol == "_" else 0
+        found[at] = since
+    return found
+
+
+def upper_case(text: str) -> NDArray[np.bool_]:
+    """The symbol just read is an upper-case letter."""
+    return np.array([symbol.isupper() for symbol in text], dtype=np.bool_)
+
+
+PROBES: dict[str, Probe] = {
+    probe.__name__: probe
+    for probe in (
+        inside_quotes,
+        line_position,
+        bracket_depth,
+        indentation,
+        inside_comment,
+        inside_if,
+        word_position,
+        upper_case,
+    )
+}
+
+
+def choose_probes(names: Iterable[str]) -> dict[str, Probe]:
+    """Gives built-in probes by name; raises `ConfigError` for one that there is not."""
+    chosen = {}
+    for name in names:
+        if name not in PROBES:
+            raise ConfigError(suggest(name, PROBES, what="probe"))
+        chosen[name] = PROBES[name]
+    return chosen
+
+
+def load_probes(path: str | Path) -> dict[str, Probe]:
+    """Runs a Python file and gives the public functions that it defines.
+
+    Args:
+        path: The file. Each function takes the text, a str with one character a symbol, and gives
+            as many numbers or bools.
+
+    Raises:
+        ConfigError: The file cannot be read or run, or defines no function of one argument.
+    """
+    path = Path(path)
+    try:
+        source = path.read_text(encoding="utf-8")
+        scope: dict[str, object] = {"__name__": "odyssey_probes", "__file__": str(path)}
+        exec(compile(source, str(path), "exec"), scope)
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"cannot read probes from {path}: {why}") from None
+    except Exception as error:
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from None
+    found = {
+        name: value
+        for name, value in scope.items()
+        if inspect.isfunction(value)
+        and value.__module__ == "odyssey_probes"
+        and not name.startswith("_")
+    }
+    for name, function in found.items():
+        try:
+            inspect.signature(function).bind("text")
+        except TypeError:
+            raise ConfigError(f"{path}: probe {name} must take one argument, the text") from None
+    if not found:
+        raise ConfigError(
+            f"{path} defines no probe: write functions that take a text and give a number a symbol"
+        )
+    return found
+
+
+def probe_values(text: str, probes: Mapping[str, Probe]) -> dict[str, NDArray[np.generic]]:
+    """Applies probes to a text: N float64 numbers each, or N bools.
+
+    Raises:
+        ConfigError: A probe fails, or does not give one finite number a symbol.
+    """
+    found: dict[str, NDArray[np.generic]] = {}
+    for name, probe in probes.items():
+        try:
+            values = np.asarray(probe(text))
+            if values.dtype != np.bool_:
+                values = values.astype(np.float64)
+        except Exception as error:
+            raise ConfigError(f"probe {name}: {type(error).__name__}: {error}") from None
+        if values.shape != (len(text),):
+            raise ConfigError(
+                f"probe {name}: expected {len(text):,} numbers, one a symbol; got shape"
+                f" {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise ConfigError(f"probe {name} gives numbers that are not finite")
+        found[name] = values
+    return found
+
+
+def _is_literal(text: str, at: int) -> bool:
+    """Whether a symbol is a character literal of C, as in '"' or '\\"'."""
+    return text[at + 1 : at + 2] == "'" and (text[at - 1 : at] == "'" or text[at - 2 : at] == "'\\")
+
+
+def _pairs(text: str) -> list[tuple[int, int]]:
+    """Gives the places of brackets that have a partner: a closer takes the last fitting opener."""
+    pairs, waiting = [], []
+    for at, symbol in enumerate(text):
+        if symbol not in "()[]{}" or _is_literal(text, at):
+            continue
+        if symbol in OPENERS:
+            waiting.append(at)
+            continue
+        for place in range(len(waiting) - 1, -1, -1):
+            if OPENERS[text[waiting[place]]] == symbol:
+                pairs.append((waiting[place], at))
+                del waiting[place:]  # what was opened since has no partner
+                break
+    return pairs

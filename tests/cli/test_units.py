@@ -1,0 +1,97 @@
+"""`odyssey units` finds what a small model does, writes its files, and refuses in one line."""
+
+import importlib.util
+import json
+
+import pandas as pd
+import pytest
+from answers import refused, well
+
+TRAIN = ("--hidden-size", 12, "--learning-rate", 0.02, "--updates-per-epoch", 20, "--epochs", 1)
+SIZES = ("--set", "valid_characters=200", "--set", "test_characters=200", "--batch-size", 8)
+UNITS = ("units", "run", "--shifts", 19, "--page-characters", 300)
+
+
+@pytest.fixture
+def reader(odyssey, cwd):
+    """A model of a text with words and quotes."""
+    (cwd / "some.txt").write_text('He said "so é" and (left).\n\tThen\n' * 800)
+    command = ("train", "gru", "--task", "text:some.txt", "--sample", 0, "--out", "run")
+    well(odyssey(*command, *TRAIN, *SIZES))
+    return cwd
+
+
+def test_it_scores_and_writes(odyssey, reader):
+    (reader / "mine.py").write_text("def is_e(text):\n    return [c == 'e' for c in text]\n")
+    called = well(odyssey(*UNITS, "--probes", "mine.py", "--out", "out"))
+    assert "gru read 1,441 symbols: 48 units in 4 values" in called.out
+    assert (
+        "not scored, for this text does not vary in them: inside_comment, inside_if" in called.out
+    )
+    scores = pd.read_csv(reader / "out/scores.csv")
+    probes = {"inside_quotes", "line_position", "bracket_depth", "indentation", "word_position"}
+    assert set(scores.probe) == probes | {"upper_case", "is_e"}
+    assert (scores.groupby("probe").size() == 48).all()
+    assert set(scores.track) == {"h", "r", "z", "n"}
+    assert (reader / "out/saturation.png").stat().st_size > 1000
+    page = (reader / "out/units.html").read_text("utf-8")
+    facts = page.split('id="facts">')[1].split("</script>")[0]
+    assert len(json.loads(facts)["symbols"]) == 300
+    again = well(odyssey(*UNITS, "--probes", "mine.py", "--out", "out", "--json")).json
+    assert {row["probe"] for row in again["best"]} == set(scores.probe)
+    assert again["absent"] == ["inside_comment", "inside_if"]
+    assert pd.read_csv(reader / "out/scores.csv").equals(scores)
+
+
+def test_it_reads_another_text_and_exports(odyssey, reader):
+    (reader / "other.txt").write_text('said "He" (so).\n' * 60)
+    command = (*UNITS, "--text", "other.txt", "--characters", 500, "--page-characters", 0)
+    called = well(odyssey(*command))
+    assert "gru read 500 symbols" in called.out
+    assert (reader / "run/units/scores.csv").is_file()
+    assert not (reader / "run/units/units.html").exists()
+    if importlib.util.find_spec("h5py") is None:
+        assert "needs h5py" in refused(odyssey(*command, "--lstmvis", "vis"))
+        return
+    import h5py
+
+    well(odyssey(*command, "--lstmvis", "vis"))
+    with h5py.File(reader / "vis/states.h5") as states, h5py.File(reader / "vis/train.h5") as train:
+        assert {k: v.shape for k, v in states.items()} == {f"{n}1": (500, 12) for n in "hrzn"}
+        codes = list(train["word_ids"])
+    words = dict(
+        reversed(line.split())
+        for line in (reader / "vis/words.dict").read_text("utf-8").splitlines()
+    )
+    text = "".join(words[str(k)] for k in codes).replace("␣", " ").replace("⏎", "\n")
+    assert text == ('said "He" (so).\n' * 60)[:500]
+    config = (reader / "vis/lstm.yml").read_text("utf-8")
+    assert "{type: state, layer: 1, path: z1, transform: none, unsigned: true}" in config
+
+
+def test_what_it_cannot_do_it_says(odyssey, reader):
+    (reader / "odd.txt").write_text("XYZ" * 300)
+    (reader / "short.txt").write_text("said")
+    (reader / "latin.txt").write_bytes(b"\xff\xfe")
+    for arguments, says in (
+        (("units", "nowhere"), "no run at nowhere"),
+        ((*UNITS, "--text", "odd.txt"), "has no symbol 'X'"),
+        ((*UNITS, "--text", "short.txt"), "too short to judge"),
+        ((*UNITS, "--text", "latin.txt"), "is not UTF-8"),
+        ((*UNITS, "--text", "none.txt"), "no file 'none.txt'"),
+        ((*UNITS, "--probes", "none.py"), "cannot read probes"),
+        ((*UNITS, "--characters", 0), "--characters"),
+        ((*UNITS, "--page-characters", -1), "--page-characters"),
+        ((*UNITS, "--shifts", 0), "--shifts"),
+        ((*UNITS, "--seed", -1), "--seed"),
+    ):
+        assert says in refused(odyssey(*arguments))
+
+
+def test_a_cell_without_recurrence_is_refused(odyssey, reader):
+    (reader / "flat.cell").write_text(
+        "cell flat\ninput x\nnot recurrent\nh = tanh(W @ x[t] + b)\noutput h\n"
+    )
+    command = ("train", "flat.cell", "--task", "text:some.txt", "--sample", 0, "--out", "flat")
+    well(odyssey(*command, *TRAIN, *SIZES))
+    assert "flat has no recurrence" in refused(odyssey("units", "flat"))
