@@ -26,9 +26,9 @@ def inside_quotes(text: str) -> NDArray[np.bool_]:
     inside = np.zeros(len(text), dtype=np.bool_)
     opened, escaped, empty = False, False, False
     for at, symbol in enumerate(text):
-        if symbol == '"' and not (opened and escaped):
-            if opened or not _is_literal(text, at):
-                opened = not opened
+        literal = escaped if opened else _is_literal(text, at)
+        if symbol == '"' and not literal:
+            opened = not opened
         if symbol == "\n":
             opened = opened and not empty
         empty = symbol == "\n" or (empty and symbol.isspace())
