@@ -206,7 +206,7 @@ def probe_values(text: str, probes: Mapping[str, Probe]) -> dict[str, NDArray[np
         if not np.isfinite(values).all():
             raise ConfigError(f"probe {name} gives numbers that are not finite")
         found[name] = values
-    return found
+    return dict(found)
 
 
 def _is_literal(text: str, at: int) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from odyssey.report.style import ACCENT, FAINT, INK, LINES, PALETTE, new_axes, styled
+from odyssey.report.style import ACCENT, FAINT, INK, PALETTE, new_axes, styled
 
 _MARKS = "os^Dvp"
 
@@ -72,7 +72,7 @@ def plot_probes(best: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             *ends,
             color=ACCENT,
             lw=1.6,
-            linestyles=LINES[3],
+            linestyles=":",
             label="the symbol alone" * first,
         )
     ax.set_xticks(np.arange(len(probes)), [p.replace("_", "\n") for p in probes])

@@ -131,7 +131,8 @@ def _quantise(track: Shown) -> tuple[NDArray[np.uint8], dict[str, object]]:
 def _scale(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Gives bytes from the least to the largest value."""
     span = float(np.ptp(values)) or 1.0
-    return np.rint((values - values.min()) * (255.0 / span)).astype(np.uint8)
+    scaled: NDArray[np.uint8] = np.rint((values - values.min()) * (255.0 / span)).astype(np.uint8)
+    return scaled
 
 
 def _best(
@@ -142,6 +143,8 @@ def _best(
     place = {(t.layer, t.name): k for k, t in enumerate(tracks)}
     part = scores[scores["probe"] == probe].head(MOST_BEST)
     return [
-        {"track": place[row.layer, row.track], "unit": int(row.unit), "rho": float(row.rho)}
-        for row in part.itertuples()
+        {"track": place[layer, track], "unit": unit, "rho": rho}
+        for layer, track, unit, rho in zip(
+            *(part[c].tolist() for c in ("layer", "track", "unit", "rho")), strict=True
+        )
     ]
