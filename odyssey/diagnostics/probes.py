@@ -165,7 +165,7 @@ def load_probes(path: str | Path) -> dict[str, Probe]:
         raise ConfigError(f"cannot read probes from {path}: {why}") from None
     except Exception as error:
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from None
-    found = {
+    found: dict[str, Probe] = {
         name: value
         for name, value in scope.items()
         if inspect.isfunction(value)
