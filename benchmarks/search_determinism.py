@@ -137,7 +137,7 @@ def main() -> None:
         f"{options.candidates} candidates and two seeds a strategy, three stages, with next to no"
         f" training. {platform.machine()}, {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, torch {version('torch')}, ray {version('ray')}.",
-        "A trial is cut off when its worker is killed under it: before its record was written, and it is"
+        "A trial is cut off when its worker is killed: before its record was written, and it is"
         " run again, or between that and the line in the list that says so.",
         "",
         "| strategy | run | candidates | trials | kills | cut off | ended twice | same tables |",
