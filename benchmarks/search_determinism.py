@@ -116,7 +116,8 @@ def row(folder: Path, strategy: str, label: str, reference: Path, kills: int) ->
     twice = sum(n - 1 for n in ended.values())
     verdict = "first run" if folder == reference else same(folder, reference)
     cut = sum(begun.values()) - sum(ended.values())
-    cells = (strategy, label, len(load_candidates(folder)), len(ended), kills, cut, twice, verdict)
+    told, trials = len(load_candidates(folder)), load_results(folder)["trial"].nunique()
+    cells = (strategy, label, told, trials, kills, cut, twice, verdict)
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
@@ -136,7 +137,8 @@ def main() -> None:
         f"{options.candidates} candidates and two seeds a strategy, three stages, with next to no"
         f" training. {platform.machine()}, {os.cpu_count()} cores, Python"
         f" {platform.python_version()}, torch {version('torch')}, ray {version('ray')}.",
-        "A trial is cut off when its worker is killed under it; it must be run again.",
+        "A trial is cut off when its worker is killed: before its record was written, and it is"
+        " run again, or between that and the line in the list that says so.",
         "",
         "| strategy | run | candidates | trials | kills | cut off | ended twice | same tables |",
         "|---|---|---:|---:|---:|---:|---:|---|",
