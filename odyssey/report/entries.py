@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -63,7 +65,7 @@ def equations_html(cell_text: str, *, against: Cell | None = None) -> Markup:
     return Markup(notation.to_html(cell, against=against))
 
 
-def _entry(row: dict[str, object], base: Cell | None, reference: str) -> Entry:
+def _entry(row: Mapping[Any, Any], base: Cell | None, reference: str) -> Entry:
     cell_text, label = str(row["cell_text"]), str(row["label"])
     cell = _parsed(cell_text)
     against = base if label != reference else None
@@ -73,7 +75,7 @@ def _entry(row: dict[str, object], base: Cell | None, reference: str) -> Entry:
     return Entry(
         label=label,
         key=str(row["cell_key"])[:12],
-        lineage=() if pd.isna(lineage) else tuple(str(lineage).split(" > ")),  # type: ignore[call-overload]
+        lineage=() if pd.isna(lineage) else tuple(str(lineage).split(" > ")),
         equations=equations_html(cell_text, against=against),
         text=cell_text,
         change=tuple((kinds.get(line[:1], "same"), line) for line in change),
