@@ -63,8 +63,8 @@ def score_units(
         the sign that was fitted), auc (binary probes: the probability that the unit, turned as
         fitted, is higher where the probe holds; NaN for others), p (corrected for all units of the
         recording), null_95 (the 95 % quantile of the largest rho under the null), symbol_rho (what
-        the mean of the probe's ranks given the current symbol alone reaches), found (p <= 0.05, and more
-        than symbol_rho). Probes that do not vary in both halves have no rows.
+        the mean of the probe's ranks given the current symbol alone reaches), found (p <= 0.05, and
+        more than symbol_rho). Probes that do not vary in both halves have no rows.
 
     Raises:
         ConfigError: The text is too short, lengths differ, or there are no shifts.
