@@ -14,7 +14,9 @@ def test_ablate_runs_and_compares(odyssey, cwd):
     assert done.code == 0, done.err
     assert len(done.json["leaderboard"]) == 3
     assert 'baseline = "elman"' in (cwd / "run/study.toml").read_text()
-    assert [row["label"] for row in done.json["comparison"]][:2] == ["elman", "elman:no_bias"]
+    labels = [row["label"] for row in done.json["comparison"]]
+    assert labels[0] == "elman"
+    assert "elman:no_bias" in labels
     assert "no_bias" in (cwd / "run/comparison.md").read_text()
     page = (cwd / "run/report.html").read_text()
     assert "Against elman" in page
