@@ -109,6 +109,9 @@ class RNN(nn.Module):
             sizes = torch.tensor(self.hidden_sizes, device=device)
             mask = torch.arange(self.hidden_size, device=device) < sizes[:, None]
         self.register_buffer("mask", mask, persistent=False)
+        # a cell may have no parameters that would tell type and device
+        self.like: Tensor
+        self.register_buffer("like", torch.empty(0, device=device, dtype=dtype), persistent=False)
         self.reset_parameters()
 
     def _input_size(self, layer: int) -> int:
@@ -163,10 +166,9 @@ class RNN(nn.Module):
 
     def zero_state(self, batch: int) -> State:
         """Gives the state before the first step: zeros (L, B, H), one tensor a state."""
-        like = next(self.parameters())
         lead = () if self.population is None else (self.population,)
         shape = (*lead, self.num_layers, batch, self.hidden_size)
-        return tuple(like.new_zeros(shape) for _ in self.cell.states)
+        return tuple(self.like.new_zeros(shape) for _ in self.cell.states)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Runs the layers over a sequence.
@@ -184,6 +186,8 @@ class RNN(nn.Module):
         x = self._checked(x)
         if self.batch_first:
             x = x.transpose(-2, -3) if x.is_floating_point() else x.transpose(-1, -2)
+        if not (x.is_floating_point() or self.program.parameters()):
+            x = nn.functional.one_hot(x, self.input_size).to(self.like)
         batch = x.shape[-2] if x.is_floating_point() else x.shape[-1]
         if state is None:
             state = self.zero_state(batch)
@@ -215,7 +219,7 @@ class RNN(nn.Module):
                 f"expected x of shape ({axes}, {self.input_size}) or int64 ({axes}),"
                 f" got {tuple(x.shape)}" + (f" with P = {self.population}" if lead else "")
             )
-        dtype = next(self.parameters()).dtype
+        dtype = self.like.dtype
         if dense and x.shape[-1] != self.input_size:
             raise ConfigError(f"expected inputs of size {self.input_size}, got {x.shape[-1]}")
         if x.dtype != (dtype if dense else torch.int64):

@@ -192,3 +192,23 @@ output h
 def test_errors_say_what_was_expected(call, message):
     with pytest.raises((CellError, ConfigError), match=message):
         call()
+
+
+@pytest.mark.parametrize("backend", ["eager", "native"])
+@pytest.mark.parametrize("population", [None, 2])
+def test_a_cell_without_parameters(backend, population):
+    cell = odyssey.parse_cell(
+        "cell bare\ninput x\nstate h\nh[t] = tanh(x[t] + 0.5 * h[t-1])\noutput h\n"
+    )
+    rnn = odyssey.RNN(cell, 4, 4, population=population, backend=backend).double()
+    lead = () if population is None else (population,)
+    index = torch.randint(4, (*lead, 3, 2))
+    x = torch.nn.functional.one_hot(index, 4).double()
+    y, (h,) = rnn(x)
+    assert not list(rnn.parameters())
+    expected = torch.zeros(*lead, 2, 4, dtype=torch.float64)
+    for t in range(3):
+        expected = torch.tanh(x.select(len(lead), t) + 0.5 * expected)
+        torch.testing.assert_close(y.select(len(lead), t), expected)
+    torch.testing.assert_close(h.squeeze(len(lead)), expected)
+    torch.testing.assert_close(rnn(index)[0], y)
