@@ -212,3 +212,6 @@ def test_a_cell_without_parameters(backend, population):
         torch.testing.assert_close(y.select(len(lead), t), expected)
     torch.testing.assert_close(h.squeeze(len(lead)), expected)
     torch.testing.assert_close(rnn(index)[0], y)
+    if population:
+        padded = odyssey.RNN(cell, 4, [4, 2], population=2, backend=backend).double()
+        torch.testing.assert_close(padded(x)[0], y * padded.mask[:, None, None])

@@ -115,7 +115,7 @@ class _Source:
         if self.masked:
             self.emit("unit = mask.unsqueeze(1)  # (P, 1, H)")
             self.emit("units = mask[:, None, None]  # (P, 1, 1, H)")
-            self.emit("zero = next(iter(p.values())).new_zeros(())")
+            self.emit("zero = (next(iter(p.values())) if classes else x).new_zeros(())")
         if self.raw_reads:
             self.emit("dense = one_hot(x, I, next(iter(p.values()))) if classes else x")
 
