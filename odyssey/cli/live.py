@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from odyssey.cli.printing import duration
+from odyssey.cli.screen import Screen
 from odyssey.evaluation.trial import Trial
 
 
@@ -32,16 +30,9 @@ class _Best:
 
 
 @dataclass
-class LiveBoard:
-    """Draws the progress of a run; used as a context around `execute`.
+class LiveBoard(Screen):
+    """Draws the progress of a run; used as a context around `execute`."""
 
-    Attributes:
-        console: Where to draw.
-        quiet: Draws nothing (for --json).
-    """
-
-    console: Console = field(default_factory=Console)
-    quiet: bool = False
     total: int = 0
     done: int = 0
     done_now: int = 0
@@ -49,30 +40,12 @@ class LiveBoard:
     characters: int = 0
     began: float = field(default_factory=time.monotonic)
     board: dict[str, dict[str, _Best]] = field(default_factory=dict)
-    live: Live | None = None
-
-    def __enter__(self) -> LiveBoard:
-        if not self.quiet and self.console.is_terminal:
-            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
-            self.live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.live:
-            self.live.__exit__(kind, value, trace)
-            self.live = None
 
     def begin(self, total: int, finished: int) -> None:
         """Notes the size of the run."""
         self.total, self.done, self.began = total, finished, time.monotonic()
-        if not self.quiet and not self.live:
-            before = f", {finished} finished before" if finished else ""
-            print(f"trials: {total}{before}", flush=True)
+        before = f", {finished} finished before" if finished else ""
+        self.line(f"trials: {total}{before}")
         self._draw()
 
     def trial_done(self, trial: Trial, rows: list[dict[str, Any]]) -> None:
@@ -82,14 +55,12 @@ class LiveBoard:
         self.characters += sum(int(row.get("characters") or 0) for row in rows)
         self.include(rows)
         entry = self.board[trial.task][trial.spec]
-        if not self.quiet and not self.live:
-            best = f"best {entry.bpc:.3f} bits/char" if entry.bpc < math.inf else "no result"
-            if entry.failed:
-                best = f"failed: {rows[0].get('reason', '')}"
-            print(
-                f"[{self.done:>4}/{self.total}] {trial.task}  {trial.spec}  {best}  {self._left()}"
-            )
-            sys.stdout.flush()
+        best = f"best {entry.bpc:.3f} bits/char" if entry.bpc < math.inf else "no result"
+        if entry.failed:
+            best = f"failed: {rows[0].get('reason', '')}"
+        self.line(
+            f"[{self.done:>4}/{self.total}] {trial.task}  {trial.spec}  {best}  {self._left()}"
+        )
         self._draw()
 
     def include(self, rows: Iterable[Mapping[Any, Any]]) -> None:
@@ -117,7 +88,7 @@ class LiveBoard:
 
     def _draw(self) -> None:
         if self.live:
-            self.live.update(self._picture())
+            self.draw(self._picture())
 
     def _picture(self) -> RenderableType:
         elapsed = time.monotonic() - self.began

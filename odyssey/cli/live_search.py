@@ -2,75 +2,42 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from odyssey.cli.printing import duration
+from odyssey.cli.screen import Screen
 from odyssey.evaluation.search_board import SearchBoard
 
 
 @dataclass
-class LiveSearch:
+class LiveSearch(Screen):
     """Draws the progress of a search; used as a context around `run_search`.
 
     Attributes:
-        console: Where to draw.
-        quiet: Draws nothing (for --json).
         board: The board as it was last seen.
     """
 
-    console: Console = field(default_factory=Console)
-    quiet: bool = False
     board: SearchBoard | None = None
-    live: Live | None = None
-
-    def __enter__(self) -> LiveSearch:
-        if not self.quiet and self.console.is_terminal:
-            self.live = Live(console=self.console, refresh_per_second=4, transient=True)
-            self.live.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.live:
-            self.live.__exit__(kind, value, trace)
-            self.live = None
 
     def begin(self, board: SearchBoard) -> None:
-        """Says what an earlier session left."""
+        """Says what was told before."""
         self.board = board
-        if not self.quiet and not self.live:
-            before = f", {board.told} told before" if board.told else ""
-            print(f"candidates: {board.total}{before}", flush=True)
+        before = f", {board.told} told before" if board.told else ""
+        self.line(f"candidates: {board.total}{before}")
         self._draw()
 
     def told(self, board: SearchBoard, row: Mapping[str, Any]) -> None:
         """Prints a candidate, or draws the board anew."""
         self.board = board
-        if not self.quiet and not self.live:
-            score = row["score"]
-            shown = f"score {score:.3f}" if score == score else "no score"
-            what = row["status"] if row["status"] == "finished" else row["reason"]
-            left = board.snapshot()["seconds_left"]
-            rest = f"  {duration(left)} left" if left else ""
-            print(
-                f"[{board.told:>5}/{board.total}] {row['arm']:<10} {row['name']:<12}"
-                f" {row['operators']}  {shown}  {what}{rest}"
-            )
-            sys.stdout.flush()
+        if self.prints:
+            self.line(_candidate(board, row))
         self._draw()
 
     def tick(self, board: SearchBoard) -> None:
@@ -80,7 +47,19 @@ class LiveSearch:
 
     def _draw(self) -> None:
         if self.live and self.board:
-            self.live.update(picture(self.board.snapshot()))
+            self.draw(picture(self.board.snapshot()))
+
+
+def _candidate(board: SearchBoard, row: Mapping[str, Any]) -> str:
+    score = row["score"]
+    shown = f"score {score:.3f}" if score == score else "no score"
+    what = row["status"] if row["status"] == "finished" else row["reason"]
+    left = board.snapshot()["seconds_left"]
+    rest = f"  {duration(left)} left" if left else ""
+    return (
+        f"[{board.told:>5}/{board.total}] {row['arm']:<10} {row['name']:<12}"
+        f" {row['operators']}  {shown}  {what}{rest}"
+    )
 
 
 def picture(snapshot: Mapping[str, Any]) -> RenderableType:
