@@ -9,9 +9,9 @@ RUN ?= results/runs/evolve
 
 export OMP_NUM_THREADS ?= 1
 
-RESULTS := $(patsubst results/%/run.json,%,$(wildcard results/*/run.json))
+RESULTS := $(filter-out runs README.md,$(notdir $(wildcard results/*)))
 
-.PHONY: help install search smoke results test golden check lint format types contracts bench clean
+.PHONY: help install search smoke results notebook test golden check lint format types contracts bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -42,11 +42,17 @@ smoke: $(STAMP) ## the tour in small: every step of it in under a minute
 
 results: $(STAMP) ## rebuild every table, figure and page under results/ from its Parquet
 	@for name in $(RESULTS); do \
-	  $(BIN)/odyssey report results/$$name > /dev/null || exit 1; \
+	  if [ -e results/$$name/run.json ]; then \
+	    $(BIN)/odyssey report results/$$name > /dev/null || exit 1; \
+	  fi; \
 	  if [ -e experiments/$$name/figures.py ]; then \
 	    $(BIN)/python experiments/$$name/figures.py results/$$name || exit 1; \
 	  fi; \
 	done
+
+notebook: $(STAMP) ## run analysis/example.ipynb again and keep what it shows
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebook]'
+	cd analysis && ../$(BIN)/python -m nbclient.cli --inplace example.ipynb
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -97,3 +97,25 @@ def test_the_budget_of_the_odyssey_is_the_pilots():
     assert text.encode() == (pilot / "figures/budget.csv").read_bytes()
     at = shares[shares["characters"] == module.BUDGET].set_index("task")["share"]
     assert (at[["arithmetic@digits=4", "xml", "tinyshakespeare"]] >= module.ENOUGH).all()
+
+
+def test_the_correlations_of_gradient_flow_come_out_byte_for_byte(tmp_path, monkeypatch):
+    kept = ROOT / "results/gradient_flow"
+    figures = script(Path("experiments/gradient_flow/figures.py"))
+    cells = figures.per_cell(pd.read_parquet(kept / "measured.parquet"))
+    assert len(cells) == 80
+    text = cells.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    assert text.encode() == (kept / "cells.csv").read_bytes()
+    monkeypatch.setattr(figures, "RESAMPLES", 10)
+    monkeypatch.setattr(figures, "PERMUTATIONS", 10)
+    found = figures.correlations(cells)
+    said = pd.read_csv(kept / "correlations.csv")
+    assert found["rho"].to_numpy() == pytest.approx(said["rho"].to_numpy(), rel=1e-5)
+
+
+def test_correlation_of_known_orders():
+    figures = script(Path("experiments/gradient_flow/figures.py"))
+    x = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, float("inf")])
+    rho, low, high, p = figures.correlate(x, -x.rank())
+    assert (rho, low, high) == (pytest.approx(-1), pytest.approx(-1), pytest.approx(-1))
+    assert p < 0.001

@@ -87,8 +87,8 @@ def run(args: argparse.Namespace) -> None:
         return
     print_rows(_rows(table))
     print(
-        f"{len(reading.text) - 1:,} characters of {task_name} ({args.split}); an error has a"
-        " probability below 1/2; categories: docs/diagnostics.md"
+        f"{len(reading.text) - 1:,} characters of {task_name} ({args.split})\n"
+        "an error has a probability below 1/2; categories: docs/diagnostics.md"
     )
     for kind, path in files.items():
         print(f"{kind}: {path}")

@@ -11,6 +11,7 @@ from odyssey.errors import StoreError
 from odyssey.report import gradient_plots as draw
 from odyssey.report.animation import animate_gradients
 from odyssey.report.gradients import bands, mean_shares
+from odyssey.report.growth_plots import plot_singular_values as draw_growth
 from odyssey.report.style import figure_of, save_figure
 
 WHOLE = "all"
@@ -70,6 +71,10 @@ def _initial(frames: Frames, directory: Path) -> dict[str, Path]:
             draw.plot_jacobian_spectrum(_first_labels(frames["spectra"])),
             frames["spectra"],
         ),
+        "singular_values": (
+            draw_growth(_first_labels(frames["spectra"]), frames["exponents"]),
+            frames["exponents"],
+        ),
     }
     shares = mean_shares(frames["paths"])
     figures["paths"] = (draw.plot_paths(_first_labels(shares)), shares)
@@ -93,10 +98,12 @@ def _training(frames: Frames, directory: Path) -> dict[str, Path]:
     last = whole[whole["update"] == whole.groupby("label")["update"].transform("max")]
     shares = mean_shares(_at_last(frames["paths"]))
     spectra = _first_labels(_some_updates(frames["spectra"]))
+    final = _at_last(frames["exponents"])
     figures = {
         "norms_by_update": (draw.plot_norm_heatmap(_first_labels(whole)), norms),
         "norms": (figure_of(draw.plot_gradient_norms(last)), last),
         "jacobians": (draw.plot_jacobian_spectrum(spectra), spectra),
+        "singular_values": (draw_growth(_at_last(spectra), final), final),
         "paths": (draw.plot_paths(_first_labels(shares)), shares),
     }
     return {

@@ -1,0 +1,226 @@
+"""Correlates the reach of gradients with test loss; tables, figures and the page.
+
+Usage: python experiments/gradient_flow/figures.py DIR [WORK]
+
+DIR holds measured.parquet; with WORK, the folder of run.py, it is made of what is there first.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from odyssey.report.figures import Picture
+from odyssey.report.simple_page import Part, write_page
+from odyssey.report.style import ACCENT, INK, save_figure, styled
+
+TASKS = ("tinyshakespeare", "arithmetic")
+WHENS = ("initialisation", "trained")
+GROUPS = {
+    "all cells": lambda cell: True,
+    "gated cells": lambda cell: not cell.startswith("elman"),
+    "the Odyssey's nine": lambda cell: cell.startswith("lstm_peephole"),
+}
+FACTORS = ("1/e", "10x", "1000x")
+FACTOR = "10x"  # of the decision rule
+RESAMPLES, PERMUTATIONS = 2_000, 10_000
+WINDOW = 128
+TICKS = {t: f"{t:g}" for t in (0.5, 1, 2, 5, 10, 20, 50)} | {WINDOW: f"≥{WINDOW}"}
+
+
+def per_cell(measured: pd.DataFrame) -> pd.DataFrame:
+    """Gives a row a cell, task and time: median horizons over models, and the test loss.
+
+    The loss is the median over seeds at the learning rate of the lower median validation loss,
+    and horizons after training are those of the same models. A cell of which half of these or
+    more diverged has no loss and is left out of what follows: its dead models would count as
+    "no reach, no learning" and make the correlation. A gradient that stays above the threshold
+    for the whole window has an infinite horizon.
+    """
+    valid = measured["valid_nats"].where(measured["status"] == "ok", np.inf)
+    measured = measured.assign(valid=valid)
+    rows = []
+    for (task, cell, when), part in measured.groupby(["task", "cell", "when"], sort=False):
+        by_rate = part.groupby("learning_rate")
+        rate = by_rate["valid"].median().idxmin()
+        best = by_rate.get_group(rate)
+        alive = best[best["status"] == "ok"]
+        horizons = {f: alive[f"horizon {f}"].quantile(0.5, interpolation="lower") for f in FACTORS}
+        row = {"task": task, "cell": cell, "when": when, "learning_rate": rate}
+        row |= {"models": len(best), "diverged": len(best) - len(alive)}
+        loss = alive["test_nats"].median() if 2 * len(alive) > len(best) else np.nan
+        rows.append(row | {"test_nats": loss, **horizons})
+    return pd.DataFrame(rows)
+
+
+def correlations(cells: pd.DataFrame) -> pd.DataFrame:
+    """Gives Spearman's correlation of horizon and test loss, over cells, by task, time and group.
+
+    low and high are a percentile bootstrap over cells, 95 %; p is a permutation test, two-sided.
+    Negative: the farther a gradient reaches, the lower the loss.
+    """
+    rows = []
+    for task in TASKS:
+        for when in WHENS:
+            for group, inside in GROUPS.items():
+                part = cells[(cells["task"] == task) & (cells["when"] == when)]
+                part = part[part["cell"].map(inside) & part["test_nats"].notna()]
+                for factor in FACTORS:
+                    found = correlate(part[factor], part["test_nats"])
+                    rows.append((task, when, group, factor, len(part), *found))
+    names = ["task", "when", "group", "horizon", "cells", "rho", "low", "high", "p"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def correlate(horizon: pd.Series, loss: pd.Series) -> tuple[float, float, float, float]:
+    """Gives Spearman's rho, its interval and its p-value."""
+    rng = np.random.default_rng(1)
+    x, y = horizon.rank().to_numpy(), loss.rank().to_numpy()
+    rho = _rho(x, y)
+    draws = [rng.integers(len(x), size=len(x)) for _ in range(RESAMPLES)]
+    again = [_rho(pd.Series(x[d]).rank(), pd.Series(y[d]).rank()) for d in draws]
+    low, high = np.nanquantile(again, (0.025, 0.975))
+    shuffled = [_rho(x, rng.permutation(y)) for _ in range(PERMUTATIONS)]
+    as_far = np.sum(np.abs(shuffled) >= abs(rho) - 1e-12)
+    return rho, low, high, (1 + as_far) / (1 + PERMUTATIONS)
+
+
+def _rho(x: object, y: object) -> float:
+    x, y = np.asarray(x), np.asarray(y)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+@styled
+def scatter(cells: pd.DataFrame) -> Figure:
+    """Draws test loss against the horizon, a panel a task and time, a number a cell."""
+    numbers = {cell: place for place, cell in enumerate(dict.fromkeys(cells["cell"]), 1)}
+    figure = Figure(figsize=(7.4, 6.6), layout="constrained")
+    axes = figure.subplots(2, 2, sharex=True, sharey="row")
+    for row, task in enumerate(TASKS):
+        for ax, when in zip(axes[row], WHENS, strict=True):
+            part = cells[(cells["task"] == task) & (cells["when"] == when)]
+            part = part[part["test_nats"].notna()]
+            far = part[FACTOR].clip(upper=WINDOW).to_numpy(float)
+            x = np.maximum(far, 0.5) + 0.0
+            y = part["test_nats"].to_numpy(float)
+            for place_x, place_y, cell in zip(x, y, part["cell"], strict=True):
+                color = INK if cell.startswith("elman") else ACCENT
+                ax.annotate(
+                    str(numbers[cell]),
+                    (place_x, place_y),
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color=color,
+                )
+            ax.plot(x, y, "o", color="#c4c7cc", markersize=11, alpha=0.45, markeredgewidth=0)
+            ax.set_xscale("log")
+            ax.set_yscale("log")
+            ticks = [t for t in (1.7, 1.8, 2.0, 2.2, 2.5, 3.0, 4.0) if y.min() <= t <= y.max()]
+            ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+            ax.minorticks_off()
+            ax.set_xticks(list(TICKS), list(TICKS.values()))
+            ax.set_title(f"{task}, horizon {'when trained' if when == 'trained' else 'at init.'}")
+        axes[row][0].set_ylabel("test nats per character")
+    for ax in axes[1]:
+        ax.set_xlabel("steps until the gradient's norm is a tenth")
+    names = [f"{n} {c.replace('lstm_peephole:', '')}" for c, n in numbers.items()]
+    figure.supxlabel("\n".join(_lines(names, 5)), fontsize=7.5)
+    return figure
+
+
+@styled
+def horizons(cells: pd.DataFrame) -> Figure:
+    """Draws every cell's horizon before and after training, on both tasks."""
+    names = list(dict.fromkeys(cells["cell"]))
+    figure = Figure(figsize=(7.4, 4.8), layout="constrained")
+    for ax, task in zip(figure.subplots(1, 2, sharey=True, sharex=True), TASKS, strict=True):
+        part = cells[(cells["task"] == task) & cells["test_nats"].notna()].pivot(
+            index="cell", columns="when", values=FACTOR
+        )
+        part = part.reindex(names).clip(lower=0.5, upper=WINDOW)
+        rows = np.arange(len(names))
+        ax.hlines(rows, part[WHENS[0]], part[WHENS[1]], color="#c4c7cc", linewidth=1.6)
+        ax.plot(part[WHENS[0]], rows, "o", mfc="white", color=INK, markersize=5, label="at init.")
+        ax.plot(part[WHENS[1]], rows, "o", color=ACCENT, markersize=5, label="trained")
+        ax.set_xscale("log")
+        ax.set_xticks(list(TICKS), list(TICKS.values()))
+        ax.minorticks_off()
+        ax.set_yticks(rows, [n.replace("lstm_peephole:", "") for n in names])
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_title(task)
+        ax.set_xlabel("steps until the gradient's norm is a tenth")
+    figure.axes[0].legend(loc="upper right", fontsize=8)
+    return figure
+
+
+def _lines(words: list[str], per_line: int) -> list[str]:
+    return ["   ".join(words[i : i + per_line]) for i in range(0, len(words), per_line)]
+
+
+def main(out: Path, work: Path | None) -> None:
+    """Writes everything into `out`."""
+    if work:
+        files = sorted(work.glob("*.parquet"))
+        frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+        frame.to_parquet(out / "measured.parquet", compression="zstd", index=False)
+    cells = per_cell(pd.read_parquet(out / "measured.parquet"))
+    found = correlations(cells)
+    for name, table in (("cells", cells), ("correlations", found)):
+        table.to_csv(out / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
+    pictures = [
+        Picture(
+            "scatter",
+            "",
+            "Test loss against the horizon",
+            "A number a cell, black the plain RNNs. Medians over seeds; loss at the better of two"
+            " learning rates. Points on the right border kept their gradient over the whole window"
+            " of 128 steps, points on the left border lost it in half a step.",
+            scatter(cells),
+            cells,
+        ),
+        Picture(
+            "horizons",
+            "",
+            "Horizons before and after training",
+            "Median over models of the steps back at which the norm of the loss's gradient with"
+            " respect to the whole state has fallen to a tenth.",
+            horizons(cells),
+            cells,
+        ),
+    ]
+    for picture in pictures:
+        save_figure(picture.figure, out / picture.name, data=picture.data)
+    first = found[found["horizon"] == FACTOR].drop(columns="horizon").round(3)
+    lead = (
+        "The recurrent cells of the library, and the Odyssey's nine, with 20,000 parameters each:"
+        " does it help to know how far a gradient reaches back?"
+    )
+    parts = [
+        Part(
+            "Rank correlation",
+            (
+                "Spearman's correlation over cells between the horizon (steps until the gradient's"
+                " norm is a tenth) and test nats per character. Negative: the farther the reach,"
+                " the lower the loss. Intervals: percentile bootstrap over cells, 95 %."
+                " p: permutation of cells, two-sided, not corrected; the decision rule divides"
+                " 0.05 by the four comparisons of all cells. Cells of which half of the models or"
+                " more diverged are left out.",
+            ),
+            (first,),
+        ),
+        Part("Figures", (), pictures),
+        Part("Other horizons", ("The same for all three thresholds.",), (found.round(3),)),
+        Part("Cells", ("What the correlations are made of.",), (cells.round(3),)),
+    ]
+    write_page(out / "report.html", title="Gradient flow and learning", lead=lead, parts=parts)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python experiments/gradient_flow/figures.py DIR [WORK]")
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None)
