@@ -23,6 +23,7 @@ from odyssey.report.draws import top_count
 from odyssey.report.figures import Picture, file_name
 
 UNIT = "test bits per character"
+_FEW = 20  # values of a choice
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,18 @@ def _importance_pictures(
             task,
             f"{cell} on {task} over pairs of hyperparameters",
             "Mean test score over all other hyperparameters; one scale of colours. The share is "
-            "what the pair explains beyond both main effects.",
+            "what the pair explains beyond both main effects. The CSV has every fifth point of the "
+            "grid in each direction.",
             importance_plots.pairs_figure(found, unit=UNIT),
-            found.pairs,
+            _thinned(found.pairs),
         )
+
+
+def _thinned(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Keeps every fifth value of an input on a grid, all of a choice."""
+    kept = pd.Series(data=True, index=pairs.index)
+    groups = pairs.groupby(["first", "second"])
+    for name in ("first_value", "second_value"):
+        rank, largest = groups[name].rank(method="dense"), groups[name].transform("nunique")
+        kept &= (largest <= _FEW) | (rank % 5 == 3)
+    return pairs[kept]

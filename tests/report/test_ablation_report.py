@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odyssey.report import comparison, tables
+from odyssey.report import ablation, comparison, tables
 from odyssey.report.ablation import ablation_of
 from odyssey.report.simulation import Cell, simulate_results
 from odyssey.report.write import write_all
@@ -95,3 +95,12 @@ def test_few_draws_of_which_some_are_lost_are_compared(store):
     found = ablation_of(results[part], curves[curves["label"] != "x"], baseline="gru", seed=0)
     assert len(found.compared) == 6
     assert {p.name for p in found.pictures} >= {"1_arithmetic_winners", "differences"}
+
+
+def test_the_file_of_a_pair_has_a_part_of_the_grid_and_all_of_a_choice():
+    grid = [(a / 100, b, a * b) for a in range(1, 101) for b in (1, 2, 4)]
+    pairs = pd.DataFrame(grid, columns=["first_value", "second_value", "mean"])
+    pairs = pairs.assign(first="rate", second="layers")
+    thin = ablation._thinned(pairs)
+    assert list(thin["first_value"].unique()[:3]) == [0.03, 0.08, 0.13]
+    assert len(thin) == 20 * 3
