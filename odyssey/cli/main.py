@@ -167,7 +167,7 @@ def _add_ablate(ablate: argparse.ArgumentParser) -> None:
         "--tasks", default="arithmetic,xml", metavar="A,B", help="tasks (arithmetic,xml)"
     )
     ablate.add_argument(
-        "--draws", type=int, default=8, metavar="N", help="draws a cell and task (8)"
+        "--draws", type=int, default=16, metavar="N", help="draws a cell and task (16)"
     )
     ablate.add_argument(
         "--variants",

@@ -77,7 +77,7 @@ def ablation_study(
     spec: str,
     *,
     tasks: Sequence[str],
-    draws: int = 8,
+    draws: int = 16,
     variants: Sequence[str] = (),
     cell_set: str = "",
     match: str = "none",

@@ -10,6 +10,7 @@ import pandas as pd
 from odyssey.errors import ConfigError
 from odyssey.report import (
     aggregate,
+    box_plots,
     boxes,
     comparison,
     comparison_plots,
@@ -95,7 +96,9 @@ def _caption(compared: pd.DataFrame, baseline: str) -> str:
         "corrected. Chance to be better: that one of the cell's best draws beats one of the "
         "baseline's. The Odyssey's p (Greff et al. 2015): Welch's t-test on the same best draws, "
         "times the comparisons of the task; it treats chosen draws as a sample, so the verdict to "
-        "go by is the first. Draws that diverged or failed (lost) are the worst of their cell."
+        "go by is the first. Draws that diverged or failed (lost) are the worst of their cell and "
+        "count as the worst score of any cell on the task; where all of a cell's best draws are "
+        "lost, no difference is shown."
     )
 
 
@@ -125,9 +128,9 @@ def _pictures(
             f"All draws and the best on {name}",
             "Boxes span the quartiles, whiskers the whole range, the line is the median, the "
             "diamond the mean of the draws that have a score; colours are our verdicts. Lost draws "
-            "count as worse than all others: a box that leaves the picture ends among them. Grey "
-            "bars: mean parameters. After figure 3 of Greff et al. 2015.",
-            comparison_plots.boxes_figure(of_task, here, unit=UNIT),
+            "count as worse than all others: a box that leaves the picture ends among them, or far "
+            "off. Grey bars: mean parameters. After figure 3 of Greff et al. 2015.",
+            box_plots.boxes_figure(of_task, here, unit=UNIT),
             of_task,
         )
         yield Picture(
@@ -135,7 +138,8 @@ def _pictures(
             name,
             f"Differences to {baseline} on {name}",
             "Mean test score of the best draws, cell minus baseline, with the interval of one "
-            "comparison; an arrow is an end that too few draws leave open. Left is better.",
+            "comparison; an arrow is an end that too few draws leave open, or off the scale. Left "
+            "is better.",
             style.figure_of(comparison_plots.plot_effects(here, unit=UNIT)),
             here,
         )

@@ -14,12 +14,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from odyssey.report.style import ACCENT, FAINT, INK, LINES, MOST_LINES, PALETTE, new_axes, styled
+from odyssey.report.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    LINES,
+    MOST_LINES,
+    PALETTE,
+    main_range,
+    new_axes,
+    styled,
+)
 
 # Verdict -> (colour of its marks, colour of its box, marker).
 VERDICTS: Mapping[str, tuple[str, str, str]] = {
@@ -34,85 +42,11 @@ _WORDS = {"n.s.": "not significant"}
 
 
 @styled
-def plot_boxes(
-    boxes: pd.DataFrame, verdicts: Mapping[str, str], *, unit: str, ax: Axes | None = None
-) -> Axes:
-    """Draws the box plot of Greff et al. 2015 (figure 3): one box a cell, bars of parameters.
-
-    Boxes span the quartiles, whiskers the whole range, a line marks the median, a diamond the mean.
-    A box that reaches lost draws leaves the picture at its bad end; the number of lost draws stands
-    there. Grey bars behind the boxes, on the right axis, are mean parameters.
-
-    Args:
-        boxes: One task and one `which` of `boxes.box_summary`.
-        verdicts: Verdict by label, see `VERDICTS`.
-        unit: What the scores are, as in "test bits per character".
-        ax: Where to draw.
-    """
-    ax = ax or new_axes(max(4.0, 1.2 + 0.62 * len(boxes)), 3.6)
-    places = np.arange(len(boxes))
-    bars = ax.twinx()
-    bars.bar(places, boxes["parameters"].fillna(0.0), width=0.8, color="#dcdfe3", zorder=0)
-    bars.set_ylabel("mean parameters", color="#80868f")
-    bars.tick_params(axis="y", colors="#80868f", length=0)
-    bars.yaxis.set_major_formatter(EngFormatter(sep=""))
-    bars.yaxis.set_major_locator(MaxNLocator(4))
-    bars.set_ylim(0, 1.9 * max(float(boxes["parameters"].max()), 1.0))
-    bars.grid(visible=False)
-    bars.spines[["left", "bottom", "right"]].set_visible(False)
-    # The bars belong behind the boxes.
-    ax.set_zorder(bars.get_zorder() + 1)
-    ax.patch.set_visible(False)
-    values = boxes[["low", "q1", "median", "q3", "high"]].to_numpy(dtype=float)
-    finite = values[np.isfinite(values)]
-    least, most = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-    room = 0.06 * ((most - least) or 1.0)
-    floor, roof = least - room, most + 2.5 * room
-    for place, label, row, mean in zip(places, boxes["label"], values, boxes["mean"], strict=True):
-        dark, light, _ = VERDICTS[verdicts.get(str(label), "no test")]
-        low, q1, median, q3, high = np.nan_to_num(row, posinf=roof + room, neginf=floor - room)
-        thick = 1.8 if verdicts.get(str(label)) in ("better", "worse") else 0.9
-        line: dict[str, Any] = {"color": dark, "linewidth": thick, "zorder": 3}
-        ax.plot([place, place], [low, q1], **line)
-        ax.plot([place, place], [q3, high], **line)
-        for end in (low, high):
-            ax.plot([place - 0.14, place + 0.14], [end, end], **line)
-        ax.bar(
-            place,
-            q3 - q1,
-            bottom=q1,
-            width=0.5,
-            facecolor=light,
-            edgecolor=dark,
-            linewidth=thick,
-            zorder=4,
-        )
-        ax.plot([place - 0.25, place + 0.25], [median, median], **(line | {"zorder": 5}))
-        ax.plot(place, mean, "D", color=dark, markersize=3.4, markeredgecolor="white", zorder=6)
-    for place, lost in zip(places, boxes["lost"], strict=True):
-        if lost:
-            ax.annotate(
-                f"{lost} lost",
-                xy=(place, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontsize=7,
-                color="#8c2f39",
-            )
-    ax.set_ylim(floor, roof)
-    ax.set_xlim(-0.6, len(boxes) - 0.4)
-    ax.set_xticks(places, short_labels(boxes["label"]), rotation=38, ha="right")
-    ax.set_ylabel(unit)
-    ax.grid(axis="x", visible=False)
-    return ax
-
-
-@styled
 def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Axes:
     """Draws a forest plot: the difference of every cell to the baseline, with its interval.
+
+    An arrow is an end that is open or off the scale; a cell off the scale has its number there,
+    one that lost all its best draws has none.
 
     Args:
         comparison: One task of `comparison.compare`; the baseline is the line at nought.
@@ -123,28 +57,45 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
     ax = ax or new_axes(6.6, 1.0 + 0.3 * len(shown))
     estimates = shown["difference"].to_numpy(dtype=float)
     ends = shown[["low", "high"]].to_numpy(dtype=float)
-    finite = np.concatenate([[0.0], estimates, ends.ravel()])
-    finite = finite[np.isfinite(finite)]
-    room = 0.06 * (float(np.ptp(finite)) or 1.0)
-    left, right = finite.min() - room, finite.max() + room
+    lost = lost_cells(shown)
+    known = np.concatenate([estimates[~lost], ends[~lost].ravel()])
+    least, most = main_range(known)
+    least, most = min(least, 0.0), max(most, 0.0)
+    room = 0.06 * ((most - least) or 1.0)
+    left, right = least - room, most + room
     ax.axvline(0, color=INK, linewidth=0.9, zorder=2)
     for place, (estimate, (low, high), row) in enumerate(
         zip(estimates, ends, shown.itertuples(), strict=True)
     ):
         dark, _, marker = VERDICTS[str(row.verdict)]
-        inside = [end if np.isfinite(end) else edge for end, edge in ((low, left), (high, right))]
-        ax.plot(inside, [place, place], color=dark, linewidth=1.6, zorder=3)
-        for end, edge, arrow in ((low, left, "<"), (high, right, ">")):
-            if not np.isfinite(end) and np.isfinite(estimate):
+        if not np.isfinite(estimate):
+            continue
+        beyond = lost[place] or estimate > right
+        if not beyond:
+            ax.plot(np.clip([low, high], left, right), [place, place], color=dark, lw=1.6, zorder=3)
+            ax.plot(max(estimate, left), place, marker, color=dark, markersize=6, zorder=5)
+        for out, edge, arrow in ((low < left, left, "<"), (beyond or high > right, right, ">")):
+            if out and not (beyond and arrow == "<"):
                 ax.plot(edge, place, arrow, color=dark, markersize=5, clip_on=False, zorder=4)
-        ax.plot(estimate, place, marker, color=dark, markersize=6, zorder=5)
+        if beyond:
+            words = "lost" if lost[place] else f"{estimate:+.3g}"
+            ax.annotate(
+                words,
+                xy=(right, place),
+                xytext=(-7, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=8,
+                color=dark,
+            )
     ax.set_yticks(np.arange(len(shown)), short_labels(shown["label"]))
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlim(left, right)
     ax.grid(axis="y", visible=False)
     baseline = ", ".join(short_labels(comparison.loc[comparison["baseline"], "label"]))
     ax.set_xlabel(f"difference to {baseline or 'the baseline'}, {unit}")
-    _verdict_legend(ax, shown["verdict"])
+    verdict_legend(ax, shown["verdict"])
     return ax
 
 
@@ -154,7 +105,7 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
 
     Args:
         comparison: All tasks of `comparison.compare`. A number is in bold where its verdict is
-            better or worse.
+            better or worse; a cell that lost all its best draws has none.
         unit: What the scores are, as in "test bits per character".
         ax: Where to draw.
     """
@@ -164,11 +115,18 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     table = shown.pivot(index="label", columns="task", values="relative").loc[labels, tasks]
     verdicts = shown.pivot(index="label", columns="task", values="verdict").loc[labels, tasks]
     values = 100 * table.to_numpy(dtype=float)
+    gone = shown.assign(lost=lost_cells(shown)).pivot(index="label", columns="task", values="lost")
+    lost = gone.loc[labels, tasks].eq(True).to_numpy()
+    values[lost] = np.nan
     finite = np.abs(values[np.isfinite(values)])
     # One broken cell must not wash out the others, and noise must not look like an effect.
     most = max(float(np.quantile(finite, 0.9)) if finite.size else 0.0, LEAST_RANGE)
     image = ax.imshow(
-        values, cmap="RdBu_r", norm=TwoSlopeNorm(0, -most, most), aspect="auto", alpha=0.9
+        np.nan_to_num(values, nan=np.nan, posinf=1e6),
+        cmap="RdBu_r",
+        norm=TwoSlopeNorm(0, -most, most),
+        aspect="auto",
+        alpha=0.9,
     )
     for row, column in np.ndindex(values.shape):
         value, verdict = float(values[row, column]), str(verdicts.iloc[row, column])
@@ -176,12 +134,16 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
         ax.text(
             column,
             row,
-            f"{round(value, 1) + 0.0:+.1f}" if np.isfinite(value) else "-",
+            "lost"
+            if lost[row, column]
+            else f"{round(value, 1) + 0.0:+.1f}"
+            if np.isfinite(value)
+            else "-",
             ha="center",
             va="center",
             fontsize=8,
             fontweight="bold" if strong else "normal",
-            color="white" if abs(value) > 0.6 * most else INK,
+            color="white" if lost[row, column] or abs(value) > 0.6 * most else INK,
         )
     ax.set_xticks(np.arange(len(tasks)), tasks)
     ax.set_yticks(np.arange(len(labels)), short_labels(labels))
@@ -263,30 +225,12 @@ def plot_aggregate(aggregate: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-@styled
-def boxes_figure(
-    boxes: pd.DataFrame, comparison: pd.DataFrame, *, unit: str, verdict: str = "verdict"
-) -> Figure:
-    """Draws all draws above, the best below, as in figure 3 of Greff et al. 2015.
-
-    Args:
-        boxes: One task of `boxes.box_summary`.
-        comparison: The same task of `comparison.compare`.
-        unit: What the scores are, as in "test bits per character".
-        verdict: Column of the verdicts that colour the boxes: verdict or odyssey_verdict.
-    """
-    verdicts = dict(zip(comparison["label"].astype(str), comparison[verdict], strict=True))
-    cells = boxes["label"].nunique()
-    figure = Figure(figsize=(max(4.8, 1.6 + 0.62 * cells), 6.0), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    for ax, which, words in ((upper, "all", "all"), (lower, "best", "best by validation:")):
-        part = boxes[boxes["which"] == which]
-        plot_boxes(part, verdicts, unit=unit, ax=ax)
-        count = int(part["draws"].max())
-        ax.set_title(f"{words} {count} draws", fontweight="bold", pad=14)
-    upper.tick_params(axis="x", labelbottom=False)
-    _verdict_legend(lower, comparison[verdict], boxes=True)
-    return figure
+def lost_cells(comparison: pd.DataFrame) -> np.ndarray:
+    """Tells which rows of `comparison.compare` have no score among their best draws at all."""
+    lost: np.ndarray = (
+        (comparison["top"] > 0) & (comparison["top_lost"] >= comparison["top"])
+    ).to_numpy(dtype=bool)
+    return lost
 
 
 def short_labels(labels: Sequence[str] | pd.Series[str]) -> list[str]:
@@ -298,7 +242,8 @@ def short_labels(labels: Sequence[str] | pd.Series[str]) -> list[str]:
     return [label.partition(":")[2].replace("_", " ") if ":" in label else label for label in given]
 
 
-def _verdict_legend(ax: Axes, verdicts: pd.Series[str], *, boxes: bool = False) -> None:
+def verdict_legend(ax: Axes, verdicts: pd.Series[str], *, boxes: bool = False) -> None:
+    """Puts the verdicts that occur below a figure, as boxes or as marks."""
     there = [verdict for verdict in VERDICTS if (verdicts == verdict).any()]
     handles: list[Patch | Line2D] = []
     for verdict in there:

@@ -28,6 +28,7 @@ from odyssey.report.style import (
     MOST_BANDS,
     MOST_LINES,
     PALETTE,
+    main_range,
     new_axes,
     styled,
 )
@@ -257,12 +258,17 @@ def _lines(
             ends.append(finite[[x, y]].to_numpy(dtype=float)[-1])
             names.append(label)
             colors.append(str(style["color"]))
-    low = frame[y].min()
-    high = (frame[y] if top is None else top).max()
-    if np.isfinite(low) and np.isfinite(high):
-        # Bands may leave the picture; lines may not, but for the start that `top` leaves out.
-        room = 0.06 * float(high - low) or 0.1
+    if frame[y].notna().any():
+        # Bands may leave the picture; lines only where they would flatten all others, and where
+        # `top` leaves out a start.
+        low, high = main_range(frame[y])
+        high = high if top is None else min(high, main_range(top)[1])
+        room = 0.06 * (high - low) or 0.1
         ax.set_ylim(low - room, high + room)
+        front_values = frame.loc[frame["label"] == highlight, y]
+        if front_values.min() > high + room:
+            words = f"from {front_values.min():.3g} up: off the scale"
+            ax.annotate(words, xy=(0.5, 0.5), xycoords="axes fraction", ha="center", size=7.5)
     if ends:
         label_on_the_right(ax, names, np.array(ends), colors=colors)
 

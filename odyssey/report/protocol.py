@@ -18,6 +18,7 @@ from odyssey.report.draws import top_count
 PERMUTATIONS = 10_000  # of every comparison on a page
 LEVEL = 0.05
 _MOST_NAMES = 12
+_MOST_DRAWS = 100  # more cannot lower the least p-value of that many permutations
 _DISTRIBUTIONS = {
     "uniform": "uniform from {} to {}",
     "log_uniform": "log-uniform from {} to {}",
@@ -106,10 +107,14 @@ def power_note(compared: pd.DataFrame) -> str:
     least = least_p(draws, len(others))
     if least <= LEVEL:
         return ""
+    enough = draws
+    while least_p(enough, len(others)) > LEVEL and enough < _MOST_DRAWS:
+        enough += 1
+    remedy = f" {enough} draws could." if enough < _MOST_DRAWS else " Compare fewer cells."
     return (
         f"With {draws} draws and {len(others)} comparisons no corrected p-value can fall below "
-        f"{least:.2g}: this study cannot show that a cell differs. Its intervals, each for one "
-        "comparison, say how large differences may be."
+        f"{least:.2g}: this study cannot show that a cell differs.{remedy} Its intervals, each for "
+        "one comparison, say how large differences may be."
     )
 
 
@@ -267,7 +272,7 @@ def _tests(compared: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
         (
             "lost draws",
             "A draw that diverged or failed is the worst of its cell, and counts in every number "
-            "of draws.",
+            "of draws; its score is taken to be the worst of any cell on the task.",
         ),
     ]
 

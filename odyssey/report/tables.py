@@ -236,8 +236,15 @@ def overall(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Makes what `comparison.compare` gives fit to print: intervals in words."""
-    return comparison.assign(interval=_intervals(comparison["low"], comparison["high"], _change))
+    """Makes what `comparison.compare` gives fit to print: intervals in words.
+
+    A cell that lost all its best draws has no difference but a word that says so.
+    """
+    intervals = _intervals(comparison["low"], comparison["high"], _change)
+    lost = (comparison["top"] > 0) & (comparison["top_lost"] >= comparison["top"])
+    shown = comparison.assign(interval=intervals.mask(lost, "best draws lost"))
+    numbers = ["top_score", "difference", "relative", "improvement"]
+    return shown.assign(**{name: shown[name].mask(lost) for name in numbers})
 
 
 def aggregate_table(aggregate: pd.DataFrame) -> pd.DataFrame:

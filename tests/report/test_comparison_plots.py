@@ -8,13 +8,15 @@ import pytest
 
 from odyssey.report import (
     aggregate,
-    boxes,
+    box_plots,
     comparison,
     comparison_plots,
     importance,
     importance_plots,
     style,
+    tables,
 )
+from odyssey.report.boxes import box_summary
 from odyssey.report.simulation import Cell, simulate_results
 
 UNIT = "test bits per character"
@@ -47,10 +49,10 @@ def words(ax):
 
 
 def test_boxes_are_coloured_by_the_verdict_asked_for(frame, compared):
-    summary = boxes.box_summary(frame[frame["task"] == "xml"])
+    summary = box_summary(frame[frame["task"] == "xml"])
     here = compared[compared["task"] == "xml"]
     before = dict(mpl.rcParams)
-    figure = comparison_plots.boxes_figure(summary, here, unit=UNIT)
+    figure = box_plots.boxes_figure(summary, here, unit=UNIT)
     figure.draw_without_rendering()
     assert dict(mpl.rcParams) == before
     upper, lower = figure.axes[:2]
@@ -62,17 +64,17 @@ def test_boxes_are_coloured_by_the_verdict_asked_for(frame, compared):
     assert colors == expected
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["baseline", "better", "worse", "not significant"]
-    other = comparison_plots.boxes_figure(
+    other = box_plots.boxes_figure(
         summary, here.assign(odyssey_verdict="n.s."), unit=UNIT, verdict="odyssey_verdict"
     )
     assert len({p.get_facecolor() for p in other.axes[1].patches}) == 1
 
 
 def test_box_of_a_cell_that_lost_everything_is_drawn(frame, compared):
-    summary = boxes.box_summary(frame[frame["task"] == "xml"]).assign(
+    summary = box_summary(frame[frame["task"] == "xml"]).assign(
         low=np.inf, q1=np.inf, median=np.inf, q3=np.inf, high=np.inf, mean=np.nan
     )
-    figure = comparison_plots.boxes_figure(summary, compared, unit=UNIT)
+    figure = box_plots.boxes_figure(summary, compared, unit=UNIT)
     figure.draw_without_rendering()
     assert np.isfinite(figure.axes[0].get_ylim()).all()
 
@@ -150,3 +152,49 @@ def test_pair_maps_have_the_axes_asked_for(found, pair):
     rates = mesh.mean(axis=0 if pair[0] == "learning_rate" else 1)
     marginal = found.marginals[found.marginals["input"] == "learning_rate"]["mean"]
     np.testing.assert_allclose(rates, marginal, atol=1e-9)
+
+
+def test_many_cells_lie_below_each_other(compared):
+    cells = {f"lstm:no_{k}": Cell(shift=0.01 * k) for k in range(box_plots.MOST_UPRIGHT)}
+    frame = simulate_results(
+        {"lstm": Cell()} | cells, rng=np.random.default_rng(0), tasks=("xml",), draws=20
+    )
+    compared = comparison.compare(frame, seed=0, baseline="lstm", permutations=50, resamples=20)
+    figure = box_plots.boxes_figure(box_summary(frame), compared, unit=UNIT)
+    left = figure.axes[0]
+    names = [text.get_text() for text in left.get_yticklabels()]
+    assert names == ["lstm", *(f"no {k}" for k in range(box_plots.MOST_UPRIGHT))]
+    assert left.yaxis_inverted()
+    assert left.get_xlabel() == UNIT
+
+
+def test_cell_that_lost_its_best_draws_has_no_number(compared):
+    gone = compared["label"] == "lstm:no_forget_gate"
+    wild = compared.assign(
+        top_lost=compared["top_lost"].mask(gone, compared["top"]),
+        difference=compared["difference"].mask(gone, 300.0),
+        relative=compared["relative"].mask(gone, 100.0),
+        high=compared["high"].mask(gone, 301.0),
+    )
+    here = wild[wild["task"] == "xml"]
+    forest = comparison_plots.plot_effects(here, unit=UNIT)
+    assert "lost" in words(forest)
+    assert forest.get_xlim()[1] < 10
+    heat = comparison_plots.plot_heat_map(wild, unit=UNIT)
+    assert sum(text.get_text() == "lost" for text in heat.texts) == 2
+    table = tables.comparison_table(here).set_index("label").loc["lstm:no_forget_gate"]
+    assert table["interval"] == "best draws lost"
+    assert np.isnan(table["difference"])
+
+
+@pytest.mark.parametrize(
+    ("values", "span"),
+    [
+        ([], (0.0, 1.0)),
+        ([np.nan, 2.0, np.inf], (2.0, 2.0)),
+        ([*range(20), 15_000.0], (0.0, 19.0)),
+        ([*range(20), 60.0], (0.0, 60.0)),
+    ],
+)
+def test_axis_leaves_out_what_would_flatten_the_rest(values, span):
+    assert style.main_range(values) == span
