@@ -355,7 +355,9 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_units(units: argparse.ArgumentParser) -> None:
-    units.add_argument("directory", metavar="RUN", help="what odyssey train --out DIR has kept")
+    units.add_argument(
+        "directory", metavar="RUN", help="what odyssey train --out DIR has kept, or a study"
+    )
     units.add_argument("--text", metavar="FILE", help="read a file instead of the task's test data")
     units.add_argument(
         "--characters", type=int, default=50_000, metavar="N", help="symbols to read (50000)"
@@ -376,6 +378,7 @@ def _add_units(units: argparse.ArgumentParser) -> None:
     units.add_argument("--lstmvis", metavar="DIR", help="export for LSTMVis as well (needs h5py)")
     units.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the shifts (1)")
     units.add_argument("--out", metavar="DIR", help="where the files go (RUN/units)")
+    _add_choice(units)
 
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from odyssey.diagnostics.unit_scores import best_units
     from odyssey.evaluation.trained import load_trained
 
-    trained = load_trained(args.directory)
+    trained = load_trained(args.directory, cell=args.cell, task=args.task, member=args.member)
     read = read_units(
         trained,
         text=args.text,
@@ -172,13 +172,16 @@ def _write(
 ) -> dict[str, Path]:
     from odyssey.report.lstmvis import write_lstmvis
     from odyssey.report.style import save_figure
+    from odyssey.report.tables import short_names
     from odyssey.report.unit_plots import plot_saturation
     from odyssey.report.units_page import Shown, write_units_page
 
     recording, codes, alphabet = read.recording, read.codes, read.alphabet
     files = {"scores": out / "scores.csv"}
     tracks = [Shown(t.layer, t.name, t.kind, t.values_TH) for t in recording.tracks]
-    about = f"{recording.name} reading {task.name}"
+    about = f"{recording.name} reading {short_names([task.name])[task.name]}"
+    if args.text:
+        about = f"{recording.name} reading {Path(args.text).name}"
     if args.lstmvis:
         files["lstmvis"] = write_lstmvis(
             args.lstmvis,

@@ -105,6 +105,8 @@ def ablation_study(
     Raises:
         OdysseyError: The study makes no sense; the message says why.
     """
+    if draws < 1:
+        raise ConfigError(f"draws must be at least 1, got {draws}")
     if match not in MATCHES:
         raise ConfigError(suggest(match, MATCHES, what="way to match"))
     base = absolute_spec(spec)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import reprlib
 import tomllib
 from collections import Counter
@@ -232,16 +233,15 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     for setting in settings:
         _set(data, setting)
     known = [f.name for f in dataclasses.fields(Study)]
+    inner = {
+        **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
+        **{h: f"space.{h}" for h in HYPERPARAMETERS},
+    }
     for key in data:
         if key not in known:
-            hint = {
-                **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
-                **{h: f"space.{h}" for h in HYPERPARAMETERS},
-            }.get(key)
-            raise ConfigError(
-                suggest(key, known, what="study field")
-                + (f"; did you mean {hint}?" if hint else "")
-            )
+            hint = f"; did you mean {inner[key]}?" if key in inner else ""
+            near = difflib.get_close_matches(key, [*known, *inner], n=3, cutoff=0.6)
+            raise ConfigError(suggest(key, near or known, what="study field") + hint)
     if isinstance(data.get("baseline"), str):
         data["baseline"] = absolute_spec(data["baseline"], base)
     for key in ("name", "cells", "tasks"):

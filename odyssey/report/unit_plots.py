@@ -52,6 +52,8 @@ def plot_saturation(frame: pd.DataFrame) -> Figure:
 def plot_probes(best: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draws the best unit of each probe beside what chance and the current symbol reach.
 
+    Several models of one label are the median as a bar, and a point each.
+
     Args:
         best: Columns probe, label (a colour each, in order), rho, null_95 and symbol_rho.
         ax: Where to draw; a new figure if None.
@@ -60,10 +62,16 @@ def plot_probes(best: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = new_axes(1.5 + 0.9 * len(probes), 3.2) if ax is None else ax
     width = 0.8 / len(labels)
     for place, label in enumerate(labels):
-        part = best[best["label"] == label].set_index("probe").reindex(probes)
+        each = best[best["label"] == label]
+        part = each.groupby("probe")[["rho", "null_95", "symbol_rho"]].median().reindex(probes)
         x = np.arange(len(probes)) + (place - (len(labels) - 1) / 2) * width
         color = PALETTE[place % len(PALETTE)]
         ax.bar(x, part["rho"], width * 0.9, color=color, label=label)
+        if len(each) > each["probe"].nunique():
+            at = each["probe"].map(dict(zip(probes, x, strict=True)))
+            ax.scatter(
+                at, each["rho"], s=10, color="white", edgecolor=INK, linewidths=0.6, zorder=4
+            )
         ends = (x - width * 0.45, x + width * 0.45)
         first = place == 0
         ax.hlines(part["null_95"], *ends, color="#e0a000", lw=1.6, label="95 % of chance" * first)

@@ -46,7 +46,7 @@ def test_refusals(odyssey):
         (("--set", "odyssey9", "--set", "jozefowicz10"), "one set of cells"),
         (("--set", "odysey9"), "closest: odyssey9"),
         (("--variants", "no_gate"), "no ablation called"),
-        (("--draws", "0"), "members must be a whole number"),
+        (("--draws", "0"), "draws must be at least 1"),
         (("--match", "size"), "invalid choice"),
     ):
         done = odyssey("ablate", "lstm", *arguments)

@@ -1,8 +1,10 @@
 """`odyssey units` finds what a small model does, writes its files, and refuses in one line."""
 
-import importlib.util
 import json
+import sys
 
+import h5py
+import numpy as np
 import pandas as pd
 import pytest
 from answers import refused, well
@@ -50,15 +52,13 @@ def test_it_reads_another_text_and_exports(odyssey, reader):
     assert "gru read 500 symbols" in called.out
     assert (reader / "run/units/scores.csv").is_file()
     assert not (reader / "run/units/units.html").exists()
-    if importlib.util.find_spec("h5py") is None:
-        assert "needs h5py" in refused(odyssey(*command, "--lstmvis", "vis"))
-        return
-    import h5py
-
     well(odyssey(*command, "--lstmvis", "vis"))
     with h5py.File(reader / "vis/states.h5") as states, h5py.File(reader / "vis/train.h5") as train:
         assert {k: v.shape for k, v in states.items()} == {f"{n}1": (500, 12) for n in "hrzn"}
         codes = list(train["word_ids"])
+        values = states["h1"][:]
+        assert np.isfinite(values).all()
+        assert values.std() > 0.01
     words = dict(
         reversed(line.split())
         for line in (reader / "vis/words.dict").read_text("utf-8").splitlines()
@@ -67,6 +67,26 @@ def test_it_reads_another_text_and_exports(odyssey, reader):
     assert text == ('said "He" (so).\n' * 60)[:500]
     config = (reader / "vis/lstm.yml").read_text("utf-8")
     assert "{type: state, layer: 1, path: z1, transform: none, unsigned: true}" in config
+
+
+def test_without_h5py_it_says_what_to_install(odyssey, reader, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    says = refused(odyssey(*UNITS, "--page-characters", 0, "--lstmvis", "vis"))
+    assert "needs h5py: pip install" in says
+
+
+def test_it_takes_a_model_of_a_study(odyssey, reader):
+    (reader / "study.toml").write_text(
+        'name = "two"\ncells = ["gru", "elman"]\ntasks = ["text:some.txt"]\nmembers = 2\n'
+        "[training]\nepochs = 1\nupdates_per_epoch = 5\nvalid_characters = 200\n"
+        "test_characters = 200\n[space]\nhidden_size = 6\nlearning_rate = 0.01\n"
+    )
+    study = odyssey("search", "study.toml", "--runner", "local", "--out", "study")
+    assert study.code == 0, study.err
+    command = ("units", "study", "--shifts", 19, "--page-characters", 0, "--out", "out")
+    assert "elman read" in well(odyssey(*command, "--cell", "elman", "--member", 1)).out
+    assert "gru read" in well(odyssey(*command, "--cell", "gru")).out
+    assert "lstm" in refused(odyssey(*command, "--cell", "lstm"))
 
 
 def test_what_it_cannot_do_it_says(odyssey, reader):

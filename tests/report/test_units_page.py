@@ -17,6 +17,7 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the p
 
 TEXT = 'He said "</script>" & left.\n\tthen é\x01\n' * 30
 STEPS = len(TEXT)
+MOST_WAIT, TRIES = 3000, 3  # milliseconds after which a large page must be there; a busy machine
 
 DRIVER = """<script>
 const found = {errors: window.errors, ready: window.unitsReady};
@@ -155,12 +156,15 @@ def test_a_large_page_opens_at_once(tmp_path):
         probes={},
     )
     script = 'set("unit", "511"); found.at = performance.now(); found.drawn = cells().length;'
-    found, console = browse(page, script, tmp_path)
-    assert console == []
-    assert found["errors"] == []
-    assert 80 * 20 < found["drawn"] < 80 * 60  # the lines in sight only, or it would not scale
-    assert 0 < found["ready"] <= found["at"]
-    print(f"ready after {found['ready']:.0f} ms")
+    waited = []
+    while len(waited) < TRIES and not any(0 < wait < MOST_WAIT for wait in waited):
+        found, console = browse(page, script, tmp_path)
+        assert console == []
+        assert found["errors"] == []
+        assert 80 * 20 < found["drawn"] < 80 * 60  # the lines in sight only, or it would not scale
+        assert 0 < found["ready"] <= found["at"]
+        waited.append(found["at"])  # its last unit has been drawn as well
+    assert min(waited) < MOST_WAIT, waited
 
 
 def test_a_page_needs_no_network(page):
