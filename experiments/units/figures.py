@@ -98,7 +98,7 @@ def pictures(best: pd.DataFrame, gates: pd.DataFrame) -> list[Picture]:
                 str(corpus),
                 f"The best unit of each probe on {corpus}",
                 f"{corpus}: rank correlation of the best unit with each probe, on held-out text;"
-                " bars are medians, points the three models. A unit counts if it passes both marks.",
+                " bars are medians, points the models. A unit counts if it passes both marks.",
                 figure_of(plot_probes(part.assign(label=part["name"]))),
                 part,
             )

@@ -30,6 +30,7 @@ from odyssey.errors import ConfigError
 from odyssey.report import statistics
 
 LEAST_FIT = 0.5  # out-of-bag R² below which nothing is ranked
+GOOD_FIT = 0.8  # below it shares have been wrong by a fifth of the variance, and the order with them
 LEAST_TRIALS = 30
 GRID = 100  # points at which the effect of a continuous input is known
 MOST_LEVELS = 10  # an input with no more values than this is a choice
@@ -124,8 +125,13 @@ class Importance:
     def verdict(self) -> str:
         """Says in a line how far the shares can be trusted."""
         fit = f"out-of-bag R² {self.fit:.2f} on {self.trials} trials"
-        if self.ranked:
+        if self.ranked and self.fit >= GOOD_FIT:
             return f"The forest predicts unseen trials ({fit})."
+        if self.ranked:
+            return (
+                f"The forest predicts unseen trials roughly ({fit}): shares may be wrong by a fifth"
+                " of the variance, and near ones in the wrong order."
+            )
         return f"The fit is poor ({fit}): the shares say nothing about importance."
 
 

@@ -90,6 +90,8 @@ def test_the_learning_rate_rules_a_simulated_study():
     frame = simulate_results({"a": Cell()}, rng=np.random.default_rng(4), draws=200)
     found = importance(frame, seed=0, cap=5.0, halves=10)
     assert found.ranked
+    assert 0.5 < found.fit < 0.8
+    assert "roughly" in found.verdict
     first = found.effects.iloc[0]
     assert (first["inputs"], first["rank"]) == ("learning_rate", 1)
     assert first["low"] > 0.5
