@@ -30,7 +30,7 @@ from odyssey.errors import ConfigError
 from odyssey.report import statistics
 
 LEAST_FIT = 0.5  # out-of-bag R² below which nothing is ranked
-GOOD_FIT = 0.8  # below it shares have been wrong by a fifth of the variance, and the order with them
+GOOD_FIT = 0.8  # below it shares were wrong by a fifth of the variance, and their order too
 LEAST_TRIALS = 30
 GRID = 100  # points at which the effect of a continuous input is known
 MOST_LEVELS = 10  # an input with no more values than this is a choice
