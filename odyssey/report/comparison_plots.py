@@ -28,6 +28,7 @@ from odyssey.report.style import (
     new_axes,
     styled,
 )
+from odyssey.report.tables import without_base
 
 # Verdict -> (colour of its marks, colour of its box, marker).
 VERDICTS: Mapping[str, tuple[str, str, str]] = {
@@ -235,11 +236,9 @@ def lost_cells(comparison: pd.DataFrame) -> np.ndarray:
 
 def short_labels(labels: Sequence[str] | pd.Series[str]) -> list[str]:
     """Leaves out the base of specs (`lstm:no_gate`) where all that have one share it."""
-    given = [str(label) for label in labels]
-    bases = {label.partition(":")[0] for label in given if ":" in label}
-    if len(bases) != 1:
-        return given
-    return [label.partition(":")[2].replace("_", " ") if ":" in label else label for label in given]
+    given = pd.Series([str(label) for label in labels], dtype="string")
+    short = without_base(given)
+    return [s if s == g else s.replace("_", " ") for s, g in zip(short, given, strict=True)]
 
 
 def verdict_legend(ax: Axes, verdicts: pd.Series[str], *, boxes: bool = False) -> None:

@@ -285,7 +285,8 @@ def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
         if name == "paper":
             for prefix in (_OURS_ON, _PAPER_ON):
                 for beside in (str(n) for n in frame if str(n).startswith(prefix)):
-                    columns[beside] = Column(beside, beside.replace(" on ", " on\n"), str)
+                    short = beside.replace(" on ", " on\n").replace("@", "\n@")
+                    columns[beside] = Column(beside, short, str)
     return columns
 
 
@@ -306,6 +307,14 @@ def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
         [(texts[name][row], texts[name][row] == winners[name]) for name in columns]
         for row in range(len(frame))
     ]
+
+
+def without_base(labels: pd.Series[str]) -> pd.Series[str]:
+    """Leaves the base out of specs (`lstm:no_gate`) where all that have one share it."""
+    bases = {label.partition(":")[0] for label in labels if ":" in label}
+    if len(bases) != 1:
+        return labels
+    return labels.map(lambda label: label.partition(":")[2] or label)
 
 
 def by_task(frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -357,7 +366,11 @@ def to_latex(frame: pd.DataFrame, *, caption: str, label: str) -> str:
 
 
 def print_table(frame: pd.DataFrame, console: Console) -> None:
-    """Prints a table, one per task, no wider than 100 columns; plain when not on a terminal."""
+    """Prints a table, one per task, no wider than 100 columns; plain when not on a terminal.
+
+    What does not fit goes without columns that it can spare, and then without the base that all
+    specs of ablations share.
+    """
     # A pipe has no width of its own: rich assumes 80, and would fold what fits into 100.
     room = min(console.width, 100) if console.is_terminal else 100
     for task, part in by_task(frame):
@@ -368,6 +381,9 @@ def print_table(frame: pd.DataFrame, console: Console) -> None:
             wanted = Measurement.get(console, console.options.update(max_width=1000), table)
             if wanted.maximum <= room:
                 break
+        else:
+            table = _rich_table(part[kept].assign(label=without_base(part["label"])), title=task)
+            wanted = Measurement.get(console, console.options.update(max_width=1000), table)
         table.width = min(wanted.maximum, room)
         console.print(table, crop=False)
         console.print()

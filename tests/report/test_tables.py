@@ -218,3 +218,15 @@ def test_latex_writes_minus_signs_and_leaves_hyphens():
     board = tables.to_latex(tables.leaderboard(SMALL), caption="c", label="x")
     assert r"\textbf{1.500}" in board
     assert r"\# & cell" in board
+
+
+def test_a_base_that_all_share_goes_where_the_table_does_not_fit():
+    specs = ["gru", "gru:no_bias", "gru:drop_gate=r+no_recurrent=n"]
+    results = pd.DataFrame([row(spec, 0, 1.0 + k) for k, spec in enumerate(specs)])
+    board = tables.leaderboard(results)
+    assert "gru:no_bias " in printed(board)
+    narrow = printed(board, force_terminal=True, width=48)
+    assert "drop_gate=r+no_recurrent=n" in narrow
+    assert "gru:no_bias" not in narrow
+    other = board.assign(label=board["label"].replace("gru:no_bias", "elman:no_bias"))
+    assert list(tables.without_base(other["label"])) == list(other["label"])
