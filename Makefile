@@ -52,7 +52,7 @@ results: $(STAMP) ## rebuild every table, figure and page under results/ from it
 
 notebook: $(STAMP) ## run analysis/example.ipynb again and keep what it shows
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebook]'
-	cd analysis && ../$(BIN)/python -m nbclient.cli --inplace example.ipynb
+	$(BIN)/python analysis/execute.py analysis/example.ipynb
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -225,7 +225,7 @@ def test_a_base_that_all_share_goes_where_the_table_does_not_fit():
     results = pd.DataFrame([row(spec, 0, 1.0 + k) for k, spec in enumerate(specs)])
     board = tables.leaderboard(results)
     assert "gru:no_bias " in printed(board)
-    narrow = printed(board, force_terminal=True, width=48)
+    narrow = printed(board, force_terminal=True, width=54)
     assert "drop_gate=r+no_recurrent=n" in narrow
     assert "gru:no_bias" not in narrow
     other = board.assign(label=board["label"].replace("gru:no_bias", "elman:no_bias"))
