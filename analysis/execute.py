@@ -1,6 +1,6 @@
 """Runs a notebook and keeps what it shows, without the times at which it did.
 
-    python analysis/execute.py NOTEBOOK
+python analysis/execute.py NOTEBOOK
 """
 
 import sys
