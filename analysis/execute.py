@@ -1,4 +1,4 @@
-"""Runs a notebook and keeps what it shows, without the times at which it did.
+"""Runs a notebook and keeps what it shows, without when and by which Python.
 
 python analysis/execute.py NOTEBOOK
 """
@@ -15,6 +15,7 @@ def execute(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, kernel_name="python3", record_timing=False, resources=folder).execute()
+    notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, path)
 
 
