@@ -113,6 +113,17 @@ def test_the_correlations_of_gradient_flow_come_out_byte_for_byte(tmp_path, monk
     assert found["rho"].to_numpy() == pytest.approx(said["rho"].to_numpy(), rel=1e-5)
 
 
+def test_the_tables_of_units_come_out_byte_for_byte():
+    kept = ROOT / "results/units"
+    figures = script(Path("experiments/units/figures.py"))
+    best = figures.best_table(pd.read_parquet(kept / "scores.parquet"))
+    for name, table in (("best", best), ("summary", figures.summary(best))):
+        text = table.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+        assert text.encode() == (kept / f"{name}.csv").read_bytes()
+    quotes = best[(best["corpus"] == "warpeace") & (best["probe"] == "inside_quotes")]
+    assert quotes.groupby("name")["found"].sum().to_dict() == {"lstm": 3, "gru": 3, "elman": 0}
+
+
 def test_correlation_of_known_orders():
     figures = script(Path("experiments/gradient_flow/figures.py"))
     x = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, float("inf")])
