@@ -9,9 +9,8 @@ import pytest
 from odyssey.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [
-    p for p in sorted((ROOT / "analysis").glob("*.py")) if p.stem != "keep"
-]  # it copies runs
+NO_FIGURE = ("keep", "execute")  # copies runs; runs notebooks
+SCRIPTS = [p for p in sorted((ROOT / "analysis").glob("*.py")) if p.stem not in NO_FIGURE]
 
 STUDY = """
 name = "small"
