@@ -13,8 +13,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S)
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
 
 
 COMMANDS = [
@@ -46,6 +46,16 @@ def test_python(capsys):
     assert tuple(space["output"].shape) == (35, 20, 128)
     assert [tuple(s.shape) for s in space["state"]] == [(2, 20, 128)] * 2
     assert "False" in capsys.readouterr().out
+
+
+def test_the_lectures_loop_does_what_its_page_says(capsys):
+    (code,) = blocks("python", (ROOT / "docs/relu_loop.md").read_text("utf-8"))
+    space = {}
+    exec(compile(code, "relu_loop.md", "exec"), space)
+    assert (space["radius"] > 1).double().mean() > 0.98
+    assert 0.52 < (space["first"] > 3).mean() < 0.65
+    assert 0.24 < (space["first"] < -3).mean() < 0.34
+    assert "explodes" in capsys.readouterr().out
 
 
 def test_the_cell_shown_is_the_cell():
