@@ -67,7 +67,7 @@ def test_page_is_self_contained(page):
     [
         "Which parts of the LSTM matter? <b>&",
         "Loss and accuracy count the answer",
-        "Best on arithmetic: lstm_peephole:no_output_gate",
+        "Best single draw on arithmetic: lstm_peephole:no_output_gate",
         "96 (4 a cell and task), 6 diverged, 4 failed",
         "95 % Student t interval",
         "counts as the worst value any cell reached",
