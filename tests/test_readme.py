@@ -37,6 +37,10 @@ def test_commands(tmp_path, monkeypatch, capfd):
         assert main(shlex.split(command)[1:]) == 0, command
         assert capfd.readouterr().out.strip(), f"{command} printed nothing"
     assert (tmp_path / "build/example/report.html").stat().st_size > 10_000
+    # docs/diagnostics.md reads the model that the commands above have trained
+    for code in blocks("python", (ROOT / "docs/diagnostics.md").read_text("utf-8")):
+        exec(compile(code, "diagnostics.md", "exec"), {})
+        assert "def after_a_comma" in code or capfd.readouterr().out.strip()
 
 
 def test_python(capsys):
