@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP) ## set up .venv with the tested versions
 
-search: $(STAMP) ## evolve cells for five minutes and show the best (results/runs/evolve)
+search: $(STAMP) ## evolve cells for some minutes and show the best (results/runs/evolve)
 	@if [ -e $(RUN)/run.json ]; then \
 	  $(BIN)/odyssey search --resume $(RUN); \
 	else \

@@ -97,7 +97,7 @@ def _caption(compared: pd.DataFrame, baseline: str) -> str:
         "baseline's. The Odyssey's p (Greff et al. 2015): Welch's t-test on the same best draws, "
         "times the comparisons of the task; it treats chosen draws as a sample, so the verdict to "
         "go by is the first. Draws that diverged or failed (lost) are the worst of their cell and "
-        "count as the worst score of any cell on the task; where all of a cell's best draws are "
+        "count as the worst score of any cell on the task; where some of a cell's best draws are "
         "lost, no difference is shown."
     )
 

@@ -28,7 +28,7 @@ from odyssey.report.style import (
     new_axes,
     styled,
 )
-from odyssey.report.tables import without_base
+from odyssey.report.tables import lost_words, without_base
 
 # Verdict -> (colour of its marks, colour of its box, marker).
 VERDICTS: Mapping[str, tuple[str, str, str]] = {
@@ -47,7 +47,7 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
     """Draws a forest plot: the difference of every cell to the baseline, with its interval.
 
     An arrow is an end that is open or off the scale; a cell off the scale has its number there,
-    one that lost all its best draws has none.
+    one that lost some of its best draws says how many.
 
     Args:
         comparison: One task of `comparison.compare`; the baseline is the line at nought.
@@ -58,7 +58,8 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
     ax = ax or new_axes(6.6, 1.0 + 0.3 * len(shown))
     estimates = shown["difference"].to_numpy(dtype=float)
     ends = shown[["low", "high"]].to_numpy(dtype=float)
-    lost = lost_cells(shown)
+    gone = lost_words(shown)
+    lost = gone.to_numpy(dtype=str) != ""
     known = np.concatenate([estimates[~lost], ends[~lost].ravel()])
     least, most = main_range(known)
     least, most = min(least, 0.0), max(most, 0.0)
@@ -79,7 +80,7 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
             if out and not (beyond and arrow == "<"):
                 ax.plot(edge, place, arrow, color=dark, markersize=5, clip_on=False, zorder=4)
         if beyond:
-            words = "lost" if lost[place] else f"{estimate:+.3g}"
+            words = str(gone.iloc[place]) or f"{estimate:+.3g}"
             ax.annotate(
                 words,
                 xy=(right, place),
@@ -106,7 +107,7 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
 
     Args:
         comparison: All tasks of `comparison.compare`. A number is in bold where its verdict is
-            better or worse; a cell that lost all its best draws has none.
+            better or worse; a cell that lost some of its best draws has none.
         unit: What the scores are, as in "test bits per character".
         ax: Where to draw.
     """
@@ -116,14 +117,16 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     table = shown.pivot(index="label", columns="task", values="relative").loc[labels, tasks]
     verdicts = shown.pivot(index="label", columns="task", values="verdict").loc[labels, tasks]
     values = 100 * table.to_numpy(dtype=float)
-    gone = shown.assign(lost=lost_cells(shown)).pivot(index="label", columns="task", values="lost")
-    lost = gone.loc[labels, tasks].eq(True).to_numpy()
+    shown = shown.assign(words=lost_words(shown))
+    words = shown.pivot(index="label", columns="task", values="words").loc[labels, tasks]
+    texts = words.fillna("").to_numpy(dtype=str)
+    lost = texts != ""
     values[lost] = np.nan
     finite = np.abs(values[np.isfinite(values)])
     # One broken cell must not wash out the others, and noise must not look like an effect.
     most = max(float(np.quantile(finite, 0.9)) if finite.size else 0.0, LEAST_RANGE)
     image = ax.imshow(
-        np.nan_to_num(values, nan=np.nan, posinf=1e6),
+        np.where(lost, 2 * most, values),
         cmap="RdBu_r",
         norm=TwoSlopeNorm(0, -most, most),
         aspect="auto",
@@ -135,11 +138,8 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
         ax.text(
             column,
             row,
-            "lost"
-            if lost[row, column]
-            else f"{round(value, 1) + 0.0:+.1f}"
-            if np.isfinite(value)
-            else "-",
+            str(texts[row, column])
+            or (f"{round(value, 1) + 0.0:+.1f}" if np.isfinite(value) else "-"),
             ha="center",
             va="center",
             fontsize=8,
@@ -224,14 +224,6 @@ def plot_aggregate(aggregate: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("interquartile mean score over tasks (1: the baseline, tuned)")
     return ax
-
-
-def lost_cells(comparison: pd.DataFrame) -> np.ndarray:
-    """Tells which rows of `comparison.compare` have no score among their best draws at all."""
-    lost: np.ndarray = (
-        (comparison["top"] > 0) & (comparison["top_lost"] >= comparison["top"])
-    ).to_numpy(dtype=bool)
-    return lost
 
 
 def short_labels(labels: Sequence[str] | pd.Series[str]) -> list[str]:

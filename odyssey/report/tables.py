@@ -238,13 +238,27 @@ def overall(results: pd.DataFrame) -> pd.DataFrame:
 def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
     """Makes what `comparison.compare` gives fit to print: intervals in words.
 
-    A cell that lost all its best draws has no difference but a word that says so.
+    A cell that lost some of its best draws has no difference, but words that say so.
     """
+    words = lost_words(comparison)
+    lost = words != ""
     intervals = _intervals(comparison["low"], comparison["high"], _change)
-    lost = (comparison["top"] > 0) & (comparison["top_lost"] >= comparison["top"])
-    shown = comparison.assign(interval=intervals.mask(lost, "best draws lost"))
+    shown = comparison.assign(interval=intervals.mask(lost, words))
     numbers = ["top_score", "difference", "relative", "improvement"]
     return shown.assign(**{name: shown[name].mask(lost) for name in numbers})
+
+
+def lost_words(comparison: pd.DataFrame) -> pd.Series[str]:
+    """Says of rows of `comparison.compare` how many of the best draws are lost; "" where none is.
+
+    Scores of lost draws are made up, so means that hold some are no measurement.
+    """
+    lost = comparison["top_lost"].fillna(0) > 0
+    words = [
+        f"{int(n)} of {int(top)} lost" if gone else ""
+        for n, top, gone in zip(comparison["top_lost"], comparison["top"], lost, strict=True)
+    ]
+    return pd.Series(words, index=comparison.index, dtype="string")
 
 
 def aggregate_table(aggregate: pd.DataFrame) -> pd.DataFrame:

@@ -178,12 +178,12 @@ def test_cell_that_lost_its_best_draws_has_no_number(compared):
     )
     here = wild[wild["task"] == "xml"]
     forest = comparison_plots.plot_effects(here, unit=UNIT)
-    assert "lost" in words(forest)
+    assert "10 of 10 lost" in words(forest)
     assert forest.get_xlim()[1] < 10
     heat = comparison_plots.plot_heat_map(wild, unit=UNIT)
-    assert sum(text.get_text() == "lost" for text in heat.texts) == 2
+    assert sum(text.get_text() == "10 of 10 lost" for text in heat.texts) == 2
     table = tables.comparison_table(here).set_index("label").loc["lstm:no_forget_gate"]
-    assert table["interval"] == "best draws lost"
+    assert table["interval"] == "10 of 10 lost"
     assert np.isnan(table["difference"])
 
 
