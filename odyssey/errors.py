@@ -39,7 +39,9 @@ class RunFailedError(OdysseyError):
     exit_code = 1
 
 
-def suggest(given: str, known: Iterable[str], *, what: str, see: str = "") -> str:
+def suggest(
+    given: str, known: Iterable[str], *, what: str, see: str = "", also: Iterable[str] = ()
+) -> str:
     """Writes `no WHAT called 'GIVEN'; closest: ...`, for an error about a mistyped name.
 
     Args:
@@ -47,9 +49,10 @@ def suggest(given: str, known: Iterable[str], *, what: str, see: str = "") -> st
         known: The names there are.
         what: The kind of thing, in the singular, such as "cell".
         see: A command or option that lists the names.
+        also: Names of other things, which are offered where they are close, but never listed.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(given, [*names, *also], n=3, cutoff=0.5)
     hint = f"closest: {', '.join(close)}" if close else f"choose one of {', '.join(names[:12])}"
     if not close and len(names) > 12:
         hint += ", ..."

@@ -179,9 +179,8 @@ def _write(
     recording, codes, alphabet = read.recording, read.codes, read.alphabet
     files = {"scores": out / "scores.csv"}
     tracks = [Shown(t.layer, t.name, t.kind, t.values_TH) for t in recording.tracks]
-    about = f"{recording.name} reading {short_names([task.name])[task.name]}"
-    if args.text:
-        about = f"{recording.name} reading {Path(args.text).name}"
+    source = Path(args.text).name if args.text else short_names([task.name])[task.name]
+    about = f"{recording.name} reading {source}"
     if args.lstmvis:
         files["lstmvis"] = write_lstmvis(
             args.lstmvis,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import reprlib
 import tomllib
 from collections import Counter
@@ -240,8 +239,7 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     for key in data:
         if key not in known:
             hint = f"; did you mean {inner[key]}?" if key in inner else ""
-            near = difflib.get_close_matches(key, [*known, *inner], n=3, cutoff=0.6)
-            raise ConfigError(suggest(key, near or known, what="study field") + hint)
+            raise ConfigError(suggest(key, known, what="study field", also=inner) + hint)
     if isinstance(data.get("baseline"), str):
         data["baseline"] = absolute_spec(data["baseline"], base)
     for key in ("name", "cells", "tasks"):

@@ -76,9 +76,10 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
         if not beyond:
             ax.plot(np.clip([low, high], left, right), [place, place], color=dark, lw=1.6, zorder=3)
             ax.plot(max(estimate, left), place, marker, color=dark, markersize=6, zorder=5)
-        for out, edge, arrow in ((low < left, left, "<"), (beyond or high > right, right, ">")):
-            if out and not (beyond and arrow == "<"):
-                ax.plot(edge, place, arrow, color=dark, markersize=5, clip_on=False, zorder=4)
+        arrows = [(left, "<")] if low < left and not beyond else []
+        arrows += [(right, ">")] if beyond or high > right else []
+        for edge, arrow in arrows:
+            ax.plot(edge, place, arrow, color=dark, markersize=5, clip_on=False, zorder=4)
         if beyond:
             words = str(gone.iloc[place]) or f"{estimate:+.3g}"
             ax.annotate(
