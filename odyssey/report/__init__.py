@@ -6,7 +6,7 @@ into verdicts, `aggregate.py` into scores over tasks, `importance.py` into funct
 `comparison_plots.py` and `importance_plots.py` turn tidy frames into Axes in the style of
 `style.py`, `ablation.py` gathers a comparison, `protocol.py` says in words what was done and found,
 `entries.py` shows the cells, `html.py` a run on one page, `write.py` all of it in files;
-`simple_page.py` makes a page of what is no run.
+`simple_page.py` makes a page of what is no run, `shell.py` what all pages have around them.
 `simulation.py` makes studies whose truth is known. May import
 `odyssey.storage`, `odyssey.expr` and `odyssey.errors`; never torch, ray or what made the results.
 To add a figure: one function `plot_x(frame, *, ax=None) -> Axes` in `plots.py`, a row in the list

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 
@@ -18,10 +17,10 @@ from odyssey.errors import StoreError
 from odyssey.report import figures, protocol, published, statistics, style, tables
 from odyssey.report.ablation import Ablation, ablation_of
 from odyssey.report.entries import entries
+from odyssey.report.shell import render
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
 
-_HERE = Path(__file__).parent
 _MOST_MEMBERS = 12  # that a row of failures names
 _HYPERPARAMETERS = (
     "hidden_size",
@@ -123,15 +122,8 @@ def _guessing(run: Mapping[str, Any]) -> dict[str, float]:
 
 def write_page(content: Content, path: Path) -> None:
     """Writes the page of a report."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
-        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+    page = render(
+        "report.html",
         title=str(content.run.get("study") or content.directory.resolve().name),
         description=str(content.run.get("description") or ""),
         facts=_facts(content),

@@ -7,46 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 
 from odyssey.report.figures import Picture
 from odyssey.report.html import data_uri, html_table
-
-_HERE = Path(__file__).parent
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }} - Odyssey</title>
-<style>
-{{ css }}
-</style>
-</head>
-<body>
-<header>
-<p class="kind">Odyssey study</p>
-<h1>{{ title }}</h1>
-<p class="lead">{{ lead }}</p>
-</header>
-<main>
-{% for part in parts %}
-<section>
-<h2>{{ part.heading }}</h2>
-{% for paragraph in part.paragraphs %}
-<p>{{ paragraph }}</p>
-{% endfor %}
-{% for block in part.blocks %}
-{{ block }}
-{% endfor %}
-</section>
-{% endfor %}
-</main>
-</body>
-</html>
-"""
+from odyssey.report.shell import render
 
 
 @dataclass(frozen=True)
@@ -71,13 +37,7 @@ class Part:
 
 def write_page(path: str | Path, *, title: str, lead: str, parts: Iterable[Part]) -> Path:
     """Writes a page; the same content makes the same bytes."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    text = environment.from_string(_PAGE).render(
-        title=title,
-        lead=lead,
-        parts=list(parts),
-        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
-    )
+    text = render("simple.html", title=title, lead=lead, parts=list(parts))
     path = Path(path)
     path.write_text(text, encoding="utf-8")
     return path

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup
 from rich.console import Console
@@ -19,8 +18,8 @@ from odyssey.report.entries import equations_html
 from odyssey.report.html import data_uri, duration, html_table
 from odyssey.report.search.content import SearchContent, read_search, shown
 from odyssey.report.search.statistics import Audit
+from odyssey.report.shell import render
 
-_HERE = Path(__file__).parents[1]
 _WARNING = (
     "These are candidates, not results: the best of many noisy scores is too good by selection. "
     "Train them again with fresh seeds, on tasks that the search did not see, beside the baselines."
@@ -111,16 +110,9 @@ def verdict(content: SearchContent) -> str:
 
 
 def _page(content: SearchContent) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     run = content.run
-    return environment.get_template("search.html").render(
-        css=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+    return render(
+        "search.html",
         title=str(run["study"]),
         description=str(run.get("description") or ""),
         facts=_facts(content),
