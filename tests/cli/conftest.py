@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 
 import pytest
 
@@ -11,12 +10,11 @@ from odyssey.cli.main import main
 
 @dataclasses.dataclass(frozen=True)
 class Called:
-    """What a call of the command left behind; processor seconds, which others do not stretch."""
+    """What a call of the command left behind."""
 
     code: int
     out: str
     err: str
-    seconds: float
 
     @property
     def json(self):
@@ -38,9 +36,7 @@ def odyssey(cwd, capsys):
 
     def call(*arguments):
         capsys.readouterr()
-        start = time.process_time()
         code = main([str(a) for a in arguments])
-        seconds = time.process_time() - start
-        return Called(code, *capsys.readouterr(), seconds)
+        return Called(code, *capsys.readouterr())
 
     return call

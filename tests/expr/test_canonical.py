@@ -2,16 +2,15 @@
 
 import itertools
 import os
-import statistics
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
+from counting import at_most
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_cells import cells, random_cell
@@ -395,9 +394,8 @@ def test_keys_do_not_depend_on_hash_seeds():
 )
 def test_no_legal_cell_is_expensive(equations):
     one = cell(*equations)
-    start = time.perf_counter()
-    assert len(one.key) == 64
-    assert time.perf_counter() - start < 5.0
+    with at_most(10_000_000):
+        assert len(one.key) == 64
 
 
 def test_large_numbers_are_exact():
@@ -407,15 +405,11 @@ def test_large_numbers_are_exact():
     assert parse_cell(one.canonical_text).key == one.key
 
 
-def test_median_time_of_a_key():
-    times = []
+def test_a_key_costs_in_proportion_to_the_cell():
     for one in RANDOM[:100]:
         fresh = parse_cell(one.text)
-        start = time.perf_counter()
-        fresh.key
-        times.append(time.perf_counter() - start)
-    print(f"\nmedian time of a key: {1e3 * statistics.median(times):.1f} ms")
-    assert statistics.median(times) < 0.5  # against disasters only; machines differ
+        with at_most(1_000 * len(one.text)):  # some 50 when this was written
+            fresh.key
 
 
 def test_sympys_simplifier_is_never_called():

@@ -1,11 +1,11 @@
-"""Broken and hostile cell texts: one line of error, fast, no side effect."""
+"""Broken and hostile cell texts: one line of error, little work, no side effect."""
 
 import builtins
 import os
-import time
 
 import hostile
 import pytest
+from counting import at_most
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +14,8 @@ from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.specs import get_cell, read_cell
 
+CALLS = 4_000_000  # of a refusal: the text of 500 equations that is read whole needs half of them
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
@@ -21,10 +23,8 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def refused(call, argument):
-    start = time.perf_counter()
-    with pytest.raises(CellError) as caught:
+    with pytest.raises(CellError) as caught, at_most(CALLS):
         call(argument)
-    assert time.perf_counter() - start < 1.0
     message = str(caught.value)
     assert message
     assert "\n" not in message

@@ -17,7 +17,6 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on the p
 
 TEXT = 'He said "</script>" & left.\n\tthen é\x01\n' * 30
 STEPS = len(TEXT)
-MOST_WAIT, TRIES = 3000, 3  # milliseconds after which a large page must be there; a busy machine
 
 DRIVER = """<script>
 const found = {errors: window.errors, ready: window.unitsReady};
@@ -142,7 +141,7 @@ def test_its_controls_work(page, tmp_path):
 
 
 @needs_browser
-def test_a_large_page_opens_at_once(tmp_path):
+def test_a_large_page_draws_only_what_is_in_sight(tmp_path):
     steps, units = 100_000, 512
     rng = np.random.default_rng(1)
     values = rng.random((steps, units), dtype=np.float32) * 2 - 1
@@ -155,16 +154,17 @@ def test_a_large_page_opens_at_once(tmp_path):
         tracks=[Shown(0, "h", "state", values)],
         probes={},
     )
-    script = 'set("unit", "511"); found.at = performance.now(); found.drawn = cells().length;'
-    waited = []
-    while len(waited) < TRIES and not any(0 < wait < MOST_WAIT for wait in waited):
-        found, console = browse(page, script, tmp_path)
-        assert console == []
-        assert found["errors"] == []
-        assert 80 * 20 < found["drawn"] < 80 * 60  # the lines in sight only, or it would not scale
-        assert 0 < found["ready"] <= found["at"]
-        waited.append(found["at"])  # its last unit has been drawn as well
-    assert min(waited) < MOST_WAIT, waited
+    script = """
+        found.first = cells().length; set("unit", "511"); found.drawn = cells().length;
+        found.all = document.getElementsByTagName("*").length;
+    """
+    found, console = browse(page, script, tmp_path)
+    assert console == []
+    assert found["errors"] == []
+    assert found["ready"] > 0
+    # the lines in sight only, for the first unit and for the last, or it would not scale
+    assert 80 * 20 < found["first"] == found["drawn"] < 80 * 60
+    assert found["all"] < found["drawn"] + 2_000
 
 
 def test_a_page_needs_no_network(page):
