@@ -1,7 +1,6 @@
 """Measuring: candidates take turns, time is counted once, numbers are means of what they say."""
 
 import itertools
-import time
 
 import pytest
 
@@ -17,16 +16,33 @@ def test_candidates_take_turns(monkeypatch):
     assert calls == ["a", "a", "b", "b"] * 3
 
 
-def test_a_quick_candidate_is_repeated():
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is moved on."""
+    now = [0.0]
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_a_quick_candidate_is_repeated(clock):
+    def step():
+        clock[0] += measure.LEAST_SECONDS / 100
+
     calls = []
-    interleaved({"a": lambda: calls.append(1)}, rounds=1)
-    assert len(calls) > 100
+    assert interleaved({"a": lambda: calls.append(step())}, rounds=2) == {
+        "a": pytest.approx(measure.LEAST_SECONDS / 100)
+    }
+    assert len(calls) == pytest.approx(3 + 2 * 100, abs=2)
 
 
-def test_medians(monkeypatch):
-    waits = itertools.cycle([0.004, 0.004, 0.004, 0.030, 0.004, 0.004])
-    found = interleaved({"a": lambda: time.sleep(next(waits))}, rounds=3)
-    assert 0.004 <= found["a"] < 0.030  # the slow round does not count
+def test_medians(clock):
+    # two calls to warm up, one to count the repeats; then the slow round does not count
+    waits = iter([1.0, 1.0, 0.004, 0.004, 0.030, 0.005])
+
+    def step():
+        clock[0] += next(waits)
+
+    assert interleaved({"a": step}, rounds=3)["a"] == pytest.approx(0.005)
 
 
 def test_geometric_mean():

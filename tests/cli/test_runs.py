@@ -229,7 +229,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(odyssey, cwd, study):
     assert facts["characters"] == 8 * 3 * 2 * 4 * 10
     assert facts["tasks"] == ["arithmetic", "xml"]
     assert facts["workers"] == 1
-    assert 0 < facts["seconds"] < 60
+    assert facts["seconds"] > 0
     assert facts["disk_mb"] > 0
     assert list(cwd.iterdir()) == []
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from driving import python
 
+
 @pytest.mark.parametrize(
     "program",
     [

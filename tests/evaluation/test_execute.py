@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tomli_w
 import torch
-from driving import kill_all, start
+from driving import HANGS, kill_all, start
 
 from odyssey.cli.main import main
 from odyssey.errors import ConfigError, RunFailedError, StoreError
@@ -162,7 +162,7 @@ def test_ray_with_one_and_two_workers_gives_the_table_of_the_local_runner(
         "-c", RAY_TWICE, cwd=tmp_path, TMPDIR=str(short_folder), RAY_TMPDIR=str(short_folder)
     )
     try:
-        _, errors = driver.communicate(timeout=150)
+        _, errors = driver.communicate(timeout=HANGS)
         assert driver.returncode == 0, errors
     finally:
         kill_all(driver)
@@ -170,8 +170,8 @@ def test_ray_with_one_and_two_workers_gives_the_table_of_the_local_runner(
         assert_same(tmp_path / f"ray{workers}", expected)
 
 
-# Who runs, and when it is killed: after so many more trials and a random while, or after a random
-# while from its start.
+# Who runs, and when it is killed: after so many more trials and a random while; or after a random
+# while from its start, or five more trials if those are sooner.
 KILLS = [
     ("local", "start"),
     ("local", 3),
@@ -195,11 +195,13 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_table(
         arguments = ["search", "--resume", folder, "--runner", runner, "--workers", workers]
         driver = start("-m", "odyssey", *arguments, cwd=tmp_path, TMPDIR=str(short_folder))
         try:
+            before = count_shards(folder)
             if moment == "start":
-                time.sleep(rng.uniform(0.5, 5.0 if runner == "ray" else 2.0))
+                soon = time.monotonic() + rng.uniform(0.5, 5.0 if runner == "ray" else 2.0)
+                while time.monotonic() < soon and count_shards(folder) < before + 5:
+                    time.sleep(0.003)
             else:
-                target = len(list(folder.glob("results/*.parquet"))) + moment
-                wait_for_shards(folder, min(target, 36), driver)
+                wait_for_shards(folder, min(before + moment, 36), driver)
                 time.sleep(rng.uniform(0, 0.15))
         finally:
             killed = kill_all(driver)
@@ -208,21 +210,25 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_table(
         now = shards(folder)
         assert kept.items() <= now.items(), "a finished trial was run again"
         kept = now
-        finished = len(list(folder.glob("results/*.parquet")))
+        finished = count_shards(folder)
         interrupted += finished < 36
     assert killed_workers >= 2
     assert finished >= 11
-    assert interrupted >= 4, "the kills came too late to mean anything"
+    assert interrupted >= 2, "the kills came too late to mean anything"
     assert main(["search", "--resume", str(folder), "--runner", "local"]) == 0
     assert f"trials: 36, {finished} finished before" in capsys.readouterr().out
     assert kept.items() <= shards(folder).items()
-    assert len(list(folder.glob("results/*.parquet"))) == 36
+    assert count_shards(folder) == 36
     assert_same(folder, expected)
 
 
-def wait_for_shards(folder, count, driver, patience=90.0):
+def count_shards(folder):
+    return len(list(folder.glob("results/*.parquet")))
+
+
+def wait_for_shards(folder, count, driver, patience=HANGS):
     deadline = time.monotonic() + patience
-    while len(list(folder.glob("results/*.parquet"))) < count:
+    while count_shards(folder) < count:
         assert driver.poll() is None, driver.stderr.read()
         assert time.monotonic() < deadline, "no progress"
         time.sleep(0.003)

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from driving import HANGS
 
 from odyssey.errors import ConfigError, OdysseyError, RunFailedError
 from odyssey.evaluation import local_runner
@@ -73,7 +74,7 @@ def die(trial, folder):
 
 def hang(trial, folder):
     Path(folder, str(trial.index)).write_text(str(os.getpid()))
-    time.sleep(120)
+    time.sleep(HANGS)
     return report(trial)
 
 
@@ -405,7 +406,6 @@ def test_ctrl_c_stops_busy_workers_and_leaves_a_joined_cluster(cluster, tmp_path
     class Interrupted(Recorder):
         def on_tick(self, running):
             if len(list(tmp_path.iterdir())) == 2:  # both workers are at it
-                self.interrupted = time.monotonic()
                 threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
 
     # a process that a shell started in the background ignores it
@@ -420,7 +420,7 @@ def test_ctrl_c_stops_busy_workers_and_leaves_a_joined_cluster(cluster, tmp_path
             address=cluster.address,
             listener=recorder,
         )
-    assert time.monotonic() - recorder.interrupted < 10
+    assert recorder.results == {}  # nobody waited for their end
     for file in tmp_path.iterdir():
         assert gone(int(file.read_text()))
 
@@ -467,7 +467,7 @@ def test_workers_that_never_come_up_end_the_run():
     assert "did not come up" in str(raised.value.error)
 
 
-def gone(process, patience=5.0):
+def gone(process, patience=HANGS / 4):
     """Whether a process ends within the patience in seconds; a zombie has ended."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from driving import kill_all, start
+from driving import HANGS, kill_all, start
 from fake_search import Silent, search
 from fake_training import Fake, listed, study_text
 
@@ -159,7 +159,7 @@ def test_a_search_killed_at_any_moment_is_the_same_in_other_processes(
     for session in range(kills):
         process = start(SCRIPT, *arguments, cwd=tmp_path, PYTHONHASHSEED=str(session + 1))
         before = len(list(folder.glob("results/*.parquet")))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANGS
         more = rng.randint(1, 20)
         while len(list(folder.glob("results/*.parquet"))) < before + more:
             assert time.monotonic() < deadline
@@ -169,7 +169,7 @@ def test_a_search_killed_at_any_moment_is_the_same_in_other_processes(
         kill_all(process)
     assert len(load_candidates(folder)) < 22
     process = start(SCRIPT, *arguments[:-3], 0, *arguments[-2:], cwd=tmp_path, PYTHONHASHSEED="99")
-    assert process.wait(120) == 0, process.stderr.read()
+    assert process.wait(HANGS) == 0, process.stderr.read()
     process.stderr.close()
     assert_same(folder, expected / strategy)
     begun, ended = listed(tmp_path / "calls")

@@ -8,6 +8,7 @@ import time
 
 import pandas as pd
 import pytest
+from driving import HANGS
 from fake_search import Silent
 from fake_training import rows_of, study_text
 from pyarrow import fs
@@ -153,7 +154,7 @@ def test_a_lease_is_renewed(remote, monkeypatch):
     store = RunStore.create(remote, study="", run={})
     with store.lock():
         first = json.loads((remote / ".lock").read_bytes())["time"]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HANGS
         while json.loads((remote / ".lock").read_bytes())["time"] == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
