@@ -29,7 +29,7 @@ class Candidate:
         arm: The strategy that proposed it, or `SEED`.
         name: Name of the cell: made of its key, or the seed's spec.
         key: Content key; empty when no cell was found in all attempts.
-        fingerprint: Numeric fingerprint.
+        fingerprint: Numeric fingerprint, initial values included (`Cell.identity`).
         text: Cell text.
         parents: Numbers of its parents.
         operators: How it was made.
@@ -200,21 +200,25 @@ class Life:
             self.passed,
             self.score,
             c.cost,
+            breeds=_breeds(self._plan, self.status, self.last, self.score),
             seed=c.arm == SEED,
             again=c.again,
         )
+
+    @property
+    def status(self) -> str:
+        """What became of it: finished, stopped, failed, or none without a cell."""
+        if not self.candidate.key:
+            return "none"
+        if self._failed:
+            return "failed"
+        return "stopped" if self.stopped else "finished"
 
     def row(self, known: Known) -> dict[str, Any]:
         """Gives the candidate's row, see `storage.candidates.CANDIDATE_COLUMNS`, but for `told`."""
         c = self.candidate
         ids = list(dict.fromkeys(trial.id for trial in self.trials))
         found = [known[i] for i in ids]
-        if not c.key:
-            status = "none"
-        elif self._failed:
-            status = "failed"
-        else:
-            status = "stopped" if self.stopped else "finished"
         return {
             "number": c.number,
             "arm": c.arm,
@@ -230,7 +234,7 @@ class Life:
             "refused": json.dumps(c.refused),
             "refused_operators": json.dumps(c.refused_operators),
             "missed_operators": json.dumps(c.missed_operators),
-            "status": status,
+            "status": self.status,
             "stage": self.last,
             "reason": self.stopped or self._why if c.key else "no new cell in all attempts",
             "passed": self.passed,
@@ -250,8 +254,8 @@ class Restored:
 
     done = True
 
-    def __init__(self, row: Mapping[str, Any]) -> None:
-        self._row = dict(row)
+    def __init__(self, row: Mapping[str, Any], plan: SearchPlan) -> None:
+        self._row, self._plan = dict(row), plan
         self.key, self.arm = str(row["cell_key"] or ""), str(row["arm"])
         scores = {name: _or_nan(v) for name, v in json.loads(row["scores"]).items()}
         self.counting = _up_to(scores, str(row["stage"]))
@@ -259,20 +263,36 @@ class Restored:
     @property
     def outcome(self) -> Outcome:
         """What its strategy is told."""
-        row = self._row
+        row, score = self._row, _or_nan(self._row["score"])
         return Outcome(
             int(row["number"]),
             self.key,
             str(row["cell_text"]),
             int(row["passed"]),
-            _or_nan(row["score"]),
+            score,
             _or_nan(row["cost"]),
+            breeds=_breeds(self._plan, str(row["status"]), str(row["stage"]), score),
             again=bool(row["again"]),
         )
 
     def row(self, known: Known) -> dict[str, Any]:
         """Gives the row."""
         return self._row
+
+
+def _breeds(plan: SearchPlan, status: str, stage: str, score: float) -> bool:
+    """Says whether others may be made from a candidate: what failed, or a screen stopped, may not.
+
+    Args:
+        plan: The search.
+        status: What became of it.
+        stage: The last stage it was measured in before it stopped.
+        score: Its score.
+    """
+    screens = {s.name for s in plan.stages if not s.scored}
+    return math.isfinite(score) and (
+        status == "finished" or (status == "stopped" and stage not in screens)
+    )
 
 
 def _or_nan(value: Any) -> float:

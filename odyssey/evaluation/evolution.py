@@ -151,7 +151,7 @@ class Evolution:
                     return 0
                 continue
             self._tell(self._told_before(taken))
-            life = Restored(row)
+            life = Restored(row, self.plan)
             self._lives[taken] = life
             if life.key:
                 self._note(taken, life.arm, str(row["name"]), row)
@@ -182,12 +182,13 @@ class Evolution:
 
     def _seed_candidate(self, number: int) -> Candidate:
         spec, cell = list(self.seeds.items())[number]
+        key, fingerprint = cell.identity
         return Candidate(
             number=number,
             arm=SEED,
             name=spec,
-            key=cell.key,
-            fingerprint=cell.fingerprint,
+            key=key,
+            fingerprint=fingerprint,
             text=cell.text,
             operators=(SEED,),
             cost=self.sizes.cost(cell),

@@ -23,6 +23,7 @@ from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
 from odyssey.expr import Cell, parse_cell
+from odyssey.expr.identity import repeated
 from odyssey.search.breeding import CellBreeder
 from odyssey.search.gatekeeper import Check, Gatekeeper
 from odyssey.specs import get_cell, list_cells
@@ -85,11 +86,9 @@ def seeds_of(study: Study, plan: SearchPlan) -> dict[str, Cell]:
     cells = study.resolve_cells()
     if plan.baseline not in cells:
         cells = {plan.baseline: get_cell(plan.baseline), **cells}
-    found: dict[str, str] = {}
-    for spec, cell in cells.items():
-        if cell.key in found:
-            raise ConfigError(f"{spec} and {found[cell.key]} are the same cell: leave one out")
-        found[cell.key] = spec
+    twins = repeated(cells)
+    if twins:
+        raise ConfigError(f"{twins[1]} and {twins[0]} are the same cell: leave one out")
     return cells
 
 

@@ -139,7 +139,7 @@ class Cell:
         Two cells that agree in either are the same for a search: neither name, form nor, as far
         as numbers tell, algebra makes a difference.
         """
-        from odyssey.expr.fingerprint import identity
+        from odyssey.expr.identity import identity
 
         return identity(self)
 

@@ -19,7 +19,6 @@ import numpy as np
 from odyssey.expr.cell import Cell
 from odyssey.expr.functions import Array
 from odyssey.expr.graph import Graph, build_graph, run_graph
-from odyssey.expr.text import format_init
 
 UNITS = 3  # input size and hidden size
 STEPS = 4
@@ -40,7 +39,7 @@ _A, _B, _U, _V, _START, _X_TI = _fixed()
 
 
 @dataclass(frozen=True)
-class _Reactions:
+class Reactions:
     """What the runs gave, rounded.
 
     Attributes:
@@ -54,11 +53,13 @@ class _Reactions:
     together: str
 
     def digest(self, *more: str) -> str:
+        """Gives 16 hex digits of all of it, and of more lines."""
         lines = [self.base, *sorted(self.alone.values()), self.together, *more]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _react(cell: Cell) -> _Reactions:
+def react(cell: Cell) -> Reactions:
+    """Runs a cell on the fixed weights and inputs."""
     graph = build_graph(cell)
     matrices = {o.name for o in graph.operations if o.kind == "map"}
     weights: dict[str, Array] = {}
@@ -73,7 +74,7 @@ def _react(cell: Cell) -> _Reactions:
         name: _drawn(alone.get(name, ""), weights[name].shape[1:])[None]
         for name in graph.parameters
     }
-    return _Reactions(rows[0], alone, _run(graph, drawn)[0])
+    return Reactions(rows[0], alone, _run(graph, drawn)[0])
 
 
 def _drawn(row: str, shape: tuple[int, ...]) -> Array:
@@ -102,22 +103,4 @@ def fingerprint(cell: Cell) -> str:
 
     Initial values are not part of it; cells that differ in `init` lines only share it.
     """
-    return _react(cell).digest()
-
-
-def identity(cell: Cell) -> tuple[str, str]:
-    """Gives the key and the fingerprint with initial values: what tells cells apart in a search."""
-    found = _react(cell)
-    inits = {i.parameter: i for i in cell.inits}
-
-    def start(name: str) -> str:
-        return format_init(inits[name]) if name in inits and not inits[name].source else ""
-
-    lines = [
-        f"{found.alone[name]} = {start(name)}"
-        if not init.source
-        else f"{found.alone[name]} = -{found.alone.get(init.source, start(init.source))}"
-        for name, init in inits.items()
-        if name in found.alone
-    ]
-    return cell.key, found.digest(*sorted(lines))
+    return react(cell).digest()

@@ -1,10 +1,11 @@
-"""What is refused before any training: broken constraints, degenerate cells, duplicates."""
+"""What is refused before any training: broken constraints, degenerate cells, duplicates.
+
+A duplicate is a cell that agrees with one that was seen in key or fingerprint: `Cell.identity`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +31,7 @@ class Admitted:
     Attributes:
         cell: The cell, named by its key.
         key: Its content key.
-        fingerprint: Its numeric fingerprint.
+        fingerprint: Its numeric fingerprint, initial values included.
         twin: Number of a candidate of another arm that is the same function, or None.
     """
 
@@ -43,28 +44,6 @@ class Admitted:
 def name_of(key: str) -> str:
     """Gives the name of the cell with a content key."""
     return f"m-{key[:8]}"
-
-
-def full_fingerprint(cell: Cell) -> str:
-    """Gives a fingerprint that, unlike the cell's, also tells initial values apart.
-
-    An initialised vector counts as another multiple of the fixed vector, one that its initial value
-    decides, so that it matters where it is used and not how it is called.
-    """
-    if not cell.inits:
-        return cell.fingerprint
-    lines = [line for line in cell.text.splitlines() if not line.startswith("init ")]
-    text, matrices = "\n".join(lines), []
-    for init in cell.inits:
-        how = f"{init.kind} {init.args}"
-        if init.parameter in cell.matrices:
-            matrices.append(how)
-            continue
-        digest = hashlib.sha256(how.encode()).digest()
-        scale = 2 + int.from_bytes(digest[:2], "big") / 2**16
-        text = re.sub(rf"\b{init.parameter}\b", f"({scale:.6f} * {init.parameter})", text)
-    parts = [cell.fingerprint, parse_cell(text).fingerprint, *sorted(matrices)]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 
 class Gatekeeper:
@@ -96,7 +75,7 @@ class Gatekeeper:
             reason = check(cell)
             if reason is not None:
                 raise RefusedError(reason)
-        fingerprint = full_fingerprint(cell)
+        _, fingerprint = cell.identity
         if twin is None:
             twin = self._known(self._by_fingerprint.get(fingerprint), arm, SEEN_FINGERPRINT)
         named = dataclasses.replace(cell, name=name_of(key))

@@ -26,6 +26,8 @@ class Outcome:
         score: Its score after the last stage it was measured in: more is better, the baseline
             has 1; -inf where there is none.
         cost: What it costs to run: parameters, or operations per character.
+        breeds: Whether others may be made from it: False for a cell that has no result or did not
+            pass a screen.
         seed: Whether evolution began with it.
         again: Whether a cell that was known was measured again, on fresh draws.
     """
@@ -36,6 +38,7 @@ class Outcome:
     passed: int
     score: float
     cost: float = 0.0
+    breeds: bool = True
     seed: bool = False
     again: bool = False
 
@@ -88,7 +91,7 @@ class Strategy(Protocol):
         """Proposes a cell. Seeds have been told by then; may raise `NoCellError`."""
 
     def tell(self, outcome: Outcome) -> None:
-        """Hears what became of a candidate."""
+        """Hears what became of a candidate; of those that do not breed it never hears."""
 
 
 def choice(items: list[Outcome], rng: np.random.Generator) -> Outcome:

@@ -6,11 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from odyssey.errors import ConfigError, suggest
 from odyssey.search.aging import AgingEvolution
 from odyssey.search.jozefowicz import TopList
 from odyssey.search.nsga2 import ParetoSearch
-from odyssey.search.proposal import Breeder, Strategy
+from odyssey.search.proposal import Breeder, Outcome, Proposal, Strategy
 from odyssey.search.random_search import RandomSearch
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
@@ -42,11 +44,27 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
             raise ConfigError(f"strategy.{option} must be {wanted}, got {value!r}")
 
 
+class _Parents:
+    """Keeps from a strategy the cells that do not breed, so that it cannot make them parents."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    def ask(self, rng: np.random.Generator) -> Proposal:
+        """Proposes what the strategy does."""
+        return self._strategy.ask(rng)
+
+    def tell(self, outcome: Outcome) -> None:
+        """Passes on what may become a parent."""
+        if outcome.breeds:
+            self._strategy.tell(outcome)
+
+
 def make_strategy(name: str, breeder: Breeder, options: Mapping[str, Any]) -> Strategy:
-    """Makes a strategy.
+    """Makes a strategy, which hears only of cells that may be parents.
 
     Raises:
         ConfigError: There is no such strategy or option, or a value makes no sense.
     """
     check_options(name, options)
-    return STRATEGIES[name](breeder, **options)
+    return _Parents(STRATEGIES[name](breeder, **options))

@@ -31,7 +31,7 @@ CANDIDATE_COLUMNS: dict[str, tuple[str, str]] = {
     "arm": ("string", "strategy that proposed it; seed for those that evolution began with"),
     "name": ("string", "name of the cell: made of its key, or the seed's spec"),
     "cell_key": ("string", "content key"),
-    "fingerprint": ("string", "numeric fingerprint"),
+    "fingerprint": ("string", "numeric fingerprint, initial values included"),
     "cell_text": ("string", "the cell's equations"),
     "parents": ("string", "numbers of the candidates it was made from, joined by blanks"),
     "operators": ("string", "how it was made, joined by blanks"),

@@ -73,7 +73,28 @@ def test_no_arm_measures_a_function_twice(expected, strategy):
     for arm in set(rows["arm"]) - {"seed"}:
         mine = rows[rows["arm"].isin([arm, "seed"])]
         assert mine["cell_key"].is_unique
-        assert mine[mine["arm"] == arm]["fingerprint"].is_unique
+        assert mine["fingerprint"].is_unique
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_cell_is_filed_under_its_identity(expected, strategy):
+    rows = load_candidates(expected / strategy)
+    for row in rows[rows["again"] == 0].to_dict("records"):
+        if pd.isna(row["twin"]):  # a twin has the text of the other
+            identity = parse_cell(row["cell_text"]).identity
+            assert (row["cell_key"], row["fingerprint"]) == identity
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_failed_or_missed_the_screen_has_no_children(expected, strategy):
+    rows = load_candidates(expected / strategy)
+    barren = rows[
+        rows["status"].eq("failed") | (rows["status"].eq("stopped") & rows["stage"].eq("screen"))
+    ]
+    assert len(barren)
+    parents = {int(n) for text in rows["parents"] for n in text.split()}
+    assert parents
+    assert not parents & set(barren["number"])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

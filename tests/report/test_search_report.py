@@ -28,6 +28,7 @@ def frame(rows):
         "missed_operators": "{}",
         "scores": "{}",
         "stage": "full",
+        "again": 0,
         "audited": 0,
         "attempts": 1,
         "characters": 1.0,
@@ -76,6 +77,22 @@ def test_a_duel_is_fought_at_half_the_budget():
     assert (duel.final_best, duel.final_random) == (2.0, 1.09)
     # 2.0 beats all ten; the nine 1.0 tie with one and beat none
     assert duel.superiority == pytest.approx((10 + 9 * 0.5) / 100)
+
+
+def test_only_new_cells_count_against_random_search():
+    mine = [{"score": 1.5}, {"score": 1.0}]
+    chance = [{"score": 1.0 + n / 100, "arm": "random"} for n in range(10)]
+    known = [{"score": 3.0, "again": 1}] * 5
+    nothing = [{"score": np.nan, "status": "none", "cell_key": ""}] * 5
+    band = st.random_band(
+        frame(chance)[lambda f: f["arm"] == "random"], start=1.0, rng=np.random.default_rng(0)
+    )
+    plain, more = (
+        st.duel(frame(rows + chance), strategy="aging", start=1.0, band=band)
+        for rows in (mine, mine + known + nothing)
+    )
+    assert more.superiority == plain.superiority == pytest.approx((10 + 0.5) / 20)
+    assert more.final_best == plain.final_best == 1.5
 
 
 def test_the_pareto_front_by_hand():

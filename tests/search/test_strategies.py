@@ -1,5 +1,7 @@
 """Every strategy keeps one contract, and does better than chance where it should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,24 @@ def test_asking_changes_nothing(name):
             strategy.ask(np.random.default_rng([number, attempt]))
         rngs = [np.random.default_rng([7, number]) for _ in range(2)]
         assert strategy.ask(rngs[0]) == twin.ask(rngs[1])
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("again", [False, True])
+def test_what_does_not_breed_has_no_children(name, again):
+    """However good it looks, and also when it was known: nothing changes by what has failed."""
+    strategy, twin = (make_strategy(name, BitBreeder(), {}) for _ in range(2))
+    for number in range(60):
+        text = f"{number * 2654435761 % 2**BITS:0{BITS}b}"
+        one = outcome(number, text, seed=number < 2)
+        failed = outcome(100 + number, "1" * BITS, passed=9, score=9.0, cost=0.0, breeds=False)
+        strategy.tell(one)
+        twin.tell(one)
+        strategy.tell(replace(one, score=9.0, breeds=False, again=True) if again else failed)
+        rngs = [np.random.default_rng([8, number]) for _ in range(2)]
+        proposal = strategy.ask(rngs[0])
+        assert proposal == twin.ask(rngs[1])
+        assert all(parent < 100 for parent in proposal.parents)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -105,7 +105,7 @@ def verdict(content: SearchContent) -> str:
         f"{content.run['strategy']} is {d.verdict} at {d.characters:,.0f} characters "
         f"(best {d.best:.4f}; random {d.low:.4f} to {d.high:.4f}); at {d.final_characters:,.0f} "
         f"its best is {d.final_best:.4f} and that of the one random arm {d.final_random:.4f}; one "
-        f"of its candidates beats one of the random arm with chance {d.superiority:.2f}"
+        f"of its new cells beats one of the random arm with chance {d.superiority:.3f}"
     )
 
 

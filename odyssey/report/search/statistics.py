@@ -44,7 +44,9 @@ def best_so_far(rows: pd.DataFrame, *, start: float) -> pd.DataFrame:
 
 
 def _final(rows: pd.DataFrame) -> np.ndarray:
-    return rows["score"].where(rows["status"] == "finished").to_numpy(float, na_value=np.nan)
+    """The final scores; NaN where there is none, and where a known cell was measured again."""
+    new = rows["status"].eq("finished") & rows["again"].eq(0)
+    return rows["score"].where(new).to_numpy(float, na_value=np.nan)
 
 
 def random_band(
@@ -95,8 +97,9 @@ class Duel:
         final_characters: The largest budget that both spent.
         final_best: What the strategy had found by then.
         final_random: What the random arm had found by then.
-        superiority: The chance that a candidate of the strategy comes further, or scores higher,
-            than one of the random arm; ties count half, 0.5 is no difference.
+        superiority: The chance that a new cell of the strategy comes further, or scores higher,
+            than one of the random arm; ties count half, 0.5 is no difference. Known cells that were
+            measured again do not count: they skip the screen, and were chosen.
     """
 
     characters: float
@@ -144,7 +147,8 @@ def _at(path: pd.DataFrame, characters: float) -> pd.Series[Any]:
 
 
 def _ranks(rows: pd.DataFrame) -> list[tuple[int, float]]:
-    """Gives what candidates are compared by: stages passed, then score."""
+    """Gives what new cells are compared by: stages passed, then score."""
+    rows = rows[rows["again"].eq(0) & rows["cell_key"].ne("")]
     scores = rows["score"].fillna(-np.inf)
     return [(int(p), float(s)) for p, s in zip(rows["passed"], scores, strict=True)]
 
