@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from odyssey import load_curves, load_results
+from odyssey.evaluation.study import recorded_study
+from odyssey.expr import parse_cell
 from odyssey.report import tables
 from odyssey.report.search import statistics
 from odyssey.report.search.content import is_search
@@ -42,6 +44,20 @@ def test_every_planned_trial_is_kept(run):
     # every trial has a curve but one whose members were all lost before the first validation
     validated = results.loc[results["valid_bpc"].notna(), "trial"]
     assert set(store.curves()["trial"]) == set(validated)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_a_kept_run_goes_on_where_it_is(run):
+    """What is resumed finds its trials by their ids: those of no cell that lay in a file."""
+    store = RunStore.open(run)
+    cells = {
+        spec: parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
+        for spec, kept in store.run["cells"].items()
+    }
+    planned = recorded_study(store.study_text, store.run).trials(cells)
+    named = [t for t in planned if not t.spec.endswith(".cell")]
+    assert len(named) > 0
+    assert {t.id for t in named} <= set(store.results()["trial"])
 
 
 @pytest.mark.parametrize("run", SEARCHES, ids=lambda run: run.name)

@@ -32,7 +32,7 @@ def run(study: Study, args: argparse.Namespace) -> None:
     from odyssey.evaluation.estimate import estimate_trial_seconds
     from odyssey.evaluation.execute import choose_runner
     from odyssey.evaluation.search import seeds_of
-    from odyssey.training.space import draw_members, search_space
+    from odyssey.training.space import draw_members
 
     plan = study.search
     assert plan is not None, "the study is a search"
@@ -41,7 +41,7 @@ def run(study: Study, args: argparse.Namespace) -> None:
     )
     cells = seeds_of(study, plan)
     cell = cells[plan.baseline]
-    space = search_space(study.space)
+    space = study.distributions
     began = time.monotonic()
 
     def draws(count: int, first: int) -> list[dict[str, object]]:

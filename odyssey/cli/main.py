@@ -258,29 +258,36 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
+    from odyssey.training.config import SINGLE
+
     train.add_argument("spec", metavar="SPEC")
     train.add_argument("--task", required=True, metavar="TASK", help="xml, text:book.txt, ...")
     train.add_argument("--out", metavar="DIR", help="keep the record, curves and weights in DIR")
-    train.add_argument("--preset", help="a paper's protocol: odyssey, jozefowicz, karpathy")
-    numbers: tuple[tuple[str, type, object, str], ...] = (
-        ("--hidden-size", int, 128, "units per layer"),
-        ("--num-layers", int, 1, "layers"),
-        ("--learning-rate", float, 0.003, "learning rate"),
-        ("--momentum", float, 0.0, "momentum of sgd"),
-        ("--clip-norm", float, 5.0, "largest gradient norm; 0 does not clip"),
-        ("--clip-value", float, None, "largest gradient element"),
-        ("--init-scale", float, 1.0, "scale of the initial weights"),
-        ("--forget-bias", float, None, "initial bias of the gate f"),
-        ("--input-noise", float, 0.0, "noise on the inputs"),
-        ("--seed", int, 1, "seed"),
-        ("--epochs", int, None, "epochs (20)"),
-        ("--updates-per-epoch", int, None, "updates between validations (50)"),
-        ("--batch-size", int, None, "parallel streams (20)"),
-        ("--unroll", int, None, "steps of truncated back-propagation (35)"),
+    train.add_argument(
+        "--preset",
+        help="a paper's protocol, for training and hyperparameters: odyssey, jozefowicz, karpathy;"
+        " what it leaves open, and the other options, are as below",
     )
-    for flag, kind, default, text in numbers:
+    numbers: tuple[tuple[str, type, str], ...] = (
+        ("--hidden-size", int, "units per layer"),
+        ("--num-layers", int, "layers"),
+        ("--learning-rate", float, "learning rate"),
+        ("--momentum", float, "momentum of sgd"),
+        ("--clip-norm", float, "largest gradient norm; 0 does not clip"),
+        ("--clip-value", float, "largest gradient element"),
+        ("--init-scale", float, "scale of the initial weights"),
+        ("--forget-bias", float, "initial bias of the gate f"),
+        ("--input-noise", float, "noise on the inputs"),
+        ("--epochs", int, "epochs (20)"),
+        ("--updates-per-epoch", int, "updates between validations (50)"),
+        ("--batch-size", int, "parallel streams (20)"),
+        ("--unroll", int, "steps of truncated back-propagation (35)"),
+    )
+    for flag, kind, text in numbers:
+        default = SINGLE.get(flag.removeprefix("--").replace("-", "_"))
         shown = "" if default is None else f" ({default})"
-        train.add_argument(flag, type=kind, default=default, metavar="X", help=text + shown)
+        train.add_argument(flag, type=kind, metavar="X", help=text + shown)
+    train.add_argument("--seed", type=int, default=1, metavar="X", help="seed (1)")
     train.add_argument("--optimizer", help="sgd, rmsprop, adam or adagrad (adam)")
     train.add_argument("--sample", type=int, default=400, metavar="N", help="characters to sample")
     train.add_argument(

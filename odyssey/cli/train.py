@@ -13,6 +13,8 @@ from odyssey.cli.printing import duration, print_json
 from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, absolute_spec, parse_setting
 from odyssey.specs import get_cell
+from odyssey.training.config import HYPERPARAMETERS, SINGLE
+from odyssey.training.space import fixed_by, searched_by
 
 LN2 = math.log(2.0)
 
@@ -26,31 +28,8 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(f"--sample-every must be at least 1, got {args.sample_every}")
     if not 0 <= args.temperature < math.inf:
         raise ConfigError(f"--temperature must be a number >= 0, got {args.temperature}")
-    options: dict[str, Any] = {"preset": args.preset} if args.preset else {}
-    for name in ("optimizer", "epochs", "updates_per_epoch", "batch_size", "unroll"):
-        if getattr(args, name) is not None:
-            options[name] = getattr(args, name)
-    for setting in args.settings:
-        key, value = parse_setting(setting)
-        options[key.removeprefix("training.")] = value
-    if "preset" not in options:
-        options.setdefault("optimizer", "adam")
-    space = {
-        name: getattr(args, name)
-        for name in (
-            "hidden_size",
-            "num_layers",
-            "learning_rate",
-            "momentum",
-            "clip_value",
-            "init_scale",
-            "forget_bias",
-            "input_noise",
-        )
-        if getattr(args, name) is not None
-    }
-    if args.clip_norm:
-        space["clip_norm"] = args.clip_norm
+    options = _training_options(args)
+    space = _space(args, str(options.get("preset", "")))
     study = Study(
         name=f"train-{cell.name}",
         cells=(absolute_spec(args.spec),),
@@ -63,6 +42,31 @@ def run(args: argparse.Namespace) -> None:
         space=space,
     )
     _train(args, study)
+
+
+def _training_options(args: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {"preset": args.preset} if args.preset else {}
+    for name in ("optimizer", "epochs", "updates_per_epoch", "batch_size", "unroll"):
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    for setting in args.settings:
+        key, value = parse_setting(setting)
+        options[key.removeprefix("training.")] = value
+    if "preset" not in options:
+        options.setdefault("optimizer", "adam")
+    return options
+
+
+def _space(args: argparse.Namespace, preset: str) -> dict[str, Any]:
+    """Gives the hyperparameters: as given, else the preset's, else what a single training takes."""
+    given = {n: v for n in HYPERPARAMETERS if (v := getattr(args, n, None)) is not None}
+    fixed, searched = fixed_by(preset), searched_by(preset)
+    if "parameters" in searched:
+        searched.add("hidden_size")
+    own = {n: v for n, v in SINGLE.items() if not preset or n in searched}
+    if not preset and given.get("clip_norm") == 0:
+        del given["clip_norm"], own["clip_norm"]  # no clipping needs no number
+    return own | fixed | given
 
 
 def _train(args: argparse.Namespace, study: Study) -> None:

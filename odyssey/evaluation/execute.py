@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from odyssey.errors import ConfigError, RunFailedError, StoreError
-from odyssey.evaluation.study import Study, parse_study
+from odyssey.evaluation.study import Study, recorded_study
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
@@ -18,7 +18,6 @@ from odyssey.expr import parse_cell
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
-from odyssey.training.space import search_space
 
 MODULES = {
     "local": "odyssey.evaluation.local_runner",
@@ -114,7 +113,7 @@ def prepare(study: Study, out: str | Place) -> tuple[RunStore, list[Trial]]:
             "training": dataclasses.asdict(study.config),
             "space": {
                 name: {drawn.kind: list(drawn.values)}
-                for name, drawn in search_space(study.space).items()
+                for name, drawn in study.distributions.items()
             },
             "versions": versions(),
             "commit": commit(),
@@ -134,7 +133,7 @@ def reopen(directory: str | Place) -> tuple[RunStore, Study, list[Trial]]:
         ConfigError: A text that a task reads has changed since the run began.
     """
     store = RunStore.open(directory)
-    study = parse_study(store.study_text)
+    study = recorded_study(store.study_text, store.run)
     cells = {}
     try:
         for spec, kept in store.run["cells"].items():

@@ -18,8 +18,9 @@ from odyssey.specs import get_cell
 from odyssey.storage.candidates import finished_candidates, load_candidates
 from odyssey.storage.store import load_results
 from odyssey.tasks.registry import get_task
+from odyssey.training.config import EARLIER
 from odyssey.training.model import count_parameters
-from odyssey.training.space import draw_members, search_space
+from odyssey.training.space import draw_members, fixed_by, search_space
 
 BASELINES = ("lstm", "lstm:forget_bias=1", "gru")
 # Tasks that need no download; the first that a search has not seen is added to its own.
@@ -72,7 +73,11 @@ def promotion_study(
     chosen = [absolute_spec(t) for t in tasks] or [*search.tasks, _unseen(seen)]
     if parameters is None:
         parameters = _parameters(search.space, chosen)
-    space = {k: v for k, v in search.space.items() if k not in ("hidden_size", "preset")}
+    space = fixed_by(str(search.training.get("preset", ""))) | {
+        k: v for k, v in search.space.items() if k not in ("hidden_size", "preset")
+    }
+    # a search of before an option existed goes on without it; its promotion is a new study
+    training = {k: v for k, v in plan.stages[-1].training.items() if EARLIER.get(k) != v}
     scores = ", ".join(f"{n} {s:.3f}" for n, s in zip(best["name"], best["score"], strict=True))
     fresh = [task for task in chosen if task not in seen]
     data: dict[str, Any] = {
@@ -89,7 +94,7 @@ def promotion_study(
         "members": draws,
         "seed": _seed(search) if seed is None else seed,
         "workers": search.workers,
-        "training": dict(plan.stages[-1].training),
+        "training": training,
         "space": _drawn(search, space) | {"parameters": parameters},
     }
     study = parse_study(tomli_w.dumps(data), settings=settings)
@@ -149,7 +154,7 @@ def _seed(search: Study) -> int:
 
 
 def _check_seeds(study: Study, folder: Path) -> None:
-    members = draw_members(search_space(study.space), count=study.members, seed=study.seed)
+    members = draw_members(study.distributions, count=study.members, seed=study.seed)
     used = set(load_results(folder)["seed"].dropna().astype(int))
     if used & {int(m["seed"]) for m in members}:
         raise ConfigError(

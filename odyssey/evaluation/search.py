@@ -18,7 +18,7 @@ from odyssey.evaluation.execute import MODULES, choose_runner, texts_of
 from odyssey.evaluation.scores import TrialScore, trial_score
 from odyssey.evaluation.search_board import SearchBoard
 from odyssey.evaluation.search_plan import SearchPlan
-from odyssey.evaluation.study import Study, parse_study
+from odyssey.evaluation.study import Study, recorded_study
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
@@ -32,7 +32,6 @@ from odyssey.storage.candidates import CandidateLog
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
-from odyssey.training.space import search_space
 from odyssey.transforms.constraints import Constraints, flops, parameters, reject
 from odyssey.transforms.degenerate import degenerate
 from odyssey.transforms.mutations import check_weights
@@ -146,6 +145,7 @@ def _described(stage: Any) -> dict[str, Any]:
         "draws": stage.draws,
         "epochs": stage.training["epochs"],
         "updates_per_epoch": stage.training["updates_per_epoch"],
+        "eval_warmup": stage.training["eval_warmup"],
         **rule,
     }
 
@@ -158,7 +158,7 @@ def reopen_search(directory: str | Place) -> tuple[RunStore, Study]:
         ConfigError: A text that a task reads has changed since the search began.
     """
     store = RunStore.open(directory)
-    study = parse_study(store.study_text)
+    study = recorded_study(store.study_text, store.run)
     if study.search is None:
         raise StoreError(f"{directory} is a run, but no search")
     for spec, digest in texts_of(store).items():
@@ -228,7 +228,7 @@ def make_evolution(
     return Evolution(
         plan=plan,
         seeds=cells,
-        space=search_space(study.space),
+        space=study.distributions,
         seed=study.seed,
         breeder=CellBreeder(weights=dict(plan.weights)),
         gatekeeper=Gatekeeper(_checks(Constraints.from_mapping(limits), sizes)),

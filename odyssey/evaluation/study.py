@@ -25,12 +25,13 @@ from odyssey.evaluation.trial import Trial
 from odyssey.expr import Cell
 from odyssey.specs import expand, get_cell, read_text
 from odyssey.training.config import (
+    EARLIER,
     HYPERPARAMETERS,
     TrainingConfig,
     member_from_dict,
     training_config,
 )
-from odyssey.training.space import draw_members, search_space
+from odyssey.training.space import Space, draw_members, search_space
 from odyssey.transforms.ablations import ablate
 
 RUNNERS = ("ray", "local")
@@ -126,7 +127,7 @@ class Study:
         if not self.strategy and (self.constraints or self.stages):
             raise ConfigError("constraints and stages are for a search: give it a [strategy]")
         self.config  # noqa: B018 - validates
-        space = search_space(self.space)
+        space = self.distributions
         if self.search is not None and "forget_bias" in space:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
 
@@ -134,6 +135,11 @@ class Study:
     def config(self) -> TrainingConfig:
         """The training options, checked."""
         return training_config(self.training)
+
+    @property
+    def distributions(self) -> Space:
+        """Where the hyperparameters are drawn from, checked."""
+        return search_space(self.space, protocol=str(self.training.get("preset", "")))
 
     @property
     def search(self) -> SearchPlan | None:
@@ -163,7 +169,7 @@ class Study:
         Raises:
             ConfigError: A hyperparameter does not fit a cell.
         """
-        space = search_space(self.space)
+        space = self.distributions
         if "forget_bias" in space:
             for spec, cell in cells.items():
                 try:
@@ -231,6 +237,7 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     data = _read_toml(text)
     for setting in settings:
         _set(data, setting)
+    _spread_preset(data)
     known = [f.name for f in dataclasses.fields(Study)]
     inner = {
         **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
@@ -256,6 +263,32 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
                 absolute_spec(v, base) if isinstance(v, str) else v for v in stage["tasks"]
             ]
     return Study(**data)
+
+
+def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
+    """Reads the study that a run keeps, to go on with it as it began.
+
+    Args:
+        text: The study.
+        run: The facts of `run.json`. Training options that they do not name were unknown when it
+            began: it goes on without them.
+    """
+    study = parse_study(text)
+    tables = [run.get("training"), *(run.get("stages") or ())]
+    said = {name for table in tables if isinstance(table, Mapping) for name in table}
+    before = {name: value for name, value in EARLIER.items() if name not in said}
+    return dataclasses.replace(study, training=before | dict(study.training))
+
+
+def _spread_preset(data: dict[str, Any]) -> None:
+    """Puts a `preset` of the whole study where it is read: in training and in space."""
+    if "preset" not in data:
+        return
+    preset = data.pop("preset")
+    for name in ("training", "space"):
+        table = data.setdefault(name, {})
+        if isinstance(table, dict):
+            table.setdefault("preset", preset)
 
 
 def _read_toml(text: str) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from odyssey.training.config import EARLIER
+
+_ABSENT = object()
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -45,6 +49,9 @@ class Trial:
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of everything that decides the result."""
         content = {k: v for k, v in self.to_dict().items() if k not in ("index", "group")}
+        content["training"] = {
+            k: v for k, v in content["training"].items() if EARLIER.get(k, _ABSENT) != v
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:

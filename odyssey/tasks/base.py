@@ -66,7 +66,13 @@ class Task(ABC):
 
     @abstractmethod
     def held_out(
-        self, split: HeldOut, *, batch_size: int, unroll: int, characters: int | None = None
+        self,
+        split: HeldOut,
+        *,
+        batch_size: int,
+        unroll: int,
+        characters: int | None = None,
+        warmup: int = 0,
     ) -> Iterator[Batch]:
         """Yields the held-out data once, the same at every call.
 
@@ -78,6 +84,9 @@ class Task(ABC):
             batch_size: The number B of pieces that are read side by side.
             unroll: The number T of steps in a batch.
             characters: Stops after this many targets, counted or not.
+            warmup: A column that begins in the middle of something first reads so many symbols
+                before its beginning, with weight False, so that its first targets are not
+                predicted from a state of zeros. Nothing of another split is read.
         """
 
     @abstractmethod
@@ -102,10 +111,11 @@ class Task(ABC):
 
 
 def check_shape(**sizes: int | None) -> None:
-    """Raises TaskError for a size below one; None is no size."""
+    """Raises TaskError for a size below one, or a warm-up below none; None is no size."""
     for what, size in sizes.items():
-        if size is not None and size < 1:
-            raise TaskError(f"{what} is {size}; it must be at least 1")
+        least = 0 if what == "warmup" else 1
+        if size is not None and size < least:
+            raise TaskError(f"{what} is {size}; it must be at least {least}")
 
 
 def in_pieces(
@@ -114,6 +124,7 @@ def in_pieces(
     bounds: NDArray[np.int64],
     *,
     unroll: int,
+    warmup: int = 0,
 ) -> Iterator[Batch]:
     """Yields a finite stream once, as B contiguous pieces side by side.
 
@@ -124,16 +135,20 @@ def in_pieces(
         counted: The symbols that count as targets, (N + 1,); None when all do.
         bounds: Column b holds the targets from bounds[b] to bounds[b + 1], (B + 1,).
         unroll: The number of steps in a batch.
+        warmup: Symbols that a column reads before its own, with weight False; fewer where the
+            stream has fewer, so that the first column begins with its first target.
     """
     first_B, end_B = bounds[:-1], bounds[1:]
-    longest = int((end_B - first_B).max())
+    start_B = np.maximum(first_B - warmup, 0)
+    longest = int((end_B - start_B).max())
     for start in range(0, longest, unroll):
         steps = np.arange(start, min(start + unroll, longest), dtype=np.int64)
-        at_TB = first_B + steps[:, None]
+        at_TB = start_B + steps[:, None]
         inside_TB = at_TB < end_B
+        counts_TB = inside_TB & (at_TB >= first_B)
         at_TB = np.where(inside_TB, at_TB, 0)
         yield Batch(
             inputs_TB=symbols[at_TB].astype(np.int64),
             targets_TB=symbols[at_TB + 1].astype(np.int64),
-            weights_TB=inside_TB if counted is None else inside_TB & counted[at_TB + 1],
+            weights_TB=counts_TB if counted is None else counts_TB & counted[at_TB + 1],
         )

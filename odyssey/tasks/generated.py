@@ -81,11 +81,20 @@ class GeneratedTask(Task):
         return _batches(streams, unroll=unroll)
 
     def held_out(
-        self, split: HeldOut, *, batch_size: int, unroll: int, characters: int | None = None
+        self,
+        split: HeldOut,
+        *,
+        batch_size: int,
+        unroll: int,
+        characters: int | None = None,
+        warmup: int = 0,
     ) -> Iterator[Batch]:
-        """Yields 20,000 targets, or `characters`, of fixed sequences."""
+        """Yields 20,000 targets, or `characters`, of fixed sequences.
+
+        A column begins with a sequence, of which nothing comes before: there is no warm-up.
+        """
         assert split in ("valid", "test")
-        check_shape(batch_size=batch_size, unroll=unroll, characters=characters)
+        check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
         length = HELD_OUT_CHARACTERS if characters is None else characters
         digest = hashlib.sha256(f"odyssey held-out data: {self.name}, {split}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest))

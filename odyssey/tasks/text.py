@@ -107,15 +107,21 @@ class TextTask(Task):
             first_B = first_B + segments * unroll
 
     def held_out(
-        self, split: HeldOut, *, batch_size: int, unroll: int, characters: int | None = None
+        self,
+        split: HeldOut,
+        *,
+        batch_size: int,
+        unroll: int,
+        characters: int | None = None,
+        warmup: int = 0,
     ) -> Iterator[Batch]:
         """Yields a split, or its first `characters` targets, in B contiguous pieces."""
         assert split in ("valid", "test")
-        check_shape(batch_size=batch_size, unroll=unroll, characters=characters)
+        check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
         text_N = self._splits[split]
         length = text_N.size - 1 if characters is None else min(characters, text_N.size - 1)
         bounds = np.arange(batch_size + 1, dtype=np.int64) * length // batch_size
-        return in_pieces(text_N, None, bounds, unroll=unroll)
+        return in_pieces(text_N, None, bounds, unroll=unroll, warmup=warmup)
 
     def check_fits(self, batch_size: int, unroll: int) -> None:
         """Raises TaskError where the train split has no room for one batch."""

@@ -41,6 +41,8 @@ class TrainingConfig:
         test_characters: Targets of the test, at most.
         eval_batch: Parallel streams in validation and test.
         eval_unroll: Steps per segment in validation and test.
+        eval_warmup: Symbols of a text that every stream of validation and test reads before its
+            own, uncounted; with 0 each begins in the middle of the text from a state of zeros.
         diverged_factor: A loss above this many times ln(symbols) counts as diverged.
         padding: Members whose hidden sizes differ by more than this factor are trained apart.
         dtype: float32 or float64.
@@ -67,6 +69,7 @@ class TrainingConfig:
     test_characters: int = 10_000
     eval_batch: int = 50
     eval_unroll: int = 100
+    eval_warmup: int = 50
     diverged_factor: float = 1000.0
     padding: float = 1.5
     dtype: str = "float32"
@@ -90,7 +93,14 @@ class TrainingConfig:
             _at_least(name, getattr(self, name), 1)
         for name in ("test_characters", "eval_batch", "eval_unroll", "threads", "padding"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("epochs", "patience", "halvings", "decay_after", "diverged_factor"):
+        for name in (
+            "epochs",
+            "patience",
+            "halvings",
+            "decay_after",
+            "diverged_factor",
+            "eval_warmup",
+        ):
             _at_least(name, getattr(self, name), 0)
         for name in ("decay", "rmsprop_decay"):
             if not 0 < getattr(self, name) <= 1:
@@ -112,7 +122,11 @@ def _at_least(name: str, value: float, least: float) -> None:
         raise ConfigError(f"training.{name} must be at least {least}, got {value}")
 
 
-# The protocols of the papers; sources in docs/training.md.
+EARLIER = {"eval_warmup": 0}
+"""Options that older records do not name, with the value that says what was done then."""
+
+# The protocols of the papers. What a protocol says of a member stands in `space.SPACE_PRESETS`,
+# what it leaves to the user in `space.LEFT_OPEN`; sources in docs/training.md.
 PRESETS: dict[str, dict[str, Any]] = {
     "odyssey": {  # Greff et al. 2015: online SGD with Nesterov momentum
         "batch_size": 1,
@@ -146,6 +160,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay": 0.95,
         "decay_after": 10,
         "epochs": 50,
+        "valid_characters": 400_000,  # the whole split of either corpus, some 320,000
+        "test_characters": 400_000,
     },
 }
 
@@ -180,6 +196,18 @@ HYPERPARAMETERS: dict[str, tuple[type, Any, float]] = {
     "forget_bias": (float, None, -1e6),
     "input_noise": (float, 0.0, 0.0),
 }
+
+
+SINGLE: dict[str, Any] = {
+    "hidden_size": 128,
+    "num_layers": 1,
+    "learning_rate": 0.003,
+    "momentum": 0.0,
+    "clip_norm": 5.0,
+    "init_scale": 1.0,
+    "input_noise": 0.0,
+}
+"""What a single training takes where neither its user nor a preset says anything."""
 
 
 @dataclass(frozen=True)

@@ -437,7 +437,11 @@ class _Group:
         count = 0
         state = None
         batches: Iterator[Batch] = self.task.held_out(
-            split, batch_size=config.eval_batch, unroll=config.eval_unroll, characters=characters
+            split,
+            batch_size=config.eval_batch,
+            unroll=config.eval_unroll,
+            characters=characters,
+            warmup=config.eval_warmup,
         )
         for batch in batches:
             x, target, weight = (t.expand(members, -1, -1) for t in _stacked([batch]))

@@ -50,7 +50,8 @@ class Distribution:
 
 Space = Mapping[str, Distribution]
 
-# Greff et al. 2015, section 3.2; Jozefowicz et al. 2015, section 3.6.
+# Greff et al. 2015, section 3.2; Jozefowicz et al. 2015, section 3.6; Karpathy et al. 2015,
+# section 4.1, with the clipping of char-rnn. What is not named has no part in the protocol.
 SPACE_PRESETS: dict[str, dict[str, Any]] = {
     "odyssey": {
         "hidden_size": {"log_uniform": [20, 200]},
@@ -66,11 +67,41 @@ SPACE_PRESETS: dict[str, dict[str, Any]] = {
         "num_layers": {"choice": [1, 2, 3, 4]},
         "parameters": {"choice": [250_000, 1_000_000]},
     },
+    "karpathy": {
+        "hidden_size": {"choice": [64, 128, 256, 512]},
+        "num_layers": {"choice": [1, 2, 3]},
+        "learning_rate": 2e-3,
+        "init_scale": 0.08,
+        "clip_value": 5.0,
+    },
+}
+
+# Training options about which a protocol says nothing, or nothing that a stream of symbols has.
+LEFT_OPEN: dict[str, tuple[str, ...]] = {
+    "odyssey": ("unroll", "loss", "valid_characters", "test_characters"),
+    "jozefowicz": ("valid_characters", "test_characters"),
+    "karpathy": ("patience",),  # early stopping on validation, without a number
 }
 
 
-def search_space(options: Mapping[str, Any]) -> Space:
+def fixed_by(preset: str) -> dict[str, Any]:
+    """Gives the hyperparameters that a protocol fixes to one number; none for an unknown name."""
+    given = SPACE_PRESETS.get(preset, {})
+    return {name: value for name, value in given.items() if not isinstance(value, Mapping)}
+
+
+def searched_by(preset: str) -> set[str]:
+    """Names the hyperparameters that a protocol draws at random."""
+    return set(SPACE_PRESETS.get(preset, {})) - set(fixed_by(preset))
+
+
+def search_space(options: Mapping[str, Any], *, protocol: str = "") -> Space:
     """Makes a space from plain options; `preset` names a paper's ranges that the others override.
+
+    Args:
+        options: Hyperparameters by name, and `preset`.
+        protocol: The preset of the training options: what it fixes of a member holds where the
+            options say nothing, so that no protocol is taken by halves.
 
     Raises:
         ConfigError: An unknown hyperparameter or kind, or a range that makes no sense.
@@ -79,12 +110,13 @@ def search_space(options: Mapping[str, Any]) -> Space:
     preset = given.pop("preset", None)
     if preset is not None and preset not in SPACE_PRESETS:
         raise ConfigError(suggest(str(preset), SPACE_PRESETS, what="space preset"))
-    merged = SPACE_PRESETS.get(preset or "", {}) | given
+    merged = fixed_by(protocol) | SPACE_PRESETS.get(preset or "", {}) | given
     for name in merged:
         if name not in HYPERPARAMETERS:
             raise ConfigError(suggest(name, [*HYPERPARAMETERS, "preset"], what="hyperparameter"))
-    if "hidden_size" in given and "parameters" not in given:
-        merged.pop("parameters", None)
+    for size, other in (("hidden_size", "parameters"), ("parameters", "hidden_size")):
+        if size in given and other not in given:
+            merged.pop(other, None)
     if "hidden_size" in merged and "parameters" in merged:
         raise ConfigError("space: give hidden_size or parameters, not both")
     return {name: _distribution(name, value) for name, value in merged.items()}

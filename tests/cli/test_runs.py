@@ -1,6 +1,7 @@
 """Training, searching, resuming and reporting from the command line."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from answers import refused, table, well
 
 from odyssey.storage import load_results
+from odyssey.training.config import HYPERPARAMETERS, PRESETS
+from odyssey.training.space import SPACE_PRESETS, fixed_by
 
 # train
 
@@ -52,6 +55,26 @@ def test_train_takes_a_preset_as_it_is(odyssey):
         training = well(called).json["training"]
         assert (training["optimizer"], training["loss"]) == ("sgd", "sum")
         assert training["batch_size"] == 4  # what is said goes before the preset
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_trains_as_it_is(odyssey, book, preset):
+    """Whole, as its paper has it, and what is said goes before it; it learns something."""
+    book.write_text(book.read_text() * 13)
+    command = ("train", "lstm", "--task", f"text:{book}@split=70/15/15", "--preset", preset)
+    less = ("--hidden-size", 24, "--epochs", 1, "--updates-per-epoch", 30, "--sample", 0, "--json")
+    row = well(odyssey(*command, *less)).json
+    assert {n: row[n] for n in fixed_by(preset)} == fixed_by(preset)
+    for name in HYPERPARAMETERS:  # without a part in the protocol: as if it did not exist
+        if name not in {"hidden_size", *SPACE_PRESETS[preset]}:
+            assert row[name] in (HYPERPARAMETERS[name][1], None)
+    for name, value in PRESETS[preset].items():
+        assert row["training"][name] == value or name in ("epochs", "updates_per_epoch")
+    assert row["valid_nats"] < math.log(28)  # uniform guessing
+    small = ("--batch-size", 2, "--unroll", 5, "--learning-rate", 0.5, "--init-scale", 0.2)
+    other = well(odyssey(*command, *less, *small, "--clip-norm", 0)).json
+    assert (other["learning_rate"], other["init_scale"], other["clip_norm"]) == (0.5, 0.2, 0)
+    assert (other["training"]["batch_size"], other["training"]["unroll"]) == (2, 5)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A study file is read whole or refused in one line, and its trials are the same everywhere."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -17,9 +18,12 @@ from odyssey.evaluation.study import (
     parse_setting,
     parse_study,
     read_study,
+    recorded_study,
 )
 from odyssey.evaluation.trial import Trial
 from odyssey.specs import CELL_SETS, get_cell
+from odyssey.training.config import EARLIER, PRESETS
+from odyssey.training.space import fixed_by
 
 MINIMAL = 'name = "tiny"\ncells = ["lstm", "gru"]\ntasks = ["xml", "arithmetic"]\n'
 FULL = """
@@ -402,6 +406,40 @@ def test_ids_depend_on_what_decides_the_result_and_nothing_else():
         {"cells": ["lstm:forget_bias=1", "elman"]},
     ):
         assert not set(ids(**other)) & set(base)
+
+
+def test_a_run_of_before_an_option_existed_goes_on_without_it():
+    fresh = study_of(training={"epochs": 3})
+    now = recorded_study(fresh.to_toml(), {"training": dataclasses.asdict(fresh.config)})
+    assert [t.id for t in trials_of(now)] == [t.id for t in trials_of(fresh)]
+    for name, value in EARLIER.items():
+        known = {k: v for k, v in dataclasses.asdict(fresh.config).items() if k != name}
+        old = recorded_study(fresh.to_toml(), {"training": known})
+        assert getattr(old.config, name) == value != getattr(fresh.config, name)
+        ids = [t.id for t in trials_of(old)]
+        assert not set(ids) & {t.id for t in trials_of(fresh)}
+        # the id that such a run gave its trials, without a word of the option
+        for trial in trials_of(old):
+            bare = {k: v for k, v in trial.training.items() if k != name}
+            assert dataclasses.replace(trial, training=bare).id == trial.id
+        said = recorded_study(study_of(training={name: 7}).to_toml(), {})
+        assert getattr(said.config, name) == 7
+
+
+def test_a_preset_of_the_whole_study_is_one_of_training_and_of_space():
+    for preset in PRESETS:
+        whole = study_of(preset=preset)
+        both = study_of(training={"preset": preset}, space={"preset": preset})
+        assert whole == both
+        assert parse_study(MINIMAL, settings=[f"preset={preset}"]).space["preset"] == preset
+        mixed = study_of(preset=preset, training={"epochs": 3}, space={"learning_rate": 0.5})
+        assert mixed.config.epochs == 3
+        assert mixed.distributions["learning_rate"].values == (0.5,)
+        # half of a preset takes what the other half fixes, and draws nothing
+        half = study_of(training={"preset": preset})
+        assert set(half.distributions) == set(fixed_by(preset))
+    with pytest.raises(ConfigError, match="closest: karpathy"):
+        study_of(preset="karpaty")
 
 
 def test_trials_survive_the_way_to_a_worker():

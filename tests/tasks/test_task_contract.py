@@ -132,6 +132,27 @@ def test_held_out_counts_the_same_targets_however_wide(task, batch_size):
     assert 0 < len(counted(1)) <= 80
 
 
+@pytest.mark.parametrize("warmup", [0, 1, 13, 500])
+def test_a_warm_up_is_read_before_the_columns_and_counts_nowhere(task, warmup):
+    shape = {"batch_size": 4, "unroll": 9, "characters": 160}
+    cold, warm = (list(task.held_out("valid", **shape, warmup=w)) for w in (0, warmup))
+    whole = next(iter(task.held_out("valid", batch_size=1, unroll=160, characters=160)))
+    stream = whole.inputs_TB[:, 0].tolist()
+    at = 0
+    for column in range(4):
+        before, own = ([*joined(b, "inputs_TB")[:, column]] for b in (cold, warm))
+        counts, inside = (joined(b, "weights_TB")[:, column] for b in (cold, warm))
+        targets = [joined(b, "targets_TB")[:, column] for b in (cold, warm)]
+        assert targets[0][counts].tolist() == targets[1][inside].tolist()
+        length = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
+        read = min(warmup, at) if task.is_text else 0
+        assert own[: read + length] == stream[at - read : at] + before[:length]
+        assert not inside[:read].any()
+        at += length
+    with pytest.raises(TaskError, match="warmup"):
+        task.held_out("valid", **shape, warmup=-1)
+
+
 def test_fewer_held_out_characters_are_the_beginning_of_more(task):
     short, long = (
         joined(task.held_out("valid", batch_size=1, unroll=10, characters=n), "targets_TB")[:, 0]

@@ -6,9 +6,22 @@ import numpy as np
 import pytest
 
 from odyssey.errors import ConfigError
-from odyssey.training.config import PRESETS, TrainingConfig, member_from_dict, training_config
+from odyssey.training.config import (
+    HYPERPARAMETERS,
+    PRESETS,
+    TrainingConfig,
+    member_from_dict,
+    training_config,
+)
 from odyssey.training.seeds import derived_seed, stream
-from odyssey.training.space import SPACE_PRESETS, draw_members, search_space
+from odyssey.training.space import (
+    LEFT_OPEN,
+    SPACE_PRESETS,
+    draw_members,
+    fixed_by,
+    search_space,
+    searched_by,
+)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -18,11 +31,94 @@ def test_presets_are_legal_and_can_be_overridden(preset):
     assert config.batch_size == PRESETS[preset]["batch_size"]
 
 
+# Options of how the loop runs here: no protocol has a word about them.
+OURS = {
+    *("updates_per_epoch", "eval_batch", "eval_unroll", "eval_warmup", "diverged_factor"),
+    *("padding", "dtype", "backend", "threads"),
+}
+# Options that are read only where another one has this value.
+READ_WITH = {
+    "nesterov": ("optimizer", "sgd"),
+    "scale_by_momentum": ("optimizer", "sgd"),
+    "rmsprop_decay": ("optimizer", "rmsprop"),
+    "halvings": ("schedule", "plateau"),
+    "decay": ("schedule", "decay"),
+    "decay_after": ("schedule", "decay"),
+}
+# preset -> what its paper prints. Greff et al. (2015), sections 3 and 4; Jozefowicz et al. (2015),
+# sections 3.5 and 3.6; Karpathy et al. (2015), section 4.1, clipping as in char-rnn's train.lua.
+PAPERS = {
+    "odyssey": (
+        {
+            "batch_size": 1, "optimizer": "sgd", "nesterov": True, "scale_by_momentum": True,
+            "init": "normal", "schedule": "constant", "patience": 15, "epochs": 150,
+        },
+        {"init_scale": 0.1},
+        {"hidden_size", "learning_rate", "momentum", "input_noise"},
+    ),
+    "jozefowicz": (
+        {
+            "batch_size": 20, "unroll": 35, "optimizer": "sgd", "loss": "sum",
+            "init": "uniform_fan", "schedule": "plateau", "patience": 3, "halvings": 4,
+            "epochs": 100,
+        },
+        {},
+        {"init_scale", "learning_rate", "clip_norm", "num_layers", "parameters"},
+    ),
+    "karpathy": (
+        {
+            "batch_size": 100, "unroll": 100, "optimizer": "rmsprop", "rmsprop_decay": 0.95,
+            "loss": "sum", "init": "uniform", "schedule": "decay", "decay": 0.95,
+            "decay_after": 10, "epochs": 50, "valid_characters": 400_000,
+            "test_characters": 400_000,
+        },
+        {"learning_rate": 2e-3, "init_scale": 0.08, "clip_value": 5.0},
+        {"hidden_size", "num_layers"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_its_paper_and_is_whole(preset):
+    assert set(PRESETS) == set(SPACE_PRESETS) == set(LEFT_OPEN) == set(PAPERS)
+    training, fixed, searched = PAPERS[preset]
+    assert PRESETS[preset] == training
+    assert (fixed_by(preset), searched_by(preset)) == (fixed, searched)
+    config = training_config({"preset": preset})
+    for name in TrainingConfig.__dataclass_fields__:
+        idle = name in READ_WITH and getattr(config, READ_WITH[name][0]) != READ_WITH[name][1]
+        said = (name in training) + (name in OURS) + (name in LEFT_OPEN[preset]) + idle
+        assert said or (preset, name) in {("jozefowicz", "nesterov"), (
+            "jozefowicz", "scale_by_momentum")}, name  # plain SGD  # fmt: skip
+        assert said <= 1, name
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_a_preset_fixes_holds_wherever_it_is_named(preset):
+    fixed = fixed_by(preset)
+    for space in (
+        search_space({}, protocol=preset),
+        search_space({"preset": preset}),
+        search_space({"momentum": 0.5}, protocol=preset),
+    ):
+        assert {n: space[n].values for n in fixed} == {n: (v,) for n, v in fixed.items()}
+    for name in fixed:  # what is given goes before the preset
+        given = search_space({name: 0.25}, protocol=preset)[name]
+        assert given.values == (0.25,)
+    assert set(fixed_by(preset)) | searched_by(preset) <= set(HYPERPARAMETERS)
+
+
+def test_a_number_of_parameters_takes_the_place_of_a_presets_size():
+    assert "hidden_size" not in search_space({"preset": "odyssey", "parameters": 5_000})
+    assert "parameters" not in search_space({"preset": "jozefowicz", "hidden_size": 20})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"epoch": 3}, "no training option called 'epoch'; closest: epochs"),
         ({"epochs": -1}, "at least 0"),
+        ({"eval_warmup": -1}, "at least 0"),
         ({"epochs": 2.5}, "type int"),
         ({"epochs": True}, "type int"),
         ({"unroll": 0}, "at least 1"),

@@ -105,6 +105,111 @@ def test_a_member_alone_equals_the_member_in_a_population(spec, dtype, tolerance
         )
 
 
+@pytest.fixture
+def book(tmp_path):
+    """A text whose splits differ: each speaks of its own letters."""
+    path = tmp_path / "book.txt"
+    rng = np.random.default_rng(1)
+    parts = [("abcdef ", 16_000), ("abcghi ", 2_000), ("defghi ", 2_000)]
+    path.write_text("".join("".join(rng.choice(list(a), n)) for a, n in parts))
+    return get_task(f"text:{path}@split=80/10/10")
+
+
+@pytest.mark.parametrize("spec", ["elman", "lstm", "gru"])
+def test_the_score_of_a_text_does_not_depend_on_how_it_is_cut(book, spec):
+    config = replace(SMALL, optimizer="adam", updates_per_epoch=40, eval_warmup=50)
+    member = Member(0, 1, hidden_size=12, learning_rate=0.02)
+    group = _Group(odyssey.get_cell(spec), book, [member], config)
+    group.run(None)
+    (alone,), _ = replaced(group, eval_batch=1).measure("valid", 1000)
+    cut, cold = (
+        replaced(group, eval_batch=40, eval_warmup=w).measure("valid", 1000)[0][0] for w in (50, 0)
+    )
+    assert cut == pytest.approx(alone, abs=1e-4)
+    assert abs(cold - alone) > 1e-3
+
+
+def replaced(group, **options):
+    group.config = replace(group.config, **options)
+    return group
+
+
+def test_each_split_is_measured_on_its_own(book):
+    """The test loss is that of the test split, the validation loss that of the other."""
+    config = replace(SMALL, optimizer="adam", epochs=3, updates_per_epoch=40, eval_batch=1)
+    trained = train(odyssey.get_cell("gru"), book, [Member(0, 1, hidden_size=12)], config)
+    (result,), ((model, _),) = trained.results, trained.models
+    for split, nats, accuracy in (
+        ("valid", result.valid_nats, result.valid_accuracy),
+        ("test", result.test_nats, result.test_accuracy),
+    ):
+        symbols = torch.as_tensor(book.indices(split)[:201].astype(np.int64))
+        logits, _ = model(symbols[None, :-1, None], None)
+        own = logits[0, :, 0].detach()
+        assert nats == pytest.approx(functional.cross_entropy(own, symbols[1:]).item(), abs=1e-9)
+        assert accuracy == pytest.approx((own.argmax(-1) == symbols[1:]).double().mean().item())
+    assert abs(result.valid_nats - result.test_nats) > 1e-3  # so that one is not the other
+
+
+def test_a_member_that_diverged_leaves_zeros_whenever_it_did():
+    members = people(3)
+    members[1] = replace(members[1], learning_rate=1e38, clip_norm=None)
+    config = replace(SMALL, updates_per_epoch=50)
+    trained = train(odyssey.get_cell("gru"), get_task("xml"), members, config)
+    assert [r.status for r in trained.results] == ["ok", "diverged", "ok"]
+    for model, positions in trained.models:
+        for row, position in enumerate(positions):
+            sizes = [float(p[row].detach().abs().max()) for p in model.parameters()]
+            assert (max(sizes) == 0) == (position == 1)
+            assert math.isfinite(max(sizes))
+
+
+@pytest.mark.parametrize("backend", ["eager", "auto"])
+def test_a_diverged_row_is_cleared_at_once(backend):
+    """What is left of it must not be computed with: zeros, and not what it diverged to."""
+    members = [Member(k, k, hidden_size=6, learning_rate=r) for k, r in enumerate((0.01, 1e30))]
+    config = replace(SMALL, updates_per_epoch=40, backend=backend)
+    group = _Group(odyssey.get_cell("elman_relu"), get_task("xml"), members, config)
+    state = None
+    for _ in range(40):
+        state, nats_P, count_P = group._update(state)
+        if not group.alive[1]:
+            break
+    assert group.alive.tolist() == [True, False]
+    assert float(group.flat.row(1).abs().max()) == 0.0
+    assert float(group.best_PN[1].abs().max()) == 0.0
+    assert (float(nats_P[1]), float(count_P[1])) == (0.0, 0.0)
+    assert all(float(s[1].abs().max()) == 0.0 for s in state)
+    assert all(float(s[0].abs().max()) > 0.0 for s in state)
+
+
+def test_padding_never_moves_whatever_reaches_its_gradient():
+    """A unit that a member lacks stays zero, also where its own gradient is no number."""
+    members = [Member(k, k, hidden_size=h, learning_rate=0.1) for k, h in enumerate((4, 6))]
+    for backend in ("eager", "auto"):
+        config = replace(SMALL, backend=backend, padding=2.0)
+        group = _Group(odyssey.get_cell("gru"), get_task("xml"), members, config)
+        inside_PN = group._inside()
+        assert not inside_PN[0].all()
+        assert inside_PN[1].all()
+        rng = torch.Generator().manual_seed(1)
+        gradients = [
+            torch.randn(p.shape, generator=rng, dtype=p.dtype) for p in group.flat.parameters
+        ]
+        start = 0
+        for g in gradients:  # whatever is padding gets no number
+            size = g[0].numel()
+            mask = inside_PN[:, start : start + size].view(g.shape)
+            g[~mask] = math.nan
+            start += size
+        group.updates = 1
+        group._step(gradients, np.ones(2))
+        assert group.alive.all(), backend
+        values_PN = group.flat.values_PN
+        assert float(values_PN[0][~inside_PN[0]].abs().max()) == 0.0
+        assert torch.isfinite(values_PN).all()
+
+
 def test_groups_hold_like_sizes_and_one_depth():
     members = [Member(k, k, hidden_size=h, num_layers=n) for k, (h, n) in enumerate(
         [(20, 1), (200, 1), (28, 1), (25, 2), (150, 1), (24, 2)]
