@@ -5,14 +5,16 @@ Usage: python analysis/keep.py RUN OUT
 The copy is a run directory: `odyssey report OUT` and `odyssey.load_results(OUT)` work on it.
 """
 
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
 from odyssey.errors import OdysseyError, StoreError
-from odyssey.storage import RunStore
+from odyssey.storage import RunStore, files, frames
 from odyssey.storage.candidates import load_candidates
+from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
 
 FILE = "merged-all.parquet"
 
@@ -30,16 +32,22 @@ def keep(run: Path, out: Path) -> None:
         raise StoreError(f"{run}: {done} of {planned} {what} are finished; resume it first")
     if out.exists() and not (out / "run.json").is_file():
         raise StoreError(f"{out} is there and is not a run; give another directory")
-    for folder, frame in (("results", results), ("curves", curves)):
+    facts = json.loads(portable(json.dumps(store.run, indent=1)))
+    for folder, frame, columns in (
+        ("results", results, RESULT_COLUMNS),
+        ("curves", curves, CURVE_COLUMNS),
+    ):
         frame["spec"] = frame["spec"].map(portable)
         shutil.rmtree(out / folder, ignore_errors=True)
         (out / folder).mkdir(parents=True)
-        frame.to_parquet(out / folder / FILE, compression="zstd", index=False)
+        table = frames.table_of(frame.to_dict("records"), columns)
+        data = frames.encode(table, run=str(facts.get("id", "")))
+        files.write_atomically(out / folder / FILE, data)
     for folder in ("candidates", "promoted"):
         if (run / folder).is_dir():
             shutil.copytree(run / folder, out / folder, dirs_exist_ok=True)
-    for name in ("study.toml", "run.json"):
-        (out / name).write_text(portable((run / name).read_text()))
+    (out / "study.toml").write_text(portable(store.study_text))
+    files.write_json(out / "run.json", facts)
 
 
 def portable(text: str) -> str:

@@ -40,7 +40,7 @@ from odyssey.compiler.backends.native.toolchain import FLAGS, TUNING, compile_so
 from odyssey.compiler.lowering import lower
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.canonical import canonical_text
-from odyssey.storage.frames import write_atomically
+from odyssey.storage.files import write_atomically
 from odyssey.transforms.constraints import Constraints, nodes, reject
 from odyssey.transforms.crossover import CROSSOVERS
 from odyssey.transforms.degenerate import degenerate

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from typing import Any
 
 from odyssey.cli.printing import duration, print_json
-from odyssey.errors import StoreError
+from odyssey.storage.files import read_json
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 
@@ -49,13 +48,7 @@ def _doing(active: bool) -> str:
 
 
 def _progress(directory: Place) -> dict[str, Any] | None:
-    path = directory / "progress.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(directory / "progress.json", required=True)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: {error}") from error
-    if not isinstance(found, dict):
-        raise StoreError(f"{path} does not hold the progress of a search")
-    return found

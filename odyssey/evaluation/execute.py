@@ -205,7 +205,7 @@ def execute(
     name, workers = choose_runner(study, runner=runner, workers=workers, address=address)
     start = time.monotonic()
     with store.lock():
-        store.results()  # moves unreadable shards aside, so that their trials are run again
+        store.repair()
         finished = store.finished()
         todo = [t for t in trials if t.id not in finished]
         watcher.begin(len(trials), len(trials) - len(todo))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import sys
 import time
 from collections import defaultdict
@@ -27,7 +26,7 @@ from odyssey.expr.identity import repeated
 from odyssey.search.breeding import CellBreeder
 from odyssey.search.gatekeeper import Check, Gatekeeper
 from odyssey.specs import get_cell, list_cells
-from odyssey.storage import frames
+from odyssey.storage import files
 from odyssey.storage.candidates import CandidateLog
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
@@ -314,16 +313,15 @@ class _Listener:
     def write_progress(self) -> None:
         """Keeps what there is to see, for other processes."""
         self._written = time.monotonic()
-        text = json.dumps(self.board.snapshot(), indent=1)
         path = self.store.path / "progress.json"
         try:
-            frames.write_atomically(path, text.encode())
+            files.write_json(path, self.board.snapshot())
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
     def restore(self) -> None:
         """Takes over what an earlier session left."""
-        self._restored = self.evolution.replay(self.log.rows())
+        self._restored = self.evolution.replay(self.log.rows(repair=True))
         self.log.restart(self._restored)
 
 
@@ -357,6 +355,7 @@ def run_search(
     name, workers = choose_runner(study, runner=runner, workers=workers, address=address)
     start = time.monotonic()
     with store.lock():
+        store.repair()
         facts = store.run
         cells = {
             spec: parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from odyssey.errors import ConfigError, StoreError, TaskError, suggest
-from odyssey.evaluation.weights import kept, path_of, read_weights
+from odyssey.evaluation.weights import kept, path_of, read_weights, write_arrays
 from odyssey.evaluation.work import text_digest
 from odyssey.expr import parse_cell
-from odyssey.storage import frames
+from odyssey.storage.files import DamagedFileError
 from odyssey.storage.store import RunStore
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
@@ -45,13 +42,7 @@ class TrainedModel:
 def save_weights(store: RunStore, model: CharModel) -> None:
     """Writes the parameters of a model's first member into the run directory, atomically."""
     weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **weights)
-    try:
-        frames.write_atomically(store.path / WEIGHTS, buffer.getvalue())
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"cannot write {store.path / WEIGHTS}: {why}") from error
+    write_arrays(store.path / WEIGHTS, weights)
 
 
 def load_trained(
@@ -141,10 +132,11 @@ def _load(store: RunStore, row: pd.Series[float]) -> TrainedModel:
     if not path.is_file():
         path, prefix = path_of(store, str(row["trial"])), f"{int(row['member'])}/"
     try:
-        weights = {n: torch.as_tensor(v)[None] for n, v in read_weights(path, prefix).items()}
-        model.load_state_dict(weights)
-    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile):
+        arrays = read_weights(path, prefix, sealed="format" in store.run)
+        model.load_state_dict({n: torch.as_tensor(v)[None] for n, v in arrays.items()})
+    except (OSError, DamagedFileError, RuntimeError, TypeError) as error:
+        why = f" ({error})" if isinstance(error, DamagedFileError) else ""
         raise StoreError(
-            f"{path} does not hold the weights of this run's model; train it again"
+            f"{path} does not hold the weights of this run's model{why}; train it again"
         ) from None
     return TrainedModel(model, task, row)

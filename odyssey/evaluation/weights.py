@@ -9,6 +9,7 @@ longer among the best, so that a run of any length keeps a bounded number of fil
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +21,15 @@ from numpy.typing import NDArray
 
 from odyssey.errors import StoreError
 from odyssey.evaluation.study import KEPT
-from odyssey.storage import frames
+from odyssey.storage import files
+from odyssey.storage.files import SLOT, DamagedFileError, seal
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 
 if TYPE_CHECKING:
     from odyssey.training.loop import Trained
+
+_log = logging.getLogger(__name__)
 
 FOLDER = "weights"
 MOST_CELLS = 10
@@ -82,24 +86,47 @@ def write_weights(store: RunStore, trial: str, trained: Trained, *, keep: str) -
         for k in sound
         for name, value in unpadded(trained, k).items()
     }
+    write_arrays(path_of(store, trial), arrays)
+
+
+def write_arrays(path: Place, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes arrays by name as .npz, atomically and sealed; raises `StoreError` if it cannot."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    path = path_of(store, trial)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = SLOT.encode()
     try:
         path.parent.mkdir(exist_ok=True)
-        frames.write_atomically(path, buffer.getvalue())
+        files.write_atomically(path, seal(buffer.getvalue()))
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def read_weights(path: Place, prefix: str) -> dict[str, NDArray[Any]]:
+def read_weights(path: Place, prefix: str, *, sealed: bool = False) -> dict[str, NDArray[Any]]:
     """Reads the arrays of a file whose names begin so, by the rest of their names.
 
+    Args:
+        path: The file.
+        prefix: How the names begin.
+        sealed: Whether it must have a digest.
+
     Raises:
-        OSError, ValueError, EOFError, zipfile.BadZipFile: It is no such file.
+        DamagedFileError: It is not what was written.
+        OSError: It cannot be read.
     """
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-        return {n[len(prefix) :]: found[n] for n in found.files if n.startswith(prefix)}
+    data = _checked(path, sealed=sealed)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
+            return {n[len(prefix) :]: found[n] for n in found.files if n.startswith(prefix)}
+    # what a file without a digest makes of numpy and zipfile is not ours to list
+    except Exception as error:
+        raise DamagedFileError(str(error) or type(error).__name__) from error
+
+
+def _checked(path: Place, *, sealed: bool) -> bytes:
+    data = files.read_regular(path)
+    files.check_seal(data, required=sealed)
+    return data
 
 
 def kept(store: RunStore) -> pd.DataFrame:
@@ -110,7 +137,11 @@ def kept(store: RunStore) -> pd.DataFrame:
     results = store.results()
     if not (store.path / FOLDER).is_dir():
         return results.iloc[:0]
-    found = [_members_of(path_of(store, str(trial))) for trial in results["trial"].unique()]
+    sealed = "format" in store.run
+    found = [
+        _members_of(path_of(store, str(trial)), sealed=sealed)
+        for trial in results["trial"].unique()
+    ]
     pairs = {
         (trial, m)
         for trial, held in zip(results["trial"].unique(), found, strict=True)
@@ -125,12 +156,17 @@ def kept(store: RunStore) -> pd.DataFrame:
     return order.drop(columns="_task").reset_index(drop=True)
 
 
-def _members_of(path: Place) -> set[int]:
-    """Lists the members in a file without reading their arrays."""
+def _members_of(path: Place, *, sealed: bool) -> set[int]:
+    """Lists the members in a file; none, with a warning, where it is damaged."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(io.BytesIO(_checked(path, sealed=sealed))) as archive:
             return {int(name.partition("/")[0]) for name in archive.namelist()}
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # as in `read_weights`
+        _log.warning("left out %s: %s", path, error)
         return set()
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from odyssey.errors import StoreError
-from odyssey.storage import frames
+from odyssey.storage import files, frames
+from odyssey.storage.files import DamagedFileError
 from odyssey.storage.places import Place, place
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,10 @@ class CandidateLog:
 
     def __init__(self, directory: Place) -> None:
         self.folder = directory / "candidates"
+        try:
+            self._run = files.read_json(directory / "run.json")
+        except FileNotFoundError:
+            self._run = {}  # candidates without a run: of no use, and no fault
         self._tail: list[dict[str, Any]] = []
         self._next = 0
         self._flushed = 0.0
@@ -75,7 +80,7 @@ class CandidateLog:
         """Goes on writing at a candidate: earlier rows are kept, later ones are written over."""
         self._next = number
         start = number - number % ROWS
-        self._tail = [row for row in self.rows(start) if row["number"] < number]
+        self._tail = [row for row in self.rows(start, repair=True) if row["number"] < number]
         assert len(self._tail) == number - start, "rows before the restart are missing"
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -98,27 +103,42 @@ class CandidateLog:
         try:
             self.folder.mkdir(exist_ok=True)
             table = frames.table_of(self._tail, CANDIDATE_COLUMNS)
-            frames.write_atomically(path, frames.encode(table))
+            files.write_atomically(path, frames.encode(table, run=str(self._run.get("id", ""))))
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
         self._flushed = time.monotonic()
         if len(self._tail) == ROWS:
             self._tail = []
 
-    def rows(self, start: int = 0) -> Iterator[dict[str, Any]]:
-        """Reads the rows from a multiple of `ROWS` on; an unreadable file is moved aside."""
-        files: list[Place] = [*self.folder.glob("[0-9]*.parquet")]
-        for path in sorted(files, key=lambda file: file.name):
-            if int(path.stem) < start:
+    def rows(self, start: int = 0, *, repair: bool = False) -> Iterator[dict[str, Any]]:
+        """Reads the rows from a multiple of `ROWS` on.
+
+        Args:
+            start: Number of the first candidate.
+            repair: Moves a damaged file aside, for who holds the run; else it is left out with a
+                warning.
+        """
+        names: list[Place] = [*self.folder.glob("[0-9]*.parquet")]
+        for path in sorted(names, key=lambda file: file.name):
+            if not path.stem.isdigit() or int(path.stem) < start:
                 continue
             try:
-                yield from frames.decode(path, required=CANDIDATE_COLUMNS).to_pylist()
-            except frames.UnreadableShardError as error:
-                aside = path.with_name(path.name + ".corrupt")
-                frames.move(path, aside)
-                _log.warning("moved the unreadable %s aside as %s: %s", path, aside.name, error)
+                table = frames.decode(
+                    path,
+                    CANDIDATE_COLUMNS,
+                    required=CANDIDATE_COLUMNS,
+                    sealed="format" in self._run,
+                )
+                if frames.run_of(table) not in ("", self._run.get("id")):
+                    raise DamagedFileError("it belongs to another run")
+            except DamagedFileError as error:
+                if repair:
+                    files.move(path, path.with_name(path.name + ".corrupt"))
+                _log.warning("%s %s: %s", "moved aside" if repair else "left out", path, error)
             except OSError as error:
                 raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+            else:
+                yield from table.to_pylist()
 
 
 def load_candidates(path: str | Place) -> pd.DataFrame:

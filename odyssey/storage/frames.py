@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
-import os
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from odyssey.storage.places import Place, RemotePath
+from odyssey.storage.files import (
+    MOST_BYTES,
+    SLOT,
+    DamagedFileError,
+    check_seal,
+    read_regular,
+    seal,
+)
+from odyssey.storage.places import Place
 
 Columns = Mapping[str, tuple[str, str]]
 
@@ -26,8 +31,19 @@ _ARROW_TYPES = {
 _CASTS: dict[str, Any] = {"string": str, "int64": int, "Int64": int, "float64": float}
 
 
-class UnreadableShardError(Exception):
-    """Marks a file that is no Parquet shard of a run; the store decides what becomes of it."""
+_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
+_whole = (pa.types.is_signed_integer, pa.types.is_null)
+_number = (*_whole, pa.types.is_floating)
+# What a column of a declared type may hold; other columns are text, numbers or yes and no.
+_KINDS: dict[str, tuple[Callable[[Any], bool], ...]] = {
+    "string": _text,
+    "int64": _whole,
+    "Int64": _whole,
+    "float64": _number,
+    "": (*_text, *_number, pa.types.is_boolean),
+}
+MOST_COLUMNS = 10_000
+_RUN = b"run"
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], columns: Columns) -> pa.Table:
@@ -54,77 +70,84 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Columns) -> pa.Table:
     return pa.table(arrays)
 
 
-def write_atomically(path: Place, data: bytes) -> None:
-    """Writes a file so that a reader, or a kill at any moment, sees all of it or none of it."""
-    if isinstance(path, RemotePath):
-        path.write_bytes(data)
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+def encode(table: pa.Table, *, run: str = "") -> bytes:
+    """Gives the Parquet file of a table, sealed (`files`), with a checksum on every page.
 
-
-def move(path: Place, target: Place) -> None:
-    """Moves a file to another name in its run; what had the name before is gone."""
-    if isinstance(path, RemotePath):
-        assert isinstance(target, RemotePath), "both of one run"
-        path.replace(target)
-    else:
-        path.replace(str(target))
-
-
-def sync_directory(path: Path) -> None:
-    """Makes renames in a directory survive a power cut, where the file system can."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # some network file systems cannot sync a directory; the rename is still atomic
-    finally:
-        os.close(descriptor)
-
-
-def encode(table: pa.Table) -> bytes:
-    """Gives the Parquet file of a table."""
+    Args:
+        table: The table.
+        run: The id of the run that it belongs to.
+    """
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    marked = table.replace_schema_metadata({_RUN: run.encode(), b"digest": SLOT.encode()})
+    pq.write_table(marked, buffer, compression="zstd", write_page_checksum=True)
+    return seal(buffer.getvalue())
 
 
-def decode(path: Place, *, required: Iterable[str] = ("trial",)) -> pa.Table:
-    """Reads a shard.
+def decode(
+    path: Place,
+    columns: Columns,
+    *,
+    required: Iterable[str] = ("trial",),
+    only: Sequence[str] | None = None,
+    sealed: bool = False,
+) -> pa.Table:
+    """Reads a shard, and compares it with its digest, its pages' checksums and its schema.
+
+    Args:
+        path: The file.
+        columns: The types of its columns.
+        required: Columns that must be there.
+        only: Reads only these columns; all are compared with the digest.
+        sealed: Whether it must have a digest.
 
     Raises:
-        UnreadableShardError: When the file is not Parquet or lacks a required column.
-        OSError: When the file itself cannot be read.
+        DamagedFileError: It is not a shard as it was written.
+        OSError: The file itself cannot be read.
     """
-    data = path.read_bytes()
+    data = read_regular(path)
+    check_seal(data, required=sealed)
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise UnreadableShardError(_first_line(error)) from error
-    lacking = [name for name in required if name not in table.column_names]
-    if lacking:
-        raise UnreadableShardError(f"no column {', '.join(map(repr, lacking))}")
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        _check_size(file.metadata)
+        table = file.read(columns=only, use_threads=False)
+        table.validate(full=True)
+    except DamagedFileError:
+        raise
+    # What old and foreign files make of a parser is not ours to list.
+    except Exception as error:
+        raise DamagedFileError(_first_line(error)) from error
+    _check_columns(table, columns, required=required)
+    for place, field in enumerate(table.schema):
+        if pa.types.is_large_string(field.type):
+            table = table.set_column(place, field.name, table.column(place).cast(pa.string()))
     return table
 
 
-def trial_ids(path: Place) -> frozenset[str]:
-    """Reads the trial ids of a shard, and no other column of it."""
-    with path.open("rb") as file:
-        try:
-            table = pq.ParquetFile(file).read(columns=["trial"], use_threads=False)
-            return frozenset(table.column("trial").unique().to_pylist())
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise UnreadableShardError(_first_line(error)) from error
+def run_of(table: pa.Table) -> str:
+    """Gives the id of the run that a shard was written for; empty where it says none."""
+    return bytes((table.schema.metadata or {}).get(_RUN, b"")).decode("utf-8", "replace")
+
+
+def _check_size(metadata: pq.FileMetaData) -> None:
+    size = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
+    if size > MOST_BYTES or metadata.num_columns > MOST_COLUMNS:
+        raise DamagedFileError(f"it unpacks to {size:,} bytes in {metadata.num_columns:,} columns")
+
+
+def _check_columns(table: pa.Table, columns: Columns, *, required: Iterable[str]) -> None:
+    names = table.column_names
+    lacking = [name for name in required if name not in names]
+    if lacking:
+        raise DamagedFileError(f"no column {', '.join(map(repr, lacking))}")
+    if len(set(names)) < len(names):
+        raise DamagedFileError("a column is there twice")
+    for field in table.schema:
+        kind = columns[field.name][0] if field.name in columns else ""
+        if not any(is_kind(field.type) for is_kind in _KINDS[kind]):
+            expected = f", expected {kind}" if kind else ""
+            raise DamagedFileError(f"column {field.name[:60]!r} holds {field.type}{expected}")
+    if "trial" in names and table.column("trial").null_count:
+        raise DamagedFileError("a row has no trial")
 
 
 def merge(tables: Sequence[pa.Table]) -> pa.Table:

@@ -12,7 +12,9 @@ is written beside its place and moved there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fnmatch
+import os
 import posixpath
 import tempfile
 import uuid
@@ -119,6 +121,16 @@ class RemotePath:
         except OSError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise StoreError(f"cannot reach {self}: {reason}") from error
+
+    def size(self) -> int:
+        """Gives the size of the file in bytes; raises `FileNotFoundError` where there is none."""
+        found, path = self._place
+        info = found.get_file_info(path)
+        if info.type == fs.FileType.NotFound:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+        if info.type != fs.FileType.File:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self))
+        return int(info.size)
 
     def exists(self) -> bool:
         """Tells whether there is a file or folder."""

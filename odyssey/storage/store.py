@@ -1,7 +1,7 @@
 """The run directory: append-only Parquet shards that survive a kill at any moment.
 
-    DIR/study.toml               the study as it was resolved
-    DIR/run.json                 facts about the run; its presence makes DIR a run
+    DIR/study.toml               the study as it was resolved, for people to read
+    DIR/run.json                 facts about the run, and its study; its presence makes DIR a run
     DIR/results/<trial>.parquet  one row a member; its presence means that the trial is finished
     DIR/curves/<trial>.parquet   one row a measurement along training
     DIR/results/merged-*.parquet many trials in one shard, see `RunStore.compact`
@@ -9,6 +9,11 @@
 
 Every file appears by an atomic rename, so no reader meets half of one. A trial's curves are written
 before its results: the results shard is the commit mark.
+
+run.json and the shards carry a digest that every reader verifies (`files`), and the shards the id
+of their run. A shard that does not prove itself is left out with a warning; `RunStore.repair` moves
+it aside, so that its trials are run again. Runs of format 1, made before there were digests, have
+none; where run.json says format 2, every shard must have one.
 """
 
 from __future__ import annotations
@@ -16,12 +21,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import logging
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -29,7 +36,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from odyssey.errors import StoreError
-from odyssey.storage import frames
+from odyssey.storage import files, frames
+from odyssey.storage.files import DamagedFileError
 from odyssey.storage.lease import holder, leased
 from odyssey.storage.places import Place, RemotePath, place
 from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
@@ -38,10 +46,17 @@ _log = logging.getLogger(__name__)
 
 _SUFFIX = ".parquet"
 _MERGED = "merged-"
+FORMAT = 2
+_MOST_STUDY = 1_000_000  # bytes
 _STALE_SECONDS = 3600.0  # a temporary file this old belongs to a writer that was killed
 _LAYOUT = {"study.toml", "run.json", "results", "curves", ".lock"}
 _RESULT_ORDER = ("trial_index", "trial", "member")
 _CURVE_ORDER = ("trial_index", "trial", "member", "update", "metric")
+_COLUMNS = {"results": RESULT_COLUMNS, "curves": CURVE_COLUMNS}
+
+
+class _ForeignShardError(DamagedFileError):
+    """Marks a shard that is sound, and of another run."""
 
 
 class RunStore:
@@ -73,7 +88,13 @@ class RunStore:
         path = place(path)
         if _is_run(path):
             raise _already_a_run(path)
-        text = _json(run)
+        identity = json.dumps([study, run.get("cells"), run.get("tasks")], sort_keys=True)
+        facts = {
+            "format": FORMAT,
+            "id": hashlib.sha256(identity.encode()).hexdigest()[:16],
+            **run,
+            "study_toml": study,
+        }
         try:
             path.mkdir(parents=True, exist_ok=True)
             if _foreign_entries(path):
@@ -87,8 +108,8 @@ class RunStore:
                     raise _already_a_run(path)
                 for folder in ("results", "curves"):
                     (path / folder).mkdir(exist_ok=True)
-                frames.write_atomically(path / "study.toml", study.encode())
-                frames.write_atomically(path / "run.json", text.encode())
+                files.write_atomically(path / "study.toml", study.encode())
+                files.write_json(path / "run.json", facts)
         except OSError as error:
             raise StoreError(f"cannot write a run to {path}: {_why(error)}") from error
         return store
@@ -107,26 +128,38 @@ class RunStore:
 
     @property
     def study_text(self) -> str:
-        """The resolved text of the study."""
-        return _read_text(self.path / "study.toml")
+        """The resolved text of the study that the run began with, whatever study.toml says now."""
+        sealed = self.run.get("study_toml")
+        return sealed if isinstance(sealed, str) else self.study_file
+
+    @property
+    def study_file(self) -> str:
+        """What study.toml says now: the run's study, unless somebody edited it."""
+        path = self.path / "study.toml"
+        try:
+            return files.read_regular(path, most=_MOST_STUDY).decode()
+        except (OSError, UnicodeDecodeError, DamagedFileError) as error:
+            raise StoreError(f"cannot read {path}: {_why(error)}") from error
 
     @property
     def run(self) -> dict[str, Any]:
         """The facts about the run."""
         path = self.path / "run.json"
         try:
-            data = json.loads(_read_text(path))
-        except json.JSONDecodeError as error:
-            raise StoreError(f"{path} is not JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise StoreError(f"{path} holds {type(data).__name__}, expected an object")
-        return data
+            return files.read_json(path)
+        except FileNotFoundError as error:
+            raise StoreError(f"cannot read {path}: {_why(error)}") from error
+
+    @cached_property
+    def _mark(self) -> tuple[str, bool]:
+        """The id of the run, and whether its shards must have digests."""
+        run = self.run
+        return str(run.get("id", "")), "format" in run
 
     def update_run(self, **values: Any) -> None:
         """Rewrites run.json with these values set; call it while holding `lock()`."""
-        text = _json({**self.run, **values})
         try:
-            frames.write_atomically(self.path / "run.json", text.encode())
+            files.write_json(self.path / "run.json", {**self.run, **values})
         except OSError as error:
             raise StoreError(f"cannot write {self.path / 'run.json'}: {_why(error)}") from error
 
@@ -150,19 +183,16 @@ class RunStore:
         assert not trial_id.startswith(_MERGED), trial_id
         assert rows, f"trial {trial_id} has no rows: a failed member is a row too"
         try:
-            for folder, records, columns in (
-                ("curves", curves, CURVE_COLUMNS),
-                ("results", rows, RESULT_COLUMNS),
-            ):
-                table = frames.table_of([{**row, "trial": trial_id} for row in records], columns)
-                shard = self.path / folder / (trial_id + _SUFFIX)
-                frames.write_atomically(shard, frames.encode(table))
+            for folder, records in (("curves", curves), ("results", rows)):
+                marked = [{**row, "trial": trial_id} for row in records]
+                data = frames.encode(frames.table_of(marked, _COLUMNS[folder]), run=self._mark[0])
+                files.write_atomically(self.path / folder / (trial_id + _SUFFIX), data)
         except OSError as error:
             raise StoreError(f"cannot record a trial in {self.path}: {_why(error)}") from error
 
     def has(self, trial_id: str) -> bool:
         """Tells whether a trial is finished."""
-        if (self.path / "results" / (trial_id + _SUFFIX)).exists():
+        if (self.path / "results" / (trial_id + _SUFFIX)).is_file():
             return True
         return trial_id in self.finished()
 
@@ -182,18 +212,33 @@ class RunStore:
     def results(self) -> pd.DataFrame:
         """Reads the results: one row a member, typed, sorted by trial and member.
 
-        A shard that cannot be read is moved aside as `*.corrupt` with a warning; its trials then
-        count as not finished.
+        A damaged shard, or one of another run, is left out with a warning; see `repair`.
         """
         return frames.typed_frame(self._table("results"), RESULT_COLUMNS, order=_RESULT_ORDER)
 
     def curves(self) -> pd.DataFrame:
         """Reads the learning curves of the finished trials, typed and sorted.
 
-        A shard that cannot be read is moved aside as `*.corrupt` with a warning; the results of
-        its trial stand.
+        A damaged shard, or one of another run, is left out with a warning; the results of its
+        trial stand.
         """
         return frames.typed_frame(self._table("curves"), CURVE_COLUMNS, order=_CURVE_ORDER)
+
+    def repair(self) -> None:
+        """Moves shards that do not prove themselves aside; their trials are then unfinished.
+
+        The damaged ones end as `*.corrupt`, those of another run as `*.foreign`, each with a
+        warning. Reads every shard; call it while holding `lock()`.
+        """
+        for folder in _COLUMNS:
+            for shard in itertools.chain(*self._shards(folder)):
+                try:
+                    self._read(folder, shard)
+                except DamagedFileError as error:
+                    self._merged_ids.pop(shard, None)
+                    _move_aside(shard, error)
+                except OSError as error:
+                    raise StoreError(f"cannot read {shard}: {_why(error)}") from error
 
     def compact(self, *, at_least: int = 200) -> None:
         """Merges the shards of single trials into one, when there are at least this many.
@@ -211,7 +256,7 @@ class RunStore:
                 single = [s for s in single if s.name.removesuffix(_SUFFIX) in finished]
             if len(single) < max(at_least, 2):
                 continue
-            tables = {shard: table for shard in single if (table := self._decode(shard))}
+            tables = {shard: table for shard in single if (table := self._table_of(folder, shard))}
             if not tables:
                 continue
             names = "\n".join(shard.name for shard in tables)
@@ -219,8 +264,8 @@ class RunStore:
             digest = hashlib.sha256(names.encode()).hexdigest()[:16]
             target = self.path / folder / f"{_MERGED}{digest}{_SUFFIX}"
             try:
-                data = frames.encode(frames.merge(list(tables.values())))
-                frames.write_atomically(target, data)
+                data = frames.encode(frames.merge(list(tables.values())), run=self._mark[0])
+                files.write_atomically(target, data)
                 self._merged_ids.pop(target, None)
                 for shard in tables:
                     shard.unlink(missing_ok=True)
@@ -276,12 +321,12 @@ class RunStore:
         return merged, [s for s in shards if not s.name.startswith(_MERGED)]
 
     def _ids(self, shard: Place) -> frozenset[str]:
+        """Gives the trials of a merged shard of results."""
         if shard not in self._merged_ids:
-            try:
-                self._merged_ids[shard] = frames.trial_ids(shard)
-            except frames.UnreadableShardError as error:
-                _move_aside(shard, error)
+            table = self._table_of("results", shard, only=("trial",))
+            if table is None:
                 return frozenset()
+            self._merged_ids[shard] = frozenset(table.column("trial").unique().to_pylist())
         return self._merged_ids[shard]
 
     def _table(self, folder: str) -> pa.Table | None:
@@ -300,7 +345,7 @@ class RunStore:
         seen: set[str] = set()
         finished = self.finished() if folder == "curves" else None
         for shard in [*single, *merged]:
-            table = self._decode(shard)
+            table = self._table_of(folder, shard)
             if table is None:
                 continue
             ids = set(table.column("trial").unique().to_pylist())
@@ -312,12 +357,35 @@ class RunStore:
             tables.append(table)
         return frames.merge(tables) if tables else None
 
-    def _decode(self, shard: Place) -> pa.Table | None:
+    def _read(self, folder: str, shard: Place, *, only: Sequence[str] | None = None) -> pa.Table:
+        """Reads a shard of this run.
+
+        Raises:
+            DamagedFileError: It is damaged, or of another run.
+            OSError: The file itself cannot be read.
+        """
+        run, sealed = self._mark
+        table = frames.decode(shard, _COLUMNS[folder], only=only, sealed=sealed)
+        theirs = frames.run_of(table)
+        if theirs and theirs != run:
+            raise _ForeignShardError(f"it belongs to another run, {theirs}")
+        trials = set(table.column("trial").unique().to_pylist())
+        own = shard.name.removesuffix(_SUFFIX)
+        if not own.startswith(_MERGED) and trials - {own}:
+            raise DamagedFileError(f"it holds trial {min(trials - {own})[:60]!r}")
+        if folder == "results" and not trials:
+            raise DamagedFileError("it holds no trial")
+        return table
+
+    def _table_of(
+        self, folder: str, shard: Place, *, only: Sequence[str] | None = None
+    ) -> pa.Table | None:
+        """Reads a shard of this run; None, with a warning, where it does not prove itself."""
         try:
-            return frames.decode(shard)
-        except frames.UnreadableShardError as error:
+            return self._read(folder, shard, only=only)
+        except DamagedFileError as error:
             self._merged_ids.pop(shard, None)
-            _move_aside(shard, error)
+            _log.warning("left out %s: %s", shard, error)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -360,17 +428,19 @@ def load_curves(path: str | Place) -> pd.DataFrame:
 
 
 def _load(path: Place, folder: str) -> pd.DataFrame:
-    columns, order, required = {
-        "results": (RESULT_COLUMNS, _RESULT_ORDER, ("trial", "cell", "task", "member")),
-        "curves": (CURVE_COLUMNS, _CURVE_ORDER, ("trial", "metric", "value")),
+    columns = _COLUMNS[folder]
+    order, required = {
+        "results": (_RESULT_ORDER, ("trial", "cell", "task", "member")),
+        "curves": (_CURVE_ORDER, ("trial", "metric", "value")),
     }[folder]
     if _is_run(path):
         store = RunStore(path)
         return store.results() if folder == "results" else store.curves()
     if path.is_file():
         try:
-            return frames.typed_frame(frames.decode(path, required=required), columns, order=order)
-        except (frames.UnreadableShardError, ValueError, TypeError) as error:
+            table = frames.decode(path, columns, required=required)
+            return frames.typed_frame(table, columns, order=order)
+        except (DamagedFileError, ValueError, TypeError) as error:
             raise StoreError(f"{path} is not a {folder} file in Parquet: {error}") from error
         except OSError as error:
             raise StoreError(f"cannot read {path}: {_why(error)}") from error
@@ -425,25 +495,14 @@ def _not_a_run(path: Place) -> str:
     return f"{path} is a file, expected the directory of a run"
 
 
-def _move_aside(shard: Place, error: Exception) -> None:
-    aside = shard.with_name(shard.name + ".corrupt")
+def _move_aside(shard: Place, error: DamagedFileError) -> None:
+    suffix = ".foreign" if isinstance(error, _ForeignShardError) else ".corrupt"
+    aside = shard.with_name(shard.name + suffix)
     try:
-        frames.move(shard, aside)
-    except OSError:
-        _log.warning("skipped the unreadable shard %s: %s", shard, error)
-        return
-    _log.warning("moved the unreadable shard %s aside as %s: %s", shard, aside.name, error)
-
-
-def _json(run: Mapping[str, Any]) -> str:
-    return json.dumps(dict(run), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _read_text(path: Place) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"cannot read {path}: {_why(error)}") from error
+        files.move(shard, aside)
+    except OSError as failure:
+        raise StoreError(f"cannot move {shard} aside ({error}): {_why(failure)}") from failure
+    _log.warning("moved %s aside as %s: %s", shard, aside.name, error)
 
 
 def _why(error: Exception) -> str:

@@ -11,7 +11,7 @@ from odyssey.evaluation import weights
 from odyssey.evaluation.execute import execute, prepare, reopen
 from odyssey.evaluation.study import parse_study
 from odyssey.evaluation.trained import load_all_trained, load_trained
-from odyssey.evaluation.weights import Keeper, kept, path_of
+from odyssey.evaluation.weights import Keeper, kept, path_of, write_arrays
 from odyssey.storage.store import RunStore
 
 STUDY = {
@@ -153,15 +153,22 @@ def test_which_model_is_meant_must_be_said(best, capsys):
     assert len(capsys.readouterr().out) == 6
 
 
-def test_a_file_of_something_else_is_refused(tmp_path):
+def test_a_file_of_something_else_is_refused(tmp_path, caplog):
     store = run(tmp_path / "run", tasks=["xml"], cells=["elman"], members=1)
     (file,) = (store.path / "weights").glob("*.npz")
-    np.savez(file, **{"0/readout": np.zeros((2, 2))})
+    whole = file.read_bytes()
+    write_arrays(file, {"0/readout": np.zeros((2, 2))})
     with pytest.raises(StoreError, match="does not hold the weights"):
         load_trained(store.path)
-    file.write_bytes(b"no zip")
-    with pytest.raises(StoreError, match="keeps no weights"):
-        load_trained(store.path)
+    np.savez(file, **{"0/readout": np.zeros((2, 2))})
+    for data in (file.read_bytes(), b"no zip", whole[:200] + b"x" + whole[201:]):
+        file.write_bytes(data)
+        with pytest.raises(StoreError, match="keeps no weights"):
+            load_trained(store.path)
+        assert f"left out {file}" in caplog.text
+        caplog.clear()
+    file.write_bytes(whole)
+    assert load_trained(store.path).row["spec"] == "elman"
 
 
 def test_nonsense_is_refused():

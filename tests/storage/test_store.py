@@ -71,7 +71,14 @@ def test_create_and_open_keep_the_study_and_the_facts(store):
     again = RunStore.open(store.path)
     assert again.study_text == "name = 'a'\n"
     again.update_run(seed=2, done=True)
-    assert store.run == {"name": "a", "seed": 2, "done": True}
+    facts = {k: store.run[k] for k in ("name", "seed", "done", "format", "study_toml")}
+    assert facts == {
+        "name": "a",
+        "seed": 2,
+        "done": True,
+        "format": 2,
+        "study_toml": "name = 'a'\n",
+    }
     assert [p.name for p in store.path.iterdir() if p.suffix == ".tmp"] == []
 
 
@@ -174,7 +181,7 @@ def test_curves_without_results_do_not_count(store):
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 but not really PAR1", None])
-def test_an_unreadable_shard_is_moved_aside_with_one_warning(store, caplog, damage):
+def test_readers_leave_an_unreadable_shard_out_and_the_run_moves_it_aside(store, caplog, damage):
     fill(store, [0, 1])
     shard = store.path / "results" / "t001.parquet"
     if damage is None:
@@ -183,17 +190,23 @@ def test_an_unreadable_shard_is_moved_aside_with_one_warning(store, caplog, dama
         shard.write_bytes(damage)
     with caplog.at_level(logging.WARNING):
         assert set(store.results()["trial"]) == {"t000"}
-        assert store.finished() == {"t000"}
-        store.results()
+    assert [r.getMessage().split(":")[0] for r in caplog.records] == [f"left out {shard}"]
+    assert shard.exists()  # who reads writes nothing
+    caplog.clear()
+    store.repair()
     assert len(caplog.records) == 1
-    assert "t001.parquet.corrupt" in caplog.text
     assert (shard.parent / "t001.parquet.corrupt").exists()
+    assert store.finished() == {"t000"}
+    store.repair()
+    assert set(store.results()["trial"]) == {"t000"}
+    assert len(caplog.records) == 1
 
 
 def test_an_unreadable_curve_shard_leaves_the_result(store, caplog):
     fill(store, [0])
     (store.path / "curves" / "t000.parquet").write_bytes(b"no")
     assert len(store.curves()) == 0
+    store.repair()
     assert store.finished() == {"t000"}
     assert "t000.parquet.corrupt" in caplog.text
 
