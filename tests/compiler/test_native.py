@@ -122,13 +122,13 @@ def test_functions_of_infinities_and_nan(functions, name, dtype):
         (130, 2, 3),
     ],
 )
-def test_odd_sizes(spec, hidden, steps, batch):
+def test_odd_sizes(spec, hidden, steps, batch, shipped):
     compare(spec, size=3, hidden=hidden, steps=steps, batch=batch)
     compare(spec, size=3, hidden=hidden, steps=steps, batch=batch, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("spec", LIBRARY)
-def test_every_cell_in_single_precision(spec):
+def test_every_cell_in_single_precision(spec, shipped):
     square = lower(odyssey.get_cell(spec)).square
     compare(spec, size=21 if square else 3, hidden=21, steps=4, batch=9, dtype=torch.float32)
 

@@ -1,0 +1,38 @@
+"""What all tests share: quick builds of generated code, and no clock in a property test."""
+
+import os
+import shutil
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("odyssey", deadline=None)
+hypothesis.settings.load_profile("odyssey")
+
+SHIPPED = os.environ.get("CC", "")
+COMPILER = SHIPPED or next(filter(shutil.which, ("cc", "gcc", "clang")), "")
+if COMPILER:
+    # What generated code computes is judged without the optimiser, which takes four fifths of the
+    # time of a build; workers and commands that tests start inherit it. Tests that ask for
+    # `shipped` judge what users run.
+    os.environ["CC"] = f"{COMPILER} -O0"
+
+
+@pytest.fixture
+def shipped(monkeypatch):
+    """Builds with the flags that users have."""
+    from odyssey.compiler import module
+
+    if SHIPPED:
+        monkeypatch.setenv("CC", SHIPPED)
+    else:
+        monkeypatch.delenv("CC", raising=False)
+    module._built.cache_clear()
+    yield
+    module._built.cache_clear()
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the files that start clusters: they wait more than they work."""
+    waits = {item.path for item in items if item.get_closest_marker("ray")}
+    items.sort(key=lambda item: item.path not in waits)
