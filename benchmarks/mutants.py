@@ -22,7 +22,6 @@ import csv
 import hashlib
 import importlib.abc
 import importlib.util
-import io
 import json
 import os
 import random
@@ -30,13 +29,13 @@ import resource
 import signal
 import sys
 import threading
-import time
 import tomllib
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "mutants"
@@ -204,11 +203,11 @@ class Finder(ast.NodeVisitor):
             self.add("constant", node, f"({node.value * 2 or 1.0})")
 
     def visit_Call(self, node: ast.Call) -> None:
-        if isinstance(node.func, ast.Name) and node.func.id in CALLS:
-            if node.func.id != "sorted" or len(node.args) + len(node.keywords) == 1:
-                self.add("function", node.func, CALLS[node.func.id])
-        for k in range(len(node.keywords)):
-            if node.keywords[k].arg and len(node.keywords) > 1:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name in CALLS and (name != "sorted" or len(node.args) + len(node.keywords) == 1):
+            self.add("function", node.func, CALLS[name])
+        for k in range(len(node.keywords) if len(node.keywords) > 1 else 0):
+            if node.keywords[k].arg:
                 rest = [*node.keywords[:k], *node.keywords[k + 1 :]]
                 self.add("argument left out", node, ast.Call(node.func, node.args, rest))
         self.generic_visit(node)
@@ -297,8 +296,6 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 def pytest_main(tests: list[str], *plugins: object) -> int:
-    import pytest
-
     os.chdir(ROOT)
     flags = ["-q", "--tb=no", "-p", "no:cacheprovider"]
     flags += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # plugins are imported already
@@ -318,7 +315,7 @@ class Tracer:
         self.files = {str(ROOT / f): f for f in FILES}
         self.lines: set[tuple[str, int]] = set()
         self.shared: dict[str, set] = defaultdict(set)
-        self.tests: dict[str, dict] = {}
+        self.tests: dict[str, tuple[float, set]] = {}
 
     def line(self, frame, event, argument):
         if event == "line":
@@ -330,54 +327,53 @@ class Tracer:
             return self.line(frame, "line", None)
         return None
 
-    def pytest_collection_finish(self, session) -> None:
-        session.items[:] = [
-            i
-            for i in session.items
-            if not (i.get_closest_marker("slow") or i.get_closest_marker("ray"))
-        ]
-
-    def pytest_runtest_protocol(self, item, nextitem) -> None:
-        self.start = time.process_time()
-
-    def _traced(self, item, where) -> Iterator[None]:
-        self.lines = where
+    def start(self, lines: set) -> None:
+        self.lines = lines
         sys.settrace(self.call)
         threading.settrace(self.call)
+
+    def stop(self) -> None:
+        sys.settrace(None)
+        threading.settrace(None)
+
+    def pytest_collection_finish(self, session) -> None:
+        markers = ("slow", "ray")
+        session.items[:] = [
+            item for item in session.items if not any(map(item.get_closest_marker, markers))
+        ]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self, session):
+        self.start(self.shared["collection"])
         try:
             return (yield)
         finally:
-            sys.settrace(None)
-            threading.settrace(None)
+            self.stop()
 
-    def plugin(self) -> object:
-        import pytest
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item):
+        self.start(self.shared["setup"])
+        try:
+            return (yield)
+        finally:
+            self.stop()
 
-        class Plugin:
-            pytest_collection_finish = self.pytest_collection_finish
-
-            @pytest.hookimpl(wrapper=True)
-            def pytest_runtest_setup(_, item):
-                self.start = time.process_time()
-                return (yield from self._traced(item, self.shared[item.nodeid.split("::")[0]]))
-
-            @pytest.hookimpl(wrapper=True)
-            def pytest_runtest_call(_, item):
-                lines = set()
-                used = os.times()
-                result = yield from self._traced(item, lines)
-                now = os.times()
-                spent = sum(now[:4]) - sum(used[:4])
-                self.tests[item.nodeid] = {"seconds": spent, "lines": lines}
-                return result
-
-        return Plugin()
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        lines, before = set(), sum(os.times()[:4])
+        self.start(lines)
+        try:
+            return (yield)
+        finally:
+            self.stop()
+            self.tests[item.nodeid] = sum(os.times()[:4]) - before, lines
 
     def as_json(self) -> str:
-        rows = {}
-        for name, test in self.tests.items():
-            lines = test["lines"] | self.shared[name.split("::")[0]]
-            rows[name] = {"seconds": test["seconds"], "lines": sorted(lines)}
+        shared = set().union(*self.shared.values())
+        rows = {
+            name: {"seconds": seconds, "lines": sorted(lines | shared)}
+            for name, (seconds, lines) in self.tests.items()
+        }
         return json.dumps(rows)
 
 
@@ -403,7 +399,7 @@ def coverage(path: Path) -> dict:
 
         def work(send) -> int:
             tracer = Tracer()
-            code = pytest_main([str(path.relative_to(ROOT))], tracer.plugin())
+            code = pytest_main([str(path.relative_to(ROOT))], tracer)
             send(tracer.as_json())
             return code
 
@@ -484,50 +480,52 @@ def holds(row: dict | None, source: str, tests: str) -> bool:
     """Whether a verdict is still true: what was killed is dead as long as its file is the same."""
     if row is None or row["source"] != source:
         return False
-    return row["verdict"] not in ("survived", "not reached") or row["test_files"] == tests
+    return row["verdict"] not in ALIVE or row["test_files"] == tests
 
 
 def reasons() -> dict[str, str]:
     return tomllib.loads(REASONS.read_text())["equivalent"] if REASONS.exists() else {}
 
 
+HEAD = """# Mutants
+
+`python benchmarks/mutants.py`: one small change each, and whether a test notices. The score leaves
+out what changes no behaviour (equivalent).
+
+| file | mutants | killed | survived | of these equivalent | score |
+|---|--:|--:|--:|--:|--:|
+"""
+ALIVE = ("survived", "not reached")
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def write_document(rows: list[dict], path: Path) -> None:
     """Writes the table by file, and every survivor with its reason."""
     why, count = reasons(), defaultdict(Counter)
+    survivors = [row for row in rows if row["verdict"] in ALIVE]
+    for row in survivors:
+        key = one_line(f"{row['file']}: {row['before']} -> {row['after']}")
+        row["why"] = why.get(key, "")
     for row in rows:
-        name = Mutant(
-            *(row[f] for f in ("file", "line", "operator", "start", "end", "before", "after"))
-        ).name
-        row["reason"] = why.get(" ".join(name.split()), "")
-        verdict = "survived" if row["verdict"] in ("survived", "not reached") else "killed"
-        count[row["file"]][verdict] += 1
-        count[row["file"]]["equivalent"] += verdict == "survived" and bool(row["reason"])
-    out = io.StringIO()
-    out.write(
-        "# Mutants\n\n`python benchmarks/mutants.py`: one small change each, and whether a test"
-    )
-    out.write(" notices. The score leaves out what changes no behaviour (equivalent).\n\n")
-    out.write(
-        "| file | mutants | killed | survived | of these equivalent | score |\n|---|--:|--:|--:|--:|--:|\n"
-    )
-    total = Counter()
-    for c in count.values():
-        total.update(c)
+        count[row["file"]]["all"] += 1
+        count[row["file"]]["alive"] += row in survivors
+        count[row["file"]]["equivalent"] += bool(row.get("why"))
+    total = sum(count.values(), Counter())
+    text = HEAD
     for file, c in [*count.items(), ("**all**", total)]:
-        every = c["killed"] + c["survived"]
-        score = c["killed"] / max(1, every - c["equivalent"])
-        out.write(
-            f"| {file} | {every} | {c['killed']} | {c['survived']} | {c['equivalent']} | {score:.0%} |\n"
-        )
-    out.write("\n## Survivors\n\n| where | before | after | why |\n|---|---|---|---|\n")
-    for row in rows:
-        if row["verdict"] in ("survived", "not reached"):
-            cells = [" ".join(row[k].split()).replace("|", "\\|") for k in ("before", "after")]
-            reason = row["reason"] or (
-                "a gap" if row["verdict"] == "survived" else "a gap: not reached"
-            )
-            out.write(f"| {row['file']}:{row['line']} | `{cells[0]}` | `{cells[1]}` | {reason} |\n")
-    path.write_text(out.getvalue())
+        killed = c["all"] - c["alive"]
+        score = killed / max(1, c["all"] - c["equivalent"])
+        cells = (file, c["all"], killed, c["alive"], c["equivalent"], f"{score:.0%}")
+        text += f"| {' | '.join(map(str, cells))} |\n"
+    text += "\n## Survivors\n\n| where | before | after | why |\n|---|---|---|---|\n"
+    for row in survivors:
+        before, after = (one_line(row[k]).replace("|", "\\|") for k in ("before", "after"))
+        reason = row["why"] or f"a gap: {row['verdict']}"
+        text += f"| {row['file']}:{row['line']} | `{before}` | `{after}` | {reason} |\n"
+    path.write_text(text)
 
 
 def main() -> None:
@@ -540,7 +538,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(WORK / "hypothesis")
-    for name in ("pytest", *LIBRARIES):
+    for name in LIBRARIES:
         importlib.import_module(name)
     WORK.mkdir(parents=True, exist_ok=True)
     verdicts = WORK / "verdicts.csv"

@@ -15,15 +15,13 @@ from odyssey.compiler import module
 from odyssey.compiler.backends.native import codegen, targets, toolchain
 from odyssey.compiler.backends.native.plan import make_plan
 from odyssey.compiler.lowering import lower
+from odyssey.errors import ConfigError
 
-X86 = {
-    "avx512": "-march=x86-64 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl",
-    "avx2": "-march=x86-64 -mfma -mavx2",
-    "plain": "-march=x86-64",
-}
-WIDTHS = ["avx512", "avx2", "plain"]  # a processor runs its own and all that follow
+WIDTHS = list(targets.TARGETS)
 ON_X86 = platform.machine() in ("x86_64", "AMD64")
-OTHERS = [t for t in X86 if t != toolchain.target()] if ON_X86 else []  # its own is run everywhere
+OTHERS = (
+    [t for t in WIDTHS if t != toolchain.target()] if ON_X86 else []
+)  # its own is run everywhere
 CROSS = standalone.find_compiler("aarch64-linux-gnu-gcc", "clang --target=aarch64-linux-gnu")
 EMULATOR = standalone.find_compiler("qemu-aarch64", "qemu-aarch64-static")
 NEEDS_CROSS = "no compiler for aarch64 here (apt install gcc-aarch64-linux-gnu)"
@@ -39,15 +37,36 @@ def sizes(spec, hidden):
     return {"size": hidden if lower(odyssey.get_cell(spec)).square else 3, "hidden": hidden}
 
 
-def test_every_target_has_flags():
-    assert set(X86) == set(WIDTHS) == set(targets.TARGETS)
+def test_a_narrower_target_can_be_asked_for(monkeypatch):
+    able = WIDTHS[WIDTHS.index(toolchain.widest()) :]
+    for target in able:
+        monkeypatch.setenv("ODYSSEY_TARGET", target)
+        assert toolchain.target() == target
+        assert f"{target} vectors" in source("gru", toolchain.target())
+    for target in {*WIDTHS, "avx"} - set(able):
+        monkeypatch.setenv("ODYSSEY_TARGET", target)
+        with pytest.raises(ConfigError, match="ODYSSEY_TARGET"):
+            toolchain.target()
+
+
+def test_no_code_is_wider_than_was_asked_for(monkeypatch, tmp_path):
+    """A loop that the compiler turns into vectors by itself, as wide as its flags allow."""
+    monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} -O3")
+    loop = "void f(float *x) { for (int k = 0; k < 4096; k++) x[k] = x[k] * x[k] + 1; }\n"
+    for target in WIDTHS[WIDTHS.index(toolchain.widest()) :] if ON_X86 else []:
+        monkeypatch.setenv("ODYSSEY_TARGET", target)
+        path = tmp_path / f"{target}.s"
+        monkeypatch.setattr(toolchain, "FLAGS", ("-O3", "-S"))
+        toolchain.compile_source(loop, path)
+        assert ("%zmm" in path.read_text()) <= (target == "avx512")
+        assert ("%ymm" in path.read_text()) <= (target != "plain")
 
 
 @pytest.mark.parametrize("spec", LIBRARY)
 @pytest.mark.parametrize("target", OTHERS)
 def test_other_vectors_of_this_processor(target, spec, monkeypatch, tmp_path):
-    monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} {X86[target]}")
-    if WIDTHS.index(target) < WIDTHS.index(toolchain.target()):
+    monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} {targets.TARGETS[target].flags}")
+    if WIDTHS.index(target) < WIDTHS.index(toolchain.widest()):
         toolchain.compile_source(source(spec, target), tmp_path / "x.so")
         return
     monkeypatch.setattr(toolchain, "target", lambda: target)

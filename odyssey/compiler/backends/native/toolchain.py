@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from odyssey.errors import ConfigError
+from odyssey.compiler.backends.native.targets import TARGETS
+from odyssey.errors import ConfigError, suggest
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = (
@@ -82,8 +83,24 @@ def processor() -> str:
     return "\n".join([platform.machine(), platform.processor(), *kept])
 
 
-@cache
 def target() -> str:
+    """Names the vectors to generate for: $ODYSSEY_TARGET, or the widest of this processor.
+
+    Raises:
+        ConfigError: The variable names no row of `targets.TARGETS`, or a wider one than it has.
+    """
+    own = os.environ.get("ODYSSEY_TARGET")
+    if not own:
+        return widest()
+    able = list(TARGETS)[list(TARGETS).index(widest()) :]
+    if own not in able:
+        reason = suggest(own, able, what="vectors of this processor")
+        raise ConfigError(f"ODYSSEY_TARGET: {reason}")
+    return own
+
+
+@cache
+def widest() -> str:
     """Names the widest vectors of this processor: a row of `targets.TARGETS`."""
     words = set(processor().split())
     if {"avx512f", "avx512dq", "avx512bw", "avx512vl"} <= words:
@@ -100,10 +117,18 @@ def _version(command: tuple[str, ...], stamp: int) -> str:
     return result.stdout
 
 
+def _tuning() -> tuple[str, ...]:
+    """Gives the flags for the processor to try in turn; narrower ones where that is asked for."""
+    own = os.environ.get("ODYSSEY_TARGET")
+    if own and platform.machine() in ("x86_64", "AMD64"):
+        return (TARGETS[target()].flags,)
+    return TUNING
+
+
 def _key(source: str, command: tuple[str, ...]) -> str:
     path = shutil.which(command[0])
     stamp = os.stat(path).st_mtime_ns if path else 0
-    parts = (source, *FLAGS, *TUNING, *command, _version(command, stamp), processor())
+    parts = (source, *FLAGS, *_tuning(), *command, _version(command, stamp), processor())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
@@ -115,9 +140,9 @@ def compile_source(source: str, to: Path) -> None:
     """
     command = compiler()
     message = ""
-    for tuning in TUNING:
+    for tuning in _tuning():
         # options in CC come last, so that CC="cc -O0" or CC="cc -fsanitize=address" mean something
-        arguments = [command[0], *FLAGS, *([tuning] if tuning else []), *command[1:]]
+        arguments = [command[0], *FLAGS, *shlex.split(tuning), *command[1:]]
         try:
             done = subprocess.run(
                 [*arguments, "-x", "c", "-", "-o", str(to), "-lm"],
