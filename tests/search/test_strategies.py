@@ -144,6 +144,17 @@ def test_aging_prefers_stages_to_scores():
     assert strategy.ask(np.random.default_rng(0)).parents == (1,)
 
 
+@pytest.mark.parametrize("sample", [2, 5])
+def test_of_equals_aging_takes_the_older(sample):
+    """Whichever the sample holds, in whatever order it was drawn."""
+    strategy = make_strategy("aging", BitBreeder(), {"population": 5, "sample": sample})
+    for number in range(5):
+        strategy.tell(outcome(number, "0" * BITS, score=0.5))
+    for seed in range(20):
+        drawn = np.random.default_rng(seed).choice(5, size=sample, replace=False)
+        assert strategy.ask(np.random.default_rng(seed)).parents == (min(drawn),)
+
+
 def test_the_top_list_holds_the_best_once():
     strategy = make_strategy("jozefowicz", BitBreeder(), {"size": 3, "again": 0.0})
     for number, score in enumerate([0.1, 0.9, 0.5, 0.7, 0.2]):
