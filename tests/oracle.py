@@ -7,6 +7,7 @@ executed on arrays with one column a batch row. `W @ v` is NumPy's own product.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,6 +27,21 @@ FUNCTIONS = {
 }
 
 
+@lru_cache(maxsize=64)
+def read(text):
+    """Gives the words of a cell's head and the compiled equations."""
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
+    word = {
+        line.split()[0]: line.split(maxsplit=1)[1]
+        for line in lines
+        if re.match(r"(input|output|state) ", line)
+    }
+    skip = re.compile(r"(cell|cite|input|state|init|output|not) (?![=\[])")
+    return word, [
+        compile(line, "<cell>", "exec") for line in lines if line and not skip.match(line)
+    ]
+
+
 def run(text, parameters, x, state):
     """Runs one layer.
 
@@ -38,14 +54,7 @@ def run(text, parameters, x, state):
     Returns:
         The output (T, B, H) and the final state by name.
     """
-    lines = [line.split("#")[0].strip() for line in text.splitlines()]
-    word = {
-        line.split()[0]: line.split(maxsplit=1)[1]
-        for line in lines
-        if re.match(r"(input|output|state) ", line)
-    }
-    skip = re.compile(r"(cell|cite|input|state|init|output|not) (?![=\[])")
-    code = [compile(line, "<cell>", "exec") for line in lines if line and not skip.match(line)]
+    word, code = read(text)
     states = [s.strip() for s in word.get("state", "").split(",") if s.strip()]
     env = dict(FUNCTIONS)
     env |= {n: (v if v.ndim == 2 else v[:, None]) for n, v in parameters.items()}
