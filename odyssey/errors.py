@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from odyssey.wording import quoted
+
 
 class OdysseyError(Exception):
     """Reports a mistake of the user's, or a run that could not be finished, in one line."""
@@ -56,5 +58,4 @@ def suggest(
     hint = f"closest: {', '.join(close)}" if close else f"choose one of {', '.join(names[:12])}"
     if not close and len(names) > 12:
         hint += ", ..."
-    shown = given if len(given) <= 60 else given[:57] + "..."
-    return f"no {what} called {shown!r}; {hint}" + (f" (see: {see})" if see else "")
+    return f"no {what} called {quoted(given)}; {hint}" + (f" (see: {see})" if see else "")

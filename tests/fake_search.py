@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fake_training import Fake, Listed, study_text
 
-from odyssey.evaluation.execute import texts_of
+from odyssey.evaluation.execute import tasks_of
 from odyssey.evaluation.search import prepare_search, reopen_search, run_search
 from odyssey.evaluation.study import parse_study
 from odyssey.evaluation.work import TrialWork, commit
@@ -60,7 +60,7 @@ def main():
     text = study_text(options.strategy, options.candidates, train=options.train)
     store, study = opened(folder, text)
     if options.train:
-        work = TrialWork(folder, commit(), texts_of(store), options.limit)
+        work = TrialWork(folder, commit(), tasks_of(store), options.limit)
     else:
         work = Fake(folder, options.faults, options.seconds, options.limit)
     if options.list:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError
+from odyssey.tasks.vocabulary import each
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,16 +39,16 @@ def run(args: argparse.Namespace) -> None:
     oracles = Oracles()
     baseline = f"{oracles.contexts}-gram"
     reading: Reading | None = None
-    task_name = ""
+    task_name, unit = "", "characters"
     categories, brackets = [], []
     directories = list(dict.fromkeys(args.directories))
     for directory in directories:
         for trained in load_all_trained(
-            directory, cell=args.cell, task=args.task, member=args.member
+            directory, cell=args.cell, task=args.task, member=args.member, text=args.text
         ):
             name = str(trained.row["task"])
             if reading is None:
-                task_name = name
+                task_name, unit = name, trained.task.unit
                 reading = read_text(
                     trained.task, characters=args.characters, split=args.split, oracles=oracles
                 )
@@ -85,16 +86,16 @@ def run(args: argparse.Namespace) -> None:
             }
         )
         return
-    print_rows(_rows(table))
+    print_rows(_rows(table, unit))
     print(
-        f"{len(reading.text) - 1:,} characters of {task_name} ({args.split})\n"
+        f"{len(reading.text) - 1:,} {unit} of {task_name} ({args.split})\n"
         "an error has a probability below 1/2; categories: docs/diagnostics.md"
     )
     for kind, path in files.items():
         print(f"{kind}: {path}")
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
+def _rows(table: pd.DataFrame, unit: str) -> list[dict[str, str]]:
     """Writes one row a model: errors in all, the loss, and the share of every category."""
     rows = []
     for label, part in table.groupby("label", sort=False):
@@ -102,7 +103,7 @@ def _rows(table: pd.DataFrame) -> list[dict[str, str]]:
         row = {
             "model": str(label),
             "errors": f"{wrong:,} ({wrong / part['characters'].iloc[0]:.1%})",
-            "nats/char": f"{part['nats'].sum():.3f}",
+            f"nats/{each(unit, short=True)}": f"{part['nats'].sum():.3f}",
         }
         shares = part.groupby("category", sort=False)["share"].sum(min_count=1)
         rows.append(row | {str(n): f"{s:.1%}" for n, s in shares.items() if n != "right"})

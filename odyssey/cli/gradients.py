@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     if any(_is_run(spec) for spec in args.specs):
         _measure_runs(args)
         return
-    _refuse(args, ("cell", "member"), "goes with the trained models of a run")
+    _refuse(args, ("cell", "member", "text"), "goes with the trained models of a run")
     cells = _cells(args.specs)
     for cell in cells.values():
         check_recurrent(cell)
@@ -112,7 +112,7 @@ def _measure_runs(args: argparse.Namespace) -> None:
     parts, states = [], []
     for directory in dict.fromkeys(args.specs):
         models = load_all_trained(
-            directory, cell=args.cell, task=args.task or "", member=args.member
+            directory, cell=args.cell, task=args.task or "", member=args.member, text=args.text
         )
         for trained in models:
             cell = trained.model.rnn.cell

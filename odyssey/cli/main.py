@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
@@ -100,7 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--length", type=int, default=2000, metavar="N", help="symbols (2000)")
     sample.add_argument("--temperature", type=float, default=1.0, metavar="X", help="0: likeliest")
     sample.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest only")
-    sample.add_argument("--prime", metavar="TEXT", help="text to go on from")
+    sample.add_argument(
+        "--prime", metavar="TEXT", help=r"text to go on from; \xNN as in what samples print"
+    )
+    _add_moved_text(sample)
+    sample.add_argument(
+        "--raw",
+        action="store_true",
+        help="write the text as it is, into a file or a pipe: no control character is escaped",
+    )
     sample.add_argument("--seed", type=int, default=1, metavar="N", help="seed (1)")
     _json(sample)
 
@@ -111,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     errors = add("errors", "sort what trained models get wrong on a text by why they do")
     errors.add_argument("directories", metavar="RUN", nargs="+", help="runs that have kept weights")
     _add_choice(errors)
+    _add_moved_text(errors)
     errors.add_argument("--split", choices=("valid", "test"), default="test", help="which data")
     errors.add_argument(
         "--characters", type=int, default=100_000, metavar="N", help="how many, at most (100000)"
@@ -240,6 +250,10 @@ def _add_choice(parser: argparse.ArgumentParser, *, task: bool = True) -> None:
         parser.add_argument("--task", metavar="TASK", default="", help="of a study: on this task")
 
 
+def _add_moved_text(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--text", metavar="PATH", help="where the text of the run lies now")
+
+
 def _add_running(parser: argparse.ArgumentParser) -> None:
     """Adds how a study is run."""
     parser.add_argument(
@@ -357,6 +371,7 @@ def _add_gradients(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-animation", action="store_true", help="draw no GIF")
     _add_choice(parser, task=False)
+    _add_moved_text(parser)
     given = vars(parser.parse_args(["SPEC"]))
     parser.set_defaults(defaults={k: v for k, v in given.items() if k != "specs"})
 
@@ -365,7 +380,12 @@ def _add_units(units: argparse.ArgumentParser) -> None:
     units.add_argument(
         "directory", metavar="RUN", help="what odyssey train --out DIR has kept, or a study"
     )
-    units.add_argument("--text", metavar="FILE", help="read a file instead of the task's test data")
+    units.add_argument(
+        "--text",
+        metavar="FILE",
+        help="read a file instead of the task's test data; of the run's own text, wherever it lies"
+        " now, the test data",
+    )
     units.add_argument(
         "--characters", type=int, default=50_000, metavar="N", help="symbols to read (50000)"
     )
@@ -412,6 +432,19 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit code."""
+    from odyssey.cli.printing import guarded
+
+    try:
+        with guarded():
+            return _run(argv)
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 0
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from odyssey.errors import OdysseyError
 
     try:
@@ -427,9 +460,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return 1
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def entry_point() -> None:

@@ -1,11 +1,118 @@
-"""Printing of small tables and JSON; frames of results are printed by `odyssey.report`."""
+"""Printing: tables, JSON, and the one way by which anything reaches a terminal, file or pipe.
+
+`guarded` puts an `Output` in the place of standard output and standard error: what their encoding
+cannot take and what would steer a terminal is written as `\\xNN`, whoever prints it. rich's own
+control sequences pass through `console`, which escapes what stands between them.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Control characters but for tab and line feed, overrides of the direction of text, separators of
+# lines that only some programs know, and halves of a surrogate pair.
+_STEERS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def escaped(text: str) -> str:
+    r"""Writes what would steer a terminal as `\xNN` or `\uNNNN`; CR LF is a line end."""
+    return _STEERS.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
+
+
+class Output:
+    """A text stream that takes any text; the rest is that of the stream behind it.
+
+    Args:
+        stream: The stream behind it.
+        steers: Whether control characters may pass: they are rich's own.
+    """
+
+    def __init__(self, stream: TextIO, *, steers: bool = False) -> None:
+        self.stream = stream
+        self._steers = steers
+        self._waiting = ""  # a carriage return, until it is known whether a line feed follows
+
+    def write(self, text: str) -> int:
+        """Writes text; gives its length."""
+        shown = text
+        if not self._steers:
+            shown = self._waiting + text
+            self._waiting = "\r" if shown.endswith("\r") else ""
+            shown = escaped(shown.removesuffix("\r") if self._waiting else shown)
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        try:
+            shown.encode(encoding)
+        except UnicodeEncodeError:
+            shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+        self.stream.write(shown)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Writes several texts."""
+        for line in lines:
+            self.write(line)
+
+    def finish(self) -> None:
+        """Writes what waits, and flushes."""
+        if self._waiting:
+            self.write("\n")
+        self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Puts an `Output` in the place of standard output and standard error."""
+    before = sys.stdout, sys.stderr
+    if isinstance(sys.stdout, Output):
+        yield
+        return
+    out, err = Output(sys.stdout), Output(sys.stderr)
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield
+        out.finish()
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def console(**options: Any) -> Console:
+    """Makes the console for tables and pictures that are drawn with rich."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Guarded(Console):
+        """Escapes what stands between the control sequences of rich."""
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control or not _STEERS.search(segment.text):
+                    yield segment
+                else:
+                    yield Segment(escaped(segment.text), segment.style)
+
+    stream: Any = sys.stdout
+    behind = stream.stream if isinstance(stream, Output) else stream
+    return Guarded(file=Output(behind, steers=True), **options)  # type: ignore[arg-type]
+
+
+def notice(text: str) -> None:
+    """Prints a line about something unexpected on standard error."""
+    print(f"odyssey: {text}", file=sys.stderr)
 
 
 def print_json(data: Any) -> None:
@@ -30,17 +137,16 @@ def print_rows(
 
     Numbers stand on the right of their columns, and so do the columns named in `right`.
     """
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    wide = console(width=None if sys.stdout.isatty() else 120)
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
     for name in rows[0] if rows else ():
         numeric = name in right or all(isinstance(r[name], int | float) for r in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if v is None else _cell(v) for v in row.values()))
-    console.print(table, markup=False, highlight=False)
+    wide.print(table, markup=False, highlight=False)
 
 
 def _cell(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odyssey.cli.printing import print_json
+from odyssey.cli.printing import console, print_json
 from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str
 
 
 def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
-    from rich.console import Console
-
     from odyssey.report.html import read_content
     from odyssey.report.tables import overall, print_table
     from odyssey.report.write import write_content
@@ -66,25 +64,25 @@ def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path
             }
         )
         return written
-    console = Console()
+    screen = console()
     if found:
-        _print_comparison(found, console)
+        _print_comparison(found, screen)
     else:
-        print_table(content.board, console)
+        print_table(content.board, screen)
         if content.overall is not None:
-            print_table(content.overall, console)
+            print_table(content.overall, screen)
     for beside in content.beside if found else ():
-        print_table(beside.table, console)
+        print_table(beside.table, screen)
         print(f"{beside.caption}\n")
     return written
 
 
-def _print_comparison(found: Ablation, console: Console) -> None:
+def _print_comparison(found: Ablation, screen: Console) -> None:
     from odyssey.report import protocol, tables
 
-    tables.print_table(tables.comparison_table(found.compared), console)
+    tables.print_table(tables.comparison_table(found.compared), screen)
     if found.scores is not None:
-        tables.print_table(tables.aggregate_table(found.scores), console)
+        tables.print_table(tables.aggregate_table(found.scores), screen)
     for line in protocol.findings(found.compared, found.baseline):
         print(f"{line.task}: {line.claim} {line.rest}\n")
     if note := protocol.power_note(found.compared):
@@ -92,8 +90,6 @@ def _print_comparison(found: Ablation, console: Console) -> None:
 
 
 def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
-    from rich.console import Console
-
     from odyssey.report.search.content import read_search
     from odyssey.report.search.page import best_table, print_search, verdict, write_search
 
@@ -111,5 +107,5 @@ def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Pat
             }
         )
     else:
-        print_search(directory, Console())
+        print_search(directory, console())
     return written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 
 from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
@@ -22,11 +23,17 @@ def run(args: argparse.Namespace) -> None:
     if args.prime == "":
         raise ConfigError("--prime is empty; leave it out to begin as the task does")
 
+    if args.raw and (args.json or sys.stdout.isatty()):
+        where = "JSON" if args.json else "a terminal"
+        raise ConfigError(f"--raw is for files and pipes, not for {where}: control characters")
+
     from odyssey.evaluation.trained import load_trained
     from odyssey.training.sampling import sample, stream_text
     from odyssey.training.seeds import stream
 
-    trained = load_trained(args.directory, cell=args.cell, task=args.task, member=args.member)
+    trained = load_trained(
+        args.directory, cell=args.cell, task=args.task, member=args.member, text=args.text
+    )
     task = trained.task
     prime = task.sample_prime() if args.prime is None else task.encode(args.prime)
     found = sample(
@@ -37,10 +44,16 @@ def run(args: argparse.Namespace) -> None:
         top_k=args.top_k,
         rng=stream(args.seed, "sample"),
     )
+    begun = [] if args.prime is None else prime.tolist()
     if args.json:
         print_json({"prime": task.decode(prime), "text": task.decode(list(found))})
         return
-    print(args.prime or "", end="", flush=True)
+    if args.raw:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(task.data([*begun, *found]))
+        sys.stdout.buffer.flush()
+        return
+    print(task.decode(begun), end="", flush=True)
     for text in stream_text(task, found):
         print(text, end="", flush=True)
     print()

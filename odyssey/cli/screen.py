@@ -10,6 +10,8 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from odyssey.cli.printing import console
+
 
 @dataclass
 class Screen:
@@ -20,7 +22,7 @@ class Screen:
         quiet: Neither draws nor prints (for --json).
     """
 
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=console)
     quiet: bool = False
     live: Live | None = field(default=None, init=False)
 

@@ -6,7 +6,7 @@ import argparse
 import time
 from typing import Any
 
-from odyssey.cli.printing import duration, print_json
+from odyssey.cli.printing import console, duration, print_json
 from odyssey.storage.files import read_json
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
@@ -32,13 +32,11 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print_json(snapshot)
         return
-    from rich.console import Console
-
     from odyssey.cli.live_search import picture
 
     age = duration(max(time.time() - snapshot["written"], 0.0))
     print(f"{snapshot['study']}: {_doing(active)}; as of {age} ago")
-    Console().print(picture(snapshot))
+    console().print(picture(snapshot))
     if not active and snapshot["told"] < snapshot["total"]:
         print(f"go on with: odyssey search --resume {store.path}")
 

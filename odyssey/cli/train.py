@@ -9,10 +9,12 @@ import time
 from contextlib import nullcontext
 from typing import Any
 
-from odyssey.cli.printing import duration, print_json
+from odyssey.cli.printing import duration, notice, print_json
 from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, absolute_spec, parse_setting
 from odyssey.specs import get_cell
+from odyssey.tasks.base import Task
+from odyssey.tasks.vocabulary import each
 from odyssey.training.config import HYPERPARAMETERS, SINGLE
 from odyssey.training.space import fixed_by, searched_by
 
@@ -80,6 +82,9 @@ def _train(args: argparse.Namespace, study: Study) -> None:
     from odyssey.training.seeds import stream
 
     task = get_task(study.tasks[0])
+    for line in task.notices:
+        notice(line)
+    word = each(task.unit, short=True)
     store, trials = (None, study.trials(study.resolve_cells()))
     if args.out:
         store, trials = prepare(study, args.out)
@@ -92,7 +97,7 @@ def _train(args: argparse.Namespace, study: Study) -> None:
         text = (
             f"epoch {epoch.epoch:>3}/{epoch.epochs}  update {epoch.updates:>6}"
             f"  train {epoch.train_nats[0] / LN2:.3f}"
-            f"  valid {epoch.valid_nats[0] / LN2:.3f} bits/char"
+            f"  valid {epoch.valid_nats[0] / LN2:.3f} bits/{word}"
             f"  {duration(left)} left"
         )
         print(text, flush=True)
@@ -132,22 +137,24 @@ def _train(args: argparse.Namespace, study: Study) -> None:
     if args.json:
         print_json(row | {"sample": text, "training": dataclasses.asdict(study.config)})
         return
-    _print_result(row, text, task.counted, out=args.out)
+    _print_result(row, text, task, out=args.out)
 
 
-def _print_result(row: dict[str, Any], text: str, counted: str, *, out: str | None) -> None:
+def _print_result(row: dict[str, Any], text: str, task: Task, *, out: str | None) -> None:
+    word = each(task.unit, short=True)
     if row["status"] != "ok":
         print(f"{row['spec']} on {row['task']}: {row['status']} ({row['reason']})")
     else:
         print(
             f"{row['spec']} on {row['task']}: {row['num_parameters']:,} parameters,"
-            f" {row['characters']:,} characters in {duration(row['seconds'])}; counted: {counted}"
+            f" {row['characters']:,} {task.unit} in {duration(row['seconds'])};"
+            f" counted: {task.counted}"
         )
         for split in ("valid", "test"):
             print(
-                f"  {split:<5}  {row[f'{split}_nats']:.4f} nats/char"
-                f"  {row[f'{split}_bpc']:.4f} bits/char"
-                f"  {row[f'{split}_accuracy']:.2%} next-character accuracy"
+                f"  {split:<5}  {row[f'{split}_nats']:.4f} nats/{word}"
+                f"  {row[f'{split}_bpc']:.4f} bits/{word}"
+                f"  {row[f'{split}_accuracy']:.2%} next-{each(task.unit)} accuracy"
             )
     if text:
         print(f"\nsample:\n{text}")

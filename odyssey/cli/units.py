@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.printing import print_json, print_rows
-from odyssey.errors import ConfigError, StoreError
+from odyssey.errors import ConfigError, StoreError, TaskError
+from odyssey.tasks.reading import AUTO, read_symbols
+from odyssey.tasks.text import MissingText, TextTask, read_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +38,11 @@ def run(args: argparse.Namespace) -> None:
 
     from odyssey.diagnostics.recording import saturation
     from odyssey.diagnostics.unit_scores import best_units
-    from odyssey.evaluation.trained import load_trained
 
-    trained = load_trained(args.directory, cell=args.cell, task=args.task, member=args.member)
+    trained, text = _trained(args)
     read = read_units(
         trained,
-        text=args.text,
+        text=text,
         characters=args.characters,
         probes=args.probes,
         shifts=args.shifts,
@@ -71,20 +74,34 @@ def run(args: argparse.Namespace) -> None:
         print(f"{kind}: {path}")
 
 
+def _trained(args: argparse.Namespace) -> tuple[TrainedModel, str | None]:
+    """Gives the model, and the file that it is to read; none for the test data of its task."""
+    from odyssey.evaluation.trained import load_trained
+
+    which = {"cell": args.cell, "task": args.task, "member": args.member}
+    trained = load_trained(args.directory, **which)
+    if args.text is None:
+        return trained, None
+    found = hashlib.sha256(read_file(Path(args.text))).hexdigest()
+    if found != trained.task.describe().get("sha256"):
+        return trained, args.text
+    return load_trained(args.directory, **which, text=args.text), None
+
+
 @dataclass(frozen=True)
 class Reading:
     """What a model did with a text.
 
     Attributes:
         codes: What it read, class indices (T,).
-        alphabet: One character for each class.
+        text: The characters, T strings; empty for all bytes of a character but its first.
         recording: All its values.
         probes: Name -> what holds after each symbol, (T,).
         scores: Of `score_units`.
     """
 
     codes: NDArray[np.int64]
-    alphabet: list[str]
+    text: list[str]
     recording: Recording
     probes: dict[str, NDArray[np.generic]]
     scores: pd.DataFrame
@@ -121,11 +138,13 @@ def read_units(
 
     chosen = PROBES | (load_probes(probes) if probes else {})
     codes = _symbols(trained.task, text, characters)
-    alphabet = _alphabet(trained.task)
-    values = probe_values("".join(alphabet[k] for k in codes), chosen)
+    pieces = _pieces(trained.task, codes)
+    sizes = [size for _, size in pieces]
+    values = _by_symbol(probe_values("".join(c for c, _ in pieces), chosen), sizes)
     recording = record_model(trained.model, codes)
     scores = score_units(recording, codes, values, shifts=shifts, rng=stream(seed, "units"))
-    return Reading(codes, alphabet, recording, values, scores)
+    text_T = [s for c, size in pieces for s in (c, *[""] * (size - 1))]
+    return Reading(codes, text_T, recording, values, scores)
 
 
 def _row(row: dict[Any, Any]) -> dict[str, Any]:
@@ -149,22 +168,38 @@ def _symbols(task: Task, path: str | None, most: int) -> NDArray[np.int64]:
     if path is None:
         batches = task.held_out("test", batch_size=1, unroll=_CHUNK, characters=most)
         return np.concatenate([b.inputs_TB[b.weights_TB[:, 0], 0] for b in batches])[:most]
-    from odyssey.tasks.text import read_file
-
+    data = read_file(Path(path))
+    if not isinstance(task, TextTask | MissingText):
+        return task.encode(data.decode("utf-8", "backslashreplace")[:most])[:most]
     try:
-        text = read_file(Path(path)).decode("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not UTF-8; give a text file") from None
-    return task.encode(text[:most])[:most]
+        found = read_symbols(path, data, unit=task.unit)
+    except TaskError:  # it is not UTF-8, and may be as the model's own text was
+        own = str(task.describe().get("encoding") or AUTO)
+        found = read_symbols(path, data, unit=task.unit, encoding=own)
+    return task.vocabulary.classes(found.codes_N[:most].tolist())
 
 
-def _alphabet(task: Task) -> list[str]:
-    """Gives one character for each class; a byte that is no character of its own is its number."""
-    found = []
-    for code in range(task.num_symbols):
-        text = task.decode([code])
-        found.append(text if len(text) == 1 else chr(int(text[2:], 16)))
-    return found
+def _pieces(task: Task, codes: NDArray[np.int64]) -> list[tuple[str, int]]:
+    """Cuts what was read into characters, with the number of symbols that each takes."""
+    if isinstance(task, TextTask | MissingText):
+        return task.vocabulary.pieces(codes)
+    return [(task.symbols[k], 1) for k in codes.tolist()]
+
+
+def _by_symbol(
+    values: Mapping[str, NDArray[np.generic]], sizes: list[int]
+) -> dict[str, NDArray[np.generic]]:
+    """Gives the values of probes at every symbol instead of every character.
+
+    A character has been read with its last byte; at those before, what was so still is.
+    """
+    import numpy as np
+
+    size_N = np.array(sizes)
+    at_T = np.repeat(np.arange(len(sizes)), size_N)
+    at_T -= np.arange(len(at_T)) != np.repeat(np.cumsum(size_N) - 1, size_N)
+    # before the first character nothing is known: take what it says itself
+    return {name: value[np.maximum(at_T, 0)] for name, value in values.items()}
 
 
 def _write(
@@ -176,7 +211,7 @@ def _write(
     from odyssey.report.unit_plots import plot_saturation
     from odyssey.report.units_page import Shown, write_units_page
 
-    recording, codes, alphabet = read.recording, read.codes, read.alphabet
+    recording, codes = read.recording, read.codes
     files = {"scores": out / "scores.csv"}
     tracks = [Shown(t.layer, t.name, t.kind, t.values_TH) for t in recording.tracks]
     source = Path(args.text).name if args.text else short_names([task.name])[task.name]
@@ -186,8 +221,7 @@ def _write(
             args.lstmvis,
             name=about,
             description=f"{len(codes):,} symbols",
-            symbols=alphabet,
-            codes=codes,
+            symbols=read.text,
             tracks=tracks,
         )
     try:
@@ -204,7 +238,7 @@ def _write(
             out / "units.html",
             title=about,
             lead=f"the first {shown:,} of {len(codes):,} symbols",
-            symbols=[alphabet[k] for k in codes[:shown]],
+            symbols=read.text[:shown],
             tracks=[Shown(t.layer, t.name, t.kind, t.values_TH[:shown]) for t in tracks],
             probes={name: v[:shown] for name, v in read.probes.items()},
             scores=read.scores,

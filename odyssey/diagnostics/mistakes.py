@@ -18,11 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from odyssey.diagnostics.ngrams import ngram_probabilities
+from odyssey.diagnostics.probes import CLOSING, QUOTES, in_word
 from odyssey.errors import ConfigError, TaskError
 from odyssey.tasks.base import HeldOut, Task
-from odyssey.tasks.text import TextTask
+from odyssey.tasks.text import MissingText, TextTask
 
 LN2 = math.log(2.0)
+OPENING = frozenset([*QUOTES, "'"]) - frozenset(CLOSING)
 BRACKETS = {")": "(", "]": "[", "}": "{"}
 CATEGORIES = ("n-gram", "memory", "rare word", "word model", "punctuation", "boost")
 """In the order in which errors are taken away."""
@@ -92,17 +94,18 @@ def read_text(
         TaskError: The task is no text.
     """
     oracles = oracles or Oracles()
+    if isinstance(task, MissingText):
+        raise TaskError(task.why)
     if not isinstance(task, TextTask):
         raise TaskError(f"{task.name} is no text: its errors have no words to be sorted by")
     train_N, held_M = task.indices("train"), task.indices(split)[: characters + 1]
-    letters = _characters(task)
-    train, held = ("".join(letters[part].tolist()) for part in (train_N, held_M))
+    train, held = ("".join(task.vocabulary.characters(part)) for part in (train_N, held_M))
     probability = ngram_probabilities(
         train_N, held_M, longest=oracles.contexts, num_symbols=task.num_symbols
     )
     distance, known = _words(held, Counter(w for _, w in words_of(train)))
     inside = np.array([_in_word(c) for c in held])
-    before = np.array([True, *(c.isspace() or c in "\"'“‘«" for c in held[:-1])])
+    before = np.array([True, *(c.isspace() or c in OPENING for c in held[:-1])])
     starts = inside & ~np.concatenate([[False], inside[:-1]])
     best, longest = probability[1:].max(0), probability[-1]
     return Reading(held, best, longest, distance, known, starts & before)
@@ -118,17 +121,8 @@ def ngram_predictions(reading: Reading) -> pd.DataFrame:
     return pd.DataFrame({"position": np.arange(1, len(reading.text)), "nats": nats})
 
 
-def _characters(task: TextTask) -> NDArray[np.str_]:
-    """Gives one character a class; a byte that is none of its own gets a private one."""
-    found = []
-    for k in range(task.num_symbols):
-        text = task.decode([k])
-        found.append(text if len(text) == 1 else chr(0xE000 + k))
-    return np.array(found)
-
-
 def _in_word(character: str) -> bool:
-    return character.isalnum() or character == "_" or "\ue000" <= character <= "\uf8ff"
+    return in_word(character) or "\ue000" <= character <= "\uf8ff"
 
 
 def words_of(text: str) -> list[tuple[int, str]]:

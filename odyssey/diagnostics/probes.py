@@ -7,6 +7,7 @@ says of a place may depend on what follows, as a bracket counts only if it is cl
 from __future__ import annotations
 
 import inspect
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -17,24 +18,71 @@ from odyssey.errors import ConfigError, suggest
 
 Probe = Callable[[str], NDArray[np.generic]]
 
-OPENERS = {"(": ")", "[": "]", "{": "}"}
+OPENERS = {
+    **{"(": ")", "[": "]", "{": "}"},
+    **{"（": "）", "［": "］", "｛": "｝", "【": "】", "〔": "〕"},
+}
 TAB = 8
+_BRACKETS = frozenset([*OPENERS, *OPENERS.values()])
+WIDE = "\u3000"  # the space of Chinese and Japanese, two columns
+
+# Opening quotes and what closes them. Some languages close with what others open with.
+QUOTES = {
+    '"': '"',
+    "“": "”",  # English
+    "„": "“”",  # German, Polish
+    "‘": "’",
+    "‚": "‘’",
+    "«": "»",  # French, Russian
+    "‹": "›",
+    "「": "」",  # Chinese, Japanese
+    "『": "』",
+    "＂": "＂",
+    "”": "”",  # Swedish, Finnish: these four open only before a word
+    "’": "’",
+    "»": "«»",  # Danish; Finnish
+    "›": "‹›",
+}
+CLOSING = "”’»›"
+_MARKS = frozenset("".join(QUOTES) + "".join(QUOTES.values()))
 
 
 def inside_quotes(text: str) -> NDArray[np.bool_]:
-    """After a double quote up to the next one; an empty line closes what was left open."""
+    """After a quote up to the one that closes it, of any kind; an empty line closes what is open.
+
+    Quotes may stand in quotes. A straight single quote is an apostrophe, and so is a curly one
+    before a letter.
+    """
     inside = np.zeros(len(text), dtype=np.bool_)
-    opened, escaped, empty = False, False, False
+    opened: list[str] = []  # the opening quotes that wait for theirs
+    escaped, empty = False, False
     for at, symbol in enumerate(text):
-        literal = escaped if opened else _is_literal(text, at)
-        if symbol == '"' and not literal:
-            opened = not opened
-        if symbol == "\n":
-            opened = opened and not empty
+        if symbol in _MARKS:
+            literal = escaped if '"' in opened else _is_literal(text, at)
+            if not (symbol == '"' and literal):
+                _quote(opened, text, at)
+        if symbol == "\n" and empty:
+            opened.clear()
         empty = symbol == "\n" or (empty and symbol.isspace())
         escaped = symbol == "\\" and not escaped
-        inside[at] = opened
+        inside[at] = bool(opened)
     return inside
+
+
+def _quote(opened: list[str], text: str, at: int) -> None:
+    """Closes what a quote closes, or opens it."""
+    symbol, after = text[at], text[at + 1 : at + 2]
+    if symbol == "’" and after.isalpha() and text[at - 1 : at].isalpha():
+        return  # don’t
+    for place in range(len(opened) - 1, -1, -1):
+        if symbol in QUOTES[opened[place]]:
+            del opened[place:]
+            return
+    before = text[at - 1 : at] if at else ""
+    lone = symbol in CLOSING and (before.isalnum() or not after or after.isspace())
+    # a paragraph that goes on with a quotation begins with its opening quote again
+    if symbol in QUOTES and symbol not in opened and not lone:
+        opened.append(symbol)
 
 
 def line_position(text: str) -> NDArray[np.float64]:
@@ -48,7 +96,7 @@ def line_position(text: str) -> NDArray[np.float64]:
 
 
 def bracket_depth(text: str) -> NDArray[np.float64]:
-    """How many pairs of (), [] and {} are open; brackets without a partner do not count."""
+    """How many pairs of brackets are open, wide ones too; one without a partner does not count."""
     depth = np.zeros(len(text) + 1)
     for first, last in _pairs(text):
         depth[first] += 1
@@ -65,8 +113,10 @@ def indentation(text: str) -> NDArray[np.float64]:
             columns, leading = 0, True
         elif leading and symbol == "\t":
             columns += TAB - columns % TAB
-        elif leading and symbol == " ":
+        elif leading and symbol in (" ", "\u00a0"):
             columns += 1
+        elif leading and symbol == WIDE:
+            columns += 2
         else:
             leading = False
         found[at] = columns
@@ -106,13 +156,18 @@ def inside_if(text: str) -> NDArray[np.bool_]:
 
 
 def word_position(text: str) -> NDArray[np.float64]:
-    """Letters, digits and underscores since the word began: 1, 2, ...; 0 between words."""
+    """Letters, marks, digits and underscores since the word began: 1, 2, ...; 0 between words."""
     found = np.zeros(len(text))
     since = 0
     for at, symbol in enumerate(text):
-        since = since + 1 if symbol.isalnum() or symbol == "_" else 0
+        since = since + 1 if in_word(symbol) else 0
         found[at] = since
     return found
+
+
+def in_word(symbol: str) -> bool:
+    """Whether a character is part of a word: a letter of any script, its marks, digits and `_`."""
+    return symbol.isalnum() or symbol == "_" or unicodedata.category(symbol)[0] == "M"
 
 
 def upper_case(text: str) -> NDArray[np.bool_]:
@@ -218,7 +273,7 @@ def _pairs(text: str) -> list[tuple[int, int]]:
     """Gives the places of brackets that have a partner: a closer takes the last fitting opener."""
     pairs, waiting = [], []
     for at, symbol in enumerate(text):
-        if symbol not in "()[]{}" or _is_literal(text, at):
+        if symbol not in _BRACKETS or _is_literal(text, at):
             continue
         if symbol in OPENERS:
             waiting.append(at)

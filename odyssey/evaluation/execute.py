@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,11 +13,12 @@ from odyssey.errors import ConfigError, RunFailedError, StoreError
 from odyssey.evaluation.study import Study, recorded_study
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
-from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
+from odyssey.evaluation.work import TrialWork, commit, failed_rows, versions
 from odyssey.expr import parse_cell
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
-from odyssey.tasks.registry import get_task
+from odyssey.tasks.registry import get_task, recorded_task
+from odyssey.tasks.text import MissingText
 
 MODULES = {
     "local": "odyssey.evaluation.local_runner",
@@ -138,20 +139,26 @@ def reopen(directory: str | Place) -> tuple[RunStore, Study, list[Trial]]:
     try:
         for spec, kept in store.run["cells"].items():
             cells[spec] = parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
-        texts = texts_of(store)
+        tasks = tasks_of(store)
     except (AttributeError, KeyError, TypeError):
         raise StoreError(
             f"{directory}: run.json does not hold the cells and tasks; the run cannot be resumed"
         ) from None
-    for spec, digest in texts.items():
-        if text_digest(get_task(spec)) != digest:
-            raise ConfigError(f"{spec}: the text has changed since the run began; start a new run")
+    check_texts(tasks)
     return store, study, study.trials(cells)
 
 
-def texts_of(store: RunStore) -> dict[str, str]:
-    """Gives the `text_digest` of every task, by spec, when the run began."""
-    return {spec: str(task.get("sha256", "")) for spec, task in store.run["tasks"].items()}
+def tasks_of(store: RunStore) -> dict[str, dict[str, Any]]:
+    """Gives what every task said of itself when the run began, by spec."""
+    return {spec: dict(task) for spec, task in store.run["tasks"].items()}
+
+
+def check_texts(tasks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises `ConfigError` where a text is gone, or is not the one that a run began with."""
+    for spec, record in tasks.items():
+        task = recorded_task(spec, record)
+        if isinstance(task, MissingText):
+            raise ConfigError(f"{task.why.partition('; --text')[0]}; start a new run")
 
 
 def choose_runner(
@@ -220,7 +227,7 @@ def execute(
                 module.run_trials(
                     source(),
                     work=TrialWork(
-                        store.path.absolute(), commit(), texts_of(store), keep=study.keep_weights
+                        store.path.absolute(), commit(), tasks_of(store), keep=study.keep_weights
                     ),
                     workers=workers,
                     address=address,

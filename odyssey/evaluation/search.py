@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 from odyssey.errors import CellError, ConfigError, OdysseyError, StoreError
 from odyssey.evaluation.evolution import Evolution, Sizes
-from odyssey.evaluation.execute import MODULES, choose_runner, texts_of
+from odyssey.evaluation.execute import MODULES, check_texts, choose_runner, tasks_of
 from odyssey.evaluation.scores import TrialScore, trial_score
 from odyssey.evaluation.search_board import SearchBoard
 from odyssey.evaluation.search_plan import SearchPlan
 from odyssey.evaluation.study import Study, recorded_study
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
-from odyssey.evaluation.work import TrialWork, commit, failed_rows, text_digest, versions
+from odyssey.evaluation.work import TrialWork, commit, failed_rows, versions
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.identity import repeated
 from odyssey.search.breeding import CellBreeder
@@ -160,9 +160,7 @@ def reopen_search(directory: str | Place) -> tuple[RunStore, Study]:
     study = recorded_study(store.study_text, store.run)
     if study.search is None:
         raise StoreError(f"{directory} is a run, but no search")
-    for spec, digest in texts_of(store).items():
-        if text_digest(get_task(spec)) != digest:
-            raise ConfigError(f"{spec}: the text has changed since the run began; start a new run")
+    check_texts(tasks_of(store))
     return store, study
 
 
@@ -383,7 +381,7 @@ def run_search(
                 or TrialWork(
                     store.path.absolute(),
                     commit(),
-                    texts_of(store),
+                    tasks_of(store),
                     plan.limit,
                     keep=study.keep_weights,
                 ),

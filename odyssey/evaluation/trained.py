@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from odyssey.errors import ConfigError, StoreError, TaskError, suggest
+from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.evaluation.weights import kept, path_of, read_weights, write_arrays
-from odyssey.evaluation.work import text_digest
 from odyssey.expr import parse_cell
 from odyssey.storage.files import DamagedFileError
 from odyssey.storage.store import RunStore
 from odyssey.tasks.base import Task
-from odyssey.tasks.registry import get_task
+from odyssey.tasks.registry import recorded_task
 
 if TYPE_CHECKING:
     from odyssey.training.model import CharModel
@@ -46,7 +45,12 @@ def save_weights(store: RunStore, model: CharModel) -> None:
 
 
 def load_trained(
-    directory: str | Path, *, cell: str = "", task: str = "", member: int | None = None
+    directory: str | Path,
+    *,
+    cell: str = "",
+    task: str = "",
+    member: int | None = None,
+    text: str | None = None,
 ) -> TrainedModel:
     """Reads a model that a run has kept: of one training, or of a study.
 
@@ -55,6 +59,7 @@ def load_trained(
         cell: Its spec, or the name of its cell; any if empty.
         task: Its task; if empty, the run's only one.
         member: Its number in the population; any if None.
+        text: Where the text of the task lies now, if that is another place.
 
     Of the models that fit, the one with the lowest validation loss.
 
@@ -62,13 +67,20 @@ def load_trained(
         StoreError: There is no such run or model in it, it kept no weights, or they do not fit its
             record.
         ConfigError: The run keeps models of several tasks, and none is named.
-        TaskError: Its text is gone or has changed since.
+        TaskError: The text at `text` is another one; or the run is of before runs kept the symbols
+            of a text, and its text is gone or has changed. Of a later run whose text is gone or has
+            changed the task is a `MissingText`, which knows its symbols.
     """
-    return next(iter(load_all_trained(directory, cell=cell, task=task, member=member)))
+    return next(iter(load_all_trained(directory, cell=cell, task=task, member=member, text=text)))
 
 
 def load_all_trained(
-    directory: str | Path, *, cell: str = "", task: str = "", member: int | None = None
+    directory: str | Path,
+    *,
+    cell: str = "",
+    task: str = "",
+    member: int | None = None,
+    text: str | None = None,
 ) -> Iterator[TrainedModel]:
     """Reads the best model of every cell that a run has kept, the lowest validation loss first.
 
@@ -98,7 +110,7 @@ def load_all_trained(
             f"{store.path} keeps models of several tasks; name one with --task: {', '.join(tasks)}"
         )
     for _, row in chosen.drop_duplicates("spec").iterrows():
-        yield _load(store, row)
+        yield _load(store, row, text)
 
 
 def _single(store: RunStore) -> pd.DataFrame:
@@ -112,15 +124,13 @@ def _single(store: RunStore) -> pd.DataFrame:
     return results
 
 
-def _load(store: RunStore, row: pd.Series[float]) -> TrainedModel:
+def _load(store: RunStore, row: pd.Series[float], text: str | None) -> TrainedModel:
     import torch
 
     from odyssey.training.model import CharModel
 
-    task = get_task(str(row["task"]))
-    digest = str(store.run.get("tasks", {}).get(row["task"], {}).get("sha256", ""))
-    if text_digest(task) != digest:
-        raise TaskError(f"{row['task']}: the text has changed since the model was trained on it")
+    spec = str(row["task"])
+    task = recorded_task(spec, store.run.get("tasks", {}).get(spec, {}), text=text)
     model = CharModel(
         parse_cell(str(row["cell_text"])),
         task.num_symbols,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
 import platform
 import signal
@@ -22,7 +23,8 @@ from odyssey.expr import parse_cell
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.base import Task
-from odyssey.tasks.registry import get_task
+from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.text import MissingText
 from odyssey.training.config import Member, member_from_dict, training_config
 
 if TYPE_CHECKING:
@@ -61,22 +63,17 @@ def commit() -> str:
 
 
 @lru_cache(maxsize=8)
-def _task(spec: str) -> Task:
-    return get_task(spec)
+def _task(spec: str, record: str) -> Task:
+    return recorded_task(spec, json.loads(record))
 
 
-def _checked_task(spec: str, sha256: str) -> Task:
-    """Gives a task whose text is the one that the run began with."""
-    if text_digest(_task(spec)) != sha256:
-        _task.cache_clear()  # this process may remember the text of an earlier run
-    if text_digest(_task(spec)) != sha256:
-        raise TaskError(f"{spec}: the text has changed since the run began")
-    return _task(spec)
-
-
-def text_digest(task: Task) -> str:
-    """Gives the sha256 of the text that a task reads; empty for a task that reads none."""
-    return str(task.describe().get("sha256", ""))
+def _checked_task(spec: str, record: Mapping[str, Any]) -> Task:
+    """Gives the task that the run began with, its text read in the same way."""
+    task = _task(spec, json.dumps(record, sort_keys=True))
+    if isinstance(task, MissingText):
+        _task.cache_clear()  # it may be back for the next trial
+        raise TaskError(task.why)
+    return task
 
 
 @dataclass(frozen=True)
@@ -90,21 +87,21 @@ class TrialWork:
     Attributes:
         directory: The run directory, absolute, or what its URL names.
         commit: The git commit at the start of the run.
-        texts: What `text_digest` gives for every task, by spec: a text that changes under a run
-            must not mix two experiments.
+        tasks: What every task said of itself when the run began, by spec: a text that changes
+            under a run must not mix two experiments.
         limit: Seconds that a trial may take; 0 for ever.
         keep: Whose weights are written: `best`, `all` or `none` of the trial's members.
     """
 
     directory: Place
     commit: str
-    texts: Mapping[str, str]
+    tasks: Mapping[str, Mapping[str, Any]]
     limit: float = 0.0
     keep: str = "none"
 
     def __call__(self, trial: Trial) -> TrialResult:
         """Trains the trial's population; an error in it is the caller's to record."""
-        task = _checked_task(trial.task, self.texts[trial.task])
+        task = _checked_task(trial.task, self.tasks[trial.task])
         with time_limit(self.limit):
             result, trained = trained_trial(trial, commit=self.commit, task=task)
         # a full disk is no fault of the trial: the driver tries again, and stops the run

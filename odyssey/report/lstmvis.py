@@ -3,7 +3,7 @@
 Layout, as its documentation and its data handler have it: a folder with
 
 * `states.h5`: one float32 matrix (T, H) a value, row t being what it was after symbol t;
-* `train.h5`: `word_ids`, int64 (T,), the symbol that was read at each step;
+* `train.h5`: `word_ids`, int64 (T,), the character that was read at each step;
 * `words.dict`: lines `WORD ID`, split at white space;
 * `lstm.yml`: which matrix is which; layers count from 1. LSTMVis takes tanh of a matrix unless it
   says `transform: none`, and expects numbers in [-1, 1] then.
@@ -16,12 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError, StoreError
 from odyssey.report.units_page import Shown
 
-_WHITE = {" ": "␣", "\n": "⏎", "\t": "→", "\r": "␍"}
+_WHITE = {" ": "␣", "\n": "⏎", "\t": "→", "\r": "␍", "": "⋯"}
 
 
 def write_lstmvis(
@@ -30,7 +29,6 @@ def write_lstmvis(
     name: str,
     description: str,
     symbols: Sequence[str],
-    codes: NDArray[np.integer],
     tracks: Sequence[Shown],
 ) -> Path:
     """Writes a folder that LSTMVis opens, made if need be.
@@ -39,8 +37,8 @@ def write_lstmvis(
         directory: The folder; files of these names are replaced.
         name: Of the project.
         description: A line about it.
-        symbols: The printable form of each class.
-        codes: What was read, class indices (T,).
+        symbols: What was read, T strings of one character; empty for a further byte of the
+            character before it.
         tracks: The values; all steps of the one sequence.
 
     Raises:
@@ -54,7 +52,9 @@ def write_lstmvis(
             "the export for LSTMVis needs h5py: pip install 'odyssey-cells[lstmvis]'"
         ) from None
     directory = Path(directory)
-    words = _words(symbols)
+    kinds = list(dict.fromkeys(symbols))
+    place = {symbol: code for code, symbol in enumerate(kinds)}
+    words = _words(kinds)
     lines = [
         f"name: {json.dumps(name)}",
         f"description: {json.dumps(description)}",
@@ -84,7 +84,7 @@ def write_lstmvis(
                     f"    {{type: {kind}, layer: {track.layer + 1}, path: {path}{options}}},"
                 )
         with h5py.File(directory / "train.h5", "w") as file:
-            file["word_ids"] = np.asarray(codes, dtype=np.int64)
+            file["word_ids"] = np.array([place[s] for s in symbols], dtype=np.int64)
         dictionary = "".join(f"{word} {code}\n" for code, word in enumerate(words))
         (directory / "words.dict").write_text(dictionary, encoding="utf-8")
         (directory / "lstm.yml").write_text("\n".join([*lines, "  ]", ""]), encoding="utf-8")

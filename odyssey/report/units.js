@@ -35,10 +35,12 @@
     if (width === columns) return;
     columns = width;
     starts = [0];
-    let from = 0;
+    let drawn = 0;
     for (let k = 0; k < length; k++) {
-      if (symbols[k] === "\n") { from = k + 1; if (from < length) starts.push(from); }
-      else if (k - from >= width) { from = k; starts.push(k); }
+      if (symbols[k] === "") continue; // a further byte of the character before it
+      if (symbols[k] === "\n") { drawn = 0; if (k + 1 < length) starts.push(k + 1); }
+      else if (drawn >= width) { drawn = 1; starts.push(k); }
+      else drawn++;
     }
     spacer.style.height = `${starts.length * ROW}px`;
   };
@@ -54,7 +56,22 @@
     if (symbol === "\n") return "\u23ce";
     if (symbol === "\t") return "\u2192";
     const code = symbol.codePointAt(0);
+    if (code >= 0xf780 && code <= 0xf7ff) return "\ufffd"; // a byte that is no character
     return code < 32 || (code >= 127 && code < 160) ? "\u00b7" : symbol;
+  };
+
+  const bytesAt = (k) => {
+    let count = 1;
+    while (k + count < length && symbols[k + count] === "") count++;
+    return count;
+  };
+  // A character of several bytes is coloured over all of them.
+  const background = (k) => {
+    const count = bytesAt(k);
+    if (count === 1) return colors[values[k]];
+    const stops = Array.from({ length: count }, (_, n) =>
+      `${colors[values[k + n]]} ${(100 * n) / count}% ${(100 * (n + 1)) / count}%`);
+    return `linear-gradient(to right, ${stops.join(", ")})`;
   };
 
   // Only the lines in sight are in the document.
@@ -71,13 +88,14 @@
       row.append(number);
       const end = line + 1 < starts.length ? starts[line + 1] : length;
       for (let k = starts[line]; k < end; k++) {
+        if (symbols[k] === "") continue;
         const cell = document.createElement("i");
         cell.textContent = glyph(symbols[k]);
-        cell.style.background = colors[values[k]];
+        cell.style.background = background(k);
         cell.style.color = inks[values[k]];
         cell.dataset.at = k;
-        if (probe && probe[k] > 127) cell.classList.add("on");
-        if (k === state.at) cell.classList.add("mark");
+        if (probe && probe[k + bytesAt(k) - 1] > 127) cell.classList.add("on");
+        if (k <= state.at && state.at < k + bytesAt(k)) cell.classList.add("mark");
         row.append(cell);
       }
       parts.append(row);
@@ -88,11 +106,12 @@
 
   const say = (at) => {
     if (at < 0 || at >= length) { $("readout").textContent = ""; return; }
-    const shown = JSON.stringify(symbols[at]);
-    let text = `symbol ${at} ${shown}: ${valueOf(values[at]).toFixed(2)}`;
+    const shown = JSON.stringify(symbols[at]), count = bytesAt(at);
+    const read = Array.from({ length: count }, (_, n) => valueOf(values[at + n]).toFixed(2));
+    let text = `symbol ${at} ${shown}: ${read.join(", ")}`;
     if (probe) {
       const p = facts.probes[state.probe];
-      text += `, ${p.name} ${(p.low + ((p.high - p.low) * probe[at]) / 255).toFixed(p.binary ? 0 : 1)}`;
+      text += `, ${p.name} ${(p.low + ((p.high - p.low) * probe[at + count - 1]) / 255).toFixed(p.binary ? 0 : 1)}`;
     }
     $("readout").textContent = text;
   };

@@ -60,7 +60,8 @@ def write_units_page(
         path: The file; its folder is made.
         title: What was recorded.
         lead: A line about it.
-        symbols: What was read, T strings of one character each.
+        symbols: What was read, T strings of one character; empty for a further byte of the
+            character before it, which is then coloured by the values at all of its bytes.
         tracks: What is to be seen, at least one.
         probes: Name -> numbers or bools (T,), which can be underlined in the text.
         scores: With columns probe, layer, track, unit, rho, found, best first: the units that

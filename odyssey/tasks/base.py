@@ -44,12 +44,16 @@ class Task(ABC):
         symbols: The printable form of each class; the index is the class.
         counted: Which positions count, in words.
         is_text: Whether a sample of generated text means anything to a reader.
+        unit: What a symbol is: "characters", or the "bytes" of a text.
+        notices: What its user may not expect of how it was read, a line each.
     """
 
     name: str
     symbols: tuple[str, ...]
     counted: str
     is_text: bool
+    unit: str = "characters"
+    notices: tuple[str, ...] = ()
 
     @property
     def num_symbols(self) -> int:
@@ -96,6 +100,10 @@ class Task(ABC):
     @abstractmethod
     def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:
         """Turns class indices into text, the inverse of `encode`."""
+
+    def data(self, indices: NDArray[np.integer] | Sequence[int]) -> bytes:
+        """Turns class indices into the bytes of a file."""
+        return self.decode(indices).encode("utf-8", "surrogatepass")
 
     @abstractmethod
     def sample_prime(self) -> NDArray[np.int64]:

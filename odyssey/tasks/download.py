@@ -36,6 +36,7 @@ class Dataset:
         digest: "algorithm:hexadecimal" of the file that is read.
         licence: A note on its licence.
         split: The usual percentages of train, valid and test.
+        unit: What published numbers of it count: characters, or the bytes of the file.
         member: Its name inside the archive at `url`; None where `url` is the file itself.
         archive_digest: "algorithm:hexadecimal" of that archive.
     """
@@ -46,6 +47,7 @@ class Dataset:
     digest: str
     licence: str
     split: str = "90/5/5"
+    unit: str = "characters"
     member: str | None = None
     archive_digest: str | None = None
 
@@ -59,28 +61,31 @@ DATASETS: dict[str, Dataset] = {
         licence="public domain",
     ),
     "warpeace": Dataset(
-        summary="War and Peace (Karpathy et al., 2015)",
+        summary="War and Peace, by bytes as published (Karpathy et al., 2015)",
         url="https://cs.stanford.edu/people/karpathy/char-rnn/warpeace_input.txt",
         size=3_258_246,
         digest="sha256:fb66ba999dafe24017cdd59e04c56d385a9c8466993d374fd4c6f08b2142985e",
         licence="public domain in the US",
         split="80/10/10",
+        unit="bytes",  # 3,258,246 with 87 different ones: the paper's "characters"
     ),
     "text8": Dataset(
-        summary="English Wikipedia, a-z and space only (Mahoney)",
+        summary="English Wikipedia, a-z and space only, by bytes as published (Mahoney)",
         url="http://mattmahoney.net/dc/text8.zip",
         size=100_000_000,
         digest="md5:3bea1919949baf155f99411df5fada7e",  # its sha256 is not known
         licence="Wikipedia text: CC BY-SA, GFDL",
+        unit="bytes",  # each of which is a character
         member="text8",
         archive_digest="sha256:a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
     ),
     "enwik8": Dataset(
-        summary="English Wikipedia as XML (Mahoney)",
+        summary="English Wikipedia as XML, by bytes as published (Mahoney)",
         url="http://mattmahoney.net/dc/enwik8.zip",
         size=100_000_000,
         digest="sha256:2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8",
         licence="Wikipedia text: CC BY-SA, GFDL",
+        unit="bytes",  # published "bits per character" of it are bits a byte
         member="enwik8",
         archive_digest="sha256:547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
     ),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,22 @@ from typing import Any
 from odyssey.errors import TaskError, suggest
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
-from odyssey.tasks.download import DATASETS, dataset_path
+from odyssey.tasks.download import DATASETS, Dataset, dataset_path
 from odyssey.tasks.memorization import ALPHABET, Memorization
 from odyssey.tasks.options import (
     Option,
     choice,
     fraction,
     read_options,
+    read_split,
     shorten,
     show_options,
     split,
     whole,
 )
 from odyssey.tasks.python_source import python_source
-from odyssey.tasks.text import TextTask, read_file
+from odyssey.tasks.reading import AUTO, encoding_name
+from odyssey.tasks.text import MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
 
 TEXT_PREFIX = "text:"
@@ -40,29 +43,52 @@ class TaskRow:
         summary: One line about it.
         options: What may stand after the '@'.
         make: Makes the task from its normalised spec and the value of each option.
+        read: Gives the bytes of a text, from the value of each option; None where there is none.
     """
 
     summary: str
     options: tuple[Option, ...]
     make: Callable[[str, dict[str, Any]], Task]
+    read: Callable[[dict[str, Any]], bytes] | None = None
 
 
-def _text_options(split_default: str) -> tuple[Option, ...]:
-    return (choice("unit", "bytes", among=("bytes", "characters")), split(split_default))
+def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
+    return (
+        choice("unit", unit, among=(AUTO, "characters", "bytes")),
+        Option(
+            "encoding",
+            AUTO,
+            "the name of an encoding, as in utf-8, latin-1, cp1252 or utf-16",
+            encoding_name,
+        ),
+        split(split_default),
+    )
 
 
-def _make_python_source(name: str, values: dict[str, Any]) -> Task:
-    data = python_source(values["bytes"])
-    facts = {"python": platform.python_version()}
-    return TextTask(name, data, unit="bytes", split=values["split"], facts=facts)
+def _python_source() -> TaskRow:
+    def read(values: dict[str, Any]) -> bytes:
+        return python_source(values["bytes"])
 
-
-def _make_corpus(corpus: str) -> Callable[[str, dict[str, Any]], Task]:
     def make(name: str, values: dict[str, Any]) -> Task:
-        facts = {"licence": DATASETS[corpus].licence}
-        return TextTask(name, read_file(dataset_path(corpus)), **values, facts=facts)
+        facts = {"python": platform.python_version()}
+        return TextTask(name, read(values), split=values["split"], facts=facts)
 
-    return make
+    return TaskRow(
+        "the source of this Python's standard library; needs no download",
+        (whole("bytes", 2_000_000, least=100, most=100_000_000), split("90/5/5")),
+        make,
+        read,
+    )
+
+
+def _corpus(name: str, dataset: Dataset) -> TaskRow:
+    def read(values: dict[str, Any]) -> bytes:
+        return read_file(dataset_path(name))
+
+    def make(spec: str, values: dict[str, Any]) -> Task:
+        return TextTask(spec, read(values), **values, facts={"licence": dataset.licence})
+
+    return TaskRow(dataset.summary, _text_options(dataset.split, dataset.unit), make, read)
 
 
 _TASKS: dict[str, TaskRow] = {
@@ -87,15 +113,8 @@ _TASKS: dict[str, TaskRow] = {
         (whole("max_steps", 50, least=1, most=1000),),
         lambda name, values: Xml(name, **values),
     ),
-    "python-source": TaskRow(
-        "the source of this Python's standard library; needs no download",
-        (whole("bytes", 2_000_000, least=100, most=100_000_000), split("90/5/5")),
-        _make_python_source,
-    ),
-    **{
-        name: TaskRow(dataset.summary, _text_options(dataset.split), _make_corpus(name))
-        for name, dataset in DATASETS.items()
-    },
+    "python-source": _python_source(),
+    **{name: _corpus(name, dataset) for name, dataset in DATASETS.items()},
 }
 _TEXT_OPTIONS = _text_options("90/5/5")
 
@@ -123,14 +142,89 @@ def get_task(spec: str) -> Task:
     """Makes the task that a spec addresses; reads, and where needed downloads, its text.
 
     Args:
-        spec: `arithmetic`, `arithmetic@digits=4`, `text:book.txt@unit=characters,split=80/10/10`.
+        spec: `arithmetic`, `arithmetic@digits=4`, `text:book.txt@encoding=latin-1,split=80/10/10`.
             A path may hold '@': options are what follows the last one, if it looks like them.
 
     Raises:
         TaskError: Unknown names, nonsense values, a text that cannot be read or split.
     """
     if spec.startswith(TEXT_PREFIX):
-        return _text_task(spec.removeprefix(TEXT_PREFIX))
+        path, name, values = _text_spec(spec.removeprefix(TEXT_PREFIX))
+        data = read_file(Path(path).expanduser())
+        return TextTask(name, data, **values, facts={"path": path})
+    row, name, values = _row(spec)
+    return row.make(name, values)
+
+
+def recorded_task(spec: str, record: Mapping[str, Any], *, text: str | None = None) -> Task:
+    """Makes the task of a run again; a text is read as the run read it.
+
+    Args:
+        spec: The spec, as the run has it.
+        record: What the task said of itself when the run began.
+        text: Where its text lies now, if that is another place.
+
+    Returns:
+        The task; where a text cannot be read, or is another one, a `MissingText`, which knows the
+        symbols if the record does.
+
+    Raises:
+        TaskError: The text at `text` is not the recorded one; or there is none, and the record
+            does not know its symbols.
+    """
+    if not record.get("sha256"):
+        if text is not None:
+            raise TaskError(f"{spec} reads no text: leave out --text")
+        return get_task(spec)
+    try:
+        data = _read(spec) if text is None else read_file(Path(text).expanduser())
+        found = hashlib.sha256(data).hexdigest()
+        if found != record["sha256"]:
+            if text is not None:
+                raise TaskError(
+                    f"{shorten(text)!r} is not the text of {spec}: its sha256 is {found[:12]}...,"
+                    f" not {record['sha256'][:12]}..."
+                )
+            raise TaskError(f"{spec}: the text has changed since the run began")
+        return _as_recorded(data, record)
+    except (KeyError, TypeError, ValueError) as error:
+        if not isinstance(error, TaskError):
+            raise TaskError(
+                f"{spec}: the run's record does not say how its text was read"
+            ) from None
+        if text is not None or "encoding" not in record:
+            raise  # or else the symbols are known without the text
+        return MissingText(spec, record, why=f"{error}; --text PATH names a moved text")
+
+
+def _as_recorded(data: bytes, record: Mapping[str, Any]) -> Task:
+    """Makes a text task from its bytes and a record, also one of before encodings were recorded."""
+    unit = record["unit"]
+    encoding = record.get("encoding", "utf-8") if unit == "characters" else AUTO
+    parts = read_split(record["split"])
+    facts = {k: record[k] for k in ("path", "licence", "python") if k in record}
+    name = str(record["name"])
+    task = TextTask(name, data, unit=unit, encoding=encoding, split=parts, facts=facts)
+    if task.num_symbols != record["num_symbols"]:
+        raise TaskError(
+            f"{name} has {task.num_symbols} symbols, and had {record['num_symbols']} when the run"
+            " began, read by another version"
+        )
+    return task
+
+
+def _read(spec: str) -> bytes:
+    """Reads the text that a spec names."""
+    if spec.startswith(TEXT_PREFIX):
+        return read_file(Path(_text_spec(spec.removeprefix(TEXT_PREFIX))[0]).expanduser())
+    row, _, values = _row(spec)
+    if row.read is None:
+        raise TaskError(f"{spec} reads no text")
+    return row.read(values)
+
+
+def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
+    """Gives the row that a spec names, the normalised spec, and the value of each option."""
     name, at, given = spec.partition("@")
     if name not in _TASKS:
         if any(mark in name for mark in "/\\.") or Path(name[:200]).is_file():
@@ -139,10 +233,11 @@ def get_task(spec: str) -> Task:
         raise TaskError(suggest(name, [*_TASKS, f"{TEXT_PREFIX}PATH"], what="task"))
     row = _TASKS[name]
     values = read_options(given if at else None, row.options, task=name)
-    return row.make(name + show_options(values, row.options), values)
+    return row, name + show_options(values, row.options), values
 
 
-def _text_task(spec: str) -> Task:
+def _text_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
+    """Gives the path of a text, its normalised spec, and the value of each option."""
     path, at, given = spec.rpartition("@")
     if not (at and _PAIRS.fullmatch(given)):
         path, given = spec, ""
@@ -151,7 +246,5 @@ def _text_task(spec: str) -> Task:
     values = read_options(given or None, _TEXT_OPTIONS, task=f"{TEXT_PREFIX}PATH")
     shown = show_options(values, _TEXT_OPTIONS)
     if not shown and _PAIRS.fullmatch(path.rpartition("@")[2]) and "@" in path:
-        shown = f"@unit={values['unit']}"  # or the end of the path would be read as options
-    name = TEXT_PREFIX + path + shown
-    file = Path(path).expanduser()
-    return TextTask(name, read_file(file), **values, facts={"path": path})
+        shown = f"@unit={AUTO}"  # or the end of the path would be read as options
+    return path, TEXT_PREFIX + path + shown, values

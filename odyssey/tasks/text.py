@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,43 @@ from numpy.typing import NDArray
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape, in_pieces
 from odyssey.tasks.options import shorten, show_split
+from odyssey.tasks.reading import AUTO, read_symbols
+from odyssey.tasks.vocabulary import SINGULAR, Vocabulary
 
-Unit = Literal["bytes", "characters"]
 _SLICE = 2**18
 _AHEAD = 2**13  # symbols that a training stream reads at a time
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-class TextTask(Task):
+class _Text(Task):
+    """Knows the symbols of a text, whether or not its file can be read."""
+
+    is_text = True
+
+    def __init__(self, name: str, vocabulary: Vocabulary) -> None:
+        self.name = name
+        self.vocabulary = vocabulary
+        self.unit = vocabulary.unit
+        self.counted = f"every {SINGULAR[vocabulary.unit]}"
+        self.symbols = vocabulary.symbols
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        r"""Turns text into class indices (N,); `\xNN` stands for a symbol that cannot be printed.
+
+        Raises:
+            TaskError: The text has a symbol that is not in the vocabulary.
+        """
+        return self.vocabulary.encode(text)
+
+    def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:
+        r"""Turns class indices into text; bytes that are no UTF-8 show as \xNN."""
+        return self.vocabulary.decode(indices)
+
+    def data(self, indices: NDArray[np.integer] | Sequence[int]) -> bytes:
+        """Turns class indices into the bytes of a file."""
+        return self.vocabulary.data(indices)
+
+
+class TextTask(_Text):
     """Predicts the next byte or character of a text.
 
     The vocabulary is that of the whole text: a symbol that occurs only in the valid or test split
@@ -35,38 +64,37 @@ class TextTask(Task):
     Args:
         name: The normalised spec.
         data: The text, as bytes.
-        unit: What a symbol is: "bytes", or the "characters" of UTF-8.
+        unit: What a symbol is: `bytes`, `characters`, or `auto` (see `reading.read_symbols`).
+        encoding: The encoding of characters, or `auto`.
         split: The parts of train, valid and test; their sum is one.
         facts: More that `describe` says about the text.
     """
-
-    is_text = True
 
     def __init__(
         self,
         name: str,
         data: bytes,
         *,
-        unit: Unit,
+        unit: str = AUTO,
+        encoding: str = AUTO,
         split: tuple[Fraction, ...],
         facts: Mapping[str, object],
     ) -> None:
-        self.name = name
-        self.unit = unit
-        self.counted = "every byte" if unit == "bytes" else "every character"
-        codes_N = _codes(name, data, unit=unit)
-        self._vocabulary, text_N = _index(codes_N)
-        self.symbols = tuple(_printable(int(code), unit=unit) for code in self._vocabulary)
+        found = read_symbols(name, data, unit=unit, encoding=encoding)
+        codes, text_N = _index(found.codes_N)
+        super().__init__(name, Vocabulary(codes, unit=found.unit, name=name))
         if len(self.symbols) < 2:
             held = f"nothing but {self.symbols[0]!r}" if self.symbols else "nothing"
             raise TaskError(f"the text of {name} holds {held}; give one with two symbols or more")
-        self._class_of = {int(code): index for index, code in enumerate(self._vocabulary)}
+        self.notices = found.notices
         self._splits = _split(name, text_N, split)
         self._facts = {
+            "encoding": found.encoding,
             "split": show_split(split),
-            "vocabulary": "of the whole text",
-            **{f"{part}_{unit}": piece.size for part, piece in self._splits.items()},
+            "vocabulary": self.vocabulary.text,
+            **{f"{part}_{found.unit}": piece.size for part, piece in self._splits.items()},
             "sha256": hashlib.sha256(data).hexdigest(),
+            **({"notices": list(found.notices)} if found.notices else {}),
             **facts,
         }
 
@@ -133,27 +161,9 @@ class TextTask(Task):
                 f"of {batch_size} streams by {unroll} steps ({needed}); make these smaller"
             )
 
-    def encode(self, text: str) -> NDArray[np.int64]:
-        """Turns text into class indices (N,); raises TaskError for symbols the text lacks."""
-        codes = text.encode("utf-8", "surrogatepass") if self.unit == "bytes" else map(ord, text)
-        try:
-            return np.array([self._class_of[code] for code in codes], dtype=np.int64)
-        except KeyError as error:
-            symbol = _printable(error.args[0], unit=self.unit)
-            raise TaskError(
-                f"{self.name} has no symbol {symbol!r}; use only what occurs in its text"
-            ) from None
-
-    def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:
-        r"""Turns class indices into text; bytes that are no UTF-8 show as \xNN."""
-        codes = self._vocabulary[np.asarray(indices, dtype=np.int64)]
-        if self.unit == "characters":
-            return "".join(map(chr, codes.tolist()))
-        return bytes(codes.tolist()).decode("utf-8", "backslashreplace")
-
     def sample_prime(self) -> NDArray[np.int64]:
         """Gives a newline, or the first symbol of a text without one."""
-        newline = self._class_of.get(ord("\n"))
+        newline = self.vocabulary.first("\n")
         first = int(self._splits["train"][0]) if newline is None else newline
         return np.array([first], dtype=np.int64)
 
@@ -167,6 +177,56 @@ class TextTask(Task):
             "unit": self.unit,
             **self._facts,
         }
+
+
+class MissingText(_Text):
+    """Stands for a text that a model was trained on and that cannot be read now.
+
+    It knows the symbols; where the text itself is wanted, it says why there is none.
+
+    Args:
+        name: The spec.
+        record: What the text said of itself when it was there.
+        why: The error that reading it gave.
+    """
+
+    def __init__(self, name: str, record: Mapping[str, Any], *, why: str) -> None:
+        text, unit = str(record["vocabulary"]), record["unit"]
+        super().__init__(name, Vocabulary.recorded(text, unit=unit, name=name))
+        self._record = dict(record)
+        self.why = why
+
+    def characters(self, split: Split) -> int | None:
+        """Gives the length that a split had."""
+        return int(self._record[f"{split}_{self.unit}"])
+
+    def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> NoReturn:
+        """Raises TaskError."""
+        raise TaskError(self.why)
+
+    def held_out(
+        self,
+        split: HeldOut,
+        *,
+        batch_size: int,
+        unroll: int,
+        characters: int | None = None,
+        warmup: int = 0,
+    ) -> NoReturn:
+        """Raises TaskError."""
+        raise TaskError(self.why)
+
+    def indices(self, split: Split) -> NoReturn:
+        """Raises TaskError."""
+        raise TaskError(self.why)
+
+    def sample_prime(self) -> NDArray[np.int64]:
+        """Gives a newline, or the first symbol in order where the text had none."""
+        return np.array([self.vocabulary.first("\n") or 0], dtype=np.int64)
+
+    def describe(self) -> dict[str, object]:
+        """Describes the text as it was."""
+        return dict(self._record)
 
 
 def read_file(path: Path) -> bytes:
@@ -188,20 +248,6 @@ def read_file(path: Path) -> bytes:
     if not data:
         raise TaskError(f"{shown!r} is empty; give a text file")
     return data
-
-
-def _codes(name: str, data: bytes, *, unit: Unit) -> NDArray[np.integer]:
-    """Turns bytes into numbers below 256, or code points."""
-    if unit == "bytes":
-        return np.frombuffer(data, dtype=np.uint8)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TaskError(
-            f"the text of {name} is not UTF-8 (byte 0x{data[error.start]:02x} at {error.start}); "
-            "use unit=bytes"
-        ) from None
-    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
 def _index(codes_N: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
@@ -238,15 +284,3 @@ def _split(
                 f"it needs 2 at least: give a longer text or another split="
             )
     return splits
-
-
-def _printable(code: int, *, unit: Unit) -> str:
-    """Writes a byte or a code point so that it can be read in a table."""
-    character = chr(code)
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    if unit == "bytes" and code >= 0x7F:
-        return f"\\x{code:02x}"
-    if character.isprintable():
-        return character
-    return character.encode("unicode_escape").decode("ascii")

@@ -1,10 +1,13 @@
 """A trained model is kept and writes; what is no such model gets one line."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 from answers import refused, well
+
+from odyssey.cli.main import main
 
 TRAIN = ("--hidden-size", 16, "--learning-rate", 0.03, "--updates-per-epoch", 40, "--epochs", 2)
 SIZES = ("--set", "valid_characters=200", "--set", "test_characters=200", "--batch-size", 8)
@@ -24,9 +27,9 @@ def test_a_trained_model_writes(odyssey, writer):
     assert trained.out.count("--- sample after") == 2
     assert "--- sample after 80 updates\n" in trained.out
     sample = ("sample", "run", "--length", 13, "--temperature", 0)
-    assert well(odyssey(*sample, "--prime", "abc")).out == "abcdéabcdéabcd\n"  # 13 bytes
+    assert well(odyssey(*sample, "--prime", "abc")).out == "abcdéabcdéabcdéa\n"  # 13 characters
     found = well(odyssey(*sample, "--prime", "é", "--json")).json
-    assert found == {"prime": "é", "text": "abcdéabcdéa"}
+    assert found == {"prime": "é", "text": "abcdéabcdéabc"}
     warm = ("sample", "run", "--length", 60, "--temperature", 3)
     outputs = [well(odyssey(*warm, "--seed", s)).out for s in (1, 1, 2)]
     assert outputs[0] == outputs[1] != outputs[2]
@@ -56,6 +59,42 @@ def test_what_cannot_write_says_why(odyssey, writer):
     weights.unlink()
     assert "keeps no weights" in refused(odyssey("sample", "run"))
     weights.write_bytes(kept)
-    (cwd / "cycle.txt").write_text("abcdè" * 1000)
-    assert "text has changed" in refused(odyssey("sample", "run"))
+    # the symbols are known without the text, which is wanted for measuring only
+    for change in (lambda path: path.write_text("abcdè" * 1000), lambda path: path.unlink()):
+        change(cwd / "cycle.txt")
+        assert well(odyssey("sample", "run", "--length", 4, "--temperature", 0, "--prime", "é")).out
+    (cwd / "other.txt").write_text("abcdè" * 1000)
+    for command in ("sample", "errors", "gradients"):
+        assert "is not the text of" in refused(odyssey(command, "run", "--text", "other.txt"))
+    for command in ("errors", "units", "gradients"):
+        assert "no file " in refused(odyssey(command, "run"))
     assert json.loads((cwd / "run/run.json").read_text())["study"]
+
+
+ENCODINGS = (("latin-1", "@encoding=latin-1"), ("latin-1", ""), ("utf-16", ""), ("utf-8", ""))
+
+
+@pytest.mark.parametrize(("kept", "options"), ENCODINGS)
+def test_a_model_is_primed_with_what_it_prints(odyssey, cwd, monkeypatch, kept, options):
+    """By its own letters and by the escapes of its samples; raw output is what was learned."""
+    (cwd / "cycle.txt").write_bytes(("é\x1bàb\x07ç" * 900).encode(kept))
+    command = ("train", "gru", "--task", f"text:cycle.txt{options}", "--sample", 0, "--out", "run")
+    called = odyssey(*command, *TRAIN, *SIZES)
+    assert called.code == 0
+    says_so = "read as" in called.err
+    assert says_so == (options == "" and kept != "utf-8")
+    assert len(called.err.splitlines()) == says_so
+    by_bytes = kept == "latin-1" and not options
+    assert ("bits/byte" if by_bytes else "bits/char") in called.out
+    (cwd / "cycle.txt").unlink()
+    sample = ("sample", "run", "--length", 6, "--temperature", 0)
+    shown = r"\xe9\x1b\xe0b\x07\xe7" if by_bytes else r"é\x1bàb\x07ç"
+    primed = well(odyssey(*sample, "--prime", shown)).out
+    assert primed == f"{shown}{shown}\n"
+    with monkeypatch.context() as patched:
+        written = io.BytesIO()
+        patched.setattr("sys.stdout", io.TextIOWrapper(written, "ascii"))
+        assert main([*map(str, sample), "--prime", shown, "--raw"]) == 0
+        exact = ("é\x1bàb\x07ç" * 2).encode("latin-1" if by_bytes else "utf-8")
+        assert written.getvalue() == exact
+    assert "not for JSON" in refused(odyssey("sample", "run", "--raw", "--json"))

@@ -26,7 +26,7 @@ def reader(odyssey, cwd):
 def test_it_scores_and_writes(odyssey, reader):
     (reader / "mine.py").write_text("def is_e(text):\n    return [c == 'e' for c in text]\n")
     called = well(odyssey(*UNITS, "--probes", "mine.py", "--out", "out"))
-    assert "gru read 1,359 symbols: 48 units in 4 values" in called.out
+    assert "gru read 1,319 symbols: 48 units in 4 values" in called.out
     assert (
         "not scored, for this text does not vary in them: inside_comment, inside_if" in called.out
     )
@@ -69,6 +69,34 @@ def test_it_reads_another_text_and_exports(odyssey, reader):
     assert "{type: state, layer: 1, path: z1, transform: none, unsigned: true}" in config
 
 
+@pytest.mark.parametrize("unit", ["bytes", "characters"])
+def test_accents_are_themselves_on_the_page_and_in_the_export(odyssey, cwd, unit):
+    text = "Il dit: «où est l’été?» — 中文 “bon”.\n" * 300
+    (cwd / "some.txt").write_text(text)
+    command = ("train", "elman", "--task", f"text:some.txt@unit={unit}", "--sample", 0)
+    well(odyssey(*command, "--out", "run", *TRAIN, *SIZES))
+    (cwd / "some.txt").rename(cwd / "moved.txt")
+    called = odyssey(*UNITS, "--text", "moved.txt", "--lstmvis", "vis", "--out", "out")
+    assert "inside_quotes" in well(called).out
+    page = (cwd / "out/units.html").read_text("utf-8")
+    symbols = json.loads(page.split('id="facts">')[1].split("</script>")[0])["symbols"]
+    shown = "".join(symbols)
+    assert shown[:-1] in text  # of the last character there may be only a part
+    assert len(symbols) == 300
+    assert ("" in symbols) == (unit == "bytes")
+    words = {line.split()[0] for line in (cwd / "vis/words.dict").read_text("utf-8").splitlines()}
+    assert {"ù", "é", "«", "中", "“"} <= words
+    with h5py.File(cwd / "vis/train.h5") as train:
+        assert len(train["word_ids"]) == int(
+            called.out.split(" read ")[1].split()[0].replace(",", "")
+        )
+    # the other data of the same text, not its test split: another file
+    (cwd / "piece.txt").write_text(text[: 40 * 37])
+    other = well(odyssey(*UNITS, "--text", "piece.txt", "--page-characters", 0)).out
+    sizes = {"bytes": len(text[: 40 * 37].encode()), "characters": 40 * 37}
+    assert f"elman read {sizes[unit]:,} symbols" in other
+
+
 def test_without_h5py_it_says_what_to_install(odyssey, reader, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     says = refused(odyssey(*UNITS, "--page-characters", 0, "--lstmvis", "vis"))
@@ -78,6 +106,7 @@ def test_without_h5py_it_says_what_to_install(odyssey, reader, monkeypatch):
 def test_it_takes_a_model_of_a_study(odyssey, reader):
     (reader / "study.toml").write_text(
         'name = "two"\ncells = ["gru", "elman"]\ntasks = ["text:some.txt"]\nmembers = 2\n'
+        'keep_weights = "all"\n'
         "[training]\nepochs = 1\nupdates_per_epoch = 5\nvalid_characters = 200\n"
         "test_characters = 200\n[space]\nhidden_size = 6\nlearning_rate = 0.01\n"
     )
@@ -92,12 +121,12 @@ def test_it_takes_a_model_of_a_study(odyssey, reader):
 def test_what_it_cannot_do_it_says(odyssey, reader):
     (reader / "odd.txt").write_text("XYZ" * 300)
     (reader / "short.txt").write_text("said")
-    (reader / "latin.txt").write_bytes(b"\xff\xfe")
+    (reader / "latin.txt").write_bytes(b"\xe9\xe8" * 300)
     for arguments, says in (
         (("units", "nowhere"), "no run at nowhere"),
         ((*UNITS, "--text", "odd.txt"), "has no symbol 'X'"),
         ((*UNITS, "--text", "short.txt"), "too short to judge"),
-        ((*UNITS, "--text", "latin.txt"), "is not UTF-8"),
+        ((*UNITS, "--text", "latin.txt"), "is not utf-8"),
         ((*UNITS, "--text", "none.txt"), "no file 'none.txt'"),
         ((*UNITS, "--probes", "none.py"), "cannot read probes"),
         ((*UNITS, "--characters", 0), "--characters"),

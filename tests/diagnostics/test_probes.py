@@ -14,6 +14,14 @@ CASES = [
     ("inside_quotes", r'"a\"b" c', "11111000"),
     ("inside_quotes", 'a "b\nc\n \nd', "0011111100"),  # an empty line closes it
     ("inside_quotes", "x = '\"'; y", "0" * 10),
+    ("inside_quotes", "a “bc” d", "00111000"),
+    ("inside_quotes", "“a ‘b’ c” d", "11111111000"),
+    ("inside_quotes", "‘don’t’ x", "111111000"),
+    ("inside_quotes", "dogs’ x ‘y’", "00000000110"),
+    ("inside_quotes", "«a» „b“ „c” »d« ”e”", "1100110011001100110"),
+    ("inside_quotes", "« a » b", "1111000"),
+    ("inside_quotes", "他「你『好』」。", "01111100"),
+    ("inside_quotes", "“a\n“b” c", "11111000"),
     ("line_position", "ab\ncd\n\ne", "12012001"),
     ("bracket_depth", "a(b[c]d)e", "011221100"),
     ("bracket_depth", "a)b(c(d)e", "000001100"),  # brackets without a partner do not count
@@ -28,6 +36,10 @@ CASES = [
     ("inside_if", "elif_if(a)", "0" * 10),
     ("word_position", "ab_1 c", "123401"),
     ("upper_case", "aBc", "010"),
+    ("upper_case", "éÉßЖж中", "010100"),
+    ("word_position", "été e\u0301a हिं", "12301230123"),
+    ("bracket_depth", "（a［b］）c", "1122100"),
+    ("indentation", "\u3000\u3000中\n\u00a0b", "244011"),
 ]
 
 

@@ -21,7 +21,9 @@ from odyssey.tasks.registry import describe_tasks
         ("python-source@bytes=4000,split=80/10.0/10", "python-source@bytes=4000,split=80/10/10"),
         ("warpeace@split=80/10/10", "warpeace"),
         ("warpeace@split=90/5/5", "warpeace@split=90/5/5"),
-        ("tinyshakespeare@unit=bytes", "tinyshakespeare"),
+        ("tinyshakespeare@unit=characters", "tinyshakespeare"),
+        ("warpeace@unit=bytes", "warpeace"),
+        ("tinyshakespeare@encoding=ISO8859-1", "tinyshakespeare@encoding=latin-1"),
     ],
 )
 def test_names_are_normalised(corpora, spec, name):
@@ -32,7 +34,9 @@ def test_names_are_normalised(corpora, spec, name):
     ("file", "options", "name"),
     [
         ("book.txt", "", "text:book.txt"),
-        ("book.txt", "@unit=bytes", "text:book.txt"),
+        ("book.txt", "@unit=auto", "text:book.txt"),
+        ("book.txt", "@unit=bytes", "text:book.txt@unit=bytes"),
+        ("a@b=c", "@unit=auto", "text:a@b=c@unit=auto"),
         ("book.txt", "@split=80/10/10", "text:book.txt@split=80/10/10"),
         ("a@b.txt", "", "text:a@b.txt"),
         ("a@b.txt", "@unit=characters", "text:a@b.txt@unit=characters"),
@@ -77,12 +81,16 @@ def test_paths_may_hold_an_at_sign(tmp_path, monkeypatch, file, options, name):
         ("xml@max_steps=0", "from 1 to 1000"),
         ("python-source@unit=bytes", "no option of python-source called 'unit'"),
         ("python-source@bytes=5", "expected a whole number from 100"),
-        ("warpeace@unit=words", "expected bytes or characters"),
+        ("warpeace@unit=words", "expected auto or characters or bytes"),
         ("warpeace@split=90/10", "expected the percentages"),
         ("warpeace@split=90/10/0", "expected the percentages"),
         ("warpeace@split=90/5/6", "expected the percentages"),
         ("warpeace@split=nan/5/5", "expected the percentages"),
         ("warpeace@split=100/0/0", "expected the percentages"),
+        ("text:book.txt@encoding=latin-99", "expected the name of an encoding"),
+        ("text:book.txt@encoding=rot13", "expected the name of an encoding"),
+        ("text:book.txt@encoding=base64", "expected the name of an encoding"),
+        ("text:book.txt@encoding=", "expected the name of an encoding"),
         ("text:book.txt@units=bytes", "no option of text:PATH called 'units'; closest: unit"),
     ],
 )
@@ -98,7 +106,7 @@ def test_the_table_lists_every_task_with_its_options():
     rows = {row["name"]: row for row in describe_tasks()}
     assert list(rows) == [*list_tasks(), "text:PATH"]
     assert rows["arithmetic"]["options"] == "digits=8,distractors=0.48"
-    assert rows["warpeace"]["options"] == "unit=bytes,split=80/10/10"
+    assert rows["warpeace"]["options"] == "unit=bytes,encoding=auto,split=80/10/10"
     assert all(row["summary"] for row in rows.values())
 
 
