@@ -29,7 +29,7 @@ from odyssey.expr.functions import (
 )
 
 # A product that would pass one of these is kept as it is written, so that no cell is expensive.
-MAX_TERMS = 64
+MAX_TERMS = 64  # unless `normalise` is told another number
 MAX_BITS = 1000  # of a coefficient
 
 # An atom is an interned tuple (kind, name, children); a monomial a sorted tuple of
@@ -81,10 +81,14 @@ class Atoms:
 
     Attributes:
         signs: For each tie, in order of appearance, a bit that chooses the sign; see `sign`.
+        terms: Terms up to which a product or a map of a sum is expanded.
+        bounded: Whether something was kept as it is written, for it would have been too long.
         ties: The sums whose sign only names could tell, each with its number.
     """
 
     signs: int = 0
+    terms: int = MAX_TERMS
+    bounded: bool = False
     ties: dict[Poly, int] = field(default_factory=dict)
     rows: list[tuple[str, str, tuple[Poly, ...]]] = field(default_factory=list)
     numbers: dict[tuple[str, str, tuple[Poly, ...]], int] = field(default_factory=dict)
@@ -132,8 +136,8 @@ class Atoms:
 class _Algebra:
     """Turns the equations of a cell into polynomials over atoms."""
 
-    def __init__(self, cell: Cell, merged: dict[str, str], signs: int) -> None:
-        self.atoms = Atoms(signs)
+    def __init__(self, cell: Cell, merged: dict[str, str], signs: int, terms: int) -> None:
+        self.atoms = Atoms(signs, terms)
         self.merged = merged
         self.values: dict[str, Poly] = {}
         self.known: dict[sp.Expr, Poly] = {}
@@ -168,7 +172,7 @@ class _Algebra:
         return self._function(BY_FUNCTION[type(expr)].name, args)
 
     def _product(self, a: Poly, b: Poly) -> Poly:
-        if len(a) * len(b) > MAX_TERMS:
+        if len(a) * len(b) > self.atoms.terms:
             a, b = (self._kept(p) if len(p) > 1 else p for p in (a, b))
         if _bits(a) + _bits(b) > MAX_BITS:
             a, b = (self._kept(p) if _bits(p) > 1 else p for p in (a, b))
@@ -180,11 +184,14 @@ class _Algebra:
         return _poly(terms)
 
     def _kept(self, poly: Poly) -> Poly:
+        self.atoms.bounded = True
         return self.atoms.intern("kept", "", poly)
 
     def _map(self, matrix: str, poly: Poly) -> Poly:
-        if len(poly) > MAX_TERMS or ONE in dict(poly):
+        too_long = len(poly) > self.atoms.terms
+        if too_long or ONE in dict(poly):
             # W @ (a + 1) stays, since W @ 1 is not of the language
+            self.atoms.bounded |= too_long
             factor = self._factor(poly)
             whole = self.atoms.intern("matmul", matrix, _scale(poly, 1 / factor))
             return _scale(whole, factor)
@@ -286,6 +293,28 @@ class Normal:
                         todo.extend(self.atoms.rows[atom][2])
         return sorted(found)
 
+    @cached_property
+    def polys(self) -> list[Poly]:
+        """All polynomials: output, updates and what live atoms are made of."""
+        rows = self.atoms.rows
+        return [self.output, *self.updates.values(), *(p for a in self.live for p in rows[a][2])]
+
+    @cached_property
+    def maps_a_constant(self) -> bool:
+        """Whether a weight matrix meets a number, which no cell text may say."""
+        rows, constants = self.atoms.rows, set[int]()
+
+        def constant(poly: Poly) -> bool:
+            return all(a in constants for monomial, _ in poly for a, _ in monomial)
+
+        for atom in self.live:
+            kind, _, children = rows[atom]
+            if children and all(map(constant, children)):
+                if kind == "matmul":
+                    return True
+                constants.add(atom)
+        return False
+
     def states_in(self, poly: Poly, *, blocked: frozenset[str] = frozenset()) -> set[str]:
         """Names of the states whose previous values a polynomial reads.
 
@@ -312,17 +341,18 @@ class Normal:
         return sorted({name for kind, name, _ in rows if kind in kinds})
 
 
-def normalise(cell: Cell, *, signs: int = 0) -> Normal:
+def normalise(cell: Cell, *, signs: int = 0, terms: int = MAX_TERMS) -> Normal:
     """Inlines, expands, drops what is dead and merges states that always hold the same value.
 
     Args:
         cell: The cell.
         signs: How ties of signs are decided; see `Atoms.sign`.
+        terms: Terms up to which a product or a map of a sum is expanded.
     """
     # Coinduction: all states start equal, so assume that they stay so and split until it holds.
     merged = {s: cell.states[0] for s in cell.states}
     while True:
-        algebra = _Algebra(cell, merged, signs)
+        algebra = _Algebra(cell, merged, signs, terms)
         groups: dict[tuple[str, Poly], str] = {}
         split = {
             s: groups.setdefault((merged[s], algebra.values[f"{s}[t]"]), s) for s in cell.states

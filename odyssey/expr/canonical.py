@@ -1,6 +1,6 @@
-"""Canonical form and content key: equal for cells that are the same up to names and algebra.
+"""Canonical text and content key: equal for cells that are the same up to names and algebra.
 
-Three steps, none of which calls sympy's simplifier (seconds to minutes a cell):
+None of the steps calls sympy's simplifier (seconds to minutes a cell):
 
 1. `algebra.normalise` inlines the named equations and turns every value into a polynomial over
    atoms, with exact rational coefficients. Sums, products and blends become one form;
@@ -8,284 +8,233 @@ Three steps, none of which calls sympy's simplifier (seconds to minutes a cell):
    `W @ (a + b) -> W @ a + W @ b`. Where only names tell z from -z, as in `tanh(a - b)`, both
    signs are tried and the smallest text is taken. Dead equations vanish, states that always hold
    the same value are merged.
-2. `_Colours` tells parameters and states apart by where they are used (colour refinement, with
-   individualisation where that leaves ties), so that names do not matter.
-3. `_Writer` prints the result as a legal cell text with names given in order of appearance. The
-   key is the sha256 of that text; two cells with one key are the same function by construction.
+2. `normal_text` prints the result with names given by position.
+3. What the language does not allow, since it is too long, too deep or no cell, is put another way:
+   not expanded, then as it was written but for names and dead equations, then as it stands. The
+   first of these forms that is a legal cell is taken.
+4. Where nothing was left out, the text is its own canonical form. One in which products were kept
+   as they are written must reproduce itself, or it is not expanded either. What comes out is read
+   and put in form again until it repeats itself; of texts that take turns the least is taken.
 
+The key is the sha256 of that text; two cells with one key are the same function by construction.
 Rewrites that are not found here (such as `tanh(z) = 2*sigmoid(2*z) - 1`) are what
 `fingerprint.py` is for.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterable
-from fractions import Fraction
+from collections.abc import Iterator
 
-from odyssey.expr.algebra import Monomial, Normal, Poly, digest, normalise
-from odyssey.expr.cell import Cell
-from odyssey.expr.text import format_init
-from odyssey.expr.verify import LARGEST
+import sympy as sp
 
-MAX_LABELLINGS = 32  # labellings tried where colour refinement leaves ties
-MAX_TIES = 4  # sums such as a - b, whose sign only names tell, for which both signs are tried
+from odyssey.errors import CellError
+from odyssey.expr.algebra import MAX_TERMS, Normal, normalise
+from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.functions import (
+    Current,
+    Input,
+    Leaf,
+    Matrix,
+    Named,
+    Previous,
+    Vector,
+    replace,
+)
+from odyssey.expr.normal_text import print_normal
+from odyssey.expr.text import parse_cell
+from odyssey.expr.verify import MAX_CHARACTERS, MAX_LINE, MAX_LINES, MAX_NODES
 
-
-class _Colours:
-    """Colours of parameters, states and atoms: equal where position cannot tell them apart."""
-
-    def __init__(self, normal: Normal) -> None:
-        self.normal = normal
-        self.names: dict[str, str] = {}
-        for name in normal.names("vector", "matmul"):
-            init = normal.inits.get(name)
-            how = format_init(init) if init and not init.source else ("copy" if init else "")
-            self.names[f"p:{name}"] = digest("parameter", how)
-        for state in normal.updates:
-            self.names[f"s:{state}"] = digest("state")
-        self.down: dict[int, str] = {}
-        self.refine()
-
-    def poly(self, poly: Poly) -> str:
-        """Colour of a polynomial."""
-        return digest(sorted((self.monomial(m), str(c)) for m, c in poly))
-
-    def monomial(self, monomial: Monomial) -> str:
-        """Colour of a monomial."""
-        return digest(sorted((self.down[a], p) for a, p in monomial))
-
-    def _atom(self, atom: int) -> str:
-        kind, name, children = self.normal.atoms.rows[atom]
-        key = {"state": f"s:{name}", "vector": f"p:{name}", "matmul": f"p:{name}"}.get(kind)
-        own = self.names[key] if key else name
-        return digest(kind, own, sorted(self.poly(c) for c in children))
-
-    def classes(self) -> dict[str, list[str]]:
-        """Names by colour."""
-        found: dict[str, list[str]] = {}
-        for name, colour in self.names.items():
-            found.setdefault(colour, []).append(name)
-        return found
-
-    def refine(self) -> None:
-        """Refines until colours stop splitting."""
-        count = -1
-        while True:
-            for atom in self.normal.live:
-                self.down[atom] = self._atom(atom)
-            classes = len(set(self.names.values()))
-            if classes == count or classes == len(self.names):
-                return
-            count = classes
-            self._spread()
-
-    def _spread(self) -> None:
-        """Gives every name a colour from the places where it occurs."""
-        rows = self.normal.atoms.rows
-        above: dict[int, list[str]] = {atom: [] for atom in self.normal.live}
-        places: dict[str, list[str]] = {name: [] for name in self.names}
-
-        def pass_down(poly: Poly, context: str) -> None:
-            for monomial, coefficient in poly:
-                whole = self.monomial(monomial)
-                for atom, power in monomial:
-                    above[atom].append(
-                        digest(context, whole, str(coefficient), self.down[atom], power)
-                    )
-
-        pass_down(self.normal.output, "output")
-        for state, poly in self.normal.updates.items():
-            pass_down(poly, self.names[f"s:{state}"])
-            places[f"s:{state}"].append(self.poly(poly))
-        for atom in reversed(self.normal.live):
-            kind, name, children = rows[atom]
-            context = digest(self.down[atom], sorted(above[atom]))
-            if kind in ("state", "vector", "matmul"):
-                places[f"{'s' if kind == 'state' else 'p'}:{name}"].append(context)
-            for child in children:
-                pass_down(child, context)
-        for name, init in self.normal.inits.items():
-            if init.source:
-                places[f"p:{name}"].append(self.names[f"p:{init.source}"])
-                places[f"p:{init.source}"].append("copied by " + self.names[f"p:{name}"])
-        self.names = {n: digest(c, sorted(places[n])) for n, c in self.names.items()}
-
-    def individualised(self, name: str) -> _Colours:
-        """Gives a copy in which one name is told apart from its class."""
-        copy = object.__new__(_Colours)
-        copy.normal, copy.down = self.normal, dict(self.down)
-        copy.names = {n: (digest(c, "chosen") if n == name else c) for n, c in self.names.items()}
-        copy.refine()
-        return copy
-
-
-class _Writer:
-    """Prints a normal form as cell text; names are given in order of appearance."""
-
-    def __init__(self, normal: Normal, colours: _Colours) -> None:
-        self.normal, self.colours = normal, colours
-        self.given: dict[str, str] = {}
-        self.counts = {"W": 0, "v": 0, "s": 0, "e": 0}
-        self.lines: list[str] = []
-        self.texts: dict[int, str] = {}
-        self.powers: dict[tuple[str, int], str] = {}
-        self.waiting: list[str] = []
-        self.monomials = {m: colours.monomial(m) for m in self._all_monomials()}
-
-    def _all_monomials(self) -> Iterable[Monomial]:
-        polys = [self.normal.output, *self.normal.updates.values()]
-        polys += [child for a in self.normal.live for child in self.normal.atoms.rows[a][2]]
-        return {m for poly in polys for m, _ in poly}
-
-    def write(self) -> str:
-        output = self.poly(self.normal.output)
-        self.lines.append(f"y = {output}")
-        for state in self.waiting:  # grows while states are named
-            update = self.poly(self.normal.updates[state])
-            self.lines.append(f"{self.given['s:' + state]}[t] = {update}")
-        header = ["cell canonical", "input x"]
-        if self.waiting:
-            header.append("state " + ", ".join(self.given["s:" + s] for s in self.waiting))
-        else:
-            header.append("not recurrent")
-        parameters = {n.removeprefix("p:"): g for n, g in self.given.items() if n.startswith("p:")}
-        inits = sorted(
-            f"init {parameters[name]} = "
-            + (f"-{parameters[init.source]}" if init.source else format_init(init))
-            for name, init in self.normal.inits.items()
-        )
-        return "\n".join([*header, *self.lines, *inits, "output y"]) + "\n"
-
-    def name(self, key: str, letter: str) -> str:
-        if key not in self.given:
-            self.counts[letter] += 1
-            self.given[key] = f"{letter}{self.counts[letter]}"
-            if letter == "s":
-                self.waiting.append(key.removeprefix("s:"))
-        return self.given[key]
-
-    def poly(self, poly: Poly) -> str:
-        """Prints a polynomial after the lines for what it holds."""
-        todo = [(atom, False) for atom in reversed(self.ordered(poly))]
-        while todo:  # not recursive: chains of equations may be hundreds long
-            atom, ready = todo.pop()
-            if ready:
-                self.texts[atom] = self.atom(atom)
-            elif atom not in self.texts:
-                todo.append((atom, True))
-                children = [a for c in self.children(atom) for a in self.ordered(c)]
-                todo += [(a, False) for a in reversed(children) if a not in self.texts]
-        return self.sum(poly)
-
-    def terms(self, poly: Poly) -> list[tuple[Monomial, Fraction]]:
-        return sorted(poly, key=lambda term: (self.monomials[term[0]], term[1]))
-
-    def factors(self, monomial: Monomial) -> list[tuple[int, int]]:
-        return sorted(monomial, key=lambda f: (self.colours.down[f[0]], f[1]))
-
-    def ordered(self, poly: Poly) -> list[int]:
-        return [atom for m, _ in self.terms(poly) for atom, _ in self.factors(m)]
-
-    def children(self, atom: int) -> list[Poly]:
-        return sorted(self.normal.atoms.rows[atom][2], key=self.colours.poly)
-
-    def sum(self, poly: Poly) -> str:
-        text = ""
-        for monomial, coefficient in self.terms(poly):
-            term = self.term(monomial, abs(coefficient))
-            if text:
-                text += f" - {term}" if coefficient < 0 else f" + {term}"
-            else:
-                text = f"-{term}" if coefficient < 0 else term
-        return text or "0"
-
-    def term(self, monomial: Monomial, size: Fraction) -> str:
-        above, below = [], []
-        if size.numerator != 1:
-            above.append(_integer(size.numerator))
-        if size.denominator != 1:
-            below.append(_integer(size.denominator))
-        for atom, power in self.factors(monomial):
-            (above if power > 0 else below).extend(self.power(self.texts[atom], abs(power)))
-        return " / ".join([" * ".join(above) or "1", *below])
-
-    def power(self, base: str, power: int) -> list[str]:
-        """Gives the factors of a power; high ones by squares, so that none prints long."""
-        if power <= 3:
-            return [base] * power
-        if (base, power) not in self.powers:
-            half = " * ".join(self.power(base, power // 2))
-            self.powers[base, power] = self.line(f"square({half})")
-        return [self.powers[base, power]] + [base] * (power % 2)
-
-    def line(self, text: str) -> str:
-        self.counts["e"] += 1
-        name = f"e{self.counts['e']}"
-        self.lines.append(f"{name} = {text}")
-        return name
-
-    def atom(self, atom: int) -> str:
-        kind, name, _ = self.normal.atoms.rows[atom]
-        if kind == "input":
-            return "x[t]"
-        if kind == "state":
-            return self.name(f"s:{name}", "s") + "[t-1]"
-        if kind == "vector":
-            return self.name(f"p:{name}", "v")
-        inside = [self.sum(child) for child in self.children(atom)]
-        if kind == "matmul":
-            text = f"{self.name(f'p:{name}', 'W')} @ ({inside[0]})"
-        elif kind == "call":
-            text = f"{name}({', '.join(inside)})"
-        elif kind == "reciprocal":
-            text = f"1 / ({inside[0]})"
-        else:
-            text = inside[0]
-        return self.line(text)
-
-
-def _integer(value: int) -> str:
-    """Prints an integer of any size by constants that the language allows."""
-    digits = []
-    while value >= LARGEST:
-        value, low = divmod(value, LARGEST)
-        digits.append(low)
-    text = str(value)
-    for low in reversed(digits):
-        text = f"({text} * {LARGEST} + {low})"
-    return text
+EXPANSIONS = (MAX_TERMS, 1)  # terms up to which products are expanded, tried in this order
+ABSENT_INPUT = " + 0 * x[t]"  # stands for an input that algebra has removed
+MAX_TIES = 4  # sums such as a - b, whose sign only names tell, up to which both signs are tried
+MAX_PASSES = 8  # readings of a text that does not repeat itself, before it is left as written
+# A text within these has less than MAX_NODES operations (` - v1` are four), is nested less than
+# MAX_DEPTH (`+ v1` is one level), and its numbers are finite.
+SHORT_TEXT, SHORT_LINE, SHORT_BITS = 2400, 450, 900
 
 
 def canonical_text(cell: Cell) -> str:
-    """Prints the canonical form of a cell, itself a legal cell text."""
+    """Prints the canonical form of a cell, itself a legal cell text and its own canonical form."""
+    forms = _Forms()
     texts: list[str] = []
-    signs, ties = 0, 0
-    while signs < 2**ties or not texts:
-        normal = normalise(cell, signs=signs)
-        ties = min(MAX_TIES, max(ties, len(normal.atoms.ties)))
-        texts.append(_first_labelling(normal))
-        signs += 1
-    return min(texts)
-
-
-def _first_labelling(normal: Normal) -> str:
-    texts: list[str] = []
-
-    def label(colours: _Colours) -> None:
-        ties = [(c, names) for c, names in colours.classes().items() if len(names) > 1]
-        if not ties:
-            texts.append(_Writer(normal, colours).write())
-            return
-        for name in sorted(min(ties)[1]):
-            label(colours.individualised(name))
-            if len(texts) >= MAX_LABELLINGS:
-                return
-
-    label(_Colours(normal))
-    return min(texts)
+    while len(texts) < MAX_PASSES:
+        text, exact = forms.first(cell)
+        if exact:
+            return text
+        if text in texts:
+            return min(texts[texts.index(text) :])
+        texts.append(text)
+        cell = parse_cell(text)
+    return next(_unexpanded(cell)).text
 
 
 def content_key(cell: Cell) -> str:
     """Gives the content key: the sha256 of the canonical text, 64 hex digits."""
     return hashlib.sha256(cell.canonical_text.encode()).hexdigest()
+
+
+class _Forms:
+    """Forms of a cell and of its own texts; each is made once.
+
+    A form is a text, and whether it is exact: nothing was left out of it.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int], tuple[str, bool] | None] = {}
+
+    def first(self, cell: Cell) -> tuple[str, bool]:
+        """Gives the first form that is legal and, if it is expanded, reproduces itself."""
+        for terms in EXPANSIONS:
+            found = self._expanded(cell, terms)
+            if found is None:
+                continue
+            text, exact = found
+            if exact or terms == 1 or self._expanded(parse_cell(text), terms) == (text, False):
+                return found
+        return next(_unexpanded(cell)).text, False
+
+    def _expanded(self, cell: Cell, terms: int) -> tuple[str, bool] | None:
+        mark = (cell.text, terms)
+        if mark not in self._made:
+            self._made[mark] = _expanded(cell, terms)
+        return self._made[mark]
+
+
+def _expanded(cell: Cell, terms: int) -> tuple[str, bool] | None:
+    """Prints a cell with products expanded; None where that is no legal cell."""
+    texts: list[str] = []
+    signs, variants, exact, sure = 0, 1, True, True
+    while signs < variants:
+        normal = normalise(cell, signs=signs, terms=terms)
+        if _is_too_large(normal):
+            return None
+        ties = len(normal.atoms.ties)
+        if ties <= MAX_TIES:  # of more, one choice of signs is as good as another
+            variants = max(variants, 2**ties)
+        text, complete = print_normal(normal)
+        texts.append(text)
+        exact &= complete and not normal.atoms.bounded and ties <= MAX_TIES
+        sure &= _is_tame(normal)
+        signs += 1
+    text = min(texts)
+    sure &= len(text) <= SHORT_TEXT and all(len(line) <= SHORT_LINE for line in text.split("\n"))
+    if sure and not cell.shapes.square and "x[t]" in text:
+        return text, exact
+    return next(((t, exact) for t in _completed(text) if _is_legal(t)), None)
+
+
+def _is_too_large(normal: Normal) -> bool:
+    """Says whether a normal form has more lines or operations than a cell, before it is printed."""
+    leaves = ("input", "state", "vector")
+    lines = sum(normal.atoms.rows[atom][0] not in leaves for atom in normal.live)
+    terms = (min(abs(p), 3) for poly in normal.polys for monomial, _ in poly for _, p in monomial)
+    return lines > MAX_LINES or sum(terms) > MAX_NODES // 2
+
+
+def _is_tame(normal: Normal) -> bool:
+    """Says whether neither a number nor a map can make a text illegal."""
+    sizes = (max(abs(c.numerator), c.denominator) for poly in normal.polys for _, c in poly)
+    return max(sizes, default=1).bit_length() <= SHORT_BITS and not normal.maps_a_constant
+
+
+def _completed(text: str) -> Iterator[str]:
+    """Gives a text, and the same with an input that algebra has removed, for it gives sizes."""
+    yield text
+    yield "".join(
+        f"{line}{ABSENT_INPUT}\n" if line.startswith("y = ") else f"{line}\n"
+        for line in text.splitlines()
+    )
+
+
+def _is_legal(text: str) -> bool:
+    lines = text.splitlines()
+    if len(text) > MAX_CHARACTERS or len(lines) > MAX_LINES or max(map(len, lines)) > MAX_LINE:
+        return False
+    try:
+        parse_cell(text)
+    except CellError:
+        return False
+    return True
+
+
+def _unexpanded(cell: Cell) -> Iterator[Cell]:
+    """Gives a cell as it is written but for names and dead equations, then as it stands."""
+    try:
+        draft = _renamed(cell)
+        if draft.shapes.square == cell.shapes.square:
+            yield draft
+    except CellError:  # names that were shorter leave no room for others
+        pass
+    yield dataclasses.replace(cell, name="c", citation="", lineage=())
+
+
+def _renamed(cell: Cell) -> Cell:
+    """Puts equations in the order in which the output asks for them, and names by appearance."""
+    equations = _live(cell)
+    given: dict[str, str] = {}
+    counts = {"W": 0, "v": 0, "s": 0, "e": 0}
+
+    def name(key: str) -> str:
+        if key not in given:
+            counts[key[0]] += 1
+            given[key] = f"{key[0]}{counts[key[0]]}"
+        return given[key]
+
+    def leaf(node: sp.Expr) -> sp.Expr | None:
+        if isinstance(node, Input):
+            return Input("x[t]")
+        if isinstance(node, Previous | Current):
+            state, _, when = node.name.partition("[")
+            return type(node)(f"{name('s' + state)}[{when}")
+        if isinstance(node, Matrix | Vector | Named):
+            letter = {Matrix: "W", Vector: "v", Named: "e"}[type(node)]
+            return type(node)(name(letter + node.name))
+        return None
+
+    renamed = []
+    for equation in equations:
+        value = replace(equation.value, leaf)
+        target = name(("s" if equation.updates_state else "e") + equation.target)
+        renamed.append(Equation(target, value, equation.updates_state))
+
+    def parameter(old: str) -> str:
+        return given.get("W" + old) or given.get("v" + old) or ""
+
+    inits = (
+        Init(parameter(i.parameter), i.kind, i.args, parameter(i.source))
+        for i in cell.inits
+        if parameter(i.parameter) and (not i.source or parameter(i.source))
+    )
+    return Cell(
+        name="canonical",
+        input="x",
+        states=tuple(f"s{k + 1}" for k in range(counts["s"])),
+        equations=tuple(renamed),
+        output=given[("s" if cell.output in cell.states else "e") + cell.output],
+        inits=tuple(sorted(inits, key=lambda i: i.parameter)),
+        recurrent=cell.recurrent,
+    )
+
+
+def _live(cell: Cell) -> list[Equation]:
+    """Gives the equations that the output depends on, each behind those it reads."""
+    by_label = {e.label: e for e in cell.equations}
+    order: dict[str, Equation] = {}
+    todo = [(f"{cell.output}[t]" if cell.output in cell.states else cell.output, False)]
+    later: dict[str, None] = {}  # updates of the states that are read
+    while todo:
+        label, ready = todo.pop()
+        if label not in order:
+            reads = [n for n in sp.preorder_traversal(by_label[label].value) if isinstance(n, Leaf)]
+            if ready:
+                order[label] = by_label[label]
+                later |= {n.name.replace("-1", ""): None for n in reads if isinstance(n, Previous)}
+            else:
+                todo.append((label, True))
+                inner = [n.name for n in reads if isinstance(n, Named | Current)]
+                todo += [(name, False) for name in reversed(inner) if name not in order]
+        if not todo:
+            todo = [(label, False) for label in later if label not in order][:1]
+    return list(order.values())

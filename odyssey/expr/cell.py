@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.functions import Leaf, Matrix, Vector
+
+if TYPE_CHECKING:
+    from odyssey.expr.shapes import Shapes
 
 
 class IllegalCellError(CellError):
@@ -103,6 +107,13 @@ class Cell:
         from odyssey.expr.verify import verify  # verify reads Cell
 
         verify(self)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """The sizes of all that the cell holds."""
+        from odyssey.expr.shapes import infer_shapes
+
+        return infer_shapes(self)
 
     @cached_property
     def text(self) -> str:

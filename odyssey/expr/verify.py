@@ -92,7 +92,7 @@ def verify(cell: Cell) -> None:
             raise IllegalEquationError(cell, index, f"more than {MAX_NODES} operations in one cell")
         defined.add(equation.label)
     _check_reach(cell)
-    _check_inits(cell, infer_shapes(cell))
+    _check_inits(cell, cell.shapes)
     _check_text(cell)
 
 

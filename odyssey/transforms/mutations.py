@@ -15,8 +15,8 @@ from types import MappingProxyType
 import numpy as np
 
 from odyssey.errors import CellError, suggest
+from odyssey.expr.canonical import ABSENT_INPUT
 from odyssey.expr.cell import Cell
-from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import parse_cell
 from odyssey.transforms import node_mutations as nodes
 from odyssey.transforms import structure_mutations as structure
@@ -220,20 +220,14 @@ def apply_operator(
     if partner is not None and result.key == partner.key:
         raise NotApplicable("gives the other cell")
     # the canonical form holds what is left after algebra: in q * h + (1 - q) * h, h alone
-    if "x[t]" not in result.canonical_text:
+    text = result.canonical_text
+    if "x[t]" not in text.replace(ABSENT_INPUT, ""):
         raise NotApplicable("leaves an output that by algebra does not depend on the input")
-    if result.recurrent and "[t-1]" not in result.canonical_text:
+    if result.recurrent and "[t-1]" not in text:
         raise NotApplicable("leaves an output that by algebra does not depend on a state")
-    if infer_shapes(result).square and not _is_square(result.canonical_text):
+    if result.shapes.square and (ABSENT_INPUT in text or not parse_cell(text).shapes.square):
         raise NotApplicable("leaves a bare input that by algebra is not there")
     return _named(result, (*(cell.lineage or (cell.name,)), step))
-
-
-def _is_square(text: str) -> bool:
-    try:
-        return infer_shapes(parse_cell(text)).square
-    except CellError:  # one matrix for input and state, which only a square cell allows
-        return False
 
 
 def _named(cell: Cell, lineage: tuple[str, ...]) -> Cell:

@@ -1,0 +1,127 @@
+"""The canonical text is a legal cell and its own canonical form, whatever the cell."""
+
+import numpy as np
+import pytest
+from deep_cells import DEEP, chains
+from hypothesis import given, settings
+from random_cells import cells
+from rewrites import rename
+
+from odyssey.expr import parse_cell
+from odyssey.expr.verify import MAX_DEPTH, MAX_LINE
+
+
+def cell(*lines, states="h", output="h"):
+    header = [f"state {states}"] if states else ["not recurrent"]
+    return parse_cell("\n".join(["cell t1", "input x", *header, *lines, f"output {output}"]))
+
+
+def balanced(parts, join):
+    """One expression of many parts, as flat as can be."""
+    while len(parts) > 1:
+        pairs = [parts[k : k + 2] for k in range(0, len(parts), 2)]
+        parts = [f"({join.join(pair)})" if len(pair) > 1 else pair[0] for pair in pairs]
+    return parts[0]
+
+
+DIGITS = "abcdefgijkmnopqrsuvwyz"
+HOSTILE = {
+    "no fixed point when products are kept": cell(
+        "n0 = W @ x[t] + b0",
+        "n2 = n0*n0 + (1-n0)*s[t-1]",
+        "n4 = n0*n0 + (1-n0)*n2",
+        "n9 = n0*n0 + (1-n0)*b7",
+        "n11 = n9*n4",
+        "s[t] = n9*n2 + (1-n9)*n11",
+        states="s",
+        output="s",
+    ),
+    "input cancels": cell("h[t] = W @ x[t] - W @ x[t] + tanh(h[t-1])"),
+    "state cancels": cell("h[t] = W @ x[t] + h[t-1] - h[t-1]"),
+    "input and state cancel": cell("h[t] = x[t] - x[t] + h[t-1] - h[t-1]"),
+    "map of a number": cell("h[t] = W @ x[t] + U @ (h[t-1] - h[t-1] + 1) + h[t-1]"),
+    "map of a function of a number": cell("h[t] = W @ x[t] + U @ tanh(h[t-1] / h[t-1] * 0 + 1)"),
+    "square by what cancels": cell(
+        "h[t] = x[t] - x[t] + tanh(W @ x[t] + U @ h[t-1])", "init W = identity"
+    ),
+    "one matrix for both, square by what cancels": cell(
+        "h[t] = x[t] - x[t] + tanh(W @ x[t] + W @ h[t-1])"
+    ),
+    "square by what is dead": cell(
+        "k = x[t] + h[t-1]", "h[t] = tanh(W @ x[t] + U @ h[t-1])", "init W = identity"
+    ),
+    "long sum of sums": cell(
+        *(f"a{k} = {'+'.join(f'p{k}_{j}' for j in range(90))}" for k in range(4)),
+        "h[t] = W @ x[t] + h[t-1] * (a0 + a1 + a2 + a3)",
+    ),
+    "sums along a chain": cell(
+        "a0 = W @ x[t] + h[t-1]",
+        *(f"a{k} = a{k - 1} + tanh(a{k - 1})" for k in range(1, 200)),
+        "h[t] = a199",
+    ),
+    "long lines of short names": cell(
+        "a = tanh(W @ x[t] + h[t-1])",
+        *(
+            f"b{k} = " + balanced([f"{c}*b{k - 1}" if k else c for c in DIGITS[1:] * 6], "+")
+            for k in range(3)
+        ),
+        "h[t] = a * b2",
+    ),
+    "many lines": cell(
+        "a0 = W @ x[t] + h[t-1]",
+        *(f"a{k} = tanh(a{k - 1}) * a{k // 2}" for k in range(1, 390)),
+        "h[t] = a389",
+    ),
+    "deep": cell(
+        "h[t] = W @ x[t] + " + "tanh(" * (MAX_DEPTH - 4) + "h[t-1]" + ")" * (MAX_DEPTH - 4)
+    ),
+    "numbers": cell(
+        *(f"a{k} = 1 / {10**k + 7} + 1 / {3**k + 2}" for k in range(1, 25)),
+        "h[t] = W @ x[t] + h[t-1] * (" + " + ".join(f"a{k}" for k in range(1, 25)) + ")",
+        "k = 1e29",
+    ),
+    "many twins": cell(
+        "h[t] = W @ x[t] + h[t-1] * (" + " + ".join(f"tanh(b{k})" for k in range(40)) + ")"
+    ),
+    "ties of signs": cell(
+        "h[t] = W @ x[t] + " + " + ".join(f"tanh(a{k} - b{k}) * h[t-1]" for k in range(6))
+    ),
+    "a ring of weights": cell(
+        "h[t] = W @ x[t] + h[t-1] * ("
+        + " + ".join(f"v{k} * v{(k + 1) % 7}" for k in range(7))
+        + ")"
+    ),
+}
+
+
+def check(one):
+    text = one.canonical_text
+    again = parse_cell(text)
+    assert again.canonical_text == text
+    assert again.key == one.key
+    assert again.fingerprint == one.fingerprint
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_of_hostile_cells(name):
+    check(HOSTILE[name])
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_of_deep_cells(name):
+    """They cannot be expanded, and renaming still does not matter."""
+    one = DEEP[name]
+    check(one)
+    assert rename(one, np.random.default_rng(3)).key == one.key
+    assert max(map(len, one.canonical_text.splitlines())) <= MAX_LINE
+
+
+def test_of_random_chains():
+    for one in chains(12, seed=1):
+        check(one)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cells(max_size=60))
+def test_of_random_cells(one):
+    check(one)
