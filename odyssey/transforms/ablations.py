@@ -384,12 +384,15 @@ class Ablation:
         arguments: What its arguments mean; a trailing `?` marks one that may be left out.
         says: What it does, in a line.
         short: Abbreviation in the literature.
+        examples: Arguments as they are written in a spec, to try it with; whatever tries every
+            ablation (tests, catalogues) reads them here.
     """
 
     apply: Callable[..., Cell]
     arguments: tuple[str, ...]
     says: str
     short: str = ""
+    examples: tuple[str, ...] = ("",)
 
 
 ABLATIONS: dict[str, Ablation] = {
@@ -403,21 +406,49 @@ ABLATIONS: dict[str, Ablation] = {
     ),
     "no_output_activation": Ablation(no_output_activation, (), "output without activation", "NOAF"),
     "coupled_gates": Ablation(lambda cell: couple(cell, "f", "i"), (), "f = 1 - i", "CIFG"),
-    "no_peepholes": Ablation(no_peepholes, ("equation?",), "no peepholes", "NP"),
+    "no_peepholes": Ablation(
+        no_peepholes, ("equation?",), "no peepholes", "NP", examples=("", "i", "o")
+    ),
     "full_gate_recurrence": Ablation(
         full_gate_recurrence, (), "every gate sees all previous gates", "FGR"
     ),
-    "peepholes": Ablation(peepholes, ("state?",), "add a peephole from a state (c) to every gate"),
-    "drop_gate": Ablation(drop_gate, ("gate",), "set any gate to 1"),
-    "drop_activation": Ablation(drop_activation, ("equation",), "activation -> identity"),
-    "activation": Ablation(activation, ("equation", "function"), "activation -> another function"),
-    "couple": Ablation(couple, ("gate", "other"), "gate = 1 - other"),
-    "no_bias": Ablation(no_bias, ("equation?",), "no biases"),
-    "no_recurrent": Ablation(no_recurrent, ("equation",), "no recurrent input"),
-    "bias": Ablation(bias, ("equation", "value"), "initial bias of an equation"),
-    "forget_bias": Ablation(forget_bias, ("value",), "initial bias of the forget gate f"),
+    "peepholes": Ablation(
+        peepholes,
+        ("state?",),
+        "add a peephole from a state (c) to every gate",
+        examples=("", "h", "c"),
+    ),
+    "drop_gate": Ablation(drop_gate, ("gate",), "set any gate to 1", examples=("i", "r", "f")),
+    "drop_activation": Ablation(
+        drop_activation, ("equation",), "activation -> identity", examples=("g", "n", "h")
+    ),
+    "activation": Ablation(
+        activation,
+        ("equation", "function"),
+        "activation -> another function",
+        examples=("g:relu", "n:sin", "h:softplus"),
+    ),
+    "couple": Ablation(
+        couple, ("gate", "other"), "gate = 1 - other", examples=("f:i", "z:r", "r:z")
+    ),
+    "no_bias": Ablation(no_bias, ("equation?",), "no biases", examples=("", "f", "n")),
+    "no_recurrent": Ablation(
+        no_recurrent, ("equation",), "no recurrent input", examples=("i", "z", "n")
+    ),
+    "bias": Ablation(
+        bias,
+        ("equation", "value"),
+        "initial bias of an equation",
+        examples=("f:2", "z:-1.5", "g:0.25"),
+    ),
+    "forget_bias": Ablation(
+        forget_bias, ("value",), "initial bias of the forget gate f", examples=("1",)
+    ),
     "chrono": Ablation(
-        chrono, ("steps",), "chrono initialisation of f and i for dependencies of T"
+        chrono,
+        ("steps",),
+        "chrono initialisation of f and i for dependencies of T",
+        examples=("50",),
     ),
 }
 
