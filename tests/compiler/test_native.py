@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import golden
@@ -274,6 +275,8 @@ def test_the_gradient_arrives_whatever_is_used():
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ODYSSEY_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(toolchain, "_UNCACHED", {})
+    toolchain._notice.cache_clear()
     native.missing.cache_clear()
     native.notice.cache_clear()
     yield tmp_path / "cache" / "native"
@@ -299,6 +302,109 @@ def test_the_cache_is_bounded(cache, monkeypatch):
     for k in range(4):
         toolchain.load(native.PROBE + f"/* {k} */\n")
     assert len(list(cache.glob("*.so"))) == 2
+
+
+def test_what_a_killed_build_left_goes(cache):
+    toolchain.load(native.PROBE)
+    left, fresh = cache / "a.tmp", cache / "b.tmp"
+    left.touch()
+    fresh.touch()
+    os.utime(left, (0, 0))
+    toolchain.load(native.PROBE + "/* another */\n")
+    assert not left.exists()
+    assert fresh.exists()
+
+
+def refuse_writing(folder, monkeypatch):
+    def refused(*arguments, dir=None, **more):
+        if dir is not None and Path(dir) == folder:
+            raise PermissionError(13, "Permission denied", str(dir))
+        return made(*arguments, dir=dir, **more)
+
+    made = tempfile.mkstemp
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
+
+
+def damage_file(folder, monkeypatch):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("no folder")
+
+
+def open_to_all(folder, monkeypatch):
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o777)
+
+
+def give_away(folder, monkeypatch):
+    folder.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    if os.getuid() == 0:
+        os.chown(folder, 4243, -1)
+
+
+UNUSABLE = {
+    "it cannot be written": (refuse_writing, "cannot be written"),
+    "it is a file": (damage_file, "cannot be used"),
+    "others may write": (open_to_all, "can be written by other users"),
+    "it is another user's": (give_away, "belongs to another user"),
+}
+
+
+@pytest.mark.parametrize("backend", ["auto", "native"])
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_cache_that_cannot_be_used(cache, monkeypatch, tmp_path, capsys, case, backend):
+    make, message = UNUSABLE[case]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    make(cache, monkeypatch)
+    before = sorted(cache.glob("*")) if cache.is_dir() else []
+    program = lower(odyssey.get_cell("elman"))
+    for population in (False, True):
+        name, layer = build_layer(program, backend, population=population, masked=False)
+        assert name == "native"
+        layer.kernel(torch.float32)
+    line, *more = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not more
+    assert not list(temporary.iterdir())
+    assert (sorted(cache.glob("*")) if cache.is_dir() else []) == before
+
+
+def test_a_library_that_others_may_write_is_not_loaded(cache):
+    toolchain.load(native.PROBE)
+    (path,) = cache.glob("*.so")
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert cache.stat().st_mode & 0o077 == 0
+    for mode in (0o720, 0o702):
+        path.chmod(mode)
+        before = path.stat().st_ino
+        toolchain.load(native.PROBE)
+        assert path.stat().st_mode & 0o777 == 0o700
+        assert path.stat().st_ino != before  # built anew
+
+
+def test_a_planted_library_is_not_loaded(cache, monkeypatch):
+    toolchain.load(native.PROBE)
+    (path,) = cache.glob("*.so")
+    opened = []
+    load = toolchain._open
+    monkeypatch.setattr(toolchain, "_open", lambda p, e: opened.append(p) or load(p, e))
+    elsewhere = path.with_name("planted")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    toolchain.load(native.PROBE)
+    assert path not in opened
+    path.unlink()
+    os.mkfifo(path)
+    toolchain.load(native.PROBE)
+    assert path not in opened
+    if os.getuid() == 0:
+        os.chown(path, 4243, -1)
+        toolchain.load(native.PROBE)
+        assert path not in opened
+    toolchain.load(native.PROBE)
+    assert path in opened
 
 
 RACE = """

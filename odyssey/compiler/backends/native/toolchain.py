@@ -4,6 +4,10 @@ A library's name in the cache is a hash of its source, the flags, the compiler's
 processor. It is written beside its place and renamed, so that any number of processes can want
 the same one; a file that does not load is built anew; the least recently used go first when there
 are too many.
+
+A library is code that runs as this user, so one is loaded only from a folder and a file that belong
+to this user or to root, and that nobody else may write. Where the cache cannot be used, libraries
+are built for this process alone; their files are gone as soon as they are loaded.
 """
 
 from __future__ import annotations
@@ -15,8 +19,11 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -33,6 +40,7 @@ TUNING = ("-march=native", "")  # the second where the compiler does not know th
 MAX_FILES = 2000
 ENTRIES = ("odyssey_forward", "odyssey_backward")
 SECONDS = 120.0
+STALE = 3600.0  # seconds; no build takes as long
 
 
 class BuildError(ConfigError):
@@ -174,33 +182,88 @@ def load(source: str, entries: Sequence[str] = ENTRIES) -> ctypes.CDLL:
     Raises:
         BuildError: It cannot be built.
     """
+    key = _key(source, compiler())
+    if key in _UNCACHED:
+        return _UNCACHED[key]
+    folder = cache_folder()
+    reason = _prepare(folder)
+    if not reason:
+        path = folder / f"{key}.so"
+        if _is_whole(path):
+            with contextlib.suppress(OSError):
+                library = _open(path, entries)
+                _touch(path)
+                return library
+        try:
+            return _build(source, entries, path)
+        except OSError as error:
+            reason = f"{folder} cannot be written: {error.strerror or error}"
+        except BuildError as error:  # perhaps the disk of the cache is full
+            reason = str(error)
+    library = _UNCACHED[key] = _build_uncached(source, entries)
+    _notice(reason)
+    return library
+
+
+_UNCACHED: dict[str, ctypes.CDLL] = {}
+"""Libraries of this process that are in no cache; a loaded library stays for its life anyway."""
+
+
+def _prepare(folder: Path) -> str:
+    """Makes the cache folder; says why it cannot be used, or nothing."""
     try:
-        folder = cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # no cache to write to: build for this process only
-        folder = Path(tempfile.mkdtemp(prefix="odyssey-"))
-    path = folder / f"{_key(source, compiler())}.so"
-    if _is_whole(path):
-        with contextlib.suppress(OSError):
-            library = _open(path, entries)
-            os.utime(path)
-            return library
-    handle, name = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    os.close(handle)
-    try:
-        compile_source(source, Path(name))
-        _seal(Path(name))
-        library = _open(
-            Path(name), entries
-        )  # before the rename: what is in the cache has been loaded once
-        os.replace(name, path)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _danger(folder, os.stat(folder))
     except OSError as error:
-        raise BuildError(f"cannot load what {compiler()[0]!r} built: {error}") from None
+        return f"{folder} cannot be used: {error.strerror}"
+
+
+def _danger(path: Path, status: os.stat_result) -> str:
+    """Says whose a file or folder is where that is neither this user's nor root's, or nothing."""
+    if status.st_uid not in (os.geteuid(), 0):
+        return f"{path} belongs to another user"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"{path} can be written by other users (chmod go-w)"
+    return ""
+
+
+@cache
+def _notice(reason: str) -> None:
+    """Tells once why the cache is not used."""
+    print(f"odyssey: compiled cells are not kept: {reason}", file=sys.stderr)
+
+
+def _touch(path: Path) -> None:
+    with contextlib.suppress(OSError):  # of a cache that is only read
+        os.utime(path)
+
+
+def _build(source: str, entries: Sequence[str], path: Path) -> ctypes.CDLL:
+    """Builds a library beside its place in the cache, loads it, and moves it there."""
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    new = Path(name)
+    try:
+        compile_source(source, new)
+        _seal(new)
+        library = _open(new, entries)  # before the rename: what is in the cache has been loaded
+        os.replace(new, path)
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(name)
-    _trim(folder)
+            os.unlink(new)
+    _trim(path.parent)
     return library
+
+
+def _build_uncached(source: str, entries: Sequence[str]) -> ctypes.CDLL:
+    """Builds a library that only this process has."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="odyssey-") as folder:
+            path = Path(folder) / "cell.so"
+            compile_source(source, path)
+            return _open(path, entries)
+    except OSError as error:
+        raise BuildError(f"cannot load what {compiler()[0]!r} built: {error}") from None
 
 
 def _seal(path: Path) -> None:
@@ -208,14 +271,27 @@ def _seal(path: Path) -> None:
     digest = hashlib.sha256(path.read_bytes()).digest()
     with path.open("ab") as file:
         file.write(digest)
+    path.chmod(0o700)  # whatever the umask gives to others
 
 
 def _is_whole(path: Path) -> bool:
+    """Says whether a library is all there, and nobody else's."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb", opener=_open_regular) as file:
+            safe = not _danger(path, os.fstat(file.fileno()))
+            data = file.read() if safe else b""
     except OSError:
         return False
     return hashlib.sha256(data[:-32]).digest() == data[-32:]
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Opens a regular file: not what a link leads to, and without waiting for a writer."""
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(f"{path} is no regular file")
+    return handle
 
 
 def _open(path: Path, entries: Sequence[str]) -> ctypes.CDLL:
@@ -231,7 +307,7 @@ def _open(path: Path, entries: Sequence[str]) -> ctypes.CDLL:
 
 
 def _trim(folder: Path) -> None:
-    """Removes the least recently used libraries beyond `MAX_FILES`."""
+    """Removes the least recently used libraries beyond `MAX_FILES`, and what killed builds left."""
     found: list[tuple[float, Path]] = []
     for path in folder.glob("*.so"):
         with contextlib.suppress(OSError):
@@ -239,3 +315,7 @@ def _trim(folder: Path) -> None:
     for _, path in sorted(found)[: max(0, len(found) - MAX_FILES)]:
         with contextlib.suppress(OSError):
             path.unlink()
+    for path in folder.glob("*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
