@@ -133,4 +133,5 @@ def translate(cell: Cell) -> Program:
         matrices={n: t.shapes.matrices[n] for n in cell.matrices},
         vectors={n: t.shapes.vectors[n] for n in cell.vectors},
         square=t.shapes.square,
+        text=cell.text,
     )

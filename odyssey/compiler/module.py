@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from odyssey.compiler.arguments import (
+    has_values,
+    require_classes,
+    require_input,
+    require_state,
+    require_weights,
+    tracing,
+)
 from odyssey.compiler.backends import build_layer
 from odyssey.compiler.backends.base import Layer
 from odyssey.compiler.initial import InitScheme, initial_parameters
 from odyssey.compiler.lowering import lower
+from odyssey.compiler.weights import Weights, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
 
@@ -35,7 +44,8 @@ class RNN(nn.Module):
     (P, ...). Members share nothing; a member's numbers do not depend on the others.
 
     Parameters are `layers.<l>.<name in the cell>`, matrices (rows, columns) such as (H, I), vectors
-    (H,). Layers after the first have input size H.
+    (H,). Layers after the first have input size H. `layers[l]` is a module: parametrizations and
+    pruning of `torch.nn.utils` go there.
 
     Args:
         cell: The cell.
@@ -90,29 +100,45 @@ class RNN(nn.Module):
             raise CellError(
                 f"{cell.name} reads x[t] elementwise: input_size must be the largest hidden_size"
             )
-        self.backend, self.implementation = _built(
-            cell.text, backend, population is not None, self.masked
-        )
+        self.asked = backend
+        self._build()
         self.layers = nn.ModuleList()
-        self.mask: Tensor | None
-        lead = () if population is None else (population,)
-        for number in range(self.num_layers):
-            layer = nn.ParameterDict()
-            for name in self.program.parameters():
+        self.shapes = [
+            {
+                name: (
+                    *self._lead,
+                    *self.program.shape(name, self._input_size(n), self.hidden_size),
+                )
+                for name in self.program.parameters()
+            }
+            for n in range(self.num_layers)
+        ]
+        for shapes in self.shapes:
+            layer = Weights()
+            for name, shape in shapes.items():
                 if hasattr(layer, name):
                     raise CellError(f"{cell.name}: torch cannot hold a parameter called {name!r}")
-                shape = self.program.shape(name, self._input_size(number), self.hidden_size)
-                layer[name] = nn.Parameter(torch.empty(*lead, *shape, device=device, dtype=dtype))
+                layer[name] = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
             self.layers.append(layer)
-        mask = None
-        if self.masked:
-            sizes = torch.tensor(self.hidden_sizes, device=device)
-            mask = torch.arange(self.hidden_size, device=device) < sizes[:, None]
-        self.register_buffer("mask", mask, persistent=False)
         # a cell may have no parameters that would tell type and device
         self.like: Tensor
         self.register_buffer("like", torch.empty(0, device=device, dtype=dtype), persistent=False)
         self.reset_parameters()
+
+    def _build(self) -> None:
+        self.backend: str
+        self.implementation: Layer
+        self.backend, self.implementation = _built(
+            self.cell.text, self.asked, self.population is not None, self.masked
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the code, which is built anew where the module is loaded."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("backend", "implementation")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._build()
 
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.hidden_size
@@ -144,7 +170,12 @@ class RNN(nn.Module):
             cell: A cell with the same equations whose `init` lines hold instead.
         """
         hidden = self.hidden_sizes[member]
-        for number, layer in enumerate(self.layer_parameters()):
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, Weights)
+            if not is_plain(layer):
+                raise ConfigError(
+                    f"layers.{number} is parametrized or pruned: draw its parameters before that"
+                )
             square = self.program.square and number == 0
             input_size = hidden if number or square else self.input_size
             values = initial_parameters(
@@ -161,14 +192,34 @@ class RNN(nn.Module):
                 target[tuple(slice(n) for n in value.shape)] = torch.as_tensor(value)
 
     def layer_parameters(self) -> list[dict[str, Tensor]]:
-        """Gives the parameters of each layer by name."""
-        return [cast(dict[str, Tensor], dict(layer._parameters)) for layer in self.layers]
+        """Gives the parameters of each layer by name, as they are used: parametrized, or pruned."""
+        return [layer() for layer in self.layers]
+
+    @property
+    def plain(self) -> bool:
+        """Whether parameters are used as they are: not parametrized or pruned, without hooks."""
+        return all(isinstance(w, Weights) and is_plain(w) for w in self.layers)
+
+    @property
+    def mask(self) -> Tensor | None:
+        """Which units each member has, (P, H) bool; None where all have all."""
+        return self._mask(self.like.device)
+
+    def _mask(self, device: torch.device) -> Tensor | None:
+        if not self.masked:
+            return None
+        sizes = torch.tensor(self.hidden_sizes, device=device)
+        return torch.arange(self.hidden_size, device=device) < sizes[:, None]
+
+    @property
+    def _lead(self) -> tuple[int, ...]:
+        return () if self.population is None else (self.population,)
 
     def zero_state(self, batch: int) -> State:
         """Gives the state before the first step: zeros (L, B, H), one tensor a state."""
-        lead = () if self.population is None else (self.population,)
-        shape = (*lead, self.num_layers, batch, self.hidden_size)
-        return tuple(self.like.new_zeros(shape) for _ in self.cell.states)
+        like = next(self.parameters(), self.like)
+        shape = (*self._lead, self.num_layers, batch, self.hidden_size)
+        return tuple(like.new_zeros(shape) for _ in self.cell.states)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Runs the layers over a sequence.
@@ -183,25 +234,30 @@ class RNN(nn.Module):
         Raises:
             ConfigError: Shapes or types do not fit; the message says what was expected.
         """
-        x = self._checked(x)
+        weights = self.layer_parameters()
+        like = self._like(weights)
+        if not tracing():  # where sizes are tensors
+            x = self._checked(x, weights, like)
         if self.batch_first:
             x = x.transpose(-2, -3) if x.is_floating_point() else x.transpose(-1, -2)
         if not (x.is_floating_point() or self.program.parameters()):
-            x = nn.functional.one_hot(x, self.input_size).to(self.like)
+            x = nn.functional.one_hot(x, self.input_size).to(like)
         batch = x.shape[-2] if x.is_floating_point() else x.shape[-1]
+        shape = (*self._lead, self.num_layers, batch, self.hidden_size)
         if state is None:
-            state = self.zero_state(batch)
-        self._check_state(state, batch)
-        axis = 0 if self.population is None else 1
+            state = tuple(like.new_zeros(shape) for _ in self.cell.states)
+        elif not tracing():
+            state = require_state(state, self.cell.states, shape, like)
+        mask = self._mask(like.device)
+        axis = len(self._lead)
         finals: list[State] = []
-        for number, layer in enumerate(self.layer_parameters()):
-            sizes = (self._input_size(number), self.hidden_size)
+        for number, parameters in enumerate(weights):
             x, final = self.implementation(
                 x,
                 tuple(s.select(axis, number) for s in state),
-                layer,
-                self.mask,
-                sizes,
+                parameters,
+                mask,
+                (self._input_size(number), self.hidden_size, self.hidden_sizes),
             )
             finals.append(final)
         if self.num_layers == 1:
@@ -210,39 +266,30 @@ class RNN(nn.Module):
             new = tuple(torch.stack([f[k] for f in finals], axis) for k in range(len(state)))
         return (x.transpose(-2, -3) if self.batch_first else x), new
 
-    def _checked(self, x: Tensor) -> Tensor:
-        lead = 0 if self.population is None else 1
-        axes = ("P, " if lead else "") + ("B, T" if self.batch_first else "T, B")
-        dense = x.is_floating_point()
-        if x.dim() != lead + (3 if dense else 2) or (lead and x.shape[0] != self.population):
-            raise ConfigError(
-                f"expected x of shape ({axes}, {self.input_size}) or int64 ({axes}),"
-                f" got {tuple(x.shape)}" + (f" with P = {self.population}" if lead else "")
-            )
-        dtype = self.like.dtype
-        if dense and x.shape[-1] != self.input_size:
-            raise ConfigError(f"expected inputs of size {self.input_size}, got {x.shape[-1]}")
-        if x.dtype != (dtype if dense else torch.int64):
-            raise ConfigError(f"expected x of type {dtype} or torch.int64, got {x.dtype}")
-        if x.numel() == 0:
-            raise ConfigError(f"x is empty: {tuple(x.shape)}")
-        if not dense:
-            low, high = (int(bound) for bound in torch.aminmax(x))
-            if not 0 <= low <= high < self.input_size:
-                raise ConfigError(
-                    f"class indices must be 0 to {self.input_size - 1}, got {low} to {high}"
-                )
+    def _checked(self, x: Tensor, weights: Sequence[Mapping[str, Tensor]], like: Tensor) -> Tensor:
+        """Checks input and parameters, on every backend with the same words."""
+        axes = "B, T" if self.batch_first else "T, B"
+        for number, parameters in enumerate(weights):
+            require_weights(parameters, self.shapes[number], like, layer=number)
+        x = require_input(x, axes=axes, lead=self._lead, input_size=self.input_size, like=like)
+        if not x.is_floating_point() and has_values(x):
+            require_classes(x, self.input_size)
         return x
 
-    def _check_state(self, state: State, batch: int) -> None:
-        lead = () if self.population is None else (self.population,)
-        shape = (*lead, self.num_layers, batch, self.hidden_size)
-        if len(state) != len(self.cell.states) or any(tuple(s.shape) != shape for s in state):
-            got = ", ".join(str(tuple(s.shape)) for s in state)
-            raise ConfigError(
-                f"expected {len(self.cell.states)} state tensors"
-                f" ({', '.join(self.cell.states) or 'none'}) of shape {shape}, got {got or 'none'}"
-            )
+    def _like(self, weights: Sequence[Mapping[str, Any]]) -> Tensor:
+        """Gives a tensor of the type and device that all others must have: that of the parameters,
+        also where all were replaced (`functional_call`), but not where a single one was."""
+        values = [value for parameters in weights for value in parameters.values()]
+        if not values or not isinstance(values[0], Tensor):
+            return self.like
+        first = values[0]
+        own = first.dtype == self.like.dtype and first.device == self.like.device
+        if own or all(
+            isinstance(v, Tensor) and v.dtype == first.dtype and v.device == first.device
+            for v in values
+        ):
+            return first
+        return self.like
 
     def extra_repr(self) -> str:
         """Shows sizes, backend and the equations."""

@@ -71,6 +71,7 @@ class Program:
         vectors: Name -> "I" or "H".
         square: Whether input size must equal hidden size.
         groups: Stacked products; empty before stacking.
+        text: The cell's text, from which another process can lower it again.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Program:
     vectors: dict[str, str] = field(default_factory=dict)
     square: bool = False
     groups: tuple[Group, ...] = ()
+    text: str = ""
 
     @property
     def roots(self) -> tuple[int, ...]:

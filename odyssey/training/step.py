@@ -5,7 +5,7 @@ Shapes: P members, T steps, B streams, V symbols, H units, N parameters of a mem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -278,7 +278,13 @@ def make_recurrence(model: CharModel, *, dense: bool) -> Recurrence:
     """
     layer = model.rnn.implementation
     alone = model.rnn.num_layers == 1 and model.embedding is None and not dense
-    if alone and isinstance(layer, NativeLayer) and native_recurrence.fits(layer):
+    alone = alone and model.rnn.plain
+    if (
+        alone
+        and _in_rows(model.parameters())
+        and isinstance(layer, NativeLayer)
+        and native_recurrence.fits(layer)
+    ):
         return NativeRecurrence(model, layer)
     return TorchRecurrence(model)
 
@@ -301,8 +307,13 @@ def make_update(
     inside_PN: Tensor | None,
 ) -> Update:
     """Gives the update for a backend, as `make_readout` does."""
-    make = NativeUpdate if _is_native(backend) else TorchUpdate
+    make = NativeUpdate if _is_native(backend) and _in_rows(flat.parameters) else TorchUpdate
     return make(flat, optimizer, rules, inside_PN)
+
+
+def _in_rows(parameters: Iterable[Tensor]) -> bool:
+    """Says whether parameters lie as native code reads and steps them: row-major."""
+    return all(p.is_contiguous() for p in parameters)
 
 
 def _is_native(backend: str) -> bool:

@@ -12,7 +12,7 @@ from comparing import compare, gradients, rnn
 import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler import module
-from odyssey.compiler.backends.native import codegen, targets, toolchain
+from odyssey.compiler.backends.native import codegen, kernel, targets, toolchain
 from odyssey.compiler.backends.native.plan import make_plan
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
@@ -70,10 +70,12 @@ def test_other_vectors_of_this_processor(target, spec, monkeypatch, tmp_path):
         toolchain.compile_source(source(spec, target), tmp_path / "x.so")
         return
     monkeypatch.setattr(toolchain, "target", lambda: target)
+    kernel.forget()
     module._built.cache_clear()
     try:
         compare(spec, **sizes(spec, 13), steps=3, batch=7, dtype=torch.float32)
     finally:
+        kernel.forget()
         module._built.cache_clear()
 
 

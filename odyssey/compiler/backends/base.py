@@ -10,6 +10,7 @@ from torch import Tensor
 from odyssey.compiler.program import Program
 
 State = tuple[Tensor, ...]
+Sizes = tuple[int, int, tuple[int, ...]]
 
 
 class Layer(Protocol):
@@ -26,7 +27,7 @@ class Layer(Protocol):
         state: State,
         parameters: Mapping[str, Tensor],
         mask: Tensor | None,
-        sizes: tuple[int, int],
+        sizes: Sizes,
     ) -> tuple[Tensor, State]:
         """Runs the layer.
 
@@ -35,7 +36,7 @@ class Layer(Protocol):
             state: One (B, H) tensor a state.
             parameters: Matrices (rows, columns) and vectors (n,) by name.
             mask: (P, H) bool, which units a member has; only when built with `masked`.
-            sizes: Input size I and hidden size H.
+            sizes: Input size I, hidden size H and the units of each member.
 
         Returns:
             The output (T, B, H) and the state after the last step.

@@ -375,7 +375,7 @@ class _EagerLayer:
     function: Callable[..., Any]
 
     def __call__(self, x: Any, state: Any, parameters: Any, mask: Any, sizes: Any) -> Any:
-        return self.function(x, state, parameters, mask, *sizes)
+        return self.function(x, state, parameters, mask, *sizes[:2])
 
 
 def build(program: Program, *, population: bool, masked: bool) -> Layer:

@@ -44,4 +44,4 @@ def supports(program: Program) -> str:
 
 def build(program: Program, *, population: bool, masked: bool) -> Layer:
     """Builds the layer; its code is compiled for a dtype when that is first used."""
-    return NativeLayer(program, population, masked)
+    return NativeLayer(program, population=population, masked=masked)

@@ -8,6 +8,7 @@ matrices stream), then the pointwise code on the results while they are hot.
 from __future__ import annotations
 
 from odyssey.compiler.backends.native.blocks import Blocks
+from odyssey.compiler.backends.native.fields import member_table
 from odyssey.compiler.backends.native.functions import TYPES, write_functions
 from odyssey.compiler.backends.native.plan import Phase, Plan
 from odyssey.compiler.backends.native.pointwise import Pointwise
@@ -22,7 +23,6 @@ class Writer:
     def __init__(self, plan: Plan, *, dtype: str, target: str) -> None:
         self.plan, self.dtype, self.target = plan, dtype, target
         self.lines: list[str] = []
-        self.fields: list[str] = ["h"]
         self.panels: dict[str, tuple[str, str, int]] = {}  # field -> unit size, inner size, maps
         self.scratch: dict[str, str] = {}  # field -> size of its rows
         self.tiles: set[tuple[int, int]] = set()  # (vectors, rows)
@@ -40,7 +40,7 @@ class Writer:
         forward = [self._phase(p, backward=False) for p in self._phases(backward=False)]
         backward = [self._phase(p, backward=True) for p in self._phases(backward=True)]
         entry = self._entries()
-        fields = self._fields()
+        self.table = member_table(self)
         kind = TYPES[self.dtype]
         head = PRELUDE.substitute(
             name=plan.program.name,
@@ -49,7 +49,7 @@ class Writer:
             real=kind["real"],
             integer=kind["integer"],
             bytes=TARGETS[self.target].bytes,
-            fields=fields,
+            fields=self.table.text,
         )
         functions = write_functions(self.used, self.dtype)
         tiles = write_tiles(self.tiles)
@@ -59,63 +59,8 @@ class Writer:
         found = set((self.plan.backward_phase if backward else self.plan.forward_phase).values())
         return sorted({*found, (0, "H")})
 
-    # fields of the struct
-
-    def _fields(self) -> str:
-        plan, notes = self.plan, []
-
-        def add(text: str, name: str, note: str) -> None:
-            self.fields.append(name)
-            notes.append(f"  {text} {'' if text == 'long' else '*'}{name}; /* {note} */")
-
-        for n, stack in enumerate(plan.stacks):
-            labels = ", ".join(f"%{k}" for k in stack.leaves)
-            add("real", f"x{n}", f"from before the loop: {labels}")
-            add("long", f"x{n}_row", "numbers from row to row")
-            add("real", f"gx{n}", "gradient of those rows")
-            if stack.results:
-                add("const long", f"x{n}_index", "which row each step and batch row reads, or null")
-                add("const real", f"a{n}", "without an index: the vectors whose products they are")
-                add("const real", f"wx{n}", "their matrix")
-                add("const real", f"qx{n}", "their bias, or null")
-                add("real", f"ga{n}", "gradient of the vectors, or null")
-                add("real", f"gw{n}", "gradient of the matrix")
-                add("real", f"gq{n}", "gradient of the bias")
-                add("real", f"aw{n}", "packed matrix")
-                add("real", f"bw{n}", "packed transposed matrix")
-        for k in plan.vectors:
-            add("const real", f"p{k}", self._about(k))
-            add("real", f"g{k}", "its gradient")
-        for name, n in self.matrix.items():
-            add("const real", f"m{n}", f"matrix {name}")
-        for name, n in self.state.items():
-            add("const real", f"i{n}", f"{name} before the first step")
-            add("real", f"s{n}", f"{name} after every step")
-            add("real", f"o{n}", f"{name} after the last step")
-            add("const real", f"do{n}", "gradient of that")
-            add("real", f"di{n}", f"gradient of {name} before the first step")
-            add("real", f"c{n}", f"gradient of {name} on its way back")
-        if plan.writes_output:
-            add("real", "y", "output")
-            add("const real", "dy", "its gradient")
-        for k in plan.saved:
-            add("real", f"v{k}", f"saved: {self._about(k)}")
-        for n, group in enumerate(plan.groups):
-            if self.maps(group):
-                names = ", ".join(plan.program.nodes[r].name for r in self.maps(group))
-                add("real", f"gm{n}", f"gradient of {names}")
-        add(
-            "real",
-            "d",
-            "gradient rows of a block of steps: " + ", ".join(f"%{k}" for k in plan.slots),
-        )
-        for name in self.scratch:
-            add("real", name, "one step's values between phases")
-        for name in self.panels:
-            add("real", name, "packed matrices")
-        return "\n".join(["  long h; /* units of this member, at most H */", *notes])
-
-    def _about(self, k: int) -> str:
+    def about(self, k: int) -> str:
+        """Names a value for a comment."""
         node = self.plan.backward.nodes[k]
         return node.label or node.name or f"%{k} {node.op}"
 
@@ -241,7 +186,7 @@ class Writer:
         tile = f"hot + {start} * V, {g} * wide * V, 0, 0, {row}, {size}, 1"
         weights = f"m->{p.panel} + j0 * {g} * {inner}, {g} * wide * V"
         return [
-            f"/* {names} @ {self._about(p.operand)} */",
+            f"/* {names} @ {self.about(p.operand)} */",
             self._call(g, wide, most, f"{tile}, {weights}, {inner}, rows"),
         ]
 
@@ -259,7 +204,7 @@ class Writer:
         return out
 
     def _gradient_name(self, p: Product) -> str:
-        return self._about(self.plan.groups[p.group].operand)
+        return self.about(self.plan.groups[p.group].operand)
 
     def _segments(
         self, p: Product, g: int, wide: int, most: int, start: int, time: str

@@ -1,4 +1,4 @@
-"""The compiled code of a plan, and what its calls need: sizes, layouts, scratch memory.
+"""The compiled code of a program, and its calls: structures, lengths, memory.
 
 Shapes: P members, T steps, B batch rows, I input, H hidden units of the largest member.
 """
@@ -8,20 +8,31 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import torch
+from torch import Tensor
 
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.codegen import Writer, generate
-from odyssey.compiler.backends.native.memory import Arena, Fields, Layout, lay_out
-from odyssey.compiler.backends.native.plan import Plan
+from odyssey.compiler.backends.native.abi import Form, Structs, Table, length
+from odyssey.compiler.backends.native.codegen import generate
+from odyssey.compiler.backends.native.fields import SIZES
+from odyssey.compiler.backends.native.memory import Layout, borrow, lay_out
+from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.targets import TARGETS
+from odyssey.compiler.lowering import lower
+from odyssey.compiler.program import Program
+from odyssey.errors import ConfigError
+from odyssey.expr import parse_cell
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 BLOCK = 1 << 18  # bytes; from half to four times as much measured the same
 LEAST_ROWS = 96
 REMEMBERED = 1000
+
+Found = TypeVar("Found")
 
 
 def pad(units: int, lanes: int) -> int:
@@ -31,23 +42,40 @@ def pad(units: int, lanes: int) -> int:
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of one call; `units` are those of each member."""
+    """The sizes of one call; `units` are those of each member.
 
-    members: int
+    Attributes:
+        keep: Whether a backward call follows, so that the values of all steps are kept.
+        indexed: The stacks whose rows are taken by an index; see `abi.Table.of`.
+    """
+
     steps: int
     batch: int
     input_size: int
-    hidden: int
     units: tuple[int, ...]
+    keep: bool = True
+    indexed: frozenset[int] = frozenset()
+
+    @property
+    def members(self) -> int:
+        """P."""
+        return len(self.units)
+
+    @property
+    def hidden(self) -> int:
+        """H."""
+        return max(self.units)
 
     @property
     def ragged(self) -> bool:
         """Whether some member has fewer units than the tensors."""
         return min(self.units) < self.hidden
 
-    def of(self, size: str) -> int:
-        """The number that "H" or "I" stands for."""
-        return self.hidden if size == "H" else self.input_size
+    def lengths(self) -> dict[str, int]:
+        """Gives the values of the sizes in a table that do not depend on blocks."""
+        kept = self.steps if self.keep else 1
+        sizes = {"P": self.members, "T": self.steps, "B": self.batch, "K": kept, "S": kept + 1}
+        return {**sizes, "I": self.input_size, "H": self.hidden}
 
 
 class Kernel:
@@ -57,32 +85,98 @@ class Kernel:
         self.plan, self.dtype = plan, dtype
         self.target = toolchain.target()
         self.source, self.writer = generate(plan, dtype=DTYPES[dtype], target=self.target)
+        self.table = self.writer.table
         self.library = toolchain.load(self.source)
         self.lanes = TARGETS[self.target].bytes // dtype.itemsize
-        self.entries = {
-            False: self.library.odyssey_forward,
-            True: self.library.odyssey_backward,
-        }
+        self.entries = {"f": self.library.odyssey_forward, "b": self.library.odyssey_backward}
         self.memory: dict[tuple[Any, ...], Any] = {}
 
-    def run(self, shape: Shape, fields: Fields, *, backward: bool, keep: bool) -> None:
-        """Calls into C with one struct a member."""
-        found = [fields.get(f, (0, 0)) for f in self.writer.fields[1:]]
-        table: list[int] = []
-        for p, units in enumerate(shape.units):
-            table.append(units)
-            table += [base + p * stride for base, stride in found] if p else [a for a, _ in found]
-        s = shape
-        sizes = (s.members, s.steps, s.batch, s.hidden, s.input_size, int(keep), self.block(shape))
-        self.entries[backward]((ctypes.c_int64 * 7)(*sizes), (ctypes.c_int64 * len(table))(*table))
+    def form(self, shape: Shape, call: str) -> Form:
+        """Gives what each field must be in one kind of call."""
 
-    def _remembered(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        def make() -> Form:
+            block = self.block(shape)
+            return Form(
+                self.table,
+                call,
+                lengths={**shape.lengths(), "N": block, "D": block + 1},
+                real=self.dtype,
+                count=shape.members,
+                spread=True,
+                indexed=shape.indexed,
+            )
+
+        return self._remembered(("form", shape, call), make)
+
+    def structs(self, shape: Shape, call: str, kept: Tensor, scratch: Tensor) -> Structs:
+        """Gives structures with numbers and memory filled in.
+
+        Args:
+            shape: The sizes.
+            call: `f` or `b`.
+            kept: What the forward call keeps, as `layout` says for the role `kept`.
+            scratch: What lives for this call.
+        """
+        structs = Structs(self.form(shape, call))
+        structs.number("h", *shape.units)
+        for n, stack in enumerate(self.plan.stacks):
+            structs.number(f"x{n}_row", self.total(stack.leaves, shape))
+        for role, memory in (("kept", kept), ("work", scratch)):
+            layout, item = self.layout(shape, call, role), self.dtype.itemsize
+            if memory.dtype != self.dtype or memory.numel() < layout.total:
+                raise ConfigError(
+                    f"the workspace of {self.plan.program.name} is {tuple(memory.shape)}, expected"
+                    f" at least {layout.total} numbers: it is that of another call"
+                )
+            base = memory.data_ptr()
+            for name, (start, step) in layout.fields.items():
+                structs.place(name, base + start * item, step * item)
+        return structs
+
+    def layout(self, shape: Shape, call: str, role: str) -> Layout:
+        """Lays out the fields of a role: `kept`, or `work`, which the members share."""
+
+        def make() -> Layout:
+            form = self.form(shape, call)
+            found: dict[str, int] = {}
+            for name, field in form.fields.items():
+                if field.role == role:
+                    found[name] = 1
+                    for n, size in enumerate(field.shape or ()):
+                        units = length(size, form.lengths)
+                        found[name] *= pad(units, self.lanes) if field.pads and n == 0 else units
+            return lay_out(found, shape.members if role == "kept" else 1)
+
+        return self._remembered(("layout", shape, call, role), make)
+
+    def workspace(self, shape: Shape, call: str, role: str) -> Tensor:
+        """Borrows the memory of a role."""
+        return borrow(self.layout(shape, call, role).total, self.dtype)
+
+    def sizes(self, shape: Shape) -> ctypes.Array[ctypes.c_int64]:
+        """Gives the structure of sizes."""
+
+        def make() -> ctypes.Array[ctypes.c_int64]:
+            structs = Structs(Form(SIZES, "f", lengths={}, real=self.dtype))
+            known = {**shape.lengths(), "keep": int(shape.keep), "block": self.block(shape)}
+            for name in SIZES.names:
+                structs.number(name, known[name])
+            return structs.filled()
+
+        return self._remembered(("sizes", shape), make)
+
+    def run(self, shape: Shape, call: str, structs: Structs) -> None:
+        """Calls into C."""
+        self.entries[call](self.sizes(shape), structs.filled())
+
+    def _remembered(self, key: tuple[Any, ...], make: Callable[[], Found]) -> Found:
         """Gives what was found for the same sizes before: calls with new sizes are rare."""
         if key not in self.memory:
             if len(self.memory) >= REMEMBERED:
                 self.memory.clear()
             self.memory[key] = make()
-        return self.memory[key]
+        found: Found = self.memory[key]
+        return found
 
     def block(self, shape: Shape) -> int:
         """Gives the steps of a block: what they need at once should take about BLOCK bytes."""
@@ -92,70 +186,60 @@ class Kernel:
             rows = max(LEAST_ROWS, BLOCK // (max(1, *widths) * self.dtype.itemsize))
             return max(1, min(shape.steps, rows // shape.batch))
 
-        return int(self._remembered(("block", shape), make))
+        return self._remembered(("block", shape), make)
 
     def total(self, row: Sequence[int], shape: Shape) -> int:
         """Gives the length of a row of values."""
-        found = self._remembered(
-            (*row, shape.input_size, shape.hidden),
-            lambda: sum(self.plan.units(k, shape.input_size, shape.hidden) for k in row),
-        )
-        return int(found)
+        return sum(self.plan.units(k, shape.input_size, shape.hidden) for k in row)
 
     def width(self, shape: Shape) -> int:
         """Gives the length of a gradient row."""
         return self.total(self.plan.slots, shape)
 
-    def scratch(self, shape: Shape, dense: Sequence[int], *, backward: bool) -> Arena:
-        """Allocates what lives for one call, shared by the members.
 
-        Args:
-            shape: The sizes.
-            dense: The stacks that are computed from vectors.
-            backward: For which call.
+class Code:
+    """A program's plan, and its kernels, one a dtype, compiled when first used."""
+
+    def __init__(self, program: Program) -> None:
+        self.plan = make_plan(program)
+        self.kernels: dict[torch.dtype, Kernel] = {}
+
+    @cached_property
+    def table(self) -> Table:
+        """The fields of its structure, which no dtype and no processor changes."""
+        return generate(self.plan, dtype="float32", target=toolchain.target())[1].table
+
+    def kernel(self, dtype: torch.dtype) -> Kernel:
+        """Gives the compiled loop for float32 or float64.
+
+        Raises:
+            ConfigError: It is another dtype.
         """
-        layout = self._remembered(
-            ("scratch", shape, *dense, backward),
-            lambda: lay_out(self._scratch(shape, dense, backward=backward), 1),
-        )
-        return Arena(layout, self.dtype)
+        if dtype not in self.kernels:
+            if dtype not in DTYPES:
+                raise ConfigError(f"native code is for float32 and float64, not for {dtype}")
+            self.kernels[dtype] = Kernel(self.plan, dtype)
+        return self.kernels[dtype]
 
-    def _scratch(self, shape: Shape, dense: Sequence[int], *, backward: bool) -> dict[str, int]:
-        writer: Writer = self.writer
-        block = self.block(shape)
-        sizes: dict[str, int] = {}
-        for name, size in writer.scratch.items():
-            if name[0] == ("e" if backward else "f"):
-                sizes[name] = shape.batch * shape.of(size)
-        for name, (units, inner, maps) in writer.panels.items():
-            if name[0] == ("b" if backward else "w"):
-                padded = pad(shape.of(units), self.lanes)
-                sizes[name] = padded * maps * sum(shape.of(s) for s in inner.split("+"))
-        for n in dense:
-            stack = self.plan.stacks[n]
-            total, inner_size = self.total(stack.leaves, shape), self.total([stack.operand], shape)
-            if not backward or n in writer.again:
-                sizes[f"aw{n}"] = pad(total, self.lanes) * inner_size
-                sizes[f"x{n}"] = block * shape.batch * total
-            if backward:
-                sizes[f"bw{n}"] = pad(inner_size, self.lanes) * total
-        if backward:
-            for n in range(len(self.plan.program.states)):
-                sizes[f"c{n}"] = shape.batch * shape.hidden
-            sizes["d"] = (block + 1) * shape.batch * self.width(shape)
-        return sizes
 
-    def kept(self, shape: Shape, *, keep: bool) -> Layout:
-        """Lays out what a backward pass reads again; of two steps if none follows."""
+_LIVE: WeakValueDictionary[str, Code] = WeakValueDictionary()
 
-        def make() -> Layout:
-            rows = shape.steps if keep else 1
-            sizes = {
-                f"s{n}": (rows + 1) * shape.batch * shape.hidden
-                for n in range(len(self.plan.program.states))
-            }
-            for k in self.plan.saved:
-                sizes[f"v{k}"] = rows * shape.batch * self.total([k], shape)
-            return lay_out(sizes, shape.members)
 
-        return cast(Layout, self._remembered(("kept", shape, keep), make))
+def code_of(program: Program) -> Code:
+    """Gives the code of a program; one for all layers of it."""
+    found = _LIVE.get(program.text)
+    if found is None:
+        found = _LIVE[program.text] = Code(program)
+    return found
+
+
+@lru_cache(maxsize=256)
+def code(text: str) -> Code:
+    """Gives the code of a cell's text, which is all that an exported program knows of it."""
+    return _LIVE.get(text) or code_of(lower(parse_cell(text)))
+
+
+def forget() -> None:
+    """Forgets all code, so that it is made anew: for tests that change what it depends on."""
+    _LIVE.clear()
+    code.cache_clear()

@@ -2,60 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
+from odyssey.compiler.arguments import transforms_active
 from odyssey.compiler.backends import eager
-from odyssey.compiler.backends.base import Layer, State
+from odyssey.compiler.backends.base import Layer, Sizes, State
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.codegen import generate
-from odyssey.compiler.backends.native.kernel import DTYPES, Kernel, Shape
-from odyssey.compiler.backends.native.loop import Call, Loop
-from odyssey.compiler.backends.native.plan import Plan, make_plan
-from odyssey.compiler.backends.native.prelude import Prelude
+from odyssey.compiler.backends.native.kernel import DTYPES, Code, Kernel, code_of
+from odyssey.compiler.backends.native.operator import LOOP
+from odyssey.compiler.backends.native.plan import Plan
+from odyssey.compiler.backends.native.prelude import Prelude, functions
 from odyssey.compiler.program import Program
 
 
-@dataclass
 class NativeLayer:
     """Runs a layer: the part before the loop in torch, the loop in C.
 
-    Tensors elsewhere than on the CPU, and other dtypes, run on the eager backend.
+    The eager backend runs it where C cannot: on other devices and dtypes, under autocast, under the
+    transforms of `torch.func` and forward-mode AD, for tensors of other classes.
+
+    Attributes:
+        code: Plan and kernels; None without a loop.
+        eager: The layer on the eager backend.
     """
 
-    program: Program
-    population: bool
-    masked: bool
-    kernels: dict[torch.dtype, Kernel] = field(default_factory=dict)
+    def __init__(self, program: Program, *, population: bool, masked: bool) -> None:
+        self.program, self.population = program, population
+        # all is made here, for a compiler of torch reads a call and runs nothing of it
+        self.eager: Layer = eager.build(program, population=population, masked=masked)
+        self.code: Code | None = code_of(program) if has_loop(program) else None
+        self.skip: set[int] = set()  # what the loop computes itself of what comes before it
+        self.functions: dict[str, Callable[..., Tensor]] = {}
+        if self.plan is not None:
+            stacks = [s for s in self.plan.stacks if s.results]
+            self.skip = {k for s in stacks for k in (*s.leaves, *s.results)}
+            self.functions = functions(self.plan.program)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> NativeLayer:
-        return self  # it holds code, no numbers
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "kernels": {}}  # loaded anew from the cache
-
-    @cached_property
+    @property
     def plan(self) -> Plan | None:
         """The plan; None without a loop."""
-        return make_plan(self.program) if has_loop(self.program) else None
-
-    @cached_property
-    def skip(self) -> set[int]:
-        """What the loop computes itself of what comes before it."""
-        assert self.plan is not None
-        return {k for s in self.plan.stacks if s.results for k in (*s.leaves, *s.results)}
+        return self.code.plan if self.code else None
 
     def kernel(self, dtype: torch.dtype) -> Kernel:
         """Gives the compiled loop for float32 or float64."""
-        if dtype not in self.kernels:
-            assert self.plan is not None
-            self.kernels[dtype] = Kernel(self.plan, dtype)
-        return self.kernels[dtype]
+        assert self.code is not None
+        return self.code.kernel(dtype)
 
     @property
     def source(self) -> str:
@@ -64,63 +60,62 @@ class NativeLayer:
             return f"/* {self.program.name} has no time loop: it runs in torch. */\n"
         return generate(self.plan, dtype="float32", target=toolchain.target())[0]
 
-    @cached_property
-    def _eager(self) -> Layer:
-        return eager.build(self.program, population=self.population, masked=self.masked)
-
     def __call__(
         self,
         x: Tensor,
         state: State,
         parameters: Mapping[str, Tensor],
         mask: Tensor | None,
-        sizes: tuple[int, int],
+        sizes: Sizes,
     ) -> tuple[Tensor, State]:
         """Runs the layer; see `backends.base.Layer`."""
-        like = next(iter((*parameters.values(), *state, x)))
-        if self.plan is None or like.device.type != "cpu" or like.dtype not in DTYPES:
-            return self._eager(x, state, parameters, mask, sizes)
-        plan, kernel = self.plan, self.kernel(like.dtype)
-        lead = 1 if self.population else 0
+        plan = self.plan
+        if plan is None or _elsewhere(x, *state, *parameters.values()):
+            return self.eager(x, state, parameters, mask, sizes)
+        input_size, _, units = sizes
         before = Prelude(
             plan.program,
             x,
             parameters,
             mask,
-            input_size=sizes[0],
+            input_size=input_size,
             population=self.population,
             skip=self.skip,
+            functions=self.functions,
         )
-        rows = [before.rows(s) for s in plan.stacks]
-        tensors: list[Tensor | None] = []
-        for r in rows:
-            tensors += [r.values, *r.weights, *r.biases]
-        tensors += [before.values[k].contiguous() for k in plan.vectors]
-        tensors += [parameters[n].contiguous() for n in plan.matrices]
-        tensors += [s.contiguous() for s in state]
-        hidden = sizes[1]
-        members = x.shape[0] if lead else 1
-        units = (hidden,) * members if mask is None else tuple(mask.sum(-1).tolist())
-        shape = Shape(members, x.shape[lead], x.shape[lead + 1], *sizes, units)
-        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        index = [r.index for r in rows]
-        if not lead:
-            tensors = [None if t is None else t.unsqueeze(0) for t in tensors]
-            index = [None if i is None else i.unsqueeze(0) for i in index]
-        call = Call(kernel, shape, index, keep)
-        outputs = Loop.apply(call, *tensors)  # type: ignore[no-untyped-call]
-        if not lead:
-            outputs = tuple(o.squeeze(0) for o in outputs)
-        if plan.writes_output:
-            y, *finals = outputs
-        else:
-            y, finals = self._whole(before, mask), list(outputs)
-        return y, tuple(finals)
+        tensors: list[Tensor] = []
+        for stack in plan.stacks:
+            tensors += before.tensors(stack)
+        tensors += [before.values[k] for k in plan.vectors]
+        tensors += [parameters[n] for n in plan.matrices]
+        tensors += state
+        if not self.population:
+            x, tensors = x.unsqueeze(0), [t.unsqueeze(0) for t in tensors]
+        # what the input's gradient needs is among the tensors
+        *outputs, _ = LOOP(self.program.text, x.detach(), tensors, units, input_size)
+        if not self.population:
+            outputs = [o.squeeze(0) for o in outputs]
+        count = len(state)
+        y = outputs[count] if plan.writes_output else self._whole(before, mask)
+        return y, tuple(outputs[:count])
 
     def _whole(self, before: Prelude, mask: Tensor | None) -> Tensor:
         """The output where it is a value from before the loop."""
         y: Tensor = before.whole()
         return y if mask is None else torch.where(mask[:, None, None], y, y.new_zeros(()))
+
+
+_OURS = (Tensor, torch.nn.Parameter, FakeTensor)
+
+
+def _elsewhere(*tensors: Tensor) -> bool:
+    """Says whether a call is for the eager backend; see `NativeLayer`."""
+    like = tensors[-1]
+    if like.device.type != "cpu" or like.dtype not in DTYPES or torch.is_autocast_enabled("cpu"):
+        return True
+    if torch.compiler.is_compiling():
+        return False
+    return transforms_active() or not all(type(t) in _OURS for t in tensors)
 
 
 def has_loop(program: Program) -> bool:

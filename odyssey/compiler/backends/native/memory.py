@@ -1,4 +1,9 @@
-"""Memory of a native call: allocations cut into fields, and a pool of those that are free again."""
+"""Memory of a native call: one allocation cut into fields, from a pool of those that are free.
+
+Fresh pages cost as much as the arithmetic done on them. A piece of memory is free when no tensor
+but the pool's own looks at its storage: the workspace of a forward call is an ordinary tensor,
+which autograd, a compiled graph or nobody may hold for as long as they like.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +14,7 @@ import torch
 from torch import Tensor
 
 ALIGNED = 16  # numbers: 64 bytes of float32
-POOLED = 6
-
-Fields = dict[str, tuple[int, int]]
-"""Field of the C struct -> its address (or number) for the first member, and the distance in bytes
-to the next member's."""
-
-
-def address(tensor: Tensor, members: int) -> tuple[int, int]:
-    """Gives where a tensor (P, ...) or, shared by all members, (1, ...) begins; see `Fields`."""
-    shared = members == 1 or tensor.shape[0] != members
-    return tensor.data_ptr(), 0 if shared else tensor.stride(0) * tensor.element_size()
+POOLED = 8  # pieces, lent ones included
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,6 @@ class Layout:
     """Where fields lie in one allocation: numbers in all, and each one's start and length."""
 
     total: int
-    members: int
     fields: dict[str, tuple[int, int]]
 
 
@@ -39,38 +33,50 @@ def lay_out(sizes: Mapping[str, int], members: int) -> Layout:
         length = -(-size // ALIGNED) * ALIGNED
         fields[name] = total, length if members > 1 else 0
         total += length * members
-    return Layout(total, members, fields)
+    return Layout(total, fields)
 
 
-class Arena:
-    """One allocation and the addresses of its fields; it goes back to the pool with its owner."""
+class _Piece:
+    """One allocation of the pool."""
 
-    def __init__(self, layout: Layout, dtype: torch.dtype) -> None:
-        self.memory = _borrow(layout.total, dtype)
-        base, item = self.memory.data_ptr(), dtype.itemsize
-        self.fields: Fields = {
-            name: (base + start * item, length * item)
-            for name, (start, length) in layout.fields.items()
-        }
+    def __init__(self, total: int, dtype: torch.dtype) -> None:
+        with torch.inference_mode(False):  # whoever gets it next may save it for a backward pass
+            self.tensor = torch.empty(total, dtype=dtype, device="cpu")
+        self.storage = self.tensor.untyped_storage()  # its wrapper counts too, so it stays
+        self.alone = self.users()
 
-    def __del__(self) -> None:
-        _POOL[id(self.memory)] = self.memory
-
-
-_POOL: dict[int, Tensor] = {}
-"""Memory of calls that are over. Fresh pages cost as much as the arithmetic done on them."""
+    def users(self) -> int:
+        """Counts who holds the storage."""
+        return int(torch._C._storage_Use_Count(self.storage._cdata))
 
 
-def _borrow(total: int, dtype: torch.dtype) -> Tensor:
-    """Takes memory of a like size from the pool, or allocates it; what is in it is anything.
+_POOL: dict[int, _Piece] = {}
 
-    Other threads may borrow and give back at the same time: every step here is atomic.
+
+def borrow(total: int, dtype: torch.dtype) -> Tensor:
+    """Gives memory of so many numbers; what is in it is anything.
+
+    It is free again when nobody holds the tensor or another that shares its storage. Threads may
+    borrow at the same time: who takes a piece out of the pool is alone with it.
     """
-    held = list(_POOL.items())
-    for key, memory in held:
-        fits = memory.dtype == dtype and total <= memory.numel() <= 2 * total + ALIGNED
-        if fits and _POOL.pop(key, None) is not None:
-            return memory
-    for key, _ in held[: max(0, len(held) - POOLED)]:
+    for key in list(_POOL):
+        piece = _POOL.pop(key, None)
+        if piece is None:
+            continue
+        size = piece.tensor.numel()
+        if (
+            piece.tensor.dtype == dtype
+            and total <= size <= 2 * total + ALIGNED
+            and piece.users() == piece.alone
+        ):
+            return _lend(piece, total)
+        _POOL[key] = piece
+    return _lend(_Piece(total, dtype), total)
+
+
+def _lend(piece: _Piece, total: int) -> Tensor:
+    lent = piece.tensor[:total]
+    _POOL[id(piece)] = piece
+    for key in list(_POOL)[: max(0, len(_POOL) - POOLED)]:
         _POOL.pop(key, None)  # the oldest
-    return torch.empty(total, dtype=dtype)
+    return lent

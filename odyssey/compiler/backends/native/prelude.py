@@ -8,8 +8,6 @@ loop itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import torch
@@ -29,20 +27,20 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Rows:
-    """One input of the loop: rows; or vectors, matrices and biases that make rows of them in the
-    loop; or instead of the vectors an index, which takes columns of the matrices."""
-
-    values: Tensor | None
-    index: Tensor | None = None
-    weights: tuple[Tensor, ...] = ()
-    biases: tuple[Tensor | None, ...] = ()
+def functions(program: Program) -> dict[str, Callable[..., Tensor]]:
+    """Gives the primitives of a program in torch by name."""
+    used = {n.op for n in program.nodes if n.region != "step"}
+    return {name: _function(name) for name in used & PRIMITIVES.keys()}
 
 
 def _function(name: str) -> Callable[..., Tensor]:
-    found: Any = reduce(getattr, PRIMITIVES[name].torch.split(".")[1:], torch)
-    return found  # type: ignore[no-any-return]
+    """Makes the function of what a row says, a name or an expression; see `Primitive.torch`."""
+    row = PRIMITIVES[name]
+    arguments = ("a", "b")[: row.arity]
+    text = row.torch if "{0}" in row.torch else f"{row.torch}({', '.join(arguments)})"
+    source = f"lambda {', '.join(arguments)}: {text.format(*arguments)}"
+    found: Callable[..., Tensor] = eval(source, {"torch": torch})
+    return found
 
 
 class Prelude:
@@ -58,9 +56,10 @@ class Prelude:
         input_size: int,
         population: bool,
         skip: set[int],
+        functions: Mapping[str, Callable[..., Tensor]],
     ) -> None:
         self.program, self.x, self.parameters, self.mask = program, x, parameters, mask
-        self.input_size, self.population = input_size, population
+        self.input_size, self.population, self.functions = input_size, population, functions
         self.values: dict[int, Any] = {}
         self.divides = any(n.op == "div" for n in program.nodes)
         groups = {r: g for g in program.groups for r in g.results}
@@ -110,7 +109,7 @@ class Prelude:
         if len(args) == 2:  # minimum and maximum take no numbers
             like = next(a for a in args if isinstance(a, Tensor))
             args = [a if isinstance(a, Tensor) else torch.full_like(like, a) for a in args]
-        return _function(node.op)(*args)
+        return self.functions[node.op](*args)
 
     def _unit(self, region: str) -> Tensor:
         assert self.mask is not None
@@ -144,13 +143,14 @@ class Prelude:
             y = torch.where(tiled, y, y.new_zeros(()))
         return y
 
-    def rows(self, stack: Stack) -> Rows:
-        """Computes one input of the loop."""
+    def tensors(self, stack: Stack) -> list[Tensor]:
+        """Gives what the loop reads of a stack: rows; or vectors, and the matrices and biases that
+        make rows of them; without the vectors where class indices take columns of the matrices."""
         if not stack.results:
-            return Rows(self._value(stack.leaves[0], region="sequence").contiguous())
+            return [self._value(stack.leaves[0], region="sequence")]
         nodes = self.program.nodes
-        weights = tuple(self.parameters[nodes[r].name] for r in stack.results)
-        biases = tuple(None if b is None else self.values[b].contiguous() for b in stack.biases)
+        weights = [self.parameters[nodes[r].name] for r in stack.results]
+        biases = [self.values[b] for b in stack.biases if b is not None]
         if nodes[stack.operand].op == "input" and not self.x.is_floating_point():
-            return Rows(None, self.x.contiguous(), weights, biases)
-        return Rows(self._operand(stack.operand, "sequence").contiguous(), None, weights, biases)
+            return [*weights, *biases]
+        return [self._operand(stack.operand, "sequence"), *weights, *biases]

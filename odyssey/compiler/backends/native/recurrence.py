@@ -9,18 +9,17 @@ Shapes: P members, T steps, B streams, V symbols, H units of the largest member.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from odyssey.compiler.arguments import require, require_classes
+from odyssey.compiler.backends.native.abi import CPU, dense
 from odyssey.compiler.backends.native.kernel import Kernel, Shape
 from odyssey.compiler.backends.native.layer import NativeLayer
-from odyssey.compiler.backends.native.memory import Arena, Fields, address
 from odyssey.compiler.backends.native.plan import Stack
-from odyssey.errors import ConfigError
 
 State = tuple[Tensor, ...]
 
@@ -58,9 +57,8 @@ class Recurrence:
         units: Sequence[int],
     ) -> None:
         assert layer.plan is not None
-        self.parameters = {n: p.detach() for n, p in parameters.items()}
-        like = next(iter(self.parameters.values()))
-        self.kernel = layer.kernel(like.dtype)
+        self.parameters = dict(parameters)
+        self.kernel = layer.kernel(next(iter(parameters.values())).dtype)
         self.symbols, self.units = symbols, tuple(units)
         self.calls: _Calls | None = None
 
@@ -75,16 +73,14 @@ class Recurrence:
             The output (P, T, B, H) and the state after the last step.
 
         Raises:
-            ConfigError: An index is no symbol.
+            ConfigError: An index is no symbol, or a tensor is not what it must be.
         """
-        low, high = torch.aminmax(x)
-        if not 0 <= int(low) <= int(high) < self.symbols:
-            raise ConfigError(
-                f"class indices must be 0 to {self.symbols - 1}, got {int(low)} to {int(high)}"
-            )
-        size = tuple(x.shape[1:])
-        if self.calls is None or self.calls.size != size:
+        require_classes(x, self.symbols)
+        size = x.shape[1], x.shape[2]
+        where = [p.data_ptr() for p in self.parameters.values()]
+        if self.calls is None or self.calls.size != size or self.calls.where != where:
             self.calls = _Calls(self.kernel, self.parameters, self.symbols, self.units, size)
+            self.calls.where = where
         return self.calls.forward(x, state)
 
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
@@ -115,7 +111,7 @@ class _Table:
 
 
 class _Calls:
-    """The calls of one shape: buffers, and tables of addresses with all that stays filled in."""
+    """The calls of one shape: buffers, and structures with all that stays filled in."""
 
     def __init__(
         self,
@@ -123,59 +119,68 @@ class _Calls:
         parameters: Mapping[str, Tensor],
         symbols: int,
         units: tuple[int, ...],
-        size: tuple[int, ...],
+        size: tuple[int, int],
     ) -> None:
-        self.kernel, self.size = kernel, size
-        (T, B), P, H = size, len(units), max(units)
-        self.shape = Shape(P, T, B, symbols, H, units)
-        self.plan, dtype = kernel.plan, kernel.dtype
+        self.kernel, self.size, self.plan = kernel, size, kernel.plan
+        self.where: list[int] = []
+        indexed = frozenset(range(len(self.plan.stacks)))
+        self.shape = Shape(size[0], size[1], symbols, units, keep=True, indexed=indexed)
+        self.parameters = self._checked(parameters)
         self.gradients: dict[str, list[Tensor]] = {}
         self.sums: list[Tensor] = []  # gradients that C adds to
+        self.memory = [kernel.workspace(self.shape, *which) for which in _WORKSPACES]
+        kept, *scratch = self.memory
+        calls = zip("fb", scratch, strict=True)
+        self.forth, self.back = (kernel.structs(self.shape, c, kept, s) for c, s in calls)
+        states = range(len(self.plan.program.states))
         # padding is never written and stays zero
-        self.y = torch.zeros(P, T, B, H, dtype=dtype)
-        states = self.plan.program.states
-        self.outputs = [[torch.zeros(P, B, H, dtype=dtype) for _ in states] for _ in range(2)]
+        self.y = self._zeros("f", "y")
+        self.forth.put("y", self.y)
+        self.outputs = [[self._zeros("f", f"o{n}") for n in states] for _ in range(2)]
         self.turn = 0
-        fields: Fields = {}
-        back: Fields = {}
-        self.tables = [
-            self._table(n, stack, parameters, fields, back)
-            for n, stack in enumerate(self.plan.stacks)
-        ]
-        self._leaves(parameters, fields, back)
-        self._arenas(fields, back)
-        names = kernel.writer.fields[1:]
-        self.places = {name: 1 + k for k, name in enumerate(names)}
-        self.columns = 1 + len(names)
-        self.arguments = {False: self._fill(fields), True: self._fill(fields | back)}
-        s = self.shape
-        block = kernel.block(s)
-        self.sizes = (ctypes.c_int64 * 7)(P, T, B, H, s.input_size, 1, block)
-        self.indices = [self.places[f"x{n}_index"] for n in range(len(self.tables))]
-        self.first = [self.places[f"i{n}"] for n in range(len(states))]
-        self.last = [self.places[f"o{n}"] for n in range(len(states))]
+        self.tables = [self._table(n, stack) for n, stack in enumerate(self.plan.stacks)]
+        self._leaves()
+        for n in states:  # the loss does not read the final state
+            self.back.put(f"do{n}", self._zeros("b", f"do{n}"))
+            self.back.put(f"di{n}", self._zeros("b", f"di{n}"))
+
+    def _checked(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        shape, found = self.shape, {}
+        for name, tensor in parameters.items():
+            own = self.plan.program.shape(name, shape.input_size, shape.hidden)
+            require(
+                tensor,
+                f"parameter {name}",
+                dtype=self.kernel.dtype,
+                device=CPU,
+                shape=(shape.members, *own),
+            )
+            found[name] = tensor.detach()
+        return found
+
+    def _zeros(self, call: str, name: str) -> Tensor:
+        dtype, shape = self.kernel.form(self.shape, call).rows[name]
+        return torch.zeros(shape, dtype=dtype, device=CPU)
 
     def _gradient(self, name: str, tensor: Tensor) -> Tensor:
         self.gradients.setdefault(name, []).append(tensor)
         return tensor
 
-    def _table(
-        self,
-        n: int,
-        stack: Stack,
-        parameters: Mapping[str, Tensor],
-        fields: Fields,
-        back: Fields,
-    ) -> _Table:
+    def _put(self, name: str, tensor: Tensor) -> None:
+        """Fills a field in the structures of both calls, where they have it."""
+        for structs in (self.forth, self.back):
+            if name in structs.form.fields:
+                structs.put(name, tensor)
+
+    def _table(self, n: int, stack: Stack) -> _Table:
         """Makes the rows of a stack."""
         kernel, shape, nodes = self.kernel, self.shape, self.plan.program.nodes
-        P, total = shape.members, kernel.total(stack.leaves, shape)
-        table = _Table(*torch.zeros(2, P, shape.input_size, total, dtype=kernel.dtype))
+        table = _Table(self._zeros("f", f"x{n}"), self._zeros("b", f"gx{n}"))
         start = 0
         for leaf, r, b in zip(stack.leaves, stack.results, stack.biases, strict=True):
             end = start + kernel.total([leaf], shape)
-            weight = parameters[nodes[r].name]
-            bias = None if b is None else parameters[nodes[b].name]
+            weight = self.parameters[nodes[r].name]
+            bias = None if b is None else self.parameters[nodes[b].name]
             table.pieces.append(
                 (
                     table.rows[..., start:end],
@@ -189,67 +194,29 @@ class _Calls:
                 also = self._gradient(nodes[b].name, torch.zeros_like(bias))
             table.found.append((table.gradient[..., start:end], into.mT, also))
             start = end
-        fields[f"x{n}_row"] = total, 0
-        fields[f"x{n}"] = address(table.rows, P)
-        back[f"gx{n}"] = address(table.gradient, P)
+        self._put(f"x{n}", table.rows)
+        self.back.put(f"gx{n}", table.gradient)
         self.sums.append(table.gradient)
         return table
 
-    def _leaves(self, parameters: Mapping[str, Tensor], fields: Fields, back: Fields) -> None:
+    def _leaves(self) -> None:
         """Places vectors and matrices of the loop, and their gradients."""
-        kernel, shape, plan = self.kernel, self.shape, self.plan
-        P, nodes = shape.members, plan.program.nodes
+        kernel, shape, plan, nodes = self.kernel, self.shape, self.plan, self.plan.program.nodes
         for k in plan.vectors:
-            vector = parameters[nodes[k].name]
-            gradient = self._gradient(nodes[k].name, torch.zeros_like(vector))
+            gradient = self._gradient(nodes[k].name, self._zeros("b", f"g{k}"))
             self.sums.append(gradient)
-            fields[f"p{k}"], back[f"g{k}"] = address(vector, P), address(gradient, P)
+            self._put(f"p{k}", self.parameters[nodes[k].name])
+            self.back.put(f"g{k}", gradient)
         for n, name in enumerate(plan.matrices):
-            fields[f"m{n}"] = address(parameters[name], P)
+            self._put(f"m{n}", self.parameters[name])
         for n, group in enumerate(plan.groups):
             maps = kernel.writer.maps(group)
             if maps:
                 sizes = [kernel.total([r], shape) for r in maps]
-                columns = kernel.total([group.operand], shape)
-                whole = torch.zeros(P, sum(sizes), columns, dtype=kernel.dtype)
+                whole = self._zeros("b", f"gm{n}")
                 for r, piece in zip(maps, torch.split(whole, sizes, -2), strict=True):
                     self._gradient(nodes[r].name, piece)
-                back[f"gm{n}"] = address(whole, P)
-
-    def _arenas(self, fields: Fields, back: Fields) -> None:
-        """Places what a call works on."""
-        kernel, shape = self.kernel, self.shape
-        P, B, H = shape.members, shape.batch, shape.hidden
-        states = range(len(self.plan.program.states))
-        self.arenas = [
-            Arena(kernel.kept(shape, keep=True), kernel.dtype),
-            kernel.scratch(shape, [], backward=False),
-            kernel.scratch(shape, [], backward=True),
-        ]
-        fields.update(self.arenas[0].fields)
-        back.update(self.arenas[2].fields)
-        fields["y"] = address(self.y, P)
-        none = torch.zeros(P, B, H, dtype=kernel.dtype)  # the loss does not read the final state
-        self.ends = [none, *(torch.zeros_like(none) for _ in states)]
-        for n in states:
-            back[f"do{n}"], back[f"di{n}"] = address(none, P), address(self.ends[1 + n], P)
-        self.forward_only = self.arenas[1].fields
-
-    def _fill(self, fields: Fields) -> ctypes.Array[ctypes.c_int64]:
-        """Writes the structs of all members one after the other."""
-        fields = self.forward_only | fields
-        found = [fields.get(f, (0, 0)) for f in self.places]
-        table: list[int] = []
-        for p, units in enumerate(self.shape.units):
-            table += [units, *(base + p * stride for base, stride in found)]
-        return (ctypes.c_int64 * len(table))(*table)
-
-    def _set(self, place: int, tensor: Tensor) -> None:
-        """Writes where a tensor lies into all structs of both calls."""
-        base, stride = address(tensor, self.shape.members)
-        for arguments in self.arguments.values():
-            for p in range(self.shape.members):
-                arguments[p * self.columns + place] = base + p * stride
+                self.back.put(f"gm{n}", whole)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """See `Recurrence.forward`."""
@@ -259,27 +226,30 @@ class _Calls:
                     into.copy_(weight)
                 else:
                     torch.add(weight, bias, out=into)
-        self.x = x if x.is_contiguous() else x.contiguous()  # the backward call reads them again
-        self.state = tuple(s if s.is_contiguous() else s.contiguous() for s in state)
+        x = dense(x)  # the backward call reads them again
         self.turn = 1 - self.turn
         finals = self.outputs[self.turn]
-        for place in self.indices:
-            self._set(place, self.x)
-        for place, tensor in zip((*self.first, *self.last), (*self.state, *finals), strict=True):
-            self._set(place, tensor)
-        self.kernel.entries[False](self.sizes, self.arguments[False])
+        for n in range(len(self.tables)):
+            self.forth.set(f"x{n}_index", x)
+            self.back.set(f"x{n}_index", x)
+        for n, (first, last) in enumerate(zip(state, finals, strict=True)):
+            self.forth.set(f"i{n}", dense(first))
+            self.forth.set(f"o{n}", last)
+        self.kernel.run(self.shape, "f", self.forth)
         return self.y, tuple(finals)
 
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
         """See `Recurrence.backward`."""
-        dy = dy.contiguous()
         for tensor in self.sums:
             tensor.zero_()
-        self._set(self.places["dy"], dy)
-        self.kernel.entries[True](self.sizes, self.arguments[True])
+        self.back.set("dy", dense(dy))
+        self.kernel.run(self.shape, "b", self.back)
         for table in self.tables:
             for gradient, into, bias in table.found:
                 into.copy_(gradient)
                 if bias is not None:
                     torch.sum(gradient, -2, out=bias)
         return {n: g[0] if len(g) == 1 else sum(g[1:], g[0]) for n, g in self.gradients.items()}
+
+
+_WORKSPACES = (("f", "kept"), ("f", "work"), ("b", "work"))

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native.abi import CPU, Form, Structs, dense, rows
+from odyssey.compiler.backends.native.step_fields import PARAMETER, READOUT, UPDATE
 from odyssey.compiler.backends.native.step_source import BLOCK, OPTIMIZERS, step_source
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.errors import ConfigError
@@ -46,7 +48,7 @@ class Readout:
     """
 
     def __init__(self, units: Sequence[int]) -> None:
-        self.units = torch.tensor(units)
+        self.units = torch.tensor(units, dtype=torch.int64, device=CPU)
         self.calls: dict[tuple[object, ...], _ReadoutCall] = {}
 
     def measure(
@@ -97,11 +99,8 @@ class Readout:
         counted: Tensor,
         scale_P: Tensor | None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-        h, weight, bias = (t if t.is_contiguous() else t.contiguous() for t in (h, weight, bias))
-        if not (target.is_contiguous() or target[0].is_contiguous()):
-            target = target.contiguous()
-        if not (counted.is_contiguous() or counted[0].is_contiguous()):
-            counted = counted.contiguous()
+        h, weight, bias = dense(h), dense(weight), dense(bias)
+        target, counted = _rows(target), _rows(counted)
         key = (h.shape, weight.shape[1], h.dtype, scale_P is None)
         call = self.calls.get(key)
         if call is None:
@@ -111,29 +110,40 @@ class Readout:
         return call(h, weight, bias, target, counted, scale_P)
 
 
+def _rows(tensor: Tensor) -> Tensor:
+    """Makes what each member has row-major; members may share it."""
+    return tensor if tensor.is_contiguous() or tensor[0].is_contiguous() else dense(tensor)
+
+
 class _ReadoutCall:
-    """Calls of one shape: their buffers, and the C struct with what does not change filled in."""
+    """Calls of one shape: their buffers, and the structure with what does not change filled in."""
 
     def __init__(self, h: Tensor, symbols: int, units: Tensor, *, keep: bool) -> None:
-        (P, T, B, H), V, dtype = h.shape, symbols, h.dtype
-        self.run, self.symbols = library(dtype).odyssey_readout, V
+        (P, T, B, H), S, dtype = h.shape, symbols, h.dtype
+        self.run, self.symbols = library(dtype).odyssey_readout, symbols
         lanes = TARGETS[toolchain.target()].bytes // dtype.itemsize
         columns = -(-H // lanes) * lanes
-        size = BLOCK * (H + columns + V) + V * (2 * columns + lanes)
+        size = BLOCK * (H + columns + S) + S * (2 * columns + lanes)
+        lengths = {"P": P, "T": T, "B": B, "H": H, "S": S, "scratch": size}
+        form = Form(READOUT, "b" if keep else "f", lengths=lengths, real=dtype)
         # room for a start at a multiple of 64 bytes
-        self.scratch = torch.empty(size + 64 // dtype.itemsize, dtype=dtype)
-        self.out = torch.empty(2, P, dtype=torch.float64)
-        shapes = ((P, T, B, H), (P, V, H), (P, V)) if keep else ((0,), (0,), (0,))
-        dh, dw, db = (torch.empty(shape, dtype=dtype) for shape in shapes)
+        self.scratch = torch.empty(size + 64 // dtype.itemsize, dtype=dtype, device=CPU)
+        self.out = torch.empty(2, P, dtype=torch.float64, device=CPU)
+        shapes = ((P, T, B, H), (P, S, H), (P, S)) if keep else ((0,), (0,), (0,))
+        dh, dw, db = (torch.empty(shape, dtype=dtype, device=CPU) for shape in shapes)
         self.gradients = (dh, dw, db)
-        self.units, self.bad = units, ctypes.c_int64()
-        self.arguments = (ctypes.c_int64 * 25)(
-            *(P, T * B, H, V, int(keep), units.data_ptr()),
-            *(0, T * B * H, 0, V * H, 0, V, 0, 0, 0, 0, 0),
-            *(self.out.data_ptr(), self.out.data_ptr() + 8 * P),
-            *(dh.data_ptr(), dw.data_ptr(), V * H, db.data_ptr(), V),
-            -(-self.scratch.data_ptr() // 64) * 64,
-        )
+        self.bad = ctypes.c_int64()
+        self.structs = z = Structs(form)
+        numbers = {"P": P, "R": T * B, "H": H, "S": S, "keep": int(keep)}
+        away = {"h": T * B * H, "w": S * H, "b": S, "dw": S * H, "db": S}
+        for name, value in (numbers | {f"{n}_member": d for n, d in away.items()}).items():
+            z.number(name, value)
+        z.put("units", units)
+        z.put("nll", self.out[0])
+        z.put("right", self.out[1])
+        for name, tensor in (("dh", dh), ("dw", dw), ("db", db)) if keep else ():
+            z.put(name, tensor)
+        z.place("scratch", -(-self.scratch.data_ptr() // 64) * 64, 0)
 
     def __call__(
         self,
@@ -144,13 +154,16 @@ class _ReadoutCall:
         counted: Tensor,
         scale_P: Tensor | None,
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-        z = self.arguments
-        z[6], z[8], z[10] = h.data_ptr(), weight.data_ptr(), bias.data_ptr()
-        z[12], z[13] = target.data_ptr(), target.stride(0)
-        z[14], z[15] = counted.data_ptr(), counted.stride(0)
-        z[16] = 0 if scale_P is None else scale_P.data_ptr()
+        z = self.structs
+        for name, tensor in (("h", h), ("w", weight), ("b", bias)):
+            z.set(name, tensor)
+        for name, tensor in (("target", target), ("weight", counted)):
+            z.set(name, tensor)
+            z.change(f"{name}_member", tensor.stride(0))
+        if scale_P is not None:
+            z.set("scale", dense(scale_P))
         self.bad.value = 0
-        self.run(z, ctypes.byref(self.bad))
+        self.run(z.filled(), ctypes.byref(self.bad))
         if self.bad.value:
             raise ConfigError(
                 f"{self.bad.value} targets are no symbols: expected 0 to {self.symbols - 1}"
@@ -193,34 +206,80 @@ class Update:
         clip_norm_P: Tensor,
         clip_value_P: Tensor,
     ) -> None:
-        self.parameters, self.state = list(parameters), list(state)
+        self.parameters = list(parameters)
         self.dtype = parameters[0].dtype
-        self.inside = None
+        P = len(parameters[0])
+        counts = [p[0].numel() for p in self.parameters]
+        self.of = rows(len(counts), PARAMETER)
+        self.rows = [self._row(k, P, n, sum(counts[:k])) for k, n in enumerate(counts)]
+        self.values = [0] * len(counts)  # where the parameters lay at the last call
+        self.arrived: list[Tensor | None] = [None] * len(
+            counts
+        )  # gradients that lie where they lay
+        lengths = {"P": P, "N": sum(counts), "4": 4}
+        form = Form(UPDATE, "f", lengths=lengths, real=self.dtype)
+        self.norm_P = torch.empty(P, dtype=torch.float64, device=CPU)
+        self.healthy_P = torch.empty(P, dtype=torch.bool, device=CPU)
+        numbers = torch.tensor([limit, decay, 1, 1], dtype=torch.float64, device=CPU)
+        self.numbers = numbers.numpy()  # in the same memory
+        self.structs = z = Structs(form)
+        kind = OPTIMIZERS.index(optimizer)
+        sizes = {"P": P, "parameters": len(counts), "N": sum(counts), "kind": kind}
+        for name, value in (sizes | {"nesterov": int(nesterov)}).items():
+            z.number(name, value)
+        z.place("of", ctypes.addressof(self.of), 0)
+        for name, tensor in {
+            "alive": alive_P,
+            "norm": self.norm_P,
+            "healthy": self.healthy_P,
+            "rate": rate_P,
+            "momentum": momentum_P,
+            "clip_norm": clip_norm_P,
+            "clip_value": clip_value_P,
+            "numbers": numbers,
+            **dict(zip(("first", "second"), state, strict=False)),
+        }.items():
+            z.put(name, tensor)
         if inside_PN is not None:
             bits = torch.int32 if self.dtype == torch.float32 else torch.int64
-            self.inside = -inside_PN.to(bits)
-        table: list[int] = []
-        place = 0
-        for p in self.parameters:
-            count = p[0].numel()
-            table += [p.data_ptr(), count, 0, count, count, place]
-            place += count
-        self.table = (ctypes.c_int64 * len(table))(*table)
-        P = len(parameters[0])
-        self.norm_P = torch.empty(P, dtype=torch.float64)
-        self.healthy_P = torch.empty(P, dtype=torch.bool)
-        self.numbers = (ctypes.c_double * 4)(limit, decay, 1, 1)
-        self.alive_P, self.rules = alive_P, (rate_P, momentum_P, clip_norm_P, clip_value_P)
-        first, second, *_ = [s.data_ptr() for s in self.state] + [0, 0]
-        self.arguments = (ctypes.c_int64 * 18)(
-            *(P, len(self.parameters), place, OPTIMIZERS.index(optimizer), int(nesterov)),
-            *(ctypes.addressof(self.table), alive_P.data_ptr(), 0),
-            *(self.norm_P.data_ptr(), self.healthy_P.data_ptr()),
-            *(t.data_ptr() for t in self.rules),
-            0 if self.inside is None else self.inside.data_ptr(),
-            *(first, second, ctypes.addressof(self.numbers)),
-        )
+            z.put("inside", (-inside_PN.to(bits)).view(self.dtype))
         self.run = library(self.dtype).odyssey_update
+
+    def _row(self, k: int, members: int, count: int, place: int) -> Structs:
+        """Makes the structure of one parameter."""
+        form = Form(PARAMETER, "f", lengths={"P": members, "count": count}, real=self.dtype)
+        structs = Structs(form, self.of, k)
+        numbers = {"value": count, "gradient": 0}
+        for name, value in {f"{n}_member": d for n, d in numbers.items()}.items():
+            structs.number(name, value)
+        structs.number("count", count)
+        structs.number("place", place)
+        return structs
+
+    def _place(self, k: int) -> None:
+        """Writes down where a parameter lies; it is stepped there."""
+        parameter = self.parameters[k].detach()
+        if not parameter.is_contiguous():
+            raise ConfigError(f"parameter {k} must be row-major, got strides {parameter.stride()}")
+        self.rows[k].set("value", parameter.flatten(1))
+        self.values[k] = parameter.data_ptr()
+
+    def _arrive(self, k: int, gradient: Tensor | None) -> None:
+        """Writes down where the gradient of a parameter lies, or that there is none."""
+        self.arrived[k] = None
+        if gradient is None:
+            self.rows[k].clear("gradient")
+            return
+        if gradient.shape != self.parameters[k].shape:
+            raise ConfigError(
+                f"gradient {k} must be {tuple(self.parameters[k].shape)},"
+                f" got {tuple(gradient.shape)}"
+            )
+        flat = gradient.resolve_neg().flatten(1)
+        self.rows[k].set("gradient", flat)
+        self.rows[k].change("gradient_member", flat.stride(0))
+        if flat.data_ptr() == gradient.data_ptr():  # a buffer may come again with other numbers
+            self.arrived[k] = gradient
 
     def __call__(
         self,
@@ -240,15 +299,12 @@ class Update:
             The norm of each member's gradient, float64, and whether it and the mean are healthy;
             the next call overwrites them.
         """
-        held = []  # until the call is over
-        for k, (parameter, g) in enumerate(zip(self.parameters, gradients, strict=True)):
-            if g is not None and g.stride()[1:] != parameter.stride()[1:]:
-                g = g.contiguous()
-            held.append(g)
-            self.table[6 * k] = parameter.data_ptr()
-            self.table[6 * k + 2] = 0 if g is None else g.data_ptr()
-            self.table[6 * k + 3] = 0 if g is None else g.stride(0)
-        self.arguments[7] = mean_P.data_ptr()
-        self.numbers[2], self.numbers[3] = corrections
-        self.run(self.arguments, None)
+        for k, g in enumerate(gradients):
+            if self.parameters[k].data_ptr() != self.values[k]:
+                self._place(k)
+            if g is None or g is not self.arrived[k]:
+                self._arrive(k, g)
+        self.structs.set("mean", dense(mean_P))
+        self.numbers[2:] = corrections
+        self.run(self.structs.filled(), None)
         return self.norm_P, self.healthy_P

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from odyssey.compiler.backends.native.functions import TYPES, write_functions
 from odyssey.compiler.backends.native.runtime import FLUSH, PRELUDE, write_tiles
+from odyssey.compiler.backends.native.step_fields import PARAMETER, READOUT, UPDATE
 from odyssey.compiler.backends.native.targets import TARGETS
 
 BLOCK = 192  # rows at a time: whole tiles of 4 vectors, and whole groups of 2, 3, 4, 6 and 8 rows
@@ -42,17 +43,7 @@ _READOUT = """\
 /* The loss of a softmax readout, R rows a member: h (R, H) of which `units` count, w (S, H),
  * b (S), S symbols. The logits of a block of rows are stored by symbol, (S, BLOCK). */
 struct readout {
-  long P, R, H, S, keep;
-  const long *units;
-  const real *h; long h_member;
-  const real *w; long w_member;
-  const real *b; long b_member;
-  const long *target; long target_member;
-  const unsigned char *weight; long weight_member;
-  const double *scale;
-  double *nll, *right;
-  real *dh, *dw; long dw_member; real *db; long db_member;
-  real *scratch;
+$fields
 };
 
 /* Copies rows side by side into tiles (row, vectors of the tile); zeros where columns end. */
@@ -198,21 +189,10 @@ _UPDATE = """\
 /* One parameter: the first value of each member, its gradient (0: none arrived), and its place
  * in the rows of N numbers that the optimiser keeps for a member. */
 struct parameter {
-  real *value; long value_member;
-  const real *gradient; long gradient_member;
-  long count, place;
+$parameter
 };
 struct update {
-  long P, parameters, N, kind, nesterov;
-  const struct parameter *of;
-  const unsigned char *alive;
-  const double *mean; /* the loss a character */
-  double *norm;
-  unsigned char *healthy;
-  const real *rate, *momentum, *clip_norm, *clip_value;
-  const real *inside; /* all bits set where a number is no padding; 0: there is none */
-  real *first, *second;
-  const double *numbers; /* largest healthy loss, decay, adam's two corrections */
+$fields
 };
 
 static inline vec gradient(const real *from, const real *inside, long k, long n) {
@@ -376,7 +356,7 @@ def step_source(*, dtype: str, target: str) -> str:
             write_tiles(set(widths.items())),
             helpers,
             _turn(processor.bytes // SIZES[dtype]),
-            _READOUT,
-            _UPDATE,
+            _READOUT.replace("$fields", READOUT.text),
+            _UPDATE.replace("$fields", UPDATE.text).replace("$parameter", PARAMETER.text),
         ]
     )

@@ -1,0 +1,184 @@
+"""What a layer takes: the checks that are the same on every backend, and their words.
+
+They read types, shapes, strides and devices, never values, so that they also hold for tensors that
+have none (`torch.compile`, `torch.export`, fake tensors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from odyssey.errors import ConfigError
+
+
+def describe(value: object) -> str:
+    """Describes what was given in a few words: a tensor by type, shape and device."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    if value.is_nested:
+        return "a nested tensor"
+    layout = "" if value.layout == torch.strided else f", {value.layout}"
+    return f"{value.dtype} {tuple(value.shape)} on {value.device}{layout}"
+
+
+def fits(value: object, *, dtype: torch.dtype, device: torch.device, shape: Sequence[int]) -> bool:
+    """Says whether a value is a dense tensor of a type, device and shape."""
+    return (
+        isinstance(value, Tensor)
+        and not value.is_nested
+        and value.layout == torch.strided
+        and value.dtype == dtype
+        and value.device == device
+        and tuple(value.shape) == tuple(shape)
+    )
+
+
+def require(
+    value: object, what: str, *, dtype: torch.dtype, device: torch.device, shape: Sequence[int]
+) -> None:
+    """Checks that a value is a dense tensor of a type, device and shape.
+
+    Args:
+        value: What was given.
+        what: What it is, for the message.
+        dtype: Its type.
+        device: Where it must be.
+        shape: Its shape.
+
+    Raises:
+        ConfigError: It is not; the message says what was given and what was expected.
+    """
+    if fits(value, dtype=dtype, device=device, shape=shape):
+        return
+    hint = ""
+    if isinstance(value, Tensor) and not value.is_nested:
+        if value.layout != torch.strided:
+            hint = "; call .to_dense()"
+        elif value.dtype != dtype or value.device != device:
+            hint = f"; call .to({str(device)!r}, {dtype})"
+    raise ConfigError(
+        f"expected {what} as a tensor, {dtype} {tuple(shape)} on {device},"
+        f" got {describe(value)}{hint}"
+    )
+
+
+def require_weights(
+    weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], like: Tensor, *, layer: int
+) -> None:
+    """Checks the parameters of a layer, which others may have put there.
+
+    Raises:
+        ConfigError: One is missing or does not fit the cell or the other parameters.
+    """
+    for name, shape in shapes.items():
+        value = weights[name]
+        if not fits(value, dtype=like.dtype, device=like.device, shape=shape):
+            what = f"parameter layers.{layer}.{name}"
+            require(value, what, dtype=like.dtype, device=like.device, shape=shape)
+
+
+def require_input(
+    x: object, *, axes: str, lead: tuple[int, ...], input_size: int, like: Tensor
+) -> Tensor:
+    """Checks the input of the first layer.
+
+    Args:
+        x: What was given.
+        axes: The axes before the last, for the message: `T, B` or `B, T`.
+        lead: (P,) with a population, else empty.
+        input_size: I.
+        like: A tensor of the type and device that is expected.
+
+    Raises:
+        ConfigError: It is not such a tensor.
+    """
+    if isinstance(x, PackedSequence):
+        raise ConfigError(
+            "expected x as a tensor, got a PackedSequence;"
+            " call torch.nn.utils.rnn.pad_packed_sequence(x) and leave out what is padding"
+        )
+    if not isinstance(x, Tensor):
+        raise ConfigError(f"expected x as a tensor, got {describe(x)}")
+    if x.is_nested or x.layout != torch.strided:
+        raise ConfigError(f"expected x as a plain dense tensor, got {describe(x)}")
+    dense = x.is_floating_point()
+    axes = ("P, " if lead else "") + axes
+    members = not lead or x.dim() == 0 or x.shape[0] == lead[0]
+    if x.dim() != len(lead) + (3 if dense else 2) or not members:
+        raise ConfigError(
+            f"expected x of shape ({axes}, {input_size}) or int64 ({axes}),"
+            f" got {tuple(x.shape)}" + (f" with P = {lead[0]}" if lead else "")
+        )
+    if dense and x.shape[-1] != input_size:
+        raise ConfigError(f"expected inputs of size {input_size}, got {x.shape[-1]}")
+    if x.dtype != (like.dtype if dense else torch.int64):
+        raise ConfigError(f"expected x of type {like.dtype} or torch.int64, got {x.dtype}")
+    if x.device != like.device:
+        raise ConfigError(f"expected x on {like.device}, where the parameters are; got {x.device}")
+    if x.numel() == 0:
+        raise ConfigError(f"x is empty: {tuple(x.shape)}")
+    return x
+
+
+def require_state(
+    state: object, names: Sequence[str], shape: tuple[int, ...], like: Tensor
+) -> tuple[Tensor, ...]:
+    """Checks the state before the first step: one tensor a state, in a tuple or list.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    expected = (
+        f"expected {len(names)} state tensors ({', '.join(names) or 'none'}) of shape {shape}"
+    )
+    if not isinstance(state, tuple | list):
+        inside = f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+        raise ConfigError(f"{expected} in a tuple, got {describe(state)}; write {inside}")
+    wrong = any(not isinstance(s, Tensor) or s.is_nested for s in state)
+    if len(state) != len(names) or wrong or any(tuple(s.shape) != shape for s in state):
+        shapes = [describe(s) if wrong else str(tuple(s.shape)) for s in state]
+        raise ConfigError(f"{expected}, got {', '.join(shapes) or 'none'}")
+    for name, value in zip(names, state, strict=True):
+        require(value, f"state {name}", dtype=like.dtype, device=like.device, shape=shape)
+    return tuple(state)
+
+
+def require_classes(x: Tensor, classes: int) -> None:
+    """Checks that class indices are classes; it reads their values.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    low, high = (int(bound) for bound in torch.aminmax(x))
+    if not 0 <= low <= high < classes:
+        raise ConfigError(f"class indices must be 0 to {classes - 1}, got {low} to {high}")
+
+
+def has_values(x: Tensor) -> bool:
+    """Says whether a tensor's values can be read without leaving what watches its operations:
+    a compiler, a tracer, a transform of `torch.func`, a dispatch mode, or a device without values.
+    """
+    return not (
+        torch.compiler.is_compiling()
+        or x.is_meta
+        or tracing()
+        or transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def tracing() -> bool:
+    """Says whether `torch.jit.trace` is at work, for which sizes are tensors."""
+    return torch._C._get_tracing_state() is not None
+
+
+def transforms_active() -> bool:
+    """Says whether a transform of `torch.func`, such as `vmap`, or forward-mode AD is at work."""
+    return (
+        torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+    )

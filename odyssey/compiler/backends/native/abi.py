@@ -1,0 +1,271 @@
+"""The border to C: every structure once, as a table of its fields.
+
+A table writes the text of the C structure, says how long the memory of each field is, and is what
+Python fills, by name: a field that is unknown, missing or filled twice is an error of ours, and a
+tensor of another type, device, shape or layout than its row says never gets an address.
+
+Sizes are sums of names, as ("H", "H", "I"); `lengths` give their values for one call. The names are
+P members, T steps, B batch rows, I input, H units of the largest member, N steps of a block, D one
+more, K kept steps, S one more; and what a table's owner adds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from odyssey.compiler.arguments import require
+from odyssey.errors import ConfigError
+
+Size = tuple[str, ...]
+CPU = torch.device("cpu")
+TYPES = {"long": torch.int64, "double": torch.float64, "unsigned char": torch.bool}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a C structure.
+
+    Attributes:
+        name: Its name.
+        type: What it points to in C, with `const`; for a number the type of the number.
+        note: What it is, for a comment.
+        shape: Sizes of the tensor, of one member where there is one structure a member; None for a
+            number.
+        role: `input` and `output` are tensors of the caller's, `work` lives for one call, `kept`
+            from a forward call to its backward call, `number` is no pointer.
+        calls: The calls that read or write it: `f`, `b` or both; in others it is null.
+        way: Only where a stack's rows are taken by an index (`index`) or computed from vectors
+            (`dense`); always if empty.
+        stack: The stack that `way` speaks of.
+        optional: Whether it may be null.
+        pads: Whether the first size is rounded up to whole tiles.
+        apart: Whether members may lie at any distance, given by a number of its own, also at none:
+            only what one member has must be row-major.
+        zeros: When an output must be zero before the call: `always`, `ragged` where members have
+            fewer units than H, or never.
+    """
+
+    name: str
+    type: str
+    note: str = ""
+    shape: tuple[Size, ...] | None = None
+    role: str = "input"
+    calls: str = "fb"
+    way: str = ""
+    stack: int = -1
+    optional: bool = False
+    pads: bool = False
+    apart: bool = False
+    zeros: str = ""
+
+    @property
+    def text(self) -> str:
+        """The declaration in C."""
+        star = "" if self.role == "number" else "*"
+        note = f" /* {self.note} */" if self.note else ""
+        return f"  {self.type} {star}{self.name};{note}"
+
+    def dtype(self, real: torch.dtype) -> torch.dtype:
+        """The type of its tensor."""
+        return TYPES.get(self.type.removeprefix("const "), real)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The fields of a structure in the order in which they lie."""
+
+    fields: tuple[Field, ...]
+
+    def __post_init__(self) -> None:
+        seen: set[tuple[str, str]] = set()
+        for field in self.fields:
+            keys = {(field.name, way) for way in ([field.way] if field.way else ["index", "dense"])}
+            assert not keys & seen, f"field {field.name} stands twice in a table"
+            seen |= keys
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in order; a field that two ways share is one."""
+        return tuple(dict.fromkeys(f.name for f in self.fields))
+
+    @property
+    def text(self) -> str:
+        """The declarations in C."""
+        return "\n".join({f.name: f.text for f in reversed(self.fields)}[n] for n in self.names)
+
+    def of(self, call: str, indexed: frozenset[int] = frozenset()) -> dict[str, Field]:
+        """Gives the fields of one kind of call by name.
+
+        Args:
+            call: `f` or `b`.
+            indexed: The stacks whose rows are taken by an index.
+        """
+        return {
+            f.name: f
+            for f in self.fields
+            if call in f.calls and (not f.way or (f.way == "index") == (f.stack in indexed))
+        }
+
+
+def length(size: Size, lengths: Mapping[str, int]) -> int:
+    """Gives the value of a size."""
+    return sum(lengths[name] for name in size)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """Gives a tensor whose memory is as C reads it: row-major, with nothing left to be applied."""
+    return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
+
+
+def address(tensor: Tensor, what: str) -> int:
+    """Gives where the numbers of a dense tensor begin.
+
+    Raises:
+        ConfigError: There are none, or fewer than its shape says.
+    """
+    start = tensor.data_ptr()
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    last = tensor.storage_offset() + sum((n - 1) * step for n, step in steps)
+    if not start or (last + 1) * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ConfigError(
+            f"{what} has no memory behind its shape {tuple(tensor.shape)}: was its storage freed?"
+        )
+    return start
+
+
+class Form:
+    """A table for one kind of call and one set of lengths: what each field must be.
+
+    Args:
+        table: The fields.
+        call: `f` or `b`.
+        lengths: Values of the sizes.
+        real: The type that `real` stands for.
+        count: Structures, one after the other.
+        spread: Whether there is one a member: then tensors lead with one entry each.
+        indexed: See `Table.of`.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        call: str,
+        *,
+        lengths: Mapping[str, int],
+        real: torch.dtype,
+        count: int = 1,
+        spread: bool = False,
+        indexed: frozenset[int] = frozenset(),
+    ) -> None:
+        self.columns = {name: k for k, name in enumerate(table.names)}
+        self.count, self.lengths = count, lengths
+        self.fields = table.of(call, indexed)
+        lead = (count,) if spread else ()
+        self.rows = {
+            name: (f.dtype(real), (*lead, *(length(s, lengths) for s in f.shape or ())))
+            for name, f in self.fields.items()
+        }
+        self.needed = frozenset(n for n, f in self.fields.items() if not f.optional)
+
+    def admit(self, name: str, tensor: Tensor) -> int:
+        """Checks a tensor against its field; gives its address.
+
+        Raises:
+            ConfigError: It is not what the field says.
+        """
+        dtype, shape = self.rows[name]
+        if not (
+            tensor.dtype is dtype
+            and tensor.shape == shape
+            and tensor.is_cpu
+            and tensor.layout is torch.strided
+            and (tensor.is_contiguous() or (self.fields[name].apart and tensor[0].is_contiguous()))
+            and not tensor.is_neg()
+        ):
+            what = f"{name} ({self.fields[name].note})"
+            require(tensor, what, dtype=dtype, device=CPU, shape=shape)
+            raise ConfigError(f"{what} must be row-major, got strides {tensor.stride()}")
+        return address(tensor, name)
+
+
+Array = ctypes.Array[ctypes.c_int64]
+
+
+def rows(count: int, table: Table) -> Array:
+    """Makes memory for structures in a row."""
+    return (ctypes.c_int64 * (count * len(table.names)))()
+
+
+class Structs:
+    """Structures of one form in a row, filled by name.
+
+    Args:
+        form: The form.
+        array: Where they lie; memory of their own if None.
+        first: Which row of that memory is the first of them.
+    """
+
+    def __init__(self, form: Form, array: Array | None = None, first: int = 0) -> None:
+        self.form, self.width = form, len(form.columns)
+        self.array = (ctypes.c_int64 * (form.count * self.width))() if array is None else array
+        self.first = first * self.width
+        self.held: dict[str, object] = {}
+
+    def put(self, name: str, tensor: Tensor) -> None:
+        """Fills a field with a tensor, once."""
+        self._new(name, "input", "output")
+        self.set(name, tensor)
+
+    def set(self, name: str, tensor: Tensor) -> None:
+        """Fills a field with a tensor, also in place of another."""
+        start = self.form.admit(name, tensor)
+        step = tensor.stride(0) * tensor.element_size() if self.form.count > 1 else 0
+        self._fill(name, start, step)
+        self.held[name] = tensor
+
+    def number(self, name: str, *values: int) -> None:
+        """Fills a field that is a number: the same in all structures, or one value each."""
+        self._new(name, "number")
+        column = self.first + self.form.columns[name]
+        for k in range(self.form.count):
+            self.array[k * self.width + column] = values[k if len(values) > 1 else 0]
+        self.held[name] = values
+
+    def clear(self, name: str) -> None:
+        """Makes an optional field null."""
+        assert self.form.fields[name].optional, f"field {name} must be filled"
+        self._fill(name, 0, 0)
+        self.held.pop(name, None)
+
+    def change(self, name: str, value: int) -> None:
+        """Fills a field that is a number in place of another."""
+        self.held.pop(name, None)
+        self.number(name, value)
+
+    def place(self, name: str, start: int, step: int) -> None:
+        """Fills a field of memory that is laid out elsewhere: where it begins, and the bytes from
+        one structure to the next."""
+        self._new(name, "work", "kept")
+        self._fill(name, start, step)
+        self.held[name] = start
+
+    def _new(self, name: str, *roles: str) -> None:
+        assert name in self.form.fields, f"no field {name} in this call"
+        assert name not in self.held, f"field {name} is filled twice"
+        assert self.form.fields[name].role in roles, f"field {name} is no {' or '.join(roles)}"
+
+    def _fill(self, name: str, start: int, step: int) -> None:
+        column = self.first + self.form.columns[name]
+        for k in range(self.form.count):
+            self.array[k * self.width + column] = start + k * step
+
+    def filled(self) -> Array:
+        """Gives the structures, when every field has been filled."""
+        missing = self.form.needed - self.held.keys()
+        assert not missing, f"fields {', '.join(sorted(missing))} are not filled"
+        return self.array

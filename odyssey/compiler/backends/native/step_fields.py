@@ -1,0 +1,109 @@
+"""The fields of the structures of a training step: readout and loss, and the update.
+
+Sizes: P members, T steps, B streams, H units of the largest member, S symbols, N parameters of a
+member, numbers of a parameter (as many sizes as it has), 4 numbers of an update.
+"""
+
+from __future__ import annotations
+
+from odyssey.compiler.backends.native.abi import Field, Size, Table
+
+_P: Size = ("P",)
+_ROWS: tuple[Size, ...] = (_P, ("T",), ("B",))
+_WEIGHT: tuple[Size, ...] = (_P, ("S",), ("H",))
+
+
+def _number(name: str, note: str = "") -> Field:
+    return Field(name, "long", note, role="number")
+
+
+def _away(name: str) -> Field:
+    return _number(f"{name}_member", "numbers from a member to the next")
+
+
+def _output(name: str, type: str, note: str, shape: tuple[Size, ...], calls: str = "fb") -> Field:
+    return Field(name, type, note, shape, "output", calls)
+
+
+READOUT = Table(
+    (
+        *(_number("P"), _number("R", "rows of a member: steps times streams")),
+        *(_number("H"), _number("S"), _number("keep", "whether gradients are wanted")),
+        Field("units", "const long", "units of each member", (_P,)),
+        Field("h", "const real", "outputs of the last layer", (*_ROWS, ("H",))),
+        _away("h"),
+        Field("w", "const real", "weight", _WEIGHT),
+        _away("w"),
+        Field("b", "const real", "bias", (_P, ("S",))),
+        _away("b"),
+        Field("target", "const long", "symbols", _ROWS, apart=True),
+        _away("target"),
+        Field("weight", "const unsigned char", "which rows count", _ROWS, apart=True),
+        _away("weight"),
+        Field("scale", "const double", "of a member's sum in the loss", (_P,), calls="b"),
+        _output("nll", "double", "summed nats", (_P,)),
+        _output("right", "double", "right answers", (_P,)),
+        _output("dh", "real", "gradient of h", (*_ROWS, ("H",)), "b"),
+        _output("dw", "real", "gradient of the weight", _WEIGHT, "b"),
+        _away("dw"),
+        _output("db", "real", "gradient of the bias", (_P, ("S",)), "b"),
+        _away("db"),
+        Field("scratch", "real", "", (("scratch",),), "work"),
+    )
+)
+"""A softmax readout and its cross-entropy: `f` measures, `b` differentiates."""
+
+PARAMETER = Table(
+    (
+        Field("value", "real", "the first value of each member", (_P, ("count",)), "output"),
+        _away("value"),
+        Field(
+            "gradient",
+            "const real",
+            "its gradient; null: none arrived",
+            (_P, ("count",)),
+            optional=True,
+            apart=True,
+        ),
+        _away("gradient"),
+        _number("count", "numbers of a member"),
+        _number("place", "where it begins in the N numbers of a member"),
+    )
+)
+
+_RATES = tuple(
+    Field(name, "const real", note, (_P,))
+    for name, note in (
+        ("rate", "learning rates"),
+        ("momentum", "momentum of sgd"),
+        ("clip_norm", "largest norm"),
+        ("clip_value", "largest size of an element"),
+    )
+)
+
+UPDATE = Table(
+    (
+        *(_number(name) for name in ("P", "parameters", "N", "kind", "nesterov")),
+        Field("of", "const struct parameter", "the parameters", (), "work"),
+        Field("alive", "const unsigned char", "which members are trained", (_P,)),
+        Field("mean", "const double", "the loss a character", (_P,)),
+        _output("norm", "double", "of the gradient", (_P,)),
+        _output("healthy", "unsigned char", "whether that and the loss are finite", (_P,)),
+        *_RATES,
+        Field(
+            "inside",
+            "const real",
+            "all bits set where a number is no padding; null: there is none",
+            (_P, ("N",)),
+            optional=True,
+        ),
+        Field("first", "real", "running values", (_P, ("N",)), "output", optional=True),
+        Field("second", "real", "running values", (_P, ("N",)), "output", optional=True),
+        Field(
+            "numbers",
+            "const double",
+            "largest healthy loss, decay, adam's two corrections",
+            (("4",),),
+        ),
+    )
+)
