@@ -12,8 +12,9 @@ more, K kept steps, S one more; and what a table's owner adds.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -122,22 +123,6 @@ def dense(tensor: Tensor) -> Tensor:
     return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
 
 
-def address(tensor: Tensor, what: str) -> int:
-    """Gives where the numbers of a dense tensor begin.
-
-    Raises:
-        ConfigError: There are none, or fewer than its shape says.
-    """
-    start = tensor.data_ptr()
-    steps = zip(tensor.shape, tensor.stride(), strict=True)
-    last = tensor.storage_offset() + sum((n - 1) * step for n, step in steps)
-    if not start or (last + 1) * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ConfigError(
-            f"{what} has no memory behind its shape {tuple(tensor.shape)}: was its storage freed?"
-        )
-    return start
-
-
 class Form:
     """A table for one kind of call and one set of lengths: what each field must be.
 
@@ -166,31 +151,50 @@ class Form:
         self.count, self.lengths = count, lengths
         self.fields = table.of(call, indexed)
         lead = (count,) if spread else ()
-        self.rows = {
-            name: (f.dtype(real), (*lead, *(length(s, lengths) for s in f.shape or ())))
-            for name, f in self.fields.items()
-        }
+        self.rows: dict[str, tuple[torch.dtype, tuple[int, ...], int]] = {}
+        for name, field in self.fields.items():
+            dtype = field.dtype(real)
+            shape = (*lead, *(length(size, lengths) for size in field.shape or ()))
+            self.rows[name] = dtype, shape, prod(shape) * dtype.itemsize
         self.needed = frozenset(n for n, f in self.fields.items() if not f.optional)
 
     def admit(self, name: str, tensor: Tensor) -> int:
-        """Checks a tensor against its field; gives its address.
+        """Checks a tensor against its field; gives the address of its first number.
 
         Raises:
             ConfigError: It is not what the field says.
         """
-        dtype, shape = self.rows[name]
-        if not (
+        dtype, shape, size = self.rows[name]
+        if (
             tensor.dtype is dtype
             and tensor.shape == shape
-            and tensor.is_cpu
             and tensor.layout is torch.strided
-            and (tensor.is_contiguous() or (self.fields[name].apart and tensor[0].is_contiguous()))
+            and tensor.is_cpu
+            and tensor.is_contiguous()
             and not tensor.is_neg()
         ):
-            what = f"{name} ({self.fields[name].note})"
-            require(tensor, what, dtype=dtype, device=CPU, shape=shape)
+            start = tensor.data_ptr()
+            storage = tensor.untyped_storage()
+            if start and start + size <= storage.data_ptr() + storage.nbytes():
+                return start
+        return self._admit(name, tensor)
+
+    def _admit(self, name: str, tensor: Tensor) -> int:
+        """Says what is wrong with a tensor, unless its members lie apart, and may."""
+        dtype, shape, _ = self.rows[name]
+        field = self.fields[name]
+        what = f"{name} ({field.note})"
+        require(tensor, what, dtype=dtype, device=CPU, shape=shape)
+        if tensor.is_neg() or not (tensor[0] if field.apart else tensor).is_contiguous():
             raise ConfigError(f"{what} must be row-major, got strides {tensor.stride()}")
-        return address(tensor, name)
+        start, storage = tensor.data_ptr(), tensor.untyped_storage()
+        steps = zip(tensor.shape, tensor.stride(), strict=True)
+        size = (1 + sum((n - 1) * step for n, step in steps)) * tensor.element_size()
+        if not start or start + size > storage.data_ptr() + storage.nbytes():
+            raise ConfigError(
+                f"{what} has no memory behind its shape {shape}: its storage was freed or cut"
+            )
+        return start
 
 
 Array = ctypes.Array[ctypes.c_int64]
@@ -214,7 +218,15 @@ class Structs:
         self.form, self.width = form, len(form.columns)
         self.array = (ctypes.c_int64 * (form.count * self.width))() if array is None else array
         self.first = first * self.width
-        self.held: dict[str, object] = {}
+        self.held: dict[str, object] = {}  # what was filled in, so that it lives as long as this
+
+    def copy(self) -> Structs:
+        """Gives structures that are filled alike, to be filled further."""
+        other = Structs.__new__(Structs)
+        other.form, other.width, other.first = self.form, self.width, self.first
+        other.array = type(self.array).from_buffer_copy(self.array)
+        other.held = self.held.copy()
+        return other
 
     def put(self, name: str, tensor: Tensor) -> None:
         """Fills a field with a tensor, once."""
@@ -224,9 +236,19 @@ class Structs:
     def set(self, name: str, tensor: Tensor) -> None:
         """Fills a field with a tensor, also in place of another."""
         start = self.form.admit(name, tensor)
-        step = tensor.stride(0) * tensor.element_size() if self.form.count > 1 else 0
-        self._fill(name, start, step)
+        if self.form.count == 1:
+            self.array[self.first + self.form.columns[name]] = start
+        else:
+            self._fill(name, start, tensor.stride(0) * tensor.element_size())
         self.held[name] = tensor
+
+    def share(self, name: str, other: Structs) -> None:
+        """Fills a field with what the same field of other structures was filled with."""
+        here, there = self.form.columns[name], other.form.columns[name]
+        for k in range(self.form.count):
+            row = self.first + k * self.width
+            self.array[row + here] = other.array[other.first + k * other.width + there]
+        self.held[name] = other.held[name]
 
     def number(self, name: str, *values: int) -> None:
         """Fills a field that is a number: the same in all structures, or one value each."""
@@ -253,6 +275,13 @@ class Structs:
         self._new(name, "work", "kept")
         self._fill(name, start, step)
         self.held[name] = start
+
+    def move(self, names: Iterable[str], by: int) -> None:
+        """Adds to the addresses of fields that were placed as if their memory began at 0."""
+        array, columns = self.array, self.form.columns
+        for first in range(self.first, self.first + self.form.count * self.width, self.width):
+            for name in names:
+                array[first + columns[name]] += by
 
     def _new(self, name: str, *roles: str) -> None:
         assert name in self.form.fields, f"no field {name} in this call"

@@ -117,21 +117,36 @@ class Kernel:
             kept: What the forward call keeps, as `layout` says for the role `kept`.
             scratch: What lives for this call.
         """
-        structs = Structs(self.form(shape, call))
-        structs.number("h", *shape.units)
-        for n, stack in enumerate(self.plan.stacks):
-            structs.number(f"x{n}_row", self.total(stack.leaves, shape))
+        structs, layouts = self._template(shape, call)
+        structs = structs.copy()
         for role, memory in (("kept", kept), ("work", scratch)):
-            layout, item = self.layout(shape, call, role), self.dtype.itemsize
-            if memory.dtype != self.dtype or memory.numel() < layout.total:
+            layout = layouts[role]
+            dense = memory.is_cpu and memory.is_contiguous() and memory.dtype == self.dtype
+            if not dense or memory.numel() < layout.total:
                 raise ConfigError(
                     f"the workspace of {self.plan.program.name} is {tuple(memory.shape)}, expected"
                     f" at least {layout.total} numbers: it is that of another call"
                 )
-            base = memory.data_ptr()
-            for name, (start, step) in layout.fields.items():
-                structs.place(name, base + start * item, step * item)
+            structs.move(layout.fields, memory.data_ptr())
+            structs.held[role] = memory
         return structs
+
+    def _template(self, shape: Shape, call: str) -> tuple[Structs, dict[str, Layout]]:
+        """Makes structures with numbers filled in, and fields as if memory began at 0."""
+
+        def make() -> tuple[Structs, dict[str, Layout]]:
+            structs = Structs(self.form(shape, call))
+            structs.number("h", *shape.units)
+            for n, stack in enumerate(self.plan.stacks):
+                structs.number(f"x{n}_row", self.total(stack.leaves, shape))
+            layouts = {role: self.layout(shape, call, role) for role in ("kept", "work")}
+            item = self.dtype.itemsize
+            for layout in layouts.values():
+                for name, (start, step) in layout.fields.items():
+                    structs.place(name, start * item, step * item)
+            return structs, layouts
+
+        return self._remembered(("template", shape, call), make)
 
     def layout(self, shape: Shape, call: str, role: str) -> Layout:
         """Lays out the fields of a role: `kept`, or `work`, which the members share."""

@@ -177,7 +177,7 @@ def _outputs(kernel: Kernel, shape: Shape, call: str, unwanted: set[str]) -> dic
     for name, field in form.fields.items():
         if field.role != "output" or name in unwanted:
             continue
-        dtype, size = form.rows[name]
+        dtype, size, _ = form.rows[name]
         zeros = field.zeros == "always" or (field.zeros == "ragged" and shape.ragged)
         found[name] = (torch.zeros if zeros else torch.empty)(size, dtype=dtype, device="cpu")
     return found

@@ -159,7 +159,7 @@ class _Calls:
         return found
 
     def _zeros(self, call: str, name: str) -> Tensor:
-        dtype, shape = self.kernel.form(self.shape, call).rows[name]
+        dtype, shape, _ = self.kernel.form(self.shape, call).rows[name]
         return torch.zeros(shape, dtype=dtype, device=CPU)
 
     def _gradient(self, name: str, tensor: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ class _Calls:
         finals = self.outputs[self.turn]
         for n in range(len(self.tables)):
             self.forth.set(f"x{n}_index", x)
-            self.back.set(f"x{n}_index", x)
+            self.back.share(f"x{n}_index", self.forth)
         for n, (first, last) in enumerate(zip(state, finals, strict=True)):
             self.forth.set(f"i{n}", dense(first))
             self.forth.set(f"o{n}", last)
