@@ -32,6 +32,14 @@ def shipped(monkeypatch):
     module._built.cache_clear()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def small_pictures():
+    """Draws few dots: a third of the time of a report, and no test counts them."""
+    from odyssey.report import style
+
+    style.DPI = 30
+
+
 def pytest_collection_modifyitems(items):
     """Begins with the files that start clusters: they wait more than they work."""
     waits = {item.path for item in items if item.get_closest_marker("ray")}

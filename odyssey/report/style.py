@@ -23,6 +23,7 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 ACCENT, INK, FAINT = "#0b5394", "#222222", "#c4c7cc"
 MOST_LINES = len(PALETTE)
 MOST_BANDS = 3
+DPI = 160  # dots per inch of a PNG
 
 STYLE = {
     "font.family": "sans-serif",
@@ -113,7 +114,7 @@ def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict
     path.parent.mkdir(parents=True, exist_ok=True)
     paths = {suffix: path.with_name(f"{path.stem}.{suffix}") for suffix in ("png", "pdf", "csv")}
     _settle(figure)
-    figure.savefig(paths["png"], dpi=160)
+    figure.savefig(paths["png"], dpi=DPI)
     _fewer_colours(paths["png"])
     # Without the date, the same data make the same bytes.
     figure.savefig(paths["pdf"], metadata={"CreationDate": None})

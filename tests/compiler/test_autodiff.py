@@ -26,7 +26,17 @@ def random_program(seed):
     return lower(random_cell(rng, size=int(rng.integers(3, 26))))
 
 
+def program(*equations):
+    lines = ["cell one", "input x", "state h", *equations, "output h"]
+    return lower(odyssey.parse_cell("\n".join(lines) + "\n"))
+
+
 PROGRAMS = {
+    # two products of different operands whose gradients are one value
+    "two products": program(
+        "a = tanh(W @ x[t] + h[t-1])", "b = sin(h[t-1])", "h[t] = tanh(U @ a + V @ b)"
+    ),
+    "nothing comes back": program("h[t] = tanh(0 * (U @ h[t-1]) + 0 * sin(h[t-1]) + W @ x[t])"),
     **{spec: lower(odyssey.get_cell(spec)) for spec in LIBRARY},
     **{f"random {seed}": random_program(seed) for seed in range(60)},
 }
@@ -215,6 +225,7 @@ def test_nothing_is_multiplied_by_one_or_zero(name):
         if node.op == "neg":
             assert nodes[node.args[0]].op not in ("neg", "constant")
     assert len(set(nodes[backward.forward :])) == len(nodes) - backward.forward
+    assert "constant" not in {nodes[k].op for k in backward.sinks}
 
 
 def test_the_tape_folds_what_it_can():
