@@ -15,6 +15,7 @@ from odyssey.errors import CellError, OdysseyError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.verify import MAX_CHARACTERS
 from odyssey.transforms.ablations import ABLATIONS, ablate
+from odyssey.wording import quoted
 
 # The Odyssey's eight (Greff et al. 2015, section 3) and Jozefowicz's four (2015, section 2.2).
 VARIANTS: dict[str, str] = {
@@ -69,7 +70,7 @@ def get_cell(spec: str) -> Cell:
     cell = _base(base)
     if colon and not operators:
         raise CellError(
-            f"spec {spec[:60]!r}: an ablation must follow the colon"
+            f"spec {quoted(spec)}: an ablation must follow the colon"
             " (see: odyssey cells --ablations)"
         )
     for operator in operators.split("+") if operators else []:
@@ -85,7 +86,9 @@ def _base(base: str) -> Cell:
     if base.endswith(".cell") or "/" in base:
         return read_cell(Path(base))
     if base in CELL_SETS:
-        raise CellError(f"{base!r} is a set of cells; a spec names one: {CELL_SETS[base][0]}, ...")
+        raise CellError(
+            f"{quoted(base)} is a set of cells; a spec names one: {CELL_SETS[base][0]}, ..."
+        )
     raise CellError(suggest(base, [*LIBRARY, *VARIANTS], what="cell", see="odyssey cells"))
 
 

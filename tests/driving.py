@@ -31,12 +31,12 @@ def start(*arguments, cwd, **variables):
     )
 
 
-def python(*arguments, cwd):
+def python(*arguments, cwd, **variables):
     """Runs `python ARGUMENTS` to its end; gives what `subprocess.run` gives."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,7 @@ from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.specs import expand, get_cell, list_cells
+from odyssey.wording import plural, quoted
 
 if TYPE_CHECKING:
     from odyssey.diagnostics.conditions import Condition
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
     state = next(iter(cells.values())).output
     layers = f".{args.num_layers - 1}" if args.num_layers > 1 else ""
     animated = "" if args.no_animation or args.sweep else state + layers
-    _report(args, measured, over=f"{args.seeds} seeds", sweep=labels, animate=animated)
+    _report(args, measured, over=plural(args.seeds, "seed"), sweep=labels, animate=animated)
 
 
 def _report(
@@ -132,7 +133,7 @@ def _measure_runs(args: argparse.Namespace) -> None:
     _report(
         args,
         join_measurements(parts),
-        over=f"{rows} stretches of validation data",
+        over=f"{plural(rows, 'stretch', 'stretches')} of validation data",
         animate="" if args.no_animation else states[0],
     )
 
@@ -143,7 +144,9 @@ def _cells(specs: list[str]) -> dict[str, Cell]:
         cell = get_cell(spec)
         label = cell.name if "/" in spec or spec.endswith(".cell") else spec
         if label in cells:
-            raise ConfigError(f"two cells are called {label!r}; rename one of the files' cells")
+            raise ConfigError(
+                f"two cells are called {quoted(label)}; rename one of the files' cells"
+            )
         cells[label] = cell
     if len(cells) > MOST_CELLS:
         raise ConfigError(f"{len(cells)} cells; at most {MOST_CELLS} are compared at a time")
@@ -194,7 +197,9 @@ def _sweep(text: str) -> tuple[str, list[Any]]:
     except ValueError:
         values = []
     if not values or not all(math.isfinite(v) for v in values):
-        raise ConfigError(f"--sweep {name}: expected numbers, as in {name}=1,2,5; got {given!r}")
+        raise ConfigError(
+            f"--sweep {name}: expected numbers, as in {name}=1,2,5; got {quoted(given)}"
+        )
     return name, sorted(set(values))
 
 
@@ -284,7 +289,12 @@ def _trained(
         )
         lost = sum(r.status == "diverged" for r in results)
         if lost and not args.json:
-            print(f"{label}: {lost} of {len(results)} members diverged and leave the figures then")
+            print(
+                print(
+                    f"{label}: {lost} of {plural(len(results), 'member')} diverged:"
+                    " not in the figures from then on"
+                )
+            )
         parts.append(measured.labelled(label=label))
     return join_measurements(parts)
 

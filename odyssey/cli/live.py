@@ -16,6 +16,7 @@ from rich.text import Text
 from odyssey.cli.printing import duration
 from odyssey.cli.screen import Screen
 from odyssey.evaluation.trial import Trial
+from odyssey.tasks.vocabulary import each, unit_of, unit_of_all
 
 
 @dataclass
@@ -31,8 +32,13 @@ class _Best:
 
 @dataclass
 class LiveBoard(Screen):
-    """Draws the progress of a run; used as a context around `execute`."""
+    """Draws the progress of a run; used as a context around `execute`.
 
+    Attributes:
+        tasks: What the tasks say of themselves, by spec: what a loss is counted by.
+    """
+
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     total: int = 0
     done: int = 0
     done_now: int = 0
@@ -55,7 +61,11 @@ class LiveBoard(Screen):
         self.characters += sum(int(row.get("characters") or 0) for row in rows)
         self.include(rows)
         entry = self.board[trial.task][trial.spec]
-        best = f"best {entry.bpc:.3f} bits/char" if entry.bpc < math.inf else "no result"
+        best = (
+            f"best {entry.bpc:.3f} {self._bits(trial.task)}"
+            if entry.bpc < math.inf
+            else "no result"
+        )
         if entry.failed:
             best = f"failed: {rows[0].get('reason', '')}"
         self.line(
@@ -79,6 +89,9 @@ class LiveBoard(Screen):
         self.running = running
         self._draw()
 
+    def _bits(self, task: str) -> str:
+        return f"bits/{each(unit_of(self.tasks.get(task, {})), short=True)}"
+
     def _left(self) -> str:
         if not self.done_now:
             return ""
@@ -94,7 +107,7 @@ class LiveBoard(Screen):
         elapsed = time.monotonic() - self.began
         line = Text(f"{self.done} of {self.total} trials, {self.running} running, ")
         line.append(f"{duration(elapsed)} so far, {self._left() or 'timing the first trial'}, ")
-        line.append(f"{self.characters / max(elapsed, 1e-9):,.0f} characters/s")
+        line.append(f"{self.characters / max(elapsed, 1e-9):,.0f} {unit_of_all(self.tasks)}/s")
         bar = Table.grid()
         bar.add_row(ProgressBar(total=max(self.total, 1), completed=self.done, width=60))
         parts: list[RenderableType] = [
@@ -104,7 +117,7 @@ class LiveBoard(Screen):
         for task, cells in self.board.items():
             table = Table(title=f"{task}: best so far", box=None, title_justify="left")
             table.add_column("cell")
-            for name in ("bits/char", "accuracy", "members", "diverged"):
+            for name in (self._bits(task), "accuracy", "members", "diverged"):
                 table.add_column(name, justify="right")
             order = sorted(cells.items(), key=lambda item: item[1].bpc)[:8]
             for spec, best in order:

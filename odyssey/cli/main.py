@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -25,7 +27,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _complain(message: str) -> None:
-    line = " ".join(message.split())
+    line = re.sub(r"\S{200,}", lambda word: f"{word[0][:100]}...{word[0][-20:]}", message)
+    line = " ".join(line.split())
     if len(line) > LONGEST_ERROR:
         line = f"{line[: LONGEST_ERROR // 2]} ... {line[-LONGEST_ERROR // 2 :]}"
     # what was given may hold codes that would steer the terminal
@@ -446,6 +449,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     from odyssey.errors import OdysseyError
+    from odyssey.wording import quoted
 
     try:
         args = _parser().parse_args(argv)
@@ -457,6 +461,12 @@ def _run(argv: Sequence[str] | None) -> int:
     except OdysseyError as error:
         _complain(str(error))
         return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a name that no file system takes, a disk that fails
+        named = f" {quoted(str(error.filename))}" if error.filename else ""
+        _complain(f"cannot use{named}: {error.strerror or error}")
+        return 2 if error.errno == errno.ENAMETOOLONG else 1
     except KeyboardInterrupt:
         _complain("interrupted")
         return 1

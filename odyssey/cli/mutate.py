@@ -26,6 +26,7 @@ from odyssey.transforms.mutations import (
     check_weights,
     mutate,
 )
+from odyssey.wording import quoted
 
 DRAWS = 20  # for each mutant that is asked for
 
@@ -84,7 +85,7 @@ def _weights(given: list[str]) -> dict[str, float]:
         try:
             found[name.strip()] = float(text)
         except ValueError:
-            raise ConfigError(f"--weights {item[:60]!r}: write NAME=NUMBER") from None
+            raise ConfigError(f"--weights {quoted(item)}: write NAME=NUMBER") from None
     return found
 
 

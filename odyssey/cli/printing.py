@@ -110,9 +110,15 @@ def console(**options: Any) -> Console:
     return Guarded(file=Output(behind, steers=True), **options)  # type: ignore[arg-type]
 
 
-def notice(text: str) -> None:
-    """Prints a line about something unexpected on standard error."""
-    print(f"odyssey: {text}", file=sys.stderr)
+def print_notices(tasks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Says on standard error, a line each, what is unexpected about how texts are read.
+
+    Args:
+        tasks: What tasks say of themselves, by spec.
+    """
+    for record in tasks.values():
+        for line in record.get("notices", ()):
+            print(f"odyssey: {line}", file=sys.stderr)
 
 
 def print_json(data: Any) -> None:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from odyssey.cli import dry_search
 from odyssey.cli.live import LiveBoard
-from odyssey.cli.printing import duration, print_json
+from odyssey.cli.printing import duration, print_json, print_notices
 from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, read_study
 from odyssey.storage.places import place
+from odyssey.wording import plural
 
 if TYPE_CHECKING:
     from odyssey.evaluation.trial import Trial
@@ -114,7 +115,8 @@ def _run(args: argparse.Namespace, study: Study, store: RunStore, trials: list[T
     resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
     if not args.json:
         print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
-    with LiveBoard(quiet=args.json) as board:
+    print_notices(store.run["tasks"])
+    with LiveBoard(quiet=args.json, tasks=store.run["tasks"]) as board:
         board.include(store.results().to_dict("records"))
         try:
             summary = execute(
@@ -149,6 +151,7 @@ def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
     resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
     if not args.json:
         print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
+    print_notices(store.run["tasks"])
     with LiveSearch(quiet=args.json) as live:
         try:
             summary = run_search(
@@ -230,6 +233,7 @@ def _dry_run(study: Study, args: argparse.Namespace) -> None:
         members * config.epochs * config.updates_per_epoch * config.batch_size * config.unroll
     )
     tasks = {name: get_task(name) for name in study.tasks}
+    print_notices({name: task.describe() for name, task in tasks.items()})
     for task in tasks.values():
         task.check_fits(config.batch_size, config.unroll)
     began = time.monotonic()
@@ -252,8 +256,9 @@ def _dry_run(study: Study, args: argparse.Namespace) -> None:
     if args.json:
         print_json(facts)
         return
-    print(f"{study.name}: {len(cells)} cells x {len(tasks)} tasks ({', '.join(tasks)})")
-    print(f"  trials       {len(trials):,} with {members:,} members in all")
+    size = f"{plural(len(cells), 'cell')} x {plural(len(tasks), 'task')}"
+    print(f"{study.name}: {size} ({', '.join(tasks)})")
+    print(f"  trials       {len(trials):,} with {plural(members, 'member')} in all")
     print(f"  characters   {characters:,} at most")
     print(f"  wall time    about {duration(seconds / workers)}, workers: {workers}")
     print(f"  disk         about {facts['disk_mb']} MB")

@@ -9,7 +9,7 @@ import time
 from contextlib import nullcontext
 from typing import Any
 
-from odyssey.cli.printing import duration, notice, print_json
+from odyssey.cli.printing import duration, print_json, print_notices
 from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, absolute_spec, parse_setting
 from odyssey.specs import get_cell
@@ -53,7 +53,10 @@ def _training_options(args: argparse.Namespace) -> dict[str, Any]:
             options[name] = getattr(args, name)
     for setting in args.settings:
         key, value = parse_setting(setting)
-        options[key.removeprefix("training.")] = value
+        if key.removeprefix("space.") in HYPERPARAMETERS:
+            setattr(args, key.removeprefix("space."), value)
+        else:
+            options[key.removeprefix("training.")] = value
     if "preset" not in options:
         options.setdefault("optimizer", "adam")
     return options
@@ -82,8 +85,7 @@ def _train(args: argparse.Namespace, study: Study) -> None:
     from odyssey.training.seeds import stream
 
     task = get_task(study.tasks[0])
-    for line in task.notices:
-        notice(line)
+    print_notices({task.name: task.describe()})
     word = each(task.unit, short=True)
     store, trials = (None, study.trials(study.resolve_cells()))
     if args.out:

@@ -13,6 +13,7 @@ from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError, StoreError, TaskError
 from odyssey.tasks.reading import AUTO, read_symbols
 from odyssey.tasks.text import MissingText, TextTask, read_file
+from odyssey.wording import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
         return
     print(
         f"{recording.name} read {len(codes):,} symbols:"
-        f" {recording.num_units:,} units in {len(recording.tracks)} values"
+        f" {plural(recording.num_units, 'unit')} in {plural(len(recording.tracks), 'value')}"
     )
     print_rows([_row(row) for row in best.to_dict("records")])
     if absent:

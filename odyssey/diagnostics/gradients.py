@@ -17,6 +17,7 @@ from torch import Tensor
 from odyssey.diagnostics.recurrence import Recurrence, Trajectory, join, separate
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
+from odyssey.wording import quoted
 
 LN10 = math.log(10.0)
 FACTORS: Mapping[str, float] = {"1/e": math.e, "10x": 10.0, "1000x": 1000.0}
@@ -170,7 +171,9 @@ def horizons(norms: pd.DataFrame, *, factors: Mapping[str, float] = FACTORS) -> 
     """
     for name, factor in factors.items():
         if not factor > 1:
-            raise ConfigError(f"horizon {name!r}: the factor must be greater than 1, got {factor}")
+            raise ConfigError(
+                f"horizon {quoted(name)}: the factor must be greater than 1, got {factor}"
+            )
     keys = [c for c in norms.columns if c not in ("steps_back", "norm", "log10_norm")]
     rows = []
     for key, part in norms.sort_values("steps_back", kind="stable").groupby(keys, sort=False):

@@ -24,6 +24,7 @@ from odyssey.expr.cell import Equation
 from odyssey.expr.functions import Named, Previous, add
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.verify import MAX_NAME
+from odyssey.wording import quoted
 
 if TYPE_CHECKING:
     from odyssey.training.model import CharModel
@@ -84,7 +85,9 @@ class Recording:
             if (track.name, track.layer) == (name, layer):
                 return track
         known = ", ".join(f"{t.name} of layer {t.layer}" for t in self.tracks)
-        raise ConfigError(f"{self.name} has no track {name!r} in layer {layer}; it has {known}")
+        raise ConfigError(
+            f"{self.name} has no track {quoted(name)} in layer {layer}; it has {known}"
+        )
 
 
 def record(

@@ -240,5 +240,7 @@ def execute(
     if todo and recorder.failures == len(todo):
         rows = store.results()
         reason = str(rows.loc[rows["status"] == "failed", "reason"].iloc[0])
-        raise RunFailedError(f"all {len(todo)} trials failed; the first: {reason}")
+        every = "the only trial" if len(todo) == 1 else f"all {len(todo)} trials"
+        first = "" if len(todo) == 1 else "; the first"
+        raise RunFailedError(f"{every} failed{first}: {reason}")
     return Summary(len(trials), len(todo), recorder.failures, seconds, store)

@@ -34,6 +34,7 @@ from odyssey.tasks.registry import get_task
 from odyssey.transforms.constraints import Constraints, flops, parameters, reject
 from odyssey.transforms.degenerate import degenerate
 from odyssey.transforms.mutations import check_weights
+from odyssey.wording import quoted
 
 COMPACT = 200  # trials between two mergings of shards
 PROGRESS_SECONDS = 5.0
@@ -177,7 +178,9 @@ def _limits(plan: SearchPlan, num_symbols: int) -> tuple[dict[str, Any], dict[st
     for name in sizes:
         value = limits.pop(name, sizes[name])
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
-            raise ConfigError(f"constraints.{name} must be a whole number from 1, got {value!r}")
+            raise ConfigError(
+                f"constraints.{name} must be a whole number from 1, got {quoted(value)}"
+            )
         sizes[name] = value
     return limits, sizes
 

@@ -12,6 +12,7 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.search.promotion import Rule
 from odyssey.search.strategies import check_options, strategy_options
 from odyssey.training.config import TrainingConfig, training_config
+from odyssey.wording import quoted
 
 MEASURES = ("loss", "accuracy")
 COSTS = ("parameters", "flops")
@@ -142,7 +143,7 @@ def search_plan(
         if values[key] not in allowed:
             raise ConfigError(suggest(str(values[key]), allowed, what=f"strategy.{key}"))
     if not isinstance(values["baseline"], str):
-        raise ConfigError(f"strategy.baseline must be a spec, got {values['baseline']!r}")
+        raise ConfigError(f"strategy.baseline must be a spec, got {quoted(values['baseline'])}")
     options = {key: given[key] for key in own if key in given}
     check_options(name, options)
     weights = given.get("weights", {})
@@ -182,7 +183,7 @@ def _stage(
     training: Mapping[str, Any],
 ) -> StagePlan:
     if not isinstance(given, Mapping):
-        raise ConfigError(f"stage {number} must be a table, got {given!r}")
+        raise ConfigError(f"stage {number} must be a table, got {quoted(given)}")
     known = ["name", "tasks", "draws", "population", "training", "at_least", "gate", "keep"]
     for key in given:
         if key not in known:
@@ -191,14 +192,14 @@ def _stage(
             raise ConfigError(suggest(key, known, what="stage option") + also)
     name = given.get("name", f"stage{number}")
     if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"stage {number}: name must be text, got {name!r}")
+        raise ConfigError(f"stage {number}: name must be text, got {quoted(name)}")
     own = given.get("training", {})
     if not isinstance(own, Mapping):
-        raise ConfigError(f"stage {name}: training must be a table, got {own!r}")
+        raise ConfigError(f"stage {name}: training must be a table, got {quoted(own)}")
     config = training_config({**training, **own})
     chosen = given.get("tasks", tasks)
     if not isinstance(chosen, list | tuple) or not all(isinstance(t, str) for t in chosen):
-        raise ConfigError(f"stage {name}: tasks must be a list of texts, got {chosen!r}")
+        raise ConfigError(f"stage {name}: tasks must be a list of texts, got {quoted(chosen)}")
     if not chosen or len(set(chosen)) < len(chosen):
         raise ConfigError(f"stage {name}: tasks must name at least one, and none twice")
     shares = {
@@ -225,12 +226,16 @@ def _stage(
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ConfigError(f"{name} must be a whole number from {least} to {most:,}, got {value!r}")
+        raise ConfigError(
+            f"{name} must be a whole number from {least} to {most:,}, got {quoted(value)}"
+        )
     return value
 
 
 def _number(name: str, value: Any, least: float, most: float) -> float:
     fits = isinstance(value, int | float) and not isinstance(value, bool)
     if not fits or not least <= value <= most:
-        raise ConfigError(f"{name} must be a number from {least:g} to {most:g}, got {value!r}")
+        raise ConfigError(
+            f"{name} must be a number from {least:g} to {most:g}, got {quoted(value)}"
+        )
     return float(value)

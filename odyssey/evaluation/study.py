@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import reprlib
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +32,7 @@ from odyssey.training.config import (
 )
 from odyssey.training.space import Space, draw_members, search_space
 from odyssey.transforms.ablations import ablate
+from odyssey.wording import quoted
 
 RUNNERS = ("ray", "local")
 KEPT = ("best", "all", "none")
@@ -93,11 +93,11 @@ class Study:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise ConfigError(
-                    f"{name} must be a whole number from {least} to {most:,}, got {_shown(value)}"
+                    f"{name} must be a whole number from {least} to {most:,}, got {quoted(value)}"
                 )
         for name in ("name", "description", "baseline", "runner"):
             if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} must be text, got {_shown(getattr(self, name))}")
+                raise ConfigError(f"{name} must be text, got {quoted(getattr(self, name))}")
         if not self.name.strip():
             raise ConfigError("name is empty: name the study")
         if self.runner not in RUNNERS:
@@ -107,23 +107,23 @@ class Study:
         for name in ("cells", "tasks"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-                raise ConfigError(f"{name} must be a list of texts, got {_shown(value)}")
+                raise ConfigError(f"{name} must be a list of texts, got {quoted(value)}")
             if not value:
                 raise ConfigError(f"{name} is empty: name at least one")
             spec, times = Counter(value).most_common(1)[0]
             if times > 1:
-                raise ConfigError(f"{name} names {_shown(spec)} twice")
+                raise ConfigError(f"{name} names {quoted(spec)} twice")
         cells = expand(list(self.cells))
         if self.baseline and self.baseline not in cells:
             raise ConfigError(suggest(self.baseline, cells, what="baseline among the cells"))
         for name in ("training", "space", "strategy", "constraints"):
             table = getattr(self, name)
             if not isinstance(table, Mapping):
-                raise ConfigError(f"{name} must be a table, got {_shown(table)}")
+                raise ConfigError(f"{name} must be a table, got {quoted(table)}")
             if not isinstance(table.get("preset", ""), str):
-                raise ConfigError(f"{name}.preset must be text, got {_shown(table['preset'])}")
+                raise ConfigError(f"{name}.preset must be text, got {quoted(table['preset'])}")
         if not isinstance(self.stages, list | tuple):
-            raise ConfigError(f"stages must be tables [[stages]], got {_shown(self.stages)}")
+            raise ConfigError(f"stages must be tables [[stages]], got {quoted(self.stages)}")
         if not self.strategy and (self.constraints or self.stages):
             raise ConfigError("constraints and stages are for a search: give it a [strategy]")
         self.config  # noqa: B018 - validates
@@ -212,10 +212,6 @@ class Study:
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
 
 
-def _shown(value: Any) -> str:
-    return reprlib.repr(value)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: _plain(v) for k, v in value.items()}
@@ -228,7 +224,7 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     Args:
         text: The TOML text.
         settings: `key=value` overrides; keys are dotted (`training.epochs`), values TOML or
-            plain text. The name of a training option alone means that option.
+            plain text. The name of a training option or a hyperparameter alone will do.
         base: The folder that relative paths of cells and texts refer to; the current one if None.
 
     Raises:
@@ -239,14 +235,12 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
         _set(data, setting)
     _spread_preset(data)
     known = [f.name for f in dataclasses.fields(Study)]
-    inner = {
-        **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
-        **{h: f"space.{h}" for h in HYPERPARAMETERS},
-    }
     for key in data:
+        if key in _INNER:
+            raise ConfigError(f"{key} is no field of a study itself: write {_INNER[key]}")
         if key not in known:
-            hint = f"; did you mean {inner[key]}?" if key in inner else ""
-            raise ConfigError(suggest(key, known, what="study field", also=inner) + hint)
+            also = _INNER.values()
+            raise ConfigError(suggest(key, known, what="study field", also=[*_INNER, *also]))
     if isinstance(data.get("baseline"), str):
         data["baseline"] = absolute_spec(data["baseline"], base)
     for key in ("name", "cells", "tasks"):
@@ -263,6 +257,14 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
                 absolute_spec(v, base) if isinstance(v, str) else v for v in stage["tasks"]
             ]
     return Study(**data)
+
+
+# Where a field stands that is given by its name alone.
+_INNER = {
+    **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
+    **{name: f"space.{name}" for name in HYPERPARAMETERS},
+    **{o.name: f"strategy.{o.name}" for o in dataclasses.fields(SearchPlan) if o.type == "int"},
+}
 
 
 def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
@@ -311,7 +313,7 @@ def _check_integers(value: Any) -> None:
         for inner in value.values() if isinstance(value, dict) else value:
             _check_integers(inner)
     elif isinstance(value, int) and abs(value) >= 2**63:
-        raise ConfigError(f"not a TOML file: an integer of more than 64 bits, {_shown(value)}")
+        raise ConfigError(f"not a TOML file: an integer of more than 64 bits, {quoted(value)}")
 
 
 def absolute_spec(spec: str, base: Path | None = None) -> str:
@@ -336,7 +338,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     """Reads `key=value`; the value is TOML, or plain text where it is not TOML."""
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set takes key=value, got {_shown(setting)}")
+        raise ConfigError(f"--set takes key=value, got {quoted(setting)}")
     try:
         setting.encode()
     except UnicodeEncodeError:
@@ -352,9 +354,8 @@ def parse_setting(setting: str) -> tuple[str, Any]:
 def _set(data: dict[str, Any], setting: str) -> None:
     key, parsed = parse_setting(setting)
     path = key.split(".")
-    options = {f.name for f in dataclasses.fields(TrainingConfig)}
-    if len(path) == 1 and path[0] in options:
-        path = ["training", path[0]]
+    if len(path) == 1 and path[0] in _INNER:
+        path = _INNER[path[0]].split(".")
     for part in path[:-1]:
         data = data.setdefault(part, {})
         if not isinstance(data, dict):

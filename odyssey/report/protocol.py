@@ -14,6 +14,7 @@ import pandas as pd
 
 from odyssey.report import comparison, tables
 from odyssey.report.draws import top_count
+from odyssey.wording import plural
 
 PERMUTATIONS = 10_000  # of every comparison on a page
 LEVEL = 0.05
@@ -84,7 +85,8 @@ def findings(compared: pd.DataFrame, baseline: str) -> list[Finding]:
             cells = here.loc[here["verdict"] == verdict, "label"]
             claims.append(f"{len(cells)} {verdict}{_named(cells)}")
         claim = (
-            f"{_cells(len(here))} against {baseline} on {draws} draws: {', '.join(claims)}, "
+            f"{plural(len(here), 'cell')} against {baseline} on {plural(draws, 'draw')}: "
+            f"{', '.join(claims)}, "
             f"{int((here['verdict'] == comparison.UNCLEAR).sum())} undecided."
         )
         found.append(Finding(names[str(task)], claim, " ".join(_open(here))))
@@ -112,9 +114,9 @@ def power_note(compared: pd.DataFrame) -> str:
         enough += 1
     remedy = f" {enough} draws could." if enough < _MOST_DRAWS else " Compare fewer cells."
     return (
-        f"With {draws} draws and {len(others)} comparisons no corrected p-value can fall below "
-        f"{least:.2g}: this study cannot show that a cell differs.{remedy} Its intervals, each for "
-        "one comparison, say how large differences may be."
+        f"With {plural(draws, 'draw')} and {plural(len(others), 'comparison')} no corrected "
+        f"p-value can fall below {least:.2g}: this study cannot show that a cell differs.{remedy} "
+        "Its intervals, each for one comparison, say how large differences may be."
     )
 
 
@@ -159,10 +161,6 @@ def _named(labels: pd.Series[Any]) -> str:
     names = [str(label) for label in labels]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f" ({', '.join(names[:_MOST_NAMES])}{more})" if names else ""
-
-
-def _cells(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
 
 
 def _settings(

@@ -14,6 +14,7 @@ from odyssey.search.jozefowicz import TopList
 from odyssey.search.nsga2 import ParetoSearch
 from odyssey.search.proposal import Breeder, Outcome, Proposal, Strategy
 from odyssey.search.random_search import RandomSearch
+from odyssey.wording import quoted
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "random": RandomSearch,
@@ -41,7 +42,7 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
         fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         if not fits or not (1 <= value <= 100_000 if whole else 0 <= value <= 1):
             wanted = "a whole number from 1" if whole else "a share from 0 to 1"
-            raise ConfigError(f"strategy.{option} must be {wanted}, got {value!r}")
+            raise ConfigError(f"strategy.{option} must be {wanted}, got {quoted(value)}")
 
 
 class _Parents:

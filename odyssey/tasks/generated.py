@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape, in_pieces
+from odyssey.wording import quoted
 
 # Symbols a stream generates at a time. A constant, so that a stream depends on its seed alone.
 CHUNK = 4096
@@ -121,7 +122,7 @@ class GeneratedTask(Task):
         unknown = next((symbol for symbol in text if symbol not in self._index), None)
         if unknown is not None:
             known = "".join(self.symbols)
-            raise TaskError(f"{self.name} has no symbol {unknown!r}; its symbols are {known}")
+            raise TaskError(f"{self.name} has no symbol {quoted(unknown)}; its symbols are {known}")
         return np.array([self._index[symbol] for symbol in text], dtype=np.int64)
 
     def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from odyssey.errors import TaskError, suggest
+from odyssey.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -99,17 +100,17 @@ def read_options(text: str | None, options: Sequence[Option], *, task: str) -> d
         if not equals:
             names = ", ".join(f"{option.name}={option.show(option.default)}" for option in options)
             raise TaskError(
-                f"{shorten(pair)!r} after the '@' of {task} is no key=value; options: {names}"
+                f"{quoted(pair)} after the '@' of {task} is no key=value; options: {names}"
             )
         if key not in known:
             raise TaskError(suggest(key, known, what=f"option of {task}"))
         if key in given:
-            raise TaskError(f"option {key!r} of {task} is given twice; give it once")
+            raise TaskError(f"option {quoted(key)} of {task} is given twice; give it once")
         try:
             given[key] = known[key].read(value)
         except ValueError:
             raise TaskError(
-                f"{key}={shorten(value)!r} for {task}; expected {known[key].expected}"
+                f"{key}={quoted(value)} for {task}; expected {known[key].expected}"
             ) from None
     return {option.name: given.get(option.name, option.default) for option in options}
 
@@ -122,8 +123,3 @@ def show_options(values: Mapping[str, Any], options: Sequence[Option]) -> str:
         if values[option.name] != option.default
     ]
     return "@" + ",".join(pairs) if pairs else ""
-
-
-def shorten(text: str) -> str:
-    """Cuts text that is too long for a one-line error."""
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -21,7 +21,6 @@ from odyssey.tasks.options import (
     fraction,
     read_options,
     read_split,
-    shorten,
     show_options,
     split,
     whole,
@@ -30,6 +29,7 @@ from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
 from odyssey.tasks.text import MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
+from odyssey.wording import quoted, shorten
 
 TEXT_PREFIX = "text:"
 _PAIRS = re.compile(r"\s*\w+\s*=[^,=]*(,\s*\w+\s*=[^,=]*)*")
@@ -182,7 +182,7 @@ def recorded_task(spec: str, record: Mapping[str, Any], *, text: str | None = No
         if found != record["sha256"]:
             if text is not None:
                 raise TaskError(
-                    f"{shorten(text)!r} is not the text of {spec}: its sha256 is {found[:12]}...,"
+                    f"{quoted(text)} is not the text of {spec}: its sha256 is {found[:12]}...,"
                     f" not {record['sha256'][:12]}..."
                 )
             raise TaskError(f"{spec}: the text has changed since the run began")
@@ -229,7 +229,7 @@ def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
     if name not in _TASKS:
         if any(mark in name for mark in "/\\.") or Path(name[:200]).is_file():
             shown = shorten(name)
-            raise TaskError(f"no task called {shown!r}; for a file write {TEXT_PREFIX}{shown}")
+            raise TaskError(f"no task called {quoted(name)}; for a file write {TEXT_PREFIX}{shown}")
         raise TaskError(suggest(name, [*_TASKS, f"{TEXT_PREFIX}PATH"], what="task"))
     row = _TASKS[name]
     values = read_options(given if at else None, row.options, task=name)

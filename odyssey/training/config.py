@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from odyssey.errors import ConfigError, suggest
+from odyssey.wording import quoted
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 SCHEDULES = ("constant", "plateau", "decay")
@@ -114,7 +115,7 @@ def _check_type(name: str, value: object, kind: type) -> None:
     if kind is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and value == value
     if not fits:
-        raise ConfigError(f"training.{name} must be of type {kind.__name__}, got {value!r}")
+        raise ConfigError(f"training.{name} must be of type {kind.__name__}, got {quoted(value)}")
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -257,7 +258,7 @@ def check_hyperparameter(name: str, value: object, kind: type, least: float) -> 
         return
     allowed: Any = int if kind is int else int | float
     if isinstance(value, bool) or not isinstance(value, allowed):
-        raise ConfigError(f"{name} must be of type {kind.__name__}, got {value!r}")
+        raise ConfigError(f"{name} must be of type {kind.__name__}, got {quoted(value)}")
     if not least <= typing.cast(float, value) < float("inf"):
         raise ConfigError(f"{name} must be at least {least:g}, got {value}")
 

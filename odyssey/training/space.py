@@ -16,6 +16,7 @@ import numpy as np
 from odyssey.errors import ConfigError, suggest
 from odyssey.training.config import HYPERPARAMETERS, check_hyperparameter
 from odyssey.training.seeds import stream
+from odyssey.wording import quoted
 
 KINDS = ("fixed", "uniform", "log_uniform", "one_minus_log_uniform", "choice")
 
@@ -133,7 +134,7 @@ def _distribution(name: str, value: Any) -> Distribution:
     if how not in KINDS[1:]:
         raise ConfigError(suggest(str(how), KINDS[1:], what=f"distribution for space.{name}"))
     if not isinstance(values, list | tuple) or not values:
-        raise ConfigError(f"space.{name}.{how} must be a list, got {values!r}")
+        raise ConfigError(f"space.{name}.{how} must be a list, got {quoted(values)}")
     if how == "choice":
         for v in values:
             check_hyperparameter(name, v, kind, least)
@@ -141,7 +142,7 @@ def _distribution(name: str, value: Any) -> Distribution:
     if len(values) != 2 or any(
         isinstance(v, bool) or not isinstance(v, int | float) for v in values
     ):
-        raise ConfigError(f"space.{name}.{how} must be [low, high], got {values!r}")
+        raise ConfigError(f"space.{name}.{how} must be [low, high], got {quoted(values)}")
     low, high = values
     if not (low <= high < float("inf")) or (how != "uniform" and low <= 0):
         rule = "0 < low <= high" if how != "uniform" else "low <= high"

@@ -34,6 +34,7 @@ from odyssey.expr.functions import (
     sub,
 )
 from odyssey.expr.verify import reach
+from odyssey.wording import quoted
 
 GATE_LETTERS = ("i", "f", "o", "r", "z")
 
@@ -69,7 +70,7 @@ def _find(cell: Cell, name: str, *, what: str = "equation") -> Equation:
     if equation is None:
         known = gates(cell) if what == "gate" else [e.target for e in cell.equations]
         if not known:
-            raise CellError(f"{cell.name}: there are no gates, so no {name[:60]!r}")
+            raise CellError(f"{cell.name}: there are no gates, so no {quoted(name)}")
         raise CellError(f"{cell.name}: " + suggest(name, known, what=what))
     return equation
 
@@ -246,7 +247,7 @@ def peepholes(cell: Cell, state: str = "c") -> Cell:
     """
     if state not in cell.states:
         raise CellError(
-            f"{cell.name}: no state {state[:60]!r} to look at;"
+            f"{cell.name}: no state {quoted(state)} to look at;"
             f" states: {', '.join(cell.states) or 'none'}"
         )
     before = reach_now(cell, f"{state}[t]")
@@ -346,7 +347,7 @@ def bias(cell: Cell, equation: str, value: str) -> Cell:
     except ValueError:
         number = float("nan")
     if not abs(number) <= 1e6:
-        raise CellError(f"{cell.name}: an initial bias must be a number, got {value[:40]!r}")
+        raise CellError(f"{cell.name}: an initial bias must be a number, got {quoted(value)}")
     return _with_init(cell, Init(_bias_of(cell, equation), "constant", (number,)))
 
 
@@ -362,7 +363,7 @@ def chrono(cell: Cell, steps: str) -> Cell:
     """
     if not steps.isdecimal() or not 3 <= int(steps) <= 10**6:
         raise CellError(
-            f"{cell.name}: chrono needs a number of steps from 3 to 1000000, got {steps!r}"
+            f"{cell.name}: chrono needs a number of steps from 3 to 1000000, got {quoted(steps)}"
         )
     forget = _bias_of(cell, "f")
     cell = _with_init(cell, Init(forget, "chrono", (float(steps),)))
@@ -478,7 +479,7 @@ def ablate(cell: Cell, operator: str) -> Cell:
     least = sum(not a.endswith("?") for a in row.arguments)
     if not least <= len(given) <= len(row.arguments) or not all(given):
         usage = name + ("=" + ":".join(row.arguments) if row.arguments else "")
-        raise CellError(f"ablation {operator[:60]!r}: write {usage}")
+        raise CellError(f"ablation {quoted(operator)}: write {usage}")
     try:
         result = row.apply(cell, *given)
     except IllegalCellError as error:

@@ -19,6 +19,7 @@ from odyssey.expr.cell import Cell
 from odyssey.expr.functions import PRIMITIVES
 from odyssey.expr.graph import Graph, Operation, build_graph
 from odyssey.expr.shapes import Shapes, infer_shapes
+from odyssey.wording import quoted
 
 _FLAT = frozenset(n for n, p in PRIMITIVES.items() if all(d == "0 * a" for d in p.derivative))
 
@@ -67,10 +68,13 @@ class Constraints:
                 whole = isinstance(value, int) and not isinstance(value, bool)
                 if value is not None and not (whole and value >= 1):
                     raise ConfigError(
-                        f"constraint {field.name}: expected a whole number >= 1, got {value!r}"
+                        f"constraint {field.name}: expected a whole number >= 1,"
+                        f" got {quoted(value)}"
                     )
             elif not isinstance(value, bool):
-                raise ConfigError(f"constraint {field.name}: expected true or false, got {value!r}")
+                raise ConfigError(
+                    f"constraint {field.name}: expected true or false, got {quoted(value)}"
+                )
 
     @classmethod
     def from_mapping(cls, given: Mapping[str, object]) -> Constraints:

@@ -23,6 +23,7 @@ from odyssey.transforms import structure_mutations as structure
 from odyssey.transforms.crossover import CROSSOVERS as CROSSOVERS
 from odyssey.transforms.crossover import Crossover as Crossover
 from odyssey.transforms.sites import NotApplicable as NotApplicable
+from odyssey.wording import quoted
 
 JOZEFOWICZ = "Jozefowicz et al. 2015"
 OURS = "ours"
@@ -256,7 +257,7 @@ def check_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
             or not isinstance(weight, int | float)
             or not (0 <= weight < float("inf"))
         ):
-            raise CellError(f"weight of {name}: expected a number >= 0, got {weight!r}")
+            raise CellError(f"weight of {name}: expected a number >= 0, got {quoted(weight)}")
         known[name] = float(weight)
     if not any(known[name] for name in MUTATIONS):
         raise CellError("all mutations have weight 0; give one a weight")
