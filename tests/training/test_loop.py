@@ -1,5 +1,6 @@
 """The training loop: parity with a hand-written loop, populations, divergence, schedules."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.errors import ConfigError, TaskError
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import Member, TrainingConfig
+from odyssey.training.config import OPTIMIZERS, SCHEDULES, Member, TrainingConfig
 from odyssey.training.loop import _Group, group_members, train
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.sampling import sample, stream_text
@@ -248,6 +249,27 @@ def test_no_epochs_measures_the_untrained_model():
     assert r.best_update == 0
     assert r.valid_nats == pytest.approx(math.log(29), abs=0.2)
     assert r.test_nats == pytest.approx(math.log(29), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"schedule": name, "patience": 1} for name in SCHEDULES),
+        *({"optimizer": name} for name in OPTIMIZERS),
+    ],
+    ids=lambda options: next(iter(options.values())),
+)
+def test_every_schedule_and_optimizer_trains(options):
+    config = replace(SMALL, epochs=4, **options)
+    member = Member(0, 1, hidden_size=8, learning_rate=0.02)
+    (result,) = train(odyssey.get_cell("gru"), get_task("xml"), [member], config).results
+    assert result.status == "ok"
+    losses = [v for *_, metric, v in result.curve if metric == "valid_nats"]
+    assert min(losses) == result.valid_nats
+    assert len(set(losses)) == len(losses) > 1
+    seen = [v for *_, metric, v in result.curve if metric == "learning_rate"]
+    assert len(seen) == len(losses)
+    assert all(b <= a for a, b in itertools.pairwise(seen))
 
 
 def rates(config, improve):

@@ -11,7 +11,7 @@ from torch import nn
 
 import odyssey
 from odyssey.compiler.backends import native
-from odyssey.compiler.backends.native import step_source, toolchain
+from odyssey.compiler.backends.native import step_source, targets, toolchain
 from odyssey.errors import ConfigError
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import OPTIMIZERS, Member, TrainingConfig
@@ -254,7 +254,11 @@ def test_training_on_both_backends_gives_the_same_numbers(spec, loss):
     np.testing.assert_allclose(np.array(m)[:, :2], np.array(n)[:, :2], rtol=1e-8)
 
 
-@pytest.mark.parametrize("target", ["avx512", "avx2", "plain"])
+def test_the_optimizers_of_c_are_those_of_training():
+    assert step_source.OPTIMIZERS == OPTIMIZERS
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_source_compiles_for_every_target(target, dtype, tmp_path):
     path = tmp_path / "step.so"

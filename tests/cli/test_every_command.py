@@ -1,0 +1,56 @@
+"""What holds for every command: a new one is tested by these; its choices are the registries'."""
+
+import argparse
+import importlib
+
+import pytest
+from answers import refused
+
+from odyssey.benchmarks.sections import SECTIONS
+from odyssey.cli.main import _parser
+from odyssey.evaluation.study import RUNNERS
+
+(COMMANDS,) = (
+    action.choices
+    for action in _parser()._actions
+    if isinstance(action, argparse._SubParsersAction)
+)
+
+
+def option(command, flag):
+    (found,) = (a for a in COMMANDS[command]._actions if flag in (*a.option_strings, a.dest))
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_it_does(odyssey, name):
+    called = odyssey(name, "--help")
+    assert (called.code, called.err) == (0, "")
+    assert called.out.startswith(f"usage: odyssey {name}")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_has_a_module_that_runs_it_and_says_what_for(name):
+    module = importlib.import_module(f"odyssey.cli.{name}")
+    assert callable(module.run)
+    assert module.__doc__
+    parser = COMMANDS[name]
+    assert len(parser.description) > 15
+    for action in parser._actions:
+        assert action.help or action.metavar in ("SPEC", "STUDY.toml", "DIR"), action.dest
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_unknown_option_is_one_line(odyssey, cwd, name):
+    refused(odyssey(name, "--no-such-option"))
+    assert list(cwd.iterdir()) == []
+
+
+def test_runners_are_those_of_a_study():
+    for name, parser in COMMANDS.items():
+        if any("--runner" in action.option_strings for action in parser._actions):
+            assert set(option(name, "--runner").choices) == set(RUNNERS)
+
+
+def test_help_names_every_section_of_the_benchmark():
+    assert option("bench", "sections").help.split(";")[0].split(", ") == list(SECTIONS)
