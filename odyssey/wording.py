@@ -34,3 +34,8 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
         nouns: Several of them, where that is not the noun with an s.
     """
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def kind_of(kind: type) -> str:
+    """Says in words what a value of a type is: `a whole number`, `a number`, `text`."""
+    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")

@@ -22,8 +22,37 @@ class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with the arguments, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        _complain(f"{message} (see: {self.prog} --help)")
+        _complain(f"{_plainly(message)} (see: {self.prog} --help)")
         self.exit(2)
+
+    def unknown(self, given: Sequence[str]) -> NoReturn:
+        """Says which option is meant instead of one that there is not."""
+        from odyssey.errors import suggest
+
+        flag = given[0].partition("=")[0]
+        if not flag.startswith("-"):
+            self.error(f"there is no place for {' '.join(given)}")
+        flags = [name for name in self._option_string_actions if name.startswith("--")]
+        self.error(suggest(flag, flags, what=f"option of {self.prog}"))
+
+
+def _plainly(message: str) -> str:
+    """Rewrites what argparse says of a wrong value in the words of the other errors."""
+    from odyssey.errors import suggest
+    from odyssey.wording import quoted
+
+    wrong = re.match(r"argument (\S+): invalid (int|float) value: '(.*)'$", message, re.DOTALL)
+    if wrong:
+        kind = "a whole number" if wrong[2] == "int" else "a number"
+        return f"{wrong[1]} takes {kind}, got {quoted(wrong[3])}"
+    choice = re.match(
+        r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)$", message, re.DOTALL
+    )
+    if choice:
+        known = re.findall(r"'([^']+)'", choice[3])
+        what = "command" if choice[1] == "COMMAND" else f"value of {choice[1]}"
+        return suggest(choice[2], known, what=what)
+    return message
 
 
 def _complain(message: str) -> None:
@@ -49,7 +78,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        described = text[0].upper() + text[1:] + "."
+        made: _Parser = commands.add_parser(name, help=text, description=described)
+        made.set_defaults(parser=made)
+        return made
 
     cells = add("cells", "list the library's cells, its variants and the ablations")
     other = cells.add_mutually_exclusive_group()
@@ -452,7 +484,10 @@ def _run(argv: Sequence[str] | None) -> int:
     from odyssey.wording import quoted
 
     try:
-        args = _parser().parse_args(argv)
+        parser = _parser()
+        args, unknown = parser.parse_known_args(argv)
+        if unknown:
+            args.parser.unknown(unknown)
     except SystemExit as exit_:  # after --help, --version or a wrong argument
         return int(exit_.code or 0)
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.wording import quoted
+from odyssey.wording import kind_of, quoted
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 SCHEDULES = ("constant", "plateau", "decay")
@@ -115,7 +115,7 @@ def _check_type(name: str, value: object, kind: type) -> None:
     if kind is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and value == value
     if not fits:
-        raise ConfigError(f"training.{name} must be of type {kind.__name__}, got {quoted(value)}")
+        raise ConfigError(f"training.{name} must be {kind_of(kind)}, got {quoted(value)}")
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -179,8 +179,11 @@ def training_config(options: Mapping[str, Any]) -> TrainingConfig:
         raise ConfigError(suggest(str(preset), PRESETS, what="training preset"))
     known = {f.name for f in dataclasses.fields(TrainingConfig)}
     for name in given:
+        if name in HYPERPARAMETERS:
+            raise ConfigError(f"{name} is a hyperparameter of members: write space.{name}")
         if name not in known:
-            raise ConfigError(suggest(name, known | {"preset"}, what="training option"))
+            names = known | {"preset"}
+            raise ConfigError(suggest(name, names, what="training option", also=HYPERPARAMETERS))
     return TrainingConfig(**(PRESETS.get(preset or "", {}) | given))
 
 
@@ -258,7 +261,7 @@ def check_hyperparameter(name: str, value: object, kind: type, least: float) -> 
         return
     allowed: Any = int if kind is int else int | float
     if isinstance(value, bool) or not isinstance(value, allowed):
-        raise ConfigError(f"{name} must be of type {kind.__name__}, got {quoted(value)}")
+        raise ConfigError(f"{name} must be {kind_of(kind)}, got {quoted(value)}")
     if not least <= typing.cast(float, value) < float("inf"):
         raise ConfigError(f"{name} must be at least {least:g}, got {value}")
 

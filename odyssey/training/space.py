@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.training.config import HYPERPARAMETERS, check_hyperparameter
+from odyssey.training.config import HYPERPARAMETERS, TrainingConfig, check_hyperparameter
 from odyssey.training.seeds import stream
 from odyssey.wording import quoted
 
@@ -113,6 +113,8 @@ def search_space(options: Mapping[str, Any], *, protocol: str = "") -> Space:
         raise ConfigError(suggest(str(preset), SPACE_PRESETS, what="space preset"))
     merged = fixed_by(protocol) | SPACE_PRESETS.get(preset or "", {}) | given
     for name in merged:
+        if name in TrainingConfig.__dataclass_fields__:
+            raise ConfigError(f"{name} is a training option: write training.{name}")
         if name not in HYPERPARAMETERS:
             raise ConfigError(suggest(name, [*HYPERPARAMETERS, "preset"], what="hyperparameter"))
     for size, other in (("hidden_size", "parameters"), ("parameters", "hidden_size")):

@@ -200,7 +200,21 @@ def test_help_and_version_are_no_errors(odyssey):
 
 def test_wrong_use_is_one_line(odyssey):
     assert "required: COMMAND" in refused(odyssey())
-    assert "invalid choice: 'trian'" in refused(odyssey("trian"))
+    for line, says in (
+        (("trian",), "no command called 'trian'; closest: train"),
+        (("show", "lstm", "--as", "tex"), "no value of --as called 'tex'; closest: text"),
+        (("show", "lstm", "gru"), "there is no place for gru"),
+        (("show", "lstm", "--agains=gru2"), "no "),
+        (
+            ("train", "lstm", "--task", "xml", "--hiden-size", 3),
+            "'--hiden-size'; closest: --hidden-size",
+        ),
+        (("train", "lstm", "--epochs", "1.5"), "--epochs takes a whole number, got '1.5'"),
+        (("train", "lstm", "--momentum", "x"), "--momentum takes a number, got 'x'"),
+        (("train", "lstm", "--task", "xml", "--set", "hidden_sizes=3"), "closest: hidden_size"),
+        (("train", "lstm", "--task", "xml", "--set", "space.epochs=3"), "space.epochs"),
+    ):
+        assert says in refused(odyssey(*line))
     assert len(refused(odyssey("show", "lstm", "--as", "x" * 100_000))) < 1_100
     assert "\x1b" not in refused(odyssey("show", "lstm", "\x1b[31m"))
 
