@@ -148,7 +148,7 @@ def test_data_get(odyssey, data):
     assert found == {"name": "tinyshakespeare", "path": str(path)}
     assert "closest: tinyshakespeare" in refused(odyssey("data", "get", "tinyshakespear"))
     assert "name a data set" in refused(odyssey("data", "get"))
-    assert "invalid choice: 'drop'" in refused(odyssey("data", "drop"))
+    assert "no value of action called 'drop'" in refused(odyssey("data", "drop"))
 
 
 # doctor
