@@ -47,7 +47,7 @@ def test_refusals(odyssey):
         (("--set", "odysey9"), "closest: odyssey9"),
         (("--variants", "no_gate"), "no ablation called"),
         (("--draws", "0"), "draws must be at least 1"),
-        (("--match", "size"), "invalid choice"),
+        (("--match", "size"), "no value of --match called 'size'"),
     ):
         done = odyssey("ablate", "lstm", *arguments)
         assert done.code == 2

@@ -36,7 +36,7 @@ def test_json(odyssey):
     [
         (["dens"], "no section of the benchmark called 'dens'; closest: dense"),
         (["--rounds", "0"], "rounds must be from 1"),
-        (["--steps", "x"], "invalid int value"),
+        (["--steps", "x"], "--steps takes a whole number"),
         (["--hidden", "64", "99999"], "hidden must be from 1 to 4,096, got 99999"),
         (["--batch"], "expected at least one argument"),
         (["--out", "nowhere/b.md"], "name a file in a folder that exists"),
