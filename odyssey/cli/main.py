@@ -298,7 +298,9 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
-    parser.add_argument("--runner", choices=("ray", "local"))
+    parser.add_argument(
+        "--runner", choices=("ray", "local"), help="many processes, or this one (the study's own)"
+    )
     parser.add_argument("--address", metavar="A", help="join the Ray cluster at this address")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would run, how long, and stop"

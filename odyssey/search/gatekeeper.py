@@ -83,8 +83,8 @@ class Gatekeeper:
 
     def remember(self, number: int, *, arms: Sequence[str], key: str, fingerprint: str) -> None:
         """Notes a candidate as seen by these arms; the first with a key or fingerprint stands."""
-        first = self._by_key.setdefault(key, number)
-        first = min(first, self._by_fingerprint.setdefault(fingerprint, number))
+        first = self._by_fingerprint.setdefault(fingerprint, number)
+        first = self._by_key.setdefault(key, first)
         for arm in arms:
             self._arms.setdefault(arm, set()).add(first)
 

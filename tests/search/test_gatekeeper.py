@@ -62,6 +62,18 @@ def test_what_another_arm_has_seen_is_a_twin():
     assert keeper.judge(CELLS["gru"].text, arm="random").twin == 4
 
 
+def test_who_measured_a_cell_in_other_words_has_seen_the_first_of_them():
+    keeper, gru = Gatekeeper([]), CELLS["gru"]
+    disguised = tanh_as_sigmoid(gru, np.random.default_rng(1))
+    assert disguised.key != gru.key
+    for number, arm, one in ((2, "aging", gru), (5, "random", disguised)):
+        key, fingerprint = one.identity
+        keeper.remember(number, arms=[arm], key=key, fingerprint=fingerprint)
+    for one in (gru, disguised):
+        with pytest.raises(RefusedError, match="seen before"):
+            keeper.judge(one.text, arm="random")
+
+
 def test_what_breaks_a_check_or_is_no_cell_is_refused():
     with pytest.raises(RefusedError, match="too large"):
         Gatekeeper([lambda cell: None, lambda cell: "too large"]).judge(

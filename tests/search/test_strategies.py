@@ -155,6 +155,24 @@ def test_of_equals_aging_takes_the_older(sample):
         assert strategy.ask(np.random.default_rng(seed)).parents == (min(drawn),)
 
 
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_parent_is_mutated_once_to_as_often_as_allowed(name, most):
+    strategy = make_strategy(name, BitBreeder(), {"mutations": most})
+    for one in seeds():
+        strategy.tell(one)
+    made = [strategy.ask(np.random.default_rng(n)).operators for n in range(80)]
+    assert {len(o) for o in made if o[0] == "flip"} == set(range(1, most + 1))
+
+
+def test_of_equals_the_top_list_keeps_the_older():
+    strategy = make_strategy("jozefowicz", BitBreeder(), {"size": 3, "again": 0.0})
+    for number in range(6):
+        strategy.tell(outcome(number, f"{number:0{BITS}b}", score=0.5))
+    parents = {strategy.ask(np.random.default_rng(n)).parents[0] for n in range(40)}
+    assert parents == {0, 1, 2}
+
+
 def test_the_top_list_holds_the_best_once():
     strategy = make_strategy("jozefowicz", BitBreeder(), {"size": 3, "again": 0.0})
     for number, score in enumerate([0.1, 0.9, 0.5, 0.7, 0.2]):
