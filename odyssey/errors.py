@@ -41,6 +41,10 @@ class RunFailedError(OdysseyError):
     exit_code = 1
 
 
+class RunCutShortError(RunFailedError):
+    """Reports a run that ended for what it ran on; what is finished is kept, and it can go on."""
+
+
 def suggest(
     given: str, known: Iterable[str], *, what: str, see: str = "", also: Iterable[str] = ()
 ) -> str:

@@ -6,8 +6,9 @@ Goes on with DIR if it is there. Trials train nothing, or (--train) next to noth
 import argparse
 from pathlib import Path
 
-from fake_training import Fake, Listed, study_text
+from fake_training import Fake, Listed, Slowed, study_text
 
+from odyssey.evaluation import evolution
 from odyssey.evaluation.execute import tasks_of
 from odyssey.evaluation.search import prepare_search, reopen_search, run_search
 from odyssey.evaluation.study import parse_study
@@ -51,18 +52,23 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--address")
     parser.add_argument("--seconds", type=float, default=0.0, help="of a trial without training")
-    parser.add_argument("--limit", type=float, default=0.0)
+    parser.add_argument("--least", type=float, help="seconds that a trial has at least")
     parser.add_argument("--faults", type=Path, help="see `Fake`")
     parser.add_argument("--train", action="store_true")
+    parser.add_argument("--slow", type=float, default=1.0, help="how much longer trials take")
     parser.add_argument("--list", type=Path, help="file for the trials that were begun and ended")
     options = parser.parse_args()
     folder = options.folder.absolute()
     text = study_text(options.strategy, options.candidates, train=options.train)
     store, study = opened(folder, text)
     if options.train:
-        work = TrialWork(folder, commit(), tasks_of(store), options.limit)
+        work = TrialWork(folder, commit(), tasks_of(store))
     else:
-        work = Fake(folder, options.faults, options.seconds, options.limit)
+        work = Fake(folder, options.faults, options.seconds)
+    if options.least is not None:
+        evolution.LEAST_SECONDS = options.least
+    if options.slow > 1.0:
+        work = Slowed(work, options.slow)
     if options.list:
         work = Listed(work, options.list.absolute())
     run_search(

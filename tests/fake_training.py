@@ -4,7 +4,9 @@
 so that a search over them can be checked to the bit and costs next to nothing.
 """
 
+import dataclasses
 import hashlib
+import itertools
 import os
 import signal
 import time
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from odyssey.errors import StoreError
-from odyssey.evaluation.runner import Work, limit_of
+from odyssey.evaluation.runner import Work
 from odyssey.evaluation.trial import TrialResult
 from odyssey.evaluation.work import failed_rows
 from odyssey.storage.store import RunStore
@@ -113,13 +115,13 @@ class Fake:
     """Works a trial like `TrialWork`, without training.
 
     `faults` names a folder: a file there, called as the first digit of a mutant's key, says what
-    goes wrong with it: hang, hang_in_c, kill, memory or raise; `calls` lists the trials.
+    goes wrong with it; `calls` lists the trials. hang and hang_in_c use up their limit; over,
+    over_once and over_in_c get the signal of a limit at once.
     """
 
     directory: Path
     faults: Path | None = None
     seconds: float = 0.0
-    limit: float = 0.0
 
     def __call__(self, trial):
         time.sleep(self.seconds)
@@ -133,8 +135,6 @@ class Fake:
         return result
 
     def go_wrong(self, trial):
-        from odyssey.evaluation.work import time_limit
-
         fault = self.faults / trial.cell_key[:1]
         what = fault.read_text() if trial.spec.startswith("m-") and fault.exists() else ""
         if what == "raise":
@@ -143,13 +143,42 @@ class Fake:
             raise MemoryError
         if what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if what == "over" or (what == "over_once" and self.calls(trial) == 1):
+            signal.raise_signal(signal.SIGPROF)
+        if what == "over_in_c":
+            signal.raise_signal(signal.SIGXCPU)
         if what == "hang":
-            with time_limit(self.limit):
-                time.sleep(60)
+            while True:
+                pass
         if what == "hang_in_c":
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-            with time_limit(self.limit):
-                time.sleep(60)
+            sum(itertools.repeat(0))  # holds the interpreter
+
+    def calls(self, trial):
+        """How often the trial was begun."""
+        return (self.faults / "calls").read_text().split().count(trial.id)
+
+
+@dataclass(frozen=True)
+class Slowed:
+    """Does other work as a machine would that is so many times slower."""
+
+    work: Work
+    factor: float
+
+    def __call__(self, trial):
+        start = time.process_time()
+        result = self.work(trial)
+        end = time.process_time() + (self.factor - 1.0) * (time.process_time() - start)
+        while time.process_time() < end:
+            pass
+        rows = [
+            {**row, "processor_seconds": row["processor_seconds"] * self.factor}
+            for row in result.rows
+        ]
+        slow = dataclasses.replace(result, rows=tuple(rows))
+        if hasattr(self.work, "directory"):
+            RunStore.open(self.work.directory).write(slow.trial_id, slow.rows, slow.curves)
+        return slow
 
 
 @dataclass(frozen=True)
@@ -158,10 +187,6 @@ class Listed:
 
     work: Work
     file: Path
-
-    @property
-    def limit(self):
-        return limit_of(self.work)
 
     def __call__(self, trial):
         self._note("begun", trial)

@@ -29,7 +29,7 @@ def left(store: RunStore, *, as_json: bool) -> None:
 def run(study: Study, args: argparse.Namespace) -> None:
     """Prints what would run and between which times, from timed updates of the baseline."""
     from odyssey.evaluation.candidates import SEED, Candidate, Life
-    from odyssey.evaluation.estimate import estimate_trial_seconds
+    from odyssey.evaluation.estimate import estimate_trials
     from odyssey.evaluation.execute import choose_runner
     from odyssey.evaluation.search import seeds_of
     from odyssey.training.space import draw_members
@@ -50,11 +50,12 @@ def run(study: Study, args: argparse.Namespace) -> None:
     life = Life(
         Candidate(0, SEED, plan.baseline, cell.key, "", cell.text), plan, draws=draws, index=0
     )
-    stages = []
+    stages, start_up = [], 0.0
     for number, stage in enumerate(plan.stages):
         life.stage = number
-        seconds = sum(estimate_trial_seconds(trial) for trial in life.enter())
-        stages.append({"stage": stage.name, "seconds_a_candidate": round(seconds, 2)})
+        estimate = estimate_trials(life.enter())
+        start_up += estimate.start_up
+        stages.append({"stage": stage.name, "seconds_a_candidate": round(estimate.seconds, 2)})
     every = [float(s["seconds_a_candidate"]) for s in stages]  # type: ignore[arg-type]
     seeds = len(cells) * sum(every)
     facts = {
@@ -65,6 +66,7 @@ def run(study: Study, args: argparse.Namespace) -> None:
         "seeds": list(cells),
         "stages": stages,
         "workers": workers,
+        "start_up_seconds": round(start_up, 1),
         "seconds_if_all_stop_first": round((seeds + plan.candidates * every[0]) / workers, 1),
         "seconds_if_none_stops": round((seeds + plan.candidates * sum(every)) / workers, 1),
     }
@@ -82,5 +84,5 @@ def run(study: Study, args: argparse.Namespace) -> None:
     print(f"               to {duration(float(high))} if none stops, workers: {workers}")  # type: ignore[arg-type]
     print(
         f"  (estimated from {duration(time.monotonic() - began)} of timed updates of"
-        f" {plan.baseline}; nothing was run)"
+        f" {plan.baseline}, without {duration(start_up)} of start-up; nothing was run)"
     )

@@ -117,7 +117,8 @@ def _top(snapshot: Mapping[str, Any]) -> Table:
 
 
 def _arms(snapshot: Mapping[str, Any]) -> Table:
-    names = ("told", "finished", "stopped", "failed", "none", "attempts")
+    lost = ("unmeasured",) if snapshot.get("unmeasured") else ()
+    names = ("told", "finished", "stopped", "failed", *lost, "none", "attempts")
     table = _table("arms", "arm", *names)
     for arm, counts in snapshot["arms"].items():
         table.add_row(arm, *(f"{counts.get(n, 0):,}" for n in names))

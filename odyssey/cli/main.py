@@ -1,6 +1,7 @@
 """The parser of the `odyssey` command, and its exit codes.
 
-0: done. 1: it failed. 2: wrong use, with one line on standard error that says what to do.
+0: done. 1: it failed. 2: wrong use, with one line on standard error that says what to do. 128 and
+the number of a signal that ended it: 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -482,6 +483,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
+    from odyssey.cli.signals import Interruption, orderly
     from odyssey.errors import OdysseyError
     from odyssey.wording import quoted
 
@@ -493,8 +495,9 @@ def _run(argv: Sequence[str] | None) -> int:
     except SystemExit as exit_:  # after --help, --version or a wrong argument
         return int(exit_.code or 0)
     try:
-        module = importlib.import_module(f"odyssey.cli.{args.command}")
-        return int(module.run(args) or 0)
+        with orderly():
+            module = importlib.import_module(f"odyssey.cli.{args.command}")
+            return int(module.run(args) or 0)
     except OdysseyError as error:
         _complain(str(error))
         return error.exit_code
@@ -504,9 +507,11 @@ def _run(argv: Sequence[str] | None) -> int:
         named = f" {quoted(str(error.filename))}" if error.filename else ""
         _complain(f"cannot use{named}: {error.strerror or error}")
         return 2 if error.errno == errno.ENAMETOOLONG else 1
+    except Interruption as interruption:
+        return interruption.exit_code
     except KeyboardInterrupt:
         _complain("interrupted")
-        return 1
+        return 130
 
 
 def entry_point() -> None:

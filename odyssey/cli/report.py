@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey.cli.printing import console, print_json
+from odyssey.errors import StoreError
 from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
@@ -32,13 +34,22 @@ def show(run: Place, *, as_json: bool) -> None:
     write = _show_search if is_search(RunStore.open(run).run) else _show_study
     with local_copy(run) as directory:
         written = write(directory, as_json=as_json, run=run)
-    if not as_json:
+    if not as_json and written:
         print(f"report: {_there(written['report'], directory, run)}")
 
 
 def _there(path: Path, directory: Path, run: Place) -> str:
     """Names a file of a run, of which `directory` may be a copy."""
     return str(path) if directory == run else str(run / path.relative_to(directory).as_posix())
+
+
+def _unless_read_only(write: Callable[[], dict[str, Path]]) -> dict[str, Path]:
+    """Writes a report; says in a line where it cannot, for a run can be looked at all the same."""
+    try:
+        return write()
+    except StoreError as error:
+        print(f"odyssey: {error}; only its tables are shown", file=sys.stderr)
+        return {}
 
 
 def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str, str]:
@@ -51,7 +62,7 @@ def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path
     from odyssey.report.write import write_content
 
     content = read_content(directory)
-    written = write_content(content)
+    written = _unless_read_only(lambda: write_content(content))
     found = content.ablation
     if as_json:
         print_json(
@@ -93,9 +104,9 @@ def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Pat
     from odyssey.report.search.content import read_search
     from odyssey.report.search.page import best_table, print_search, verdict, write_search
 
-    written = write_search(directory)
+    content = read_search(directory)
+    written = _unless_read_only(lambda: write_search(directory))
     if as_json:
-        content = read_search(directory)
         print_json(
             {
                 "verdict": verdict(content),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,9 @@ from typing import TYPE_CHECKING
 from odyssey.cli import dry_search
 from odyssey.cli.live import LiveBoard
 from odyssey.cli.printing import duration, print_json, print_notices
-from odyssey.errors import ConfigError
+from odyssey.cli.screen import Screen
+from odyssey.cli.signals import ending
+from odyssey.errors import ConfigError, RunCutShortError
 from odyssey.evaluation.study import Study, read_study
 from odyssey.storage.places import place
 from odyssey.wording import plural
@@ -108,17 +112,52 @@ def _resume(args: argparse.Namespace) -> None:
     _run(args, study, store, trials)
 
 
+@contextlib.contextmanager
+def _resumable(
+    store: RunStore, live: Screen, kept: Callable[[], tuple[int, str]], *, as_json: bool
+) -> Iterator[None]:
+    """Says how to go on where a run is cut short: by a signal, or by what it runs on.
+
+    Args:
+        store: The run.
+        live: What is drawn of it.
+        kept: Gives how many things there are to report, and what is kept, in words.
+        as_json: Whether the report is JSON.
+    """
+    from odyssey.cli.report import show
+
+    resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
+    try:
+        with ending("ending the trials that run; everything finished is kept"):
+            yield
+    except (KeyboardInterrupt, RunCutShortError) as error:
+        live.__exit__(None, None, None)
+        count, what = kept()
+        print(f"{what}; go on with: {resume}", file=sys.stderr, flush=True)
+        if count and isinstance(error, KeyboardInterrupt):
+            show(store.path, as_json=as_json)
+        raise
+
+
+def _begin(args: argparse.Namespace, study: Study, store: RunStore) -> None:
+    if not args.json:
+        resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
+        print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
+    print_notices(store.run["tasks"])
+
+
 def _run(args: argparse.Namespace, study: Study, store: RunStore, trials: list[Trial]) -> None:
     from odyssey.cli.report import show
     from odyssey.evaluation.execute import execute
 
-    resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
-    if not args.json:
-        print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
-    print_notices(store.run["tasks"])
+    _begin(args, study, store)
+
+    def kept() -> tuple[int, str]:
+        return board.done, f"{board.done} of {board.total} trials are finished and kept"
+
     with LiveBoard(quiet=args.json, tasks=store.run["tasks"]) as board:
         board.include(store.results().to_dict("records"))
-        try:
+        with _resumable(store, board, kept, as_json=args.json):
             summary = execute(
                 store,
                 study,
@@ -128,15 +167,6 @@ def _run(args: argparse.Namespace, study: Study, store: RunStore, trials: list[T
                 workers=args.workers,
                 address=args.address,
             )
-        except KeyboardInterrupt:
-            board.__exit__(None, None, None)
-            if board.done:
-                show(store.path, as_json=args.json)
-            print(
-                f"{board.done} of {board.total} trials are finished and kept; go on with: {resume}",
-                file=sys.stderr,
-            )
-            raise
     show(store.path, as_json=args.json)
     if not args.json:
         failed = f", {summary.failed} failed" if summary.failed else ""
@@ -148,31 +178,21 @@ def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
     from odyssey.cli.report import show
     from odyssey.evaluation.search import run_search
 
-    resume = f"odyssey search --resume {shlex.quote(str(store.path))}"
-    if not args.json:
-        print(f"{study.name}: {store.path}    (interrupted? go on with: {resume})", flush=True)
-    print_notices(store.run["tasks"])
-    with LiveSearch(quiet=args.json) as live:
-        try:
-            summary = run_search(
-                store,
-                study,
-                live,
-                runner=args.runner,
-                workers=args.workers,
-                address=args.address,
-            )
-        except KeyboardInterrupt:
-            live.__exit__(None, None, None)
-            told = live.board.told if live.board else 0
-            if told:
-                show(store.path, as_json=args.json)
-            print(
-                f"{told} candidates are told and kept, with every finished trial; "
-                f"go on with: {resume}",
-                file=sys.stderr,
-            )
-            raise
+    _begin(args, study, store)
+
+    def kept() -> tuple[int, str]:
+        told = live.board.told if live.board else 0
+        return told, f"{told} candidates are told and kept, with every finished trial"
+
+    with LiveSearch(quiet=args.json) as live, _resumable(store, live, kept, as_json=args.json):
+        summary = run_search(
+            store,
+            study,
+            live,
+            runner=args.runner,
+            workers=args.workers,
+            address=args.address,
+        )
     show(store.path, as_json=args.json)
     if not args.json:
         failed = f", {summary.failed} failed" if summary.failed else ""
@@ -180,6 +200,8 @@ def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
             f"\ncandidates: {summary.told} told now, of {summary.total}; "
             f"trials run: {summary.trials} in {duration(summary.seconds)}{failed}"
         )
+        if summary.unmeasured:
+            print(f"not measured: {summary.unmeasured} candidates, stopped at their limit twice")
         if summary.overhead == summary.overhead:
             print(f"engine overhead: {summary.overhead:.1%} of the workers' time was not training")
 
@@ -218,7 +240,7 @@ def _weight_megabytes(study: Study, trials: list[Trial]) -> float:
 
 def _dry_run(study: Study, args: argparse.Namespace) -> None:
     """Says what would run, and how long, from a few timed updates of every cell."""
-    from odyssey.evaluation.estimate import estimate_trial_seconds
+    from odyssey.evaluation.estimate import estimate_trials
     from odyssey.evaluation.execute import choose_runner
     from odyssey.tasks.registry import get_task
 
@@ -237,9 +259,9 @@ def _dry_run(study: Study, args: argparse.Namespace) -> None:
     for task in tasks.values():
         task.check_fits(config.batch_size, config.unroll)
     began = time.monotonic()
-    seconds = (
-        sum(estimate_trial_seconds(t) for t in trials[: len(cells)]) / len(cells) * len(trials)
-    )
+    estimate = estimate_trials(trials[: len(cells)])
+    share = len(trials) / len(cells) / workers
+    seconds = estimate.start_up + estimate.seconds * share  # every worker starts up
     facts = {
         "study": study.name,
         "cells": len(cells),
@@ -247,7 +269,7 @@ def _dry_run(study: Study, args: argparse.Namespace) -> None:
         "trials": len(trials),
         "members": members,
         "characters": characters,
-        "seconds": round(seconds / workers, 1),
+        "seconds": round(seconds, 1),
         "workers": workers,
         "disk_mb": round(
             members * (3.0 + 0.15 * config.epochs) / 1000 + _weight_megabytes(study, trials), 2
@@ -260,8 +282,9 @@ def _dry_run(study: Study, args: argparse.Namespace) -> None:
     print(f"{study.name}: {size} ({', '.join(tasks)})")
     print(f"  trials       {len(trials):,} with {plural(members, 'member')} in all")
     print(f"  characters   {characters:,} at most")
-    print(f"  wall time    about {duration(seconds / workers)}, workers: {workers}")
+    print(f"  wall time    about {duration(seconds)}, workers: {workers}")
     print(f"  disk         about {facts['disk_mb']} MB")
     print(
-        f"  (estimated from {duration(time.monotonic() - began)} of timed updates; nothing was run)"
+        f"  (estimated from {duration(time.monotonic() - began)} of timed updates, with"
+        f" {duration(estimate.start_up)} of start-up for a worker; nothing was run)"
     )

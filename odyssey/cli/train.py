@@ -6,10 +6,13 @@ import argparse
 import dataclasses
 import math
 import time
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.printing import duration, print_json, print_notices
+from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, absolute_spec, parse_setting
 from odyssey.specs import get_cell
@@ -17,6 +20,9 @@ from odyssey.tasks.base import Task
 from odyssey.tasks.vocabulary import each
 from odyssey.training.config import HYPERPARAMETERS, SINGLE
 from odyssey.training.space import fixed_by, searched_by
+
+if TYPE_CHECKING:
+    from odyssey.storage.store import RunStore
 
 LN2 = math.log(2.0)
 
@@ -89,7 +95,7 @@ def _train(args: argparse.Namespace, study: Study) -> None:
     word = each(task.unit, short=True)
     store, trials = (None, study.trials(study.resolve_cells()))
     if args.out:
-        store, trials = prepare(study, args.out)
+        store, trials = prepare(study, args.out, kind="train")
     began = time.monotonic()
 
     def progress(epoch: Epoch) -> None:
@@ -124,7 +130,8 @@ def _train(args: argparse.Namespace, study: Study) -> None:
         )
         return task.decode(list(found))
 
-    with store.lock() if store else nullcontext():
+    lost = "nothing of a single training is kept before its end; start it again"
+    with store.lock() if store else nullcontext(), _undone(store), ending(lost):
         result, trained = trained_trial(
             trials[0], task=task, commit=commit(), progress=progress, inspect=show_sample
         )
@@ -140,6 +147,17 @@ def _train(args: argparse.Namespace, study: Study) -> None:
         print_json(row | {"sample": text, "training": dataclasses.asdict(study.config)})
         return
     _print_result(row, text, task, out=args.out)
+
+
+@contextmanager
+def _undone(store: RunStore | None) -> Iterator[None]:
+    """Makes a run that is cut short none, so that the same command can be given again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store and not store.finished() and isinstance(store.path, Path):
+            (store.path / "run.json").unlink(missing_ok=True)
+        raise
 
 
 def _print_result(row: dict[str, Any], text: str, task: Task, *, out: str | None) -> None:

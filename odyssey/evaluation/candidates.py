@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from odyssey.evaluation.trial import Trial
 from odyssey.search.promotion import Thresholds
 from odyssey.search.proposal import Outcome
 
+OVER_LIMIT = "stopped at its limit of processor time, far beyond that of the seeds"
 SEED = "seed"  # the arm of the cells that evolution begins with
 Known = Mapping[str, TrialScore]  # by trial id
 # Gives so many draws of hyperparameters from a number on, as plain data.
@@ -72,6 +73,7 @@ class Life:
         candidate: The candidate.
         stage: Number of the stage that it is in.
         done: Whether nothing is left to train.
+        postponed: Whether a trial of its stage was stopped at its limit: it goes on at the end.
         passed: Stages it passed, by the rules.
         score: Its score after the last stage that counts for its strategy.
         scores: Its score by stage.
@@ -83,12 +85,14 @@ class Life:
         self._draws, self._index = draws, index
         self.stage = 0
         self.done = not candidate.key
+        self.postponed = False
         self.passed = 0
         self.score = math.nan
         self.scores: dict[str, float] = {}
         self.trials: list[Trial] = []
         self.stopped = ""  # why it went no further
         self._failed = False  # whether that was for want of a result
+        self._unmeasured = False  # whether that was for a limit, which is no verdict
         self._why = ""  # the same of a seed, which goes on all the same
         self.last = ""  # the last stage measured before it stopped
         self._here: list[Trial] = []
@@ -124,9 +128,19 @@ class Life:
         self.trials += self._here
         return self._here
 
-    def waits_for(self, known: Known) -> bool:
-        """Tells whether trials of its stage have no outcome yet."""
-        return any(trial.id not in known for trial in self._here)
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the trials of its stage."""
+        return [trial.id for trial in self._here]
+
+    @property
+    def decided(self) -> bool:
+        """Whether a rule has stopped it: what is measured after that is an audit."""
+        return bool(self.stopped)
+
+    def missing(self, known: Collection[str]) -> list[Trial]:
+        """Gives the trials of its stage that have no outcome yet."""
+        return [trial for trial in self._here if trial.id not in known]
 
     def measured(self, known: Known) -> dict[str, TrialScore]:
         """Gives what it reached in its stage, by task."""
@@ -167,6 +181,7 @@ class Life:
                 self.passed += 1
             else:
                 self._failed = broken
+                self._unmeasured = any(mine.unmeasured for mine in measured.values())
                 self.stopped = _reason(stage, measured, score, candidate.thresholds[self.stage])
         ends = bool(self.stopped) and (broken or not candidate.audited)
         if ends or self.stage + 1 == len(plan.stages):
@@ -207,9 +222,11 @@ class Life:
 
     @property
     def status(self) -> str:
-        """What became of it: finished, stopped, failed, or none without a cell."""
+        """What became of it: finished, stopped, failed, unmeasured, or none without a cell."""
         if not self.candidate.key:
             return "none"
+        if self._waits or self._unmeasured:
+            return "unmeasured"
         if self._failed:
             return "failed"
         return "stopped" if self.stopped else "finished"
@@ -218,7 +235,7 @@ class Life:
         """Gives the candidate's row, see `storage.candidates.CANDIDATE_COLUMNS`, but for `told`."""
         c = self.candidate
         ids = list(dict.fromkeys(trial.id for trial in self.trials))
-        found = [known[i] for i in ids]
+        found = [known[i] for i in ids if i in known]
         return {
             "number": c.number,
             "arm": c.arm,
@@ -235,8 +252,8 @@ class Life:
             "refused_operators": json.dumps(c.refused_operators),
             "missed_operators": json.dumps(c.missed_operators),
             "status": self.status,
-            "stage": self.last,
-            "reason": self.stopped or self._why if c.key else "no new cell in all attempts",
+            "stage": self._plan.stages[self.stage].name if self._waits else self.last,
+            "reason": self._reason_of(),
             "passed": self.passed,
             "score": self.score,
             "scores": json.dumps({k: v if v == v else None for k, v in self.scores.items()}),
@@ -248,11 +265,23 @@ class Life:
             "trials": " ".join(ids),
         }
 
+    @property
+    def _waits(self) -> bool:
+        """Whether nothing is decided before the end; what only an audit waits for is."""
+        return self.postponed and not self.stopped
+
+    def _reason_of(self) -> str:
+        if not self.candidate.key:
+            return "no new cell in all attempts"
+        if self._waits:
+            return f"{self._plan.stages[self.stage].name}: {OVER_LIMIT}; tried again at the end"
+        return self.stopped or self._why
+
 
 class Restored:
     """A candidate of an earlier session, from its row; see `Life` for the attributes."""
 
-    done = True
+    done, decided, postponed = True, True, False
 
     def __init__(self, row: Mapping[str, Any], plan: SearchPlan) -> None:
         self._row, self._plan = dict(row), plan

@@ -1,25 +1,43 @@
-"""How long a trial will take, from a few timed updates."""
+"""How long a trial will take, from a few timed updates after a warm-up."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from odyssey.evaluation.trial import Trial
 from odyssey.tasks.registry import get_task
 
+UPDATES = 3  # that are timed
 
-def estimate_trial_seconds(trial: Trial, *, updates: int = 3) -> float:
-    """Estimates the seconds of a trial on one thread of this machine.
 
-    Two short trainings differ only in their number of updates, so that what happens once per
-    training cancels.
+@dataclass(frozen=True)
+class Estimate:
+    """What trials will take on one thread of this machine.
+
+    Attributes:
+        seconds: Of training, without start-up.
+        start_up: Seconds for imports, reading the task and compiling, which a worker spends once.
     """
-    from odyssey.evaluation.work import trained_trial
 
-    task = get_task(trial.task)
+    seconds: float
+    start_up: float
+
+
+def estimate_trials(trials: Iterable[Trial]) -> Estimate:
+    """Estimates trials one after the other.
+
+    Each is trained twice for a moment, after once without being timed: the two differ only in their
+    number of updates, so that what happens once per training cancels.
+    """
+    found = [_estimate(trial) for trial in trials]
+    return Estimate(sum(e.seconds for e in found), sum(e.start_up for e in found))
+
+
+def _estimate(trial: Trial) -> Estimate:
+    from odyssey.evaluation.work import trained_trial
 
     def seconds(count: int) -> float:
         short: Mapping[str, Any] = {
@@ -28,12 +46,14 @@ def estimate_trial_seconds(trial: Trial, *, updates: int = 3) -> float:
             "updates_per_epoch": count,
         }
         start = time.perf_counter()
-        trained_trial(replace(trial, training=short), task=task)
+        trained_trial(replace(trial, training=short), task=get_task(trial.task))
         return time.perf_counter() - start
 
+    first = seconds(1)
     once = seconds(1)
-    more = seconds(1 + updates)
-    per_update = max(more - once, 0.0) / updates
+    per_update = max(seconds(1 + UPDATES) - once, 0.0) / UPDATES
     epochs, per_epoch = trial.training["epochs"], trial.training["updates_per_epoch"]
     # `once` holds one validation and one test, which is about what an epoch adds to its updates
-    return float(epochs * (per_epoch * per_update + once / 2) + once)
+    return Estimate(
+        float(epochs * (per_epoch * per_update + once / 2) + once), max(first - once, 0.0)
+    )

@@ -8,9 +8,11 @@ the outcomes up to i - lag are told, and outcomes are told in the order of candi
 from __future__ import annotations
 
 import heapq
+import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from odyssey.errors import RunFailedError
@@ -29,10 +31,21 @@ from odyssey.training.space import Space, draw_members
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a cell is: parameters and cost of one layer, by the study's measure."""
+    """How large a cell is.
+
+    Attributes:
+        parameters: Parameters of one layer.
+        cost: What nsga2 keeps small, by the study's measure.
+        work: Numbers that its training time may be in proportion to, whatever the backend.
+    """
 
     parameters: Callable[[Cell], float]
     cost: Callable[[Cell], float]
+    work: Callable[[Cell], tuple[float, ...]]
+
+
+LEAST_SECONDS = 60.0
+"""Of processor time that any trial has: loading and compiling are no share of training."""
 
 
 @dataclass
@@ -48,7 +61,11 @@ class Evolution:
         gatekeeper: Refuses cells.
         sizes: Measures cells.
         known: Scores of finished trials, by id: those of an earlier session, and then all.
+        late: Trials that were stopped at their limit. The search goes on as if they had no outcome,
+            whatever they give when they are tried again at the end.
         on_told: Called with the row of every candidate that was told, in order.
+        on_late: Called with the row of a candidate that was told as unmeasured, when it has been
+            tried again.
     """
 
     plan: SearchPlan
@@ -59,7 +76,9 @@ class Evolution:
     gatekeeper: Gatekeeper
     sizes: Sizes
     known: dict[str, TrialScore] = field(repr=False)
+    late: set[str] = field(repr=False)
     on_told: Callable[[dict[str, Any]], None]
+    on_late: Callable[[dict[str, Any]], None]
     asked: int = field(default=0, init=False)
     told: int = field(default=0, init=False)
 
@@ -74,12 +93,16 @@ class Evolution:
             (arm, stage.name): KnownScores() for arm in self.plan.arms for stage in self.plan.stages
         }
         self._lives: dict[int, Life | Restored] = {}
-        self._queue: list[tuple[int, int, Trial]] = []  # a heap by number and place
+        self._queue: list[tuple[int, int, int, Trial]] = []  # a heap by number and place
+        self._pushed = itertools.count()  # so that trials are never compared
         self._running: set[str] = set()
         self._waiting: dict[str, set[int]] = {}  # trial id -> candidates that wait for it
         self._texts: dict[int, tuple[str, str]] = {}  # number -> name, text
         self._baseline: dict[tuple[str, str], TrialScore] = {}
         self._first_draws: dict[int, list[dict[str, Any]]] = {}
+        self._seed_costs: dict[tuple[str, str], list[tuple[float, tuple[float, ...]]]] = {}
+        self._postponed: dict[int, Life] = {}
+        self._closing = False  # whether all is told, and what is late is tried again
         self.total = len(self.seeds) + self.plan.candidates
 
     # What a runner does
@@ -91,13 +114,13 @@ class Evolution:
         """Gives the next trial; None when one must end first."""
         while True:
             while self._queue:
-                trial = heapq.heappop(self._queue)[2]
+                trial = heapq.heappop(self._queue)[3]
                 if trial.id not in self.known and trial.id not in self._running:
                     self._running.add(trial.id)
                     return trial
-            if not self.ask_ahead():
+            if not self.ask_ahead() and not self._close():
                 break
-        if self.asked == self.total and not self._lives:
+        if self.asked == self.total and not self._lives and not self._postponed:
             raise StopIteration
         return None
 
@@ -119,11 +142,38 @@ class Evolution:
     def learn(self, trial_id: str, score: TrialScore) -> None:
         """Hears what a trial gave."""
         self.known[trial_id] = score
+        self._move_on(trial_id)
+
+    def postpone(self, trial_id: str) -> bool:
+        """Hears that a trial was stopped at its limit; gives whether it will be tried again."""
+        if trial_id in self.late:
+            return False
+        self.late.add(trial_id)
+        if self._closing:
+            self._running.discard(trial_id)
+            self._await(self._postponed[min(self._waiting[trial_id])])
+        else:
+            self._move_on(trial_id)
+        return True
+
+    def _move_on(self, trial_id: str) -> None:
+        """Moves the candidates on that waited for a trial."""
         self._running.discard(trial_id)
         for number in sorted(self._waiting.pop(trial_id, ())):
-            life = self._lives[number]
+            life = self._postponed[number] if self._closing else self._lives[number]
             assert isinstance(life, Life), "a restored candidate waits for nothing"
             self._advance(life)
+
+    def _close(self) -> bool:
+        """Takes up what is late when all is told; gives whether there is anything to run."""
+        if self._closing or self.told < self.total or not self._postponed:
+            return False
+        self._closing = True
+        for life in list(self._postponed.values()):
+            life.postponed = False
+            self._await(life)
+            self._advance(life)
+        return bool(self._queue)
 
     @property
     def in_flight(self) -> int:
@@ -144,13 +194,19 @@ class Evolution:
         seeds = len(self.seeds)
         for taken, row in enumerate(rows):
             ids = str(row["trials"] or "").split()
-            if int(row["number"]) != taken or any(i not in self.known for i in ids):
+            if int(row["number"]) != taken or not all(
+                i in self.known or i in self.late for i in ids
+            ):
                 break
             if taken < seeds:
                 if taken == seeds - 1 and not self._replay_seeds():
                     return 0
                 continue
             self._tell(self._told_before(taken))
+            if not self.late.isdisjoint(ids):  # the row may say what came of it at the end
+                self._begin(self._ask(taken))
+                self.asked += 1
+                continue
             life = Restored(row, self.plan)
             self._lives[taken] = life
             if life.key:
@@ -311,16 +367,51 @@ class Evolution:
         )
 
     def _enter(self, life: Life) -> None:
-        number = life.candidate.number
-        for place, trial in enumerate(life.enter()):
-            if trial.id not in self.known:
-                self._waiting.setdefault(trial.id, set()).add(number)
-                heapq.heappush(self._queue, (number, place, trial))
+        life.enter()
+        self._await(life)
         self._advance(life)
+
+    def _await(self, life: Life) -> None:
+        """Queues the trials of its stage that have no outcome."""
+        number = life.candidate.number
+        for place, trial in enumerate(life.missing(self.known)):
+            if trial.id in self.late and not self._closing:
+                continue
+            self._waiting.setdefault(trial.id, set()).add(number)
+            trial = self._limited(trial, life.candidate)
+            heapq.heappush(self._queue, (number, place, next(self._pushed), trial))
+
+    def _limited(self, trial: Trial, candidate: Candidate) -> Trial:
+        """Gives a trial its limit: a multiple of what the seeds make us expect, on this machine."""
+        if not self.plan.limit or candidate.arm == SEED:
+            return trial
+        mine = self.sizes.work(parse_cell(candidate.text))
+        expected = [
+            seconds * len(trial.members) * max(1.0, *(m / o for m, o in zip(mine, of, strict=True)))
+            for seconds, of in self._seed_costs.get((trial.group, trial.task), ())
+        ]
+        return replace(
+            trial, limit=max(LEAST_SECONDS, self.plan.limit * max(expected, default=0.0))
+        )
+
+    def _note_costs(self, life: Life) -> None:
+        """Remembers what the trials of a seed took: seconds a member, beside its work."""
+        work = self.sizes.work(self.seeds[life.candidate.name])
+        for trial in life.trials:
+            score = self.known[trial.id]
+            taken = (
+                score.seconds if math.isnan(score.processor_seconds) else score.processor_seconds
+            )
+            costs = self._seed_costs.setdefault((trial.group, trial.task), [])
+            costs.append((taken / max(score.members, 1), work))
 
     def _advance(self, life: Life) -> None:
         """Moves a candidate on as far as its finished trials allow."""
-        if life.done or life.waits_for(self.known):
+        missing = life.missing(self.known)
+        if life.done or any(self._closing or t.id not in self.late for t in missing):
+            return
+        if missing or not (self._closing or self.late.isdisjoint(life.ids)):
+            life.postponed = True
             return
         stage = self.plan.stages[life.stage]
         if life.candidate.name == self.plan.baseline and life.candidate.arm == SEED:
@@ -329,8 +420,15 @@ class Evolution:
             return  # its score needs the baseline's numbers
         baseline = {task: self._baseline[stage.name, task] for task in stage.tasks}
         life.finish_stage(self.known, baseline)
+        self._go_on(life)
+
+    def _go_on(self, life: Life) -> None:
+        """Lets a candidate enter its next stage, or leaves it to be told."""
         if not life.done:
             self._enter(life)
+        elif self._closing:
+            del self._postponed[life.candidate.number]
+            self.on_late(life.row(self.known))
 
     def _take_baseline(self, life: Life) -> None:
         stage, name = self.plan.stages[life.stage], self.plan.baseline
@@ -358,10 +456,14 @@ class Evolution:
         """Tells outcomes until so many are told; gives whether they all are."""
         while self.told < count:
             life = self._lives.get(self.told)
-            if life is None or not life.done:
+            if life is None or not (life.done or life.postponed):
                 return False
-            if life.key:
+            if life.key and (life.decided or not life.postponed):
                 self._hear(life.arm, life.outcome, life.counting)
+            if isinstance(life, Life) and life.postponed:
+                self._postponed[self.told] = life
+            if isinstance(life, Life) and life.arm == SEED:
+                self._note_costs(life)
             del self._lives[self.told]
             self.told += 1
             self.on_told(life.row(self.known))

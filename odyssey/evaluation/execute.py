@@ -72,6 +72,10 @@ class Recorder:
         self.store.write(trial.id, rows, [])
         self.watcher.trial_done(trial, rows)
 
+    def on_unmeasured(self, trial: Trial) -> None:
+        """Never comes: the trials of a study have no limit."""
+        raise AssertionError(f"trial {trial.id} has no limit")
+
     def on_tick(self, running: int) -> None:
         """Passes the tick on."""
         self.watcher.tick(running)
@@ -88,8 +92,13 @@ class Summary:
     store: RunStore = field(repr=False)
 
 
-def prepare(study: Study, out: str | Place) -> tuple[RunStore, list[Trial]]:
+def prepare(study: Study, out: str | Place, *, kind: str = "") -> tuple[RunStore, list[Trial]]:
     """Checks a study whole, makes its run directory, and lists its trials.
+
+    Args:
+        study: The study.
+        out: The run directory.
+        kind: What made the run, where it was no study: `train`.
 
     Raises:
         OdysseyError: A cell, task or hyperparameter is wrong; nothing has been written then.
@@ -104,6 +113,7 @@ def prepare(study: Study, out: str | Place) -> tuple[RunStore, list[Trial]]:
         study=study.to_toml(),
         run={
             "study": study.name,
+            **({"kind": kind} if kind else {}),
             "description": study.description,
             "baseline": study.baseline,
             "trials": len(trials),

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from odyssey.errors import ConfigError
-from odyssey.evaluation.runner import Listener, Ticker, Work, reason_of, stalled
+from odyssey.evaluation.runner import (
+    Listener,
+    OverLimitError,
+    Ticker,
+    Work,
+    processor_limit,
+    reason_of,
+    stalled,
+)
 from odyssey.evaluation.trial import Trial
 
 
@@ -38,7 +46,10 @@ def run_trials(
         listener.on_start(trial)
         ticker.tick(1)
         try:
-            result = work(trial)
+            with processor_limit(trial.limit):
+                result = work(trial)
+        except OverLimitError:
+            listener.on_unmeasured(trial)
         except Exception as error:
             listener.on_failure(trial, reason_of(error))
         else:

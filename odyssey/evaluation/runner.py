@@ -6,15 +6,17 @@ A runner pulls the next trial only when a worker is free, so that a source which
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from odyssey.evaluation.trial import Trial, TrialResult
 
 # Works one trial. It is called in the worker and must be picklable: a module's function, or a
-# functools.partial of one. Where it has a `limit`, in seconds, it ends itself after that if it can;
-# a runner with processes of its own kills one that does not.
+# functools.partial of one.
 Work = Callable[[Trial], TrialResult]
 
 
@@ -29,6 +31,9 @@ class Listener(Protocol):
 
     def on_failure(self, trial: Trial, reason: str) -> None:
         """Is told in one line why there will be no result."""
+
+    def on_unmeasured(self, trial: Trial) -> None:
+        """Is told that the trial was stopped at its limit; the source may give it again."""
 
     def on_tick(self, running: int) -> None:
         """Is told how many trials run, at most four times a second, for a live display."""
@@ -62,9 +67,32 @@ class Runner(Protocol):
         """
 
 
-def limit_of(work: Work) -> float:
-    """Gives the seconds that a trial may take, 0 for ever."""
-    return float(getattr(work, "limit", 0.0))
+class OverLimitError(BaseException):
+    """Says that a trial used up its limit; no `except Exception` in the trial keeps it."""
+
+
+@contextmanager
+def processor_limit(seconds: float) -> Iterator[None]:
+    """Raises `OverLimitError` after so many seconds of this process's processor time; 0: never.
+
+    Processor time, because what a busy or a suspended machine does in the meantime is no fault of
+    the trial's. Works in a process's main thread, between two steps of Python: what hangs in C is
+    for a runner with processes of its own to end.
+    """
+    if not seconds or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise OverLimitError
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 class Ticker:

@@ -19,6 +19,8 @@ class TrialScore:
         characters: Characters that all members were trained on together.
         seconds: Training time of all members together.
         reason: Why there is no result; empty when there is one.
+        processor_seconds: Processor time of all members together; NaN where no record says.
+        unmeasured: Whether it was stopped at its limit, which says nothing about the cell.
     """
 
     nats: float
@@ -27,23 +29,35 @@ class TrialScore:
     characters: float
     seconds: float
     reason: str = ""
+    processor_seconds: float = math.nan
+    unmeasured: bool = False
 
 
 def trial_score(rows: Iterable[Mapping[str, Any]]) -> TrialScore:
     """Sums up the rows of one trial."""
     nats, accuracy, reason = math.nan, math.nan, ""
-    members, characters, seconds = 0, 0.0, 0.0
+    members, characters, seconds, processor = 0, 0.0, 0.0, 0.0
+    unmeasured = False
     for row in rows:
         members += 1
         characters += float(row.get("characters") or 0)
         seconds += float(row.get("seconds") or 0.0)
+        processor += float(row.get("processor_seconds", math.nan))
+        unmeasured = unmeasured or row["status"] == "unmeasured"
         if row["status"] != "ok":
             reason = reason or f"{row['status']}: {row.get('reason') or ''}"
             continue
         nats = _best(min, nats, row.get("valid_nats"))
         accuracy = _best(max, accuracy, row.get("valid_accuracy"))
     return TrialScore(
-        nats, accuracy, members, characters, seconds, "" if nats == nats else reason or "no result"
+        nats,
+        accuracy,
+        members,
+        characters,
+        seconds,
+        "" if nats == nats else reason or "no result",
+        processor,
+        unmeasured,
     )
 
 
@@ -55,6 +69,8 @@ def merged(scores: Iterable[TrialScore]) -> TrialScore:
         nats = _best(min, nats, score.nats)
         accuracy = _best(max, accuracy, score.accuracy)
     reasons = [s.reason for s in found if s.reason]
+    if any(s.unmeasured for s in found):  # fewer draws than the others had are no score
+        nats, accuracy = math.nan, math.nan
     return TrialScore(
         nats,
         accuracy,
@@ -62,6 +78,8 @@ def merged(scores: Iterable[TrialScore]) -> TrialScore:
         sum(s.characters for s in found),
         sum(s.seconds for s in found),
         "" if nats == nats else next(iter(reasons), "no result"),
+        sum(s.processor_seconds for s in found),
+        any(s.unmeasured for s in found),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from odyssey.errors import CellError, ConfigError, OdysseyError, StoreError
+from odyssey.evaluation.candidates import OVER_LIMIT
 from odyssey.evaluation.evolution import Evolution, Sizes
 from odyssey.evaluation.execute import MODULES, check_texts, choose_runner, tasks_of
 from odyssey.evaluation.scores import TrialScore, trial_score
@@ -31,13 +32,16 @@ from odyssey.storage.candidates import CandidateLog
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
-from odyssey.transforms.constraints import Constraints, flops, parameters, reject
+from odyssey.transforms.constraints import Constraints, flops, nodes, parameters, reject
 from odyssey.transforms.degenerate import degenerate
 from odyssey.transforms.mutations import check_weights
 from odyssey.wording import quoted
 
 COMPACT = 200  # trials between two mergings of shards
 PROGRESS_SECONDS = 5.0
+LATE = (
+    "late"  # in run.json: ids of trials that were stopped at their limit and come again at the end
+)
 HIDDEN_SIZE = 64  # at which parameters and operations are counted, unless the constraints say
 
 
@@ -63,6 +67,7 @@ class SearchSummary:
         told: Candidates told in this session.
         trials: Trials run in this session.
         failed: Trials failed in this session.
+        unmeasured: Candidates that stay without a verdict, for a trial was stopped at its limit.
         seconds: Wall time.
         overhead: Share of the workers' time since the first trial that was not training; or NaN.
     """
@@ -71,6 +76,7 @@ class SearchSummary:
     told: int
     trials: int
     failed: int
+    unmeasured: int
     seconds: float
     overhead: float
     store: RunStore = field(repr=False)
@@ -211,7 +217,9 @@ def make_evolution(
     sizes: Mapping[str, int],
     *,
     known: dict[str, TrialScore],
+    late: set[str],
     on_told: Callable[[dict[str, Any]], None],
+    on_late: Callable[[dict[str, Any]], None],
 ) -> Evolution:
     """Puts the parts of a search together.
 
@@ -220,7 +228,9 @@ def make_evolution(
         cells: The seeds by spec.
         sizes: `input_size` and `hidden_size` at which cells are measured.
         known: Scores of finished trials by id.
+        late: Ids of trials that were stopped at their limit once.
         on_told: Hears the row of every candidate that is told.
+        on_late: Hears the row of a candidate again that was told as unmeasured.
     """
     plan = _plan(study)
     limits, _ = _limits(plan, sizes["input_size"])
@@ -235,15 +245,19 @@ def make_evolution(
         sizes=Sizes(
             parameters=lambda cell: float(parameters(cell, **sizes)),
             cost=lambda cell: float(measure(cell, **sizes)),
+            work=lambda cell: (float(flops(cell, **sizes)), float(nodes(cell))),
         ),
         known=known,
+        late=late,
         on_told=on_told,
+        on_late=on_late,
     )
 
 
 def known_scores(store: RunStore) -> dict[str, TrialScore]:
     """Reads the scores of all finished trials, by id."""
-    columns = ["trial", "status", "reason", "valid_nats", "valid_accuracy", "characters", "seconds"]
+    columns = ["trial", "status", "reason", "valid_nats", "valid_accuracy", "characters"]
+    columns += ["seconds", "processor_seconds"]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     frame = store.results()[columns]
     for values in zip(*(frame[c].tolist() for c in columns), strict=True):
@@ -284,6 +298,16 @@ class _Listener:
         self.store.write(trial.id, rows, [])
         self._learn(trial, rows)
 
+    def on_unmeasured(self, trial: Trial) -> None:
+        """Notes that the trial comes again at the end, or that it stays without a result."""
+        if self.evolution.postpone(trial.id):
+            self.board.trial_done(0.0)
+            self.store.update_run(**{LATE: sorted(self.evolution.late)})
+            return
+        rows = failed_rows(trial, OVER_LIMIT, commit=self.commit, status="unmeasured")
+        self.store.write(trial.id, rows, [])
+        self._learn(trial, rows)
+
     def on_tick(self, running: int) -> None:
         """Uses the time to ask ahead, and shows how far things are."""
         self.evolution.ask_ahead()
@@ -297,6 +321,13 @@ class _Listener:
         if now:
             self.log.append(row)
             self.watcher.told(self.board, row)
+
+    def on_late(self, row: dict[str, Any]) -> None:
+        """Records what became of a candidate that was told as unmeasured."""
+        row.setdefault("told", time.time())
+        self.board.revise(row)
+        self.log.revise(row)
+        self.watcher.told(self.board, row)
 
     def _learn(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
         score = trial_score(rows)
@@ -371,7 +402,13 @@ def run_search(
         keeper = Keeper(store, study.keep_weights)
         listener = _Listener(store, CandidateLog(store.path), board, watcher, commit(), keeper)
         listener.evolution = make_evolution(
-            study, cells, facts["sizes"], known=known_scores(store), on_told=listener.on_told
+            study,
+            cells,
+            facts["sizes"],
+            known=known_scores(store),
+            late=set(facts.get(LATE, ())),
+            on_told=listener.on_told,
+            on_late=listener.on_late,
         )
         listener.restore()
         watcher.begin(board)
@@ -382,11 +419,7 @@ def run_search(
                 listener.evolution,
                 work=work
                 or TrialWork(
-                    store.path.absolute(),
-                    commit(),
-                    tasks_of(store),
-                    plan.limit,
-                    keep=study.keep_weights,
+                    store.path.absolute(), commit(), tasks_of(store), keep=study.keep_weights
                 ),
                 workers=workers,
                 address=address,
@@ -407,6 +440,7 @@ def run_search(
         board.told_now,
         board.trials,
         listener.failures,
+        board.unmeasured,
         seconds,
         board.overhead,
         store,

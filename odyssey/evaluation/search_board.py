@@ -43,6 +43,7 @@ class SearchBoard:
     top: list[dict[str, Any]] = field(default_factory=list)
     _ranks: dict[int, tuple[int, float]] = field(default_factory=dict, repr=False)
     _names: dict[int, str] = field(default_factory=dict, repr=False)
+    _unmeasured: set[int] = field(default_factory=set, repr=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=_RATE_WINDOW), repr=False)
 
     def trial_started(self) -> None:
@@ -61,28 +62,56 @@ class SearchBoard:
             self.told_now += 1
             self._times.append(time.monotonic())
         number, score = int(row["number"]), row["score"]
-        score = math.nan if score is None else float(score)
-        rank = (int(row["passed"]), -math.inf if math.isnan(score) else score)
         counts = self.arms.setdefault(str(row["arm"]), Counter())
         counts["told"] += 1
         counts[str(row["status"])] += 1
         counts["attempts"] += int(row["attempts"])
         self.refused.update(json.loads(row["refused"]))
+        self._names[number] = str(row["name"])
+        if row["status"] == "unmeasured":
+            self._unmeasured.add(number)
+        score = math.nan if score is None else float(score)
+        rank = (int(row["passed"]), -math.inf if math.isnan(score) else score)
         parents = [int(p) for p in str(row["parents"] or "").split()]
         self._count_operators(row, rank, parents)
-        if not row["cell_key"]:
+        if row["cell_key"]:
+            self._ranks[number] = rank
+            self._place(row, rank, parents)
+
+    def revise(self, row: Mapping[str, Any]) -> None:
+        """Takes the row of a candidate again that was told as unmeasured."""
+        number, counts = int(row["number"]), self.arms[str(row["arm"])]
+        if number not in self._unmeasured:  # what was late belongs to an audit
             return
+        counts["unmeasured"] -= 1
+        counts[str(row["status"])] += 1
+        if row["status"] != "unmeasured":
+            self._unmeasured.remove(number)
+        score = float(row["score"])
+        rank = (int(row["passed"]), -math.inf if math.isnan(score) else score)
+        for name in str(row["operators"] or "").split():
+            self.operators[name]["finished"] += row["status"] == "finished"
         self._ranks[number] = rank
-        self._names[number] = str(row["name"])
+        self.top = [entry for entry in self.top if entry["number"] != number]
+        self._place(row, rank, [int(p) for p in str(row["parents"] or "").split()])
+
+    @property
+    def unmeasured(self) -> int:
+        """Candidates without a verdict, for a trial was stopped at its limit."""
+        return len(self._unmeasured)
+
+    def _place(self, row: Mapping[str, Any], rank: tuple[int, float], parents: list[int]) -> None:
+        """Enters a candidate into the best, if it is new and among them."""
         if row["again"] or row["twin"] is not None:
             return
+        number, score = int(row["number"]), rank[1]
         self.top.append(
             {
                 "number": number,
                 "name": str(row["name"]),
                 "arm": str(row["arm"]),
                 "passed": rank[0],
-                "score": None if math.isnan(score) else score,
+                "score": None if math.isinf(score) else score,
                 "parameters": row["parameters"],
                 "operators": str(row["operators"]),
                 "parents": [self._names.get(p, str(p)) for p in parents],
@@ -132,6 +161,7 @@ class SearchBoard:
             "running": self.running,
             "workers": self.workers,
             "trials": self.trials,
+            "unmeasured": self.unmeasured,
             "stages": list(self.stages),
             "seconds": time.monotonic() - self.began,
             "candidates_per_hour": rate if known else None,

@@ -18,6 +18,8 @@ MEASURES = ("loss", "accuracy")
 COSTS = ("parameters", "flops")
 # Whole-number options of [strategy] -> (default, least, most).
 _WHOLE = {"candidates": (100, 1, 1_000_000), "lag": (16, 1, 10_000), "attempts": (100, 1, 10_000)}
+LEAST_LIMIT = 20.0
+"""Below, a limit could decide about cells that do nothing but compute."""
 _SHARES = {"random": 0.5, "audit": 0.1}
 _TEXTS = {"baseline": "gru", "measure": "loss", "cost": "parameters"}
 
@@ -60,7 +62,8 @@ class SearchPlan:
         baseline: Spec of the seed that scores are relative to.
         measure: loss or accuracy.
         cost: parameters or flops.
-        limit: Seconds a trial may take; 0 for ever.
+        limit: How many times the processor time of the seeds a trial may take, for its number of
+            operations, before it is taken for hanging; 0 for ever.
         weights: Weights of the mutations, by name.
         constraints: The table of constraints.
         stages: The stages, in order.
@@ -165,7 +168,7 @@ def search_plan(
     return SearchPlan(
         strategy=name,
         options=options,
-        limit=_number("strategy.limit", given.get("limit", 0.0), 0.0, 1e9),
+        limit=_limit(given.get("limit", 100.0)),
         weights=dict(weights),
         constraints=dict(constraints),
         stages=tuple(plans),
@@ -222,6 +225,18 @@ def _stage(
         rule=Rule(**shares),
         scored="at_least" not in shares,
     )
+
+
+def _limit(value: Any) -> float:
+    if value != 0 or isinstance(value, bool):
+        try:
+            return _number("strategy.limit", value, LEAST_LIMIT, 1e9)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error}, or 0 for no limit: how many times the processor time of the seeds a"
+                " trial may take before it counts as hanging"
+            ) from None
+    return 0.0
 
 
 def _whole(name: str, value: Any, least: int, most: int) -> int:

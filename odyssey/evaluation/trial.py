@@ -17,6 +17,7 @@ from typing import Any
 from odyssey.training.config import EARLIER
 
 _ABSENT = object()
+_NO_RESULT = ("index", "group", "limit")  # what a trial's result does not depend on
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Trial:
         members: One dict a member: its `member` number, `seed` and hyperparameters by name.
         training: The training options (`TrainingConfig` as a dict).
         group: A label that the study gives, such as the stage of a search.
+        limit: Seconds of processor time after which it is taken for hanging; 0: never. It decides
+            no result, so it is no part of the id.
     """
 
     index: int
@@ -44,11 +47,12 @@ class Trial:
     members: tuple[Mapping[str, Any], ...]
     training: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
+    limit: float = 0.0
 
     @cached_property
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of everything that decides the result."""
-        content = {k: v for k, v in self.to_dict().items() if k not in ("index", "group")}
+        content = {k: v for k, v in self.to_dict().items() if k not in _NO_RESULT}
         content["training"] = {
             k: v for k, v in content["training"].items() if EARLIER.get(k, _ABSENT) != v
         }
@@ -75,6 +79,7 @@ class Trial:
             members=tuple(dict(m) for m in data["members"]),
             training=dict(data["training"]),
             group=data.get("group", ""),
+            limit=float(data.get("limit", 0.0)),
         )
 
 

@@ -6,9 +6,7 @@ import importlib.metadata
 import json
 import math
 import platform
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -89,21 +87,18 @@ class TrialWork:
         commit: The git commit at the start of the run.
         tasks: What every task said of itself when the run began, by spec: a text that changes
             under a run must not mix two experiments.
-        limit: Seconds that a trial may take; 0 for ever.
         keep: Whose weights are written: `best`, `all` or `none` of the trial's members.
     """
 
     directory: Place
     commit: str
     tasks: Mapping[str, Mapping[str, Any]]
-    limit: float = 0.0
     keep: str = "none"
 
     def __call__(self, trial: Trial) -> TrialResult:
         """Trains the trial's population; an error in it is the caller's to record."""
         task = _checked_task(trial.task, self.tasks[trial.task])
-        with time_limit(self.limit):
-            result, trained = trained_trial(trial, commit=self.commit, task=task)
+        result, trained = trained_trial(trial, commit=self.commit, task=task)
         # a full disk is no fault of the trial: the driver tries again, and stops the run
         with suppress(StoreError):
             if (self.directory / "study.toml").exists():
@@ -111,33 +106,6 @@ class TrialWork:
                 write_weights(store, result.trial_id, trained, keep=self.keep)
                 store.write(result.trial_id, result.rows, result.curves)
         return result
-
-
-class TimeLimitError(Exception):
-    """Says that a trial took longer than it may."""
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raises `TimeLimitError` in this thread after so many seconds; 0 sets no limit.
-
-    Works in a process's main thread, between two steps of Python. What hangs in C, or runs in
-    another thread, is for the runner to kill (`TrialWork.limit`).
-    """
-    if not seconds or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        raise TimeLimitError(f"it took longer than the limit of {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
@@ -177,12 +145,13 @@ def trained_trial(
     from odyssey.training.loop import LN2, train
 
     config = training_config(trial.training)
-    start = time.perf_counter()
+    start, processor_start = time.perf_counter(), time.process_time()
     cell = parse_cell(trial.cell_text)
     members = [member_from_dict(m) for m in trial.members]
     with _arithmetic(config.threads):
         trained = train(cell, task, members, config, progress=progress, inspect=inspect)
     seconds = (time.perf_counter() - start) / len(members)
+    processor_seconds = (time.process_time() - processor_start) / len(members)
     backend = trained.models[0][0].rnn.backend
     rows = []
     for member, result in zip(members, trained.results, strict=True):
@@ -198,6 +167,7 @@ def trained_trial(
                 "best_update": result.best_update,
                 "characters": result.characters,
                 "seconds": seconds,
+                "processor_seconds": processor_seconds,
                 "train_nats": result.train_nats,
                 "valid_nats": result.valid_nats,
                 "valid_bpc": result.valid_nats / LN2,
@@ -261,17 +231,20 @@ def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> 
         "best_update": None,
         "characters": 0,
         "seconds": 0.0,
+        "processor_seconds": 0.0,
         "backend": "",
         "versions": versions(),
         "commit": commit,
     }
 
 
-def failed_rows(trial: Trial, reason: str, *, commit: str) -> list[dict[str, Any]]:
-    """Gives the rows of a trial that failed: every member, with the reason."""
+def failed_rows(
+    trial: Trial, reason: str, *, commit: str, status: str = "failed"
+) -> list[dict[str, Any]]:
+    """Gives the rows of a trial without a result: every member, with the reason."""
     cell = parse_cell(trial.cell_text).name
     return [
         _common_columns(trial, member_from_dict(given), cell=cell, commit=commit)
-        | {"status": "failed", "reason": reason[:500]}
+        | {"status": status, "reason": reason[:500]}
         for given in trial.members
     ]

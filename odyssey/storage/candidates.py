@@ -3,15 +3,16 @@
     DIR/candidates/000000.parquet   rows 0 to 199
     DIR/candidates/000200.parquet   rows 200 to 399, and so on
 
-The last file grows, rewritten by an atomic rename at most every few seconds; full files are never
-touched again. What a kill loses can be made again from the results of trials.
+The last file grows, rewritten by an atomic rename at most every few seconds; full files are touched
+again only where a candidate that could not be measured is tried once more at the end. What a kill
+loses can be made again from the results of trials.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,7 +43,7 @@ CANDIDATE_COLUMNS: dict[str, tuple[str, str]] = {
     "refused": ("string", "proposals refused before it, by reason, as JSON"),
     "refused_operators": ("string", "the same by operator, as JSON"),
     "missed_operators": ("string", "operators drawn that did not apply, as JSON"),
-    "status": ("string", "finished, stopped (by a rule), failed (no result) or none (no cell)"),
+    "status": ("string", "finished, stopped (by a rule), failed, unmeasured or none (no cell)"),
     "stage": ("string", "the last stage it was measured in"),
     "reason": ("string", "why it went no further"),
     "passed": ("int64", "stages passed"),
@@ -95,20 +96,41 @@ class CandidateLog:
         if len(self._tail) == ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
+    def revise(self, row: Mapping[str, Any]) -> None:
+        """Puts a row in the stead of one that was written before, on the disk too.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        number = int(row["number"])
+        assert number < self._next, "a row that was told"
+        self.flush()
+        start = number - number % ROWS
+        rows = [dict(row) if r["number"] == number else r for r in self._file(start)]
+        self._tail = [dict(row) if r["number"] == number else r for r in self._tail]
+        self._write(rows)
+
+    def _file(self, start: int) -> list[dict[str, Any]]:
+        """Reads the file that begins with a number."""
+        return [row for row in self.rows(start) if row["number"] < start + ROWS]
+
     def flush(self) -> None:
         """Writes the last file; raises `StoreError` where it cannot."""
         if not self._tail:
             return
-        path = self.folder / f"{self._tail[0]['number']:06d}.parquet"
-        try:
-            self.folder.mkdir(exist_ok=True)
-            table = frames.table_of(self._tail, CANDIDATE_COLUMNS)
-            files.write_atomically(path, frames.encode(table, run=str(self._run.get("id", ""))))
-        except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        self._write(self._tail)
         self._flushed = time.monotonic()
         if len(self._tail) == ROWS:
             self._tail = []
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        path = self.folder / f"{rows[0]['number']:06d}.parquet"
+        try:
+            self.folder.mkdir(exist_ok=True)
+            table = frames.table_of(rows, CANDIDATE_COLUMNS)
+            files.write_atomically(path, frames.encode(table, run=str(self._run.get("id", ""))))
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
     def rows(self, start: int = 0, *, repair: bool = False) -> Iterator[dict[str, Any]]:
         """Reads the rows from a multiple of `ROWS` on.

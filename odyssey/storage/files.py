@@ -14,13 +14,13 @@ import json
 import os
 import re
 import stat
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from odyssey.errors import StoreError
 from odyssey.storage.places import Place, RemotePath
+from odyssey.storage.scratch import temporary_name
 
 _MARK = b"odyssey-sha256:"
 _DIGITS = 64
@@ -109,7 +109,7 @@ def write_atomically(path: Place, data: bytes) -> None:
     if isinstance(path, RemotePath):
         path.write_bytes(data)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)

@@ -1,8 +1,12 @@
-"""Holding a run whose place knows no locks: a file that its holder renews.
+"""Holding a run: by a lock of the system where there is one, else by a file that is renewed.
 
-The holder writes who it is every `BEAT` seconds. A file that was not renewed for `LEASE` seconds,
-or whose process is gone from this machine, belongs to nobody: a run that was killed can be resumed
-at once where it ran, and after a minute from elsewhere. Clocks may differ by less than that.
+Whoever holds a run writes into `.lock` who it is, so that a reader can tell without a lock of its
+own, and without writing. On a disk the lock itself is the system's, and ends with its process.
+
+At a place that knows no locks the holder writes the file anew every `BEAT` seconds. A file that was
+not renewed for `LEASE` seconds, or whose process is gone from this machine, belongs to nobody: a
+run that was killed can be resumed at once where it ran, and after a minute from elsewhere. Clocks
+may differ by less than that.
 
 Two processes that begin within the same second may both think that they hold it, in spite of the
 second look that each takes. They would do the same work and write the same results.
@@ -11,33 +15,25 @@ second look that each takes. They would do the same work and write the same resu
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
-import platform
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from odyssey.errors import StoreError
-from odyssey.storage.places import RemotePath
+from odyssey.storage.places import Place, RemotePath
+from odyssey.storage.scratch import is_gone, is_here, mark
 
 BEAT = 15.0
 LEASE = 60.0
 SETTLE = 1.0  # seconds between writing and the second look
-
-
-@cache
-def _machine() -> str:
-    """Names what a process number means something on: the machine, its start, its namespace."""
-    parts = [platform.node()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        parts.append(os.readlink("/proc/self/ns/pid"))
-    return " ".join(parts) if len(parts) == 3 else ""
+ATTEMPTS, PAUSE = 5, 0.05  # to lock, and seconds between: a reader from elsewhere may be asking
+MOST_BYTES = 1000  # of a name
 
 
 def holder(file: RemotePath) -> dict[str, Any] | None:
@@ -55,22 +51,79 @@ def holder(file: RemotePath) -> dict[str, Any] | None:
         raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError):
         return None  # nothing that a holder would write
-    gone = bool(_machine()) and found.get("machine") == _machine() and not _alive(found["pid"])
-    return None if gone or age > LEASE else found
+    return None if is_gone(str(found.get("process"))) or age > LEASE else found
 
 
-def _alive(process: int) -> bool:
+def held(file: Place) -> contextlib.AbstractContextManager[None]:
+    """Holds a run by its file as long as the context lasts.
+
+    Raises:
+        StoreError: Another process holds it, or the file cannot be written.
+    """
+    return _leased(file) if isinstance(file, RemotePath) else _locked(file)
+
+
+def is_held(file: Place) -> bool:
+    """Tells whether a process holds a run, and leaves everything as it is.
+
+    Raises:
+        StoreError: The file cannot be read.
+    """
+    if isinstance(file, RemotePath):
+        return holder(file) is not None
     try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
+        with file.open("rb") as opened:
+            name = opened.read(MOST_BYTES).decode("ascii", "replace")
+            if not name or is_gone(name) or is_here(name):
+                return bool(name) and not is_gone(name)
+            # of another machine: ask the file system that both share, for the shortest of whiles
+            try:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    return True
+    except OSError as error:
+        raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
-def leased(file: RemotePath) -> Iterator[None]:
+def _locked(file: Path) -> Iterator[None]:
+    run = file.parent
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"cannot lock {run}: {error.strerror or error}") from error
+    try:
+        for attempt in range(ATTEMPTS):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt + 1 == ATTEMPTS:
+                    raise _busy(run) from None
+                time.sleep(PAUSE)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, mark().encode(), 0)
+        except OSError as error:
+            raise StoreError(f"cannot lock {run}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _busy(run: Place) -> StoreError:
+    return StoreError(f"another process is running {run}; wait for it or stop it first")
+
+
+@contextlib.contextmanager
+def _leased(file: RemotePath) -> Iterator[None]:
     """Holds a run as long as the context lasts.
 
     Raises:
@@ -79,28 +132,36 @@ def leased(file: RemotePath) -> Iterator[None]:
     token = uuid.uuid4().hex
 
     def write() -> None:
-        facts = {"token": token, "machine": _machine(), "pid": os.getpid(), "time": time.time()}
+        facts = {"token": token, "process": mark(), "time": time.time()}
         file.write_bytes(json.dumps(facts).encode())
 
     def mine() -> bool:
         found = holder(file)
         return found is not None and found.get("token") == token
 
+    def taken_over() -> bool:
+        found = holder(file)
+        return found is not None and found.get("token") != token
+
     run = file.parent
     if holder(file) is not None:
-        raise StoreError(f"another process is running {run}; wait for it or stop it first")
+        raise _busy(run)
     try:
         write()
     except OSError as error:
         raise StoreError(f"cannot lock {run}: {error.strerror or error}") from error
     time.sleep(SETTLE)
     if not mine():
-        raise StoreError(f"another process is running {run}; wait for it or stop it first")
+        raise _busy(run)
     ended = threading.Event()
 
     def renew() -> None:
         while not ended.wait(BEAT):
-            with contextlib.suppress(OSError):  # the run itself will find out what is wrong
+            # the run itself will find out what is wrong; a process that took the run over while
+            # this machine slept keeps it
+            with contextlib.suppress(OSError, StoreError):
+                if taken_over():
+                    return
                 write()
 
     thread = threading.Thread(target=renew, name="lease", daemon=True)

@@ -16,7 +16,6 @@ import errno
 import fnmatch
 import os
 import posixpath
-import tempfile
 import uuid
 from collections.abc import Iterator
 from functools import cache
@@ -28,6 +27,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from odyssey.errors import StoreError
+from odyssey.storage.scratch import scratch_folder
 
 OBJECT_STORES = ("s3", "gcs", "abfs")  # pyarrow's names; a put shows all of an object or none
 
@@ -250,8 +250,8 @@ def local_copy(run: Place) -> Iterator[Path]:
         yield run
         return
     records = ("results", "curves", "candidates")
-    with tempfile.TemporaryDirectory(prefix="odyssey-") as name:
-        folder = Path(name) / (run.name or "run")
+    with scratch_folder() as scratch:
+        folder = scratch / (run.name or "run")
         folder.mkdir()
         try:
             for part in records:

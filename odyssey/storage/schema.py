@@ -31,13 +31,14 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "init_scale": ("float64", "scale of the initial weights, see compiler.initial.InitScheme"),
     "forget_bias": ("float64", "initial forget bias drawn for the member; NaN: the cell's own"),
     "input_noise": ("float64", "standard deviation of Gaussian noise on the inputs"),
-    "status": ("string", "ok, diverged or failed"),
+    "status": ("string", "ok, diverged, failed, or unmeasured: stopped at the limit of a search"),
     "reason": ("string", "why, when not ok"),
     "diverged_at": ("Int64", "update at which the member diverged"),
     "updates": ("int64", "updates made"),
     "best_update": ("Int64", "update of the best validation loss, where the test is taken"),
     "characters": ("int64", "characters trained on"),
     "seconds": ("float64", "wall time of the trial, divided by its members"),
+    "processor_seconds": ("float64", "processor time of the trial, divided by its members"),
     "train_nats": ("float64", "training loss of the last interval, nats per character"),
     "valid_nats": ("float64", "best validation loss, nats per counted character"),
     "valid_bpc": ("float64", "the same in bits per character"),
@@ -51,7 +52,7 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
 }
 
 # Columns that legitimately differ between two runs of the same study.
-VOLATILE_COLUMNS: tuple[str, ...] = ("seconds", "versions", "commit")
+VOLATILE_COLUMNS: tuple[str, ...] = ("seconds", "processor_seconds", "versions", "commit")
 
 CURVE_COLUMNS: dict[str, tuple[str, str]] = {
     "trial": ("string", "id of the trial"),

@@ -19,14 +19,11 @@ none; where run.json says format 2, every shard must have one.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
 import logging
-import os
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -38,9 +35,10 @@ import pyarrow.compute as pc
 from odyssey.errors import StoreError
 from odyssey.storage import files, frames
 from odyssey.storage.files import DamagedFileError
-from odyssey.storage.lease import holder, leased
+from odyssey.storage.lease import held, is_held
 from odyssey.storage.places import Place, RemotePath, place
 from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
+from odyssey.storage.scratch import sweep_files
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +46,6 @@ _SUFFIX = ".parquet"
 _MERGED = "merged-"
 FORMAT = 2
 _MOST_STUDY = 1_000_000  # bytes
-_STALE_SECONDS = 3600.0  # a temporary file this old belongs to a writer that was killed
 _LAYOUT = {"study.toml", "run.json", "results", "curves", ".lock"}
 _RESULT_ORDER = ("trial_index", "trial", "member")
 _CURVE_ORDER = ("trial_index", "trial", "member", "update", "metric")
@@ -244,11 +241,9 @@ class RunStore:
         """Merges the shards of single trials into one, when there are at least this many.
 
         The merged shard appears before the single ones go: a kill in between leaves duplicates,
-        which readers drop by trial id. Also removes what killed writers left behind. Call it while
-        holding `lock()`.
+        which readers drop by trial id. Call it while holding `lock()`.
         """
         for folder in ("curves", "results"):
-            self._sweep(folder)
             _, single = self._shards(folder)
             if folder == "curves":
                 # Curves without results belong to a trial that will be run again.
@@ -274,13 +269,7 @@ class RunStore:
 
     def is_running(self) -> bool:
         """Tells whether a process holds the run."""
-        if isinstance(self.path, RemotePath):
-            return holder(self.path / ".lock") is not None
-        try:
-            with self.lock():
-                return False
-        except StoreError:
-            return True
+        return is_held(self.path / ".lock")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -289,24 +278,9 @@ class RunStore:
         Raises:
             StoreError: When another process holds it.
         """
-        if isinstance(self.path, RemotePath):
-            with leased(self.path / ".lock"):
-                yield
-            return
-        try:
-            descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StoreError(f"cannot lock {self.path}: {_why(error)}") from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreError(
-                    f"another process is running {self.path}; wait for it or stop it first"
-                ) from None
+        with held(self.path / ".lock"):
+            self._sweep()
             yield
-        finally:
-            os.close(descriptor)
 
     def _shards(self, folder: str) -> tuple[list[Place], list[Place]]:
         """Lists the merged shards and those of single trials, each by name."""
@@ -392,14 +366,12 @@ class RunStore:
             raise StoreError(f"cannot read {shard}: {_why(error)}") from error
         return None
 
-    def _sweep(self, folder: str) -> None:
+    def _sweep(self) -> None:
+        """Removes what killed writers left; an object store keeps nothing that is not complete."""
         if isinstance(self.path, RemotePath):
-            return  # an object store keeps nothing that is not complete
-        now = time.time()
-        for leftover in (self.path / folder).glob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                if now - leftover.stat().st_mtime > _STALE_SECONDS:
-                    leftover.unlink()
+            return
+        for folder in (self.path, *(p for p in self.path.iterdir() if p.is_dir())):
+            sweep_files(folder)
 
 
 def load_results(path: str | Place) -> pd.DataFrame:
@@ -481,10 +453,16 @@ def _foreign_entries(path: Place) -> bool:
 
 
 def _already_a_run(path: Place) -> StoreError:
-    return StoreError(
-        f"{path} already holds a run; resume it with `odyssey search --resume {path}` "
-        "or give another directory"
+    try:
+        kind = RunStore(path).run.get("kind")
+    except StoreError:
+        kind = None
+    how = (
+        "look at it with `odyssey report"
+        if kind == "train"
+        else "resume it with `odyssey search --resume"
     )
+    return StoreError(f"{path} already holds a run; {how} {path}` or give another directory")
 
 
 def _not_a_run(path: Place) -> str:

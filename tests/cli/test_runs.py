@@ -281,7 +281,7 @@ def test_ctrl_c_keeps_what_is_finished(odyssey, study, monkeypatch):
     original = execute.Recorder.on_result
     monkeypatch.setattr(execute.Recorder, "on_result", impatient)
     called = odyssey("search", study, "--out", "run")
-    assert called.code == 1
+    assert called.code == 130
     hint, last = called.err.splitlines()
     assert hint.endswith("go on with: odyssey search --resume run")
     assert last == "odyssey: interrupted"

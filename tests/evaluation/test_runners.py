@@ -12,12 +12,14 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from driving import HANGS
 
 from odyssey.errors import ConfigError, OdysseyError, RunFailedError
 from odyssey.evaluation import local_runner
+from odyssey.evaluation.runner import OverLimitError, processor_limit
 from odyssey.evaluation.trial import Trial, TrialResult
 
 WORKERS = {"local": 1, "ray": 2}
@@ -86,11 +88,13 @@ class Recorder:
 
     def __init__(self):
         self.started, self.results, self.failures, self.ticks = [], {}, {}, []
+        self.unmeasured = []
         self.thread = threading.get_ident()
 
     @property
     def out(self):
-        return len(self.started) - len(self.results) - len(self.failures)
+        ended = len(self.results) + len(self.failures) + len(self.unmeasured)
+        return len(self.started) - ended
 
     def on_start(self, trial):
         assert threading.get_ident() == self.thread
@@ -104,6 +108,10 @@ class Recorder:
     def on_failure(self, trial, reason):
         assert trial.index not in {*self.results, *self.failures}
         self.failures[trial.index] = reason
+
+    def on_unmeasured(self, trial):
+        assert trial.index not in {*self.results, *self.failures}
+        self.unmeasured.append(trial.index)
 
     def on_tick(self, running):
         assert running == self.out
@@ -129,7 +137,6 @@ class OwnRun:
     folders: list[str]
     changed: list[str]
     printed: str
-    auth_mode: str | None
 
 
 def surroundings():
@@ -162,14 +169,7 @@ def printed_to(path):
 def own_run(tmp_path_factory):
     from odyssey.evaluation import ray_runner
 
-    class ModeRecorder(Recorder):
-        auth_mode = None
-
-        def on_start(self, trial):
-            super().on_start(trial)
-            self.auth_mode = os.environ.get("RAY_AUTH_MODE")
-
-    recorder = ModeRecorder()
+    recorder = Recorder()
     folders = []
     make = tempfile.mkdtemp
     terminal = tmp_path_factory.mktemp("own") / "terminal"
@@ -183,22 +183,18 @@ def own_run(tmp_path_factory):
         )
         after = surroundings()
     changed = [name for name in before if before[name] != after[name]]
-    return OwnRun(recorder, folders, changed, terminal.read_text(), recorder.auth_mode)
+    return OwnRun(recorder, folders, changed, terminal.read_text())
 
 
 @pytest.fixture(scope="module")
-def cluster(own_run):
+def cluster():
     """A Ray cluster on this machine that is not the runner's own."""
     from ray.cluster_utils import Cluster
 
-    with pytest.MonkeyPatch.context() as patch:
-        # Ray settles for a process whether it shows a token when it starts its first cluster
-        if own_run.auth_mode is not None:
-            patch.setenv("RAY_AUTH_MODE", own_run.auth_mode)
-        options = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args=options)
-        yield cluster
-        cluster.shutdown()
+    options = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=options)
+    yield cluster
+    cluster.shutdown()
 
 
 @pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
@@ -367,36 +363,146 @@ def test_a_node_lost_mid_run_costs_no_trial(cluster):
     assert recorder.failures == {}
 
 
+class Pipe:
+    """The runner as the desk sees it: it gives trials, and keeps what it hears."""
+
+    def __init__(self, count):
+        self.trials = [*map(make_trial, range(count))]
+        self.heard = []
+
+    def send(self, message):
+        kind, trial, *rest = message
+        if kind != "next":
+            self.heard.append((kind, trial.index, *rest))
+
+    def recv(self):
+        return self.trials.pop(0) if self.trials else "end"
+
+
+@dataclasses.dataclass
+class TuneTrial:
+    trial_id: str
+
+
+class Office:
+    """A desk, the workers in front of it, and what they were sent."""
+
+    def __init__(self, folder, *, trials):
+        from odyssey.evaluation import ray_driver
+
+        self.pipe, self.sent, self.count = Pipe(trials), [], 0
+        put = SimpleNamespace(remote=lambda token, payload: self._send(token, payload))
+        self.desk = ray_driver._Desk(self.pipe, mailbox=SimpleNamespace(put=put), marks=folder)
+        self.tokens = {}
+
+    def _send(self, token, payload):
+        self.sent.append((token, payload and payload["index"]))
+
+    def comes_up(self, name):
+        self.count += 1
+        self.tokens[name] = f"{name}{self.count}"
+        self.desk.on_trial_result(None, TuneTrial(name), {"token": self.tokens[name]})
+
+    def dies(self, name):
+        self.desk.on_trial_error(None, TuneTrial(name))
+
+    def ends(self, name, outcome=("failure", "so it is")):
+        result = {"token": self.tokens[name], "outcome": pickle.dumps(outcome)}
+        self.desk.on_trial_result(None, TuneTrial(name), result)
+
+
 @pytest.mark.ray
-def test_what_a_dead_worker_held_goes_to_the_next_that_is_free():
-    from odyssey.evaluation import ray_runner
+def test_what_a_dead_worker_held_goes_to_the_next_that_is_free(tmp_path):
+    office = Office(tmp_path, trials=4)
+    office.comes_up("a")
+    office.comes_up("b")
+    office.dies("a")
+    assert office.desk.running == 2
+    office.ends("b", ("result", b"done"))
+    office.comes_up("a")
+    assert office.sent == [("a1", 0), ("b2", 1), ("b2", 0), ("a3", 2)]
+    assert office.pipe.heard == [("result", 1, b"done")]
+    assert office.desk.running == 2
 
-    sent = []
 
-    class Mailbox:
-        class put:  # noqa: N801
-            @staticmethod
-            def remote(token, payload):
-                sent.append((token, payload["index"]))
+@pytest.mark.ray
+def test_a_death_that_is_shared_is_no_trials_fault(tmp_path):
+    from odyssey.evaluation import ray_driver
 
-    @dataclasses.dataclass
-    class TuneTrial:
-        trial_id: str
+    office = Office(tmp_path, trials=2)
+    for name in "ab":
+        office.comes_up(name)
+    for _ in range(2 * ray_driver.MAX_ATTEMPTS):
+        for name in "ab":
+            office.dies(name)
+        for name in "ab":
+            office.comes_up(name)
+    assert office.pipe.heard == []
+    assert office.desk.running == 2
+    _, index = office.sent[-1]
+    for _ in range(ray_driver.MAX_ATTEMPTS):  # but one that always dies alone is to blame
+        assert office.pipe.heard == []
+        assert office.sent[-1][1] == index
+        office.dies("b")
+        office.comes_up("b")
+    ((kind, guilty, reason),) = office.pipe.heard
+    assert (kind, guilty) == ("failure", index)
+    assert "worker died in each of" in reason
 
-    recorder = Recorder()
-    trials = iter([make_trial(i) for i in range(4)])
-    desk = ray_runner._Desk(trials, mailbox=Mailbox, listener=recorder, limit=0.0)
-    one, two = TuneTrial("one"), TuneTrial("two")
-    desk.on_trial_result(None, one, {"token": "a"})
-    desk.on_trial_result(None, two, {"token": "b"})
-    desk.on_trial_error(None, one)
-    assert desk.running == 2
-    outcome = pickle.dumps(report(make_trial(1)))
-    desk.on_trial_result(None, two, {"token": "b", "outcome": outcome})
-    desk.on_trial_result(None, one, {"token": "c"})
-    assert sent == [("a", 0), ("b", 1), ("b", 0), ("c", 2)]
-    assert recorder.started == [0, 1, 2]
-    assert desk.running == 2
+
+@pytest.mark.ray
+def test_deaths_that_are_always_shared_end_some_time(tmp_path):
+    from odyssey.evaluation import ray_driver
+
+    office = Office(tmp_path, trials=2)
+    for name in "ab":
+        office.comes_up(name)
+    for _ in range(ray_driver.MAX_DEATHS):
+        for name in "ab":
+            office.dies(name)
+        for name in "ab":
+            office.comes_up(name)
+    assert sorted(heard[:2] for heard in office.pipe.heard) == [("failure", 0), ("failure", 1)]
+    assert office.desk.finished
+
+
+@pytest.mark.ray
+def test_a_worker_that_left_a_mark_was_stopped_at_its_limit(tmp_path):
+    office = Office(tmp_path, trials=2)
+    office.comes_up("a")
+    (tmp_path / "a1").write_text("")  # made when a trial with a limit begins
+    office.dies("a")
+    office.comes_up("a")
+    (tmp_path / "a2").write_text("Fatal Python error")
+    office.dies("a")
+    assert office.pipe.heard == [("unmeasured", 0)]
+
+
+@pytest.mark.ray
+def test_the_death_of_the_mailbox_ends_the_run(tmp_path):
+    from odyssey.evaluation import ray_driver
+
+    office = Office(tmp_path, trials=2)
+    office.comes_up("a")
+    with pytest.raises(ray_driver._Abort, match="what is finished is kept"):
+        office.desk.on_trial_result(None, TuneTrial("a"), {"token": "a1", "lost": True})
+    assert office.pipe.heard == []
+
+
+def test_a_limit_is_of_processor_time():
+    def work_for_ever():
+        while True:
+            with contextlib.suppress(Exception):  # as what is limited may do
+                pass
+
+    with pytest.raises(OverLimitError), processor_limit(0.02):
+        work_for_ever()
+    before = signal.getsignal(signal.SIGPROF)
+    with processor_limit(60.0):
+        assert signal.getitimer(signal.ITIMER_PROF)[0] > 0
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert signal.getitimer(signal.ITIMER_PROF)[0] == 0
+    assert signal.getsignal(signal.SIGPROF) == before
 
 
 @pytest.mark.ray
@@ -436,35 +542,73 @@ def test_ctrl_c_stops_busy_workers_and_leaves_a_joined_cluster(cluster, tmp_path
 
 
 @pytest.mark.ray
-def test_a_driver_cannot_join_what_is_no_cluster(monkeypatch):
+@pytest.mark.parametrize(
+    ("address", "error", "says"),
+    [
+        ("ray://127.0.0.1:10001", ConfigError, "give HOST:PORT"),
+        ("http://127.0.0.1:8265", ConfigError, "give HOST:PORT"),
+        ("nowhere", ConfigError, "give HOST:PORT"),
+        ("", ConfigError, "give HOST:PORT"),
+        ("host:0", ConfigError, "give HOST:PORT"),
+        ("host:99999", ConfigError, "give HOST:PORT"),
+        ("a b:6379", ConfigError, "give HOST:PORT"),
+        ("127.0.0.1:1", RunFailedError, "could not reach a Ray cluster at 127.0.0.1:1"),
+        ("no-such-host.invalid:6379", RunFailedError, "could not reach a Ray cluster at no-such"),
+    ],
+)
+def test_what_is_no_address_is_refused_before_ray_is_asked(monkeypatch, address, error, says):
     from odyssey.evaluation import ray_runner
 
-    run = functools.partial(ray_runner.run_trials, iter([]), work=report, listener=Recorder())
-    with pytest.raises(ConfigError, match="workers must be 1 or more, not 0"):
-        run(workers=0)
-    with pytest.raises(ConfigError, match="HOST:PORT"):
-        run(workers=1, address="ray://127.0.0.1:10001")
-    with pytest.raises(RunFailedError, match=r"could not join the Ray cluster at 'nowhere'"):
-        run(workers=1, address="nowhere")
-    monkeypatch.setattr("ray.is_initialized", lambda: True)  # as in a notebook that uses Ray
-    with pytest.raises(ConfigError, match="Ray runs in this process already"):
-        run(workers=1)
+    monkeypatch.setattr(ray_runner.subprocess, "Popen", None)
+    with pytest.raises(error, match=says) as raised:
+        ray_runner.run_trials(
+            iter([]), work=report, workers=1, address=address, listener=Recorder()
+        )
+    assert "\n" not in str(raised.value)
+    assert error is ConfigError or "--runner local" in str(raised.value)
 
 
 @pytest.mark.ray
-def test_workers_that_never_come_up_end_the_run():
+@pytest.mark.parametrize(
+    ("driver", "says"),
+    [
+        ("import time; time.sleep(600)", "nothing happened for"),
+        ("import os; os.abort()", "signal 6"),
+        ("raise SystemExit(3)", "exit status 3"),
+    ],
+)
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch, capfd, driver, says):
     from odyssey.evaluation import ray_runner
 
-    class TuneTrial:
-        trial_id = "a"
+    popen = ray_runner.subprocess.Popen
+    monkeypatch.setattr(
+        ray_runner.subprocess, "Popen", lambda command, **k: popen([*command[:2], driver], **k)
+    )
+    monkeypatch.setattr(ray_runner, "START", 0.5)
+    with pytest.raises(RunFailedError, match=says) as raised:
+        ray_runner.run_trials(iter([]), work=report, workers=1, listener=Recorder())
+    assert "could not start Ray on this machine" in str(raised.value)
+    assert "--runner local" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
 
-    desk = ray_runner._Desk(iter([]), mailbox=None, listener=Recorder(), limit=0.0)
-    for _ in range(ray_runner.MAX_ATTEMPTS - 1):
-        desk.on_trial_error(None, TuneTrial())
-    with pytest.raises(ray_runner._Abort) as raised:
-        desk.on_trial_error(None, TuneTrial())
-    assert isinstance(raised.value.error, RunFailedError)
-    assert "did not come up" in str(raised.value.error)
+
+def test_a_run_has_a_worker():
+    from odyssey.evaluation import ray_runner
+
+    with pytest.raises(ConfigError, match="workers must be 1 or more, not 0"):
+        ray_runner.run_trials(iter([]), work=report, workers=0, listener=Recorder())
+
+
+@pytest.mark.ray
+def test_workers_that_never_come_up_end_the_run(tmp_path):
+    from odyssey.evaluation import ray_driver
+
+    office = Office(tmp_path, trials=0)
+    for _ in range(ray_driver.MAX_ATTEMPTS - 1):
+        office.dies("a")
+    with pytest.raises(ray_driver._Abort, match="did not come up"):
+        office.dies("a")
 
 
 def gone(process, patience=HANGS / 4):

@@ -1,5 +1,6 @@
 """A search gives the same candidates and the same table, whoever runs it and whatever happens."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -262,14 +263,118 @@ def test_a_candidate_that_raises_is_recorded_and_the_search_goes_on(tmp_path):
     assert search(folder, work=again).trials == 0  # a failure is a result
 
 
-def test_a_hanging_candidate_meets_the_time_limit(tmp_path):
-    folder, faults = tmp_path / "run", Faults(tmp_path / "faults")
-    faults.set("hang", digits="01")
-    search(folder, work=Fake(folder, faults=faults.folder, limit=0.1))
-    rows = load_candidates(folder)
-    assert len(rows) == 22
-    reasons = rows[rows["status"] == "failed"]["reason"]
-    assert reasons.str.contains("longer than the limit of 0.1 s").any()
+def over_the_limit(folder, what, **options):
+    """Runs a search in which cells whose key begins with 0 or 1 are stopped at their limit."""
+    faults = Faults(folder.with_name(folder.name + ".faults"))
+    faults.set(what, digits="01")
+    return search(folder, work=Fake(folder, faults=faults.folder), **options), faults
+
+
+def concerned(rows):
+    return rows["name"].str.startswith("m-") & rows["cell_key"].str[0].isin(["0", "1"])
+
+
+@pytest.fixture(scope="module")
+def unmeasured(tmp_path_factory):
+    """A search in which the same trials are stopped at their limit twice, and their faults."""
+    folder = tmp_path_factory.mktemp("unmeasured") / "run"
+    summary, faults = over_the_limit(folder, "over")
+    return folder, summary, faults
+
+
+def test_what_is_stopped_at_its_limit_is_tried_again_and_then_not_measured(unmeasured):
+    folder, summary, faults = unmeasured
+    rows, results = load_candidates(folder), load_results(folder)
+    lost = rows[concerned(rows)]
+    assert len(lost) > 1
+    assert set(lost["status"]) == {"unmeasured"}
+    assert lost["score"].isna().all()
+    assert lost["reason"].str.contains("stopped at its limit").all()
+    assert not rows[~concerned(rows)]["reason"].str.contains("limit", na=False).any()
+    assert summary.unmeasured == len(lost)
+    assert summary.failed == 0
+    assert "failed" not in set(results["status"])
+    late = set(results[results["status"] == "unmeasured"]["trial"])
+    assert {t: n for t, n in faults.calls().items() if n > 1} == dict.fromkeys(late, 2)
+    calls = (faults.folder / "calls").read_text().split()
+    assert set(calls[-len(late) :]) == late  # after everything else
+    snapshot = json.loads((folder / "progress.json").read_text())
+    assert snapshot["unmeasured"] == len(lost)
+
+
+def test_no_strategy_learns_from_what_was_not_measured(unmeasured):
+    rows = load_candidates(unmeasured[0])
+    lost = set(rows[concerned(rows)]["number"])
+    assert not any(lost & {int(p) for p in parents.split()} for parents in rows["parents"])
+
+
+def test_what_is_measured_at_the_end_changes_nothing_else(unmeasured, expected, tmp_path):
+    folder = tmp_path / "run"
+    summary, _ = over_the_limit(folder, "over_once")
+    assert summary.unmeasured == summary.failed == 0
+    rows, others, quiet = map(load_candidates, (folder, unmeasured[0], expected / "aging"))
+    late = concerned(rows)
+    pd.testing.assert_frame_equal(
+        rows[~late].drop(columns="told"), others[~late].drop(columns="told"), check_exact=True
+    )
+    pd.testing.assert_series_equal(rows["cell_key"], others["cell_key"])
+    assert "unmeasured" not in set(rows["status"])
+    # what a quiet run measured too, it measured the same
+    both = rows[late].merge(quiet, on="cell_key", suffixes=("", "_quiet"))
+    assert len(both)
+    assert both["score"].equals(both["score_quiet"].rename("score"))
+    # and however it is gone on with, it is the same search
+    for part in ("candidates/000000.parquet", "progress.json"):
+        (folder / part).unlink()
+        assert search(folder).trials == 0
+        pd.testing.assert_frame_equal(
+            load_candidates(folder).drop(columns="told"), rows.drop(columns="told")
+        )
+
+
+def test_a_search_that_ends_before_its_late_trials_takes_them_up(unmeasured, tmp_path):
+    class Impatient(Silent):
+        def told(self, board, row):
+            if board.told == 22 and row["number"] == 21:
+                raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        over_the_limit(folder, "over", watcher=Impatient())
+    assert "unmeasured" not in set(load_results(folder)["status"])
+    faults = Faults(tmp_path / "again")
+    faults.set("over", digits="01")
+    search(folder, work=Fake(folder, faults=faults.folder))
+    assert_same(folder, unmeasured[0])
+
+
+def test_a_limit_is_a_multiple_of_what_the_seeds_took_for_the_work(expected, tmp_path):
+    """Ten times the processor time for all makes ten times the limit, and no other search."""
+
+    class Timed(Fake):
+        factor = 1.0
+
+        def __call__(self, trial):
+            limits[trial.id] = trial.limit
+            result = super().__call__(trial)
+            rows = [{**row, "processor_seconds": 100.0 * self.factor} for row in result.rows]
+            return dataclasses.replace(result, rows=tuple(rows))
+
+    class Slower(Timed):
+        factor = 10.0
+
+    found = {}
+    for work in (Timed, Slower):
+        limits = found[work] = {}
+        folder = tmp_path / work.__name__
+        search(folder, work=work(tmp_path / "nowhere"))
+        assert_same(folder, expected / "aging")
+    seeds = set(" ".join(load_candidates(folder)["trials"][:2]).split())
+    assert {found[Timed][t] for t in seeds} == {0.0}
+    others = set(found[Timed]) - seeds
+    assert min(found[Timed][t] for t in others) >= 100.0 * 100.0
+    for trial in others:
+        assert found[Slower][trial] == pytest.approx(10.0 * found[Timed][trial])
 
 
 @pytest.mark.ray
@@ -277,19 +382,23 @@ def test_a_ray_worker_that_hangs_in_c_costs_its_candidate_only(short_folder):
     """Death without a hang is the business of test_runners."""
     folder, faults = short_folder / "run", Faults(short_folder / "faults")
     faults.set("memory", digits="12")
-    faults.set("hang_in_c", digits="3")
-    work = Fake(folder, faults=faults.folder, limit=1.0)
+    faults.set("over_in_c", digits="3")
+    work = Fake(folder, faults=faults.folder)
     search(folder, candidates=16, runner="ray", workers=2, work=work)
     rows = load_candidates(folder)
     assert len(rows) == 18
     mutants = rows[rows["arm"] != "seed"]
     digits = mutants["cell_key"].str[0]
-    for wanted, reason in (("12", "MemoryError"), ("3", "it hung beyond the limit of 1 s")):
+    for wanted, status, reason in (
+        ("12", "failed", "MemoryError"),
+        ("3", "unmeasured", "stopped at its limit"),
+    ):
         found = mutants[digits.isin(list(wanted))]
         assert len(found)
+        assert set(found["status"]) == {status}
         assert found["reason"].str.contains(reason).all()
     others = mutants[~digits.isin(list("123"))]
-    assert not others["reason"].str.contains("hung|died|Memory").any()
+    assert not others["reason"].str.contains("limit|died|Memory").any()
 
 
 def test_a_full_disk_stops_the_search_and_loses_nothing(expected, tmp_path, monkeypatch):
@@ -392,6 +501,7 @@ def test_a_directory_that_is_no_search_is_refused(tmp_path):
         (("lag = 5", 'lag = 5\nbaseline = "gruu"'), "closest: gru"),
         (("lag = 5", "lag = 5\nweights = { add_gat = 1.0 }"), "closest: add_gate"),
         (("lag = 5", 'lag = 5\ncost = "flop"'), "closest: flops"),
+        (("lag = 5", "lag = 5\nlimit = 5"), "limit must be a number from 20 .* or 0 for no limit"),
     ],
 )
 def test_a_study_that_makes_no_sense_is_refused(change, message, tmp_path):

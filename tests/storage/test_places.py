@@ -21,6 +21,7 @@ from odyssey.storage import RunStore, lease, load_curves, load_results, places
 from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
 from odyssey.storage.places import RemotePath, local_copy, place
 from odyssey.storage.schema import VOLATILE_COLUMNS
+from odyssey.storage.scratch import mark
 
 URL = "memory://bucket/runs/one?region=here"
 
@@ -131,19 +132,22 @@ def test_one_process_at_a_time_holds_a_run(remote):
     assert not store.is_running()
 
 
-@pytest.mark.parametrize("death", ["process gone", "not renewed", "nonsense"])
+@pytest.mark.parametrize("death", ["process gone", "number used again", "not renewed", "nonsense"])
 def test_the_lease_of_a_dead_process_is_over(remote, death):
     store = RunStore.create(remote, study="", run={})
+    machine, _, _ = mark().split("-")
     gone = subprocess.Popen(["true"])
     gone.wait()
-    facts = {"token": "t", "machine": lease._machine(), "pid": os.getpid(), "time": time.time()}
-    other = {"machine": "elsewhere", "time": time.time() - lease.LEASE + 5}
+    facts = {"token": "t", "process": mark(), "time": time.time()}
+    elsewhere = f"{'0' * len(machine)}-{gone.pid}-1"
+    other = {"process": elsewhere, "time": time.time() - lease.LEASE + 5}
     for living in (facts, facts | other):
         (remote / ".lock").write_bytes(json.dumps(living).encode())
         assert store.is_running()
     change = {
-        "process gone": {"pid": gone.pid},
-        "not renewed": {"machine": "elsewhere", "time": time.time() - lease.LEASE - 5},
+        "process gone": {"process": f"{machine}-{gone.pid}-1"},
+        "number used again": {"process": f"{machine}-{os.getpid()}-1"},
+        "not renewed": {"process": elsewhere, "time": time.time() - lease.LEASE - 5},
         "nonsense": {"time": None},
     }[death]
     (remote / ".lock").write_bytes(json.dumps(facts | change).encode())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import io
 import logging
 import os
 import signal
@@ -17,8 +21,9 @@ import pandas as pd
 import pytest
 
 from odyssey.errors import StoreError
-from odyssey.storage import RunStore, load_curves, load_results
+from odyssey.storage import RunStore, lease, load_curves, load_results
 from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
+from odyssey.storage.scratch import mark
 
 
 def rows_of(index, members=2, **extra):
@@ -252,14 +257,100 @@ def test_compact_killed_halfway_leaves_no_duplicates(store):
     assert len(list((store.path / "results").iterdir())) == 1
 
 
-def test_compact_sweeps_what_killed_writers_left(store):
-    fresh, stale = (store.path / "results" / f".{n}.parquet.1.ab.tmp" for n in "ab")
-    fresh.touch()
-    stale.touch()
-    os.utime(stale, (1, 1))
-    store.compact()
-    assert fresh.exists()
-    assert not stale.exists()
+def test_who_holds_a_run_sweeps_what_killed_writers_left(store):
+    dead, living, elsewhere = dead_mark(), mark(), "0" * 12 + "-1-1"
+    folders = [store.path, store.path / "results", store.path / "weights"]
+    folders[-1].mkdir()
+    for folder in folders:
+        for name in (dead, living, elsewhere, "1"):
+            (folder / f".a.b.parquet.{name}.ab12.tmp").touch()
+        (folder / ".tmp").touch()
+        (folder / ".b.tmp").touch()
+    with store.lock():
+        pass
+    for folder in folders:
+        left = {p.name for p in folder.iterdir() if p.name.endswith(".tmp")}
+        kept = {f".a.b.parquet.{name}.ab12.tmp" for name in (living, elsewhere, "1")}
+        assert left == {*kept, ".tmp", ".b.tmp"}
+
+
+def dead_mark():
+    """Names a process that has ended."""
+    from driving import python
+
+    call = "from odyssey.storage.scratch import mark; print(mark())"
+    return python("-c", call, cwd=Path.cwd()).stdout.strip()
+
+
+def test_a_writer_names_itself(store, monkeypatch):
+    seen = []
+    replace = Path.replace
+    monkeypatch.setattr(
+        Path, "replace", lambda self, to: seen.append(self.name) or replace(self, to)
+    )
+    store.update_run(a=1)
+    assert [name.split(".")[-3] for name in seen] == [mark()]
+
+
+@contextlib.contextmanager
+def only_read():
+    """Makes everything read-only, to a root too; gives what was opened for writing all the same."""
+    opened, real, real_file = [], os.open, io.open
+
+    def refuse(path):
+        opened.append(path)
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    def watched(path, flags, *rest, **kwargs):
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            refuse(path)
+        return real(path, flags, *rest, **kwargs)
+
+    def watched_file(path, mode="r", *rest, **kwargs):
+        if set(mode) & set("wax+"):
+            refuse(path)
+        return real_file(path, mode, *rest, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", watched)
+        patch.setattr(io, "open", watched_file)
+        yield opened
+
+
+def test_a_reader_sees_who_holds_a_run_without_a_lock_and_without_writing(store, monkeypatch):
+    fill(store, range(3))
+    locks = []
+    monkeypatch.setattr(lease.fcntl, "flock", lambda *a: locks.append(a))
+    for name, running in ((None, False), ("", False), (dead_mark(), False), (mark(), True)):
+        if name is None:
+            (store.path / ".lock").unlink()  # nobody ever held it
+        else:
+            (store.path / ".lock").write_text(name)
+        with only_read() as opened:
+            reader = RunStore.open(store.path)
+            assert reader.is_running() == running
+            assert len(reader.results()) > 0
+            assert reader.finished()
+        assert opened == []
+    assert locks == []
+
+
+def test_a_run_is_held_whoever_reads_it(store, monkeypatch):
+    assert not store.is_running()
+    with store.lock():
+        assert RunStore.open(store.path).is_running()
+        with pytest.raises(StoreError, match="another process is running"), store.lock():
+            pass
+        assert store.is_running()
+    assert not store.is_running()
+    # a reader on another machine asks the file system, and gets in nobody's way
+    (store.path / ".lock").write_text("0" * 12 + "-1-1")
+    assert not store.is_running()
+    with (store.path / ".lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        monkeypatch.setattr(lease.time, "sleep", lambda _: fcntl.flock(other, fcntl.LOCK_UN))
+        with store.lock():
+            pass
 
 
 def test_reading_while_another_process_compacts(store, monkeypatch):

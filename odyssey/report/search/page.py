@@ -71,6 +71,9 @@ def print_search(run_dir: str | Path, console: Console) -> None:
     done = len(content.candidates)
     total = int(content.run["candidates"]) + len(content.run["cells"])
     console.print(f"{done:,} of {total:,} candidates told; {verdict(content)}", highlight=False)
+    if unmeasured := int((content.candidates["status"] == "unmeasured").sum()):
+        text = f"not measured, for a trial was stopped at its limit: {unmeasured:,} candidates"
+        console.print(text, highlight=False)
     table = Table(title="best cells", title_justify="left", box=None, pad_edge=False)
     for name in ("cell", "arm", "nearest"):
         table.add_column(name)
@@ -160,6 +163,8 @@ def _facts(content: SearchContent) -> list[tuple[str, str]]:
         ("draws trained", f"{int(candidates['members'].sum()):,}"),
         ("score", f"{run['measure']} relative to {run['baseline']}, least over tasks"),
     ]
+    if unmeasured := int((candidates["status"] == "unmeasured").sum()):
+        facts.append(("not measured, for a time limit", f"{unmeasured:,}"))
     if run.get("seconds"):
         facts.append(("wall time", duration(float(run["seconds"]))))
     return facts

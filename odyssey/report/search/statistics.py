@@ -171,13 +171,15 @@ def pareto(rows: pd.DataFrame, *, cost: str = "cost") -> pd.Series[bool]:
 def arms_table(candidates: pd.DataFrame) -> pd.DataFrame:
     """Counts what became of the candidates of every arm."""
     rows = []
+    fates = ["finished", "stopped", "failed"]
+    fates += ["unmeasured"] if (candidates["status"] == "unmeasured").any() else []
     for arm, part in candidates.groupby("arm", sort=False):
         done = finished_candidates(part)
         rows.append(
             {
                 "arm": arm,
                 "told": len(part),
-                **{s: int((part["status"] == s).sum()) for s in ("finished", "stopped", "failed")},
+                **{s: int((part["status"] == s).sum()) for s in fates},
                 "no cell": int((part["status"] == "none").sum()),
                 "proposals": int(part["attempts"].sum()),
                 "characters": float(part["characters"].sum()),

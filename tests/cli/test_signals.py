@@ -1,0 +1,139 @@
+"""Signals end a command in order: it says so at once, keeps what is finished, and how to go on."""
+
+import argparse
+import signal
+import types
+
+import pytest
+from driving import python
+
+from odyssey.cli import main, report, signals
+from odyssey.evaluation import execute
+from odyssey.storage import load_results
+from odyssey.storage.schema import VOLATILE_COLUMNS
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+STUDY = """
+name = "signals"
+cells = ["lstm", "elman"]
+tasks = ["arithmetic", "xml"]
+members = 1
+runner = "local"
+training = { epochs = 1, updates_per_epoch = 1, batch_size = 2, unroll = 5, backend = "eager" }
+"""
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Handlers as a shell leaves them, whatever those of who runs the tests."""
+    before = {number: signal.getsignal(number) for number in CODES}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def commands():
+    parser = main._parser()
+    (group,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return list(group.choices)
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_every_command_ends_with_the_number_of_its_signal(monkeypatch, capfd, number):
+    def run(args):
+        signal.raise_signal(number)
+        pytest.fail("the command went on")
+
+    names, parsed = commands(), argparse.Namespace()
+    monkeypatch.setattr(main, "_parser", lambda: types.SimpleNamespace(parse_args=lambda _: parsed))
+    monkeypatch.setattr(
+        main.importlib, "import_module", lambda name: types.SimpleNamespace(run=run)
+    )
+    for parsed.command in names:
+        assert main.main([parsed.command]) == CODES[number]
+        out, err = capfd.readouterr()
+        (line,) = err.split("\n")[1:-1]
+        assert line.startswith(f"odyssey: {signals.WORDS[number]}: ")
+        assert out == ""
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_run_says_at_once_that_it_ends_and_then_how_to_go_on(
+    tmp_path, monkeypatch, capfd, number
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(STUDY)
+    said = []
+
+    def signalled(recorder, trial, result):
+        original(recorder, trial, result)
+        if trial.index == 2:
+            try:
+                signal.raise_signal(number)
+            finally:
+                said.append(capfd.readouterr().err)
+
+    shown = []
+    monkeypatch.setattr(report, "show", lambda path, *, as_json: shown.append(str(path)))
+    original = execute.Recorder.on_result
+    with monkeypatch.context() as patch:
+        patch.setattr(execute.Recorder, "on_result", signalled)
+        assert main.main(["search", "study.toml", "--out", "a run"]) == CODES[number]
+    assert "ending the trials that run; everything finished is kept" in said[0]
+    _, err = capfd.readouterr()
+    assert "3 of 4 trials are finished and kept" in err
+    assert err.splitlines()[-1].endswith("go on with: odyssey search --resume 'a run'")
+    assert shown == ["a run"]
+    assert main.main(["search", "--resume", "a run"]) == 0
+    assert main.main(["search", "study.toml", "--out", "whole"]) == 0
+    runs = [load_results(p).drop(columns=list(VOLATILE_COLUMNS)) for p in ("a run", "whole")]
+    assert runs[0].equals(runs[1])
+
+
+def test_an_interrupted_training_can_be_given_again(tmp_path, monkeypatch, capfd):
+    from odyssey.evaluation import work
+
+    monkeypatch.chdir(tmp_path)
+    quick = ("--epochs", "1", "--updates-per-epoch", "1", "--batch-size", "2", "--unroll", "5")
+    command = ["train", "elman", "--task", "xml", *quick, "--out", "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "trained_trial", lambda *a, **k: signal.raise_signal(signal.SIGTERM))
+        assert main.main(command) == 143
+    assert "start it again" in capfd.readouterr().err
+    assert main.main(command) == 0
+    assert main.main(command) == 2  # a run that is whole stays
+    err = capfd.readouterr().err
+    assert "look at it with `odyssey report run`" in err
+    assert "resume" not in err
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_second_signal_ends_at_once(tmp_path, number):
+    script = f"""
+import signal, sys
+from odyssey.cli.signals import ending, orderly
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with orderly(), ending("ending it"):
+    try:
+        signal.raise_signal({number})
+    finally:
+        signal.raise_signal({number})
+        print("went on")
+"""
+    done = python("-c", script, cwd=tmp_path)
+    assert done.returncode == CODES[number]
+    assert done.stdout == ""
+    assert done.stderr == f"\nodyssey: {signals.WORDS[number]}: ending it\n"
+
+
+def test_what_is_ignored_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    with signals.orderly():
+        signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
