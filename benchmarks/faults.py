@@ -29,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from driving import kill_all, session_members, start
 from fake_training import TRAINING, listed, study_text
 
+from odyssey.evaluation.candidates import OVER_LIMIT
 from odyssey.storage import load_results
 from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
 from odyssey.storage.schema import VOLATILE_COLUMNS
@@ -147,24 +149,55 @@ class Search:
                 return "NO"
         return "yes"
 
-    def reasons(self, text: str) -> str:
+    def reasons(self, text: str, status: str) -> str:
         """Candidates whose record names the cause."""
         rows = load_candidates(self.folder)
         found = rows[rows["reason"].str.contains(text, regex=False, na=False)]
-        if not len(found):
-            raise SystemExit(f"{self.folder.name}: no record says {text!r}")
+        if not len(found) or set(found["status"]) != {status}:
+            raise SystemExit(f"{self.folder.name}: no record says {status}, {text!r}")
         many = f"{len(found)} candidate{'s' * (len(found) > 1)}"
-        return f"{many} failed: '{text}'; the search went on"
+        return f"{many} {status}: '{text}'; the search went on"
+
+    def blamed(self) -> int:
+        """Trials booked as failed; none of those that only fail to learn."""
+        rows = load_results(self.folder)
+        return int(rows[rows["status"] == "failed"]["trial"].nunique())
+
+
+# What the command line of each kind of process of a run holds; but for the first, all are Ray's.
+KINDS = {
+    "odyssey": "fake_search.py",
+    "ray-driver": "odyssey.evaluation.ray_driver",
+    "worker": "ray::_Worker",
+    "mailbox": "Mailbox",
+    "raylet": "raylet/raylet ",
+    "gcs_server": "gcs/gcs_server ",
+    "log-monitor": "log_monitor",
+    "monitor": "monitor.py",
+    "dashboard-agent": "ray::DashboardAgent",
+    "runtime-env-agent": "ray::RuntimeEnvAgent",
+    "idle-worker": "ray::IDLE",
+}
+
+
+def processes_of(process: subprocess.Popen) -> dict[int, str]:
+    """The living processes of a search with their command lines."""
+    found = {}
+    for pid in session_members(process.pid):
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            found[pid] = line.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def of_kind(process: subprocess.Popen, kind: str) -> list[int]:
+    """The processes of a search of one of `KINDS`."""
+    return [pid for pid, line in processes_of(process).items() if KINDS[kind] in line + " "]
 
 
 def workers_of(process: subprocess.Popen) -> list[int]:
     """The processes of a search that are Ray workers at work."""
-    found = []
-    for pid in session_members(process.pid):
-        with contextlib.suppress(OSError):
-            if b"ray::_Worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return found
+    return of_kind(process, "worker")
 
 
 # The faults
@@ -199,6 +232,63 @@ def workers_killed(search: Search) -> Row:
     return search.row("SIGKILL of both workers", "restarted; the run went on", seconds)
 
 
+def killed(search: Search, kind: str, times: int = 3) -> Row:
+    """SIGKILL of every process of a kind, again and again; what has ended is resumed."""
+    hits, ends, seconds = 0, [], 0.0
+    for session in range(20):
+        process = search.start()
+        done = search.counts()[1]
+        while hits < times:
+            search.wait(process, ended=min(done + 4, 40))
+            victims = of_kind(process, kind)
+            if not victims:
+                break
+            begin = time.monotonic()
+            for pid in victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            hits += 1
+            done = search.counts()[1]
+            if ended_by(process, search, done + 4):
+                break
+        if hits == times and process.poll() is None:
+            process.wait(PATIENCE)
+        if process.poll() is None:  # there is no such process, or it was not needed to the end
+            process.wait(PATIENCE)
+        text = process.stderr.read().strip()
+        process.stderr.close()
+        seconds = max(seconds, time.monotonic() - begin) if hits else seconds
+        if process.returncode == 0:
+            break
+        if process.returncode > 0:  # not killed itself: it must have said why, in one line
+            line = text.splitlines()[-1] if text else ""
+            assert line.startswith("odyssey.errors.RunCutShortError: Ray ended"), text
+            ends.append(line.partition(": ")[2])
+        del session
+    else:
+        raise SystemExit(f"{kind}: the search never ended")
+    if not hits:
+        return Row(f"SIGKILL of {kind}", "no such process", 0, 0, 0, float("nan"), search.same())
+    blamed = search.blamed()
+    assert not blamed, f"{blamed} trials are booked as failed"
+    then = f"killed {hits} times; " + (f"'{ends[0]}', resumed" if ends else "the run went on")
+    if kind == "odyssey":
+        then = f"killed {hits} times; resumed"
+    return search.row(f"SIGKILL of {kind}", f"{then}; no trial booked as failed", seconds)
+
+
+def ended_by(process: subprocess.Popen, search: Search, ended: int) -> bool:
+    """Waits until a search has ended, or so many trials have: gives which."""
+    deadline = time.monotonic() + PATIENCE
+    while process.poll() is None:
+        if search.counts()[1] >= ended:
+            return False
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{search.folder.name}: neither ends nor goes on")
+        time.sleep(0.01)
+    return True
+
+
 def all_killed(search: Search) -> Row:
     process = search.start()
     search.wait(process, ended=12)
@@ -207,7 +297,7 @@ def all_killed(search: Search) -> Row:
 
 
 def out_of_memory(search: Search) -> Row:
-    return failing(search, "kill", "worker died in each of 3 attempts", "worker out of memory")
+    return failing(search, "kill", "worker died in each of", "worker out of memory")
 
 
 def memory_error(search: Search) -> Row:
@@ -215,13 +305,11 @@ def memory_error(search: Search) -> Row:
 
 
 def hanging(search: Search) -> Row:
-    text = "it took longer than the limit of 1 s"
-    return failing(search, "hang", text, "candidate hangs in Python", "--limit", 1)
+    return failing(search, "hang", OVER_LIMIT, "candidate hangs in Python", "--least", 1)
 
 
 def hanging_in_c(search: Search) -> Row:
-    text = "it hung beyond the limit of 1 s"
-    return failing(search, "hang_in_c", text, "candidate hangs in C", "--limit", 1)
+    return failing(search, "hang_in_c", OVER_LIMIT, "candidate hangs in C", "--least", 1)
 
 
 def failing(search: Search, what: str, reason: str, label: str, *more: object) -> Row:
@@ -238,7 +326,8 @@ def failing(search: Search, what: str, reason: str, label: str, *more: object) -
             count, last = ended, time.monotonic()
         time.sleep(0.01)
     search.finish(process)
-    return search.row(label, search.reasons(reason), longest, same="but for these")
+    status = "unmeasured" if reason == OVER_LIMIT else "failed"
+    return search.row(label, search.reasons(reason, status), longest, same="but for these")
 
 
 def rare_digit(reference: Path) -> str:
@@ -323,8 +412,8 @@ def lost_node(search: Search) -> Row:
     return search.row("one of two Ray nodes lost", "the other took its trial over", seconds)
 
 
-def interrupted(search: Search) -> Row:
-    """Ctrl-C of the command itself, which sends SIGINT to all that the terminal started."""
+def interrupted(search: Search, number: signal.Signals = signal.SIGINT) -> Row:
+    """A signal to all that the terminal started: Ctrl-C, or what a scheduler or its end sends."""
     study = search.folder.with_name("study.toml")
     text = study_text(candidates=CANDIDATES, train=True)
     assert TRAINING in text
@@ -347,24 +436,26 @@ def interrupted(search: Search) -> Row:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     began = time.monotonic()
     out, err = process.communicate(timeout=PATIENCE)
     seconds = time.monotonic() - began
-    assert process.returncode == 1, (out, err)
+    assert process.returncode == 128 + number, (out, err)
     assert "best cells" in out, out
     assert f"go on with: odyssey search --resume {search.folder}" in err, err
     assert "Traceback" not in err, err
+    assert "***" not in err, err  # of a stack dump
     left = session_members(process.pid)
     assert not left, left
     told = len(load_candidates(search.folder))
     then = f"{told} candidates kept; leaderboard and resume command printed (time until it ended)"
-    return Row("Ctrl-C", then, 0, 0, 0, seconds, "-")
+    return Row(number.name, then, 0, 0, 0, seconds, "-")
 
 
 FAULTS: dict[str, Callable[[Search], Row]] = {
     "driver": driver_killed,
     "workers": workers_killed,
+    **{f"kill-{kind}": partial(killed, kind=kind) for kind in KINDS},
     "all": all_killed,
     "oom": out_of_memory,
     "memory": memory_error,
@@ -375,6 +466,8 @@ FAULTS: dict[str, Callable[[Search], Row]] = {
     "garbage": garbage,
     "node": lost_node,
     "ctrl-c": interrupted,
+    "sigterm": partial(interrupted, number=signal.SIGTERM),
+    "sighup": partial(interrupted, number=signal.SIGHUP),
 }
 
 

@@ -1,6 +1,7 @@
 """Shows that a search is the same whoever runs it and whatever happens to it.
 
     python benchmarks/search_determinism.py [--candidates 60] [--kills 10] [--out FILE] [--dir DIR]
+    python benchmarks/search_determinism.py --busy 8 --slow 10 [--candidates 24]
 
 For each strategy a study of three stages (with next to no training, but it trains) is run by the
 local runner, and again: with other values of PYTHONHASHSEED, by Ray with one and two workers, and
@@ -9,18 +10,24 @@ with other workers and another PYTHONHASHSEED. Candidates and results are compar
 first run to the last bit, but for the columns that tell the time. A trial that ended must not be
 run again; one that was cut off by a kill must.
 
+With --busy and --slow it is run on the machine as it is, beside so many busy loops, and with trials
+whose work takes so many times as long, under a time limit that has no minimum (`strategy.limit`).
+
 Prints a row a run, in Markdown. Exits with 1 if anything differs. What is in DIR is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import random
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -46,10 +53,12 @@ WHOLE = (
 )
 
 
-def session(folder: Path, strategy: str, candidates: int, how: tuple[str, int, str]) -> object:
+def session(
+    folder: Path, strategy: str, candidates: int, how: tuple[str, int, str], *more: object
+) -> object:
     runner, workers, seed = how
     options = ["--train", "--runner", runner, "--workers", workers, "--list", calls(folder)]
-    arguments = [folder, strategy, candidates, *options]
+    arguments = [folder, strategy, candidates, *options, *more]
     return start(SCRIPT, *arguments, cwd=folder.parent, PYTHONHASHSEED=seed)
 
 
@@ -121,6 +130,39 @@ def row(folder: Path, strategy: str, label: str, reference: Path, kills: int) ->
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+@contextlib.contextmanager
+def busy(loops: int) -> Iterator[None]:
+    """Keeps so many processes busy."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(loops)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def slow_machines(base: Path, options: argparse.Namespace, tell: Callable[[str], None]) -> None:
+    """Runs one search as it is, beside busy loops, and slowed down."""
+    for strategy in options.strategies.split(","):
+        reference = base / f"{strategy}-quiet"
+        for name, label, loops, slow in (
+            ("quiet", "the machine as it is", 0, 1),
+            ("busy", f"beside {options.busy} busy loops", options.busy, 1),
+            ("slow", f"trials {options.slow:g} times as long", 0, options.slow),
+        ):
+            folder = base / f"{strategy}-{name}"
+            start = time.monotonic()
+            with busy(loops):
+                how, more = ("ray", 2, "1"), ("--least", 0, "--slow", slow)
+                if not whole(folder, options.candidates):
+                    finish(session(folder, strategy, options.candidates, how, *more))
+            seconds = time.monotonic() - start
+            lost = int((load_candidates(folder)["status"] == "unmeasured").sum())
+            label += f", {seconds:.0f} s, {lost} not measured"
+            tell(row(folder, strategy, label, reference, 0))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--candidates", type=int, default=60)
@@ -128,6 +170,8 @@ def main() -> None:
     parser.add_argument("--strategies", default=",".join(STRATEGIES))
     parser.add_argument("--out", type=Path, help="keep the report in this file")
     parser.add_argument("--dir", type=Path, help="keep the runs here, and go on with them")
+    parser.add_argument("--busy", type=int, default=0, help="busy loops beside a search")
+    parser.add_argument("--slow", type=float, default=1.0, help="how much longer trials take")
     options = parser.parse_args()
     base = options.dir or Path(tempfile.mkdtemp(prefix="odyssey-", dir="/tmp"))
     base.mkdir(parents=True, exist_ok=True)
@@ -151,6 +195,9 @@ def main() -> None:
         if options.out:
             options.out.write_text("\n".join([*lines, ""]))
 
+    if options.busy or options.slow > 1.0:
+        slow_machines(base, options, tell)
+        sys.exit(1 if any("| NO, " in line for line in lines) else 0)
     for strategy in options.strategies.split(","):
         reference = base / f"{strategy}-local-1-0"
         for how in WHOLE:
