@@ -468,7 +468,7 @@ def judge(mutant: Mutant, covered: dict) -> dict:
         send(first.name)
         return code
 
-    code, said = forked(work, seconds=30 + 5 * seconds)
+    code, said = forked(work, seconds=10 + 4 * seconds)
     if code == 0:
         return {**row, "verdict": "survived"}
     return {**row, "verdict": "killed" if code in (1, 2, 3, 4) else "hung or crashed", "by": said}
