@@ -55,7 +55,7 @@ notebook: $(STAMP) ## run analysis/example.ipynb again and keep what it shows
 	$(BIN)/python analysis/execute.py analysis/example.ipynb
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 golden: $(STAMP) ## rewrite the golden files of generated code
 	$(BIN)/python tests/compiler/golden.py

@@ -41,6 +41,6 @@ def small_pictures():
 
 
 def pytest_collection_modifyitems(items):
-    """Begins with the files that start clusters: they wait more than they work."""
+    """Begins with the files that take longest: those that start clusters, then the compiler's."""
     waits = {item.path for item in items if item.get_closest_marker("ray")}
-    items.sort(key=lambda item: item.path not in waits)
+    items.sort(key=lambda item: (item.path not in waits, item.path.parent.name != "compiler"))

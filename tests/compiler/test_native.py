@@ -443,7 +443,10 @@ sys.exit(f"children ended with {codes}" if any(codes) else 0)
 @pytest.mark.slow
 def test_eight_processes_want_the_same_twenty_cells(cache, tmp_path):
     tests = Path(__file__).parents[1]
-    variables = {"PYTHONPATH": f"{tests}{os.pathsep}{environment()['PYTHONPATH']}"}
+    variables = {
+        "PYTHONPATH": f"{tests}{os.pathsep}{environment()['PYTHONPATH']}",
+        "CC": f"{toolchain.compiler()[0]} -O0",
+    }
     done = subprocess.run(
         [sys.executable, "-c", RACE],
         env=environment(**variables),
