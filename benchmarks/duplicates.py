@@ -1,12 +1,15 @@
-"""Measures how well duplicates are found: by rewrites, pairs that differ, and a search.
+"""Measures what a cell's identity is worth: canonical texts, rewrites, pairs that differ, a search.
 
-    python benchmarks/duplicates.py [--rewrites 1000] [--pairs 1000] [--candidates 2000]
-                                    [--out FILE]
+    python benchmarks/duplicates.py [--cells 3000] [--deep 300] [--rewrites 1000] [--pairs 1000]
+                                    [--candidates 2000] [--folder CELLS] [--out FILE]
 
+0. The canonical text of mutants, of random cells, of deep cells with 40 to 200 nodes and of the
+   cell files in --folder is read back. Wanted: it is a legal cell and its own canonical text, with
+   the key and the fingerprint of the cell.
 1. Library cells, the papers' variants and mutants are rewritten (`tests/rewrites.py`: renaming,
    reordering, distribution, sigmoid(-x), dead code, swapped equations, and more), up to seven
-   rewrites at a time, every fourth with tanh spelled by sigmoid on top. Wanted: the same key, or
-   the same fingerprint.
+   rewrites at a time, every fourth with tanh spelled by sigmoid on top; and so are deep cells, a
+   tenth of all. Wanted: the same fingerprint, and most often the same key.
 2. Parents and mutants, mutants of one cell, and cells with a matrix untied, as far as the oracle
    shows that the two are different functions. Wanted: neither the same key nor fingerprint.
 3. A search whose trials train nothing lists every trial that was run. Wanted: no trial twice, and
@@ -16,12 +19,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,26 +34,83 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from deep_cells import DEEP, chains
 from fake_search import Silent
-from lookalikes import differ, pairs, pool, rewritten
+from lookalikes import differ, mutants, pairs, pool, rewritten
+from random_cells import random_cell
 from rewrites import tanh_as_sigmoid
 from search_scale import STUDY, Nothing
 
+from odyssey.errors import CellError
 from odyssey.evaluation.search import prepare_search, run_search
 from odyssey.evaluation.study import parse_study
+from odyssey.expr import Cell, parse_cell
 from odyssey.storage.candidates import load_candidates
+
+
+def legal_cells(count: int, deep: int) -> Iterator[tuple[str, Cell]]:
+    """Gives mutants and random cells, half and half, and deep cells."""
+    for cell in mutants((count - deep) // 2, seed=21):
+        yield "mutants", parse_cell(cell.text)  # afresh, to time its key
+    for k in range(count - deep - (count - deep) // 2):
+        yield "random", random_cell(np.random.default_rng([22, k]), size=3 + k % 58)
+    for cell in [*DEEP.values(), *chains(deep - len(DEEP), seed=23)]:
+        yield "deep", cell
+
+
+def canonical(cells: Iterable[tuple[str, Cell]]) -> list[str]:
+    found: Counter[tuple[str, str]] = Counter()
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for kind, cell in cells:
+        found[kind, "cells"] += 1
+        began = time.process_time()
+        text, key = cell.canonical_text, cell.key
+        seconds[kind].append(time.process_time() - began)
+        try:
+            again = parse_cell(text)
+        except CellError as error:
+            print(f"illegal, {error}:\n{cell.text}", file=sys.stderr)
+            continue
+        found[kind, "legal"] += 1
+        same = {
+            "own form": again.canonical_text == text,
+            "same key": again.key == key,
+            "same fingerprint": again.fingerprint == cell.fingerprint,
+        }
+        found.update((kind, what) for what, holds in same.items() if holds)
+        if not all(same.values()):
+            print(f"{same}:\n{cell.text}", file=sys.stderr)
+    columns = ["cells", "legal", "own form", "same key", "same fingerprint"]
+    lines = [
+        f"| | {' | '.join(columns)} | ms of a key: median | 99 % | largest |",
+        "|---|" + "---:|" * (len(columns) + 3),
+    ]
+    for kind, spent in seconds.items():
+        ms = 1e3 * np.array(spent)
+        times = [f"{v:.1f}" for v in (np.median(ms), np.percentile(ms, 99), ms.max())]
+        numbers = [f"{found[kind, column]:,}" for column in columns]
+        lines.append(f"| {kind} | {' | '.join([*numbers, *times])} |")
+    return lines
+
+
+def files(folder: Path) -> Iterator[tuple[str, Cell]]:
+    for path in sorted(folder.glob("*.cell")):
+        yield f"{len(list(folder.glob('*.cell')))} files", parse_cell(path.read_text())
 
 
 def rewrites(count: int) -> list[str]:
     cells = pool(400, seed=11)
+    deep = [*DEEP.values(), *chains(max(1, count // 10 - len(DEEP)), seed=24)]
     found: Counter[str] = Counter()
     changed = 0
     for trial in range(count):
-        one = cells[trial % len(cells)]
+        one, kind = cells[trial % len(cells)], "algebra alone"
+        if trial % 10 == 5:
+            one, kind = deep[trial // 10 % len(deep)], "of deep cells"
         rng = np.random.default_rng([12, trial])
         other = rewritten(one, rng, steps=7)
-        kind = "with tanh as sigmoid" if trial % 4 == 0 else "algebra alone"
         if trial % 4 == 0:
+            kind = "with tanh as sigmoid"
             other = tanh_as_sigmoid(other, rng)
         changed += one.text != other.text
         key, fingerprint = (a == b for a, b in zip(one.identity, other.identity, strict=True))
@@ -56,7 +118,7 @@ def rewrites(count: int) -> list[str]:
         found[kind, "key"] += key
         found[kind, "fingerprint"] += fingerprint
         found[kind, "missed"] += not key and not fingerprint
-        if not key and not fingerprint:
+        if not fingerprint:
             print(f"missed:\n{one.text}\n{other.text}", file=sys.stderr)
     lines = [
         f"{changed:,} of {count:,} texts were changed by their rewrites.",
@@ -64,7 +126,7 @@ def rewrites(count: int) -> list[str]:
         "| rewrites | cells | same key | same fingerprint | missed by both |",
         "|---|---:|---:|---:|---:|",
     ]
-    for kind in ("algebra alone", "with tanh as sigmoid"):
+    for kind in ("algebra alone", "with tanh as sigmoid", "of deep cells"):
         numbers = [f"{found[kind, c]:,}" for c in ("all", "key", "fingerprint", "missed")]
         lines.append(f"| {kind} | " + " | ".join(numbers) + " |")
     return lines
@@ -136,13 +198,20 @@ def searched(count: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cells", type=int, default=3000)
+    parser.add_argument("--deep", type=int, default=300, help="of these cells")
+    parser.add_argument("--folder", type=Path, help="cell files to look at as well")
     parser.add_argument("--rewrites", type=int, default=1000)
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--candidates", type=int, default=2000)
     parser.add_argument("--out", type=Path, help="keep the report in this file")
     options = parser.parse_args()
     began = time.process_time()
-    lines = ["# Duplicates", "", "## The same function in other words", ""]
+    lines = ["# Duplicates", "", "## Canonical texts", ""]
+    given = files(options.folder) if options.folder else ()
+    lines += canonical(itertools.chain(legal_cells(options.cells, options.deep), given))
+    print(f"canonical texts: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
+    lines += ["", "## The same function in other words", ""]
     lines += rewrites(options.rewrites)
     print(f"rewrites: {time.process_time() - began:.0f} s", file=sys.stderr, flush=True)
     lines += ["", "## Other functions that look alike", "", *different(options.pairs)]

@@ -14,27 +14,29 @@ from hypothesis import strategies as st
 
 from odyssey.errors import CellError
 from odyssey.expr import Cell, parse_cell
+from odyssey.expr.functions import PRIMITIVES
 
 SQUASHED = ("sigmoid({})", "tanh({})", "sin({})", "exp(-square({}))", "1 / (1 + square({}))")
-UNARY = (
-    *SQUASHED,
-    "relu({})",
-    "identity({})",
-    "softplus({})",
-    "abs({})",
-    "square({})",
-    "leaky_relu({})",
-    "exp(tanh({}))",
-    "-({})",
-    "0.5 * ({})",
-    "({}) - 0.25",
-)
+TAMED = {"exp": "exp(tanh({}))"}  # grows too fast as it is
+
+
+def _written(arity: int) -> list[str]:
+    """Every function of the language that is not listed here in another form."""
+    listed = {form.partition("(")[0] for form in SQUASHED}
+    slots = ", ".join(["{}"] * arity)
+    return [
+        f"{name}({slots})"
+        for name, row in PRIMITIVES.items()
+        if row.arity == arity and not row.internal and name not in listed | set(TAMED)
+    ]
+
+
+UNARY = (*SQUASHED, *_written(1), *TAMED.values(), "-({})", "0.5 * ({})", "({}) - 0.25")
 BINARY = (
     "{} + {}",
     "{} + {}",
     "{} - ({})",
-    "minimum({}, {})",
-    "maximum({}, {})",
+    *_written(2),
     "({}) / (1 + abs({}))",
     "({}) / (2 + sin({}))",
 )

@@ -1,17 +1,24 @@
 """The numeric fingerprint: a second opinion on whether two cells are the same function.
 
-A few steps in float64 on fixed inputs, at three units. Names must not matter, so no parameter may
-have weights of its own at first: every matrix is the same fixed matrix A and every vector the same
-fixed vector a, except for one parameter at a time, which is B or b. How the output reacts to each
-parameter alone tells where that parameter is used. In a last run every parameter gets weights that
-are drawn from this reaction, so that they act together. All states start at one fixed vector, since
-many a cell stays at zero when it starts there. The outputs of all these runs, rounded and sorted,
-make the fingerprint.
+A few steps on fixed inputs, at three units. Names must not matter, so no parameter may have weights
+of its own at first: every matrix is the same fixed matrix A and every vector the same fixed vector
+a, except for one parameter at a time, which is B or b. How the output reacts to each parameter
+alone tells where that parameter is used. In a last run every parameter gets weights that are drawn
+from this reaction, so that they act together. All states start at one fixed vector, since many a
+cell stays at zero when it starts there. The outputs of all these runs, rounded and sorted, make the
+fingerprint.
+
+What is rounded is the value of the function, not what came of one way to compute it: the runs in
+float64 are made three times side by side, twice with small errors in every operation, and where
+these could change a digit, as in sums of large numbers that cancel, the run is made again in more
+and more bits until they cannot. A value that stays open, such as 1 / (a - b) at equal weights, is
+not a number, and a run ends with the step in which the output grows large.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +26,19 @@ import numpy as np
 from odyssey.expr.cell import Cell
 from odyssey.expr.functions import Array
 from odyssey.expr.graph import Graph, build_graph, run_graph
+from odyssey.expr.precise import run_precisely
 
 UNITS = 3  # input size and hidden size
 STEPS = 4
 SCALE = 0.6  # of all weights and states
-# float64 rounding differs between rewrites near the 14th digit, and after cancellation earlier
 DIGITS = 7  # significant digits kept
 DECIMALS = 9  # decimals kept
+LARGE = 1e12  # of an output; what comes after it is not looked at
+JITTER = 2.0**-50  # relative error of an operation, several times that of float64
+MARGIN = 16.0  # the error of a value is taken for so many times what the jitter did to it
+PATTERNS = 61  # of jitter, used in turn
+BITS = (120, 240, 480, 960)  # of the numbers that settle what float64 leaves open
+MAX_WORK = 400_000  # operations on such numbers for one cell; what is open after them stays so
 
 
 def _fixed() -> tuple[Array, ...]:
@@ -35,7 +48,18 @@ def _fixed() -> tuple[Array, ...]:
     return a, b, u, v, start, rng.normal(0.0, 1.0, (STEPS, UNITS))
 
 
+def _jitter() -> Array:
+    """Factors of the runs of a triple: none for the first, errors of all signs for the others."""
+    rng = np.random.default_rng(42)
+    errors_KCBN = rng.choice([-1.0, 1.0], (PATTERNS, 3, 1, UNITS)) * rng.uniform(
+        0.5, 1.0, (PATTERNS, 3, 1, UNITS)
+    )
+    errors_KCBN[:, 0] = 0.0
+    return 1.0 + JITTER * errors_KCBN
+
+
 _A, _B, _U, _V, _START, _X_TI = _fixed()
+_JITTER_KCBN = _jitter()
 
 
 @dataclass(frozen=True)
@@ -60,21 +84,21 @@ class Reactions:
 
 def react(cell: Cell) -> Reactions:
     """Runs a cell on the fixed weights and inputs."""
-    graph = build_graph(cell)
-    matrices = {o.name for o in graph.operations if o.kind == "map"}
+    runs = _Runs(build_graph(cell))
+    parameters = runs.graph.parameters
+    matrices = {o.name for o in runs.graph.operations if o.kind == "map"}
     weights: dict[str, Array] = {}
-    for number, name in enumerate(graph.parameters, start=1):
+    for number, name in enumerate(parameters, start=1):
         base, other = (_A, _B) if name in matrices else (_U, _V)
-        weights[name] = np.repeat(base[None], len(graph.parameters) + 1, axis=0)
+        weights[name] = np.repeat(base[None], len(parameters) + 1, axis=0)
         weights[name][number] = other
-    rows = _run(graph, weights)
+    rows = runs.rows(weights)
     # a parameter that the output does not see says nothing: dead equations do not count
-    alone = {n: r for n, r in zip(graph.parameters, rows[1:], strict=True) if r != rows[0]}
+    alone = {n: r for n, r in zip(parameters, rows[1:], strict=True) if r != rows[0]}
     drawn = {
-        name: _drawn(alone.get(name, ""), weights[name].shape[1:])[None]
-        for name in graph.parameters
+        name: _drawn(alone.get(name, ""), weights[name].shape[1:])[None] for name in parameters
     }
-    return Reactions(rows[0], alone, _run(graph, drawn)[0])
+    return Reactions(rows[0], alone, runs.rows(drawn)[0])
 
 
 def _drawn(row: str, shape: tuple[int, ...]) -> Array:
@@ -82,19 +106,92 @@ def _drawn(row: str, shape: tuple[int, ...]) -> Array:
     return np.random.default_rng(seed).normal(0.0, SCALE, shape)
 
 
-def _run(graph: Graph, weights: dict[str, Array]) -> list[str]:
-    """Runs a cell; gives the outputs of each member, rounded."""
-    members = max((len(w) for w in weights.values()), default=1)
-    x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, members, 1, UNITS))
-    start = {s: np.broadcast_to(_START, (members, 1, UNITS)) for s in graph.updates}
-    with np.errstate(all="ignore"):
-        y_TPBH, _ = run_graph(graph, weights, x_TPBI, start)
-    y_PN = np.moveaxis(y_TPBH, 1, 0).reshape(members, -1)
-    return [" ".join(map(_round, row)) for row in y_PN.tolist()]
+class _Runs:
+    """Runs one cell, as precisely as its digits need.
+
+    Shapes: P members, N values of a run, K patterns of jitter; B is 1.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.work = 0
+
+    def rows(self, weights: dict[str, Array]) -> list[str]:
+        """Gives the outputs of each member, rounded."""
+        members = max((len(w) for w in weights.values()), default=1)
+        jitter = np.tile(_JITTER_KCBN, (1, members, 1, 1))
+        tripled = {name: np.repeat(w, 3, axis=0) for name, w in weights.items()}
+        x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, 3 * members, 1, UNITS))
+        start = {s: np.broadcast_to(_START, (3 * members, 1, UNITS)) for s in self.graph.updates}
+        with np.errstate(all="ignore"):
+            y_TPBH, _ = run_graph(self.graph, tripled, x_TPBI, start, jitter_KPBN=jitter)
+            y_PCN = np.moveaxis(y_TPBH, 1, 0).reshape(members, 3, -1)
+            value_PN = y_PCN[:, 0]
+            moved_PN = np.abs(y_PCN[:, 1:] - value_PN[:, None]).max(axis=1)
+            error_PN = MARGIN * (moved_PN + JITTER * np.abs(value_PN))
+            open_PN = _may_straddle(value_PN, error_PN)
+        found = []
+        for member, (values, errors) in enumerate(zip(value_PN, error_PN, strict=True)):
+            texts = [_round(v) for v in values.tolist()]
+            end = _end(texts)
+            if open_PN[member, :end].any() and not _settled(values[:end], errors[:end]):
+                own = {name: w[member] for name, w in weights.items()}
+                texts = self._precisely(own, len(texts))
+                end = _end(texts)
+            found.append(" ".join(texts[:end]))
+        return found
+
+    def _precisely(self, weights: dict[str, Array], count: int) -> list[str]:
+        """Gives the outputs of one member by numbers of more and more bits, `nan` where open."""
+        texts = ["nan"] * count
+        for bits in BITS:
+            self.work += 2 * STEPS * UNITS * len(self.graph.operations)
+            if self.work > MAX_WORK:
+                break
+            runs = (
+                run_precisely(
+                    self.graph, weights, _X_TI, _START, bits=bits, rng=random.Random(seed)
+                )
+                for seed in (1, 2)
+            )
+            pairs = [
+                pair for steps in zip(*runs, strict=False) for pair in zip(*steps, strict=True)
+            ]
+            for k, (one, other) in enumerate(pairs):
+                error = abs(one - other) * 64 + abs(one) * 2.0 ** (16 - bits)
+                low, high = _round(float(one - error)), _round(float(one + error))
+                texts[k] = low if low == high else "nan"
+            if "nan" not in texts[: min(len(pairs), _end(texts))]:
+                break
+        return texts
+
+
+def _end(texts: list[str]) -> int:
+    """Gives the number of values up to the first step that is large or not a number, with it."""
+    wild = next((k for k, text in enumerate(texts) if not abs(float(text)) <= LARGE), len(texts))
+    return min(len(texts), (wild // UNITS + 1) * UNITS)
+
+
+def _may_straddle(value: Array, error: Array) -> Array:
+    """Marks values whose digits an error may change; no others need a closer look."""
+    least = 10.0**-DECIMALS
+    size = np.maximum(np.abs(value), least)
+    unit: Array = np.maximum(10.0 ** (np.floor(np.log10(size)) - DIGITS + 1), least)
+    near = np.zeros(value.shape, bool)
+    # rounded to decimals first, and then to digits: the first moves a boundary of the second
+    for step, moved in ((unit, least), (np.full(value.shape, least), 0.0)):
+        places = value / step
+        near = near | ~(np.abs(places - np.floor(places) - 0.5) * step > error + moved)
+    return near
+
+
+def _settled(values: Array, errors: Array) -> bool:
+    low, high = (values - errors).tolist(), (values + errors).tolist()
+    return bool(np.isfinite(errors).all()) and list(map(_round, low)) == list(map(_round, high))
 
 
 def _round(value: float) -> str:
-    # + 0.0: no minus zero; infinities and NaN print by name
+    # + 0.0: no minus zero; infinities print by name
     return f"{round(value, DECIMALS) + 0.0:.{DIGITS - 1}e}"
 
 

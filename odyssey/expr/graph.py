@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +32,7 @@ from odyssey.expr.functions import (
 )
 
 LEAVES = ("input", "state", "vector", "constant")
+NOTHING = 2.0**-26  # a divisor below this may be what is left of a - a
 _ARITHMETIC: dict[str, Callable[..., Array]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -49,13 +51,13 @@ class Operation:
             of a function.
         args: Numbers of the operands.
         name: Of the state, the vector, or the matrix of a map.
-        value: Of a constant.
+        value: Of a constant, exactly.
     """
 
     kind: str
     args: tuple[int, ...] = ()
     name: str = ""
-    value: float = 0.0
+    value: Fraction = Fraction(0)
 
     @property
     def is_leaf(self) -> bool:
@@ -133,7 +135,8 @@ class _Builder:
         if isinstance(expr, Vector):
             return self.emit(Operation("vector", name=expr.name))
         if isinstance(expr, sp.Rational):
-            return self.emit(Operation("constant", value=float(expr)))
+            value = Fraction(int(expr.p), int(expr.q))
+            return self.emit(Operation("constant", value=value))
         if isinstance(expr, matmul):
             return self.emit(Operation("map", (self.add(expr.args[1]),), expr.args[0].name))
         kind, operands = _operation(expr)
@@ -187,6 +190,8 @@ def run_graph(
     weights: Mapping[str, Array],
     x_TPBI: Array,
     start: Mapping[str, Array],
+    *,
+    jitter_KPBN: Array | None = None,
 ) -> tuple[Array, dict[str, Array]]:
     """Runs a cell in float64.
 
@@ -195,28 +200,35 @@ def run_graph(
         weights: Name -> (P, N, N) for a matrix, (P, N) for a vector.
         x_TPBI: The inputs.
         start: Name of a state -> (P, B, H).
+        jitter_KPBN: K factors near 1, by which the results of operations are multiplied in turn,
+            to see what rounding does to the output; a quotient by next to nothing, which may be
+            nothing but rounding, is then NaN.
 
     Returns:
         The outputs (T, P, B, H), and for each live state its values after each step, same shape.
     """
     steps, members, rows, _ = x_TPBI.shape
+    turns = 1 if jitter_KPBN is None else len(jitter_KPBN)
     timed, carried = graph.reached(["input"]), graph.reached(["state"])
     values: list[Array] = []
     code: list[tuple[Callable[..., Array], int, tuple[int, ...]]] = []
     for number, operation in enumerate(graph.operations):
         function = _function(operation, weights)
+        if jitter_KPBN is not None and operation.kind == "div":
+            function = _careful_quotient
         if operation.kind == "input":
             values.append(x_TPBI)
         elif operation.kind == "vector":
             values.append(weights[operation.name][:, None])
         elif operation.kind == "constant":
-            values.append(np.full((members, 1, 1), operation.value))
+            values.append(np.full((members, 1, 1), float(operation.value)))
         elif carried[number]:
             values.append(np.empty(0))
             if operation.kind != "state":
                 code.append((function, number, operation.args))
         else:  # known before the loop, for all steps at once
-            values.append(function(*(values[a] for a in operation.args)))
+            value = function(*(values[a] for a in operation.args))
+            values.append(value if jitter_KPBN is None else value * jitter_KPBN[number % turns])
     units = next(iter(start.values())).shape[-1] if start else None
     shape = (members, rows, units or values[graph.output].shape[-1])
     kept = [*graph.updates.values(), graph.output]
@@ -236,12 +248,18 @@ def run_graph(
                 values[number] = function(values[args[0]])
             else:
                 values[number] = function(values[args[0]], values[args[1]])
+            if jitter_KPBN is not None:
+                values[number] = values[number] * jitter_KPBN[(number + 7 * t) % turns]
         for number, past in history.items():
             past[t] = values[number]
         after = [values[update] for _, update in previous]
         for (number, _), value in zip(previous, after, strict=True):
             values[number] = value
     return history[graph.output], {s: history[k] for s, k in graph.updates.items()}
+
+
+def _careful_quotient(a: Array, b: Array) -> Array:
+    return a / np.where(np.abs(b) < NOTHING, np.nan, b)
 
 
 def _function(operation: Operation, weights: Mapping[str, Array]) -> Callable[..., Array]:

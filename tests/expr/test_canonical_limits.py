@@ -80,6 +80,11 @@ HOSTILE = {
         "h[t] = W @ x[t] + h[t-1] * (" + " + ".join(f"a{k}" for k in range(1, 25)) + ")",
         "k = 1e29",
     ),
+    "a large number": cell(
+        "a0 = 1e29",
+        *(f"a{k} = a{k - 1} * a{k - 1}" for k in range(1, 5)),
+        "h[t] = W @ x[t] + h[t-1] * a4 * a4 / a4",
+    ),
     "many twins": cell(
         "h[t] = W @ x[t] + h[t-1] * (" + " + ".join(f"tanh(b{k})" for k in range(40)) + ")"
     ),

@@ -2,10 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
+from deep_cells import chains
+from lookalikes import rewritten
 
 from odyssey.cells import LIBRARY, library_cell
-from odyssey.expr import parse_cell
+from odyssey.expr import fingerprint, parse_cell
+from odyssey.expr.fingerprint import react
 
 
 def cell(update):
@@ -27,6 +31,71 @@ def test_it_knows_identities_that_the_canonical_form_does_not():
 def test_it_sees_where_a_parameter_is_used():
     one = cell("tanh(W @ x[t] + U @ h[t-1] + p * h[t-1] + b)")
     assert one.fingerprint != cell("tanh(W @ x[t] + U @ h[t-1] + p * h[t-1] + p)").fingerprint
+
+
+GROWING = {
+    "products": [
+        "n = W @ x[t] + U @ h[t-1] + b",
+        "m = leaky_relu(n)",
+        "h[t] = (V @ m + c) * (h[t-1]*m + (1-h[t-1])*n)",
+    ],
+    "powers": [
+        "n = W @ x[t] + h[t-1]",
+        "m = square(square(square(n + U @ h[t-1])))",
+        "h[t] = m * h[t-1] + (1 - m) * n",
+    ],
+    "large numbers that cancel": [
+        "n = 1e9 * (W @ x[t])",
+        "g = 1e9 * tanh(U @ h[t-1] + b)",
+        "h[t] = g * (n - h[t-1]) + (1 - g) * n",
+    ],
+    "sine of the large": ["h[t] = sin(1e12 * (W @ x[t] + U @ h[t-1]) * (h[t-1] + b))"],
+    "beyond float64": [
+        "n = 1e29 * (1e29 * (W @ x[t] + h[t-1]))",
+        "m = n * n * n * n * n * n",
+        "h[t] = sin(m / (n * n * n * n * n * n * (1 + abs(h[t-1])))) * (U @ h[t-1])",
+    ],
+    "no sign": ["g = sigmoid(1 / (a - b))", "h[t] = g * (W @ x[t]) + (1 - g) * h[t-1]"],
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_growth_does_not_tell_equal_functions_apart(name):
+    text = "\n".join(["cell t1", "input x", "state h", *GROWING[name], "output h"])
+    one = parse_cell(text)
+    changed = 0
+    for seed in range(12):
+        other = rewritten(one, np.random.default_rng([4, seed]), steps=5)
+        changed += other.text != one.text
+        assert other.fingerprint == one.fingerprint, other.text
+    assert changed == 12
+    assert parse_cell(one.canonical_text).fingerprint == one.fingerprint
+    different = parse_cell(text.replace("h[t-1]", "tanh(h[t-1])"))
+    assert different.fingerprint != one.fingerprint
+
+
+def rows(cell):
+    found = react(cell)
+    return [found.base, *found.alone.values(), found.together]
+
+
+@pytest.mark.parametrize("name", [*LIBRARY, *(f"chain {k}" for k in range(3))])
+def test_digits_are_those_of_exact_arithmetic(name, monkeypatch):
+    """Whatever float64 does: with no value left to it, the same digits come out."""
+    cell = library_cell(name) if name in LIBRARY else list(chains(3, seed=9, nodes=(40, 60)))[-1]
+    fast = rows(cell)
+    monkeypatch.setattr(fingerprint, "MARGIN", np.inf)
+    monkeypatch.setattr(fingerprint, "MAX_WORK", np.inf)
+    assert rows(cell) == fast
+
+
+def test_work_is_bounded(monkeypatch):
+    """A cell that needs many bits for many weights is given up, not computed for hours."""
+    monkeypatch.setattr(fingerprint, "MAX_WORK", 1000)
+    lines = [f"a{k} = 1e12 * sin(1e12 * (U{k} @ h[t-1]) + b{k})" for k in range(20)]
+    total = " + ".join(f"a{k}" for k in range(20))
+    text = "\n".join(["cell t", "input x", "state h", *lines, f"h[t] = W @ x[t] + {total}"])
+    assert "nan" in rows(parse_cell(text + "\noutput h\n"))[0]
 
 
 def test_overflow_and_undefined_values_do_not_stop_it():

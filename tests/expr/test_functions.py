@@ -2,6 +2,7 @@
 
 import ast
 
+import mpmath
 import numpy as np
 import pytest
 import sympy as sp
@@ -23,6 +24,17 @@ from odyssey.expr.functions import (
 ROWS = list(PRIMITIVES.values())
 POINTS = np.array([-3.1, -1.3, -0.4, -0.01, 0.02, 0.3, 1.1, 2.7])  # away from kinks
 A, B, C = Vector("a"), Vector("b"), Vector("c")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_the_precise_function_is_numpys(row):
+    context = mpmath.MPContext()
+    context.prec = 100
+    given = arguments(row)
+    wanted = row.numpy(*given)
+    for *point, value in zip(*(a.tolist() for a in given), wanted.tolist(), strict=True):
+        found = row.mpmath(context, *map(context.mpf, point))
+        assert float(found) == pytest.approx(value, rel=1e-15, abs=1e-16)
 
 
 def evaluate(text, names):

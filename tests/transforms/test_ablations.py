@@ -7,28 +7,35 @@ import pytest
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
+from odyssey.expr.functions import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
 from odyssey.transforms.ablations import ABLATIONS, SHORT, ablate, gates
 
-# Arguments to try with the operators that take some; the others are tried without.
-ARGUMENTS = {
-    "no_peepholes": ("", "i", "o"),
-    "peepholes": ("", "h", "c"),
-    "drop_gate": ("i", "r", "f"),
-    "drop_activation": ("g", "n", "h"),
-    "activation": ("g:relu", "n:sin", "h:softplus"),
-    "couple": ("f:i", "z:r", "r:z"),
-    "no_bias": ("", "f", "n"),
-    "no_recurrent": ("i", "z", "n"),
-    "bias": ("f:2", "z:-1.5", "g:0.25"),
-    "forget_bias": ("1",),
-    "chrono": ("50",),
+# What is tried for every kind of argument that a row of the table may ask for.
+TRIED = {
+    "gate": ("f", "i", "z", "r"),
+    "other": ("i", "z", "r", "f"),
+    "equation": ("g", "n", "h", "i", "o"),
+    "state": ("h", "c"),
+    "function": [n for n, row in PRIMITIVES.items() if row.arity == 1 and not row.internal],
+    "value": ("2", "-1.5", "0.25"),
+    "steps": ("50",),
 }
-OPERATORS = [
-    f"{name}={argument}" if argument else name
-    for name in ABLATIONS
-    for argument in ARGUMENTS.get(name, ("",))
-]
+
+
+def operators_of(name):
+    """An ablation with each of the arguments to be tried, and without those it can do without."""
+    kinds = ABLATIONS[name].arguments
+    if not kinds:
+        return [name]
+    columns = [TRIED[kind.rstrip("?")] for kind in kinds]
+    count = max(map(len, columns))
+    found = [":".join(column[k % len(column)] for column in columns) for k in range(count)]
+    bare = [name] if all(kind.endswith("?") for kind in kinds) else []
+    return [*bare, *(f"{name}={argument}" for argument in found)]
+
+
+OPERATORS = [operator for name in ABLATIONS for operator in operators_of(name)]
 
 
 def outcome(cell, operator):
@@ -74,8 +81,8 @@ def test_a_row_is_complete(name):
     assert row.says
     optional = [a.endswith("?") for a in row.arguments]
     assert optional == sorted(optional), "an argument that may be left out stands last"
-    if row.arguments:
-        assert name in ARGUMENTS, "give this ablation arguments to be tried with"
+    for kind in row.arguments:
+        assert kind.rstrip("?") in TRIED, "say what is tried for this kind of argument"
 
 
 def lines(cell):
@@ -276,9 +283,13 @@ def test_function_changing_ablations_are_all_different():
             ("coupled_gates", "couple=f:i"),
         ]
     }
-    assert same == expected
+    dropped = {
+        frozenset((f"drop_activation={e}", f"activation={e}:identity")) for e in TRIED["equation"]
+    }
+    assert same == expected | same & dropped
     by_function = {r.fingerprint for r in made.values()}
-    initial = ("bias=f:2", "bias=g:0.25", "forget_bias=1", "chrono=50")  # the function stays
+    initial = [o for o, r in made.items() if r.fingerprint == cell.fingerprint]
+    assert {o.partition("=")[0] for o in initial} == {"bias", "forget_bias", "chrono"}
     assert len(by_function) == len(made) - len(same) - len(initial) + 1
 
 
