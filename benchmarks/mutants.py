@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import builtins
 import contextlib
 import csv
 import hashlib
@@ -286,10 +287,10 @@ def _end(child: int) -> None:
 
 
 class Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds one module before others do, with a changed text."""
+    """Finds one module before others do, with changed code."""
 
-    def __init__(self, file: str, text: str) -> None:
-        self.path, self.text = ROOT / file, text
+    def __init__(self, file: str, code: str | ast.Module) -> None:
+        self.path, self.code = ROOT / file, code
         self.module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
     def find_spec(self, name, path=None, target=None):
@@ -298,10 +299,11 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return importlib.util.spec_from_file_location(name, self.path, loader=self)
 
     def get_source(self, name: str) -> str:
-        return self.text
+        return self.path.read_text()
 
     def exec_module(self, module) -> None:
-        exec(compile(self.text, str(self.path), "exec", dont_inherit=True), module.__dict__)
+        code = compile(self.code, str(self.path), "exec", dont_inherit=True)
+        exec(code, module.__dict__)
 
 
 def pytest_main(tests: list[str], *plugins: object) -> int:
@@ -314,6 +316,31 @@ def pytest_main(tests: list[str], *plugins: object) -> int:
 # which tests reach a line
 
 
+def watched(file: str) -> ast.Module:
+    """Gives the tree of a file in which every statement of a function says that it runs."""
+    tree = ast.parse((ROOT / file).read_text())
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for inner in ast.walk(node):
+            for field in ("body", "orelse", "finalbody"):
+                body = getattr(inner, field, None)
+                if isinstance(body, list) and not hasattr(inner, f"watched_{field}"):
+                    setattr(inner, f"watched_{field}", True)
+                    setattr(inner, field, [s for one in body for s in (_says(file, one), one)])
+    return ast.fix_missing_locations(tree)
+
+
+def _says(file: str, statement: ast.stmt) -> ast.stmt:
+    inside = getattr(statement, "body", None)
+    last = inside[0].lineno - 1 if inside else statement.end_lineno
+    call = f"{NOTE}({file!r}, {statement.lineno}, {max(last, statement.lineno)})"
+    return ast.copy_location(ast.parse(call).body[0], statement)
+
+
+NOTE = "__mutants_note__"
+
+
 class Tracer:
     """A pytest plugin that notes which lines of `FILES` each test runs.
 
@@ -321,29 +348,20 @@ class Tracer:
     """
 
     def __init__(self) -> None:
-        self.files = {str(ROOT / f): f for f in FILES}
         self.lines: set[tuple[str, int]] = set()
         self.shared: dict[str, set] = defaultdict(set)
         self.tests: dict[str, tuple[float, set]] = {}
+        setattr(builtins, NOTE, self.note)
+        sys.meta_path[:0] = [Changed(file, watched(file)) for file in FILES]
 
-    def line(self, frame, event, argument):
-        if event == "line":
-            self.lines.add((self.files[frame.f_code.co_filename], frame.f_lineno))
-        return self.line
-
-    def call(self, frame, event, argument):
-        if frame.f_code.co_filename in self.files:
-            return self.line(frame, "line", None)
-        return None
+    def note(self, file: str, first: int, last: int) -> None:
+        self.lines.update((file, line) for line in range(first, last + 1))
 
     def start(self, lines: set) -> None:
         self.lines = lines
-        sys.settrace(self.call)
-        threading.settrace(self.call)
 
     def stop(self) -> None:
-        sys.settrace(None)
-        threading.settrace(None)
+        self.lines = set()
 
     def pytest_collection_finish(self, session) -> None:
         markers = ("slow", "ray")
@@ -511,13 +529,18 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def reason_key(row: dict) -> str:
+    """Names a survivor by its line as it reads, which moves less than its number does."""
+    line = (ROOT / row["file"]).read_text().splitlines()[int(row["line"]) - 1]
+    return one_line(f"{row['file']}: {line}: {row['before']} -> {row['after']}")
+
+
 def write_document(rows: list[dict], path: Path) -> None:
     """Writes the table by file, and every survivor with its reason."""
     why, count = reasons(), defaultdict(Counter)
     survivors = [row for row in rows if row["verdict"] in ALIVE]
     for row in survivors:
-        key = one_line(f"{row['file']}: {row['before']} -> {row['after']}")
-        row["why"] = why.get(key, "")
+        row["why"] = why.get(reason_key(row), "")
     for row in rows:
         count[row["file"]]["all"] += 1
         count[row["file"]]["alive"] += row in survivors
@@ -570,6 +593,9 @@ def main() -> None:
         rows.append(row)
     if options.out:
         write_document(rows, options.out)
+    for row in rows:
+        if row["verdict"] in ALIVE:
+            print(f"{row['verdict']}: {reason_key(row)}")
     print(Counter(row["verdict"] for row in rows))
 
 
