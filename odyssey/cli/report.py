@@ -28,11 +28,13 @@ def show(run: Place, *, as_json: bool) -> None:
 
     A study with a baseline shows every cell beside it; any other one its leaderboards.
     """
+    from odyssey.report.measure import counting
     from odyssey.report.search.content import is_search
     from odyssey.storage.store import RunStore
 
-    write = _show_search if is_search(RunStore.open(run).run) else _show_study
-    with local_copy(run) as directory:
+    facts = RunStore.open(run).run
+    write = _show_search if is_search(facts) else _show_study
+    with counting(facts), local_copy(run) as directory:
         written = write(directory, as_json=as_json, run=run)
     if not as_json and written:
         print(f"report: {_there(written['report'], directory, run)}")

@@ -22,8 +22,8 @@ from odyssey.report import (
 )
 from odyssey.report.draws import top_count
 from odyssey.report.figures import Picture, file_name
+from odyssey.report.measure import per
 
-UNIT = "test bits per character"
 _FEW = 20  # values of a choice
 
 
@@ -130,7 +130,7 @@ def _pictures(
             "diamond the mean of the draws that have a score; colours are our verdicts. Lost draws "
             "count as worse than all others: a box that leaves the picture ends among them, or far "
             "off. Grey bars: mean parameters. After figure 3 of Greff et al. 2015.",
-            box_plots.boxes_figure(of_task, here, unit=UNIT),
+            box_plots.boxes_figure(of_task, here, unit=f"test {per()}"),
             of_task,
         )
         yield Picture(
@@ -140,7 +140,7 @@ def _pictures(
             "Mean test score of the best draws, cell minus baseline, with the interval of one "
             "comparison; an arrow is an end that too few draws leave open, or off the scale. Left "
             "is better.",
-            style.figure_of(comparison_plots.plot_effects(here, unit=UNIT)),
+            style.figure_of(comparison_plots.plot_effects(here, unit=f"test {per()}")),
             here,
         )
         budget = budgets[budgets["task"] == task].rename(columns={"difference": "expected"})
@@ -187,7 +187,7 @@ def _pictures_over_tasks(
             f"Differences to {baseline} on all tasks",
             "Test score of the best draws, per cent of the baseline's; bold where our verdict is "
             "better or worse.",
-            style.figure_of(comparison_plots.plot_heat_map(compared, unit=UNIT)),
+            style.figure_of(comparison_plots.plot_heat_map(compared, unit=f"test {per()}")),
             compared,
         )
     if scores is not None:
@@ -243,7 +243,7 @@ def _importance_pictures(
         task,
         f"{cell} on {task} along each hyperparameter",
         "Mean test score over all other hyperparameters, with 95 % bands as before.",
-        importance_plots.marginals_figure(found, unit=UNIT),
+        importance_plots.marginals_figure(found, unit=f"test {per()}"),
         found.marginals,
     )
     if found.ranked and len(found.inputs) > 1:
@@ -254,7 +254,7 @@ def _importance_pictures(
             "Mean test score over all other hyperparameters; one scale of colours. The share is "
             "what the pair explains beyond both main effects. The CSV has every fifth point of the "
             "grid in each direction.",
-            importance_plots.pairs_figure(found, unit=UNIT),
+            importance_plots.pairs_figure(found, unit=f"test {per()}"),
             _thinned(found.pairs),
         )
 

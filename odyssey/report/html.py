@@ -17,6 +17,7 @@ from odyssey.errors import StoreError
 from odyssey.report import figures, protocol, published, statistics, style, tables
 from odyssey.report.ablation import Ablation, ablation_of
 from odyssey.report.entries import entries
+from odyssey.report.measure import counting, slash
 from odyssey.report.shell import render
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
@@ -70,7 +71,8 @@ def write_report(run_dir: str | Path) -> Path:
     """
     path = Path(run_dir) / "report.html"
     try:
-        write_page(read_content(run_dir), path)
+        with counting(RunStore.open(run_dir).run):
+            write_page(read_content(run_dir), path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
     return path
@@ -192,7 +194,7 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
         winner = None
         if best["ok"]:
             test = "" if pd.isna(best["test_bpc"]) else f", {best['test_bpc']:.3f} on test"
-            winner = (str(best["label"]), f"{best['best_valid_bpc']:.3f} bits/char{test}")
+            winner = (str(best["label"]), f"{best['best_valid_bpc']:.3f} {slash()}{test}")
         tasks.append(
             {
                 "name": name,

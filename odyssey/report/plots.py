@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from odyssey.report.measure import per, slash
 from odyssey.report.style import (
     ACCENT,
     FAINT,
@@ -53,7 +54,7 @@ def plot_learning_curves(
     late = frame["characters"] >= _EARLY * frame["characters"].max()
     _lines(ax, frame, x="characters", y="median", highlight=highlight, top=frame["median"][late])
     ax.set_xlabel("characters read")
-    ax.set_ylabel("validation bits per character")
+    ax.set_ylabel(f"validation {per()}")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.set_xlim(left=0)
@@ -72,7 +73,7 @@ def plot_best_of_n(
         ax: Where to draw.
     """
     ax = _by_budget(frame, highlight=highlight, ax=ax)
-    ax.set_ylabel("expected best bits per character")
+    ax.set_ylabel(f"expected best {per()}")
     return ax
 
 
@@ -89,7 +90,7 @@ def plot_budget(
     """
     ax = _by_budget(frame, highlight=highlight, ax=ax)
     ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
-    ax.set_ylabel("difference, bits/char")
+    ax.set_ylabel(f"difference, {slash()}")
     return ax
 
 
@@ -159,7 +160,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             )
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel("validation bits per character")
+    ax.set_xlabel(f"validation {per()}")
     ax.set_ylabel("")
     return ax
 
@@ -178,7 +179,7 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
     y = shown["valid_bpc"].to_numpy(dtype=float)
     ax.plot(x, y, "o", color=FAINT, markersize=4, markeredgewidth=0)
     ax.set_xlabel("parameters")
-    ax.set_ylabel("validation bits per character")
+    ax.set_ylabel(f"validation {per()}")
     if len(shown):
         ax.set_xscale("log")
         ax.set_xlim(x.min() / 1.25, x.max() * 1.25)

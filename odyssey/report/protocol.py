@@ -14,6 +14,7 @@ import pandas as pd
 
 from odyssey.report import comparison, tables
 from odyssey.report.draws import top_count
+from odyssey.report.measure import per
 from odyssey.wording import plural
 
 PERMUTATIONS = 10_000  # of every comparison on a page
@@ -131,7 +132,7 @@ def _open(here: pd.DataFrame) -> Iterable[str]:
         if len(finite):
             yield (
                 f"their 95 % intervals lie between {finite['low'].min():+.3f} and "
-                f"{finite['high'].max():+.3f} bits per character"
+                f"{finite['high'].max():+.3f} {per()}"
                 + (f", {unbounded} have an open end." if unbounded else ".")
             )
         else:
@@ -193,7 +194,7 @@ def _scores(run: Mapping[str, Any], results: pd.DataFrame) -> str:
     names = tables.short_names(specs)
     what = "; ".join(f"on {names[s]} over {counted[s]}" for s in specs if counted.get(s))
     return (
-        f"Cross-entropy in bits per character{', ' + what if what else ''}. Validation chooses the "
+        f"Cross-entropy in {per()}{', ' + what if what else ''}. Validation chooses the "
         "moment of training and the draws; test is read off once, at that moment."
     )
 

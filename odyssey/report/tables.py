@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odyssey.report import statistics
+from odyssey.report.measure import slash
 
 NOTHING = "-"
 _RANK_ON, _OURS_ON, _PAPER_ON = "rank on ", "ours on ", "paper on "
@@ -301,7 +302,10 @@ def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
                 for beside in (str(n) for n in frame if str(n).startswith(prefix)):
                     short = beside.replace(" on ", " on\n").replace("@", "\n@")
                     columns[beside] = Column(beside, short, str)
-    return columns
+    return {
+        name: replace(column, header=column.header.replace("bits/char", slash()))
+        for name, column in columns.items()
+    }
 
 
 def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:

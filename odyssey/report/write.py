@@ -9,6 +9,8 @@ import pandas as pd
 from odyssey.errors import StoreError
 from odyssey.report import style, tables
 from odyssey.report.html import Content, read_content, write_page
+from odyssey.report.measure import counting
+from odyssey.storage.store import RunStore
 
 
 def write_all(run_dir: str | Path) -> dict[str, Path]:
@@ -20,7 +22,8 @@ def write_all(run_dir: str | Path) -> dict[str, Path]:
     Raises:
         StoreError: The directory is not a run, has no finished trial, or cannot be written.
     """
-    return write_content(read_content(run_dir))
+    with counting(RunStore.open(run_dir).run):
+        return write_content(read_content(run_dir))
 
 
 def write_content(content: Content) -> dict[str, Path]:

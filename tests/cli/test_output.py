@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odyssey.cli import printing
+from odyssey.cli.live import LiveBoard
 from odyssey.cli.main import _parser, main
 
 HOSTILE = "a\x1b[2Jb\x07c\x00d\x9b31me\u202ef\u2066g\rh\x7f\u2028\ud800é中"
@@ -134,6 +135,17 @@ def test_tables_and_pictures_escape_what_they_hold(monkeypatch):
     assert r"\x1b[2J" in text
     assert "\x1b[2J" not in text
     assert "\x1b[1m" in text  # rich's own
+
+
+def test_the_live_table_names_the_unit():
+    board = LiveBoard(tasks={"enwik8": {"unit": "bytes", "encoding": ""}, "xml": {}})
+    row = {"task": "enwik8", "spec": "gru", "status": "ok", "valid_bpc": 2.0, "valid_accuracy": 0.5}
+    board.include([row, row | {"task": "xml"}])
+    out = io.StringIO()
+    printing.console(width=100).__class__(file=out, width=100).print(board._picture())
+    assert "bits/byte" in out.getvalue()
+    assert "bits/char" in out.getvalue()
+    assert "symbols/s" in out.getvalue()
 
 
 def test_an_ascii_terminal_and_the_end_of_a_pipe_in_a_process(cwd):

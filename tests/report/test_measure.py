@@ -1,0 +1,33 @@
+"""A report names losses by what its tasks are counted by."""
+
+import fake
+import pytest
+
+from odyssey import load_results
+from odyssey.report import tables
+from odyssey.report.measure import counting, per, slash
+from odyssey.report.plots import plot_bits_vs_parameters
+
+BYTES, CHARACTERS = {"unit": "bytes", "encoding": ""}, {"unit": "characters", "encoding": "utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words", "heading"),
+    [
+        ({"book": CHARACTERS, "xml": {}}, "bits per character", "bits/char"),
+        ({"enwik8": BYTES, "warpeace": BYTES}, "bits per byte", "bits/byte"),
+        ({"book": CHARACTERS, "enwik8": BYTES}, "bits per symbol", "bits/symbol"),
+        ({}, "bits per character", "bits/char"),
+    ],
+)
+def test_words_and_headings_follow_the_unit(tmp_path, tasks, words, heading):
+    fake.fake_run(tmp_path / "run", members=2, points=3)
+    results = tables.with_labels(load_results(tmp_path / "run"))
+    board = tables.leaderboard(results)
+    with counting({"tasks": tasks}):
+        assert (per(), slash()) == (words, heading)
+        headers = [c.header for c in tables.shown_columns(board).values()]
+        assert sum(heading in header for header in headers) >= 3
+        assert f"best valid {heading}" in tables.to_markdown(board)
+        assert plot_bits_vs_parameters(results).get_ylabel() == f"validation {words}"
+    assert per() == "bits per character"
