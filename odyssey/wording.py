@@ -1,9 +1,11 @@
-"""How values and numbers stand in sentences for people: quoted, cut short, in the plural."""
+"""How values, numbers and units stand in sentences: quoted, cut short, in the plural."""
 
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Mapping
 
+SINGULAR: Mapping[str, str] = {"bytes": "byte", "characters": "character", "symbols": "symbol"}
 LONGEST = 60
 """Characters of a value that a message quotes; of a longer one it shows both ends."""
 
@@ -39,3 +41,30 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 def kind_of(kind: type) -> str:
     """Says in words what a value of a type is: `a whole number`, `a number`, `text`."""
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
+
+
+def unit_of(record: Mapping[str, object]) -> str:
+    """Names what a task's losses are counted by: "bytes" or "characters".
+
+    Args:
+        record: What the task said of itself, as `Task.describe` or `run.json` have it. Records
+            without a vocabulary called ASCII texts bytes as well: Python's source, and the corpora
+            whose symbols are counted in characters everywhere.
+    """
+    unit = str(record.get("unit", "characters"))
+    name = str(record.get("name", "")).partition("@")[0]
+    if "encoding" not in record and name in ("tinyshakespeare", "python-source"):
+        return "characters"
+    return unit if unit in SINGULAR else "characters"
+
+
+def unit_of_all(records: Mapping[str, object]) -> str:
+    """Names what the losses of several tasks are counted by: "symbols" where they differ."""
+    units = {unit_of(r) if isinstance(r, Mapping) else "characters" for r in records.values()}
+    return units.pop() if len(units) == 1 else "symbols" if units else "characters"
+
+
+def each(unit: str, *, short: bool = False) -> str:
+    """Gives the word after "bits per", as in bits/char or bits/byte."""
+    word = SINGULAR.get(unit, "character")
+    return "char" if short and word == "character" else word

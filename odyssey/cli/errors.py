@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError
-from odyssey.tasks.vocabulary import each
+from odyssey.wording import each
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from rich.text import Text
 from odyssey.cli.printing import duration
 from odyssey.cli.screen import Screen
 from odyssey.evaluation.trial import Trial
-from odyssey.tasks.vocabulary import each, unit_of, unit_of_all
+from odyssey.wording import each, unit_of, unit_of_all
 
 
 @dataclass

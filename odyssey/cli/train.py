@@ -17,9 +17,9 @@ from odyssey.errors import ConfigError
 from odyssey.evaluation.study import Study, absolute_spec, parse_setting
 from odyssey.specs import get_cell
 from odyssey.tasks.base import Task
-from odyssey.tasks.vocabulary import each
 from odyssey.training.config import HYPERPARAMETERS, SINGLE
 from odyssey.training.space import fixed_by, searched_by
+from odyssey.wording import each
 
 if TYPE_CHECKING:
     from odyssey.storage.store import RunStore

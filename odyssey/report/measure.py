@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from odyssey.tasks.vocabulary import each, unit_of_all
+from odyssey.wording import each, unit_of_all
 
 _UNIT: ContextVar[str] = ContextVar("unit", default="characters")
 

@@ -18,8 +18,8 @@ from odyssey.errors import TaskError
 from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape, in_pieces
 from odyssey.tasks.options import show_split
 from odyssey.tasks.reading import AUTO, read_symbols
-from odyssey.tasks.vocabulary import SINGULAR, Vocabulary
-from odyssey.wording import shorten
+from odyssey.tasks.vocabulary import Vocabulary
+from odyssey.wording import SINGULAR, shorten
 
 _SLICE = 2**18
 _AHEAD = 2**13  # symbols that a training stream reads at a time

@@ -8,7 +8,7 @@ in the same way, and `encode` takes both for the symbols that they stand for.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from odyssey.errors import TaskError
 
 Unit = Literal["bytes", "characters"]
-SINGULAR: Mapping[str, str] = {"bytes": "byte", "characters": "character", "symbols": "symbol"}
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 STRAY = 0xF700
 """Where the private characters begin that stand for bytes of no character."""
@@ -146,30 +145,3 @@ def printable(code: int, *, unit: Unit) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")
-
-
-def unit_of(record: Mapping[str, object]) -> str:
-    """Names what a task's losses are counted by: "bytes" or "characters".
-
-    Args:
-        record: What the task said of itself, as `Task.describe` or `run.json` have it. Records
-            without a vocabulary called ASCII texts bytes as well: Python's source, and the corpora
-            whose symbols are counted in characters everywhere.
-    """
-    unit = str(record.get("unit", "characters"))
-    name = str(record.get("name", "")).partition("@")[0]
-    if "encoding" not in record and name in ("tinyshakespeare", "python-source"):
-        return "characters"
-    return unit if unit in SINGULAR else "characters"
-
-
-def unit_of_all(records: Mapping[str, object]) -> str:
-    """Names what the losses of several tasks are counted by: "symbols" where they differ."""
-    units = {unit_of(r) if isinstance(r, Mapping) else "characters" for r in records.values()}
-    return units.pop() if len(units) == 1 else "symbols" if units else "characters"
-
-
-def each(unit: str, *, short: bool = False) -> str:
-    """Gives the word after "bits per", as in bits/char or bits/byte."""
-    word = SINGULAR.get(unit, "character")
-    return "char" if short and word == "character" else word

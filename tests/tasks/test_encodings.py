@@ -12,7 +12,8 @@ from odyssey.errors import TaskError
 from odyssey.tasks import get_task
 from odyssey.tasks.registry import recorded_task
 from odyssey.tasks.text import MissingText
-from odyssey.tasks.vocabulary import Vocabulary, each, unit_of, unit_of_all
+from odyssey.tasks.vocabulary import Vocabulary
+from odyssey.wording import each, unit_of, unit_of_all
 
 BOOK = "Été à l’île: «où?» Straße, Ärger, żółw.\r\n" * 20
 CHINESE = "他说「你好」，然后走了。\n" * 40
