@@ -6,11 +6,12 @@ have none (`torch.compile`, `torch.export`, fake tensors).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.utils.rnn import PackedSequence
 
 from odyssey.errors import ConfigError
@@ -148,6 +149,25 @@ def require_state(
     return tuple(state)
 
 
+def require_memory(tensors: Iterable[Tensor]) -> None:
+    """Checks that tensors have the memory that their shapes speak of: torch does not.
+
+    Raises:
+        ConfigError: The storage of one was freed or cut.
+    """
+    for tensor in tensors:
+        storage = tensor.untyped_storage().nbytes()
+        whole = (tensor.storage_offset() + tensor.numel()) * tensor.element_size()
+        if storage >= whole and tensor.is_contiguous():
+            continue
+        steps = zip(tensor.shape, tensor.stride(), strict=True)
+        last = tensor.storage_offset() + sum((n - 1) * step for n, step in steps)
+        if (last + 1) * tensor.element_size() > storage:
+            raise ConfigError(
+                f"the storage of a tensor was freed or cut: {describe(tensor)} has {storage} bytes"
+            )
+
+
 def require_classes(x: Tensor, classes: int) -> None:
     """Checks that class indices are classes; it reads their values.
 
@@ -166,6 +186,7 @@ def has_values(x: Tensor) -> bool:
     return not (
         torch.compiler.is_compiling()
         or x.is_meta
+        or isinstance(x, FakeTensor)
         or tracing()
         or transforms_active()
         or torch._C._len_torch_dispatch_stack() > 0

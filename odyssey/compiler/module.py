@@ -14,6 +14,7 @@ from odyssey.compiler.arguments import (
     has_values,
     require_classes,
     require_input,
+    require_memory,
     require_state,
     require_weights,
     tracing,
@@ -248,6 +249,8 @@ class RNN(nn.Module):
             state = tuple(like.new_zeros(shape) for _ in self.cell.states)
         elif not tracing():
             state = require_state(state, self.cell.states, shape, like)
+            if has_values(x):
+                require_memory(state)
         mask = self._mask(like.device)
         axis = len(self._lead)
         finals: list[State] = []
@@ -272,8 +275,10 @@ class RNN(nn.Module):
         for number, parameters in enumerate(weights):
             require_weights(parameters, self.shapes[number], like, layer=number)
         x = require_input(x, axes=axes, lead=self._lead, input_size=self.input_size, like=like)
-        if not x.is_floating_point() and has_values(x):
-            require_classes(x, self.input_size)
+        if has_values(x):
+            require_memory((x, *(p for parameters in weights for p in parameters.values())))
+            if not x.is_floating_point():
+                require_classes(x, self.input_size)
         return x
 
     def _like(self, weights: Sequence[Mapping[str, Any]]) -> Tensor:

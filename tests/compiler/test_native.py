@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import golden
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from comparing import compare, rnn
 from driving import environment
@@ -18,25 +20,16 @@ import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import build_layer, native
 from odyssey.compiler.backends.native import targets, toolchain
-from odyssey.compiler.backends.native.functions import TYPES, write_functions
+from odyssey.compiler.backends.native.functions import TYPES, write_functions, written
 from odyssey.compiler.backends.native.runtime import PRELUDE
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
+from odyssey.expr.functions import BY_FUNCTION, PRIMITIVES
 
 REFERENCE = {
-    "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-    "tanh": np.tanh,
-    "exp": np.exp,
-    "softplus": lambda a: np.logaddexp(a, 0),
-    "sin": np.sin,
-    "cos": np.cos,
-    "relu": lambda a: np.maximum(a, 0),
-    "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
-    "abs": np.abs,
-    "square": np.square,
-    "step": lambda a: (a > 0).astype(a.dtype),
-    "sign": np.sign,
+    name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 1 and name in written()
 }
+PAIRS = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 2}
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +46,17 @@ def functions(tmp_path_factory):
             integer=kind["integer"],
             bytes=width,
             fields="  long h;",
-        ) + write_functions(set(REFERENCE), dtype)
+        ) + write_functions({*REFERENCE, *PAIRS}, dtype)
         for name in REFERENCE:
             body = f"st(x + j, v{name}(ld(x + j, n - j)), n - j);"
             source += (
                 f"void f_{name}(real *x, long n) {{ for (long j = 0; j < n; j += V) {body} }}\n"
+            )
+        for name in PAIRS:
+            body = f"st(x + j, v{name}(ld(x + j, n - j), ld(y + j, n - j)), n - j);"
+            source += (
+                f"void f_{name}(real *x, const real *y, long n) {{"
+                f" for (long j = 0; j < n; j += V) {body} }}\n"
             )
         path = folder / f"{dtype}.so"
         toolchain.compile_source(source, path)
@@ -107,6 +106,50 @@ def test_functions_of_infinities_and_nan(functions, name, dtype):
         x, got = x[:2], got[:2]
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(got, REFERENCE[name](x.astype(np.float64)), atol=1e-30)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_of_two_numbers(functions, name, dtype):
+    edges = np.array([0.0, -0.0, 1.5, -2.0, 1e30, np.inf, -np.inf, np.nan], dtype)
+    x, y = (a.ravel().copy() for a in np.meshgrid(edges, edges))
+    with np.errstate(all="ignore"):
+        want = PAIRS[name](x.copy(), y)
+    pointer = toolchain.ctypes.c_void_p
+    getattr(functions[dtype], f"f_{name}")(
+        pointer(x.ctypes.data), pointer(y.ctypes.data), toolchain.ctypes.c_long(len(x))
+    )
+    np.testing.assert_allclose(x, want, rtol=1e-6)
+
+
+CUBE = replace(
+    PRIMITIVES["square"],
+    name="cube",
+    function=type("cube", (sp.Function,), {"nargs": 1}),
+    numpy=lambda a: a**3,
+    torch="{0} * {0} * {0}",
+    derivative=("3 * a * a",),
+    parity=-1,
+)
+
+
+def test_a_primitive_without_c_runs_on_eager_and_says_so(monkeypatch, capsys):
+    monkeypatch.setitem(PRIMITIVES, "cube", CUBE)
+    monkeypatch.setitem(BY_FUNCTION, CUBE.function, CUBE)
+    native.notice.cache_clear()
+    text = "cell q\ninput x\nstate h\nh[t] = tanh(cube(W @ x[t] + U @ h[t-1]))\noutput h\n"
+    program = lower(odyssey.parse_cell(text))
+    name, _ = build_layer(program, "auto", population=False, masked=False)
+    assert name == "eager"
+    assert "q uses cube, which native code does not have" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="cube"):
+        build_layer(program, "native", population=False, masked=False)
+    # before the loop it runs in torch, in whatever way the row spells it
+    text = text.replace("cube(W @ x[t] + U @ h[t-1])", "W @ cube(x[t]) + U @ h[t-1]")
+    models = [odyssey.RNN(odyssey.parse_cell(text), 3, 4, backend=b) for b in ("native", "eager")]
+    models[1].load_state_dict(models[0].state_dict())
+    x = torch.randn(3, 2, 3)
+    torch.testing.assert_close(models[0](x)[0], models[1](x)[0])
 
 
 @pytest.mark.parametrize("spec", ["lstm_peephole", "gru", "elman_relu"])

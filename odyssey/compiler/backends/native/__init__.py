@@ -2,9 +2,12 @@
 
 * `plan.py` decides what is computed in which phase of a step and what is stored;
 * `codegen.py`, `pointwise.py`, `functions.py` and `runtime.py` write the C file;
-* `toolchain.py` compiles it and keeps it in a cache;
-* `prelude.py` runs what comes before the loop in torch, `layer.py` calls the loop,
-  `products.py` the whole products around it;
+* `abi.py` is the gate: tables of the fields of C structures (`fields.py`, `step_fields.py`), which
+  write their text and are what Python fills;
+* `toolchain.py` compiles the file and keeps it in a cache;
+* `prelude.py` runs what comes before the loop in torch, `operator.py` makes the loop an operator of
+  torch, `layer.py` calls both; `kernel.py` and `memory.py` hold code, sizes and memory;
+* `recurrence.py` calls the loop in training, without autograd;
 * `step_source.py` and `step.py` do the same for the rest of a training step, which no cell changes.
 """
 
@@ -15,6 +18,8 @@ from functools import cache
 
 from odyssey.compiler.backends.base import Layer
 from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native.functions import written
+from odyssey.compiler.backends.native.kernel import code_of
 from odyssey.compiler.backends.native.layer import NativeLayer, has_loop
 from odyssey.compiler.program import Program
 
@@ -39,7 +44,12 @@ def notice(reason: str) -> None:
 
 def supports(program: Program) -> str:
     """Says why a program cannot run here, or nothing."""
-    return missing() if has_loop(program) else ""
+    if not has_loop(program):
+        return ""
+    lacking = code_of(program).plan.primitives - written()
+    if lacking:
+        return f"{program.name} uses {', '.join(sorted(lacking))}, which native code does not have"
+    return missing()
 
 
 def build(program: Program, *, population: bool, masked: bool) -> Layer:

@@ -120,7 +120,9 @@ def length(size: Size, lengths: Mapping[str, int]) -> int:
 
 def dense(tensor: Tensor) -> Tensor:
     """Gives a tensor whose memory is as C reads it: row-major, with nothing left to be applied."""
-    return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
 
 
 class Form:
@@ -219,13 +221,14 @@ class Structs:
         self.array = (ctypes.c_int64 * (form.count * self.width))() if array is None else array
         self.first = first * self.width
         self.held: dict[str, object] = {}  # what was filled in, so that it lives as long as this
+        self.whole = False
 
     def copy(self) -> Structs:
         """Gives structures that are filled alike, to be filled further."""
         other = Structs.__new__(Structs)
         other.form, other.width, other.first = self.form, self.width, self.first
         other.array = type(self.array).from_buffer_copy(self.array)
-        other.held = self.held.copy()
+        other.held, other.whole = self.held.copy(), self.whole
         return other
 
     def put(self, name: str, tensor: Tensor) -> None:
@@ -235,10 +238,12 @@ class Structs:
 
     def set(self, name: str, tensor: Tensor) -> None:
         """Fills a field with a tensor, also in place of another."""
+        column = self.first + self.form.columns[name]
+        if self.held.get(name) is tensor and self.array[column] == tensor.data_ptr():
+            return  # it was admitted before, and has not moved
         start = self.form.admit(name, tensor)
-        if self.form.count == 1:
-            self.array[self.first + self.form.columns[name]] = start
-        else:
+        self.array[column] = start
+        if self.form.count > 1:
             self._fill(name, start, tensor.stride(0) * tensor.element_size())
         self.held[name] = tensor
 
@@ -266,8 +271,10 @@ class Structs:
 
     def change(self, name: str, value: int) -> None:
         """Fills a field that is a number in place of another."""
-        self.held.pop(name, None)
-        self.number(name, value)
+        assert self.form.fields[name].role == "number", f"field {name} is no number"
+        column = self.first + self.form.columns[name]
+        for k in range(self.form.count):
+            self.array[k * self.width + column] = value
 
     def place(self, name: str, start: int, step: int) -> None:
         """Fills a field of memory that is laid out elsewhere: where it begins, and the bytes from
@@ -295,6 +302,8 @@ class Structs:
 
     def filled(self) -> Array:
         """Gives the structures, when every field has been filled."""
-        missing = self.form.needed - self.held.keys()
-        assert not missing, f"fields {', '.join(sorted(missing))} are not filled"
+        if not self.whole:
+            missing = self.form.needed - self.held.keys()
+            assert not missing, f"fields {', '.join(sorted(missing))} are not filled"
+            self.whole = True  # a field that must be filled never becomes empty again
         return self.array

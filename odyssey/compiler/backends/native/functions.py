@@ -212,6 +212,11 @@ _NEEDS = {
 _ORDER = ("reduced", "abs", "exp", *(n for n in _BODIES if n not in ("abs", "exp")))
 
 
+def written() -> frozenset[str]:
+    """Names the primitives that there is C for."""
+    return frozenset(_BODIES) | {"cos"}
+
+
 def _horner(coefficients: list[Fraction], *, name: str, variable: str) -> tuple[str, str]:
     """Writes a polynomial by Horner's rule: its last coefficient and the lines that follow."""
     *rest, last = (repr(float(c)) for c in coefficients)

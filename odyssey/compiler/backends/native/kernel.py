@@ -5,7 +5,6 @@ Shapes: P members, T steps, B batch rows, I input, H hidden units of the largest
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.abi import Form, Structs, Table, length
+from odyssey.compiler.backends.native.abi import Array, Form, Structs, Table, length
 from odyssey.compiler.backends.native.codegen import generate
 from odyssey.compiler.backends.native.fields import SIZES
 from odyssey.compiler.backends.native.memory import Layout, borrow, lay_out
@@ -168,10 +167,10 @@ class Kernel:
         """Borrows the memory of a role."""
         return borrow(self.layout(shape, call, role).total, self.dtype)
 
-    def sizes(self, shape: Shape) -> ctypes.Array[ctypes.c_int64]:
+    def sizes(self, shape: Shape) -> Array:
         """Gives the structure of sizes."""
 
-        def make() -> ctypes.Array[ctypes.c_int64]:
+        def make() -> Array:
             structs = Structs(Form(SIZES, "f", lengths={}, real=self.dtype))
             known = {**shape.lengths(), "keep": int(shape.keep), "block": self.block(shape)}
             for name in SIZES.names:
@@ -180,9 +179,9 @@ class Kernel:
 
         return self._remembered(("sizes", shape), make)
 
-    def run(self, shape: Shape, call: str, structs: Structs) -> None:
-        """Calls into C."""
-        self.entries[call](self.sizes(shape), structs.filled())
+    def run(self, sizes: Array, call: str, structs: Structs) -> None:
+        """Calls into C; the sizes are those of `sizes`."""
+        self.entries[call](sizes, structs.filled())
 
     def _remembered(self, key: tuple[Any, ...], make: Callable[[], Found]) -> Found:
         """Gives what was found for the same sizes before: calls with new sizes are rare."""

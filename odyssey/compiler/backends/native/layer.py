@@ -115,7 +115,10 @@ def _elsewhere(*tensors: Tensor) -> bool:
         return True
     if torch.compiler.is_compiling():
         return False
-    return transforms_active() or not all(type(t) in _OURS for t in tensors)
+    if transforms_active() or not all(type(t) in _OURS for t in tensors):
+        return True
+    # what was made in inference mode cannot be kept for a backward pass; eager knows what it can do
+    return torch.is_grad_enabled() and any(t.is_inference() for t in tensors)
 
 
 def has_loop(program: Program) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odyssey.compiler.arguments import require_classes
+from odyssey.compiler.arguments import require_classes, require_memory
 from odyssey.compiler.backends.native.abi import Field, dense, length
 from odyssey.compiler.backends.native.kernel import Code, Kernel, Shape, code
 from odyssey.compiler.backends.native.memory import lay_out
@@ -123,6 +123,7 @@ def _tensors(
     plan: Plan, shape: Shape, x: Tensor, inputs: Sequence[Tensor], wanted: Mapping[str, Field]
 ) -> dict[str, Tensor]:
     """Names the tensors that go in as the table does, row-major; only those that are wanted."""
+    require_memory((x, *inputs))  # before torch joins what is one tensor in C
     parts, rest = parts_of(plan, x, inputs)
     _check_parts(plan, shape, parts)
     found: dict[str, Tensor] = {}
@@ -214,7 +215,7 @@ def _loop(
     structs = kernel.structs(shape, "f", kept, kernel.workspace(shape, "f", "work"))
     for name, tensor in (tensors | outputs).items():
         structs.put(name, tensor)
-    kernel.run(shape, "f", structs)
+    kernel.run(kernel.sizes(shape), "f", structs)
     return [*outputs.values(), kept]
 
 
@@ -242,7 +243,7 @@ def _loop_backward(
     structs = kernel.structs(shape, "b", kept, kernel.workspace(shape, "b", "work"))
     for name, tensor in (tensors | outputs).items():
         structs.put(name, tensor)
-    kernel.run(shape, "b", structs)
+    kernel.run(kernel.sizes(shape), "b", structs)
     return list(outputs.values())
 
 
@@ -340,7 +341,7 @@ class _Recorded(torch.autograd.Function):
         x, kept, *inputs = ctx.saved_tensors
         plan = code(ctx.program).plan
         gradients = [
-            inputs[-1].new_zeros(shape) if g is None else g
+            inputs[-1].new_zeros(shape) if g is None else g.to_dense()
             for shape, g in zip(ctx.shapes, arriving[:-1], strict=True)
         ]
         units, input_size = ctx.sizes

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from odyssey.compiler.autodiff import Backward, differentiate, levels
 from odyssey.compiler.passes import drop_dead, fold_constants, hoist, stack_maps
 from odyssey.compiler.program import Group, Program
+from odyssey.expr.functions import PRIMITIVES
 
 Phase = tuple[int, str]
 
@@ -62,6 +63,13 @@ class Plan:
     saved: tuple[int, ...]
     slots: tuple[int, ...]
     writes_output: bool
+
+    @property
+    def primitives(self) -> frozenset[str]:
+        """The primitives that the loop uses, forward and backward."""
+        nodes = enumerate(self.backward.nodes)
+        inside = {n.op for k, n in nodes if n.region == "step" or k >= self.backward.forward}
+        return frozenset(inside & PRIMITIVES.keys())
 
     def size(self, k: int) -> str:
         """Gives "H" or "I", the size of a value; in a square program both are H."""

@@ -125,6 +125,7 @@ class _Calls:
         self.where: list[int] = []
         indexed = frozenset(range(len(self.plan.stacks)))
         self.shape = Shape(size[0], size[1], symbols, units, keep=True, indexed=indexed)
+        self.sizes = kernel.sizes(self.shape)
         self.parameters = self._checked(parameters)
         self.gradients: dict[str, list[Tensor]] = {}
         self.sums: list[Tensor] = []  # gradients that C adds to
@@ -136,13 +137,17 @@ class _Calls:
         # padding is never written and stays zero
         self.y = self._zeros("f", "y")
         self.forth.put("y", self.y)
-        self.outputs = [[self._zeros("f", f"o{n}") for n in states] for _ in range(2)]
-        self.turn = 0
         self.tables = [self._table(n, stack) for n, stack in enumerate(self.plan.stacks)]
         self._leaves()
         for n in states:  # the loss does not read the final state
             self.back.put(f"do{n}", self._zeros("b", f"do{n}"))
             self.back.put(f"di{n}", self._zeros("b", f"di{n}"))
+        self.outputs = [tuple(self._zeros("f", f"o{n}") for n in states) for _ in range(2)]
+        self.turns = [self.forth, self.forth.copy()]  # they take turns in the states they write
+        for structs, finals in zip(self.turns, self.outputs, strict=True):
+            for n, final in enumerate(finals):
+                structs.put(f"o{n}", final)
+        self.turn = 0
 
     def _checked(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         shape, found = self.shape, {}
@@ -228,22 +233,21 @@ class _Calls:
                     torch.add(weight, bias, out=into)
         x = dense(x)  # the backward call reads them again
         self.turn = 1 - self.turn
-        finals = self.outputs[self.turn]
+        structs, finals = self.turns[self.turn], self.outputs[self.turn]
         for n in range(len(self.tables)):
-            self.forth.set(f"x{n}_index", x)
-            self.back.share(f"x{n}_index", self.forth)
-        for n, (first, last) in enumerate(zip(state, finals, strict=True)):
-            self.forth.set(f"i{n}", dense(first))
-            self.forth.set(f"o{n}", last)
-        self.kernel.run(self.shape, "f", self.forth)
-        return self.y, tuple(finals)
+            structs.set(f"x{n}_index", x)
+            self.back.share(f"x{n}_index", structs)
+        for n, (first, _) in enumerate(zip(state, finals, strict=True)):
+            structs.set(f"i{n}", dense(first))
+        self.kernel.run(self.sizes, "f", structs)
+        return self.y, finals
 
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
         """See `Recurrence.backward`."""
         for tensor in self.sums:
             tensor.zero_()
         self.back.set("dy", dense(dy))
-        self.kernel.run(self.shape, "b", self.back)
+        self.kernel.run(self.sizes, "b", self.back)
         for table in self.tables:
             for gradient, into, bias in table.found:
                 into.copy_(gradient)

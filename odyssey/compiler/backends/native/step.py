@@ -135,7 +135,7 @@ class _ReadoutCall:
         self.bad = ctypes.c_int64()
         self.structs = z = Structs(form)
         numbers = {"P": P, "R": T * B, "H": H, "S": S, "keep": int(keep)}
-        away = {"h": T * B * H, "w": S * H, "b": S, "dw": S * H, "db": S}
+        away = {"h": T * B * H, "w": S * H, "b": S, "dw": S * H, "db": S, "target": 0, "weight": 0}
         for name, value in (numbers | {f"{n}_member": d for n, d in away.items()}).items():
             z.number(name, value)
         z.put("units", units)
