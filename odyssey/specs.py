@@ -8,12 +8,14 @@ variant of the literature (`NIG`, `LSTM-b`) or the path of a `.cell` file:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError, OdysseyError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.verify import MAX_CHARACTERS
+from odyssey.names import split_cell
 from odyssey.transforms.ablations import ABLATIONS, ablate
 from odyssey.wording import quoted
 
@@ -66,9 +68,9 @@ def get_cell(spec: str) -> Cell:
         raise CellError("an empty spec names no cell (see: odyssey cells)")
     if len(spec) > MAX_SPEC:
         raise CellError(f"spec of {len(spec):,} characters; at most {MAX_SPEC} are read")
-    base, colon, operators = spec.strip().partition(":")
+    base, operators = split_spec(spec.strip())
     cell = _base(base)
-    if colon and not operators:
+    if operators == "":
         raise CellError(
             f"spec {quoted(spec)}: an ablation must follow the colon"
             " (see: odyssey cells --ablations)"
@@ -78,12 +80,54 @@ def get_cell(spec: str) -> Cell:
     return cell
 
 
+def split_spec(spec: str) -> tuple[str, str | None]:
+    """Splits a spec into its base and its ablations, None where no colon follows the base."""
+    base = spec.partition(":")[0]
+    if base in LIBRARY or base in VARIANTS:
+        return base, spec[len(base) + 1 :] if ":" in spec else None
+    return split_cell(spec)
+
+
+def is_path(base: str) -> bool:
+    """Tells whether the base of a spec is the path of a file."""
+    return base.endswith(".cell") or "/" in base
+
+
+def shown_names(specs: Sequence[str]) -> dict[str, str]:
+    """Gives the name under which the cell of every spec is shown: the spec, but for its path.
+
+    A cell of a file has the name that it gives itself, with the ablations of the spec. Where that
+    is the name of another cell, the name of the file follows, and where need be a number.
+
+    Raises:
+        CellError: A file cannot be read, or is no cell.
+    """
+    bases = {spec: split_spec(spec)[0] for spec in specs}
+    names: dict[str, str] = {s: s for s in specs if not is_path(bases[s])}
+    taken = {*names, *LIBRARY, *VARIANTS, *CELL_SETS}
+    own: dict[str, str] = {}
+    for base in filter(is_path, dict.fromkeys(bases.values())):
+        choice = name = read_cell(Path(base)).name
+        number = 1
+        while choice in taken:
+            choice = f"{name} ({Path(base).name}{f' {number}' if number > 1 else ''})"
+            number += 1
+        taken.add(choice)
+        own[base] = choice
+    return {spec: names.get(spec) or own[bases[spec]] + spec[len(bases[spec]) :] for spec in specs}
+
+
+def named_cells(specs: Sequence[str]) -> dict[str, Cell]:
+    """Finds or makes cells, by the names of `shown_names`; raises `CellError`."""
+    return {name: get_cell(spec) for spec, name in shown_names(specs).items()}
+
+
 def _base(base: str) -> Cell:
     if base in LIBRARY:
         return library_cell(base)
     if base in VARIANTS:
         return get_cell(VARIANTS[base])
-    if base.endswith(".cell") or "/" in base:
+    if is_path(base):
         return read_cell(Path(base))
     if base in CELL_SETS:
         raise CellError(

@@ -24,7 +24,10 @@ def quoted(value: object, most: int = LONGEST) -> str:
         return repr(value) if len(value) <= most else repr(value[: most - 3] + "...")
     short = reprlib.Repr()
     short.maxlong = short.maxother = most
-    return shorten(short.repr(value), most)
+    try:
+        return shorten(short.repr(value), most)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

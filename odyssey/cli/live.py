@@ -16,6 +16,7 @@ from rich.text import Text
 from odyssey.cli.printing import duration
 from odyssey.cli.screen import Screen
 from odyssey.evaluation.trial import Trial
+from odyssey.names import printable
 from odyssey.wording import each, unit_of, unit_of_all
 
 
@@ -115,7 +116,8 @@ class LiveBoard(Screen):
             bar,
         ]
         for task, cells in self.board.items():
-            table = Table(title=f"{task}: best so far", box=None, title_justify="left")
+            title = Text(f"{printable(task)}: best so far")
+            table = Table(title=title, box=None, title_justify="left")
             table.add_column("cell")
             for name in (self._bits(task), "accuracy", "members", "diverged"):
                 table.add_column(name, justify="right")
@@ -123,7 +125,7 @@ class LiveBoard(Screen):
             for spec, best in order:
                 known = best.bpc < math.inf
                 table.add_row(
-                    Text(spec),
+                    Text(printable(spec)),
                     f"{best.bpc:.3f}" if known else "-",
                     f"{best.accuracy:.1%}" if known else "-",
                     str(best.members),

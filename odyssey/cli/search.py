@@ -241,23 +241,19 @@ def _weight_megabytes(study: Study, trials: list[Trial]) -> float:
 def _dry_run(study: Study, args: argparse.Namespace) -> None:
     """Says what would run, and how long, from a few timed updates of every cell."""
     from odyssey.evaluation.estimate import estimate_trials
-    from odyssey.evaluation.execute import choose_runner
-    from odyssey.tasks.registry import get_task
+    from odyssey.evaluation.execute import check, choose_runner
 
     _, workers = choose_runner(
         study, runner=args.runner, workers=args.workers, address=args.address
     )
-    cells = study.resolve_cells()
-    trials = study.trials(cells)
+    checked = check(study)
+    cells, trials, tasks = checked.cells, checked.trials, checked.tasks
     config = study.config
     members = sum(len(t.members) for t in trials)
     characters = (
         members * config.epochs * config.updates_per_epoch * config.batch_size * config.unroll
     )
-    tasks = {name: get_task(name) for name in study.tasks}
     print_notices({name: task.describe() for name, task in tasks.items()})
-    for task in tasks.values():
-        task.check_fits(config.batch_size, config.unroll)
     began = time.monotonic()
     estimate = estimate_trials(trials[: len(cells)])
     share = len(trials) / len(cells) / workers

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.cli.printing import duration, print_json, print_notices
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
-from odyssey.evaluation.study import Study, absolute_spec, parse_setting
+from odyssey.evaluation.study import Study, absolute_cell, absolute_task, parse_setting
 from odyssey.specs import get_cell
 from odyssey.tasks.base import Task
 from odyssey.training.config import HYPERPARAMETERS, SINGLE
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> None:
     space = _space(args, str(options.get("preset", "")))
     study = Study(
         name=f"train-{cell.name}",
-        cells=(absolute_spec(args.spec),),
-        tasks=(absolute_spec(args.task),),
+        cells=(absolute_cell(args.spec),),
+        tasks=(absolute_task(args.task),),
         members=1,
         seed=args.seed,
         runner="local",
@@ -81,7 +81,7 @@ def _space(args: argparse.Namespace, preset: str) -> dict[str, Any]:
 
 
 def _train(args: argparse.Namespace, study: Study) -> None:
-    from odyssey.evaluation.execute import prepare
+    from odyssey.evaluation.execute import check, prepare
     from odyssey.evaluation.trained import save_weights
     from odyssey.evaluation.work import commit, trained_trial
     from odyssey.tasks.registry import get_task
@@ -93,9 +93,10 @@ def _train(args: argparse.Namespace, study: Study) -> None:
     task = get_task(study.tasks[0])
     print_notices({task.name: task.describe()})
     word = each(task.unit, short=True)
-    store, trials = (None, study.trials(study.resolve_cells()))
     if args.out:
         store, trials = prepare(study, args.out, kind="train")
+    else:
+        store, trials = None, check(study).trials
     began = time.monotonic()
 
     def progress(epoch: Epoch) -> None:

@@ -206,9 +206,9 @@ def _by_symbol(
 def _write(
     args: argparse.Namespace, out: Path, task: Task, read: Reading, gates: pd.DataFrame
 ) -> dict[str, Path]:
+    from odyssey.names import short_names
     from odyssey.report.lstmvis import write_lstmvis
     from odyssey.report.style import save_figure
-    from odyssey.report.tables import short_names
     from odyssey.report.unit_plots import plot_saturation
     from odyssey.report.units_page import Shown, write_units_page
 

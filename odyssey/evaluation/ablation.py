@@ -9,8 +9,8 @@ from typing import Any
 import tomli_w
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.evaluation.study import Study, absolute_spec, parse_study
-from odyssey.specs import CELL_SETS, get_cell
+from odyssey.evaluation.study import Study, absolute_cell, absolute_task, parse_study
+from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
 from odyssey.transforms.neighbours import single_changes
 
 MATCHES = ("none", "parameters")
@@ -55,7 +55,7 @@ def ablation_cells(spec: str, *, variants: Sequence[str] = (), cell_set: str = "
         if cell_set not in CELL_SETS:
             raise ConfigError(suggest(cell_set, CELL_SETS, what="set of cells"))
         return list(dict.fromkeys([spec, *CELL_SETS[cell_set]]))
-    joint = "+" if ":" in spec else ":"
+    joint = "+" if split_spec(spec)[1] else ":"
     if variants:
         whole = [v if _is_spec(v) else f"{spec}{joint}{v}" for v in variants]
     else:
@@ -109,16 +109,17 @@ def ablation_study(
         raise ConfigError(f"draws must be at least 1, got {draws}")
     if match not in MATCHES:
         raise ConfigError(suggest(match, MATCHES, what="way to match"))
-    base = absolute_spec(spec)
+    base = absolute_cell(spec)
     cells = ablation_cells(base, variants=variants, cell_set=cell_set)
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", spec.rpartition("/")[2]).strip("-.")
+    own = shown_names([base])[base]
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", own).strip("-.")
     matched = "the same numbers of parameters" if match == "parameters" else "the same hidden sizes"
     data = {
         "name": f"ablate-{name or 'cell'}",
-        "description": f"{spec} and what it is with one thing changed, {draws} draws a cell and"
+        "description": f"{own} and what it is with one thing changed, {draws} draws a cell and"
         f" task, {matched}.",
         "cells": cells,
-        "tasks": [absolute_spec(task) for task in tasks],
+        "tasks": [absolute_task(task) for task in tasks],
         "baseline": base,
         "members": draws,
         "seed": seed,

@@ -10,15 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from odyssey.errors import ConfigError, RunFailedError, StoreError
-from odyssey.evaluation.study import Study, recorded_study
+from odyssey.evaluation.memory import check_memory
+from odyssey.evaluation.sealed import check_trials, seal_of, sealed_cells, sealed_study
+from odyssey.evaluation.study import Study
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, versions
-from odyssey.expr import parse_cell
+from odyssey.expr import Cell
+from odyssey.expr.identity import repeated
+from odyssey.specs import expand, shown_names
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
+from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task, recorded_task
 from odyssey.tasks.text import MissingText
+from odyssey.training.space import draw_members
 
 MODULES = {
     "local": "odyssey.evaluation.local_runner",
@@ -92,6 +98,47 @@ class Summary:
     store: RunStore = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A study that makes sense, with what it is made of.
+
+    Attributes:
+        cells: Its cells, by the name to show.
+        tasks: Its tasks by spec.
+        trials: Its trials.
+    """
+
+    cells: dict[str, Cell]
+    tasks: dict[str, Task]
+    trials: list[Trial]
+
+
+def check(study: Study) -> Checked:
+    """Checks a study whole; writes nothing.
+
+    Raises:
+        OdysseyError: A cell, task or hyperparameter is wrong, a cell is there twice, or a trial
+            would be too large.
+    """
+    cells = study.resolve_cells()
+    twins = repeated(cells)
+    if twins:
+        # Draws, data and seeds do not depend on the cell: both would get the same numbers.
+        raise ConfigError(f"{twins[1]} and {twins[0]} are the same cell: leave one out")
+    tasks = {spec: get_task(spec) for spec in study.tasks}
+    for task in tasks.values():
+        task.check_fits(study.config.batch_size, study.config.unroll)
+    trials = study.trials(cells)
+    check_memory(
+        cells,
+        {spec: task.num_symbols for spec, task in tasks.items()},
+        draw_members(study.distributions, count=study.members, seed=study.seed),
+        dataclasses.asdict(study.config),
+        population=study.population or study.members,
+    )
+    return Checked(cells, tasks, trials)
+
+
 def prepare(study: Study, out: str | Place, *, kind: str = "") -> tuple[RunStore, list[Trial]]:
     """Checks a study whole, makes its run directory, and lists its trials.
 
@@ -101,13 +148,10 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> tuple[RunStore
         kind: What made the run, where it was no study: `train`.
 
     Raises:
-        OdysseyError: A cell, task or hyperparameter is wrong; nothing has been written then.
+        OdysseyError: As `check`, and nothing has been written then; or the directory cannot be.
     """
-    cells = study.resolve_cells()
-    tasks = {spec: get_task(spec) for spec in study.tasks}
-    for task in tasks.values():
-        task.check_fits(study.config.batch_size, study.config.unroll)
-    trials = study.trials(cells)
+    checked = check(study)
+    names = shown_names(expand(list(study.cells)))
     store = RunStore.create(
         out,
         study=study.to_toml(),
@@ -115,12 +159,12 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> tuple[RunStore
             "study": study.name,
             **({"kind": kind} if kind else {}),
             "description": study.description,
-            "baseline": study.baseline,
-            "trials": len(trials),
-            "members": sum(len(t.members) for t in trials),
-            "cells": {s: {"text": c.text, "lineage": list(c.lineage)} for s, c in cells.items()},
-            "tasks": {spec: task.describe() for spec, task in tasks.items()},
-            "counted": {spec: task.counted for spec, task in tasks.items()},
+            "baseline": names.get(study.baseline, ""),
+            "trials": len(checked.trials),
+            "members": sum(len(t.members) for t in checked.trials),
+            **seal_of(study, checked.cells, checked.trials),
+            "tasks": {spec: task.describe() for spec, task in checked.tasks.items()},
+            "counted": {spec: task.counted for spec, task in checked.tasks.items()},
             "training": dataclasses.asdict(study.config),
             "space": {
                 name: {drawn.kind: list(drawn.values)}
@@ -133,29 +177,30 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> tuple[RunStore
             "seconds": 0.0,
         },
     )
-    return store, trials
+    return store, checked.trials
 
 
 def reopen(directory: str | Place) -> tuple[RunStore, Study, list[Trial]]:
-    """Opens a run to go on with it: the same study, with the cells as they were.
+    """Opens a run to go on with it: the study and the cells that it began with.
 
     Raises:
         StoreError: The directory is no run.
-        ConfigError: A text that a task reads has changed since the run began.
+        ConfigError: Its study was edited, a text that a task reads has changed, or this version of
+            Odyssey would train otherwise.
     """
     store = RunStore.open(directory)
-    study = recorded_study(store.study_text, store.run)
-    cells = {}
     try:
-        for spec, kept in store.run["cells"].items():
-            cells[spec] = parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
+        cells = sealed_cells(store)
         tasks = tasks_of(store)
     except (AttributeError, KeyError, TypeError):
         raise StoreError(
             f"{directory}: run.json does not hold the cells and tasks; the run cannot be resumed"
         ) from None
+    study = sealed_study(store)
     check_texts(tasks)
-    return store, study, study.trials(cells)
+    trials = study.trials(cells)
+    check_trials(store, trials)
+    return store, study, trials
 
 
 def tasks_of(store: RunStore) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ import tomli_w
 
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.evaluation.search import reopen_search
-from odyssey.evaluation.study import Study, absolute_spec, parse_study
+from odyssey.evaluation.study import Study, absolute_task, parse_study
 from odyssey.specs import get_cell
 from odyssey.storage.candidates import finished_candidates, load_candidates
 from odyssey.storage.store import load_results
@@ -70,7 +70,7 @@ def promotion_study(
     if best.empty:
         raise ConfigError(f"{folder}: no candidate has passed all stages yet: nothing to promote")
     seen = list(dict.fromkeys([*search.tasks, *(t for s in plan.stages for t in s.tasks)]))
-    chosen = [absolute_spec(t) for t in tasks] or [*search.tasks, _unseen(seen)]
+    chosen = [absolute_task(t) for t in tasks] or [*search.tasks, _unseen(seen)]
     if parameters is None:
         parameters = _parameters(search.space, chosen)
     space = fixed_by(str(search.training.get("preset", ""))) | {

@@ -8,30 +8,33 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from odyssey.errors import CellError, ConfigError, OdysseyError, StoreError
 from odyssey.evaluation.candidates import OVER_LIMIT
 from odyssey.evaluation.evolution import Evolution, Sizes
 from odyssey.evaluation.execute import MODULES, check_texts, choose_runner, tasks_of
+from odyssey.evaluation.memory import check_memory
 from odyssey.evaluation.scores import TrialScore, trial_score
+from odyssey.evaluation.sealed import seal_of, sealed_cells, sealed_study
 from odyssey.evaluation.search_board import SearchBoard
 from odyssey.evaluation.search_plan import SearchPlan
-from odyssey.evaluation.study import Study, recorded_study
+from odyssey.evaluation.study import Study
 from odyssey.evaluation.trial import Trial, TrialResult
 from odyssey.evaluation.weights import Keeper
 from odyssey.evaluation.work import TrialWork, commit, failed_rows, versions
-from odyssey.expr import Cell, parse_cell
+from odyssey.expr import Cell
 from odyssey.expr.identity import repeated
 from odyssey.search.breeding import CellBreeder
 from odyssey.search.gatekeeper import Check, Gatekeeper
-from odyssey.specs import get_cell, list_cells
+from odyssey.specs import expand, get_cell, list_cells, named_cells, shown_names
 from odyssey.storage import files
 from odyssey.storage.candidates import CandidateLog
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.tasks.registry import get_task
+from odyssey.training.space import draw_members
 from odyssey.transforms.constraints import Constraints, flops, nodes, parameters, reject
 from odyssey.transforms.degenerate import degenerate
 from odyssey.transforms.mutations import check_weights
@@ -83,18 +86,21 @@ class SearchSummary:
 
 
 def seeds_of(study: Study, plan: SearchPlan) -> dict[str, Cell]:
-    """Gives the cells that evolution begins with, by spec; the baseline is one of them.
+    """Gives the cells that evolution begins with, by name; the baseline is one of them.
 
     Raises:
         ConfigError: Two of them are the same cell.
     """
-    cells = study.resolve_cells()
-    if plan.baseline not in cells:
-        cells = {plan.baseline: get_cell(plan.baseline), **cells}
+    cells = named_cells(_seed_specs(study, plan))
     twins = repeated(cells)
     if twins:
         raise ConfigError(f"{twins[1]} and {twins[0]} are the same cell: leave one out")
     return cells
+
+
+def _seed_specs(study: Study, plan: SearchPlan) -> list[str]:
+    specs = expand(list(study.cells))
+    return specs if plan.baseline in specs else [plan.baseline, *specs]
 
 
 def prepare_search(study: Study, out: str | Place) -> RunStore:
@@ -110,6 +116,13 @@ def prepare_search(study: Study, out: str | Place) -> RunStore:
     for stage in plan.stages:
         for spec in stage.tasks:
             tasks[spec].check_fits(stage.training["batch_size"], stage.training["unroll"])
+        check_memory(
+            cells,
+            {spec: tasks[spec].num_symbols for spec in stage.tasks},
+            draw_members(study.distributions, count=stage.draws, seed=study.seed),
+            stage.training,
+            population=stage.population or stage.draws,
+        )
     constraints, sizes = _limits(plan, max(t.num_symbols for t in tasks.values()))
     Constraints.from_mapping(constraints)
     with _as_config_error():
@@ -125,12 +138,12 @@ def prepare_search(study: Study, out: str | Place) -> RunStore:
             "strategy": plan.strategy,
             "arms": list(plan.arms),
             "candidates": plan.candidates,
-            "baseline": plan.baseline,
+            "baseline": shown_names(_seed_specs(study, plan))[plan.baseline],
             "measure": plan.measure,
             "cost": plan.cost,
             "sizes": sizes,
             "stages": [_described(stage) for stage in plan.stages],
-            "cells": {s: {"text": c.text, "lineage": list(c.lineage)} for s, c in cells.items()},
+            **seal_of(study, cells),
             "library": library,
             "tasks": {spec: task.describe() for spec, task in tasks.items()},
             "counted": {spec: task.counted for spec, task in tasks.items()},
@@ -161,10 +174,11 @@ def reopen_search(directory: str | Place) -> tuple[RunStore, Study]:
 
     Raises:
         StoreError: The directory is no search.
-        ConfigError: A text that a task reads has changed since the search began.
+        ConfigError: Its study was edited, a text that a task reads has changed, or this version of
+            Odyssey would train otherwise.
     """
     store = RunStore.open(directory)
-    study = recorded_study(store.study_text, store.run)
+    study = sealed_study(store)
     if study.search is None:
         raise StoreError(f"{directory} is a run, but no search")
     check_texts(tasks_of(store))
@@ -216,6 +230,7 @@ def make_evolution(
     cells: Mapping[str, Cell],
     sizes: Mapping[str, int],
     *,
+    baseline: str,
     known: dict[str, TrialScore],
     late: set[str],
     on_told: Callable[[dict[str, Any]], None],
@@ -225,14 +240,15 @@ def make_evolution(
 
     Args:
         study: The study.
-        cells: The seeds by spec.
+        cells: The seeds by name.
+        baseline: The name of the one that scores are relative to.
         sizes: `input_size` and `hidden_size` at which cells are measured.
         known: Scores of finished trials by id.
         late: Ids of trials that were stopped at their limit once.
         on_told: Hears the row of every candidate that is told.
         on_late: Hears the row of a candidate again that was told as unmeasured.
     """
-    plan = _plan(study)
+    plan = replace(_plan(study), baseline=baseline)
     limits, _ = _limits(plan, sizes["input_size"])
     measure = {"parameters": parameters, "flops": flops}[plan.cost]
     return Evolution(
@@ -389,10 +405,7 @@ def run_search(
     with store.lock():
         store.repair()
         facts = store.run
-        cells = {
-            spec: parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
-            for spec, kept in facts["cells"].items()
-        }
+        cells = sealed_cells(store)
         board = SearchBoard(
             study.name,
             len(cells) + plan.candidates,
@@ -405,6 +418,7 @@ def run_search(
             study,
             cells,
             facts["sizes"],
+            baseline=facts["baseline"],
             known=known_scores(store),
             late=set(facts.get(LATE, ())),
             on_told=listener.on_told,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,13 @@ from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.evaluation.search_plan import SearchPlan, search_plan
 from odyssey.evaluation.trial import Trial
 from odyssey.expr import Cell
-from odyssey.specs import expand, get_cell, read_text
+from odyssey.names import TEXT_PREFIX, split_text
+from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
+from odyssey.training.bounds import Bounds
 from odyssey.training.config import (
     EARLIER,
     HYPERPARAMETERS,
+    SEEDS,
     TrainingConfig,
     member_from_dict,
     training_config,
@@ -37,14 +41,13 @@ from odyssey.wording import quoted
 RUNNERS = ("ray", "local")
 KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
-MAX_DRAW = 2**31  # a hidden size beyond any machine
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
-# Whole-number fields -> (least, most).
+# Fields that are whole numbers.
 LIMITS = {
-    "members": (1, 100_000),
-    "population": (0, 100_000),
-    "seed": (0, 2**63 - 1),
-    "workers": (1, 10_000),
+    "members": Bounds(int, 1, 100_000),
+    "population": Bounds(int, 0, 100_000),
+    "seed": SEEDS,
+    "workers": Bounds(int, 1, 10_000),
 }
 
 
@@ -89,12 +92,8 @@ class Study:
     stages: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise ConfigError(
-                    f"{name} must be a whole number from {least} to {most:,}, got {quoted(value)}"
-                )
+        for name, bounds in LIMITS.items():
+            bounds.check(name, getattr(self, name))
         for name in ("name", "description", "baseline", "runner"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"{name} must be text, got {quoted(getattr(self, name))}")
@@ -157,14 +156,14 @@ class Study:
         )
 
     def resolve_cells(self) -> dict[str, Cell]:
-        """Finds or makes every cell, by spec, in order; raises `CellError`."""
-        return {spec: get_cell(spec) for spec in expand(list(self.cells))}
+        """Finds or makes every cell, by the name to show, in order; raises `CellError`."""
+        return named_cells(expand(list(self.cells)))
 
     def trials(self, cells: Mapping[str, Cell]) -> list[Trial]:
         """Lists all trials in their logical order: task by task, cell by cell.
 
         Args:
-            cells: The cells by spec, as `resolve_cells` gives them.
+            cells: The cells by name, as `resolve_cells` gives them.
 
         Raises:
             ConfigError: A hyperparameter does not fit a cell.
@@ -179,9 +178,6 @@ class Study:
         members = draw_members(space, count=self.members, seed=self.seed)
         for member in members:
             member_from_dict(member)
-            for name, value in member.items():
-                if isinstance(value, int) and value >= MAX_DRAW:
-                    raise ConfigError(f"space.{name} must stay below {MAX_DRAW:,}, got {value:.3g}")
         size = self.population or self.members
         training = dataclasses.asdict(self.config)
         trials: list[Trial] = []
@@ -241,20 +237,20 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
         if key not in known:
             also = _INNER.values()
             raise ConfigError(suggest(key, known, what="study field", also=[*_INNER, *also]))
-    if isinstance(data.get("baseline"), str):
-        data["baseline"] = absolute_spec(data["baseline"], base)
+    strategy = data.get("strategy")
+    for table in (data, strategy):
+        if isinstance(table, dict) and isinstance(table.get("baseline"), str):
+            table["baseline"] = absolute_cell(table["baseline"], base)
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")
-    for key in ("cells", "tasks"):
+    for key, absolute in (("cells", absolute_cell), ("tasks", absolute_task)):
         if isinstance(data[key], list):
-            data[key] = tuple(
-                absolute_spec(v, base) if isinstance(v, str) else v for v in data[key]
-            )
+            data[key] = tuple(absolute(v, base) if isinstance(v, str) else v for v in data[key])
     for stage in data["stages"] if isinstance(data.get("stages"), list) else ():
         if isinstance(stage, dict) and isinstance(stage.get("tasks"), list):
             stage["tasks"] = [
-                absolute_spec(v, base) if isinstance(v, str) else v for v in stage["tasks"]
+                absolute_task(v, base) if isinstance(v, str) else v for v in stage["tasks"]
             ]
     return Study(**data)
 
@@ -316,22 +312,37 @@ def _check_integers(value: Any) -> None:
         raise ConfigError(f"not a TOML file: an integer of more than 64 bits, {quoted(value)}")
 
 
-def absolute_spec(spec: str, base: Path | None = None) -> str:
-    """Makes the path inside a cell or task spec absolute, so that every process finds the file.
+def absolute_cell(spec: str, base: Path | None = None) -> str:
+    """Makes the path in a cell spec absolute, so that every process finds the file.
 
     Args:
-        spec: Any spec; one without a path is left as it is.
+        spec: Any cell spec; one without a path is left as it is.
         base: The folder that a relative path refers to; the current one if None.
     """
-    prefix, rest = ("text:", spec[5:]) if spec.startswith("text:") else ("", spec)
-    path = rest.partition(":")[0]
-    if not rest or not (prefix or path.endswith(".cell") or "/" in path):
+    path, _ = split_spec(spec)
+    return _absolute(path, base) + spec[len(path) :] if is_path(path) else spec
+
+
+def absolute_task(spec: str, base: Path | None = None) -> str:
+    """Makes the path in a task spec absolute, as `absolute_cell` does."""
+    path, options = split_text(spec.removeprefix(TEXT_PREFIX))
+    if not spec.startswith(TEXT_PREFIX) or not path:
         return spec
-    file = Path(rest)
-    if prefix and rest.startswith("~"):
+    return f"{TEXT_PREFIX}{_absolute(path, base)}" + (f"@{options}" if options else "")
+
+
+def _absolute(path: str, base: Path | None) -> str:
+    """Gives an absolute path without `.` and `..` to the same file."""
+    if path.startswith("~"):
         with contextlib.suppress(RuntimeError):  # there is no such user
-            file = file.expanduser()
-    return f"{prefix}{((base or Path.cwd()) / file).absolute()}"
+            path = str(Path(path).expanduser())
+    whole = os.path.join(base or Path.cwd(), path)
+    plain = os.path.abspath(whole)
+    try:
+        real = os.path.realpath(whole)
+        return plain if os.path.realpath(plain) == real else real  # `a/link/..` need not be `a`
+    except (OSError, ValueError):
+        return plain  # whoever opens it will say what is wrong
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from odyssey.errors import ConfigError
+from odyssey.names import file_name, short_names
 from odyssey.report import (
     aggregate,
     box_plots,
@@ -18,10 +19,9 @@ from odyssey.report import (
     importance_plots,
     plots,
     style,
-    tables,
 )
 from odyssey.report.draws import top_count
-from odyssey.report.figures import Picture, file_name
+from odyssey.report.figures import Picture
 from odyssey.report.measure import per
 
 _FEW = 20  # values of a choice
@@ -112,7 +112,7 @@ def _pictures(
     caps: Mapping[str, float],
 ) -> Iterator[Picture]:
     """Draws the figures of every task."""
-    names = tables.short_names(compared["task"].unique())
+    names = short_names(compared["task"].unique())
     summary = boxes.box_summary(results)
     winners = boxes.winner_curves(curves, results) if len(curves) else None
     budgets = comparison.difference_by_budget(results, seed=seed, baseline=baseline)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from odyssey.names import file_name, short_names
 from odyssey.report import plots, statistics, style, tables
 
 
@@ -43,7 +44,7 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
     """
     results, curves = tables.with_labels(results), tables.with_labels(curves)
     board = tables.leaderboard(results)
-    names = tables.short_names(board["task"].unique())
+    names = short_names(board["task"].unique())
     bands = statistics.curve_bands(curves, results)
     best = statistics.best_of_n_frame(results, rng=np.random.default_rng(seed))
     # A value of a member that diverged is no result, whatever it reached before.
@@ -132,8 +133,3 @@ def _of_task(frame: pd.DataFrame, task: object, order: list[str]) -> pd.DataFram
 def _members(ranked: pd.DataFrame) -> str:
     low, high = ranked["members"].min(), ranked["members"].max()
     return f"n = {low}" if low == high else f"n = {low} to {high}"
-
-
-def file_name(task: str) -> str:
-    """Makes a name of a task that any file system takes."""
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in task)[:60]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from odyssey.errors import StoreError
+from odyssey.names import file_name
 from odyssey.report import gradient_plots as draw
 from odyssey.report.animation import animate_gradients
 from odyssey.report.gradients import bands, mean_shares
@@ -119,7 +120,7 @@ def _sweep(frames: Frames, directory: Path, sweep: str) -> dict[str, Path]:
         whole = part[part["state"] == WHOLE]
         named = whole.assign(label=[f"{sweep} {value:g}" for value in whole[sweep]])
         figure = figure_of(draw.plot_gradient_norms(named))
-        name = f"norms_{place}_{_file_name(str(label))}"
+        name = f"norms_{place}_{file_name(str(label))}"
         paths[name] = save_figure(figure, directory / "figures" / name, data=part)["png"]
     reach = frames["horizons"]
     reach = reach[(reach["state"] == WHOLE) & (reach["factor"] == "10x")]
@@ -156,7 +157,3 @@ def _first_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Keeps as many labels as there is room for panels side by side."""
     kept = list(dict.fromkeys(frame["label"]))[:MOST_PANELS]
     return frame[frame["label"].isin(kept)]
-
-
-def _file_name(label: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in label)[:60]

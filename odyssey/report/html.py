@@ -14,10 +14,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from odyssey.errors import StoreError
+from odyssey.names import short_names
 from odyssey.report import figures, protocol, published, statistics, style, tables
 from odyssey.report.ablation import Ablation, ablation_of
 from odyssey.report.entries import entries
 from odyssey.report.measure import counting, slash
+from odyssey.report.records import read_records
 from odyssey.report.shell import render
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
@@ -85,16 +87,15 @@ def read_content(run_dir: str | Path) -> Content:
         StoreError: The directory is not a run or has no finished trial.
     """
     store = RunStore.open(run_dir)
-    results = store.results()
+    records = read_records(store)
+    results, curves, run = records.results, records.curves, records.run
     if results.empty:
         raise StoreError(
             f"{store.path} has no finished trial yet; "
             f"go on with `odyssey search --resume {store.path}`"
         )
     results = tables.with_labels(results)
-    run = store.run
     seed = abs(run["seed"]) if isinstance(run.get("seed"), int) else 0
-    curves = store.curves()
     baseline = run.get("baseline")
     ablation = None
     if isinstance(baseline, str) and baseline:
@@ -103,7 +104,7 @@ def read_content(run_dir: str | Path) -> Content:
     return Content(
         directory=Path(run_dir),
         run=run,
-        study_text=store.study_text,
+        study_text=records.study_text,
         results=results,
         board=tables.leaderboard(results),
         overall=tables.overall(results) if results["task"].nunique() > 1 else None,
@@ -276,7 +277,7 @@ def _failures(results: pd.DataFrame) -> Markup | None:
     lost = results[results["status"] != "ok"].fillna({"reason": "", "status": "unknown"})
     if lost.empty:
         return None
-    names = tables.short_names(results["task"].unique())
+    names = short_names(results["task"].unique())
     sizes = results.groupby(["task", "label"]).size()
     rows = []
     for key, group in lost.groupby(["task", "label", "status"], sort=False):

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from odyssey.report import comparison, tables
+from odyssey.names import short_names
+from odyssey.report import comparison
 from odyssey.report.draws import top_count
 from odyssey.report.measure import per
 from odyssey.wording import plural
@@ -77,7 +78,7 @@ def findings(compared: pd.DataFrame, baseline: str) -> list[Finding]:
         compared: As `comparison.compare` gives it.
         baseline: Label of the baseline.
     """
-    names = tables.short_names(compared["task"].unique())
+    names = short_names(compared["task"].unique())
     found = []
     for task, here in compared[~compared["baseline"]].groupby("task", sort=False):
         draws = int(here["draws"].max())
@@ -191,7 +192,7 @@ def _scores(run: Mapping[str, Any], results: pd.DataFrame) -> str:
     counted = run.get("counted")
     counted = counted if isinstance(counted, Mapping) else {}
     specs = list(dict.fromkeys(results["task"].astype(str)))
-    names = tables.short_names(specs)
+    names = short_names(specs)
     what = "; ".join(f"on {names[s]} over {counted[s]}" for s in specs if counted.get(s))
     return (
         f"Cross-entropy in {per()}{', ' + what if what else ''}. Validation chooses the "

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from functools import wraps
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
+
+from odyssey.names import printable
 
 # Rising lightness, so that the order survives a grey printer; line styles tell them apart as well.
 PALETTE = ("#0b2545", "#8c2f39", "#2e7d6b", "#c9772b", "#8fb0dc", "#d9c86a")
@@ -25,9 +29,10 @@ MOST_LINES = len(PALETTE)
 MOST_BANDS = 3
 DPI = 160  # dots per inch of a PNG
 
+FONT = "DejaVu Sans"
 STYLE = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [FONT],
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.labelsize": 9.0,
@@ -56,6 +61,7 @@ STYLE = {
 }
 
 _REACH = 6.0
+_LONGEST_NAME = 60  # characters, beside which a figure still has room
 # Places in an SVG, in points: two decimals are enough, and a fifth of the bytes less.
 _PLACES = re.compile(rb' (?:d|x|y)="[^"]*"')
 _DIGITS = re.compile(rb"(\.\d\d)\d+")
@@ -65,7 +71,91 @@ T = TypeVar("T")
 
 
 def styled(function: Callable[P, T]) -> Callable[P, T]:
-    """Applies the house style while a function runs, and only then."""
+    """Applies the house style while a function runs that draws frames, and only then.
+
+    Names in the frames, such as those of cells and tasks, reach it as `drawable` gives them.
+    """
+
+    @wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+        given = (*args, *kwargs.values())
+        names = _drawable_names([g for g in given if isinstance(g, pd.DataFrame)])
+        with mpl.rc_context(cast(Any, STYLE)):
+            if not names:
+                return function(*args, **kwargs)
+            few = [_with_names(arg, names) for arg in args]
+            return function(*few, **{n: _with_names(v, names) for n, v in kwargs.items()})
+
+    return inner
+
+
+def drawable(name: str) -> str:
+    r"""Writes a name so that a figure shows it as it is; of what is drawable, the same again.
+
+    Matplotlib reads formulas between dollars, hides labels that begin with an underscore, and warns
+    of characters that its font lacks: these become their escapes, as in `\u4e2d`.
+    """
+    glyphs = _glyphs()
+    line = "".join(
+        c if ord(c) in glyphs else c.encode("unicode_escape").decode()
+        for c in printable(name).replace(r"\$", "$")
+    )
+    if len(line) > _LONGEST_NAME:
+        line = f"{line[:22]}...{line[-22:]}"
+    line = line.replace("$", r"\$")
+    return f" {line}" if not line or line.startswith("_") else line
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Gives the characters that the font of all figures has, in both weights."""
+    faces = [
+        font_manager.get_font(
+            font_manager.findfont(font_manager.FontProperties(family=FONT, weight=weight))
+        )
+        for weight in ("normal", "bold")
+    ]
+    return frozenset.intersection(*(frozenset(face.get_charmap()) for face in faces))
+
+
+def _drawable_names(frames: Sequence[pd.DataFrame]) -> dict[str, str]:
+    """Gives, for every text of the frames that cannot be drawn as it is, what is drawn."""
+    texts = dict.fromkeys(
+        value
+        for frame in frames
+        for name in frame.columns
+        if not pd.api.types.is_numeric_dtype(frame[name])
+        for value in frame[name].dropna().unique()
+        if isinstance(value, str)
+    )
+    shown = {text: drawable(text) for text in texts}
+    taken = Counter(shown.values())
+    for place, (text, line) in enumerate(shown.items(), start=1):
+        if taken[line] > 1 and line != text:  # nothing that differs may look the same
+            shown[text] = f"{line} ({place})"
+    return {text: line for text, line in shown.items() if line != text}
+
+
+def _with_names(value: Any, names: Mapping[str, str]) -> Any:
+    """Puts drawable names in place of others in a frame, or for one of them."""
+    if isinstance(value, str):
+        return names.get(value, value)
+    if not isinstance(value, pd.DataFrame):
+        return value
+    changed = {}
+    for column in value.columns:
+        old = value[column]
+        if pd.api.types.is_numeric_dtype(old):
+            continue
+        new = old.map(lambda v: names.get(v, v) if isinstance(v, str) else v)
+        changed[column] = (
+            new if isinstance(old.dtype, pd.CategoricalDtype) else new.astype(old.dtype)
+        )
+    return value.assign(**changed)
+
+
+def in_style(function: Callable[P, T]) -> Callable[P, T]:
+    """Applies the house style while a function runs that makes files of a figure."""
 
     @wraps(function)
     def inner(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -98,7 +188,7 @@ def new_axes(width: float, height: float) -> Axes:
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
-@styled
+@in_style
 def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict[str, Path]:
     """Writes a figure as PNG and PDF, and the data behind it as CSV, next to each other.
 
@@ -122,7 +212,7 @@ def save_figure(figure: Figure, path: str | Path, *, data: pd.DataFrame) -> dict
     return paths
 
 
-@styled
+@in_style
 def to_svg(figure: Figure) -> bytes:
     """Gives a figure as SVG, the same bytes for the same data."""
     _settle(figure)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from odyssey.names import short_names
 from odyssey.report import statistics
 from odyssey.report.measure import slash
 
@@ -134,14 +134,6 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     spec = frame["spec"].fillna(frame["cell"]).fillna("unnamed").astype("string")
     names = short_names(spec.unique())
     return frame.assign(label=spec.map(names).astype("string"))
-
-
-def short_names(specs: Iterable[str]) -> dict[str, str]:
-    """Leaves the folders out of specs that are paths, where they stay different without."""
-    specs = [str(spec) for spec in specs]
-    short = {spec: re.sub(r"[^:]*/", "", spec) for spec in specs}
-    taken = Counter(short.values())
-    return {spec: name if name and taken[name] == 1 else spec for spec, name in short.items()}
 
 
 def leaderboard(results: pd.DataFrame) -> pd.DataFrame:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from odyssey.errors import TaskError, suggest
+from odyssey.names import TEXT_PREFIX, split_text
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
 from odyssey.tasks.download import DATASETS, Dataset, dataset_path
@@ -30,9 +30,6 @@ from odyssey.tasks.reading import AUTO, encoding_name
 from odyssey.tasks.text import MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
 from odyssey.wording import quoted, shorten
-
-TEXT_PREFIX = "text:"
-_PAIRS = re.compile(r"\s*\w+\s*=[^,=]*(,\s*\w+\s*=[^,=]*)*")
 
 
 @dataclass(frozen=True)
@@ -238,13 +235,11 @@ def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
 
 def _text_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
     """Gives the path of a text, its normalised spec, and the value of each option."""
-    path, at, given = spec.rpartition("@")
-    if not (at and _PAIRS.fullmatch(given)):
-        path, given = spec, ""
+    path, given = split_text(spec)
     if not path:
         raise TaskError(f"{TEXT_PREFIX}{shorten(spec)} names no file; expected {TEXT_PREFIX}PATH")
     values = read_options(given or None, _TEXT_OPTIONS, task=f"{TEXT_PREFIX}PATH")
     shown = show_options(values, _TEXT_OPTIONS)
-    if not shown and _PAIRS.fullmatch(path.rpartition("@")[2]) and "@" in path:
+    if not shown and split_text(path)[1]:
         shown = f"@unit={AUTO}"  # or the end of the path would be read as options
     return path, TEXT_PREFIX + path + shown, values

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.wording import kind_of, quoted
+from odyssey.training.bounds import Bounds
+from odyssey.wording import quoted
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 SCHEDULES = ("constant", "plateau", "decay")
+BACKENDS = ("auto", "native", "eager")
 
 
 @dataclass(frozen=True)
@@ -79,50 +80,48 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), type(field.default))
-        choices = {
-            "optimizer": OPTIMIZERS,
-            "schedule": SCHEDULES,
-            "loss": ("mean", "sum"),
-            "init": ("uniform_fan", "uniform", "normal", "normal_fan"),
-            "dtype": ("float32", "float64"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(suggest(getattr(self, name), allowed, what=f"training.{name}"))
-        for name in ("batch_size", "unroll", "updates_per_epoch", "valid_characters"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("test_characters", "eval_batch", "eval_unroll", "threads", "padding"):
-            _at_least(name, getattr(self, name), 1)
-        for name in (
-            "epochs",
-            "patience",
-            "halvings",
-            "decay_after",
-            "diverged_factor",
-            "eval_warmup",
-        ):
-            _at_least(name, getattr(self, name), 0)
-        for name in ("decay", "rmsprop_decay"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"training.{name} must lie in (0, 1], got {getattr(self, name)}")
+            name, value = f"training.{field.name}", getattr(self, field.name)
+            allowed = OPTIONS[field.name]
+            if isinstance(allowed, Bounds):
+                allowed.check(name, value)
+            elif type(value) is not type(allowed[0]):
+                kind = "true or false" if allowed is SWITCH else "text"
+                raise ConfigError(f"{name} must be {kind}, got {quoted(value)}")
+            elif value not in allowed:
+                raise ConfigError(suggest(value, map(str, allowed), what=name))
         if self.schedule == "plateau" and self.patience < 1:
             raise ConfigError("training.schedule = plateau needs training.patience >= 1")
 
 
-def _check_type(name: str, value: object, kind: type) -> None:
-    fits = isinstance(value, kind) and not (kind is not bool and isinstance(value, bool))
-    if kind is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and value == value
-    if not fits:
-        raise ConfigError(f"training.{name} must be {kind_of(kind)}, got {quoted(value)}")
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least or value == float("inf"):
-        raise ConfigError(f"training.{name} must be at least {least}, got {value}")
-
-
+SWITCH = (False, True)
+# What every training option may be: a range, or one of these.
+OPTIONS: dict[str, Bounds | tuple[Any, ...]] = {
+    "batch_size": Bounds(int, 1, 65_536),
+    "unroll": Bounds(int, 1, 100_000),
+    "updates_per_epoch": Bounds(int, 1, 10_000_000),
+    "epochs": Bounds(int, 0, 1_000_000),
+    "optimizer": OPTIMIZERS,
+    "nesterov": SWITCH,
+    "scale_by_momentum": SWITCH,
+    "rmsprop_decay": Bounds(float, 0, 1, above=True),
+    "loss": ("mean", "sum"),
+    "schedule": SCHEDULES,
+    "patience": Bounds(int, 0, 1_000_000),
+    "halvings": Bounds(int, 0, 1_000),
+    "decay": Bounds(float, 0, 1, above=True),
+    "decay_after": Bounds(int, 0, 1_000_000),
+    "init": ("uniform_fan", "uniform", "normal", "normal_fan"),
+    "valid_characters": Bounds(int, 1, 1_000_000_000),
+    "test_characters": Bounds(int, 1, 1_000_000_000),
+    "eval_batch": Bounds(int, 1, 65_536),
+    "eval_unroll": Bounds(int, 1, 100_000),
+    "eval_warmup": Bounds(int, 0, 1_000_000),
+    "diverged_factor": Bounds(float, 0, 1e12),
+    "padding": Bounds(float, 1, 1e6),
+    "dtype": ("float32", "float64"),
+    "backend": BACKENDS,
+    "threads": Bounds(int, 1, 1_024),
+}
 EARLIER = {"eval_warmup": 0}
 """Options that older records do not name, with the value that says what was done then."""
 
@@ -187,19 +186,37 @@ def training_config(options: Mapping[str, Any]) -> TrainingConfig:
     return TrainingConfig(**(PRESETS.get(preset or "", {}) | given))
 
 
-# Hyperparameters of one member -> (type, default, least value).
-HYPERPARAMETERS: dict[str, tuple[type, Any, float]] = {
-    "hidden_size": (int, 64, 1),
-    "parameters": (int, None, 1),
-    "num_layers": (int, 1, 1),
-    "learning_rate": (float, 0.002, 0.0),
-    "momentum": (float, 0.0, 0.0),
-    "clip_norm": (float, None, 0.0),
-    "clip_value": (float, None, 0.0),
-    "init_scale": (float, 1.0, 0.0),
-    "forget_bias": (float, None, -1e6),
-    "input_noise": (float, 0.0, 0.0),
+@dataclass(frozen=True)
+class Hyperparameter:
+    """Describes a hyperparameter of one member.
+
+    Attributes:
+        default: Its value where nobody says one; None leaves it out.
+        bounds: What it may be.
+    """
+
+    default: Any
+    bounds: Bounds
+
+    def check(self, name: str, value: object) -> None:
+        """Raises `ConfigError` unless it may have the value."""
+        if value is not None or self.default is not None:
+            self.bounds.check(name, value)
+
+
+HYPERPARAMETERS: dict[str, Hyperparameter] = {
+    "hidden_size": Hyperparameter(64, Bounds(int, 1, 65_536)),
+    "parameters": Hyperparameter(None, Bounds(int, 1, 10_000_000_000)),
+    "num_layers": Hyperparameter(1, Bounds(int, 1, 100)),
+    "learning_rate": Hyperparameter(0.002, Bounds(float, 0, 1e6, above=True)),
+    "momentum": Hyperparameter(0.0, Bounds(float, 0, 1, below=True)),
+    "clip_norm": Hyperparameter(None, Bounds(float, 0, 1e12)),
+    "clip_value": Hyperparameter(None, Bounds(float, 0, 1e12)),
+    "init_scale": Hyperparameter(1.0, Bounds(float, 0, 1_000)),
+    "forget_bias": Hyperparameter(None, Bounds(float, -1e6, 1e6)),
+    "input_noise": Hyperparameter(0.0, Bounds(float, 0, 1e6)),
 }
+SEEDS = Bounds(int, 0, 2**63 - 1)
 
 
 SINGLE: dict[str, Any] = {
@@ -225,9 +242,9 @@ class Member:
         parameters: Total parameters wanted, embedding and readout included; sets hidden_size.
         num_layers: Layers.
         learning_rate: Learning rate.
-        momentum: Momentum of sgd, in [0, 1).
-        clip_norm: Largest norm of the member's gradient; None does not clip.
-        clip_value: Largest size of a gradient element; None does not clip.
+        momentum: Momentum of sgd.
+        clip_norm: Largest norm of the member's gradient; None and 0 do not clip.
+        clip_value: Largest size of a gradient element; None and 0 do not clip.
         init_scale: Scale s of the initial weights, see `compiler.initial.InitScheme`.
         forget_bias: Initial bias of the gate f; None leaves the cell's own.
         input_noise: Standard deviation of Gaussian noise on the one-hot inputs in training.
@@ -247,23 +264,9 @@ class Member:
     input_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, (kind, _, least) in HYPERPARAMETERS.items():
-            check_hyperparameter(name, getattr(self, name), kind, least)
-        if not self.momentum < 1:
-            raise ConfigError(f"momentum must lie in [0, 1), got {self.momentum}")
-        if self.seed < 0:
-            raise ConfigError(f"a seed must not be negative, got {self.seed}")
-
-
-def check_hyperparameter(name: str, value: object, kind: type, least: float) -> None:
-    """Raises `ConfigError` unless the value may be that hyperparameter."""
-    if value is None and HYPERPARAMETERS[name][1] is None:
-        return
-    allowed: Any = int if kind is int else int | float
-    if isinstance(value, bool) or not isinstance(value, allowed):
-        raise ConfigError(f"{name} must be {kind_of(kind)}, got {quoted(value)}")
-    if not least <= typing.cast(float, value) < float("inf"):
-        raise ConfigError(f"{name} must be at least {least:g}, got {value}")
+        for name, row in HYPERPARAMETERS.items():
+            row.check(name, getattr(self, name))
+        SEEDS.check("seed", self.seed)
 
 
 def member_from_dict(data: Mapping[str, Any]) -> Member:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.training.config import HYPERPARAMETERS, TrainingConfig, check_hyperparameter
+from odyssey.training.config import HYPERPARAMETERS, TrainingConfig
 from odyssey.training.seeds import stream
 from odyssey.wording import quoted
 
@@ -126,9 +126,9 @@ def search_space(options: Mapping[str, Any], *, protocol: str = "") -> Space:
 
 
 def _distribution(name: str, value: Any) -> Distribution:
-    kind, _, least = HYPERPARAMETERS[name]
+    row = HYPERPARAMETERS[name]
     if not isinstance(value, Mapping):
-        check_hyperparameter(name, value, kind, least)
+        row.check(f"space.{name}", value)
         return Distribution("fixed", (value,))
     if len(value) != 1:
         raise ConfigError(f"space.{name}: give one of {', '.join(KINDS[1:])}")
@@ -139,18 +139,20 @@ def _distribution(name: str, value: Any) -> Distribution:
         raise ConfigError(f"space.{name}.{how} must be a list, got {quoted(values)}")
     if how == "choice":
         for v in values:
-            check_hyperparameter(name, v, kind, least)
+            row.check(f"space.{name}", v)
         return Distribution(how, tuple(values))
     if len(values) != 2 or any(
         isinstance(v, bool) or not isinstance(v, int | float) for v in values
     ):
         raise ConfigError(f"space.{name}.{how} must be [low, high], got {quoted(values)}")
     low, high = values
-    if not (low <= high < float("inf")) or (how != "uniform" and low <= 0):
+    if not (-math.inf < low <= high < math.inf) or (how != "uniform" and low <= 0):
         rule = "0 < low <= high" if how != "uniform" else "low <= high"
-        raise ConfigError(f"space.{name}.{how} needs {rule}, got [{low}, {high}]")
+        raise ConfigError(f"space.{name}.{how} needs {rule}, got {quoted([low, high])}")
+    # a range may end where a value must not lie: no draw does
+    closed = replace(row.bounds, above=False, below=False)
     for end in (1 - high, 1 - low) if how == "one_minus_log_uniform" else (low, high):
-        check_hyperparameter(name, kind(end), kind, least)
+        closed.check(f"space.{name}", closed.kind(end))
     return Distribution(how, (low, high))
 
 
@@ -166,7 +168,8 @@ def draw_members(space: Space, *, count: int, seed: int, first: int = 0) -> list
             "seed": int(stream(seed, "member", member).integers(2**31)),
             **{
                 name: d.draw(
-                    stream(seed, "space", name, member), whole=HYPERPARAMETERS[name][0] is int
+                    stream(seed, "space", name, member),
+                    whole=HYPERPARAMETERS[name].bounds.kind is int,
                 )
                 for name, d in sorted(space.items())
             },

@@ -14,14 +14,15 @@ from odyssey.evaluation.study import (
     LIMITS,
     MAX_STUDY_BYTES,
     Study,
-    absolute_spec,
+    absolute_cell,
+    absolute_task,
     parse_setting,
     parse_study,
     read_study,
     recorded_study,
 )
 from odyssey.evaluation.trial import Trial
-from odyssey.specs import CELL_SETS, get_cell
+from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
 from odyssey.training.config import EARLIER, PRESETS
 from odyssey.training.space import fixed_by
 
@@ -137,26 +138,28 @@ WRONG = [
         "training.learning_rate = 3",
         "learning_rate is a hyperparameter of members: write space.learning_rate",
     ),
-    ("training.epochs = 1.5", "training.epochs must be a whole number, got 1.5"),
-    ("training.epochs = -1", "training.epochs must be at least 0, got -1"),
-    ("training.padding = nan", "training.padding must be a number, got nan"),
-    ("training.padding = inf", "training.padding must be at least 1, got inf"),
+    (
+        "training.epochs = 1.5",
+        "must be a whole number from 0 to 1,000,000, got 1.5",
+    ),
+    ("training.padding = nan", "training.padding must be a number from 1 to 1,000,000, got nan"),
     ('training.optimizer = "adem"', "no training.optimizer called 'adem'; closest: adam"),
-    ("training.nesterov = 1", "training.nesterov must be true or false"),
+    ("training.nesterov = 1", "training.nesterov must be true or false, got 1"),
     ('training.schedule = "plateau"', "needs training.patience"),
     ("space.hidden_sizes = 3", "no hyperparameter called 'hidden_sizes'; closest: hidden_size"),
-    ("space.hidden_size = 0", "hidden_size must be at least 1, got 0"),
-    ("space.hidden_size = 2.5", "hidden_size must be a whole number, got 2.5"),
-    ("space.learning_rate = nan", "learning_rate must be at least 0, got nan"),
-    ("space.learning_rate = inf", "learning_rate must be at least 0, got inf"),
-    ("space.learning_rate = -0.1", "learning_rate must be at least 0, got -0.1"),
+    ("space.hidden_size = 0", "space.hidden_size must be a whole number from 1 to 65,536, got 0"),
+    ("space.learning_rate = 0", "must be a number above 0 up to 1,000,000, got 0"),
+    ('training.backend = "x"', "no training.backend called 'x'"),
     ("space.learning_rate = { uniform = [1] }", r"must be \[low, high\]"),
     ("space.learning_rate = { uniform = [2, 1] }", "needs low <= high"),
     ("space.learning_rate = { log_uniform = [0, 1] }", "needs 0 < low <= high"),
     ("space.learning_rate = { loguniform = [1, 2] }", "closest: log_uniform"),
     ("space.learning_rate = { choice = [] }", "must be a list"),
     ("space.learning_rate = {}", "give one of uniform, log_uniform"),
-    ("space.momentum = { choice = [0.5, true] }", "momentum must be a number, got True"),
+    (
+        "space.momentum = { choice = [0.5, true] }",
+        "a number from 0 and below 1, got True",
+    ),
     ("space = { hidden_size = 4, parameters = 900 }", "give hidden_size or parameters, not both"),
 ]
 
@@ -314,12 +317,60 @@ def test_relative_paths_refer_to_the_folder_of_the_study(tmp_path, monkeypatch):
 def test_specs_without_a_path_and_absolute_ones_stay_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     base = Path("/base")
-    for spec in ("lstm", "NIG", "odyssey9", "xml", "arithmetic@distractors=0.5", "text:", ""):
-        assert absolute_spec(spec, base) == spec
-    for spec in ("/a/b.cell", "/a/b.cell:no_forget_gate", "text:/a/b.txt@unit=bytes"):
-        assert absolute_spec(spec, base) == spec
-    assert absolute_spec("text:~/b.txt", base) == f"text:{tmp_path}/b.txt"
-    assert absolute_spec("b.cell") == f"{os.getcwd()}/b.cell"
+    for spec in ("lstm", "NIG", "odyssey9", "lstm:forget_bias=a/b", "/a/b.cell:NFG", ""):
+        assert absolute_cell(spec, base) == spec
+    for spec in ("xml", "arithmetic@distractors=0.5", "tinyshakespeare@split=80/10/10", "text:"):
+        assert absolute_task(spec, base) == spec
+    assert absolute_task("text:/a/b.txt@unit=bytes", base) == "text:/a/b.txt@unit=bytes"
+    assert absolute_task("text:~/b.txt", base) == f"text:{tmp_path}/b.txt"
+    assert absolute_cell("~/b.cell:NFG", base) == f"{tmp_path}/b.cell:NFG"
+    assert absolute_cell("b.cell") == f"{os.getcwd()}/b.cell"
+    assert absolute_task("text:b.txt") == f"text:{os.getcwd()}/b.txt"
+
+
+@pytest.mark.parametrize("name", ["b", "b@1", "a@split=1", "a:b", "a@b=c:d", "a b", "ü"])
+@pytest.mark.parametrize("folder", ["", "x", "x@y", "x:y", "x@unit=bytes", "x/../y", "./x//y"])
+@pytest.mark.parametrize("rest", ["", "@split=80/10/10", "@unit=bytes,split=80/10/10"])
+def test_paths_of_texts_may_hold_what_ends_a_spec(folder, name, rest):
+    path = os.path.join(folder, f"{name}.txt")
+    found = absolute_task(f"text:{path}{rest}", Path("/base"))
+    assert found == f"text:{os.path.normpath(f'/base/{path}')}{rest}"
+    assert absolute_task(found) == found
+
+
+@pytest.mark.parametrize("name", ["b", "b@1", "a:b", "a b", "ü"])
+@pytest.mark.parametrize("folder", ["", "x", "x@y", "x:y", "x/../y", "./x//y"])
+@pytest.mark.parametrize("rest", ["", ":no_forget_gate", ":NFG+forget_bias=2", ":forget_bias=a/b"])
+def test_paths_of_cells_may_hold_what_ends_a_spec(folder, name, rest):
+    path = os.path.join(folder, f"{name}.cell")
+    found = absolute_cell(path + rest, Path("/base"))
+    assert found == os.path.normpath(f"/base/{path}") + rest
+    assert absolute_cell(found) == found
+    assert split_spec(found) == (found.removesuffix(rest), rest[1:] or None)
+
+
+def test_a_path_through_a_link_stays_the_same_file(tmp_path):
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "far" / "a.txt").write_text("right")
+    (tmp_path / "a.txt").write_text("wrong")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
+    found = absolute_task("text:link/../a.txt", tmp_path)
+    assert Path(found.removeprefix("text:")).read_text() == "right"
+
+
+def test_cells_of_files_are_shown_by_the_names_that_they_give_themselves(tmp_path):
+    text = get_cell("elman").text
+    for folder, name in (("a", "mine"), ("b", "mine"), ("c", "lstm"), ("d", "own"), ("e", "own")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.cell").write_text(text.replace("cell elman", f"cell {name}"))
+    specs = [f"{tmp_path}/{folder}/x.cell" for folder in "abcd"]
+    wanted = ["mine", "mine (x.cell)", "lstm (x.cell)", "own"]
+    assert list(shown_names(specs).values()) == wanted
+    ablated = shown_names(["lstm", *(f"{s}:no_bias" for s in specs), specs[1]])
+    assert list(ablated.values()) == ["lstm", *(f"{n}:no_bias" for n in wanted), wanted[1]]
+    more = shown_names([*specs, f"{tmp_path}/e/x.cell", f"{tmp_path}/e/../a/x.cell"])
+    assert len(set(more.values())) == 6
+    assert str(tmp_path) not in " ".join(more.values())
 
 
 def test_the_study_file_is_named_in_the_error(tmp_path):
@@ -489,9 +540,10 @@ def test_ids_are_the_same_in_every_process(tmp_path):
 @pytest.mark.parametrize(
     ("space", "says"),
     [
-        ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
-        ({"hidden_size": {"log_uniform": [1e300, 1e301]}}, "space.hidden_size must stay below"),
-        ({"parameters": 2**62}, "space.parameters must stay below 2,147,483,648, got 4.61e"),
+        ({"momentum": 1.0}, "momentum must be a number from 0 and below 1, got 1.0"),
+        ({"hidden_size": {"log_uniform": [1e300, 1e301]}}, "space.hidden_size must be a whole"),
+        ({"parameters": 2**62}, "space.parameters must be a whole number from 1 to 10,000,000,000"),
+        ({"learning_rate": {"uniform": [0.0, 0.0]}}, "learning_rate must be a number above 0"),
     ],
 )
 def test_a_draw_that_no_member_can_have_is_refused(space, says):

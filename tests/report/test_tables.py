@@ -148,11 +148,6 @@ def test_csv_keeps_full_precision(results):
     np.testing.assert_array_equal(again["mean_valid_bpc"], board["mean_valid_bpc"])
 
 
-def test_names_lose_their_folders_unless_they_clash():
-    names = tables.short_names(["lstm", "/a/my.cell:no_gate", "text:/x/b.txt", "/c/e", "/d/e"])
-    assert list(names.values()) == ["lstm", "my.cell:no_gate", "text:b.txt", "/c/e", "/d/e"]
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
     [(950, "950"), (999, "999"), (56_000, "56k"), (999_600, "1M"), (1.25e6, "1.25M")],

@@ -15,6 +15,7 @@ from odyssey.errors import CellError, StoreError
 from odyssey.expr import parse_cell, text
 from odyssey.report import style
 from odyssey.report.figures import Picture
+from odyssey.report.records import read_records
 from odyssey.report.search import plots as search_plots
 from odyssey.report.search import statistics as st
 from odyssey.storage import RunStore
@@ -92,7 +93,8 @@ def read_search(run_dir: str | Path) -> SearchContent:
         StoreError: The directory is no run, or no candidate was told yet.
     """
     store = RunStore.open(run_dir)
-    candidates, run = load_candidates(store.path), store.run
+    candidates, records = load_candidates(store.path), read_records(store, rows=False)
+    run = records.run
     if candidates.empty:
         raise StoreError(
             f"{store.path} has no candidate yet; go on with `odyssey search --resume {store.path}`"
@@ -109,7 +111,7 @@ def read_search(run_dir: str | Path) -> SearchContent:
     return SearchContent(
         directory=Path(run_dir),
         run=run,
-        study_text=store.study_text,
+        study_text=records.study_text,
         candidates=candidates,
         arms=st.arms_table(candidates),
         refused=st.refused_table(candidates),

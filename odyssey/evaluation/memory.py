@@ -1,0 +1,91 @@
+"""How much memory a trial needs, from sizes alone: what no machine could train is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odyssey.errors import ConfigError
+from odyssey.expr import Cell
+from odyssey.expr.shapes import infer_shapes
+from odyssey.training.config import HYPERPARAMETERS
+
+MOST_GIB = 64
+"""What one trial may need."""
+
+# Of every weight there are the value, its gradient, two running means and the best value so far.
+_COPIES = 5
+
+
+def check_memory(
+    cells: Mapping[str, Cell],
+    symbols: Mapping[str, int],
+    members: Sequence[Mapping[str, Any]],
+    training: Mapping[str, Any],
+    *,
+    population: int,
+) -> None:
+    """Refuses a study whose largest trial is beyond `MOST_GIB`.
+
+    Args:
+        cells: The cells, by the name to show.
+        symbols: The number of symbols of every task.
+        members: All draws, as plain data.
+        training: The training options, in full.
+        population: Members of a trial.
+
+    Raises:
+        ConfigError: It is; the message names the cell, the task and the sizes to change.
+    """
+    for name, cell in cells.items():
+        for task, count in symbols.items():
+            need = member_bytes(cell, count, members, training)
+            starts = np.arange(0, len(members), population)
+            gib = float(np.add.reduceat(need, starts).max()) / 2**30
+            if gib > MOST_GIB:
+                raise ConfigError(
+                    f"{name} on {task}: a trial would need about {gib:,.0f} GiB of memory, "
+                    f"more than {MOST_GIB}; make hidden_size, num_layers, batch_size, unroll, "
+                    "eval_batch, eval_unroll or population smaller"
+                )
+
+
+def member_bytes(
+    cell: Cell, num_symbols: int, members: Sequence[Mapping[str, Any]], training: Mapping[str, Any]
+) -> NDArray[np.float64]:
+    """Estimates the memory of every member in training, in bytes, to within a factor of two or so.
+
+    Weights with their copies, and what a segment keeps for the way back: every equation's value
+    and product at every step, and the distribution over symbols.
+    """
+
+    def column(name: str) -> NDArray[np.float64]:
+        default = HYPERPARAMETERS[name].default or np.nan
+        return np.array([float(m.get(name) or default) for m in members])
+
+    shapes = infer_shapes(cell)
+    wanted, layers = column("parameters"), column("num_layers")
+    squares = sum(pair == ("H", "H") for pair in shapes.matrices.values()) or 1
+    hidden = np.where(np.isnan(wanted), column("hidden_size"), np.sqrt(wanted / squares / layers))
+
+    def layer(first: NDArray[np.float64]) -> NDArray[np.float64]:
+        size = {"I": first, "H": hidden}
+        products = [size[a] * size[b] for a, b in shapes.matrices.values()]
+        vectors = [size[a] for a in shapes.vectors.values()]
+        return sum([*products, *vectors], start=np.zeros_like(hidden))
+
+    first = hidden if shapes.square else np.full(len(members), float(num_symbols))
+    weights = layer(first) + (layers - 1) * layer(hidden)
+    weights += num_symbols * (hidden + 1) + (num_symbols * hidden if shapes.square else 0)
+    weights = np.where(np.isnan(wanted), weights, wanted)
+    values = len(cell.equations) + len(shapes.matrices)
+    steps = training["batch_size"] * training["unroll"]
+    read_steps = training["eval_batch"] * training["eval_unroll"]
+    kept = steps * (values * layers * hidden + 2 * num_symbols)
+    read = read_steps * (2 * layers * hidden + 2 * num_symbols)
+    width = 8 if training["dtype"] == "float64" else 4
+    need = width * (_COPIES * weights + np.maximum(kept, read))
+    return np.asarray(need, dtype=np.float64)
