@@ -31,7 +31,7 @@ def run(study: Study, args: argparse.Namespace) -> None:
     from odyssey.evaluation.candidates import SEED, Candidate, Life
     from odyssey.evaluation.estimate import estimate_trials
     from odyssey.evaluation.execute import choose_runner
-    from odyssey.evaluation.search import seeds_of
+    from odyssey.evaluation.search import check_search
     from odyssey.training.space import draw_members
 
     plan = study.search
@@ -39,17 +39,16 @@ def run(study: Study, args: argparse.Namespace) -> None:
     _, workers = choose_runner(
         study, runner=args.runner, workers=args.workers, address=args.address
     )
-    cells = seeds_of(study, plan)
-    cell = cells[plan.baseline]
+    checked = check_search(study)
+    cells, name = checked.seeds, checked.baseline
+    cell = cells[name]
     space = study.distributions
     began = time.monotonic()
 
     def draws(count: int, first: int) -> list[dict[str, object]]:
         return draw_members(space, count=count, seed=study.seed, first=first)
 
-    life = Life(
-        Candidate(0, SEED, plan.baseline, cell.key, "", cell.text), plan, draws=draws, index=0
-    )
+    life = Life(Candidate(0, SEED, name, cell.key, "", cell.text), plan, draws=draws, index=0)
     stages, start_up = [], 0.0
     for number, stage in enumerate(plan.stages):
         life.stage = number
@@ -84,5 +83,5 @@ def run(study: Study, args: argparse.Namespace) -> None:
     print(f"               to {duration(float(high))} if none stops, workers: {workers}")  # type: ignore[arg-type]
     print(
         f"  (estimated from {duration(time.monotonic() - began)} of timed updates of"
-        f" {plan.baseline}, without {duration(start_up)} of start-up; nothing was run)"
+        f" {name}, without {duration(start_up)} of start-up; nothing was run)"
     )

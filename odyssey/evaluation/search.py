@@ -33,6 +33,7 @@ from odyssey.storage import files
 from odyssey.storage.candidates import CandidateLog
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
+from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
 from odyssey.training.space import draw_members
 from odyssey.transforms.constraints import Constraints, flops, nodes, parameters, reject
@@ -103,11 +104,28 @@ def _seed_specs(study: Study, plan: SearchPlan) -> list[str]:
     return specs if plan.baseline in specs else [plan.baseline, *specs]
 
 
-def prepare_search(study: Study, out: str | Place) -> RunStore:
-    """Checks a search whole and makes its run directory.
+@dataclass(frozen=True)
+class CheckedSearch:
+    """A search that makes sense, with what it is made of.
+
+    Attributes:
+        seeds: The cells that evolution begins with, by the name to show.
+        baseline: The name of the one that scores are relative to.
+        tasks: The tasks of all stages, by spec.
+        sizes: `input_size` and `hidden_size` at which cells are measured.
+    """
+
+    seeds: dict[str, Cell]
+    baseline: str
+    tasks: dict[str, Task]
+    sizes: dict[str, int]
+
+
+def check_search(study: Study) -> CheckedSearch:
+    """Checks a search whole; writes nothing.
 
     Raises:
-        OdysseyError: Something in the study is wrong; nothing has been written then.
+        OdysseyError: Something in the study is wrong, or a trial of a seed would be too large.
     """
     plan = _plan(study)
     cells = seeds_of(study, plan)
@@ -127,6 +145,18 @@ def prepare_search(study: Study, out: str | Place) -> RunStore:
     Constraints.from_mapping(constraints)
     with _as_config_error():
         check_weights(plan.weights or None)
+    names = shown_names(_seed_specs(study, plan))
+    return CheckedSearch(cells, names[plan.baseline], tasks, sizes)
+
+
+def prepare_search(study: Study, out: str | Place) -> RunStore:
+    """Checks a search whole and makes its run directory.
+
+    Raises:
+        OdysseyError: As `check_search`, and nothing has been written then; or the directory cannot
+            be.
+    """
+    plan, checked = _plan(study), check_search(study)
     library = {name: get_cell(name).text for name in list_cells()}
     return RunStore.create(
         out,
@@ -138,15 +168,15 @@ def prepare_search(study: Study, out: str | Place) -> RunStore:
             "strategy": plan.strategy,
             "arms": list(plan.arms),
             "candidates": plan.candidates,
-            "baseline": shown_names(_seed_specs(study, plan))[plan.baseline],
+            "baseline": checked.baseline,
             "measure": plan.measure,
             "cost": plan.cost,
-            "sizes": sizes,
+            "sizes": checked.sizes,
             "stages": [_described(stage) for stage in plan.stages],
-            **seal_of(study, cells),
+            **seal_of(study, checked.seeds),
             "library": library,
-            "tasks": {spec: task.describe() for spec, task in tasks.items()},
-            "counted": {spec: task.counted for spec, task in tasks.items()},
+            "tasks": {spec: task.describe() for spec, task in checked.tasks.items()},
+            "counted": {spec: task.counted for spec, task in checked.tasks.items()},
             "versions": versions(),
             "commit": commit(),
             "seed": study.seed,

@@ -125,7 +125,7 @@ def _drawable_names(frames: Sequence[pd.DataFrame]) -> dict[str, str]:
         for frame in frames
         for name in frame.columns
         if not pd.api.types.is_numeric_dtype(frame[name])
-        for value in frame[name].dropna().unique()
+        for value in frame[name].array  # may hold lists, which have no `unique`
         if isinstance(value, str)
     )
     shown = {text: drawable(text) for text in texts}

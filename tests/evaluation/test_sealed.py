@@ -5,7 +5,8 @@ import re
 import shutil
 
 import pytest
-from fake_search import search
+from fake_search import Silent, search
+from fake_training import Fake
 from fake_training import study_text as search_text
 from test_execute import Watcher, run, tiny
 
@@ -14,7 +15,7 @@ from odyssey.evaluation.execute import check, execute, prepare, reopen
 from odyssey.evaluation.memory import MOST_GIB
 from odyssey.evaluation.promote import promotion_study
 from odyssey.evaluation.sealed import changes, resolved
-from odyssey.evaluation.search import prepare_search, reopen_search
+from odyssey.evaluation.search import check_search, prepare_search, reopen_search, run_search
 from odyssey.evaluation.study import parse_study
 from odyssey.specs import get_cell
 from odyssey.storage import files, load_results
@@ -159,6 +160,21 @@ def test_a_search_beyond_all_machines_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="GiB of memory"):
         prepare_search(parse_study(text), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_baseline_of_a_search_may_be_a_cell_of_a_file(tmp_path):
+    cell = get_cell("gru").text.replace("cell gru", "cell mine")
+    (tmp_path / "x.cell").write_text(cell)
+    text = search_text(candidates=2).replace('cells = ["gru", "elman"]', 'cells = ["elman"]')
+    text = text.replace("[strategy]", '[strategy]\nbaseline = "x.cell"')
+    study = parse_study(text, base=tmp_path)
+    checked = check_search(study)
+    assert (checked.baseline, list(checked.seeds)) == ("mine", ["mine", "elman"])
+    store = prepare_search(study, tmp_path / "run")
+    (tmp_path / "x.cell").unlink()
+    work = Fake(store.path)
+    assert run_search(*reopen_search(store.path), Silent(), work=work).told == 4
+    assert set(load_results(store.path)["spec"]) >= {"mine", "elman"}
 
 
 def test_a_cell_of_a_file_has_its_own_name_in_every_record(tmp_path):

@@ -116,7 +116,7 @@ def test_names_reach_a_figure_function_alike_however_they_are_given():
     def draw(frame, *, baseline, other):
         return [*frame["label"]], baseline, [*other["name"]], frame["label"].dtype
 
-    frame = pd.DataFrame({"label": ["_a", "b", "_a"], "n": [1, 2, 3]})
+    frame = pd.DataFrame({"label": ["_a", "b", "_a"], "n": [1, 2, 3], "all": [["_a"], [], None]})
     for dtype in ("string", "category", object):
         drawn = draw(
             frame.astype({"label": dtype}), baseline="_a", other=pd.DataFrame({"name": ["_a", 1]})
