@@ -51,7 +51,7 @@ def run_precisely(
     """
     context = mpmath.MPContext()
     context.prec = bits
-    errors = [1 + context.ldexp(rng.choice((-1, 1)) * (1 + k % 5), 5 - bits) for k in range(97)]
+    errors = [1 + context.ldexp(rng.uniform(-1.0, 1.0), 6 - bits) for _ in range(97)]
     turn = 0
     exact = {name: _exact(context, w.tolist()) for name, w in weights.items()}
     states = dict.fromkeys(graph.updates, _exact(context, start.tolist()))

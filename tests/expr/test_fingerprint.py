@@ -55,6 +55,12 @@ GROWING = {
         "m = n * n * n * n * n * n",
         "h[t] = sin(m / (n * n * n * n * n * n * (1 + abs(h[t-1])))) * (U @ h[t-1])",
     ],
+    "a closed gate times the large": [
+        "q = sigmoid(W_q @ x[t] + U_q @ h[t-1])",
+        "f = W_l @ (W_f @ x[t] + U_f @ h[t-1] + b_f) - h[t-1]",
+        "n = square(W @ x[t] + U_n @ (f * (h[t-1] * f)))",
+        "h[t] = q * h[t-1] + (1 - q) * ((1 - f) * h[t-1] + f * n)",
+    ],
     "no sign": ["g = sigmoid(1 / (a - b))", "h[t] = g * (W @ x[t]) + (1 - g) * h[t-1]"],
 }
 
