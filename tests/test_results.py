@@ -10,6 +10,7 @@ from odyssey import load_curves, load_results
 from odyssey.evaluation.study import recorded_study
 from odyssey.expr import parse_cell
 from odyssey.report import tables
+from odyssey.report.comparison import compare
 from odyssey.report.search import statistics
 from odyssey.report.search.content import is_search
 from odyssey.storage import RunStore
@@ -32,6 +33,26 @@ def script(path):
 def test_the_leaderboard_comes_out_byte_for_byte(run):
     board = tables.leaderboard(tables.with_labels(load_results(run)))
     assert tables.to_csv(board).encode() == (run / "leaderboard.csv").read_bytes()
+
+
+COMPARED = [
+    (path, baseline)
+    for path in RUNS
+    for run in [RunStore.open(path).run]
+    for baseline in [run.get("baseline"), *run.get("more_baselines", [])]
+    if baseline
+]
+
+
+@pytest.mark.parametrize(
+    ("run", "baseline"), COMPARED, ids=[f"{path.name}-{name}" for path, name in COMPARED]
+)
+def test_the_comparison_comes_out_byte_for_byte(run, baseline):
+    store = RunStore.open(run)
+    found = compare(load_results(run), seed=abs(store.run["seed"]), baseline=baseline)
+    first = baseline == store.run["baseline"]
+    path = run / ("comparison.csv" if first else f"comparison-{baseline}.csv")
+    assert tables.to_csv(found).encode() == path.read_bytes()
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
@@ -128,7 +149,10 @@ def test_the_correlations_of_gradient_flow_come_out_byte_for_byte(tmp_path, monk
     monkeypatch.setattr(figures, "PERMUTATIONS", 10)
     found = figures.correlations(cells)
     said = pd.read_csv(kept / "correlations.csv")
+    assert list(found.columns) == list(said.columns)
     assert found["rho"].to_numpy() == pytest.approx(said["rho"].to_numpy(), rel=1e-5)
+    assert found["families"].tolist() == said["families"].tolist()
+    assert (found["p"].isna() == said["p"].isna()).all()
 
 
 def test_the_tables_of_units_come_out_byte_for_byte():
@@ -145,6 +169,23 @@ def test_the_tables_of_units_come_out_byte_for_byte():
 def test_correlation_of_known_orders():
     figures = script(Path("experiments/gradient_flow/figures.py"))
     x = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, float("inf")])
-    rho, low, high, p = figures.correlate(x, -x.rank())
+    alone = pd.Series(list("abcdefgh"))
+    rho, low, high, p = figures.correlate(x, -x.rank(), alone)
     assert (rho, low, high) == (pytest.approx(-1), pytest.approx(-1), pytest.approx(-1))
     assert p < 0.001
+
+
+def test_kin_are_no_independent_evidence(monkeypatch):
+    figures = script(Path("experiments/gradient_flow/figures.py"))
+    monkeypatch.setattr(figures, "PERMUTATIONS", 100)
+    # Two cells without a relation, and six copies of a third: as single cells they look like one.
+    x = pd.Series([2.0, 1.0, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5])
+    y = pd.Series([1.0, 2.0, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5])
+    as_single = figures.correlate(x, y, pd.Series(list("abcdefgh")))
+    as_kin = figures.correlate(x, y, pd.Series(list("abcccccc")))
+    assert as_single[0] == as_kin[0]
+    assert as_single[3] < 0.05
+    assert pd.isna(as_kin[3])
+    assert as_kin[1] < as_single[1]
+    assert all(map(pd.isna, figures.correlate(x, y, pd.Series(["a"] * 8))[1:]))
+    assert figures.family_of("lstm_peephole:no_bias") == figures.family_of("lstm_peephole")

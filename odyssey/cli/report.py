@@ -72,6 +72,7 @@ def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path
                 "leaderboard": content.board.to_dict("records"),
                 "overall": overall(content.results).to_dict("records"),
                 "comparison": found.compared.to_dict("records") if found else [],
+                "further": {f.baseline: f.compared.to_dict("records") for f in content.further},
                 "beside": {b.name: b.table.to_dict("records") for b in content.beside},
                 "files": _files(written, directory, run),
             }
@@ -79,7 +80,8 @@ def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path
         return written
     screen = console()
     if found:
-        _print_comparison(found, screen)
+        for compared in (found, *content.further):
+            _print_comparison(compared, screen)
     else:
         print_table(content.board, screen)
         if content.overall is not None:
@@ -95,7 +97,7 @@ def _print_comparison(found: Ablation, screen: Console) -> None:
 
     tables.print_table(tables.comparison_table(found.compared), screen)
     if found.scores is not None:
-        tables.print_table(tables.aggregate_table(found.scores), screen)
+        tables.print_table(tables.aggregate_table(found.scores, found.compared), screen)
     for line in protocol.findings(found.compared, found.baseline):
         print(f"{line.task}: {line.claim} {line.rest}\n")
     if note := protocol.power_note(found.compared):

@@ -126,6 +126,8 @@ def lyapunov_exponents(
         frame_PBNK, r = torch.linalg.qr(_apart(pulled, trajectory.rows).mT)
         if back >= warm_up:
             total += r.diagonal(dim1=-2, dim2=-1).abs().log()
+    # QR follows directions, and not their rates in order: that of the fastest may come second.
+    total = total.sort(dim=-1, descending=True).values
     members, rows = total.shape[:2]
     found = tidy(
         {"member": range(members), "row": range(rows), "index": range(1, count + 1)},

@@ -12,6 +12,7 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.evaluation.study import Study, absolute_cell, absolute_task, parse_study
 from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
 from odyssey.transforms.neighbours import single_changes
+from odyssey.wording import plural
 
 MATCHES = ("none", "parameters")
 # What a fresh clone works through in minutes; --set changes any of it.
@@ -116,8 +117,8 @@ def ablation_study(
     matched = "the same numbers of parameters" if match == "parameters" else "the same hidden sizes"
     data = {
         "name": f"ablate-{name or 'cell'}",
-        "description": f"{own} and what it is with one thing changed, {draws} draws a cell and"
-        f" task, {matched}.",
+        "description": f"{own} and what it is with one thing changed, "
+        f"{plural(draws, 'draw')} a cell and task, {matched}.",
         "cells": cells,
         "tasks": [absolute_task(task) for task in tasks],
         "baseline": base,

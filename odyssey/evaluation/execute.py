@@ -160,6 +160,7 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> tuple[RunStore
             **({"kind": kind} if kind else {}),
             "description": study.description,
             "baseline": names.get(study.baseline, ""),
+            "more_baselines": [names.get(m, m) for m in study.more_baselines],
             "trials": len(checked.trials),
             "members": sum(len(t.members) for t in checked.trials),
             **seal_of(study, checked.cells, checked.trials),

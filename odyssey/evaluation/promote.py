@@ -21,6 +21,7 @@ from odyssey.tasks.registry import get_task
 from odyssey.training.config import EARLIER
 from odyssey.training.model import count_parameters
 from odyssey.training.space import draw_members, fixed_by, search_space
+from odyssey.wording import plural
 
 BASELINES = ("lstm", "lstm:forget_bias=1", "gru")
 # Tasks that need no download; the first that a search has not seen is added to its own.
@@ -84,13 +85,15 @@ def promotion_study(
         "name": f"promote-{re.sub(r'[^A-Za-z0-9_.-]+', '-', search.name)}",
         "description": (
             f"The best {len(best)} of {store.run['study']} (scores there: {scores}), trained again "
-            f"on seeds that the search did not use, {draws} draws a cell and task, {parameters:,} "
-            f"parameters each; tasks new to them: {', '.join(fresh) or 'none'}. Only this "
-            "comparison is a result: the scores of a search are chosen among many."
+            f"on seeds that the search did not use, {plural(draws, 'draw')} a cell and task, "
+            f"{parameters:,} parameters each; tasks new to them: {', '.join(fresh) or 'none'}. "
+            "Only this comparison is a result: the scores of a search are chosen among many."
         ),
         "cells": [*BASELINES, *_write(folder / "promoted", best.to_dict("records"))],
         "tasks": chosen,
         "baseline": BASELINES[0],
+        # A search by accuracy or loss over the GRU's asks whether its cells are better than that.
+        "more_baselines": [BASELINES[2]],
         "members": draws,
         "seed": _seed(search) if seed is None else seed,
         "workers": search.workers,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
+
+from odyssey.storage.guessing import no_worse_than_guessing
 
 
 @dataclass(frozen=True)
@@ -13,8 +16,9 @@ class TrialScore:
     """What a search remembers of a trial.
 
     Attributes:
-        nats: Best validation loss over its members, nats per counted character; NaN without any.
-        accuracy: Best validation accuracy over its members; NaN without any.
+        nats: Best validation loss over its members, nats per counted character; a loss worse than
+            guessing counts as guessing; NaN without any.
+        accuracy: Best validation accuracy over its members, likewise; NaN without any.
         members: Members trained.
         characters: Characters that all members were trained on together.
         seconds: Training time of all members together.
@@ -34,7 +38,7 @@ class TrialScore:
 
 
 def trial_score(rows: Iterable[Mapping[str, Any]]) -> TrialScore:
-    """Sums up the rows of one trial."""
+    """Sums up the rows of one trial: columns of `RESULT_COLUMNS`, `num_symbols` among them."""
     nats, accuracy, reason = math.nan, math.nan, ""
     members, characters, seconds, processor = 0, 0.0, 0.0, 0.0
     unmeasured = False
@@ -47,8 +51,8 @@ def trial_score(rows: Iterable[Mapping[str, Any]]) -> TrialScore:
         if row["status"] != "ok":
             reason = reason or f"{row['status']}: {row.get('reason') or ''}"
             continue
-        nats = _best(min, nats, row.get("valid_nats"))
-        accuracy = _best(max, accuracy, row.get("valid_accuracy"))
+        nats = _best(min, nats, _score(row, "valid_nats"))
+        accuracy = _best(max, accuracy, _score(row, "valid_accuracy"))
     return TrialScore(
         nats,
         accuracy,
@@ -97,7 +101,15 @@ def ratio(mine: TrialScore, baseline: TrialScore, *, measure: str) -> float:
     return one / max(other, 1e-12)
 
 
-def _best(of: Any, known: float, value: Any) -> float:
-    if value is None or value != value:
+def _score(row: Mapping[str, Any], column: str) -> float:
+    """Gives a score of a row, guessing where it is worse; NaN where there is none."""
+    value, symbols = row.get(column), row.get("num_symbols")
+    # A row of an older record has no symbols, or a missing value.
+    known = int(symbols) if isinstance(symbols, Integral) else None
+    return no_worse_than_guessing(math.nan if value is None else float(value), known, column)
+
+
+def _best(of: Callable[[float, float], float], known: float, value: float) -> float:
+    if math.isnan(value):
         return known
-    return float(value) if math.isnan(known) else float(of(known, float(value)))
+    return value if math.isnan(known) else of(known, value)

@@ -302,8 +302,8 @@ def make_evolution(
 
 def known_scores(store: RunStore) -> dict[str, TrialScore]:
     """Reads the scores of all finished trials, by id."""
-    columns = ["trial", "status", "reason", "valid_nats", "valid_accuracy", "characters"]
-    columns += ["seconds", "processor_seconds"]
+    columns = ["trial", "status", "reason", "num_symbols", "valid_nats", "valid_accuracy"]
+    columns += ["characters", "seconds", "processor_seconds"]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     frame = store.results()[columns]
     for values in zip(*(frame[c].tolist() for c in columns), strict=True):

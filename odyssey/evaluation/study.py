@@ -61,6 +61,7 @@ class Study:
         tasks: Task specs.
         description: What it is for.
         baseline: The cell that the others are compared with in the report; empty compares none.
+        more_baselines: Cells with which all are compared in a table of its own each.
         members: Draws of hyperparameters (and seeds) per cell and task.
         population: Members of one trial, trained side by side; 0 puts all in one.
         seed: The seed that everything is derived from.
@@ -79,6 +80,7 @@ class Study:
     tasks: tuple[str, ...]
     description: str = ""
     baseline: str = ""
+    more_baselines: tuple[str, ...] = ()
     members: int = 4
     population: int = 0
     seed: int = 1
@@ -103,18 +105,21 @@ class Study:
             raise ConfigError(suggest(self.runner, RUNNERS, what="runner"))
         if self.keep_weights not in KEPT:
             raise ConfigError(suggest(str(self.keep_weights), KEPT, what="keep_weights"))
-        for name in ("cells", "tasks"):
+        for name in ("cells", "tasks", "more_baselines"):
             value = getattr(self, name)
             if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
                 raise ConfigError(f"{name} must be a list of texts, got {quoted(value)}")
-            if not value:
+            if not value and name != "more_baselines":
                 raise ConfigError(f"{name} is empty: name at least one")
-            spec, times = Counter(value).most_common(1)[0]
+            spec, times = Counter(value).most_common(1)[0] if value else ("", 0)
             if times > 1:
                 raise ConfigError(f"{name} names {quoted(spec)} twice")
         cells = expand(list(self.cells))
-        if self.baseline and self.baseline not in cells:
-            raise ConfigError(suggest(self.baseline, cells, what="baseline among the cells"))
+        for baseline in (self.baseline, *self.more_baselines):
+            if baseline and baseline not in cells:
+                raise ConfigError(suggest(baseline, cells, what="baseline among the cells"))
+        if self.baseline in self.more_baselines or (self.more_baselines and not self.baseline):
+            raise ConfigError("more_baselines are others than the baseline, which comes first")
         for name in ("training", "space", "strategy", "constraints"):
             table = getattr(self, name)
             if not isinstance(table, Mapping):
@@ -202,7 +207,7 @@ class Study:
         """Writes the study out in full."""
         data = dataclasses.asdict(self)
         data |= {"cells": list(self.cells), "tasks": list(self.tasks)}
-        for name in ("strategy", "constraints", "stages"):
+        for name in ("strategy", "constraints", "stages", "more_baselines"):
             if not data[name]:
                 del data[name]
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
@@ -244,8 +249,12 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")
-    for key, absolute in (("cells", absolute_cell), ("tasks", absolute_task)):
-        if isinstance(data[key], list):
+    for key, absolute in (
+        ("cells", absolute_cell),
+        ("tasks", absolute_task),
+        ("more_baselines", absolute_cell),
+    ):
+        if isinstance(data.get(key), list):
             data[key] = tuple(absolute(v, base) if isinstance(v, str) else v for v in data[key])
     for stage in data["stages"] if isinstance(data.get("stages"), list) else ():
         if isinstance(stage, dict) and isinstance(stage.get("tasks"), list):

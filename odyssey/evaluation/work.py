@@ -158,6 +158,7 @@ def trained_trial(
         rows.append(
             _common_columns(trial, member, cell=cell.name, commit=commit)
             | {
+                "num_symbols": task.num_symbols,
                 "hidden_size": result.member.hidden_size,
                 "num_parameters": result.num_parameters,
                 "status": result.status,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -20,9 +20,12 @@ from odyssey.report import (
     plots,
     style,
 )
-from odyssey.report.draws import top_count
 from odyssey.report.figures import Picture
 from odyssey.report.measure import per
+from odyssey.report.protocol import comparisons_text, swaps_text
+from odyssey.report.statistics import top_count
+from odyssey.report.verdicts import NO_TEST
+from odyssey.wording import plural
 
 _FEW = 20  # values of a choice
 
@@ -48,21 +51,18 @@ class Ablation:
 
 def ablation_of(
     results: pd.DataFrame,
-    curves: pd.DataFrame,
+    curves: pd.DataFrame | None,
     *,
     baseline: str,
     seed: int,
-    caps: Mapping[str, float] | None = None,
 ) -> Ablation | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
     Args:
         results: As `RESULT_COLUMNS`, with `label`.
-        curves: As `CURVE_COLUMNS`, with `label`.
+        curves: As `CURVE_COLUMNS`, with `label`; None for the tables alone, without figures.
         baseline: The baseline as the study names it, or its label.
         seed: Of all resamples.
-        caps: Loss of guessing by task, in bits per character: what is worse counts as this in the
-            importance of hyperparameters.
     """
     of_spec = results.loc[results["spec"] == baseline, "label"]
     label = str(of_spec.iloc[0]) if len(of_spec) else baseline
@@ -77,28 +77,33 @@ def ablation_of(
             scores = aggregate.aggregate_scores(results, seed=seed, baseline=label)
         except ConfigError:
             scores = None  # a task without a scale, or a run that has not met all tasks
+    caption = _caption(compared, label)
+    if curves is None:
+        return Ablation(label, compared, scores, (), caption)
     drawn = [
-        *_pictures(results, curves, compared, baseline=label, seed=seed, caps=caps or {}),
+        *_pictures(results, curves, compared, baseline=label, seed=seed),
         *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
     ]
-    return Ablation(label, compared, scores, tuple(drawn), _caption(compared, label))
+    return Ablation(label, compared, scores, tuple(drawn), caption)
 
 
 def _caption(compared: pd.DataFrame, baseline: str) -> str:
-    draws, others = int(compared["draws"].max()), int((~compared["baseline"]).sum())
-    top = top_count(draws)
+    draws = int(compared["draws"].max())
+    others = comparisons_text(int((~compared["baseline"]).sum()))
+    top, swaps = top_count(draws), swaps_text(compared)
     return (
-        f"Every cell against {baseline}, on the same {draws} draws of hyperparameters and seeds a "
-        f"task: test score of the best {top} draws by validation, mean, and difference of means in "
-        "bits per character. p: permutation test that swaps the two cells draw by draw and chooses "
-        f"the best anew in each of 10,000 swaps, corrected by Holm for all {others} comparisons. "
+        f"Every cell against {baseline}, on the same {plural(draws, 'draw')} of hyperparameters "
+        f"and seeds a task: test score of the best {plural(top, 'draw')} by validation, mean, and "
+        "difference of means in bits per character. p: permutation test that swaps the two cells "
+        f"draw by draw and chooses the best anew after every swap, {swaps}, corrected by Holm for "
+        f"{others}. "
         "Interval: the shifts that this test does not reject at 5 %, for one comparison, not "
         "corrected. Chance to be better: that one of the cell's best draws beats one of the "
         "baseline's. The Odyssey's p (Greff et al. 2015): Welch's t-test on the same best draws, "
         "times the comparisons of the task; it treats chosen draws as a sample, so the verdict to "
-        "go by is the first. Draws that diverged or failed (lost) are the worst of their cell and "
-        "count as the worst score of any cell on the task; where some of a cell's best draws are "
-        "lost, no difference is shown."
+        "go by is the first. Draws that diverged or failed (lost) are the worst of their cell, and "
+        "count as guessing, and so does a score that is worse than that. Where some of the best "
+        "draws of a cell or of the baseline count as guessing, a column says of how many."
     )
 
 
@@ -109,7 +114,6 @@ def _pictures(
     *,
     baseline: str,
     seed: int,
-    caps: Mapping[str, float],
 ) -> Iterator[Picture]:
     """Draws the figures of every task."""
     names = short_names(compared["task"].unique())
@@ -120,16 +124,16 @@ def _pictures(
         name = names[str(task)]
         stem = f"{place}_{file_name(name)}"
         of_task = summary[summary["task"] == task]
-        if here["verdict"].ne(comparison.NO_TEST).sum() < 2:
+        if here["verdict"].ne(NO_TEST).sum() < 2:
             continue
         yield Picture(
             f"{stem}_boxes",
             name,
             f"All draws and the best on {name}",
             "Boxes span the quartiles, whiskers the whole range, the line is the median, the "
-            "diamond the mean of the draws that have a score; colours are our verdicts. Lost draws "
-            "count as worse than all others: a box that leaves the picture ends among them, or far "
-            "off. Grey bars: mean parameters. After figure 3 of Greff et al. 2015.",
+            "diamond the mean; colours are our verdicts. Draws that are lost, or worse than "
+            "guessing, count as it, and their number stands beside the box; what is far off leaves "
+            "the picture. Grey bars: mean parameters. After figure 3 of Greff et al. 2015.",
             box_plots.boxes_figure(of_task, here, unit=f"test {per()}"),
             of_task,
         )
@@ -166,9 +170,7 @@ def _pictures(
                 of_winners,
             )
         chosen = results[(results["task"] == task) & (results["label"] == baseline)]
-        yield from _importance_pictures(
-            chosen, stem=stem, task=name, cell=baseline, seed=seed, cap=caps.get(str(task))
-        )
+        yield from _importance_pictures(chosen, stem=stem, task=name, cell=baseline, seed=seed)
 
 
 def _pictures_over_tasks(
@@ -186,7 +188,7 @@ def _pictures_over_tasks(
             "",
             f"Differences to {baseline} on all tasks",
             "Test score of the best draws, per cent of the baseline's; bold where our verdict is "
-            "better or worse.",
+            "better or worse; a star where some of the best draws count as guessing.",
             style.figure_of(comparison_plots.plot_heat_map(compared, unit=f"test {per()}")),
             compared,
         )
@@ -195,9 +197,10 @@ def _pictures_over_tasks(
             "scores",
             "",
             "Interquartile mean score over tasks",
-            "1 is the baseline's best draws, 0 its median draw, on every task; the mean of the "
-            "middle half of the best draws of all tasks, with 95 % percentile bootstrap over draws "
-            "(Agarwal et al. 2021). It speaks of these tasks only.",
+            "By how much a draw is better than the baseline's best draws, as a share of guessing's "
+            "loss; the mean of the middle half of the best draws of all tasks, with 95 % "
+            "percentile bootstrap over draws (Agarwal et al. 2021). It speaks of these tasks only, "
+            "and tests nothing: the verdicts on the tasks stay the result.",
             style.figure_of(comparison_plots.plot_aggregate(scores)),
             scores,
         )
@@ -210,7 +213,7 @@ def _pictures_over_tasks(
             "",
             "Performance profiles over tasks",
             "Share of all draws that reach a score, averaged over tasks (Agarwal et al. 2021); "
-            "scores as before, vertical lines at 0 and 1. A curve to the right needs less tuning. "
+            "scores as before, a vertical line at 0. A curve to the right needs less tuning. "
             "Bands: pointwise 95 % percentile bootstrap over draws."
             + ("" if few else f" One panel a cell; dashed: {baseline}; the others in grey."),
             style.figure_of(comparison_plots.plot_profiles(profiles))
@@ -221,10 +224,10 @@ def _pictures_over_tasks(
 
 
 def _importance_pictures(
-    chosen: pd.DataFrame, *, stem: str, task: str, cell: str, seed: int, cap: float | None
+    chosen: pd.DataFrame, *, stem: str, task: str, cell: str, seed: int
 ) -> Iterator[Picture]:
     try:
-        found = importance.importance(chosen, seed=seed, cap=cap)
+        found = importance.importance(chosen, seed=seed)
     except ConfigError:
         return  # too few draws, or nothing varied
     yield Picture(
@@ -233,8 +236,7 @@ def _importance_pictures(
         f"What decides the result of {cell} on {task}",
         "Functional ANOVA (Hutter et al. 2014) of the test score over the distributions that were "
         f"drawn from, on a random forest. {found.verdict} Intervals: 95 %, forests on halves of "
-        "the draws. Lost draws count as the worst score"
-        + (f", and what is worse than guessing ({cap:.2f} bits) as that." if cap else "."),
+        "the draws. Draws that are lost or worse than guessing count as guessing.",
         style.figure_of(importance_plots.plot_importance(found)),
         found.effects,
     )

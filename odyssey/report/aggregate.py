@@ -1,10 +1,12 @@
-"""Several tasks in one number, and what that number leaves out.
+"""Scores over tasks: one number, and what that number leaves out.
 
-Losses of different tasks do not add up. A score puts them on one scale: 1 is what tuning the
-baseline gives, 0 what a draw of the baseline gives that nobody tuned. Interquartile mean and
-performance profiles of such scores after Agarwal et al. (2021), Deep Reinforcement Learning at the
-Edge of the Statistical Precipice. With three or four tasks the interval speaks for these tasks
-only, and the comparisons task by task stay the result.
+Losses of different tasks do not add up. A score puts them on one scale: by how much a draw is
+better than the baseline's best draws, as a share of what guessing costs (ln V nats). 0 is what
+tuning the baseline gives, 0.01 is better by a hundredth of the loss of guessing. The scale belongs
+to the task and is never small, whatever the cells have learned. Interquartile mean and performance
+profiles of such scores after Agarwal et al. (2021), Deep Reinforcement Learning at the Edge of the
+Statistical Precipice. With three or four tasks the interval speaks for these tasks only, and the
+comparisons task by task stay the result.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ import pandas as pd
 from scipy import stats
 
 from odyssey.errors import ConfigError
-from odyssey.report.draws import first_cell, task_draws, top_count, top_scores
+from odyssey.report.draws import first_cell, task_draws, top_scores
+from odyssey.report.statistics import top_count
 
-PROFILE_RANGE, PROFILE_POINTS = (-0.5, 1.5), 101
+PROFILE_RANGE, PROFILE_POINTS = (-0.6, 0.1), 141
 
 
 def interquartile_mean(values: object, *, axis: int | None = None) -> np.ndarray:
@@ -27,7 +30,7 @@ def interquartile_mean(values: object, *, axis: int | None = None) -> np.ndarray
     return trimmed
 
 
-def score_anchors(
+def score_scales(
     results: pd.DataFrame,
     *,
     baseline: str | None = None,
@@ -38,18 +41,19 @@ def score_anchors(
     """Says what the scores 0 and 1 stand for on every task.
 
     Args:
-        results: One row a member, as `RESULT_COLUMNS`.
+        results: One row a member, as `RESULT_COLUMNS`, with `num_symbols`.
         baseline: Label of the baseline; the first cell where it is None.
         valid: Column that chooses.
         test: Column that is scored.
         fraction: Share of the draws that counts as the best.
 
     Returns:
-        Columns task, zero (median test value over the baseline's draws, lost ones as the worst of
-        the task) and one (mean test value of its best draws), in the unit of `test`.
+        Columns task, tuned (mean test value of the baseline's best draws: score 0) and scale (the
+        difference that makes a score of 1: from guessing to a perfect prediction).
 
     Raises:
-        ConfigError: The baseline is not on a task, or both anchors are the same there.
+        ConfigError: The baseline is not on a task, or the records do not say how many symbols a
+            task has.
     """
     rows = []
     tasks = task_draws(results, valid=valid, test=test)
@@ -59,14 +63,15 @@ def score_anchors(
         here = draws.present[place]
         by_valid, by_test = draws.valid[place, here], draws.test[place, here]
         top = top_count(len(by_valid), fraction)
-        zero, one = float(np.median(by_test)), float(top_scores(by_valid, by_test, top).mean())
-        if not zero > one:
+        if not np.isfinite(draws.guess):
             raise ConfigError(
-                f"{draws.task}: tuning the baseline gains nothing over its median draw, so scores"
-                " have no scale; leave the task out"
+                f"{draws.task}: the records do not say of how many symbols, so scores have no"
+                " scale; leave the task out"
             )
-        rows.append({"task": draws.task, "zero": draws.sign * zero, "one": draws.sign * one})
-    return pd.DataFrame(rows, columns=["task", "zero", "one"])
+        perfect = 0.0 if draws.sign > 0 else -1.0
+        tuned = draws.sign * float(top_scores(by_valid, by_test, top).mean())
+        rows.append({"task": draws.task, "tuned": tuned, "scale": draws.guess - perfect})
+    return pd.DataFrame(rows, columns=["task", "tuned", "scale"])
 
 
 def aggregate_scores(
@@ -82,7 +87,7 @@ def aggregate_scores(
 ) -> pd.DataFrame:
     """Gives the interquartile mean over tasks of the scores of every cell's best draws.
 
-    The anchors stay where they are; draws are resampled, the same ones for every cell and task,
+    The scales stay as they are; draws are resampled, the same ones for every cell and task,
     and the best are chosen anew in every resample.
 
     Args:
@@ -183,10 +188,10 @@ def _scored(
         raise ConfigError("no draw was made by every cell on every task; wait for the run to end")
     by_valid = np.stack([t.valid[r] for t, r in zip(tasks, rows, strict=True)], axis=1)
     by_test = np.stack([t.sign * t.test[r] for t, r in zip(tasks, rows, strict=True)], axis=1)
-    anchors = score_anchors(results, baseline=first, valid=valid, test=test, fraction=fraction)
-    zero, one = (anchors[name].to_numpy()[:, None] for name in ("zero", "one"))
-    score = (zero - by_test) / (zero - one)
-    return _Scored(tuple(labels), by_valid[..., common], score[..., common])
+    scales = score_scales(results, baseline=first, valid=valid, test=test, fraction=fraction)
+    tuned, scale = (scales[name].to_numpy()[:, None] for name in ("tuned", "scale"))
+    gain = np.array([[t.sign] for t in tasks]) * (tuned - by_test)
+    return _Scored(tuple(labels), by_valid[..., common], (gain / scale)[..., common])
 
 
 def _ends(samples: np.ndarray, confidence: float) -> np.ndarray:

@@ -14,6 +14,8 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from odyssey.report.comparison_plots import VERDICTS, short_labels, verdict_legend
 from odyssey.report.style import main_range, new_axes, styled
+from odyssey.report.verdicts import DECIDED, NO_TEST, WORSE
+from odyssey.wording import plural
 
 MOST_UPRIGHT = 12
 """Cells that boxes stand upright for; more of them lie, one below the other."""
@@ -26,8 +28,9 @@ def plot_boxes(
     """Draws the box plot of Greff et al. 2015 (figure 3): one box a cell, bars of parameters.
 
     Boxes span the quartiles, whiskers the whole range, a line marks the median, a diamond the mean.
-    A box that reaches lost draws leaves the picture at its bad end; the number of lost draws stands
-    there. Grey bars behind the boxes, on an axis of their own, are mean parameters.
+    Draws that are lost or worse than guessing count as guessing; their number stands at the bad
+    end, and what is far off leaves the picture there. Grey bars behind the boxes, on an axis of
+    their own, are mean parameters.
 
     Args:
         boxes: One task and one `which` of `boxes.box_summary`.
@@ -48,11 +51,11 @@ def plot_boxes(
         range(len(boxes)), boxes["label"], values, boxes["mean"], strict=True
     ):
         ends = np.nan_to_num(row, posinf=roof + room, neginf=floor - room)
-        _box(ax, place, ends, mean, verdicts.get(str(label), "no test"), upright=upright)
-    for place, lost in enumerate(boxes["lost"]):
-        if lost:
+        _box(ax, place, ends, mean, verdicts.get(str(label), NO_TEST), upright=upright)
+    for place, guessed in enumerate(boxes["guessed"]):
+        if guessed:
             ax.annotate(
-                f"{lost} lost",
+                f"{guessed} guess" if guessed > 1 else "1 guesses",
                 xy=(place, 1) if upright else (1, place),
                 xycoords=("data", "axes fraction") if upright else ("axes fraction", "data"),
                 xytext=(0, 2) if upright else (3, 0),
@@ -60,7 +63,7 @@ def plot_boxes(
                 ha="center" if upright else "left",
                 va="bottom" if upright else "center",
                 fontsize=7,
-                color=VERDICTS["worse"][0],
+                color=VERDICTS[WORSE][0],
             )
     names = short_labels(boxes["label"])
     if upright:
@@ -104,7 +107,7 @@ def boxes_figure(
         part = boxes[boxes["which"] == which]
         plot_boxes(part, verdicts, unit=unit, ax=ax)
         count = int(part["draws"].max())
-        ax.set_title(f"{words} {count} draws", fontweight="bold", pad=14)
+        ax.set_title(f"{words} {plural(count, 'draw')}", fontweight="bold", pad=14)
     if upright:
         first.tick_params(axis="x", labelbottom=False)
     else:
@@ -149,7 +152,7 @@ def _box(
         )
 
     dark, light, _ = VERDICTS[verdict]
-    thick = 1.8 if verdict in ("better", "worse") else 0.9
+    thick = 1.8 if verdict in DECIDED else 0.9
     low, q1, median, q3, high = (float(end) for end in ends)
     line((0, 0), (low, q1), 3)
     line((0, 0), (q3, high), 3)

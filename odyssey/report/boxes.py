@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from odyssey.report import statistics
-from odyssey.report.draws import task_draws, top_count
+from odyssey.report.draws import task_draws
+from odyssey.report.statistics import top_count
 from odyssey.report.tables import with_labels
 
 BOX_COLUMNS = (
-    *("task", "label", "which", "draws", "lost"),
+    *("task", "label", "which", "draws", "lost", "guessed"),
     *("low", "q1", "median", "q3", "high", "mean", "parameters"),
 )
 
@@ -86,9 +87,8 @@ def box_summary(
 ) -> pd.DataFrame:
     """Summarises the test scores of every cell, of all draws and of the best by validation.
 
-    A lost draw counts as worse than every other: the quantiles are those of the order with the
-    lost draws at its bad end, and infinite where they are lost draws. Quantiles are values of
-    draws, never means of two. The mean is over the draws that have a score.
+    Draws that are lost, or worse than guessing, count as guessing, in all that follows. Quantiles
+    interpolate between draws: the median of an even number is the mean of the two in the middle.
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`.
@@ -97,8 +97,9 @@ def box_summary(
         fraction: Share of the draws that counts as the best.
 
     Returns:
-        Columns task, label, which (all or best), draws, lost, low (least value), q1, median, q3,
-        high (greatest value), mean, parameters (mean over the draws that have some).
+        Columns task, label, which (all or best), draws, lost (diverged or failed), guessed (counted
+        as guessing, the lost among them), low (least value), q1, median, q3, high (greatest value),
+        mean, parameters (mean over the draws that have some).
     """
     results = results if "label" in results else with_labels(results)
     parameters = results["num_parameters"].astype("float64")
@@ -113,20 +114,20 @@ def box_summary(
         for place, label in enumerate(draws.labels):
             here = draws.present[place]
             by_valid, lost = draws.valid[place, here], draws.lost[place, here]
-            scores = draws.sign * np.where(lost, np.inf, draws.test[place, here])
+            scores, guessed = draws.sign * draws.test[place, here], draws.guessed[place, here]
             top = top_count(len(scores), fraction)
             for which, chosen in (
                 ("all", np.arange(len(scores))),
                 ("best", np.argsort(by_valid, kind="stable")[:top]),
             ):
                 these = scores[chosen]
-                finite = these[np.isfinite(these)]
-                ends = np.quantile(these, (0, 0.25, 0.5, 0.75, 1), method="inverted_cdf")
+                ends = np.quantile(these, (0, 0.25, 0.5, 0.75, 1))
                 rows.append(
                     (
-                        *(draws.task, label, which, len(these), len(these) - len(finite)),
+                        *(draws.task, label, which, len(these)),
+                        *(int(lost[chosen].sum()), int(guessed[chosen].sum())),
                         *ends.tolist(),
-                        float(finite.mean()) if len(finite) else np.nan,
+                        float(these.mean()),
                         mean_parameters[which].get((draws.task, label), np.nan),
                     )
                 )

@@ -8,13 +8,14 @@ draws in less than a twentieth, and true differences are missed (`benchmarks/nul
 
 `paired_test` is ours. Its statistic is the same difference of means, but all that makes it, the
 choice by validation included, is done anew inside every resample, and the unit of resampling is the
-draw: hyperparameters and seed, which all cells share. The p-value is a permutation test: were the
-two cells one, the names could be swapped at any draw. It is exact for any number of draws and any
-distribution of losses. The interval of the difference holds the shifts that this test does not
-reject (a variant that is worse by the shift at every draw); it is unbounded where the draws are too
-few to reject anything. Holm (1979) corrects over all comparisons of the table.
+draw: hyperparameters and seed, which all cells share. The p-value is a permutation test, exact for
+any distribution of losses: see `permutation.py`. The interval of the difference holds the shifts
+that this test does not reject (a variant that is worse by the shift at every draw); it is unbounded
+where the draws are too few to reject anything. Holm (1979) corrects over all comparisons of the
+table, and swaps are drawn until all verdicts are clear.
 
-Lost draws (diverged or failed) are the worst draws of their cell, see `draws.py`.
+Lost draws (diverged or failed) are the worst draws of their cell and count as guessing, see
+`draws.py`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from odyssey.report.draws import Draws, first_cell, task_draws, top_count, top_scores
-from odyssey.report.statistics import best_of_n_weights, lower_is_better
+from odyssey.report.draws import Draws, first_cell, task_draws, top_scores
+from odyssey.report.permutation import MOST_SWAPS, Pair, PermutationTest, decide, permutation_p
+from odyssey.report.statistics import best_of_n_weights, top_count
+from odyssey.report.verdicts import BASELINE, BETTER, NO_TEST, UNCLEAR, UNDECIDED, WORSE
+from odyssey.storage.guessing import lower_is_better
 
-BETTER, WORSE, UNCLEAR = "better", "worse", "n.s."
-BASELINE, NO_TEST = "baseline", "no test"
 _CHUNK = 2_000_000  # values that a resampling step handles at a time
 
 
@@ -45,7 +47,6 @@ class PairedTest(NamedTuple):
             count half.
         improvement_low: Lower end of its interval.
         improvement_high: Upper end.
-        p: Two-sided permutation p-value.
     """
 
     difference: float
@@ -54,19 +55,6 @@ class PairedTest(NamedTuple):
     improvement: float
     improvement_low: float
     improvement_high: float
-    p: float
-
-
-class Pair(NamedTuple):
-    """Baseline and variant on the draws that both have; lower is better.
-
-    Attributes:
-        valid: Order by validation, (2, N): the baseline first.
-        test: Test scores, (2, N).
-    """
-
-    valid: np.ndarray
-    test: np.ndarray
 
 
 def pair_of(draws: Draws, baseline: str, variant: str) -> Pair:
@@ -84,7 +72,7 @@ def odyssey_test(pair: Pair, *, fraction: float = 0.1) -> float:
         within both cells.
     """
     top = top_count(pair.valid.shape[1], fraction)
-    if pair.test.shape[1] < 2 or top < 2:
+    if top < 2 or not testable(pair):
         return float("nan")
     best = top_scores(pair.valid, pair.test, top)
     means, spreads = best.mean(axis=1), best.std(axis=1, ddof=1)
@@ -94,44 +82,46 @@ def odyssey_test(pair: Pair, *, fraction: float = 0.1) -> float:
     return float(stats.ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
 
 
+def testable(pair: Pair) -> bool:
+    """Tells whether there is anything to test: a draw, and one with a result."""
+    return bool(np.isfinite(pair.test).all() and np.isfinite(pair.valid).any())
+
+
 def paired_test(
     pair: Pair,
     *,
-    rng: np.random.Generator,
+    seed: int,
     fraction: float = 0.1,
     confidence: float = 0.95,
-    permutations: int = 10_000,
     resamples: int = 2_000,
 ) -> PairedTest:
-    """Compares the best draws of two cells, choosing them anew inside every resample.
+    """Estimates by how much the best draws of two cells differ.
 
     Args:
         pair: The draws; the same column is the same hyperparameters and seed.
-        rng: Makes the resamples.
+        seed: Of the resamples.
         fraction: Share of the draws that counts as the best.
         confidence: Width of the intervals.
-        permutations: Random swaps of names; the smallest p-value is 1 / (permutations + 1).
-        resamples: Swaps behind the interval of the difference and, apart from them, samples of the
-            percentile bootstrap over draws behind that of the improvement; 0 leaves the intervals
-            out (NaN).
+        resamples: Random swaps behind the interval of the difference where there are too many to
+            count all, and samples of the percentile bootstrap over draws behind that of the
+            improvement; 0 leaves the intervals out (NaN).
 
     Returns:
         All NaN when there is no draw, or no draw with a result.
     """
+    if not testable(pair):
+        return PairedTest(*[float("nan")] * 6)
     draws = pair.valid.shape[1]
-    if draws == 0 or not np.isfinite(pair.test).all():
-        return PairedTest(*[float("nan")] * 7)
     top = top_count(draws, fraction)
     best = top_scores(pair.valid, pair.test, top)
-    p = permutation_p(pair, top=top, rng=rng, permutations=permutations)
     ends = np.full(4, np.nan)
     if resamples:
-        state = int(rng.integers(2**63))
 
         def rejected(shift: float) -> bool:
-            again = np.random.default_rng(state)
-            of_shift = permutation_p(pair, top=top, rng=again, permutations=resamples, shift=shift)
-            return of_shift <= 1 - confidence
+            p = permutation_p(pair, top=top, seed=seed, swaps=resamples, shift=shift)
+            return p <= 1 - confidence
+
+        rng = np.random.default_rng([seed, 1])
 
         def resampled(count: int) -> np.ndarray:
             chosen = rng.integers(draws, size=(count, draws))
@@ -142,35 +132,7 @@ def paired_test(
         samples = _in_chunks(resampled, resamples, max(draws, top * top))
         ends[2:] = np.quantile(samples, ((1 - confidence) / 2, (1 + confidence) / 2))
     low, high, less, more = ends.tolist()
-    return PairedTest(float(_difference(best)), low, high, float(_improvement(best)), less, more, p)
-
-
-def permutation_p(
-    pair: Pair, *, top: int, rng: np.random.Generator, permutations: int, shift: float = 0.0
-) -> float:
-    """Gives the two-sided p-value of: the variant is the baseline, worse by `shift` at every draw.
-
-    Args:
-        pair: The draws; the same column is the same hyperparameters and seed.
-        top: How many draws count as the best.
-        rng: Makes the swaps.
-        permutations: Random swaps of the names at every draw; the data as they are count as one
-            more (Phipson & Smyth 2010).
-        shift: Taken from the variant's scores before the names are swapped.
-    """
-    by = np.array([[0.0], [shift]])
-    valid, test = pair.valid - by, pair.test - by
-    draws = valid.shape[1]
-
-    def swapped(count: int) -> np.ndarray:
-        swap = rng.random((count, 1, draws)) < 0.5
-        by_valid, by_test = (np.where(swap, a[::-1], a) for a in (valid, test))
-        return _difference(top_scores(by_valid, by_test, top))
-
-    found = abs(float(_difference(top_scores(valid, test, top))))
-    # A swap of everything gives the same size; rounding must not make it smaller.
-    reached = np.abs(_in_chunks(swapped, permutations, draws)) >= found * (1 - 1e-9)
-    return (1 + int(reached.sum())) / (1 + permutations)
+    return PairedTest(float(_difference(best)), low, high, float(_improvement(best)), less, more)
 
 
 def holm(p_values: object) -> np.ndarray:
@@ -195,7 +157,7 @@ def compare(
     fraction: float = 0.1,
     alpha: float = 0.05,
     confidence: float = 0.95,
-    permutations: int = 10_000,
+    permutations: int = MOST_SWAPS,
     resamples: int = 2_000,
 ) -> pd.DataFrame:
     """Compares every cell with the baseline on every task, by both procedures.
@@ -206,29 +168,32 @@ def compare(
     Args:
         results: One row a member, as `RESULT_COLUMNS`.
         seed: Of the resamples. Every comparison uses the same ones, so that a cell more or less
-            changes no other row but by the corrections.
+            changes no other row but by the corrections and by how many swaps these ask for.
         baseline: Label of the baseline; the first cell of the results where it is None.
         valid: Column that chooses among draws.
         test: Column that is compared; a loss, or an accuracy when its name ends so.
         fraction: Share of the draws that counts as the best.
         alpha: Level of both verdicts.
         confidence: Width of the intervals.
-        permutations: Random swaps of a comparison.
+        permutations: Random swaps of a comparison, at most.
         resamples: Bootstrap samples of a comparison.
 
     Returns:
         One row a task and cell, in the order of the study, the baseline among them (its comparisons
         are missing): task, label, baseline, draws (in common with the baseline), lost (diverged or
-        failed), top (best draws), top_lost (lost ones among them), top_score (their mean test
-        score), difference (variant minus baseline, in the unit of `test`), low, high, relative
-        (difference over the baseline's score), improvement (chance that one of its best draws beats
-        one of the baseline's), improvement_low, improvement_high, p, p_holm, verdict, odyssey_p,
-        odyssey_p_bonferroni, odyssey_verdict.
+        failed), guessed (those whose test score counts as guessing, the lost among them), top (best
+        draws), top_guessed (those of them that count as guessing), baseline_guessed (of the
+        baseline's best on the same draws), top_score (mean test score of the best), difference
+        (variant minus baseline, in the unit of `test`), low, high, relative (difference over the
+        baseline's score), improvement (chance that one of its best draws beats one of the
+        baseline's), improvement_low, improvement_high, p, swaps (counted for it), exact (whether
+        these are all), p_holm, verdict, odyssey_p, odyssey_p_bonferroni, odyssey_verdict.
 
     Raises:
         ConfigError: The baseline is not there, or the results are not of one study.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
+    tests: dict[int, PermutationTest] = {}  # by row
     tasks = task_draws(results, valid=valid, test=test)
     first = first_cell(tasks) if baseline is None else baseline
     for draws in tasks:
@@ -237,17 +202,21 @@ def compare(
             if label != first:
                 pair = pair_of(draws, first, label)
                 found = paired_test(
-                    pair,
-                    rng=np.random.default_rng(seed),
-                    fraction=fraction,
-                    confidence=confidence,
-                    permutations=permutations,
-                    resamples=resamples,
+                    pair, seed=seed, fraction=fraction, confidence=confidence, resamples=resamples
                 )
                 row |= _with_sign(found, draws.sign)
                 row["odyssey_p"] = odyssey_test(pair, fraction=fraction)
+                if testable(pair):
+                    top = top_count(pair.valid.shape[1], fraction)
+                    tests[len(rows)] = PermutationTest(pair, top=top, seed=seed)
             rows.append(row)
+    rejected = decide(list(tests.values()), alpha=alpha, adjust=holm, most=permutations)
+    clear = dict(zip(tests, (r is not None for r in rejected), strict=True))
+    for place, tried in tests.items():
+        rows[place] |= {"p": tried.p, "swaps": tried.swaps, "exact": tried.exact}
     frame = pd.DataFrame(rows).reindex(columns=list(COMPARISON_COLUMNS))
+    frame["swaps"] = frame["swaps"].astype("Int64")
+    frame["exact"] = frame["exact"].astype("boolean")
     reference = frame["task"].map(frame[frame["baseline"]].set_index("task")["top_score"])
     frame["relative"] = frame["difference"] / reference.abs()
     frame["p_holm"] = holm(frame["p"])
@@ -258,14 +227,18 @@ def compare(
             BASELINE if is_baseline else _verdict(g, q, alpha=alpha)
             for is_baseline, g, q in zip(frame["baseline"], gain, frame[p], strict=True)
         ]
+    unclear = [place for place, known in clear.items() if not known]
+    frame.loc[unclear, "verdict"] = UNDECIDED
     return frame
 
 
 COMPARISON_COLUMNS = (
-    *("task", "label", "baseline", "draws", "lost", "top", "top_lost", "top_score"),
+    *("task", "label", "baseline", "draws", "lost", "guessed"),
+    *("top", "top_guessed", "baseline_guessed", "top_score"),
     *("difference", "low", "high", "relative"),
     *("improvement", "improvement_low", "improvement_high"),
-    *("p", "p_holm", "verdict", "odyssey_p", "odyssey_p_bonferroni", "odyssey_verdict"),
+    *("p", "swaps", "exact", "p_holm", "verdict"),
+    *("odyssey_p", "odyssey_p_bonferroni", "odyssey_verdict"),
 )
 
 
@@ -306,7 +279,7 @@ def difference_by_budget(
         for label in draws.labels:
             pair = pair_of(draws, first, label)
             size = pair.valid.shape[1]
-            if label == first or not size or not np.isfinite(pair.test).all():
+            if label == first or not testable(pair):
                 continue
             weights = best_of_n_weights(size).T
             worst_first = np.argsort(-pair.valid, axis=1, kind="stable")
@@ -335,20 +308,26 @@ def difference_by_budget(
 
 def _summary(draws: Draws, baseline: str, label: str, *, fraction: float) -> dict[str, object]:
     """Describes a cell's draws that the baseline has too."""
-    here = draws.place(label)
-    common = draws.present[here] & draws.present[draws.place(baseline)]
-    valid, test, lost = (a[here, common] for a in (draws.valid, draws.test, draws.lost))
-    top = top_count(len(valid), fraction)
-    best = top_scores(valid, test, top)
+    here, there = draws.place(label), draws.place(baseline)
+    common = draws.present[here] & draws.present[there]
+    count = int(common.sum())
+    top = top_count(count, fraction)
+
+    def best(row: int, values: np.ndarray) -> np.ndarray:
+        return top_scores(draws.valid[row, common], values[row, common], top)
+
+    known = bool(count) and bool(np.isfinite(draws.test[here, common]).all())
     return {
         "task": draws.task,
         "label": label,
         "baseline": label == baseline,
-        "draws": len(valid),
-        "lost": int(lost.sum()),
-        "top": min(top, len(valid)),
-        "top_lost": max(0, top - int((~lost).sum())) if len(valid) else 0,
-        "top_score": draws.sign * float(best.mean()) if len(valid) else np.nan,
+        "draws": count,
+        "lost": int(draws.lost[here, common].sum()),
+        "guessed": int(draws.guessed[here, common].sum()),
+        "top": top,
+        "top_guessed": int(best(here, draws.guessed).sum()),
+        "baseline_guessed": int(best(there, draws.guessed).sum()),
+        "top_score": draws.sign * float(best(here, draws.test).mean()) if known else np.nan,
     }
 
 

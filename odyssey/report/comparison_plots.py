@@ -28,26 +28,36 @@ from odyssey.report.style import (
     new_axes,
     styled,
 )
-from odyssey.report.tables import lost_words, without_base
+from odyssey.report.tables import guessing_words, without_base
+from odyssey.report.verdicts import (
+    BASELINE,
+    BETTER,
+    DECIDED,
+    NO_TEST,
+    UNCLEAR,
+    UNDECIDED,
+    WORSE,
+)
 
 # Verdict -> (colour of its marks, colour of its box, marker).
 VERDICTS: Mapping[str, tuple[str, str, str]] = {
-    "baseline": (INK, "#ffffff", "D"),
-    "better": (ACCENT, "#9cc3e6", "^"),
-    "worse": ("#8c2f39", "#c9838b", "v"),
-    "n.s.": ("#6b7280", "#ececee", "o"),
-    "no test": ("#9aa0a8", "#ffffff", "x"),
+    BASELINE: (INK, "#ffffff", "D"),
+    BETTER: (ACCENT, "#9cc3e6", "^"),
+    WORSE: ("#8c2f39", "#c9838b", "v"),
+    UNCLEAR: ("#6b7280", "#ececee", "o"),
+    UNDECIDED: ("#6b7280", "#f6f6f7", "s"),
+    NO_TEST: ("#9aa0a8", "#ffffff", "x"),
 }
 LEAST_RANGE = 2.0  # per cent that the colours of a heat map span on each side, at least
-_WORDS = {"n.s.": "not significant"}
+_WORDS = {UNCLEAR: "not significant"}
 
 
 @styled
 def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Axes:
     """Draws a forest plot: the difference of every cell to the baseline, with its interval.
 
-    An arrow is an end that is open or off the scale; a cell off the scale has its number there,
-    one that lost some of its best draws says how many.
+    An arrow is an end that is open or off the scale; a cell off the scale has its number there. A
+    mean that holds draws counted as guessing says how many of them; it does not make the scale.
 
     Args:
         comparison: One task of `comparison.compare`; the baseline is the line at nought.
@@ -58,9 +68,9 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
     ax = ax or new_axes(6.6, 1.0 + 0.3 * len(shown))
     estimates = shown["difference"].to_numpy(dtype=float)
     ends = shown[["low", "high"]].to_numpy(dtype=float)
-    gone = lost_words(shown)
-    lost = gone.to_numpy(dtype=str) != ""
-    known = np.concatenate([estimates[~lost], ends[~lost].ravel()])
+    marks = guessing_words(shown).to_numpy(dtype=str)
+    measured = marks == ""
+    known = np.concatenate([estimates[measured], ends[measured].ravel()])
     least, most = main_range(known)
     least, most = min(least, 0.0), max(most, 0.0)
     room = 0.06 * ((most - least) or 1.0)
@@ -72,22 +82,24 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
         dark, _, marker = VERDICTS[str(row.verdict)]
         if not np.isfinite(estimate):
             continue
-        beyond = lost[place] or estimate > right
+        beyond = not left <= estimate <= right
         if not beyond:
             ax.plot(np.clip([low, high], left, right), [place, place], color=dark, lw=1.6, zorder=3)
-            ax.plot(max(estimate, left), place, marker, color=dark, markersize=6, zorder=5)
-        arrows = [(left, "<")] if low < left and not beyond else []
-        arrows += [(right, ">")] if beyond or high > right else []
+            ax.plot(estimate, place, marker, color=dark, markersize=6, zorder=5)
+        arrows = [(left, "<")] if low < left and estimate <= right else []
+        arrows += [(right, ">")] if high > right and estimate >= left else []
         for edge, arrow in arrows:
             ax.plot(edge, place, arrow, color=dark, markersize=5, clip_on=False, zorder=4)
-        if beyond:
-            words = str(gone.iloc[place]) or f"{estimate:+.3g}"
+        words = [f"{estimate:+.3g}"] if beyond else []
+        words += [f"at guessing: {marks[place]}"] if marks[place] else []
+        if words:
+            at_left = estimate < left
             ax.annotate(
-                words,
-                xy=(right, place),
-                xytext=(-7, 0),
+                "; ".join(words),
+                xy=(left if at_left else right, place),
+                xytext=(7 if at_left else -7, 0),
                 textcoords="offset points",
-                ha="right",
+                ha="left" if at_left else "right",
                 va="center",
                 fontsize=8,
                 color=dark,
@@ -107,8 +119,8 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     """Draws cells against tasks: the relative difference to the baseline as colour and number.
 
     Args:
-        comparison: All tasks of `comparison.compare`. A number is in bold where its verdict is
-            better or worse; a cell that lost some of its best draws has none.
+        comparison: All tasks of `comparison.compare`. A number is in bold where its verdict claims
+            a difference, and has a star where some of the best draws count as guessing.
         unit: What the scores are, as in "test bits per character".
         ax: Where to draw.
     """
@@ -118,16 +130,14 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     table = shown.pivot(index="label", columns="task", values="relative").loc[labels, tasks]
     verdicts = shown.pivot(index="label", columns="task", values="verdict").loc[labels, tasks]
     values = 100 * table.to_numpy(dtype=float)
-    shown = shown.assign(words=lost_words(shown))
+    shown = shown.assign(words=guessing_words(shown))
     words = shown.pivot(index="label", columns="task", values="words").loc[labels, tasks]
-    texts = words.fillna("").to_numpy(dtype=str)
-    lost = texts != ""
-    values[lost] = np.nan
-    finite = np.abs(values[np.isfinite(values)])
+    starred = words.fillna("").to_numpy(dtype=str) != ""
+    finite = np.abs(values[np.isfinite(values) & ~starred])
     # One broken cell must not wash out the others, and noise must not look like an effect.
     most = max(float(np.quantile(finite, 0.9)) if finite.size else 0.0, LEAST_RANGE)
     image = ax.imshow(
-        np.where(lost, 2 * most, values),
+        values,
         cmap="RdBu_r",
         norm=TwoSlopeNorm(0, -most, most),
         aspect="auto",
@@ -135,17 +145,17 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     )
     for row, column in np.ndindex(values.shape):
         value, verdict = float(values[row, column]), str(verdicts.iloc[row, column])
-        strong = verdict in ("better", "worse")
+        strong = verdict in DECIDED
+        number = f"{round(value, 1) + 0.0:+.1f}" if np.isfinite(value) else "-"
         ax.text(
             column,
             row,
-            str(texts[row, column])
-            or (f"{round(value, 1) + 0.0:+.1f}" if np.isfinite(value) else "-"),
+            number + ("*" if starred[row, column] else ""),
             ha="center",
             va="center",
             fontsize=8,
             fontweight="bold" if strong else "normal",
-            color="white" if lost[row, column] or abs(value) > 0.6 * most else INK,
+            color="white" if abs(value) > 0.6 * most else INK,
         )
     ax.set_xticks(np.arange(len(tasks)), tasks)
     ax.set_yticks(np.arange(len(labels)), short_labels(labels))
@@ -192,11 +202,10 @@ def plot_profiles(
             ax.fill_between(
                 part["score"], part["low"], part["high"], color=color, alpha=0.15, linewidth=0
             )
-    for at, words in ((0.0, "untuned baseline"), (1.0, "tuned baseline")):
-        ax.axvline(at, color="#9aa0a8", linewidth=0.8, zorder=1)
-        if highlight is None:
-            place_of: dict[str, Any] = {"xy": (at, 1.01), "xycoords": ("data", "axes fraction")}
-            ax.annotate(words, **place_of, ha="center", size=7.5)
+    ax.axvline(0.0, color="#9aa0a8", linewidth=0.8, zorder=1)
+    if highlight is None:
+        place_of: dict[str, Any] = {"xy": (0.0, 1.01), "xycoords": ("data", "axes fraction")}
+        ax.annotate("tuned baseline", **place_of, ha="center", size=7.5)
     ax.set_xlabel("score")
     ax.set_ylabel("share of draws that reach it")
     ax.set_ylim(0, 1)
@@ -219,11 +228,11 @@ def plot_aggregate(aggregate: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     places = np.arange(len(shown))
     ax.hlines(places, shown["low"], shown["high"], color=ACCENT, linewidth=1.8)
     ax.plot(shown["iqm"], places, "o", color=ACCENT, markersize=5)
-    ax.axvline(1.0, color=INK, linewidth=0.8, zorder=1)
+    ax.axvline(0.0, color=INK, linewidth=0.8, zorder=1)
     ax.set_yticks(places, short_labels(shown["label"]))
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.grid(axis="y", visible=False)
-    ax.set_xlabel("interquartile mean score over tasks (1: the baseline, tuned)")
+    ax.set_xlabel("interquartile mean score over tasks (0: the baseline, tuned)")
     return ax
 
 

@@ -1,9 +1,10 @@
 """The draws of a study as arrays: row by row the same hyperparameters and seed for every cell.
 
 A draw that diverged or failed is part of the budget: it is the worst draw of its cell. In the order
-by validation it stands behind every other draw. Where its test score is needed as a number (only
-when a cell has fewer good draws than are looked at), it counts as the worst finite test score that
-any cell reached on the task. A draw that was not run is absent, which is another thing.
+by validation it stands behind every other draw. Where its test score is needed as a number (when a
+cell has fewer good draws than are looked at), it counts as guessing, and so does a score that is
+worse than that (`statistics.member_values`). A draw that was not run is absent, which is another
+thing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pandas as pd
 from odyssey.errors import ConfigError, suggest
 from odyssey.report import statistics
 from odyssey.report.tables import with_labels
+from odyssey.storage.guessing import lower_is_better
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Draws:
         labels: The cells, in the order of the study (C of them).
         keys: What names a draw: its member number, with the run where there are several (N).
         valid: Order by validation, (C, N) float64: infinite where the draw was lost.
-        test: Test scores, (C, N) float64: the worst finite one of the task where it was lost.
+        test: Test scores, (C, N) float64: guessing where the draw was lost or is worse.
         lost: Which draws diverged or failed, (C, N) bool.
+        guessed: Which draws' test scores count as guessing, (C, N) bool: lost, or worse.
         present: Which draws were run, (C, N) bool.
+        guess: What guessing scores, as in `test`; NaN where the records do not say.
         sign: 1 for losses, -1 for metrics of which more is better: `sign * test` is the metric.
     """
 
@@ -40,7 +44,9 @@ class Draws:
     valid: np.ndarray = field(repr=False)
     test: np.ndarray = field(repr=False)
     lost: np.ndarray = field(repr=False)
+    guessed: np.ndarray = field(repr=False)
     present: np.ndarray = field(repr=False)
+    guess: float = float("nan")
     sign: float = 1.0
 
     def place(self, label: str) -> int:
@@ -69,9 +75,9 @@ def task_draws(
         ConfigError: A cell has two rows for one draw, or one draw has two seeds.
     """
     results = results if "label" in results else with_labels(results)
-    if statistics.lower_is_better(valid) != statistics.lower_is_better(test):
+    if lower_is_better(valid) != lower_is_better(test):
         raise ConfigError(f"{valid} chooses, {test} is reported: only one of them is a loss")
-    sign = 1.0 if statistics.lower_is_better(test) else -1.0
+    sign = 1.0 if lower_is_better(test) else -1.0
     names = ["run", "member"] if "run" in results else ["member"]
     return [
         _draws(str(task), part, names=names, columns=(valid, test), sign=sign)
@@ -105,30 +111,25 @@ def _draws(
     rows = pd.Categorical(part["label"].astype(str), labels).codes
     cols = order.get_indexer(pd.MultiIndex.from_frame(part[names]))
     usable = (statistics.valid_rows(part, valid) & statistics.valid_rows(part, test)).to_numpy()
+    part = part.assign(**{test: part[test].where(usable)})
     by_valid, by_test = np.full(shape, np.inf), np.full(shape, np.nan)
-    present, lost = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    scores = statistics.member_values(part, test)
+    by_test[rows, cols] = sign * scores.to_numpy()
+    counted = sign * statistics.member_values(part, valid).to_numpy()
+    by_valid[rows[usable], cols[usable]] = counted[usable]
+    present, lost, guessed = (np.zeros(shape, dtype=bool) for _ in range(3))
     present[rows, cols] = True
     lost[rows, cols] = ~usable
-    by_valid[rows[usable], cols[usable]] = sign * part.loc[usable, valid].to_numpy(dtype=float)
-    by_test[rows[usable], cols[usable]] = sign * part.loc[usable, test].to_numpy(dtype=float)
-    if usable.any():
-        by_test[lost] = np.nanmax(by_test)
-    return Draws(
-        task, tuple(labels), tuple(order.to_flat_index()), by_valid, by_test, lost, present, sign
-    )
-
-
-def top_count(draws: int, fraction: float = 0.1, *, least: int = 5) -> int:
-    """Gives how many draws count as the best `fraction` of them: at least `least`.
-
-    The mean of one or two best draws is a matter of luck that no test can see through: with fewer
-    than 50 draws the best five are taken, with five or fewer all of them.
-    """
-    return min(draws, max(least, int(np.floor(fraction * draws + 0.5))))
+    guessed[rows, cols] = (scores != part[test].astype("float64")).to_numpy()
+    guess = sign * float(statistics.guessing_values(part, test).max())
+    keys = tuple(order.to_flat_index())
+    return Draws(task, tuple(labels), keys, by_valid, by_test, lost, guessed, present, guess, sign)
 
 
 def top_scores(valid: np.ndarray, test: np.ndarray, top: int) -> np.ndarray:
-    """Gives the test scores of the `top` draws that are best by validation.
+    """Gives the test scores of the `top` draws that are best by validation, the best first.
+
+    Of draws that validation cannot tell apart those with the lower numbers are taken.
 
     Args:
         valid: Order by validation, lower is better, (..., N).
@@ -136,9 +137,7 @@ def top_scores(valid: np.ndarray, test: np.ndarray, top: int) -> np.ndarray:
         top: How many.
 
     Returns:
-        Shape (..., top), in no particular order.
+        Shape (..., top).
     """
-    if top >= valid.shape[-1]:
-        return test
-    chosen = np.argpartition(valid, top - 1, axis=-1)[..., :top]
+    chosen = np.argsort(valid, axis=-1, kind="stable")[..., :top]
     return np.take_along_axis(test, chosen, axis=-1)

@@ -59,7 +59,8 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
         for data, kind in ((bands, "curves"), (best, "best_of_n")):
             rows = _of_task(data, task, order)
             column = "median" if kind == "curves" else "expected"
-            if rows[column].notna().any():
+            # Where no member has a result there is nothing but guessing to draw.
+            if rows[column].notna().any() and here["valid_bpc"].notna().any():
                 yield _lines_picture(rows, kind=kind, task=name, stem=stem, n=n)
         if here[["valid_bpc", "num_parameters"]].notna().all(axis=1).any():
             yield _parameters_picture(here, task=name, stem=stem, n=n)
@@ -92,10 +93,9 @@ def _lines_picture(rows: pd.DataFrame, *, kind: str, task: str, stem: str, n: st
         title = f"Learning curves on {task}"
         caption = (
             f"Validation loss along training: median over the members ({n} a cell) and, as a band, "
-            "the quartiles. A member that diverged or failed counts as worse than every other from "
-            "then on: a line ends where half of the members are lost, a pale band is open to the "
-            "top. One that stopped early keeps its last value. The steep beginning leaves the "
-            f"picture.{reading}"
+            "the quartiles. A member that diverged or failed counts as guessing from then on, as "
+            "does any value that is worse. One that stopped early keeps its last value. The steep "
+            f"beginning leaves the picture.{reading}"
         )
     else:
         title = f"Expected best of n draws on {task}"
@@ -104,8 +104,8 @@ def _lines_picture(rows: pd.DataFrame, *, kind: str, task: str, stem: str, n: st
             "hyperparameters (Dodge et al. 2019, unbiased form without replacement; "
             f"{n} a cell). Bands: 95 % percentile bootstrap over draws, pointwise, 1000 resamples; "
             "with few draws they understate the uncertainty, and they may leave the picture. A "
-            "draw that diverged or failed counts "
-            f"as the worst value any cell reached on the task.{reading}"
+            "draw that diverged or failed, or is worse than guessing, counts "
+            f"as guessing.{reading}"
         )
     return Picture(f"{stem}_{kind}", task, title, caption, figure, rows)
 

@@ -10,14 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from odyssey.report.statistics import open_quantiles
+
 LOW, MIDDLE, HIGH = 0.1, 0.5, 0.9
 
 
 def bands(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
     """Gives the median and the 10 % and 90 % quantiles of a column over all that is not in `by`.
 
-    Quantiles are values that occur (no interpolation), so that -inf and inf may be among them; NaN
-    are left out.
+    Quantiles interpolate between values, so that the median of an even number is the mean of the
+    two in the middle; one that lies between a finite value and an infinite one, or between two
+    infinite ones of one sign, is infinite, and half way between -inf and inf it is NaN. NaN are
+    left out.
 
     Args:
         frame: Any tidy frame.
@@ -30,10 +34,8 @@ def bands(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
     rows = []
     for key, part in frame.groupby(list(by), sort=False):
         values = part[value].dropna().to_numpy(dtype=float)
-        if len(values):
-            found = np.quantile(values, (MIDDLE, LOW, HIGH), method="inverted_cdf")
-        else:
-            found = np.full(3, np.nan)
+        known = len(values) > 0
+        found = open_quantiles(values, (MIDDLE, LOW, HIGH)) if known else np.full(3, np.nan)
         rows.append((*key, *(float(q) for q in found), len(values)))
     return pd.DataFrame(rows, columns=[*by, "median", "low", "high", "n"])
 

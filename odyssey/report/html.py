@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +50,7 @@ class Content:
         overall: `tables.overall`, or None with a single task.
         pictures: The figures.
         ablation: The comparison with the study's baseline, where it names one.
+        further: Those with its other baselines: tables without figures.
         beside: Our numbers beside those of papers.
     """
 
@@ -62,6 +62,7 @@ class Content:
     overall: pd.DataFrame | None = field(repr=False)
     pictures: tuple[figures.Picture, ...] = field(repr=False)
     ablation: Ablation | None = field(repr=False, default=None)
+    further: tuple[Ablation, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
 
 
@@ -100,7 +101,10 @@ def read_content(run_dir: str | Path) -> Content:
     ablation = None
     if isinstance(baseline, str) and baseline:
         labelled = tables.with_labels(curves)
-        ablation = ablation_of(results, labelled, baseline=baseline, seed=seed, caps=_guessing(run))
+        ablation = ablation_of(results, labelled, baseline=baseline, seed=seed)
+    more = run.get("more_baselines")
+    more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
+    further = (ablation_of(results, None, baseline=m, seed=seed) for m in more)
     return Content(
         directory=Path(run_dir),
         run=run,
@@ -110,17 +114,9 @@ def read_content(run_dir: str | Path) -> Content:
         overall=tables.overall(results) if results["task"].nunique() > 1 else None,
         pictures=tuple(figures.pictures(results, curves, seed=seed)),
         ablation=ablation,
+        further=tuple(found for found in further if found),
         beside=tuple(published.beside(results, ablation.compared if ablation else None)),
     )
-
-
-def _guessing(run: Mapping[str, Any]) -> dict[str, float]:
-    """Gives the loss of guessing on every task, bits per character: log2 of its symbols."""
-    tasks = run.get("tasks")
-    if not isinstance(tasks, Mapping):
-        return {}
-    counts = {str(s): t.get("num_symbols") for s, t in tasks.items() if isinstance(t, Mapping)}
-    return {s: math.log2(n) for s, n in counts.items() if isinstance(n, int) and n > 1}
 
 
 def write_page(content: Content, path: Path) -> None:
@@ -134,6 +130,7 @@ def write_page(content: Content, path: Path) -> None:
         overall=None if content.overall is None else table_html(content.overall),
         protocol=_protocol(content),
         comparison=_comparison(content.ablation),
+        further=[_comparison(found) for found in content.further],
         beside=[(b.name, b.caption, table_html(b.table)) for b in content.beside],
         cells=entries(
             content.results, reference=content.ablation.baseline if content.ablation else ""
@@ -191,21 +188,30 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
     tasks = []
     for name, part in tables.by_task(content.board):
         spec = str(part["task"].iloc[0])
-        best = part.iloc[0]
-        winner = None
-        if best["ok"]:
-            test = "" if pd.isna(best["test_bpc"]) else f", {best['test_bpc']:.3f} on test"
-            winner = (str(best["label"]), f"{best['best_valid_bpc']:.3f} {slash()}{test}")
         tasks.append(
             {
                 "name": name,
                 "counted": str(counted.get(spec) or ""),
-                "winner": winner,
+                "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
                 "pictures": [_shown(p) for p in content.pictures if p.task == name],
             }
         )
     return tasks
+
+
+def _lead(board: pd.DataFrame) -> tuple[str, str] | None:
+    """Names the cell whose best draws have the lowest mean, and says of how many draws that is."""
+    known = board[board["ok"] > 0]
+    if known.empty:
+        return None
+    first = known.sort_values("top_valid_bpc", kind="stable").iloc[0]
+    top, members = int(first["top"]), int(first["members"])
+    of = f"the best {top} of {members} draws" if top > 1 else f"the only one of {members} draws"
+    of = "the one draw" if members == 1 else f"all {members} draws" if top == members else of
+    test = "" if pd.isna(first["top_test_bpc"]) else f", {first['top_test_bpc']:.3f} on test"
+    mean = "mean of " if top > 1 else ""
+    return str(first["label"]), f"{first['top_valid_bpc']:.3f} {slash()}{test}: {mean}{of}"
 
 
 def _shown(picture: figures.Picture) -> dict[str, Any]:
@@ -223,7 +229,9 @@ def _comparison(found: Ablation | None) -> dict[str, Any] | None:
     if found is None:
         return None
     table = tables.comparison_table(found.compared)
-    scores = None if found.scores is None else table_html(tables.aggregate_table(found.scores))
+    scores = None
+    if found.scores is not None:
+        scores = table_html(tables.aggregate_table(found.scores, found.compared))
     return {
         "baseline": found.baseline,
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],

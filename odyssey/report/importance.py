@@ -32,6 +32,7 @@ from odyssey.report import statistics
 LEAST_FIT = 0.5  # out-of-bag R² below which nothing is ranked
 GOOD_FIT = 0.8  # below it shares were wrong by a fifth of the variance, and their order too
 LEAST_TRIALS = 30
+CONSTANT = "No variation: nothing to rank"
 GRID = 100  # points at which the effect of a continuous input is known
 MOST_LEVELS = 10  # an input with no more values than this is a choice
 _POINTS = 2**13  # quasi-random points behind the total variance
@@ -104,11 +105,13 @@ class Importance:
     Attributes:
         inputs: The hyperparameters that varied.
         trials: How many trials it learned from.
-        fit: Out-of-bag R²: the share of the variance of unseen trials that it predicts.
+        fit: Out-of-bag R²: the share of the variance of unseen trials that it predicts; NaN where
+            all results are equal.
         ranked: Whether the fit is good enough to rank anything by it.
         effects: Columns inputs (one name, or two joined by " x "), order (1 main, 2 pair), share
-            (of the variance of the forest's mean function), low, high (95 %), and rank (missing
-            where the fit is poor). A last row "higher orders", of order 3, has the rest.
+            (of the variance of the forest's mean function; NaN where nothing varies), low, high
+            (95 %), and rank (missing where the fit is poor). A last row "higher orders", of order
+            3, has the rest.
         marginals: Columns input, value, mean (of the loss over all other inputs), low, high (95 %).
         pairs: Columns first, second, first_value, second_value, mean.
     """
@@ -124,6 +127,8 @@ class Importance:
     @property
     def verdict(self) -> str:
         """Says in a line how far the shares can be trusted."""
+        if np.isnan(self.fit):
+            return f"{CONSTANT} (all {self.trials} trials have one result)."
         fit = f"out-of-bag R² {self.fit:.2f} on {self.trials} trials"
         if self.ranked and self.fit >= GOOD_FIT:
             return f"The forest predicts unseen trials ({fit})."
@@ -183,7 +188,6 @@ def importance(
     *,
     seed: int,
     value: str = "test_bpc",
-    cap: float | None = None,
     scales: Mapping[str, str] = SCALES,
     trees: int = 64,
     halves: int = 40,
@@ -191,12 +195,11 @@ def importance(
     """Asks which hyperparameters decide the result of one cell on one task.
 
     Args:
-        results: One row a member, as `RESULT_COLUMNS`, of one task and one cell. Members that
-            diverged or failed count as the worst finite value.
+        results: One row a member, as `RESULT_COLUMNS`, of one task and one cell. Members that were
+            lost or are worse than guessing count as guessing (`statistics.member_values`): a few
+            exploded trials are not all there is to explain.
         seed: Of the forests.
         value: The column that is explained.
-        cap: A value that is worse counts as this one; the loss of guessing (log2 of the number of
-            symbols, in bits) keeps a few exploded trials from being all there is to explain.
         scales: Scale by column; see `SCALES`.
         trees: Trees of a forest.
         halves: Forests of half as many trees on halves of the trials, which make the intervals.
@@ -205,9 +208,6 @@ def importance(
         ConfigError: There are too few trials, no hyperparameter varied, or several tasks or cells.
     """
     counted = statistics.member_values(results, value)
-    if cap is not None:
-        low = statistics.lower_is_better(value)
-        counted = counted.clip(upper=cap) if low else counted.clip(lower=cap)
     if len(results[["task", "spec"]].drop_duplicates()) > 1:
         raise ConfigError("importance is asked of one cell on one task at a time")
     known = counted.notna()
@@ -255,14 +255,22 @@ def decompose(
         part = _Effects.of(x[half], y[half], **half_options, rng=rng)
         shares.append(part.shares)
         means.append(np.concatenate(part.mains))
-    fit = whole.fit
+    # Rounding among equal results is no variation either.
+    varied = float(np.ptp(y)) > 1e-12 * float(np.abs(y).max())
+    fit = whole.fit if varied else float("nan")
     ranked = bool(fit >= LEAST_FIT)
     return Importance(
         inputs=tuple(inputs),
         trials=len(y),
         fit=fit,
         ranked=ranked,
-        effects=_effects_frame(inputs, pairs, whole.shares, np.array(shares), ranked=ranked),
+        effects=_effects_frame(
+            inputs,
+            pairs,
+            whole.shares if varied else whole.shares * np.nan,
+            np.array(shares),
+            ranked=ranked,
+        ),
         marginals=_marginals_frame(inputs, whole.mains, np.array(means)),
         pairs=_pairs_frame(inputs, pairs, whole.maps),
     )

@@ -15,7 +15,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from odyssey.report.importance import Importance, Input
+from odyssey.report.importance import CONSTANT, Importance, Input
 from odyssey.report.style import ACCENT, FAINT, INK, new_axes, styled
 
 NAMES: Mapping[str, str] = {
@@ -56,11 +56,14 @@ def plot_importance(found: Importance, *, most: int = 12, ax: Axes | None = None
     names = [" × ".join(_name(n) for n in text.split(" x ")) for text in shown["inputs"]]
     ax.set_yticks(places, names)
     ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.set_xlim(0, max(5.0, 1.05 * float(np.nanmax(np.append(ends, share)))))
+    known_ends = np.append(np.append(ends, share), 0.0)
+    ax.set_xlim(0, max(5.0, 1.05 * float(np.nanmax(known_ends))))
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("share of the variance, %")
     fit = f"out-of-bag R² {found.fit:.2f}, {found.trials} draws"
     words = fit if found.ranked else f"the fit is poor ({fit}): no ranking"
+    if np.isnan(found.fit):
+        words = CONSTANT
     ax.text(
         0.98, 0.04, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=8,
         color=INK if found.ranked else "#8c2f39",
@@ -187,7 +190,8 @@ def marginals_figure(found: Importance, *, unit: str) -> Figure:
             continue
         plot_marginal(found, names[place], unit=unit if place % columns == 0 else "", ax=ax)
         share = found.effects.set_index("inputs")["share"][names[place]]
-        ax.set_title(f"{100 * share:.0f} % of the variance" if found.ranked else "fit is poor")
+        poor = "no variation" if np.isnan(found.fit) else "fit is poor"
+        ax.set_title(f"{100 * share:.0f} % of the variance" if found.ranked else poor)
     return figure
 
 

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from odyssey.names import short_names
-from odyssey.report import comparison
-from odyssey.report.draws import top_count
 from odyssey.report.measure import per
+from odyssey.report.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
+from odyssey.report.statistics import top_count
+from odyssey.report.verdicts import BETTER, DECIDED, NO_TEST, UNCLEAR, UNDECIDED, WORSE
 from odyssey.wording import plural
 
-PERMUTATIONS = 10_000  # of every comparison on a page
 LEVEL = 0.05
 _MOST_NAMES = 12
-_MOST_DRAWS = 100  # more cannot lower the least p-value of that many permutations
+_MOST_DRAWS = 100  # more cannot lower the least p-value of `MOST_SWAPS` swaps
 _DISTRIBUTIONS = {
     "uniform": "uniform from {} to {}",
     "log_uniform": "log-uniform from {} to {}",
@@ -83,30 +83,52 @@ def findings(compared: pd.DataFrame, baseline: str) -> list[Finding]:
     for task, here in compared[~compared["baseline"]].groupby("task", sort=False):
         draws = int(here["draws"].max())
         claims = []
-        for verdict in (comparison.WORSE, comparison.BETTER):
+        for verdict in (WORSE, BETTER):
             cells = here.loc[here["verdict"] == verdict, "label"]
             claims.append(f"{len(cells)} {verdict}{_named(cells)}")
         claim = (
             f"{plural(len(here), 'cell')} against {baseline} on {plural(draws, 'draw')}: "
             f"{', '.join(claims)}, "
-            f"{int((here['verdict'] == comparison.UNCLEAR).sum())} undecided."
+            f"{int((here['verdict'] == UNCLEAR).sum())} undecided."
         )
         found.append(Finding(names[str(task)], claim, " ".join(_open(here))))
     return found
 
 
-def least_p(draws: int, comparisons: int, *, permutations: int = PERMUTATIONS) -> float:
-    """Gives a bound below which no p-value of `paired_test` can fall after Holm's correction.
+def least_p(draws: int, comparisons: int) -> float:
+    """Gives a bound below which no p-value of the test can fall after Holm's correction.
 
     A swap of all names leaves the size of a difference as it is, so at least 2 of 2^N swaps reach
     it; Holm multiplies the smallest p-value by the number of comparisons.
     """
-    return min(1.0, max(2.0 ** (1 - draws), 1 / (1 + permutations)) * comparisons)
+    drawn = 0.0 if draws <= EXACT_DRAWS else 1 / (1 + MOST_SWAPS)
+    return min(1.0, max(2.0 ** (1 - draws), drawn) * comparisons)
+
+
+def comparisons_text(count: int) -> str:
+    """Says over how many comparisons a correction goes."""
+    return "1 comparison" if count == 1 else f"all {count} comparisons"
+
+
+def swaps_text(compared: pd.DataFrame) -> str:
+    """Says how many swaps the p-values of a table were counted over."""
+    tested = compared[compared["swaps"].notna()]
+    exact = tested["exact"].fillna(False).to_numpy(dtype=bool)
+    if exact.all():
+        return "all swaps counted: p is exact"
+    drawn = tested.loc[~exact, "swaps"].astype(int)
+    span = f"{drawn.min():,}" + (f" to {drawn.max():,}" if drawn.max() > drawn.min() else "")
+    return (
+        f"{span} random swaps, as many as all verdicts together take to be those of all swaps with "
+        f"{100 * CONFIDENCE:.0f} % confidence, and {MOST_SWAPS:,} at most"
+    )
 
 
 def power_note(compared: pd.DataFrame) -> str:
     """Says so where no difference, however large, could have come out significant; else nothing."""
     others = compared[~compared["baseline"]]
+    if others.empty:
+        return ""
     draws = int(others["draws"].max())
     least = least_p(draws, len(others))
     if least <= LEVEL:
@@ -114,17 +136,26 @@ def power_note(compared: pd.DataFrame) -> str:
     enough = draws
     while least_p(enough, len(others)) > LEVEL and enough < _MOST_DRAWS:
         enough += 1
-    remedy = f" {enough} draws could." if enough < _MOST_DRAWS else " Compare fewer cells."
+    remedy = (
+        f" {plural(enough, 'draw')} could." if enough < _MOST_DRAWS else " Compare fewer cells."
+    )
     return (
         f"With {plural(draws, 'draw')} and {plural(len(others), 'comparison')} no corrected "
-        f"p-value can fall below {least:.2g}: this study cannot show that a cell differs.{remedy} "
-        "Its intervals, each for one comparison, say how large differences may be."
+        f"p-value can fall below "
+        f"{least:.2g}: this study cannot show that a cell differs.{remedy} Its intervals, each for "
+        "one comparison, say how large differences may be."
     )
 
 
 def _open(here: pd.DataFrame) -> Iterable[str]:
     """Says what stays open on a task."""
-    undecided = here[here["verdict"] == comparison.UNCLEAR]
+    near = here.loc[here["verdict"] == UNDECIDED, "label"]
+    if len(near):
+        yield (
+            f"{MOST_SWAPS:,} random swaps do not tell on which side of {LEVEL:g} the corrected p "
+            f"of {len(near)} lies{_named(near)}: no verdict."
+        )
+    undecided = here[here["verdict"] == UNCLEAR]
     if len(undecided):
         ends = undecided[["low", "high"]]
         finite = ends[(ends.abs() != float("inf")).all(axis=1)].dropna()
@@ -145,14 +176,13 @@ def _open(here: pd.DataFrame) -> Iterable[str]:
                 f"where chance alone makes about {LEVEL * len(here):.1f} of {len(here)}: a reason "
                 "to look again on fresh draws, and no finding."
             )
-    claims = (comparison.WORSE, comparison.BETTER)
-    theirs = here["odyssey_verdict"].isin(claims) & (here["odyssey_verdict"] != here["verdict"])
+    theirs = here["odyssey_verdict"].isin(DECIDED) & (here["odyssey_verdict"] != here["verdict"])
     if theirs.any():
         yield (
             f"The Odyssey's procedure also calls {int(theirs.sum())} different"
             f"{_named(here.loc[theirs, 'label'])}."
         )
-    untested = here["verdict"] == comparison.NO_TEST
+    untested = here["verdict"] == NO_TEST
     if untested.any():
         cells = here.loc[untested, "label"]
         yield f"No test was possible for {len(cells)}{_named(cells)}."
@@ -180,11 +210,11 @@ def _settings(
 
 def _draws(results: pd.DataFrame) -> str:
     per_cell = sorted(set(results.groupby(["task", "label"]).size()))
-    span = f"{per_cell[0]}" if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
+    least = f"{per_cell[0]} to " if len(per_cell) > 1 else ""
     return (
-        f"{span} random draws of hyperparameters a cell and task, {len(results):,} trained "
-        "networks in all. A draw has a number; the same number has the same hyperparameters, the "
-        "same seed and reads the same data for every cell."
+        f"{least}{plural(per_cell[-1], 'random draw')} of hyperparameters a cell and task, "
+        f"{plural(len(results), 'trained network')} in all. A draw has a number; the same number "
+        "has the same hyperparameters, the same seed and reads the same data for every cell."
     )
 
 
@@ -253,26 +283,28 @@ def _tests(compared: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
     draws = int(compared["draws"].max())
     top = top_count(draws)
     tasks = others["task"].nunique()
-    family = -(-len(others) // tasks)
+    family = -(-len(others) // max(tasks, 1))
     return [
         (
             "our test",
-            f"Statistic: mean test score of a cell's best {top} of {draws} draws by validation, "
-            f"minus that of {baseline}. Permutation test: the two names are swapped draw by draw "
-            f"in {PERMUTATIONS:,} random ways and the best chosen anew each time, so that choosing "
-            f"is part of the test. Holm over all {len(others)} comparisons at {100 * LEVEL:.0f} %. "
-            "Interval: shifts that this test does not reject, for one comparison.",
+            f"Statistic: mean test score of a cell's best {top} of {plural(draws, 'draw')} by "
+            f"validation, minus that of {baseline}. Permutation test: the two names are swapped "
+            "draw by draw and the best chosen anew each time, so that choosing is part of the test "
+            f"({swaps_text(compared)}). Holm over {comparisons_text(len(others))} at "
+            f"{100 * LEVEL:.0f} %. Interval: shifts that this test does not reject, for one "
+            "comparison. All of it is about this one test text.",
         ),
         (
             "the Odyssey's test",
-            f"Greff et al. (2015): Welch's t-test between the same best {top} draws, Bonferroni "
-            f"over the {family} comparisons of a task. It takes chosen draws for a sample; its "
-            "verdict stands beside ours for comparison, and claims here rest on ours.",
+            f"Greff et al. (2015): Welch's t-test on those best, Bonferroni "
+            f"over the {plural(family, 'comparison')} of a task. It takes chosen draws for a "
+            "sample; its verdict stands beside ours for comparison, and claims here rest on ours.",
         ),
         (
             "lost draws",
             "A draw that diverged or failed is the worst of its cell, and counts in every number "
-            "of draws; its score is taken to be the worst of any cell on the task.",
+            "of draws; its score counts as guessing, and so does every score that is worse. Where "
+            "some of the best draws do, the tables say of how many.",
         ),
     ]
 

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.report.draws import task_draws, top_count, top_scores
+from odyssey.report.draws import task_draws, top_scores
+from odyssey.report.statistics import top_count
 from odyssey.report.tables import with_labels
 
 _FILE = Path(__file__).with_name("published.toml")

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from odyssey.report.permutation import Pair
 from odyssey.storage.schema import RESULT_COLUMNS
 
 
@@ -61,7 +62,8 @@ CLOSED_FORMS: Mapping[str, ClosedForm] = {
     "Ishigami": ClosedForm(_ishigami, {"a": 0.3139, "b": 0.4424, "a x c": 0.2437}),
 }
 
-CHANCE = 5.0  # bits per character of a guess among 32 symbols: no draw that learns does worse
+SYMBOLS = 32
+CHANCE = 5.0  # bits per character of a guess among them: no draw that learns does worse
 _SPREAD = 0.04  # bits per character
 
 
@@ -74,12 +76,14 @@ class Cell:
         best_rate: log10 of the learning rate at the bottom of its valley.
         cliff: log10 of the learning rate at which half of the draws diverge.
         matrices: Square matrices it has, which make its parameters.
+        luck: How wide its luck is, beside that of other cells.
     """
 
     shift: float = 0.0
     best_rate: float = -2.0
     cliff: float = -1.0
     matrices: int = 4
+    luck: float = 1.0
 
 
 def simulate_results(
@@ -99,23 +103,13 @@ def simulate_results(
         draws: Members of a cell on a task.
         shared: Share of the variance of luck that a seed gives all cells alike, from 0 to 1.
     """
-    rate = rng.uniform(-4.0, -0.5, draws)  # log10
-    size = np.exp(rng.uniform(np.log(20), np.log(200), draws)).round()
-    noise = rng.uniform(0, 1, draws)
-    momentum = 1 - np.exp(rng.uniform(np.log(0.01), np.log(1.0), draws))
-    seeds = rng.integers(2**31, size=draws)
+    hyper = _Hyperparameters.draw(rng, draws)
     rows = []
     for place, task in enumerate(tasks):
         of_seed = _luck(rng, draws)
         for index, (name, cell) in enumerate(cells.items()):
-            luck = np.sqrt(shared) * of_seed + np.sqrt(1 - shared) * _luck(rng, draws)
-            away = rate - cell.best_rate
-            lost = rng.random(draws) < 1 / (1 + np.exp(-(rate - cell.cliff) / 0.15))
-            bits = 1.2 + 0.5 * place + cell.shift + 0.3 * np.abs(away) ** 1.5
-            bits = bits + 0.25 * np.log(200 / size) / np.log(10) + 0.15 * noise
-            bits = np.minimum(bits + _SPREAD * (1 + np.abs(away)) * luck, CHANCE)
-            valid = np.where(lost, np.nan, bits + 0.01 * rng.normal(size=draws))
-            test = np.where(lost, np.nan, bits + 0.02 + 0.01 * rng.normal(size=draws))
+            valid, test = _scores(rng, cell, hyper, of_seed, shared=shared, floor=0.5 * place)
+            lost, size = np.isnan(valid), hyper.size
             rows.append(
                 pd.DataFrame(
                     {
@@ -124,14 +118,15 @@ def simulate_results(
                         "cell": name,
                         "spec": name,
                         "task": task,
+                        "num_symbols": SYMBOLS,
                         "member": np.arange(draws),
-                        "seed": seeds,
+                        "seed": hyper.seed,
                         "hidden_size": size.astype(np.int64),
                         "num_layers": 1,
                         "num_parameters": (cell.matrices * size * (size + 40)).astype(np.int64),
-                        "learning_rate": 10.0**rate,
-                        "momentum": momentum,
-                        "input_noise": noise,
+                        "learning_rate": 10.0**hyper.rate,
+                        "momentum": hyper.momentum,
+                        "input_noise": hyper.noise,
                         "status": np.where(lost, "diverged", "ok"),
                         "reason": np.where(lost, "loss is not finite", ""),
                         "valid_nats": valid * np.log(2),
@@ -144,6 +139,72 @@ def simulate_results(
                 )
             )
     return pd.concat(rows, ignore_index=True).reindex(columns=list(RESULT_COLUMNS))
+
+
+def simulate_pairs(
+    cells: Sequence[Cell], *, rng: np.random.Generator, draws: int, shared: float = 0.5
+) -> list[Pair]:
+    """Makes what `simulate_results` makes on one task, without the records around it.
+
+    Args:
+        cells: The cells, the baseline first.
+        rng: Makes everything; the same one makes the same scores as there.
+        draws: Members of each.
+        shared: As there.
+
+    Returns:
+        The baseline with every other cell.
+    """
+    hyper = _Hyperparameters.draw(rng, draws)
+    of_seed = _luck(rng, draws)
+    made = [_scores(rng, cell, hyper, of_seed, shared=shared) for cell in cells]
+    valid, test = (np.stack(scores) for scores in zip(*made, strict=True))
+    # As records are counted: a lost draw is the last, and it and what is worse count as guessing.
+    valid = np.where(np.isnan(valid), np.inf, np.minimum(valid, CHANCE))
+    test = np.where(np.isnan(test), CHANCE, np.minimum(test, CHANCE))
+    return [Pair(valid[[0, k]], test[[0, k]]) for k in range(1, len(cells))]
+
+
+class _Hyperparameters(NamedTuple):
+    """The draws that all cells of a study share, (N) each; rate is its log10."""
+
+    rate: np.ndarray
+    size: np.ndarray
+    noise: np.ndarray
+    momentum: np.ndarray
+    seed: np.ndarray
+
+    @staticmethod
+    def draw(rng: np.random.Generator, draws: int) -> _Hyperparameters:
+        return _Hyperparameters(
+            rate=rng.uniform(-4.0, -0.5, draws),
+            size=np.exp(rng.uniform(np.log(20), np.log(200), draws)).round(),
+            noise=rng.uniform(0, 1, draws),
+            momentum=1 - np.exp(rng.uniform(np.log(0.01), np.log(1.0), draws)),
+            seed=rng.integers(2**31, size=draws),
+        )
+
+
+def _scores(
+    rng: np.random.Generator,
+    cell: Cell,
+    hyper: _Hyperparameters,
+    of_seed: np.ndarray,
+    *,
+    shared: float,
+    floor: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gives validation and test bits of a cell's draws; NaN where they diverged."""
+    draws = len(of_seed)
+    luck = np.sqrt(shared) * of_seed + np.sqrt(1 - shared) * _luck(rng, draws)
+    away = hyper.rate - cell.best_rate
+    lost = rng.random(draws) < 1 / (1 + np.exp(-(hyper.rate - cell.cliff) / 0.15))
+    bits = 1.2 + floor + cell.shift + 0.3 * np.abs(away) ** 1.5
+    bits = bits + 0.25 * np.log(200 / hyper.size) / np.log(10) + 0.15 * hyper.noise
+    bits = np.minimum(bits + cell.luck * _SPREAD * (1 + np.abs(away)) * luck, CHANCE)
+    valid = np.where(lost, np.nan, bits + 0.01 * rng.normal(size=draws))
+    test = np.where(lost, np.nan, bits + 0.02 + 0.01 * rng.normal(size=draws))
+    return valid, test
 
 
 def _luck(rng: np.random.Generator, draws: int) -> np.ndarray:

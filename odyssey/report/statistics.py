@@ -1,20 +1,20 @@
 """Estimates and their intervals: numbers in, numbers out.
 
-Values of members that diverged or failed are no numbers. `member_values` is the one place that says
-what they count as; everything else here takes finite values and says so.
+Losses of members that diverged or failed are no numbers, and those of members that exploded are no
+measure of a cell. `member_values` is the one place that says what they count as: guessing.
+Everything else here takes finite values and says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-# Stands for "worse than anything" in quantiles: infinity would make NaN of an interpolation.
-_WORST = 1e300
+from odyssey.storage.guessing import guessing, lower_is_better
 
 
 class Interval(NamedTuple):
@@ -137,20 +137,48 @@ def valid_rows(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[boo
     return pd.Series(ok & finite, index=results.index)
 
 
-def lower_is_better(value: str) -> bool:
-    """Tells which end of a column is the better one: of losses the low, of accuracies the high."""
-    return not value.endswith("accuracy")
+def guessing_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
+    """Gives every member what guessing scores on its task; NaN where V is not recorded."""
+    if "num_symbols" not in results:
+        return pd.Series(np.nan, index=results.index, dtype="float64")
+    symbols = results["num_symbols"].astype("Float64")
+    # A trial whose worker died records no V; its task has one all the same.
+    known = symbols.groupby(results["task"]).transform("max")
+    scores = known.map({v: guessing(v, value) for v in known.dropna().unique()})
+    return scores.astype("float64")
 
 
 def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
-    """Gives every member a number, so that a draw that diverged is a draw of the budget.
+    """Gives every member a number, so that a draw that was lost is a draw of the budget.
 
-    A member that diverged or failed counts as the worst finite value that any cell's member
-    reached on the same task; NaN where no member of the task has a result.
+    A member that diverged or failed, or whose value is not finite or is worse than guessing, counts
+    as guessing. Records that do not say of how many symbols a task has know no guessing: there a
+    lost member counts as the worst finite value of any cell's members on the task (NaN where none
+    has a result), and nothing is capped.
     """
     finite = results[value].where(valid_rows(results, value)).astype("float64")
-    worst = finite.groupby(results["task"]).transform("max" if lower_is_better(value) else "min")
-    return finite.fillna(worst)
+    guess = guessing_values(results, value)
+    low = lower_is_better(value)
+    worst = finite.groupby(results["task"]).transform("max" if low else "min")
+    counted = finite.fillna(guess.fillna(worst))
+    beyond = counted > guess if low else counted < guess
+    return counted.where(~beyond, guess)
+
+
+def counts_as_guessing(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[bool]:
+    """Tells of which members `member_values` is no measurement: lost, or worse than guessing."""
+    usable = valid_rows(results, value)
+    measured = results[value].astype("float64")
+    return ~usable | (member_values(results, value) != measured)
+
+
+def top_count(draws: int, fraction: float = 0.1, *, least: int = 5) -> int:
+    """Gives how many draws count as the best `fraction` of them: at least `least`.
+
+    The mean of one or two best draws is a matter of luck that no test can see through: with fewer
+    than 50 draws the best five are taken, with five or fewer all of them.
+    """
+    return min(draws, max(least, int(np.floor(fraction * draws + 0.5))))
 
 
 def best_of_n_frame(
@@ -192,9 +220,10 @@ def curve_bands(
 ) -> pd.DataFrame:
     """Summarises learning curves over members: the median and the quartiles.
 
-    A member that stopped early keeps its last value. One that diverged or failed counts as worse
-    than every other from its last measurement on, so that a cell does not look better for losing
-    members; where that makes a quartile worse than anything measured, it is NaN.
+    A member that stopped early keeps its last value. One that diverged or failed counts as guessing
+    from its last measurement on, so that a cell does not look better for losing members, and so
+    does every value that is worse. Where the number of symbols of the task is not recorded such
+    a member counts as worse than every other, and quartiles that this reaches are NaN.
 
     Args:
         curves: As `CURVE_COLUMNS`, with `label`.
@@ -207,23 +236,25 @@ def curve_bands(
     lost = set(
         map(tuple, results.loc[results["status"] != "ok", ["task", "label", "member"]].values)
     )
+    worst_of = guessing_values(results, "valid_bpc").groupby(results["task"]).max()
     wanted = curves[curves["metric"] == metric]
     parts = []
     for (task, label), group in wanted.groupby(["task", "label"], sort=False):
         table = group.pivot_table(
             index="characters", columns="member", values="value", aggfunc="last", dropna=False
         ).sort_index()
+        worst = float(worst_of.get(task, np.nan))
+        worst = worst if np.isfinite(worst) else np.inf
         values = table.to_numpy(dtype=np.float64) / np.log(2)
         filled = table.ffill().to_numpy(dtype=np.float64) / np.log(2)
         for column, member in enumerate(table.columns):
             measured = np.flatnonzero(np.isfinite(values[:, column]))
             last = measured[-1] if len(measured) else -1
             if (task, label, member) in lost:
-                filled[last + 1 :, column] = _WORST
-        filled = np.where(np.isfinite(filled), filled, _WORST)
-        low, median, high = np.quantile(filled, (0.25, 0.5, 0.75), axis=1)
-        bands = np.stack([median, low, high])
-        median, low, high = np.where(bands < _WORST / 1e6, bands, np.nan)
+                filled[last + 1 :, column] = worst
+        filled = np.minimum(np.where(np.isfinite(filled), filled, worst), worst)
+        bands = open_quantiles(filled, (0.25, 0.5, 0.75))
+        low, median, high = np.where(np.isinf(bands), np.nan, bands)
         parts.append(
             pd.DataFrame(
                 {
@@ -239,6 +270,21 @@ def curve_bands(
         )
     columns = ["task", "label", "characters", "median", "low", "high", "members"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def open_quantiles(values: object, shares: Sequence[float]) -> np.ndarray:
+    """Gives interpolated quantiles of values that may be infinite, along the last axis.
+
+    A quantile between a finite and an infinite value is infinite; between -inf and inf it is NaN.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=-1)
+    at = (ordered.shape[-1] - 1) * np.asarray(shares, dtype=np.float64)
+    below = np.floor(at).astype(np.int64)
+    left, right = ordered[..., below], ordered[..., np.ceil(at).astype(np.int64)]
+    with np.errstate(invalid="ignore"):
+        between = left * (1 - (at - below)) + right * (at - below)
+    found: np.ndarray = np.where((at == below) | (left == right), left, between)
+    return np.moveaxis(found, -1, 0)
 
 
 def _finite(values: object) -> np.ndarray:

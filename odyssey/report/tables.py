@@ -18,6 +18,8 @@ from rich.text import Text
 from odyssey.names import short_names
 from odyssey.report import statistics
 from odyssey.report.measure import slash
+from odyssey.report.statistics import top_count
+from odyssey.report.verdicts import DECIDED
 
 NOTHING = "-"
 _RANK_ON, _OURS_ON, _PAPER_ON = "rank on ", "ours on ", "paper on "
@@ -77,6 +79,10 @@ def _relative(value: float) -> str:
     return f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
+def _score(value: float) -> str:
+    return f"{round(value, 4) + 0.0:+.4f}"
+
+
 def _share(value: float) -> str:
     return f"{value:.2f}"
 
@@ -102,6 +108,7 @@ COLUMNS: dict[str, Column] = {
     "median_parameters": Column("parameters", "para-\nmeters", _count),
     "draws": Column("draws", "draws", _whole),
     "lost": Column("lost", "lost", _whole),
+    "guessing": Column("counted as guessing", "at\nguessing", str),
     "top_score": Column("mean of the best draws", "best\ndraws", _bits),
     "difference": Column("difference", "differ-\nence", _change),
     "interval": Column("95 % interval", "95 %\ninterval", str),
@@ -111,7 +118,8 @@ COLUMNS: dict[str, Column] = {
     "verdict": Column("verdict", "verdict", str),
     "odyssey_p_bonferroni": Column("the Odyssey's p (Bonferroni)", "Odyssey's\np", _p_value),
     "odyssey_verdict": Column("the Odyssey's verdict", "Odyssey's\nverdict", str),
-    "iqm": Column("interquartile mean score", "IQM\nscore", _bits, best="high"),
+    "iqm": Column("interquartile mean score", "IQM\nscore", _score),
+    "support": Column("verdicts on the tasks", "verdicts on\nthe tasks", str),
     "paper": Column("in the paper", "in the\npaper", str),
     "ours": Column("ours, best draw", "ours,\nbest", _accuracy),
     "mean_best": Column("ours, mean of the best draws", "ours,\nmean", _accuracy),
@@ -120,13 +128,23 @@ COLUMNS: dict[str, Column] = {
     "ok": Column("ok", "ok", _whole),
     "diverged": Column("diverged", "div.", _whole),
     "failed": Column("failed", "fail", _whole),
+    "guessed": Column("counted as guessing", "at\nguessing", _whole),
 }
 # What a narrow terminal goes without, first things first.
 _DISPENSABLE = (
     *("relative", "mean_best", "odyssey_p_bonferroni", "lost", "top_score", "improvement"),
-    *("median_parameters", "test_accuracy", "half_width", "failed", "test_bpc"),
+    *("median_parameters", "test_accuracy", "half_width", "failed", "guessed", "test_bpc"),
 )
-_LEFT = ("label", "paper", "verdict", "odyssey_verdict", "trust")  # columns of words
+_VERDICTS = ("verdict", "odyssey_verdict")
+_LEFT = (
+    "label",
+    "paper",
+    "guessing",
+    "verdict",
+    "odyssey_verdict",
+    "trust",
+    "support",
+)  # columns of words
 
 
 def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -142,23 +160,33 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
     Cells are ranked by the best validation loss that the budget found, and with equal ones by
     their mean: a member that diverged is a draw of the budget that found nothing. The test
     columns are those of the member with the best validation loss. Mean and interval (Student's
-    t) are over the members that are ok.
+    t) are over all members; those that were lost, or are worse than guessing, count as guessing
+    (`statistics.member_values`), and so do best and test scores that are worse.
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`.
 
     Returns:
         One row a task and cell, sorted by task (in the order of the study) and rank: task, rank,
-        label, spec, cell, members, ok, diverged, failed, mean_valid_bpc, low, high, half_width,
-        best_valid_bpc, best_member, test_bpc, test_accuracy, median_parameters.
+        label, spec, cell, members, ok, diverged, failed, guessed (members whose validation loss
+        counts as guessing, the lost among them), mean_valid_bpc, low, high, half_width,
+        best_valid_bpc, best_member, test_bpc, test_accuracy, top (how many draws count as the
+        best), top_valid_bpc and top_test_bpc (their means), median_parameters.
     """
     results = with_labels(results)
     usable = statistics.valid_rows(results)
+    guessed = statistics.counts_as_guessing(results)
+    scores = ("valid_bpc", "test_bpc", "test_accuracy")
+    counted = {s: statistics.member_values(results, s) for s in scores if s in results}
+    results = results.assign(**counted)
     rows = []
     for (task, label), group in results.groupby(["task", "label"], sort=False):
         valid = group[usable.loc[group.index]]
         best = valid.iloc[int(valid["valid_bpc"].argmin())] if len(valid) else None
-        mean = statistics.mean_interval(valid["valid_bpc"])
+        mean = statistics.mean_interval(group["valid_bpc"])
+        # Lost members stand behind all others also where these are no better than guessing.
+        best_first = np.lexsort((group["valid_bpc"], ~usable.loc[group.index]))
+        top = group.iloc[best_first[: top_count(len(group))]]
         diverged = int((group["status"] == "diverged").sum())
         rows.append(
             {
@@ -171,6 +199,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
                 "ok": len(valid),
                 "diverged": diverged,
                 "failed": len(group) - len(valid) - diverged,
+                "guessed": int(guessed.loc[group.index].sum()),
                 "mean_valid_bpc": mean.estimate,
                 "low": mean.low,
                 "high": mean.high,
@@ -179,6 +208,9 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
                 "best_member": pd.NA if best is None else best["member"],
                 "test_bpc": np.nan if best is None else best["test_bpc"],
                 "test_accuracy": np.nan if best is None else best["test_accuracy"],
+                "top": len(top),
+                "top_valid_bpc": top["valid_bpc"].mean(),
+                "top_test_bpc": top["test_bpc"].mean(),
                 "median_parameters": _parameters(group).median(),
             }
         )
@@ -209,14 +241,14 @@ def overall(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         rank, label, mean_rank, tasks, one column `rank on TASK` a task, members, ok, diverged,
-        failed.
+        failed, guessed.
     """
     board = leaderboard(results)
     if board.empty:
         return board
     by_task = board.pivot(index="label", columns="task", values="rank")
     by_task = by_task[list(dict.fromkeys(board["task"]))]
-    totals = board.groupby("label")[["members", "ok", "diverged", "failed"]].sum()
+    totals = board.groupby("label")[["members", "ok", "diverged", "failed", "guessed"]].sum()
     frame = pd.DataFrame({"mean_rank": by_task.mean(axis=1), "tasks": by_task.notna().sum(axis=1)})
     ranks = by_task.astype("Int64").rename(columns=lambda task: _RANK_ON + str(task))
     frame = frame.join(ranks).join(totals).reset_index()
@@ -229,35 +261,41 @@ def overall(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
-    """Makes what `comparison.compare` gives fit to print: intervals in words.
-
-    A cell that lost some of its best draws has no difference, but words that say so.
-    """
-    words = lost_words(comparison)
-    lost = words != ""
+    """Makes what `comparison.compare` gives fit to print: intervals and guesses in words."""
+    words = guessing_words(comparison)
     intervals = _intervals(comparison["low"], comparison["high"], _change)
-    shown = comparison.assign(interval=intervals.mask(lost, words))
-    numbers = ["top_score", "difference", "relative", "improvement"]
-    return shown.assign(**{name: shown[name].mask(lost) for name in numbers})
+    # The printed column says what the CSV has in three.
+    shown = comparison.drop(columns="guessed").assign(interval=intervals)
+    return shown.assign(guessing=words.mask(words == "")) if (words != "").any() else shown
 
 
-def lost_words(comparison: pd.DataFrame) -> pd.Series[str]:
-    """Says of rows of `comparison.compare` how many of the best draws are lost; "" where none is.
+def guessing_words(comparison: pd.DataFrame) -> pd.Series[str]:
+    """Says of rows of `comparison.compare` what is no measurement but counts as guessing.
 
-    Scores of lost draws are made up, so means that hold some are no measurement.
+    A draw that was lost, or is worse than guessing, counts as guessing: a mean over best draws that
+    holds such is marked, whether they are the cell's or the baseline's. "" where there are none.
     """
-    lost = comparison["top_lost"].fillna(0) > 0
-    words = [
-        f"{int(n)} of {int(top)} lost" if gone else ""
-        for n, top, gone in zip(comparison["top_lost"], comparison["top"], lost, strict=True)
-    ]
+    words = []
+    for row in comparison.to_dict("records"):
+        top = int(row["top"])
+        of = {"": row["top_guessed"], "baseline ": row["baseline_guessed"]}
+        if row["baseline"]:
+            of.pop("baseline ")
+        words.append(", ".join(f"{who}{int(n)} of {top}" for who, n in of.items() if n > 0))
     return pd.Series(words, index=comparison.index, dtype="string")
 
 
-def aggregate_table(aggregate: pd.DataFrame) -> pd.DataFrame:
-    """Makes what `aggregate.aggregate_scores` gives fit to print, the best cell first."""
-    shown = aggregate.assign(interval=_intervals(aggregate["low"], aggregate["high"], _bits))
-    shown = shown.drop(columns="difference").sort_values("iqm", ascending=False, kind="stable")
+def aggregate_table(aggregate: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
+    """Makes what `aggregate.aggregate_scores` gives fit to print, the best cell first.
+
+    A mean over tasks is no test: beside it stand the verdicts of `comparison.compare` on the tasks,
+    and nothing is in bold.
+    """
+    shown = aggregate.assign(interval=_intervals(aggregate["low"], aggregate["high"], _score))
+    verdicts = comparison[~comparison["baseline"]].groupby("label", sort=False)["verdict"]
+    support = verdicts.agg(lambda v: ", ".join(f"{n} {w}" for w, n in v.value_counts().items()))
+    shown = shown.drop(columns="difference").assign(support=shown["label"].map(support))
+    shown = shown.sort_values("iqm", ascending=False, kind="stable")
     return shown.reset_index(drop=True)
 
 
@@ -301,7 +339,10 @@ def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
 
 
 def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
-    """Writes the cells of a table: its text and whether it is the best of its column."""
+    """Writes the cells of a table: its text and whether it is in bold.
+
+    In bold is the best of a column that has a better end, and a verdict that claims a difference.
+    """
     columns = shown_columns(frame)
     texts = {
         name: [NOTHING if pd.isna(value) else column.show(value) for value in frame[name]]
@@ -313,8 +354,12 @@ def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
         extreme = (min if column.best == "low" else max)(values) if values else None
         # Ties as far as a reader can see them are ties.
         winners[name] = None if extreme is None else column.show(extreme)
+
+    def strong(name: str, text: str) -> bool:
+        return text in DECIDED if name in _VERDICTS else text == winners[name]
+
     return [
-        [(texts[name][row], texts[name][row] == winners[name]) for name in columns]
+        [(texts[name][row], strong(name, texts[name][row])) for name in columns]
         for row in range(len(frame))
     ]
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from odyssey.errors import StoreError
+from odyssey.names import file_name
 from odyssey.report import style, tables
+from odyssey.report.ablation import Ablation
 from odyssey.report.html import Content, read_content, write_page
 from odyssey.report.measure import counting
 from odyssey.storage.store import RunStore
@@ -31,8 +33,9 @@ def write_content(content: Content) -> dict[str, Path]:
 
     Returns:
         Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
-        study with a baseline also comparison_csv, comparison_md and comparison_tex; for every
-        published table that speaks of its cells NAME_csv, NAME_md and NAME_tex.
+        study with a baseline also comparison_csv, comparison_md and comparison_tex, and of every
+        further one comparison-NAME_csv and so on; for every published table that speaks of its
+        cells NAME_csv, NAME_md and NAME_tex.
 
     Raises:
         StoreError: The directory cannot be written.
@@ -50,9 +53,13 @@ def write_content(content: Content) -> dict[str, Path]:
         if content.overall is not None:
             text += "\n### overall\n\n" + tables.to_markdown(content.overall)
         paths["leaderboard_md"].write_text(text, encoding="utf-8")
-        paths |= _write_ablation(content, directory)
-        for found in content.beside:
-            paths |= _write_table(found.table, directory / found.name, caption=found.caption)
+        if content.ablation is not None:
+            paths |= _write_ablation(content.ablation, directory / "comparison")
+        for found in content.further:
+            name = f"comparison-{file_name(found.baseline)}"
+            paths |= _write_ablation(found, directory / name)
+        for shown in content.beside:
+            paths |= _write_table(shown.table, directory / shown.name, caption=shown.caption)
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
         for picture in drawn:
             style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
@@ -63,18 +70,15 @@ def write_content(content: Content) -> dict[str, Path]:
     return paths
 
 
-def _write_ablation(content: Content, directory: Path) -> dict[str, Path]:
-    """Writes the comparison with the baseline, if there is one."""
-    found = content.ablation
-    if found is None:
-        return {}
+def _write_ablation(found: Ablation, path: Path) -> dict[str, Path]:
+    """Writes the comparison with a baseline."""
     more = ""
     if found.scores is not None:
-        scores = tables.to_markdown(tables.aggregate_table(found.scores))
+        scores = tables.to_markdown(tables.aggregate_table(found.scores, found.compared))
         more = f"\n### over all tasks\n\n{scores}"
     return _write_table(
         tables.comparison_table(found.compared),
-        directory / "comparison",
+        path,
         caption=found.caption,
         data=found.compared,
         more=more,

@@ -18,6 +18,7 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "cell_text": ("string", "the cell's equations"),
     "lineage": ("string", "how the cell was made, oldest first, joined by ' > '"),
     "task": ("string", "task spec"),
+    "num_symbols": ("Int64", "symbols V of the task: a uniform guess costs ln V nats"),
     "member": ("int64", "number of the member: the same number is the same draw for every cell"),
     "seed": ("int64", "seed of the member"),
     "hidden_size": ("int64", "units per layer"),

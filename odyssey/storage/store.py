@@ -211,7 +211,8 @@ class RunStore:
 
         A damaged shard, or one of another run, is left out with a warning; see `repair`.
         """
-        return frames.typed_frame(self._table("results"), RESULT_COLUMNS, order=_RESULT_ORDER)
+        frame = frames.typed_frame(self._table("results"), RESULT_COLUMNS, order=_RESULT_ORDER)
+        return _with_symbols(frame, {"": self.run}, runs=pd.Series("", index=frame.index))
 
     def curves(self) -> pd.DataFrame:
         """Reads the learning curves of the finished trials, typed and sorted.
@@ -431,7 +432,31 @@ def _load(path: Place, folder: str) -> pd.DataFrame:
     frame = frames.typed_frame(merged, columns, order=order)
     if merged is None:
         frame["run"] = pd.Series([], dtype=pd.StringDtype())
+    if folder == "results":
+        frame = _with_symbols(frame, {r.name: RunStore(r).run for r in runs}, runs=frame["run"])
     return frame.sort_values(["run", *order], kind="stable", ignore_index=True)
+
+
+def _with_symbols(
+    frame: pd.DataFrame, facts: Mapping[str, Mapping[str, Any]], *, runs: pd.Series[str]
+) -> pd.DataFrame:
+    """Fills `num_symbols` of rows that lack it from what run.json says about their task.
+
+    Args:
+        frame: Rows of results.
+        facts: run.json by name of the run.
+        runs: The run of every row.
+    """
+    known = {}
+    for run, said in facts.items():
+        tasks = said.get("tasks")
+        for task, about in tasks.items() if isinstance(tasks, Mapping) else ():
+            count = about.get("num_symbols") if isinstance(about, Mapping) else None
+            if isinstance(count, int) and not isinstance(count, bool):
+                known[run, str(task)] = count
+    keys = zip(runs.astype(str), frame["task"].astype(str), strict=True)
+    of_run = pd.array([known.get(key) for key in keys], dtype="Int64")
+    return frame.assign(num_symbols=frame["num_symbols"].fillna(pd.Series(of_run, frame.index)))
 
 
 def _listed(path: Place) -> list[Place]:

@@ -6,8 +6,9 @@ Shapes: T time steps, B parallel streams, N targets.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -59,6 +60,9 @@ class Task(ABC):
     def num_symbols(self) -> int:
         """Counts the classes."""
         return len(self.symbols)
+
+    enough: Mapping[str, int] = MappingProxyType({"valid": 5_000, "test": 10_000})
+    """Targets of held-out data that a measurement takes where nobody says how many."""
 
     @abstractmethod
     def characters(self, split: Split) -> int | None:
@@ -129,7 +133,8 @@ def check_shape(**sizes: int | None) -> None:
 def in_pieces(
     symbols: NDArray[np.integer],
     counted: NDArray[np.bool_] | None,
-    bounds: NDArray[np.int64],
+    first_B: NDArray[np.int64],
+    end_B: NDArray[np.int64],
     *,
     unroll: int,
     warmup: int = 0,
@@ -141,12 +146,12 @@ def in_pieces(
     Args:
         symbols: The stream, (N + 1,).
         counted: The symbols that count as targets, (N + 1,); None when all do.
-        bounds: Column b holds the targets from bounds[b] to bounds[b + 1], (B + 1,).
+        first_B: First target of every column.
+        end_B: The one behind its last.
         unroll: The number of steps in a batch.
         warmup: Symbols that a column reads before its own, with weight False; fewer where the
             stream has fewer, so that the first column begins with its first target.
     """
-    first_B, end_B = bounds[:-1], bounds[1:]
     start_B = np.maximum(first_B - warmup, 0)
     longest = int((end_B - start_B).max())
     for start in range(0, longest, unroll):

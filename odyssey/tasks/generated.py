@@ -110,10 +110,12 @@ class GeneratedTask(Task):
         cuts = ends - 1
         wanted = np.arange(1, batch_size, dtype=np.int64) * length // batch_size
         inner = np.minimum(cuts[np.searchsorted(cuts, wanted)], length)
+        bounds = np.concatenate([[0], inner, [length]]).astype(np.int64)
         return in_pieces(
             np.concatenate([chunk.symbols_N for chunk in chunks]),
             np.concatenate([chunk.counted_N for chunk in chunks]),
-            np.concatenate([[0], inner, [length]]).astype(np.int64),
+            bounds[:-1],
+            bounds[1:],
             unroll=unroll,
         )
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -70,6 +71,9 @@ class TextTask(_Text):
         split: The parts of train, valid and test; their sum is one.
         facts: More that `describe` says about the text.
     """
+
+    # Neighbouring stretches of a text are alike: a small one would be a chapter, or a module.
+    enough = MappingProxyType({"valid": 50_000, "test": 50_000})
 
     def __init__(
         self,
@@ -144,13 +148,22 @@ class TextTask(_Text):
         characters: int | None = None,
         warmup: int = 0,
     ) -> Iterator[Batch]:
-        """Yields a split, or its first `characters` targets, in B contiguous pieces."""
+        """Yields a split, or `characters` targets of it, in B pieces.
+
+        A part of a split is a sample of all of it: with a warm-up the pieces lie equally far apart.
+        Without one they follow each other from the beginning, so that no piece but the first
+        begins in the middle of something unread by the one before.
+        """
         assert split in ("valid", "test")
         check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
         text_N = self._splits[split]
         length = text_N.size - 1 if characters is None else min(characters, text_N.size - 1)
-        bounds = np.arange(batch_size + 1, dtype=np.int64) * length // batch_size
-        return in_pieces(text_N, None, bounds, unroll=unroll, warmup=warmup)
+        bounds_B = np.arange(batch_size + 1, dtype=np.int64)
+        first_B, end_B = (b * length // batch_size for b in (bounds_B[:-1], bounds_B[1:]))
+        if warmup:
+            gaps_B = bounds_B[:-1] * (text_N.size - 1 - length) // max(batch_size - 1, 1)
+            first_B, end_B = first_B + gaps_B, end_B + gaps_B
+        return in_pieces(text_N, None, first_B, end_B, unroll=unroll, warmup=warmup)
 
     def check_fits(self, batch_size: int, unroll: int) -> None:
         """Raises TaskError where the train split has no room for one batch."""

@@ -39,8 +39,8 @@ class TrainingConfig:
         decay: Factor of the decay schedule.
         decay_after: First epoch at whose end the decay schedule acts.
         init: Distribution of initial weights: uniform_fan, uniform, normal or normal_fan.
-        valid_characters: Targets of a validation, at most.
-        test_characters: Targets of the test, at most.
+        valid_characters: Targets of a validation, at most; 0: what the task says is enough.
+        test_characters: Targets of the test, likewise.
         eval_batch: Parallel streams in validation and test.
         eval_unroll: Steps per segment in validation and test.
         eval_warmup: Symbols of a text that every stream of validation and test reads before its
@@ -67,8 +67,8 @@ class TrainingConfig:
     decay: float = 0.95
     decay_after: int = 10
     init: str = "uniform_fan"
-    valid_characters: int = 5_000
-    test_characters: int = 10_000
+    valid_characters: int = 0
+    test_characters: int = 0
     eval_batch: int = 50
     eval_unroll: int = 100
     eval_warmup: int = 50
@@ -111,8 +111,8 @@ OPTIONS: dict[str, Bounds | tuple[Any, ...]] = {
     "decay": Bounds(float, 0, 1, above=True),
     "decay_after": Bounds(int, 0, 1_000_000),
     "init": ("uniform_fan", "uniform", "normal", "normal_fan"),
-    "valid_characters": Bounds(int, 1, 1_000_000_000),
-    "test_characters": Bounds(int, 1, 1_000_000_000),
+    "valid_characters": Bounds(int, 0, 1_000_000_000),
+    "test_characters": Bounds(int, 0, 1_000_000_000),
     "eval_batch": Bounds(int, 1, 65_536),
     "eval_unroll": Bounds(int, 1, 100_000),
     "eval_warmup": Bounds(int, 0, 1_000_000),

@@ -429,8 +429,14 @@ class _Group:
 
     @torch.no_grad()
     def measure(self, split: HeldOut, characters: int) -> tuple[list[float], list[float]]:
-        """Measures nats per counted character and accuracy of every member on held-out data."""
+        """Measures nats per counted character and accuracy of every member on held-out data.
+
+        Args:
+            split: Of which data.
+            characters: Targets, at most; 0 takes what the task says is enough.
+        """
         config = self.config
+        characters = characters or self.task.enough[split]
         members = len(self.members)
         nats_P = torch.zeros(members, dtype=torch.float64)
         right_P = torch.zeros(members, dtype=torch.float64)

@@ -153,6 +153,16 @@ def test_lyapunov_exponents_are_those_of_the_spectrum(skew):
     np.testing.assert_allclose(found.exponent, np.log(values[:3]), atol=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_exponents_stand_largest_first_also_of_few_steps(seed):
+    rng = np.random.default_rng(seed)
+    trajectory = trace(linear(rng.normal(size=(5, 5))), torch.zeros(3, 2, 1))
+    found = lyapunov_exponents(trajectory, count=5, rng=rng)
+    for _, part in found.groupby(["member", "row"]):
+        assert list(part["index"]) == [1, 2, 3, 4, 5]
+        assert part["exponent"].is_monotonic_decreasing
+
+
 def test_a_population_is_its_members():
     torch.manual_seed(5)
     people = built("gru", population=3)

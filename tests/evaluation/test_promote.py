@@ -33,6 +33,7 @@ def test_the_best_cells_beside_the_baselines(found):
     assert list(cells)[:3] == list(BASELINES)
     assert [c.key for c in cells.values()][3:] == keys
     assert study.baseline == "lstm"
+    assert study.more_baselines == ("gru",)
     assert study.members == 5
 
 

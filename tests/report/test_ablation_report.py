@@ -19,7 +19,11 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("ablation") / "run"
     cells = {"lstm": Cell(), "lstm:no_forget_gate": Cell(shift=0.4), "lstm:no_bias": Cell()}
     frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("xml", "b"), draws=40)
-    store = RunStore.create(path, study="", run={"study": "s", "baseline": "lstm", "seed": 1})
+    store = RunStore.create(
+        path,
+        study="",
+        run={"study": "s", "baseline": "lstm", "more_baselines": ["lstm:no_bias"], "seed": 1},
+    )
     for trial, part in frame.drop(columns="trial").groupby(frame["trial"]):
         rows = part.astype(object).where(part.notna(), None).to_dict("records")
         store.write(str(trial), rows, [])
@@ -38,6 +42,16 @@ def test_files_hold_both_verdicts(written):
     assert "### over all tasks" in markdown
     assert "corrected by Holm for all 4 comparisons" in markdown
     assert r"\toprule" in written["comparison_tex"].read_text(encoding="utf-8")
+
+
+def test_every_further_baseline_has_a_table_of_its_own(run, written):
+    path = run / "comparison-lstm_no_bias.csv"
+    assert written["comparison-lstm_no_bias_csv"] == path
+    again = comparison.compare(load_results(run), seed=1, baseline="lstm:no_bias")
+    assert path.read_text(encoding="utf-8") == tables.to_csv(again)
+    page = written["report"].read_text(encoding="utf-8")
+    assert '<section id="comparison-1">' in page
+    assert "Against lstm:no_bias" in page
 
 
 def test_page_and_figures_show_the_comparison(run, written):

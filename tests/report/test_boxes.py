@@ -1,4 +1,4 @@
-"""What the box plots show: the best by validation, and lost draws at the bad end."""
+"""What the box plots show: the best by validation, and lost draws as guessing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from odyssey.report.simulation import Cell, simulate_results
 
 def study(**values):
     frame = pd.DataFrame({"task": "t", "member": range(8), "status": "ok", "seed": range(8)})
-    return frame.assign(**({"cell": "x", "spec": "x", "num_parameters": 10} | values))
+    facts = {"cell": "x", "spec": "x", "num_parameters": 10, "num_symbols": 1024}
+    return frame.assign(**(facts | values))
 
 
 def test_box_summary_known_answer():
@@ -21,11 +22,12 @@ def test_box_summary_known_answer():
     frame.loc[7, "status"] = "diverged"
     frame["num_parameters"] = [10, 20, 30, 40, 50, 60, 70, 0]
     every, best = boxes.box_summary(frame).to_dict("records")
-    # In order: 2.5 to 8.5 and one lost; quartiles are the 2nd, 4th and 6th value of eight.
-    assert (every["draws"], every["lost"]) == (8, 1)
+    # In order: 2.5 to 8.5, and one lost that counts as guessing, log2 of 1024; the median is the
+    # mean of the 4th and the 5th.
+    assert (every["draws"], every["lost"], every["guessed"]) == (8, 1, 1)
     quantiles = [every[name] for name in ("low", "q1", "median", "q3", "high")]
-    assert quantiles == [2.5, 3.5, 5.5, 7.5, np.inf]
-    assert every["mean"] == 5.5
+    assert quantiles == [2.5, 4.25, 6.0, 7.75, 10.0]
+    assert every["mean"] == (5.5 * 7 + 10) / 8
     assert every["parameters"] == 40
     assert (best["draws"], best["lost"], best["low"], best["high"]) == (5, 0, 2.5, 6.5)
     assert best["parameters"] == 50
@@ -37,7 +39,7 @@ def test_of_accuracies_lost_draws_are_at_the_low_end():
     every, best = boxes.box_summary(frame, valid="valid_accuracy", test="test_accuracy").to_dict(
         "records"
     )
-    assert every["low"] == -np.inf
+    assert every["low"] == 1 / 1024
     assert every["high"] == pytest.approx(0.7)
     assert best["low"] == pytest.approx(0.3)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,9 +9,10 @@ from scipy import stats
 
 from odyssey.errors import ConfigError
 from odyssey.report import comparison
-from odyssey.report.comparison import Pair
-from odyssey.report.draws import task_draws, top_count, top_scores
-from odyssey.report.simulation import Cell, simulate_results
+from odyssey.report.draws import task_draws, top_scores
+from odyssey.report.permutation import Pair, permutation_p
+from odyssey.report.simulation import CHANCE, Cell, simulate_pairs, simulate_results
+from odyssey.report.statistics import top_count
 
 
 def pair(first, second):
@@ -42,29 +41,6 @@ def test_best_draws_are_chosen_by_validation_and_scored_on_test():
     assert top_count(8, 1.0) == 8
 
 
-def test_permutation_p_is_the_share_of_all_swaps():
-    first, second = np.array([1.0, 2.0, 3.0, 5.0, 8.0]), np.array([1.5, 2.1, 3.9, 5.2, 7.0])
-    found = abs((second - first).mean())
-    swaps = np.array(list(itertools.product([1, -1], repeat=5)))
-    exact = (np.abs((swaps * (second - first)).mean(axis=1)) >= found - 1e-12).mean()
-    p = comparison.permutation_p(pair(first, second), top=5, rng=rng(), permutations=40_000)
-    assert p == pytest.approx(exact, abs=0.01)
-
-
-def test_permutation_p_of_a_chosen_top_is_the_share_of_all_swaps():
-    # With 2 of 4 draws the choice itself changes from swap to swap.
-    first, second = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.6, 1.2, 2.5, 0.7])
-    found = abs(np.sort(second)[:2].mean() - np.sort(first)[:2].mean())
-    sizes = []
-    for swap in itertools.product([False, True], repeat=4):
-        a, b = np.where(swap, second, first), np.where(swap, first, second)
-        sizes.append(abs(np.sort(b)[:2].mean() - np.sort(a)[:2].mean()))
-    exact = (np.array(sizes) >= found - 1e-12).mean()
-    p = comparison.permutation_p(pair(first, second), top=2, rng=rng(), permutations=40_000)
-    assert 0 < exact < 1
-    assert p == pytest.approx(exact, abs=0.01)
-
-
 def test_odyssey_test_is_welch_on_the_best_tenth():
     values = rng(3).normal(size=(2, 200))
     test = values + 0.1 * rng(4).normal(size=(2, 200))
@@ -78,28 +54,28 @@ def test_odyssey_test_is_welch_on_the_best_tenth():
 def test_the_interval_holds_what_the_test_does_not_reject():
     data = task_draws(simulate_results({"a": Cell(), "b": Cell(shift=0.05)}, rng=rng(1)))[0]
     given = comparison.pair_of(data, "a", "b")
-    found = comparison.paired_test(given, rng=rng(), permutations=2000)
+    found = comparison.paired_test(given, seed=0)
     assert found.low < found.difference < found.high
     for shift, inside in ((found.low - 0.01, False), (found.low + 0.01, True)):
-        p = comparison.permutation_p(given, top=20, rng=rng(9), permutations=2000, shift=shift)
+        p = permutation_p(given, top=20, seed=9, shift=shift)
         assert (p > 0.05) == inside
 
 
 def test_intervals_of_too_few_draws_are_unbounded():
-    found = comparison.paired_test(pair([1.0, 2.0, 3.0], [1.1, 2.1, 3.3]), rng=rng())
+    given = pair([1.0, 2.0, 3.0], [1.1, 2.1, 3.3])
+    found = comparison.paired_test(given, seed=0)
     assert (found.low, found.high) == (-np.inf, np.inf)
     # Of the eight swaps, the two that keep all signs alike reach the mean found.
-    assert found.p == pytest.approx(0.25, abs=0.02)
-    nothing = comparison.paired_test(pair([], []), rng=rng())
+    assert permutation_p(given, top=3, seed=0) == 0.25
+    nothing = comparison.paired_test(pair([], []), seed=0)
     assert np.isnan(list(nothing)).all()
 
 
 def test_one_cell_under_two_names_is_found_different_in_a_twentieth_of_studies():
     p = []
     for seed in range(300):
-        frame = simulate_results({"a": Cell(), "b": Cell()}, rng=rng(seed), draws=60)
-        given = comparison.pair_of(task_draws(frame)[0], "a", "b")
-        p.append(comparison.permutation_p(given, top=6, rng=rng(seed), permutations=199))
+        (given,) = simulate_pairs([Cell(), Cell()], rng=rng(seed), draws=60)
+        p.append(permutation_p(given, top=6, seed=seed, swaps=1999))
     share = np.mean(np.array(p) <= 0.05)
     # 300 studies at 5 %: 15 of them, and 27 or more once in a thousand times
     assert share <= 26 / 300
@@ -146,17 +122,69 @@ def test_lost_draws_are_the_worst_and_stay_in():
     )
     frame.loc[(frame["spec"] == "lost") & (frame["member"] == 7), "test_bpc"] = 0.6
     row = comparison.compare(frame, seed=0, resamples=100).iloc[1]
-    worst = frame.loc[frame["spec"] == "base", "test_bpc"].max()
-    assert (row["draws"], row["lost"], row["top"], row["top_lost"]) == (60, 59, 6, 5)
-    assert row["top_score"] == pytest.approx((0.6 + 5 * worst) / 6)
+    assert (row["draws"], row["lost"], row["guessed"]) == (60, 59, 59)
+    assert (row["top"], row["top_guessed"], row["baseline_guessed"]) == (6, 5, 0)
+    assert row["top_score"] == pytest.approx((0.6 + 5 * CHANCE) / 6)
     assert row["verdict"] == "worse"
+    turned = comparison.compare(frame, seed=0, baseline="lost", resamples=0).iloc[0]
+    assert (turned["top_guessed"], turned["baseline_guessed"]) == (0, 5)
+    assert turned["difference"] == pytest.approx(-row["difference"])
+
+
+@pytest.mark.parametrize("spoilt", [1e6, np.inf, np.nan, CHANCE + 0.01])
+@pytest.mark.parametrize("spec", ["base", "other"])
+def test_a_score_worse_than_guessing_counts_as_guessing_and_is_marked(spoilt, spec):
+    frame = simulate_results({"base": Cell(), "other": Cell()}, rng=rng(4), draws=20)
+    best = frame[frame["spec"] == spec]["valid_bpc"].idxmin()
+    at_chance, broken = (frame.copy() for _ in range(2))
+    at_chance.loc[best, "test_bpc"] = CHANCE
+    broken.loc[best, "test_bpc"] = spoilt
+    expected, found = (
+        comparison.compare(f, seed=0, resamples=0).iloc[1] for f in (at_chance, broken)
+    )
+    if np.isfinite(spoilt):  # it was chosen, and exploded on test
+        numbers = ["difference", "p", "relative"]
+        np.testing.assert_array_equal(found[numbers], expected[numbers])
+        marks = (0, 1) if spec == "base" else (1, 0)
+        assert (found["top_guessed"], found["baseline_guessed"]) == marks
+    else:  # it has no result: another draw is chosen
+        assert found["lost"] >= expected["lost"]
+    assert abs(found["difference"]) < CHANCE
+
+
+def test_a_cell_that_lost_all_draws_is_at_guessing_on_either_side():
+    frame = simulate_results({"base": Cell(), "lost": Cell(cliff=-9.0)}, rng=rng(4), draws=20)
+    row = comparison.compare(frame, seed=0, resamples=0).iloc[1]
+    assert row["top_score"] == CHANCE
+    turned = comparison.compare(frame, seed=0, resamples=0, baseline="lost").iloc[0]
+    assert (row["top_guessed"], row["baseline_guessed"]) == (5, 0)
+    assert (turned["top_guessed"], turned["baseline_guessed"]) == (0, 5)
+    assert (row["verdict"], turned["verdict"]) == ("worse", "better")
+
+
+def test_without_the_number_of_symbols_lost_draws_are_the_worst_of_the_task():
+    frame = simulate_results({"base": Cell(), "lost": Cell(cliff=-9.0)}, rng=rng(4), draws=20)
+    frame = frame.drop(columns="num_symbols")
+    row = comparison.compare(frame, seed=0, resamples=0).iloc[1]
+    assert row["top_score"] == frame["test_bpc"].max()
+    assert row["top_guessed"] == 5
 
 
 def test_a_task_without_any_result_is_not_tested():
     frame = simulate_results({"a": Cell(cliff=-9.0), "b": Cell(cliff=-9.0)}, rng=rng(), draws=20)
     found = comparison.compare(frame, seed=0)
     assert list(found["verdict"]) == ["baseline", "no test"]
-    assert found["top_score"].isna().all()
+    assert found[["difference", "p", "swaps", "p_holm"]].isna().all(axis=None)
+    assert found["top_score"].eq(CHANCE).all()
+
+
+def test_a_simulated_pair_is_that_of_the_records():
+    cells = (Cell(), Cell(shift=0.1, cliff=-2.0))
+    frame = simulate_results(dict(zip("ab", cells, strict=True)), rng=rng(3), draws=50)
+    expected = comparison.pair_of(task_draws(frame)[0], "a", "b")
+    (found,) = simulate_pairs(cells, rng=rng(3), draws=50)
+    np.testing.assert_array_equal(found.valid, expected.valid)
+    np.testing.assert_array_equal(found.test, expected.test)
 
 
 def test_only_draws_of_both_cells_are_compared():

@@ -18,6 +18,7 @@ from odyssey.report import (
 )
 from odyssey.report.boxes import box_summary
 from odyssey.report.simulation import Cell, simulate_results
+from odyssey.report.verdicts import VERDICTS
 
 UNIT = "test bits per character"
 CELLS = {
@@ -35,7 +36,7 @@ def frame():
 
 @pytest.fixture(scope="module")
 def compared(frame):
-    return comparison.compare(frame, seed=0, permutations=400, resamples=100)
+    return comparison.compare(frame, seed=0, resamples=100)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +57,8 @@ def test_boxes_are_coloured_by_the_verdict_asked_for(frame, compared):
     figure.draw_without_rendering()
     assert dict(mpl.rcParams) == before
     upper, lower = figure.axes[:2]
-    lost = summary[(summary["which"] == "all") & (summary["lost"] > 0)]["lost"]
-    assert words(upper) == {f"{n} lost" for n in lost}
+    lost = summary[(summary["which"] == "all") & (summary["guessed"] > 0)]["guessed"]
+    assert words(upper) == {f"{n} guess" for n in lost}
     colors = [mpl.colors.to_hex(p.get_facecolor()) for p in lower.patches]
     expected = [comparison_plots.VERDICTS[v][1] for v in here["verdict"]]
     assert list(here["verdict"]) == ["baseline", "worse", "better", "n.s."]
@@ -95,6 +96,8 @@ def test_heat_map_writes_every_number_and_significant_ones_in_bold(compared):
     ax = comparison_plots.plot_heat_map(compared, unit=UNIT)
     shown = compared[~compared["baseline"]]
     assert words(ax) == {f"{100 * value:+.1f}" for value in shown["relative"]}
+    starred = compared.assign(top_guessed=1)
+    assert words(comparison_plots.plot_heat_map(starred, unit=UNIT)) == {w + "*" for w in words(ax)}
     bold = sum(text.get_fontweight() == "bold" for text in ax.texts)
     assert bold == shown["verdict"].isin(["better", "worse"]).sum() > 0
 
@@ -104,7 +107,7 @@ def test_scores_over_tasks(frame):
     ax = comparison_plots.plot_aggregate(scores)
     assert ax.get_yticklabels()[0].get_text() == "coupled gates"
     profiles = aggregate.performance_profiles(frame, seed=0, resamples=20)
-    assert len(comparison_plots.plot_profiles(profiles).lines) == len(CELLS) + 2
+    assert len(comparison_plots.plot_profiles(profiles).lines) == len(CELLS) + 1
 
 
 def test_verdicts_survive_a_grey_printer():
@@ -113,7 +116,8 @@ def test_verdicts_survive_a_grey_printer():
         for _, light, _ in comparison_plots.VERDICTS.values()
     ][:4]
     assert np.diff(sorted(grey)).min() > 0.05
-    assert len({marker for *_, marker in comparison_plots.VERDICTS.values()}) == 5
+    assert set(comparison_plots.VERDICTS) == set(VERDICTS)
+    assert len({marker for *_, marker in comparison_plots.VERDICTS.values()}) == len(VERDICTS)
 
 
 def test_labels_lose_a_base_that_all_share():
@@ -159,7 +163,7 @@ def test_many_cells_lie_below_each_other(compared):
     frame = simulate_results(
         {"lstm": Cell()} | cells, rng=np.random.default_rng(0), tasks=("xml",), draws=20
     )
-    compared = comparison.compare(frame, seed=0, baseline="lstm", permutations=50, resamples=20)
+    compared = comparison.compare(frame, seed=0, baseline="lstm", resamples=20)
     figure = box_plots.boxes_figure(box_summary(frame), compared, unit=UNIT)
     left = figure.axes[0]
     names = [text.get_text() for text in left.get_yticklabels()]
@@ -168,23 +172,27 @@ def test_many_cells_lie_below_each_other(compared):
     assert left.get_xlabel() == UNIT
 
 
-def test_cell_that_lost_its_best_draws_has_no_number(compared):
+def test_a_cell_at_guessing_is_marked_and_does_not_make_the_scale(compared):
     gone = compared["label"] == "lstm:no_forget_gate"
     wild = compared.assign(
-        top_lost=compared["top_lost"].mask(gone, compared["top"]),
+        top_guessed=compared["top_guessed"].mask(gone, compared["top"]),
         difference=compared["difference"].mask(gone, 300.0),
         relative=compared["relative"].mask(gone, 100.0),
         high=compared["high"].mask(gone, 301.0),
     )
     here = wild[wild["task"] == "xml"]
     forest = comparison_plots.plot_effects(here, unit=UNIT)
-    assert "10 of 10 lost" in words(forest)
+    assert "+300; at guessing: 10 of 10" in words(forest)
     assert forest.get_xlim()[1] < 10
     heat = comparison_plots.plot_heat_map(wild, unit=UNIT)
-    assert sum(text.get_text() == "10 of 10 lost" for text in heat.texts) == 2
+    assert sum(text.get_text() == "+10000.0*" for text in heat.texts) == 2
     table = tables.comparison_table(here).set_index("label").loc["lstm:no_forget_gate"]
-    assert table["interval"] == "10 of 10 lost"
-    assert np.isnan(table["difference"])
+    assert table["guessing"] == "10 of 10"
+    assert table["difference"] == 300
+    # a baseline at guessing: everything is far to the left, and says why
+    low = wild.assign(difference=-wild["difference"], low=-301.0, baseline_guessed=10)
+    mirrored = comparison_plots.plot_effects(low[gone | low["baseline"]].iloc[:2], unit=UNIT)
+    assert "-300; at guessing: 10 of 10, baseline 10 of 10" in words(mirrored)
 
 
 @pytest.mark.parametrize(

@@ -84,10 +84,14 @@ def frames(norms):
 HORIZONS = {"10x": 4.0, "1000x": np.inf}
 
 
-def test_bands_are_values_that_occur():
+def test_bands_are_quantiles_also_of_infinite_values():
     frame = pd.DataFrame({"k": ["a"] * 10, "v": [-np.inf, *range(9)]})
     found = bands(frame, "v", ["k"]).iloc[0]
-    assert (found["median"], found["low"], found["high"], found["n"]) == (3.0, -np.inf, 7.0, 10)
+    assert (found["median"], found["low"], found["high"], found["n"]) == (3.5, -np.inf, 7.1, 10)
+    ends = bands(pd.DataFrame({"k": "a", "v": [1.0, np.inf]}), "v", ["k"]).iloc[0]
+    assert (ends["median"], ends["low"]) == (np.inf, np.inf)
+    apart = bands(pd.DataFrame({"k": "a", "v": [-np.inf, np.inf]}), "v", ["k"]).iloc[0]
+    assert np.isnan(apart["median"])
     empty = bands(frame.assign(v=np.nan), "v", ["k"]).iloc[0]
     assert np.isnan(empty["median"])
     assert empty["n"] == 0

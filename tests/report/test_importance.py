@@ -8,6 +8,7 @@ import pytest
 
 from odyssey.errors import ConfigError
 from odyssey.report.importance import Input, decompose, importance, inputs_of, on_scale
+from odyssey.report.importance_plots import marginals_figure, plot_importance
 from odyssey.report.simulation import CLOSED_FORMS, Cell, simulate_results
 
 
@@ -88,7 +89,7 @@ def test_noise_is_not_ranked():
 
 def test_the_learning_rate_rules_a_simulated_study():
     frame = simulate_results({"a": Cell()}, rng=np.random.default_rng(4), draws=200)
-    found = importance(frame, seed=0, cap=5.0, halves=10)
+    found = importance(frame, seed=0, halves=10)
     assert found.ranked
     assert 0.5 < found.fit < 0.8
     assert "roughly" in found.verdict
@@ -101,19 +102,35 @@ def test_the_learning_rate_rules_a_simulated_study():
         "momentum": "log of one minus",
         "input_noise": "linear",
     }
-    again = importance(frame, seed=0, cap=5.0, halves=10)
+    again = importance(frame, seed=0, halves=10)
     pd.testing.assert_frame_equal(found.effects, again.effects)
 
 
-def test_a_cap_keeps_exploded_trials_from_being_all_there_is():
+def test_guessing_keeps_exploded_trials_from_being_all_there_is():
     frame = simulate_results({"a": Cell(cliff=9.0)}, rng=np.random.default_rng(5), draws=150)
     plain = importance(frame, seed=0, halves=0)
     exploded = frame.assign(test_bpc=frame["test_bpc"].where(frame["member"] != 3, 1e6))
-    capped = importance(exploded, seed=0, cap=5.0, halves=0)
-    assert not importance(exploded, seed=0, halves=0).ranked
+    capped = importance(exploded, seed=0, halves=0)
+    unknown = exploded.drop(columns="num_symbols")
+    assert not importance(unknown, seed=0, halves=0).ranked
     shares = [f.effects.set_index("inputs")["share"] for f in (plain, capped)]
     assert shares[0]["learning_rate"] == pytest.approx(shares[1]["learning_rate"], abs=0.1)
     assert plain.effects["low"].isna().all()
+
+
+@pytest.mark.parametrize("value", [2.5, 0.0, 0.1])
+def test_equal_results_have_nothing_to_rank(value):
+    frame = simulate_results({"a": Cell()}, rng=np.random.default_rng(4), draws=40)
+    frame = frame.assign(status="ok", test_bpc=value * (1 + 1e-16 * np.arange(40)))
+    found = importance(frame, seed=0, halves=2)
+    assert not found.ranked
+    assert np.isnan(found.fit)
+    assert found.effects[["share", "rank"]].isna().all(axis=None)
+    assert found.verdict.startswith("No variation: nothing to rank")
+    ax = plot_importance(found)
+    assert any("No variation" in text.get_text() for text in ax.texts)
+    figure = marginals_figure(found, unit="bits")
+    assert "no variation" in {a.get_title(loc="left") for a in figure.axes}
 
 
 def test_scales_are_inverted():

@@ -18,7 +18,7 @@ import odyssey
 from odyssey.report import aggregate, boxes, comparison, comparison_plots, importance, tables
 results = odyssey.load_results(sys.argv[1])
 curves = odyssey.load_curves(sys.argv[1])
-found = comparison.compare(results, seed=0, permutations=50, resamples=20)
+found = comparison.compare(results, seed=0, resamples=20)
 print(tables.to_markdown(tables.comparison_table(found)).count("baseline"))
 print(len(boxes.winner_curves(tables.with_labels(curves), tables.with_labels(results))))
 comparison_plots.plot_heat_map(found, unit="test bits per character")

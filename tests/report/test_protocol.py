@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from odyssey.report import comparison
 from odyssey.report.protocol import findings, least_p, power_note, protocol
 from odyssey.report.simulation import Cell, simulate_results
 from odyssey.report.tables import with_labels
+from odyssey.report.verdicts import NO_TEST, UNDECIDED
+from odyssey.wording import plural
 
 STUDY = """
 [training]
@@ -41,7 +45,7 @@ def frame():
 
 @pytest.fixture(scope="module")
 def compared(frame):
-    return comparison.compare(frame, seed=0, permutations=2000, resamples=200)
+    return comparison.compare(frame, seed=0, resamples=200)
 
 
 def test_protocol_is_read_from_the_study(frame, compared):
@@ -92,22 +96,41 @@ def test_what_is_not_shown_is_not_claimed(compared):
 def test_open_intervals_and_missing_tests_are_told(compared):
     here = compared[compared["task"] == "xml"].copy()
     here.loc[here["label"] == "lstm:no_bias", ["low", "high"]] = (-np.inf, np.inf)
-    here.loc[here["label"] == "lstm:no_forget_gate", "verdict"] = comparison.NO_TEST
+    here.loc[here["label"] == "lstm:no_forget_gate", "verdict"] = NO_TEST
     (found,) = findings(here, "lstm")
     assert "none of their intervals has both ends" in found.rest
     assert "No test was possible for 1 (lstm:no_forget_gate)." in found.rest
+    near = compared.assign(verdict=compared["verdict"].replace("worse", UNDECIDED))
+    (found, _) = findings(near, "lstm")
+    assert "0 worse, 0 better, 1 undecided" in found.claim
+    assert "the corrected p of 1 lies (lstm:no_forget_gate): no verdict." in found.rest
 
 
-@pytest.mark.parametrize("draws", [4, 8])
+def test_one_of_anything_is_no_plural(frame):
+    pair = frame[frame["label"].isin(["lstm", "lstm:no_bias"]) & (frame["task"] == "xml")]
+    found = comparison.compare(pair[pair["member"] < 1], seed=0, resamples=0)
+    (said,) = findings(found, "lstm")
+    assert said.claim.startswith("1 cell against lstm on 1 draw: ")
+    assert "With 1 draw and 1 comparison no" in power_note(found)
+    words = " ".join(text for _, text in protocol({}, STUDY, pair, found, baseline="lstm"))
+    assert "Holm over 1 comparison at" in words
+    assert not re.search(r"\b1 (draws|cells|comparisons)\b", words)
+
+
+def test_nothing_to_compare_says_nothing(compared):
+    only = compared[compared["baseline"]]
+    assert power_note(only) == ""
+    assert findings(only, "lstm") == []
+
+
+@pytest.mark.parametrize("draws", [1, 4, 8, 20])
 def test_no_p_value_falls_below_the_bound(draws):
     # A variant that is worse beyond all doubt, at every draw.
     cells = {"a": Cell(cliff=9.0), "b": Cell(shift=2.0, cliff=9.0)}
     frame = simulate_results(cells, rng=np.random.default_rng(1), draws=draws)
-    found = comparison.compare(frame, seed=0, permutations=4000, resamples=0)
+    found = comparison.compare(frame, seed=0, resamples=0)
     p = float(found["p"].dropna().iloc[0])
-    bound = least_p(draws, 1, permutations=4000)
-    assert p >= 0.8 * bound  # the permutations are a sample
-    assert bound == pytest.approx(2.0 ** (1 - draws))
+    assert p >= least_p(draws, 1) == 2.0 ** (1 - draws)
 
 
 def test_power_is_told_where_nothing_could_have_been_found(compared):
@@ -116,5 +139,10 @@ def test_power_is_told_where_nothing_could_have_been_found(compared):
     assert power_note(few) == ""  # 4 comparisons: 0.031
     many = pd.concat([few] * 2, ignore_index=True)
     assert "below 0.062: this study cannot show" in power_note(many)
-    assert least_p(10_000, 8) == pytest.approx(8 / 10_001)
+    assert least_p(10_000, 8) == pytest.approx(8 / 1_000_001)
     assert least_p(2, 50) == 1.0
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 draws"), (1, "1 draw"), (2, "2 draws")])
+def test_a_number_agrees_with_its_noun(count, words):
+    assert plural(count, "draw") == words

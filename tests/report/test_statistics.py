@@ -116,6 +116,64 @@ def test_lost_members_count_as_the_worst_of_their_task():
     assert counted[8:].isna().all()
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ok", "diverged", "failed"]),
+            st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 0.7, 3.0, 5.0, 5.1, 1e300]),
+        ),
+        min_size=1,
+        max_size=9,
+    ),
+    st.sampled_from(["valid_bpc", "test_bpc", "valid_nats", "valid_accuracy", "test_accuracy"]),
+)
+@settings(deadline=None, max_examples=60)
+def test_no_counted_value_is_worse_than_guessing_and_no_other_is_touched(rows, value):
+    frame = pd.DataFrame(rows, columns=["status", value]).assign(task="t", num_symbols=32)
+    guess = {"bpc": 5.0, "nats": np.log(32), "accuracy": 1 / 32}[value.partition("_")[2]]
+    counted = statistics.member_values(frame, value)
+    marked = statistics.counts_as_guessing(frame, value)
+    worse = np.less if value.endswith("accuracy") else np.greater
+    for (status, given_value), found, mark in zip(rows, counted, marked, strict=True):
+        lost = status != "ok" or not np.isfinite(given_value) or worse(given_value, guess)
+        assert mark == lost
+        assert found == pytest.approx(guess if lost else given_value)
+
+
+def test_guessing_is_known_of_a_task_though_a_dead_trial_did_not_record_it():
+    frame = members(valid_bpc=[1.0, np.nan, 9.0, 2.0], status=["ok", "failed", "ok", "ok"])
+    frame["num_symbols"] = pd.array([16, None, 16, 16], dtype="Int64")
+    np.testing.assert_array_equal(statistics.member_values(frame), [1, 4, 4, 2])
+    other = frame.assign(task=["a", "b", "a", "a"])  # of b nothing is known
+    np.testing.assert_array_equal(statistics.member_values(other), [1, np.nan, 4, 2])
+
+
+def test_lost_members_of_a_curve_count_as_guessing():
+    rows = [
+        *curve(0, [(10, 1.0), (20, 1.0)]),
+        *curve(1, [(10, 3.0), (20, np.nan)]),  # diverged
+        *curve(2, [(10, 70.0), (20, 2.0)]),  # exploded, and came back
+    ]
+    results = members(status=["ok", "diverged", "ok", "ok"], num_symbols=32)[:3]
+    bands = statistics.curve_bands(pd.DataFrame(rows), results)
+    np.testing.assert_allclose(bands["median"], [3.0, 2.0])
+    np.testing.assert_allclose(bands["high"], [4.0, 3.5])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=9), st.floats(0, 1))
+@settings(deadline=None, max_examples=60)
+def test_quantiles_are_numpys_and_take_infinity(sample, share):
+    (found,) = statistics.open_quantiles(sample, [share])
+    assert found == pytest.approx(np.quantile(sample, share), abs=1e-6)
+    both = statistics.open_quantiles(np.array([sample, [np.inf] * len(sample)]), [0.5, share])
+    assert both.shape == (2, 2)
+    assert both[0, 0] == pytest.approx(np.median(sample), abs=1e-6)
+    assert (both[:, 1] == np.inf).all()
+    low, middle = statistics.open_quantiles([-np.inf, *sample, np.inf], [0.0, 0.5])
+    assert low == -np.inf
+    assert middle == pytest.approx(np.median(sample), abs=1e-6)
+
+
 def curve(member, pairs, label="x"):
     nats = np.log(2)
     return [

@@ -52,6 +52,30 @@ def test_splits_are_consecutive_and_complete(book, split, sizes):
         assert held_out_text(task, "test", **shape, characters=20) == TEXT[train + valid :][:21]
 
 
+@pytest.mark.parametrize(("characters", "pieces"), [(1, 1), (7, 4), (33, 10), (48, 7), (49, 4)])
+def test_a_part_of_a_split_is_spread_over_all_of_it(book, characters, pieces):
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 1000)))  # every symbol says where it stands
+    task = get_task(f"{book(text)}@unit=characters")
+    shape = {"batch_size": pieces, "unroll": 6, "characters": characters}
+    batches = list(task.held_out("valid", **shape, warmup=8))
+    targets = np.concatenate([batch.targets_TB[batch.weights_TB] for batch in batches])
+    assert len(set(targets)) == len(targets) == characters
+    assert targets.min() > 900
+    if pieces > 1:
+        assert targets.max() == 949
+        assert np.diff(np.sort(targets)).max() <= 1 + 50 // (pieces - 1)
+
+
+def test_enough_of_a_text_is_fifty_thousand_symbols_of_many_modules():
+    task = get_task("python-source")
+    for split in ("valid", "test"):
+        assert task.enough[split] >= 50_000
+        assert task.characters(split) > task.enough[split]
+        shape = {"batch_size": 50, "unroll": 1_000, "characters": task.enough[split]}
+        counted = sum(int(b.weights_TB.sum()) for b in task.held_out(split, **shape, warmup=50))
+        assert counted == task.enough[split]
+
+
 def test_tinyshakespeare_would_be_split_as_nanogpt_does(book):
     task = get_task(book(b"ab" * 557_697))
     assert task.characters("train") == 1_003_854

@@ -122,9 +122,9 @@ def test_the_score_of_a_text_does_not_depend_on_how_it_is_cut(book, spec):
     member = Member(0, 1, hidden_size=12, learning_rate=0.02)
     group = _Group(odyssey.get_cell(spec), book, [member], config)
     group.run(None)
-    (alone,), _ = replaced(group, eval_batch=1).measure("valid", 1000)
+    (alone,), _ = replaced(group, eval_batch=1).measure("valid", 2000)
     cut, cold = (
-        replaced(group, eval_batch=40, eval_warmup=w).measure("valid", 1000)[0][0] for w in (50, 0)
+        replaced(group, eval_batch=40, eval_warmup=w).measure("valid", 2000)[0][0] for w in (50, 0)
     )
     assert cut == pytest.approx(alone, abs=1e-4)
     assert abs(cold - alone) > 1e-3
