@@ -28,6 +28,7 @@ from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.training.bounds import Bounds
 from odyssey.training.config import (
     EARLIER,
+    FORMER,
     HYPERPARAMETERS,
     SEEDS,
     TrainingConfig,
@@ -284,6 +285,10 @@ def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
     tables = [run.get("training"), *(run.get("stages") or ())]
     said = {name for table in tables if isinstance(table, Mapping) for name in table}
     before = {name: value for name, value in EARLIER.items() if name not in said}
+    # What the run resolved stays, whatever a default is by now.
+    resolved = run.get("training")
+    known = resolved if isinstance(resolved, Mapping) else {}
+    before |= {name: known.get(name, value) for name, value in FORMER.items()}
     return dataclasses.replace(study, training=before | dict(study.training))
 
 

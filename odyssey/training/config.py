@@ -125,6 +125,9 @@ OPTIONS: dict[str, Bounds | tuple[Any, ...]] = {
 EARLIER = {"eval_warmup": 0}
 """Options that older records do not name, with the value that says what was done then."""
 
+FORMER = {"valid_characters": 5_000, "test_characters": 10_000}
+"""Options whose default was another one, with what it was."""
+
 # The protocols of the papers. What a protocol says of a member stands in `space.SPACE_PRESETS`,
 # what it leaves to the user in `space.LEFT_OPEN`; sources in docs/training.md.
 PRESETS: dict[str, dict[str, Any]] = {
