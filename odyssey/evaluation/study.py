@@ -286,9 +286,9 @@ def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
     said = {name for table in tables if isinstance(table, Mapping) for name in table}
     before = {name: value for name, value in EARLIER.items() if name not in said}
     # What the run resolved stays, whatever a default is by now.
-    resolved = run.get("training")
-    known = resolved if isinstance(resolved, Mapping) else {}
-    before |= {name: known.get(name, value) for name, value in FORMER.items()}
+    dotted, plain = (t if isinstance(t, Mapping) else {} for t in (run.get("resolved"), tables[0]))
+    for name, former in FORMER.items():
+        before[name] = dotted.get(f"training.{name}", plain.get(name, former))
     return dataclasses.replace(study, training=before | dict(study.training))
 
 
