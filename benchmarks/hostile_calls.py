@@ -27,13 +27,16 @@ sys.path.insert(0, str(ROOT / "tests" / "compiler"))
 
 def sanitized() -> None:
     """Starts this script again with the sanitizer loaded before all else."""
-    runtime = subprocess.run(
-        ["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    libraries = [
+        subprocess.run(
+            ["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in ("libasan.so", "libstdc++.so.6")  # the second for exceptions of C++
+    ]
     with tempfile.TemporaryDirectory() as cache:
         variables = {
             **os.environ,
-            "LD_PRELOAD": runtime,
+            "LD_PRELOAD": " ".join(libraries),
             "ASAN_OPTIONS": "detect_leaks=0:exitcode=99:allocator_may_return_null=1",
             "CC": "gcc -fsanitize=address -g1",
             "ODYSSEY_CACHE": cache,
@@ -72,6 +75,8 @@ def main() -> int:
         if verdict:
             wrong += 1
             print(f"{call}\n    {verdict}", flush=True)
+        if (seed + 1 - options.seed) % 100 == 0:
+            print(f"{seed + 1 - options.seed} calls: {dict(counts)}", file=sys.stderr, flush=True)
     took = time.monotonic() - start
     print(f"{options.calls} calls: {dict(counts)}, {took:.0f} s")
     return int(wrong > 0)
