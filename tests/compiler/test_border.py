@@ -253,7 +253,7 @@ def test_the_operator_is_as_torch_wants_it(kind):
     from odyssey.compiler.backends.native import layer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layer, "LOOP", lambda *given: calls.append(given) or real(*given))
+        patch.setattr(layer, "run_loop", lambda *given: calls.append(given) or real(*given))
         model(inputs(kind))
     for given in calls:
         given = [[t.detach().requires_grad_() for t in a] if type(a) is list else a for a in given]
@@ -305,7 +305,7 @@ def call_of_the_loop(kind="dense"):
     from odyssey.compiler.backends.native import layer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layer, "LOOP", lambda *given: calls.append(given) or LOOP(*given))
+        patch.setattr(layer, "run_loop", lambda *given: calls.append(given) or LOOP(*given))
         with torch.no_grad():
             model(inputs(kind))
     return [a.detach().clone() if isinstance(a, torch.Tensor) else a for a in calls[0]]
@@ -394,6 +394,7 @@ def test_a_field_that_is_unknown_doubled_or_missing_is_an_error():
         (torch._neg_view(torch.zeros(2, 3)), "row-major"),
         (hostile_calls.BREAKING["freed"](torch.zeros(2, 3)), "freed or cut"),
         (hostile_calls.BREAKING["cut"](torch.zeros(2, 3)), "freed or cut"),
+        (hostile_calls.BREAKING["fake"](torch.zeros(2, 2, 3))[1], "freed or cut"),
     ],
 )
 def test_a_tensor_that_is_not_what_its_row_says_gets_no_address(tensor, message):

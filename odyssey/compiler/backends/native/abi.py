@@ -177,7 +177,8 @@ class Form:
         ):
             start = tensor.data_ptr()
             storage = tensor.untyped_storage()
-            if start and start + size <= storage.data_ptr() + storage.nbytes():
+            base = storage.data_ptr()  # null where a fake tensor's address is its offset
+            if base and start + size <= base + storage.nbytes():
                 return start
         return self._admit(name, tensor)
 
@@ -192,7 +193,8 @@ class Form:
         start, storage = tensor.data_ptr(), tensor.untyped_storage()
         steps = zip(tensor.shape, tensor.stride(), strict=True)
         size = (1 + sum((n - 1) * step for n, step in steps)) * tensor.element_size()
-        if not start or start + size > storage.data_ptr() + storage.nbytes():
+        base = storage.data_ptr()
+        if not base or start + size > base + storage.nbytes():
             raise ConfigError(
                 f"{what} has no memory behind its shape {shape}: its storage was freed or cut"
             )

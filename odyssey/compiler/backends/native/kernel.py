@@ -55,6 +55,14 @@ class Shape:
     keep: bool = True
     indexed: frozenset[int] = frozenset()
 
+    def __hash__(self) -> int:
+        found: int | None = self.__dict__.get("hashed")  # asked for many times a call
+        if found is None:
+            key = (self.steps, self.batch, self.input_size, self.units, self.keep, self.indexed)
+            found = hash(key)
+            object.__setattr__(self, "hashed", found)
+        return found
+
     @property
     def members(self) -> int:
         """P."""

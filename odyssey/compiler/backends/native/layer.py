@@ -14,7 +14,7 @@ from odyssey.compiler.backends.base import Layer, Sizes, State
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.codegen import generate
 from odyssey.compiler.backends.native.kernel import DTYPES, Code, Kernel, code_of
-from odyssey.compiler.backends.native.operator import LOOP
+from odyssey.compiler.backends.native.operator import run_loop
 from odyssey.compiler.backends.native.plan import Plan
 from odyssey.compiler.backends.native.prelude import Prelude, functions
 from odyssey.compiler.program import Program
@@ -92,7 +92,7 @@ class NativeLayer:
         if not self.population:
             x, tensors = x.unsqueeze(0), [t.unsqueeze(0) for t in tensors]
         # what the input's gradient needs is among the tensors
-        *outputs, _ = LOOP(self.program.text, x.detach(), tensors, units, input_size)
+        *outputs, _ = run_loop(self.program.text, x.detach(), tensors, units, input_size)
         if not self.population:
             outputs = [o.squeeze(0) for o in outputs]
         count = len(state)

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odyssey.compiler.arguments import require_classes, require_memory
+from odyssey.compiler.arguments import has_values, require_classes, require_memory
 from odyssey.compiler.backends.native.abi import Field, dense, length
 from odyssey.compiler.backends.native.kernel import Code, Kernel, Shape, code
 from odyssey.compiler.backends.native.memory import lay_out
@@ -32,6 +32,8 @@ from odyssey.compiler.backends.native.plan import Plan, Stack
 from odyssey.errors import ConfigError
 
 NO_SECOND = "backend 'native' has no second derivatives; build the RNN with backend='eager'"
+
+PLAIN = (Tensor, torch.nn.Parameter)
 
 _LIBRARY: Any = torch.library.Library("odyssey", "FRAGMENT")  # type: ignore[no-untyped-call]
 _LIBRARY.define(
@@ -325,8 +327,8 @@ class _Recorded(torch.autograd.Function):
         ctx: Any, program: str, x: Tensor, sizes: tuple[list[int], int], keep: bool, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         units, input_size = sizes
-        with torch._C._AutoDispatchBelowAutograd():
-            outputs = tuple(LOOP(program, x, list(inputs), units, input_size, keep))
+        arguments = (program, x, list(inputs), units, input_size, keep)
+        outputs = tuple(_below(LOOP, _loop, x, arguments))
         ctx.mark_non_differentiable(outputs[-1])
         ctx.set_materialize_grads(False)
         if keep:
@@ -347,7 +349,8 @@ class _Recorded(torch.autograd.Function):
         units, input_size = ctx.sizes
         needed, _ = parts_of(plan, x, ctx.needs_input_grad[4:])
         wanted = [bool(part.values) for part in needed]
-        found = BACKWARD(ctx.program, x, inputs, kept, gradients, units, input_size, wanted)
+        arguments = (ctx.program, x, inputs, kept, gradients, units, input_size, wanted)
+        found = _below(BACKWARD, _loop_backward, x, arguments)
         return (None, None, None, None, *_apart(code(ctx.program), x, inputs, wanted, found))
 
 
@@ -431,6 +434,26 @@ def _no_second(*arguments: Any) -> list[Tensor]:
     with torch._C._AutoDispatchBelowAutograd():
         found: list[Tensor] = BACKWARD(*arguments)
     return found
+
+
+def _below(
+    operator: Callable[..., list[Tensor]],
+    implementation: Callable[..., list[Tensor]],
+    x: Tensor,
+    arguments: tuple[Any, ...],
+) -> list[Tensor]:
+    """Runs an operator below the recording of gradients: at once, where nothing watches."""
+    tensors = (t for a in arguments if isinstance(a, list) for t in a if isinstance(t, Tensor))
+    if has_values(x) and all(type(t) in PLAIN for t in tensors):
+        return implementation(*arguments)
+    with torch._C._AutoDispatchBelowAutograd():
+        return operator(*arguments)
+
+
+def run_loop(program: str, x: Tensor, *arguments: Any) -> list[Tensor]:
+    """Calls `loop`; without the dispatcher where nothing watches it."""
+    call = _autograd if has_values(x) and all(type(t) in PLAIN for t in arguments[0]) else LOOP
+    return call(program, x, *arguments)
 
 
 _IMPLEMENTATIONS: dict[str, tuple[Callable[..., list[Tensor]], ...]] = {
