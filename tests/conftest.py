@@ -9,7 +9,8 @@ import pytest
 hypothesis.settings.register_profile("odyssey", deadline=None)
 hypothesis.settings.load_profile("odyssey")
 
-SHIPPED = os.environ.get("CC", "")
+# workers of pytest-xdist inherit what is set below, so what was there before is kept beside it
+SHIPPED = os.environ.setdefault("CC_BEFORE_TESTS", os.environ.get("CC", ""))
 COMPILER = SHIPPED or next(filter(shutil.which, ("cc", "gcc", "clang")), "")
 if COMPILER:
     # What generated code computes is judged without the optimiser, which takes four fifths of the

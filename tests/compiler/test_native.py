@@ -327,6 +327,10 @@ def cache(tmp_path, monkeypatch):
     native.notice.cache_clear()
 
 
+def test_only_what_is_shipped_is_optimised(shipped):
+    assert "-O0" not in toolchain.compiler()
+
+
 def test_a_broken_entry_is_built_anew(cache):
     toolchain.load(native.PROBE)
     (path,) = cache.glob("*.so")
