@@ -45,6 +45,17 @@ def test_what_a_kill_left_goes_with_the_next_run(tmp_path):
     assert ended == [left, folder]
 
 
-@pytest.mark.parametrize("name", ["", "x", "-", "0" * 12 + "-1-1", "a-b-c", "0-0-0", mark() + "x"])
+NAMES = {
+    "nothing": "",
+    "word": "x",
+    "dash": "-",
+    "elsewhere": "0" * 12 + "-1-1",
+    "letters": "a-b-c",
+    "zeros": "0-0-0",
+    "nearly ours": mark() + "x",
+}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_what_cannot_be_shown_to_have_ended_has_not(name):
     assert not is_gone(name)
