@@ -205,3 +205,54 @@ def test_with_few_draws_no_number_depends_on_the_seed():
     assert first["exact"]
     assert first["swaps"] == 2**15
     assert first["p"] == again["p"]
+
+
+@pytest.fixture
+def clear_pair():
+    """Twenty draws, of which every swap but the one made halves the difference at least."""
+    rng = np.random.default_rng(1)
+    low = rng.normal(0, 0.01, 20)
+    return Pair(np.stack([low, low + 1]), np.stack([low, low + 1]))
+
+
+def test_swaps_are_counted_to_the_last(clear_pair):
+    test = PermutationTest(clear_pair, top=20, seed=0)
+    for swaps in (1, 2, 64, 65):
+        before = test.swaps
+        test.draw(swaps)
+        assert test.swaps == before + swaps
+    test.draw(0)
+    assert test.swaps == 132
+
+
+def test_the_floor_of_a_drawn_p(clear_pair):
+    test = PermutationTest(clear_pair, top=20, seed=0)
+    test.swaps, test.reached = 10**9, 0
+    assert test.p == 2.0**-19
+
+
+def test_a_p_of_many_draws_is_drawn(clear_pair):
+    assert permutation_p(clear_pair, top=20, seed=0, swaps=999) == 1 / 1000
+
+
+@pytest.mark.parametrize(("most", "looks"), [(10_000, 1), (20_000, 2), (20_001, 3), (160_000, 5)])
+def test_the_confidence_is_shared_by_all_looks_at_all_tests(most, looks):
+    asked = set()
+
+    class Noted(Known):
+        def interval(self, confidence):
+            asked.add(confidence)
+            return super().interval(confidence)
+
+    decide([Noted(0.4, k) for k in range(3)], alpha=0.05, adjust=holm, most=most)
+    assert list(asked) == pytest.approx([1 - 0.01 / (3 * looks)], abs=1e-12)
+
+
+def test_who_is_near_a_later_threshold_draws_on():
+    """0.025 is the threshold of the second of two: it draws on, the clear one does not."""
+    tests = [Known(1e-4, 0), Known(0.05, 1)]
+    decide(tests, alpha=0.05, adjust=holm, most=40_000)
+    assert [test.swaps for test in tests] == [10_000, 40_000]
+    tests = [Known(0.2, 0), Known(0.025, 1)]
+    decide(tests, alpha=0.05, adjust=holm, most=40_000)
+    assert [test.swaps for test in tests] == [10_000, 40_000]

@@ -217,6 +217,23 @@ def test_groups_hold_like_sizes_and_one_depth():
     )]  # fmt: skip
     assert group_members(members, padding=1.5) == [(0, 2), (1, 4), (3, 5)]
     assert len(group_members(members, padding=1.0)) == 6
+    edge = [Member(k, k, hidden_size=h) for k, h in enumerate((20, 30, 31))]
+    assert group_members(edge, padding=1.5) == [(0, 1), (2,)]
+
+
+def test_the_training_loss_is_the_mean_over_the_counted_characters_of_an_epoch():
+    cell, task = odyssey.get_cell("gru"), get_task("memorization@length=3,symbols=5")
+    members = [Member(k, k, hidden_size=4, learning_rate=0.05) for k in range(2)]
+    group, state, nats, count = _Group(cell, task, members, SMALL), None, 0.0, 0.0
+    for _ in range(SMALL.updates_per_epoch):
+        state, nll_P, counted_P = group._update(state)
+        nats, count = nats + nll_P, count + counted_P
+    assert (count > 0).all()
+    results = train(cell, task, members, SMALL).results
+    for k, result in enumerate(results):
+        first, *_ = (v for *_, metric, v in result.curve if metric == "train_nats")
+        assert first == pytest.approx(nats[k] / count[k], rel=1e-12)
+        assert 0 < result.train_nats < 2 * math.log(5)
 
 
 def test_divergence_is_recorded_with_its_update():
