@@ -262,7 +262,7 @@ def killed(search: Search, kind: str, times: int = 3) -> Row:
             break
         if process.returncode > 0:  # not killed itself: it must have said why, in one line
             line = text.splitlines()[-1] if text else ""
-            assert line.startswith("odyssey.errors.RunCutShortError: Ray ended"), text
+            assert line.startswith("odyssey.errors.RunCutShortError: "), text
             ends.append(line.partition(": ")[2])
         del session
     else:

@@ -154,7 +154,7 @@ def slow_machines(base: Path, options: argparse.Namespace, tell: Callable[[str],
             folder = base / f"{strategy}-{name}"
             start = time.monotonic()
             with busy(loops):
-                how, more = ("ray", 2, "1"), ("--least", 0, "--slow", slow)
+                how, more = (options.runner, 1, "1"), ("--least", 0, "--slow", slow)
                 if not whole(folder, options.candidates):
                     finish(session(folder, strategy, options.candidates, how, *more))
             seconds = time.monotonic() - start
@@ -171,6 +171,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="keep the report in this file")
     parser.add_argument("--dir", type=Path, help="keep the runs here, and go on with them")
     parser.add_argument("--busy", type=int, default=0, help="busy loops beside a search")
+    parser.add_argument("--runner", default="local", help="of searches with --busy and --slow")
     parser.add_argument("--slow", type=float, default=1.0, help="how much longer trials take")
     options = parser.parse_args()
     base = options.dir or Path(tempfile.mkdtemp(prefix="odyssey-", dir="/tmp"))

@@ -69,11 +69,17 @@ def main(pipe: int, folder: str, workers: int, address: str | None) -> None:
     connection = Connection(pipe)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _ignore)  # the runner decides; a handler is not inherited
-    try:
-        _connect(address, workers=workers, folder=Path(folder))
-    except Exception as error:
-        connection.send(("broken", reason_of(error)))
-        return
+    for attempt in range(MAX_ATTEMPTS):
+        try:
+            _connect(address, workers=workers, folder=Path(folder) / str(attempt))
+            break
+        except Exception as error:
+            # Ray waits half a minute for its own processes; how long to wait is the runner's to say
+            slow = address is None and "timed out" in str(error)
+            if not slow or attempt + 1 == MAX_ATTEMPTS:
+                connection.send(("broken", reason_of(error)))
+                return
+            ray.shutdown()
     signal.signal(signal.SIGTERM, _ignore)  # Ray has set its own
     try:
         with suppress(_Abort), _watched():

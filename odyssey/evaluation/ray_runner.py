@@ -236,10 +236,9 @@ def _epitaph(process: subprocess.Popen[bytes]) -> str:
 
 def _end_processes(folder: Path) -> None:
     """Kills what is left of the Ray of a run, and waits for its end; Linux only."""
-    mark = f"{MARK}={folder}".encode()
     deadline = time.monotonic() + SHUTDOWN
     while time.monotonic() < deadline:
-        left = [pid for pid in _processes() if mark in _environment_of(pid)]
+        left = [pid for pid in _processes() if _belongs(pid, folder)]
         if not left:
             return
         for pid in left:
@@ -255,12 +254,17 @@ def _processes() -> list[int]:
         return []
 
 
-def _environment_of(process: int) -> list[bytes]:
-    """Gives the environment that a process began with; nothing of another user's."""
-    try:
-        return Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+def _belongs(process: int, folder: Path) -> bool:
+    """Tells whether a living process is one of the Ray in a folder.
+
+    By its environment, or, as those that rename themselves write over that, by its logs.
+    """
+    own = Path(f"/proc/{process}")
+    with contextlib.suppress(OSError):
+        if f"{MARK}={folder}".encode() in (own / "environ").read_bytes().split(b"\0"):
+            return True
+        return any(os.readlink(own / "fd" / n).startswith(f"{folder}/") for n in ("1", "2"))
+    return False
 
 
 def _import_path() -> str:
