@@ -125,6 +125,20 @@ def test_no_p_falls_below_the_floor_of_the_swaps(draws):
         assert test.p == floor
     if test.exact:
         assert test.swaps == 2 ** (draws - 1)
+    else:
+        test.reached = 0
+        assert test.p == floor
+
+
+def test_as_many_swaps_are_counted_as_are_asked_for():
+    (pair,) = simulate_pairs([Cell(), Cell()], rng=np.random.default_rng(4), draws=30)
+    test = PermutationTest(pair, top=5, seed=3)
+    for count, total in ((0, 0), (1, 1), (499, 500), (20_001, 20_501)):
+        test.draw(count)
+        assert test.swaps == total
+    again = PermutationTest(pair, top=5, seed=3)
+    again.draw(500)
+    assert permutation_p(pair, top=5, seed=3, swaps=500) == again.p == (1 + again.reached) / 501
 
 
 class Known:
@@ -133,6 +147,7 @@ class Known:
     def __init__(self, chance, seed, *, exact=False):
         self.chance, self.exact, self.swaps, self.reached = chance, exact, 0, 0
         self.rng = np.random.default_rng(seed)
+        self.asked = set()
 
     def draw(self, swaps):
         if not self.exact:
@@ -140,6 +155,7 @@ class Known:
             self.reached += int(self.rng.binomial(swaps, self.chance))
 
     def interval(self, confidence):
+        self.asked.add(confidence)
         if self.exact:
             return self.chance, self.chance
         found = stats.binomtest(self.reached, self.swaps).proportion_ci(confidence, method="exact")
@@ -171,6 +187,24 @@ def test_one_p_at_its_threshold_stays_open_and_holds_up_those_behind_it_only():
     alone = [Known(0.05, 1)]
     assert decide(alone, alpha=0.05, adjust=bonferroni, most=30_000) == [None]
     assert alone[0].swaps == 30_000
+
+
+@pytest.mark.parametrize(
+    ("most", "looks"), [(5_000, 1), (10_000, 1), (20_000, 2), (80_000, 4), (1_000_000, 8)]
+)
+def test_the_confidence_is_shared_by_all_tests_and_all_looks(most, looks):
+    tests = [Known(0.5, k) for k in range(3)]
+    assert decide(tests, alpha=0.05, adjust=holm, most=most) == [False] * 3
+    for test in tests:
+        assert test.swaps == min(most, 10_000)
+        assert list(test.asked) == [pytest.approx(1 - 0.01 / (3 * looks), abs=1e-9)]
+
+
+def test_a_test_whose_own_interval_holds_no_threshold_draws_no_more():
+    # Thresholds 0.025 and 0.05: the second waits for the first, and has nothing to add itself.
+    tests = [Known(0.025, 1), Known(0.037, 2)]
+    assert decide(tests, alpha=0.05, adjust=holm, most=40_000) == [None, None]
+    assert [test.swaps for test in tests] == [40_000, 10_000]
 
 
 def test_exact_ps_are_decided_without_drawing():
