@@ -48,7 +48,9 @@ def test_every_command_ends_with_the_number_of_its_signal(monkeypatch, capfd, nu
         pytest.fail("the command went on")
 
     names, parsed = commands(), argparse.Namespace()
-    monkeypatch.setattr(main, "_parser", lambda: types.SimpleNamespace(parse_args=lambda _: parsed))
+    monkeypatch.setattr(
+        main, "_parser", lambda: types.SimpleNamespace(parse_known_args=lambda _: (parsed, []))
+    )
     monkeypatch.setattr(
         main.importlib, "import_module", lambda name: types.SimpleNamespace(run=run)
     )
