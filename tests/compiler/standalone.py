@@ -95,15 +95,19 @@ def _extents():
     """The memory of all tensors that are alive, (start, end, dtype); what overlaps is one."""
     found = []
     for tensor in gc.get_objects():
-        # not isinstance: it asks every object in memory for its class
+        # by type, for isinstance asks every object in memory for its class; what torch traced with
+        # has no memory
         if (
-            issubclass(type(tensor), torch.Tensor)
+            type(tensor) in (torch.Tensor, torch.nn.Parameter)
+            and torch._C._has_storage(tensor)
             and tensor.device.type == "cpu"
             and tensor.numel()
         ):
             steps = zip(tensor.shape, tensor.stride(), strict=True)
             last = sum((size - 1) * stride for size, stride in steps)
             start, width = tensor.data_ptr(), tensor.element_size()
+            if (tensor.storage_offset() + last + 1) * width > tensor.untyped_storage().nbytes():
+                continue  # its storage was freed or cut
             dtype = np.dtype(str(tensor.dtype).removeprefix("torch."))
             found.append((start, start + (last + 1) * width, dtype))
     whole = []
@@ -163,17 +167,21 @@ def record(monkeypatch, *, target=None):
         recording = recordings.setdefault(source, Recording(source, []))
         return _Recorder(load(source), recording)
 
-    kernel.forget()
-    module._built.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(toolchain, "load", recorded)
-        # every buffer as long as its call says, so that reading past its end is noticed
-        patch.setattr(kernel, "borrow", lambda total, dtype: torch.empty(total, dtype=dtype))
-        if target:
-            patch.setattr(toolchain, "target", lambda: target)
-        yield recordings
-    kernel.forget()
-    module._built.cache_clear()
+    def forget():
+        kernel.forget()
+        module._built.cache_clear()
+
+    forget()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(toolchain, "load", recorded)
+            # every buffer as long as its call says, so that reading past its end is noticed
+            patch.setattr(kernel, "borrow", lambda total, dtype: torch.empty(total, dtype=dtype))
+            if target:
+                patch.setattr(toolchain, "target", lambda: target)
+            yield recordings
+    finally:
+        forget()
 
 
 def write_calls(calls):

@@ -131,7 +131,7 @@ def test_from_the_command_line(found, tmp_path, capsys):
     command = ["promote", str(found), "--top", "1", "--draws", "2", "--parameters", "3000"]
     command += ["--tasks", "xml", "--runner", "local", "--out", str(out), *settings]
     assert main([*command, "--dry-run"]) == 0
-    assert "4 cells x 1 tasks" in capsys.readouterr().out
+    assert "4 cells x 1 task (xml)" in capsys.readouterr().out
     assert not out.exists()
     assert main(command) == 0
     results = load_results(out)
