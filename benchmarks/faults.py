@@ -297,7 +297,7 @@ def all_killed(search: Search) -> Row:
 
 
 def out_of_memory(search: Search) -> Row:
-    return failing(search, "kill", "worker died in each of", "worker out of memory")
+    return failing(search, "kill", "worker died in every attempt", "worker out of memory")
 
 
 def memory_error(search: Search) -> Row:

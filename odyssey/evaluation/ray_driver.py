@@ -340,7 +340,8 @@ class _Desk(FIFOScheduler):
         for trial in list(self._orphans):
             if self._guilty(trial):
                 self._orphans.remove(trial)
-                reason = f"worker died in each of {self._deaths[trial.id]} attempts: {_CAUSES}"
+                # how often depends on who died beside it, and so on the clock: not for a record
+                reason = f"its worker died in every attempt: {_CAUSES}"
                 self._finish(trial, pickle.dumps(("failure", reason)))
 
     def _guilty(self, trial: Trial) -> bool:

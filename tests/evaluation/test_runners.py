@@ -319,7 +319,7 @@ def test_a_trial_whose_worker_died_is_tried_again_but_not_for_ever(cluster, tmp_
     assert recorder.started == list(range(6))
     assert sorted(recorder.results) == [0, 1, 3, 4, 5]
     assert recorder.failures == {
-        2: "worker died in each of 3 attempts: it was killed, crashed or ran out of memory"
+        2: "its worker died in every attempt: it was killed, crashed or ran out of memory"
     }
     attempts = {int(file.name): len(file.read_text()) for file in tmp_path.iterdir()}
     assert attempts == {0: 1, 1: 2, 2: 3, 3: 1, 4: 1, 5: 1}
@@ -447,7 +447,7 @@ def test_a_death_that_is_shared_is_no_trials_fault(tmp_path):
         office.comes_up("b")
     ((kind, guilty, reason),) = office.pipe.heard
     assert (kind, guilty) == ("failure", index)
-    assert "worker died in each of" in reason
+    assert "worker died in every attempt" in reason
 
 
 @pytest.mark.ray
