@@ -41,11 +41,6 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
 
 
-def kind_of(kind: type) -> str:
-    """Says in words what a value of a type is: `a whole number`, `a number`, `text`."""
-    return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "text")
-
-
 def unit_of(record: Mapping[str, object]) -> str:
     """Names what a task's losses are counted by: "bytes" or "characters".
 

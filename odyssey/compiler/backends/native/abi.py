@@ -12,7 +12,7 @@ more, K kept steps, S one more; and what a table's owner adds.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -116,6 +116,31 @@ class Table:
 def length(size: Size, lengths: Mapping[str, int]) -> int:
     """Gives the value of a size."""
     return sum(lengths[name] for name in size)
+
+
+def counts(
+    fields: Mapping[str, Field],
+    role: str,
+    lengths: Mapping[str, int],
+    *,
+    pad: Callable[[int], int] | None = None,
+) -> dict[str, int]:
+    """Gives how many numbers each field of a role has, of one member.
+
+    Args:
+        fields: Those of one kind of call, see `Table.of`.
+        role: `kept` or `work`.
+        lengths: Values of the sizes.
+        pad: Rounds the first size of a field that `pads`; left as it is if None.
+    """
+    found: dict[str, int] = {}
+    for name, field in fields.items():
+        if field.role == role:
+            found[name] = 1
+            for n, size in enumerate(field.shape or ()):
+                units = length(size, lengths)
+                found[name] *= pad(units) if pad and field.pads and n == 0 else units
+    return found
 
 
 def dense(tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.abi import Array, Form, Structs, Table, length
+from odyssey.compiler.backends.native.abi import Array, Form, Structs, Table, counts
 from odyssey.compiler.backends.native.codegen import generate
 from odyssey.compiler.backends.native.fields import SIZES
 from odyssey.compiler.backends.native.memory import Layout, borrow, lay_out
@@ -160,13 +160,9 @@ class Kernel:
 
         def make() -> Layout:
             form = self.form(shape, call)
-            found: dict[str, int] = {}
-            for name, field in form.fields.items():
-                if field.role == role:
-                    found[name] = 1
-                    for n, size in enumerate(field.shape or ()):
-                        units = length(size, form.lengths)
-                        found[name] *= pad(units, self.lanes) if field.pads and n == 0 else units
+            found = counts(
+                form.fields, role, form.lengths, pad=lambda units: pad(units, self.lanes)
+            )
             return lay_out(found, shape.members if role == "kept" else 1)
 
         return self._remembered(("layout", shape, call, role), make)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler.arguments import has_values, require_classes, require_memory
-from odyssey.compiler.backends.native.abi import Field, dense, length
+from odyssey.compiler.backends.native.abi import Field, counts, dense, length
 from odyssey.compiler.backends.native.kernel import Code, Kernel, Shape, code
 from odyssey.compiler.backends.native.memory import lay_out
 from odyssey.compiler.backends.native.plan import Plan, Stack
@@ -290,12 +290,7 @@ def _fake_loop(
     shape = _shape(found.plan, x, units, input_size, keep)
     parts_of(found.plan, x, inputs)
     outputs = _like(found, shape, "f", inputs[-1], set())
-    lengths, kept = shape.lengths(), dict[str, int]()
-    for name, field in found.table.of("f", shape.indexed).items():
-        if field.role == "kept":
-            kept[name] = 1
-            for size in field.shape or ():
-                kept[name] *= length(size, lengths)
+    kept = counts(found.table.of("f", shape.indexed), "kept", shape.lengths())
     total = lay_out(kept, shape.members).total
     return [*outputs.values(), inputs[-1].new_empty(total)]
 
