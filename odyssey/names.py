@@ -55,14 +55,13 @@ def printable(name: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Writes the escapes of what `printable` escapes; lines and blanks stay as they are."""
-    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+    """Writes the escapes of what `printable` escapes; lines and blanks of all widths stay."""
+    return "".join(c if _stays(c) else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def _escape(character: str) -> str:
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return character.encode("unicode_escape").decode("ascii")
+def _stays(character: str) -> bool:
+    plain = character.isprintable() or character == "\n"
+    return plain or unicodedata.category(character) == "Zs"
 
 
 def file_name(name: str) -> str:

@@ -22,6 +22,8 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 STRAY = 0xF700
 """Where the private characters begin that stand for bytes of no character."""
 
+# Characters of two bytes that a terminal would show as it shows one byte of no character.
+_LIKE_BYTES = re.compile("[\x80-\x9f\xad]")
 _ESCAPED = re.compile(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
 
 
@@ -53,7 +55,7 @@ class Vocabulary:
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         """The printable form of each class."""
-        return tuple(printable(int(code), unit=self.unit) for code in self.codes)
+        return tuple(symbol_text(int(code), unit=self.unit) for code in self.codes)
 
     def encode(self, text: str) -> NDArray[np.int64]:
         r"""Turns text into class indices (N,); `\xNN` stands for a symbol that cannot be printed.
@@ -77,17 +79,22 @@ class Vocabulary:
         try:
             return np.array([self._class_of[code] for code in codes], dtype=np.int64)
         except KeyError as error:
-            symbol = printable(error.args[0], unit=self.unit)
+            symbol = symbol_text(error.args[0], unit=self.unit)
             raise TaskError(
                 f"{self.name} has no symbol {symbol!r}; use only what occurs in its text"
             ) from None
 
     def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:
-        r"""Turns class indices into text; bytes that are no UTF-8 show as \xNN."""
+        r"""Turns class indices into text.
+
+        Bytes show as \xNN where they are no UTF-8, and where they are one of its control
+        characters whose own escape would look like that of a byte.
+        """
         codes = self.codes[np.asarray(indices, dtype=np.int64)]
         if self.unit == "characters":
             return "".join(map(chr, codes.tolist()))
-        return bytes(codes.tolist()).decode("utf-8", "backslashreplace")
+        text = bytes(codes.tolist()).decode("utf-8", "backslashreplace")
+        return _LIKE_BYTES.sub(lambda c: "".join(f"\\x{b:02x}" for b in c[0].encode()), text)
 
     def pieces(self, indices: NDArray[np.integer] | Sequence[int]) -> list[tuple[str, int]]:
         """Cuts a text into its characters, with the number of symbols that each takes.
@@ -135,7 +142,7 @@ class Vocabulary:
         return codes if all(c in self._class_of for c in codes) else None
 
 
-def printable(code: int, *, unit: Unit) -> str:
+def symbol_text(code: int, *, unit: Unit) -> str:
     """Writes a byte or a code point so that it can be read in a table."""
     character = chr(code)
     if character in _ESCAPES:

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from odyssey.errors import TaskError
@@ -121,6 +121,9 @@ ALPHABETS = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(ALPHABETS, st.lists(st.integers(0, 2**16), max_size=30))
+@example(("bytes", {0, 1, 0x80, 0xC2}), [3, 2, 2])
+@example(("bytes", {0xA0, 0xAD, 0xC2}), [2, 0, 2, 1, 0])
+@example(("characters", {0x20, 0x85, 0xA0, 0x3000}), [0, 1, 2, 3])
 def test_what_is_decoded_can_be_encoded(alphabet, picked):
     unit, codes = alphabet
     if ord("\\") in codes:
