@@ -56,11 +56,17 @@ def printable(name: str) -> str:
 
 def escaped(text: str) -> str:
     """Writes the escapes of what `printable` escapes; lines and blanks of all widths stay."""
-    return "".join(c if _stays(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(c if _stays(c) else escape(c) for c in text)
+
+
+def escape(character: str) -> str:
+    r"""Writes `\xNN`, also for what has a letter of its own, which would be read as a backslash."""
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else character.encode("unicode_escape").decode("ascii")
 
 
 def _stays(character: str) -> bool:
-    plain = character.isprintable() or character == "\n"
+    plain = character.isprintable() or character in "\n\t"
     return plain or unicodedata.category(character) == "Zs"
 
 

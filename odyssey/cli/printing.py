@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from odyssey.names import escape
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,7 +28,7 @@ _STEERS = re.compile(
 
 def escaped(text: str) -> str:
     r"""Writes what would steer a terminal as `\xNN` or `\uNNNN`; CR LF is a line end."""
-    return _STEERS.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
+    return _STEERS.sub(lambda found: escape(found[0]), text.replace("\r\n", "\n"))
 
 
 class Output:

@@ -322,7 +322,9 @@ def test_a_trial_whose_worker_died_is_tried_again_but_not_for_ever(cluster, tmp_
         2: "its worker died in every attempt: it was killed, crashed or ran out of memory"
     }
     attempts = {int(file.name): len(file.read_text()) for file in tmp_path.iterdir()}
-    assert attempts == {0: 1, 1: 2, 2: 3, 3: 1, 4: 1, 5: 1}
+    # a death that another one shared counts for none
+    assert attempts.pop(2) in (3, 4)
+    assert attempts == {0: 1, 1: 2, 3: 1, 4: 1, 5: 1}
     assert capfd.readouterr() == ("", "")
 
 

@@ -123,6 +123,7 @@ ALPHABETS = st.one_of(
 @given(ALPHABETS, st.lists(st.integers(0, 2**16), max_size=30))
 @example(("bytes", {0, 1, 0x80, 0xC2}), [3, 2, 2])
 @example(("bytes", {0xA0, 0xAD, 0xC2}), [2, 0, 2, 1, 0])
+@example(("bytes", {0, 9, 13}), [1, 2])
 @example(("characters", {0x20, 0x85, 0xA0, 0x3000}), [0, 1, 2, 3])
 def test_what_is_decoded_can_be_encoded(alphabet, picked):
     unit, codes = alphabet
