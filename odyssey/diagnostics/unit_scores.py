@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from odyssey.diagnostics.recording import Recording
 from odyssey.errors import ConfigError
+from odyssey.threads import one_thread
 
 FEWEST = 400
 """Symbols that a text must have to be cut in two and shifted."""
@@ -40,6 +41,7 @@ COLUMNS = [
 ]
 
 
+@one_thread()
 def score_units(
     recording: Recording,
     symbols: Sequence[int] | NDArray[np.int64],

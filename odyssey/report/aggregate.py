@@ -112,8 +112,8 @@ def aggregate_scores(
     middle, again = [], []
     for by_valid, score in zip(scored.valid, scored.score, strict=True):
         middle.append(float(interquartile_mean(top_scores(by_valid, score, top))))
-        best = [top_scores(by_valid[:, c], score[:, c], top) for c in chosen]
-        again.append([float(interquartile_mean(values)) for values in best])
+        best = [top_scores(v[chosen], s[chosen], top) for v, s in zip(by_valid, score, strict=True)]
+        again.append(interquartile_mean(np.concatenate(best, axis=1), axis=1))
     frame = pd.DataFrame({"label": scored.labels, "tasks": tasks, "draws": draws, "iqm": middle})
     samples = np.array(again)
     frame["low"], frame["high"] = _ends(samples.T, confidence)

@@ -32,6 +32,7 @@ from odyssey.report.permutation import MOST_SWAPS, Pair, PermutationTest, decide
 from odyssey.report.statistics import best_of_n_weights, top_count
 from odyssey.report.verdicts import BASELINE, BETTER, NO_TEST, UNCLEAR, UNDECIDED, WORSE
 from odyssey.storage.guessing import lower_is_better
+from odyssey.threads import one_thread
 
 _CHUNK = 2_000_000  # values that a resampling step handles at a time
 
@@ -242,6 +243,7 @@ COMPARISON_COLUMNS = (
 )
 
 
+@one_thread()
 def difference_by_budget(
     results: pd.DataFrame,
     *,

@@ -28,6 +28,7 @@ from scipy.stats import qmc
 
 from odyssey.errors import ConfigError
 from odyssey.report import statistics
+from odyssey.threads import one_thread
 
 LEAST_FIT = 0.5  # out-of-bag R² below which nothing is ranked
 GOOD_FIT = 0.8  # below it shares were wrong by a fifth of the variance, and their order too
@@ -218,6 +219,7 @@ def importance(
     return decompose(inputs, x, counted[known].to_numpy(), seed=seed, trees=trees, halves=halves)
 
 
+@one_thread()
 def decompose(
     inputs: Sequence[Input],
     x: np.ndarray,

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import special, stats
 
 from odyssey.storage.guessing import guessing, lower_is_better
+from odyssey.threads import one_thread
 
 
 class Interval(NamedTuple):
@@ -81,6 +82,7 @@ def best_of_n_weights(size: int) -> np.ndarray:
     return weights
 
 
+@one_thread()
 def expected_best_of_n(
     values: object,
     *,

@@ -236,6 +236,7 @@ def _fewer_colours(path: Path) -> None:
 
 
 def _settle(figure: Figure) -> None:
-    """Lays a figure out once, instead of anew for every format that it is saved in."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    """Lays a figure out once, instead of twice anew for every format that it is saved in."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)

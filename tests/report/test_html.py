@@ -47,10 +47,15 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(store, tmp_path_factory):
+def written(store, tmp_path_factory):
     copy = tmp_path_factory.mktemp("page") / "run"
     shutil.copytree(store.path, copy)
-    return Page(write_report(copy).read_text(encoding="utf-8"))
+    return write_all(copy)
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page(written["report"].read_text(encoding="utf-8"))
 
 
 def test_page_is_self_contained(page):
@@ -114,9 +119,8 @@ def test_hostile_names_are_escaped(tmp_path):
     assert len(page.sources) == 4
 
 
-def test_write_all_writes_all(store, tmp_path):
-    shutil.copytree(store.path, tmp_path / "run")
-    paths = write_all(tmp_path / "run")
+def test_write_all_writes_all(written):
+    paths = written
     assert paths["report"].name == "report.html"
     assert paths["leaderboard_csv"].read_text().count("\n") == 25
     markdown = paths["leaderboard_md"].read_text(encoding="utf-8")
@@ -170,8 +174,8 @@ def test_run_without_a_trial_says_so(tmp_path):
         write_report(tmp_path / "nowhere")
 
 
-def test_report_that_cannot_be_written_says_so(store, tmp_path):
-    shutil.copytree(store.path, tmp_path / "run")
+def test_report_that_cannot_be_written_says_so(tmp_path):
+    fake_run(tmp_path / "run", specs=("gru",), tasks=("xml",), members=1, points=1)
     (tmp_path / "run" / "report.html").mkdir()
     with pytest.raises(StoreError, match="cannot write"):
         write_report(tmp_path / "run")
@@ -184,8 +188,7 @@ def test_report_imports_nothing_of_training():
     assert done.stdout.strip() == "[]"
 
 
-def test_report_opens_no_window(store):
-    write_report(store.path)
+def test_report_opens_no_window(written):
     import matplotlib.pyplot as plt  # seaborn imports it; no figure may be registered there
 
     assert plt.get_fignums() == []
