@@ -113,7 +113,8 @@ class Search:
 
     def finish(self, process: subprocess.Popen) -> str:
         """Waits for a search that must come to its end; gives what it wrote on standard error."""
-        text = process.communicate(timeout=PATIENCE)[1]
+        process.wait(PATIENCE)
+        text = process.stderr.read()
         if process.returncode:
             raise SystemExit(f"{self.folder.name}: {text}")
         return text
@@ -360,7 +361,8 @@ def full_disk(search: Search) -> Row:
     with small_disk(disk) as mount:
         there = Search(disk / "run", search.reference, search.calls)
         process = there.start()
-        text = process.communicate(timeout=PATIENCE)[1]
+        process.wait(PATIENCE)
+        text = process.stderr.read()
         assert process.returncode, "the disk was large enough"
         assert "No space left on device" in text.strip().splitlines()[-1], text
         kept = len(load_results(there.folder)["trial"].unique())

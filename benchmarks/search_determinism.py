@@ -67,9 +67,8 @@ def calls(folder: Path) -> Path:
 
 
 def finish(process: object) -> None:
-    text = process.communicate()[1]
-    if process.returncode:
-        raise SystemExit(text)
+    if process.wait():
+        raise SystemExit(process.stderr.read())
 
 
 def finished_trials(folder: Path) -> int:

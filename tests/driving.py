@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,16 +20,23 @@ def environment(**variables):
 
 
 def start(*arguments, cwd, **variables):
-    """Starts `python ARGUMENTS` in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**variables),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """Starts `python ARGUMENTS` in a session of its own.
+
+    What it says so far is in `stderr`, a file: a pipe has no end before the last process that it
+    started is gone, and Ray's may outlive it.
+    """
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            cwd=cwd,
+            env=environment(**variables),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            text=True,
+        )
+        process.stderr = Path(f"/proc/self/fd/{said.fileno()}").open()  # noqa: SIM115
+    return process
 
 
 def python(*arguments, cwd, **variables):

@@ -129,8 +129,8 @@ def test_the_table_is_complete(expected):
     assert set(curves["metric"]) == {"train_nats", "valid_nats", "valid_accuracy", "learning_rate"}
 
 
-RAY_TWICE = """
-import sys
+RAY_TWICE = f"""
+import faulthandler
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from odyssey.evaluation.execute import execute, prepare
@@ -141,11 +141,12 @@ class Watcher:
     def trial_done(self, trial, rows): pass
     def tick(self, running): pass
 
-options = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+faulthandler.dump_traceback_later({HANGS - 20}, exit=True)
+options = {{"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}}
 cluster = Cluster(initialize_head=True, head_node_args=options)
 study = read_study(Path("study.toml"))
 for workers in (1, 2):
-    store, trials = prepare(study, Path(f"ray{workers}"))
+    store, trials = prepare(study, Path(f"ray{{workers}}"))
     execute(
         store, study, trials, Watcher(), runner="ray", workers=workers, address=cluster.address
     )
@@ -163,8 +164,9 @@ def test_ray_with_one_and_two_workers_gives_the_table_of_the_local_runner(
         "-c", RAY_TWICE, cwd=tmp_path, TMPDIR=str(short_folder), RAY_TMPDIR=str(short_folder)
     )
     try:
-        _, errors = driver.communicate(timeout=HANGS)
-        assert driver.returncode == 0, errors
+        driver.wait(HANGS)
+        logs = [file.read_text() for file in short_folder.glob("*/driver.log")]
+        assert driver.returncode == 0, (driver.stderr.read(), logs)
     finally:
         kill_all(driver)
     for workers in (1, 2):
