@@ -49,7 +49,7 @@ FILES = {
     "odyssey/compiler/initial.py": ("compiler/test_initial",),
     "odyssey/training/loop.py": ("training/test_loop", "training/test_step"),
     "odyssey/training/optimizers.py": ("training/test_optimizers", "training/test_step"),
-    "odyssey/evaluation/evolution.py": ("evaluation/test_search",),
+    "odyssey/evaluation/evolution.py": ("evaluation/test_evolution", "evaluation/test_search"),
     **{path: ("search",) for path in SEARCH},
     "odyssey/storage/store.py": ("storage/test_store", "storage/test_files"),
     "odyssey/storage/files.py": ("storage/test_files",),

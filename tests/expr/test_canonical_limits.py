@@ -130,3 +130,51 @@ def test_of_random_chains():
 @given(cells(max_size=60))
 def test_of_random_cells(one):
     check(one)
+
+
+def products(count, width, *, turned=False, spread=False, names="bd"):
+    """A sum of `count` products of two sums, as they are, turned round, or multiplied out."""
+    lines = []
+    for k in range(count):
+        one, other = ([(7 * k + i + j, f"{names[j]}{k}_{i}") for i in range(width)] for j in (0, 1))
+        if turned:
+            one, other = other[::-1], one[::-1]
+        if spread:
+            value = " + ".join(f"{n * m} * {p} * {q}" for n, p in one for m, q in other)
+        else:
+            sums = (" + ".join(f"{n} * {p}" for n, p in part) for part in (one, other))
+            value = " * ".join(f"({s})" for s in sums)
+        lines.append(f"p{k} = tanh({value})")
+    if turned:
+        lines.reverse()
+    total = " + ".join(line.split()[0] for line in lines)
+    return cell(*lines, f"h[t] = tanh(W @ x[t] + U @ h[t-1] + {total})")
+
+
+def test_products_are_multiplied_out_as_long_as_the_cell_stays_legal():
+    assert products(24, 3).key == products(24, 3, spread=True, names="uv").key
+
+
+def test_products_that_cannot_be_multiplied_out_are_put_in_order():
+    assert products(20, 6).key == products(20, 6, turned=True, names="uv").key
+
+
+def test_products_are_multiplied_out_though_only_names_tell_the_signs():
+    parts = [f"tanh(a{k} - b{k})" for k in range(6)]
+    whole = cell(f"h[t] = W @ x[t] + h[t-1] * ({' + '.join(parts)})")
+    spread = cell("h[t] = W @ x[t] + " + " + ".join(f"{part} * h[t-1]" for part in parts[::-1]))
+    assert whole.key == spread.key
+
+
+def test_what_stays_as_it_is_written_keeps_its_initial_values():
+    lines = (
+        "dead = V @ h[t-1]",
+        "h[t] = W @ x[t] + U @ (h[t-1] - h[t-1] + 1) + h[t-1]",  # as "map of a number"
+    )
+    keys = [
+        cell(*lines, *inits).key
+        for inits in ((), ("init V = identity",), ("init U = identity",), ("init W = normal(1)",))
+    ]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    check(cell(*lines, "init U = identity"))

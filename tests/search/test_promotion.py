@@ -42,5 +42,6 @@ def test_thresholds():
     assert wanted.passed(accuracies={"a": 0.95, "b": 1.0}, score=0.9)
     assert not wanted.passed(accuracies={"a": 0.94, "b": 1.0}, score=0.9)
     assert not wanted.passed(accuracies={"a": 0.95, "b": 1.0}, score=0.89)
+    assert Thresholds().passed(accuracies={"a": 0.0}, score=-1e9), "nothing is asked"
     assert not Thresholds().passed(accuracies={"a": math.nan}, score=1.0)
     assert not Thresholds().passed(accuracies={"a": 0.5}, score=math.nan)

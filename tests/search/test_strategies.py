@@ -261,3 +261,5 @@ def test_options_are_checked():
     ]:
         with pytest.raises(ConfigError, match=message):
             check_options(name, options)
+        with pytest.raises(ConfigError, match=message):
+            make_strategy(name, BitBreeder(), options)

@@ -100,9 +100,9 @@ def test_a_member_alone_equals_the_member_in_a_population(spec, dtype, tolerance
         for name in ("train_nats", "valid_nats", "test_nats"):
             a, b = getattr(alone, name), getattr(result, name)
             assert (math.isnan(a) and math.isnan(b)) or a == pytest.approx(b, abs=tolerance)
-        curve = [v for *_, m, v in alone.curve if m == "valid_nats"]
-        assert curve == pytest.approx(
-            [v for *_, m, v in result.curve if m == "valid_nats"], abs=tolerance
+        assert [point[:3] for point in alone.curve] == [point[:3] for point in result.curve]
+        assert [v for *_, v in alone.curve] == pytest.approx(
+            [v for *_, v in result.curve], abs=tolerance
         )
 
 
@@ -356,6 +356,84 @@ def test_input_noise_acts_in_training_only_and_per_member():
     both = train(cell, task, [quiet, loud], SMALL).results
     assert both[0].test_nats == pytest.approx(a.test_nats, abs=1e-10)
     assert both[1].test_nats == pytest.approx(b.test_nats, abs=1e-10)
+
+
+def test_input_noise_is_the_members_own_whatever_else_was_drawn():
+    member = Member(0, 5, hidden_size=6, input_noise=0.5)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(train(odyssey.get_cell("gru"), get_task("xml"), [member], SMALL).results[0])
+    assert found[0].curve == found[1].curve
+
+
+def test_a_curve_has_four_numbers_an_epoch():
+    config = replace(SMALL, epochs=3)
+    (result,) = train(odyssey.get_cell("gru"), get_task("xml"), [Member(0, 5)], config).results
+    metrics = ["train_nats", "valid_nats", "valid_accuracy", "learning_rate"]
+    assert [metric for *_, metric, _ in result.curve] == metrics * 3
+    accuracies = [v for *_, metric, v in result.curve if metric == "valid_accuracy"]
+    assert all(0 < a < 1 for a in accuracies)
+    assert result.valid_accuracy in accuracies
+
+
+def test_progress_says_what_the_epoch_gave():
+    members = [Member(4, 5), Member(2, 6)]
+    config, epochs = replace(SMALL, epochs=3), []
+    trained = train(
+        odyssey.get_cell("gru"), get_task("xml"), members, config, progress=epochs.append
+    )
+    assert [(e.epoch, e.epochs, e.members, e.updates) for e in epochs] == [
+        (k, 3, (4, 2), k * SMALL.updates_per_epoch) for k in (1, 2, 3)
+    ]
+    for name in ("train_nats", "valid_nats"):
+        curves = [[v for *_, m, v in r.curve if m == name] for r in trained.results]
+        assert [list(getattr(e, name)) for e in epochs] == [
+            list(v) for v in zip(*curves, strict=True)
+        ]
+    assert 0 < epochs[0].seconds < epochs[1].seconds < epochs[2].seconds
+
+
+def test_a_member_without_a_validation_loss_has_diverged_and_others_go_on():
+    members = [Member(k, 5 + k, hidden_size=6) for k in range(3)]
+    group = _Group(odyssey.get_cell("gru"), get_task("xml"), members, SMALL)
+    measure = group.measure
+
+    def with_a_hole(split, characters):
+        nats, accuracy = measure(split, characters)
+        return [nats[0], math.nan, nats[2]], accuracy
+
+    group.measure = with_a_hole
+    group.run(None)
+    assert [r.status for r in group.results] == ["ok", "diverged", "ok"]
+    assert group.results[1].diverged_at == SMALL.updates_per_epoch
+    assert len(group.results[2].curve) == len(group.results[0].curve) == 4 * SMALL.epochs
+    assert math.isnan(group.results[1].test_nats)
+
+
+def test_one_counted_character_is_enough_and_none_an_error():
+    task = get_task("python-source@bytes=20000")
+    config = replace(SMALL, batch_size=1, unroll=1, updates_per_epoch=1, epochs=1)
+    (result,) = train(odyssey.get_cell("gru"), task, [Member(0, 5)], config).results
+    assert result.train_nats == pytest.approx(math.log(task.num_symbols), rel=0.2)
+    group = _Group(odyssey.get_cell("gru"), task, [Member(0, 5)], config)
+    nats, accuracy = group.measure("valid", 1)
+    assert nats[0] == pytest.approx(math.log(task.num_symbols), rel=0.2)
+    assert accuracy[0] in (0.0, 1.0)
+    group.task = Mute(task)
+    with pytest.raises(ConfigError, match=r"no counted character among 7 for valid; raise"):
+        group.measure("valid", 7)
+
+
+class Mute:
+    """A task of which no character counts."""
+
+    def __init__(self, task):
+        self.task, self.name = task, task.name
+
+    def held_out(self, split, **options):
+        for batch in self.task.held_out(split, **options):
+            yield replace(batch, weights_TB=np.zeros_like(batch.weights_TB))
 
 
 def test_forget_bias_and_initial_scale():
