@@ -94,7 +94,7 @@ def _caption(compared: pd.DataFrame, baseline: str) -> str:
     return (
         f"Every cell against {baseline}, on the same {plural(draws, 'draw')} of hyperparameters "
         f"and seeds a task: test score of the best {plural(top, 'draw')} by validation, mean, and "
-        "difference of means in bits per character. p: permutation test that swaps the two cells "
+        f"difference of means in {per()}. p: permutation test that swaps the two cells "
         f"draw by draw and chooses the best anew after every swap, {swaps}, corrected by Holm for "
         f"{others}. "
         "Interval: the shifts that this test does not reject at 5 %, for one comparison, not "

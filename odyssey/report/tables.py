@@ -332,8 +332,14 @@ def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
                 for beside in (str(n) for n in frame if str(n).startswith(prefix)):
                     short = beside.replace(" on ", " on\n").replace("@", "\n@")
                     columns[beside] = Column(beside, short, str)
+    unit = slash()
+    few = "bpc" if unit == "bits/char" else unit
     return {
-        name: replace(column, header=column.header.replace("bits/char", slash()))
+        name: replace(
+            column,
+            header=column.header.replace("bits/char", unit),
+            short=column.short.replace("bpc", few),
+        )
         for name, column in columns.items()
     }
 

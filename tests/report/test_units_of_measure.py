@@ -1,12 +1,16 @@
 """A report names losses by what its tasks are counted by."""
 
+import re
+
 import fake
 import pytest
 
 from odyssey import load_results
+from odyssey.cli.main import main
 from odyssey.report import tables
 from odyssey.report.measure import counting, per, slash
 from odyssey.report.plots import plot_bits_vs_parameters
+from odyssey.report.write import write_all
 
 BYTES, CHARACTERS = {"unit": "bytes", "encoding": ""}, {"unit": "characters", "encoding": "utf-8"}
 
@@ -31,3 +35,15 @@ def test_words_and_headings_follow_the_unit(tmp_path, tasks, words, heading):
         assert f"best valid {heading}" in tables.to_markdown(board)
         assert plot_bits_vs_parameters(results).get_ylabel() == f"validation {words}"
     assert per() == "bits per character"
+
+
+def test_no_word_of_a_report_on_bytes_speaks_of_characters(tmp_path, capsys):
+    store = fake.fake_run(tmp_path / "run", specs=("gru", "elman"), tasks=("xml",), members=2)
+    store.update_run(tasks={"xml": {"task": "xml", "num_symbols": 18, **BYTES}}, baseline="gru")
+    paths = write_all(store.path)
+    assert main(["report", str(store.path)]) == 0
+    texts = [p.read_text("utf-8") for p in paths.values() if p.suffix in (".md", ".tex", ".html")]
+    texts.append(capsys.readouterr().out)
+    assert sum(bool(re.search("bits(/| per )byte", text)) for text in texts) >= 4
+    for text in texts:
+        assert re.findall(r"\S+ per char\w*|\S+/char\w*|\bbpc\b", text) == []
