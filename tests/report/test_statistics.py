@@ -202,6 +202,19 @@ def test_curve_bands_end_where_most_members_are_lost():
     results = members(status=["diverged", "ok", "ok", "ok"])[:2]
     bands = statistics.curve_bands(pd.DataFrame(rows), results)
     np.testing.assert_allclose(bands["median"], [1.5, np.nan])
+    # a member that was never measured is one of them all the same
+    rows += curve(2, [(10, np.nan), (20, np.nan)])
+    results = members(status=["diverged", "ok", "diverged", "ok"])[:3]
+    bands = statistics.curve_bands(pd.DataFrame(rows), results)
+    assert list(bands["members"]) == [3, 3]
+    np.testing.assert_allclose(bands["median"], [2.0, np.nan])
+
+
+def test_a_member_without_a_status_has_no_result():
+    frame = members(valid_bpc=1.0)
+    frame["status"] = pd.array(["ok", None, "diverged", "ok"], dtype="string")
+    frame.loc[3, "valid_bpc"] = np.inf
+    assert list(statistics.valid_rows(frame)) == [True, False, False, False]
 
 
 def test_frames_of_no_rows_keep_their_columns(results, curves):

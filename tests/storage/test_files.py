@@ -1,5 +1,6 @@
 """What a run has written proves itself when it is read; anything else is one line, no value."""
 
+import errno
 import json
 import os
 import shutil
@@ -272,3 +273,51 @@ def test_a_file_that_speaks_of_digests_is_not_taken_in(tmp_path):
     again = frames.decode(tmp_path / "a.parquet", RESULT_COLUMNS, sealed=True)
     assert again.to_pylist() == table.to_pylist()
     assert curves_of(0)  # the two kinds of records share one way of writing
+
+
+def test_a_digest_may_stand_anywhere_or_be_missing():
+    for before in (b"", b"a", b"{" * 100):
+        sealed = files.seal(before + files.SLOT.encode() + b"}")
+        assert files.check_seal(sealed, required=True) is True
+        with pytest.raises(DamagedFileError, match="do not fit"):
+            files.check_seal(sealed[:-1] + b"]", required=False)
+    assert files.check_seal(b"{}", required=False) is False
+    with pytest.raises(DamagedFileError, match="no digest"):
+        files.check_seal(b"{}", required=True)
+
+
+def test_facts_are_written_as_people_read_them(tmp_path):
+    files.write_json(tmp_path / "a.json", {"task": "été 中", "n": 1})
+    assert "été 中" in (tmp_path / "a.json").read_text("utf-8")
+    assert files.read_json(tmp_path / "a.json", required=True) == {"task": "été 中", "n": 1}
+
+
+def test_what_is_not_there_or_cannot_be_reached_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        files.read_regular(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        files.read_json(tmp_path / "nothing")
+    with pytest.raises(StoreError, match=r"^cannot read .*: File name too long$"):
+        files.read_json(tmp_path / ("long" * 100))
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_no_rest(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    files.write_atomically(path, b"before")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_atomically(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_elsewhere_is_written_and_read(tmp_path):
+    from odyssey.storage.places import place
+
+    path = place(f"file://{tmp_path}") / "a.json"
+    files.write_json(path, {"n": 1})
+    assert files.read_json(path) == {"n": 1}

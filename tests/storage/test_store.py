@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from odyssey.errors import StoreError
-from odyssey.storage import RunStore, lease, load_curves, load_results
+from odyssey.storage import RunStore, frames, lease, load_curves, load_results
 from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
 from odyssey.storage.scratch import mark
 
@@ -74,7 +74,8 @@ def fill(store, indices, **extra):
 
 def test_create_and_open_keep_the_study_and_the_facts(store):
     again = RunStore.open(store.path)
-    assert again.study_text == "name = 'a'\n"
+    assert again.study_text == again.study_file == "name = 'a'\n"
+    assert (store.path / "study.toml").read_text() == "name = 'a'\n"
     again.update_run(seed=2, done=True)
     facts = {k: store.run[k] for k in ("name", "seed", "done", "format", "study_toml")}
     assert facts == {
@@ -183,6 +184,36 @@ def test_curves_without_results_do_not_count(store):
     (store.path / "results" / "t001.parquet").unlink()  # killed between the two shards
     assert store.finished() == {"t000"}
     assert set(store.curves()["trial"]) == {"t000"}
+    fill(store, [2])
+    store.compact(at_least=2)
+    assert (store.path / "curves" / "t001.parquet").exists(), "the trial will be run again"
+    assert not (store.path / "curves" / "t000.parquet").exists()
+    assert store.finished() == {"t000", "t002"}
+
+
+def test_a_shard_that_goes_while_it_is_read_is_looked_for_again(store, monkeypatch):
+    fill(store, range(3))
+    store.compact(at_least=2)
+    read, gone = store._ids, []
+
+    def once_gone(shard):
+        if not gone:
+            gone.append(shard)
+            raise FileNotFoundError
+        return read(shard)
+
+    monkeypatch.setattr(store, "_ids", once_gone)
+    assert store.finished() == {"t000", "t001", "t002"}
+    assert gone
+
+
+def test_a_shard_without_a_row_finishes_nothing(store, caplog):
+    fill(store, [0, 1])
+    shard = store.path / "results" / "t001.parquet"
+    empty = frames.decode(shard, RESULT_COLUMNS)[:0]
+    shard.write_bytes(frames.encode(empty, run=store.run["id"]))
+    assert set(store.results()["trial"]) == {"t000"}
+    assert "it holds no trial" in caplog.text
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 but not really PAR1", None])
