@@ -79,7 +79,8 @@ OWN = {
 
 def study_text(strategy="aging", candidates=20, *, train=False):
     """The study of a search; one that trains has gates that its scores are near to."""
-    text = STUDY.replace('name = "aging"', f'name = "{strategy}"\n{OWN[strategy]}')
+    options = OWN.get(strategy, "")
+    text = STUDY.replace('name = "aging"', f'name = "{strategy}"\n{options}')
     text = text.replace("candidates = 20", f"candidates = {candidates}")
     if not train:
         return text

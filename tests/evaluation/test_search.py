@@ -169,7 +169,7 @@ def test_two_ray_workers_give_the_same_search(expected, short_folder):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "kills"), [("aging", 3), ("random", 1), ("jozefowicz", 1), ("nsga2", 1)]
+    ("strategy", "kills"), [(name, 3 if name == "aging" else 1) for name in STRATEGIES]
 )
 def test_a_search_killed_at_any_moment_is_the_same_in_other_processes(
     expected, tmp_path, strategy, kills
