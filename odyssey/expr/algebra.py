@@ -19,6 +19,7 @@ from odyssey.expr.cell import Cell, Init
 from odyssey.expr.functions import (
     BY_FUNCTION,
     LEAKY_SLOPE,
+    PRIMITIVES,
     Current,
     Input,
     Named,
@@ -93,6 +94,7 @@ class Atoms:
     rows: list[tuple[str, str, tuple[Poly, ...]]] = field(default_factory=list)
     numbers: dict[tuple[str, str, tuple[Poly, ...]], int] = field(default_factory=dict)
     shapes: list[str] = field(default_factory=list)
+    _monomials: dict[Monomial, str] = field(default_factory=dict)
 
     def intern(self, kind: str, name: str, *children: Poly) -> Poly:
         """Gives the polynomial that is this one atom."""
@@ -107,7 +109,9 @@ class Atoms:
 
     def monomial_shape(self, monomial: Monomial) -> str:
         """A digest of a monomial that does not depend on names."""
-        return digest(sorted((self.shapes[a], p) for a, p in monomial))
+        if monomial not in self._monomials:
+            self._monomials[monomial] = digest(sorted((self.shapes[a], p) for a, p in monomial))
+        return self._monomials[monomial]
 
     def poly_shape(self, poly: Poly) -> str:
         """A digest of a polynomial that does not depend on names."""
@@ -229,7 +233,7 @@ class _Algebra:
         folded = _fold(name, z)
         if folded is not None:
             return folded
-        primitive = next(p for p in BY_FUNCTION.values() if p.name == name)
+        primitive = PRIMITIVES[name]
         if self.atoms.sign(z) < 0:
             flipped = _scale(z, Fraction(-1))
             if name == "sigmoid":  # sigmoid(-z) -> 1 - sigmoid(z)
@@ -261,7 +265,7 @@ def _fold(name: str, z: Poly) -> Poly | None:
     }
     if name in exact:
         return _constant(exact[name](value))
-    at_zero = next(p for p in BY_FUNCTION.values() if p.name == name).at_zero
+    at_zero = PRIMITIVES[name].at_zero
     return _constant(at_zero) if value == 0 and at_zero is not None else None
 
 

@@ -41,6 +41,7 @@ from odyssey.expr.functions import (
     Previous,
     Vector,
     replace,
+    subexpressions,
 )
 from odyssey.expr.normal_text import print_normal
 from odyssey.expr.text import parse_cell
@@ -227,7 +228,7 @@ def _live(cell: Cell) -> list[Equation]:
     while todo:
         label, ready = todo.pop()
         if label not in order:
-            reads = [n for n in sp.preorder_traversal(by_label[label].value) if isinstance(n, Leaf)]
+            reads = [n for n in subexpressions(by_label[label].value) if isinstance(n, Leaf)]
             if ready:
                 order[label] = by_label[label]
                 later |= {n.name.replace("-1", ""): None for n in reads if isinstance(n, Previous)}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.functions import Leaf, Matrix, Vector
+from odyssey.expr.functions import Leaf, Matrix, Vector, subexpressions
 
 if TYPE_CHECKING:
     from odyssey.expr.shapes import Shapes
@@ -185,7 +185,7 @@ class Cell:
         return [
             node
             for equation in self.equations
-            for node in sp.preorder_traversal(equation.value)
+            for node in subexpressions(equation.value)
             if isinstance(node, Matrix | Vector)
         ]
 
@@ -195,7 +195,7 @@ class Cell:
         alive = {
             node.name
             for equation in draft["equations"]
-            for node in sp.preorder_traversal(equation.value)
+            for node in subexpressions(equation.value)
             if isinstance(node, Matrix | Vector)
         }
         draft["inits"] = tuple(

@@ -330,6 +330,24 @@ def fold(expr: sp.Expr) -> sp.Expr:
     return expr if args == expr.args else rebuild(expr, args)
 
 
+def subexpressions(expr: sp.Expr) -> list[sp.Expr]:
+    """Lists an expression and all that is in it, from the top down."""
+    found: list[sp.Expr] = []
+    todo = [expr]
+    while todo:  # sympy's own traversal, a generator in a generator for every level, is slow
+        node = todo.pop()
+        found.append(node)
+        todo.extend(node.args[::-1])
+    return found
+
+
+def is_constant(expr: sp.Expr) -> bool:
+    """Says whether there is no leaf in an expression; looks no further than the first one."""
+    if expr.args:
+        return all(is_constant(a) for a in expr.args)
+    return not isinstance(expr, Leaf)
+
+
 def leaves(expr: sp.Expr, kind: type[Leaf] = Leaf) -> set[sp.Expr]:
     """Gives the leaves of one kind in an expression."""
-    return {node for node in sp.preorder_traversal(expr) if isinstance(node, kind)}
+    return {node for node in subexpressions(expr) if isinstance(node, kind)}

@@ -31,6 +31,7 @@ class _Colours:
         for state in normal.updates:
             self.names[f"s:{state}"] = digest("state")
         self.down: dict[int, str] = {}
+        self._monomials: dict[Monomial, str] = {}  # of the present colours of atoms
         self.refine()
 
     def poly(self, poly: Poly) -> str:
@@ -39,7 +40,9 @@ class _Colours:
 
     def monomial(self, monomial: Monomial) -> str:
         """Colour of a monomial."""
-        return digest(sorted((self.down[a], p) for a, p in monomial))
+        if monomial not in self._monomials:
+            self._monomials[monomial] = digest(sorted((self.down[a], p) for a, p in monomial))
+        return self._monomials[monomial]
 
     def _atom(self, atom: int) -> str:
         kind, name, children = self.normal.atoms.rows[atom]
@@ -58,7 +61,8 @@ class _Colours:
         """Refines until colours stop splitting."""
         count = -1
         while True:
-            for atom in self.normal.live:
+            self._monomials.clear()
+            for atom in self.normal.live:  # children first: a monomial's atoms have their colours
                 self.down[atom] = self._atom(atom)
             classes = len(set(self.names.values()))
             if classes == count or classes == len(self.names):
@@ -100,7 +104,7 @@ class _Colours:
     def individualised(self, *chosen: str) -> _Colours:
         """Gives a copy in which names are told apart from their class, in the order given."""
         copy = object.__new__(_Colours)
-        copy.normal, copy.down = self.normal, dict(self.down)
+        copy.normal, copy.down, copy._monomials = self.normal, dict(self.down), {}
         colours = {n: digest(self.names[n], *["chosen"] * (k + 1)) for k, n in enumerate(chosen)}
         copy.names = self.names | colours
         copy.refine()

@@ -183,7 +183,8 @@ class _Reader:
 
     def _quote(self, node: ast.expr) -> str:
         # not ast.unparse: it recurses, and what is quoted may be nested a thousand deep
-        return (ast.get_source_segment(self.source, node) or self.source)[:60]
+        # a statement is one line of ASCII, so that offsets count characters
+        return (self.source[node.col_offset : node.end_col_offset] or self.source)[:60]
 
     def _read_equation(self, line: str) -> None:
         statement = self._parse(line)
@@ -296,10 +297,10 @@ class _Reader:
         if not isinstance(node.func, ast.Name):
             self.fail(f"only functions of the language can be called: {self._quote(node)}")
         name = node.func.id
-        known = {n: p for n, p in PRIMITIVES.items() if not p.internal}
-        if name not in known:
+        primitive = PRIMITIVES.get(name)
+        if primitive is None or primitive.internal:
+            known = [n for n, row in PRIMITIVES.items() if not row.internal]
             self.fail(suggest(name, known, what="function", see="docs/language.md"))
-        primitive = known[name]
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             self.fail(f"{name} takes plain arguments only")
         if len(node.args) != primitive.arity:

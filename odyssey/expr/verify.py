@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import NoReturn
 
@@ -25,6 +25,7 @@ from odyssey.expr.functions import (
     Previous,
     Vector,
     constant,
+    is_constant,
     is_reciprocal,
     leaves,
     matmul,
@@ -179,7 +180,7 @@ def _check_expression(cell: Cell, index: int, *, defined: set[str], targets: set
         elif not (isinstance(node, sp.Add | sp.Mul) and len(node.args) == 2):
             fail(f"{type(node).__name__} is not an operation of the language")
         stack.extend((arg, depth + 1, node) for arg in node.args if not is_minus_one(node, arg))
-        if node.args and not node.free_symbols and not math.isfinite(_constant(node)):
+        if node.args and is_constant(node) and not math.isfinite(_constant(node)):
             fail("a constant is not finite (division by zero, or too large)")
     return count
 
@@ -264,7 +265,10 @@ def dependencies(cell: Cell) -> dict[str, set[str]]:
 
 def reach(cell: Cell, start: str) -> set[str]:
     """Gives everything that a label depends on, through this step and the steps before."""
-    reads = dependencies(cell)
+    return _reach(dependencies(cell), start)
+
+
+def _reach(reads: Mapping[str, set[str]], start: str) -> set[str]:
     found: set[str] = set()
     todo = [start]
     while todo:
@@ -279,18 +283,19 @@ def reach(cell: Cell, start: str) -> set[str]:
 
 def _check_reach(cell: Cell) -> None:
     output = f"{cell.output}[t]" if cell.output in cell.states else cell.output
-    if f"{cell.input}[t]" not in reach(cell, output):
+    reads = dependencies(cell)
+    reached = _reach(reads, output)
+    if f"{cell.input}[t]" not in reached:
         raise IllegalCellError(
             f"the output {output} does not depend on the input {cell.input}[t]", "output"
         )
     previous = {f"{s}[t-1]" for s in cell.states}
-    reads = dependencies(cell)
     if not cell.recurrent:
         used = sorted(previous & set().union(*reads.values()))
         if used:
             raise IllegalCellError(f"the cell says 'not recurrent' but reads {used[0]}", "not")
         return
-    if not previous & reach(cell, output):
+    if not previous & reached:
         raise IllegalCellError(
             f"the output {output} does not depend on any previous state;"
             " if that is meant, say 'not recurrent'",
@@ -299,7 +304,7 @@ def _check_reach(cell: Cell) -> None:
     everything = set().union(*reads.values())
     for state in cell.states:
         carried = f"{state}[t-1]" in everything  # a delay line is a memory as well
-        if not carried and not previous & reach(cell, f"{state}[t]"):
+        if not carried and not previous & _reach(reads, f"{state}[t]"):
             index = [e.label for e in cell.equations].index(f"{state}[t]")
             raise IllegalEquationError(
                 cell,

@@ -32,6 +32,7 @@ from odyssey.expr.functions import (
     replace,
     sigmoid,
     sub,
+    subexpressions,
 )
 from odyssey.expr.verify import reach
 from odyssey.wording import quoted
@@ -61,7 +62,7 @@ def _is_factor(cell: Cell, gate: Equation) -> bool:
     return any(
         isinstance(node, sp.Mul) and (leaf in node.args or one_minus in node.args)
         for e in cell.equations
-        for node in sp.preorder_traversal(e.value)
+        for node in subexpressions(e.value)
     )
 
 
@@ -111,7 +112,7 @@ def _activation_in(cell: Cell, equation: Equation) -> sp.Expr:
     """Finds the activation of an equation: the outermost, or the only one."""
     if type(equation.value) in BY_FUNCTION and len(equation.value.args) == 1:
         return equation.value
-    found = [n for n in sp.preorder_traversal(equation.value) if type(n) in BY_FUNCTION]
+    found = [n for n in subexpressions(equation.value) if type(n) in BY_FUNCTION]
     if len(found) != 1 or len(found[0].args) != 1:
         raise CellError(
             f"{cell.name}: {equation.label} has {len(found) or 'no'} activation"
@@ -257,7 +258,7 @@ def peepholes(cell: Cell, state: str = "c") -> Cell:
     late: list[str] = []  # gates that stand before the update and must move behind it
     for name in gates(cell):
         gate = _find(cell, name)
-        if any(is_peephole(n) for n in sp.preorder_traversal(gate.value)):
+        if any(is_peephole(n) for n in subexpressions(gate.value)):
             continue
         weight = f"p_{name}"
         if weight in cell.parameters:

@@ -30,6 +30,7 @@ from odyssey.expr.functions import (
     matmul,
     mul,
     sub,
+    subexpressions,
 )
 from odyssey.transforms.sites import (
     Names,
@@ -152,7 +153,7 @@ def _takes_any_sign(cell: Cell, value: sp.Expr) -> bool:
     if not isinstance(weight, Matrix | Vector):
         return False
     given = any(weight.name in (i.parameter, i.source) for i in cell.inits)
-    uses = sum(n == weight for e in cell.equations for n in sp.preorder_traversal(e.value))
+    uses = sum(n == weight for e in cell.equations for n in subexpressions(e.value))
     return uses == 1 and not given
 
 
@@ -214,7 +215,7 @@ def combine_ancestors(cell: Cell, rng: Rng) -> Cell:
     second = choose(rng, fitting(other), otherwise="the other node has no ancestor of that size")
     make = OPERATIONS[choose(rng, list(OPERATIONS), otherwise="")]
     changed = put(cell.equations, site, make(first, second))
-    if first in set(sp.preorder_traversal(second)):  # the larger one first, or it would be split
+    if first in set(subexpressions(second)):  # the larger one first, or it would be split
         first, second = second, first
     return build(cell, share(cell, share(cell, changed, first), second))
 

@@ -28,6 +28,7 @@ from odyssey.expr.functions import (
     Vector,
     add,
     fold,
+    is_constant,
     is_negation,
     is_reciprocal,
     leaves,
@@ -35,6 +36,7 @@ from odyssey.expr.functions import (
     rebuild,
     replace,
     sigmoid,
+    subexpressions,
 )
 from odyssey.expr.shapes import infer_shapes
 
@@ -174,7 +176,7 @@ class Sizes:
         if isinstance(node, matmul):
             return self.shapes.matrices.get(node.args[0].name, ("H", ""))[0]
         for argument in node.args:
-            if argument.free_symbols:
+            if not is_constant(argument):
                 return self.of(argument)
         return "H"
 
@@ -183,7 +185,7 @@ def readers(cell: Cell) -> dict[str, int]:
     """Counts how often each label is read in the same step; a state's next step counts once."""
     found = {e.label: int(e.updates_state) for e in cell.equations}
     for equation in cell.equations:
-        for node in sp.preorder_traversal(equation.value):
+        for node in subexpressions(equation.value):
             if isinstance(node, Named | Current) and node.name in found:
                 found[node.name] += 1
     return found
@@ -359,7 +361,7 @@ def share(cell: Cell, equations: list[Equation], node: sp.Expr) -> list[Equation
 
 
 def _count(expr: sp.Expr, node: sp.Expr) -> int:
-    return sum(n == node for n in sp.preorder_traversal(expr))
+    return sum(n == node for n in subexpressions(expr))
 
 
 def is_activation(node: sp.Expr) -> bool:
