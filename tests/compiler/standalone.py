@@ -7,12 +7,15 @@ recorded sizes, and `run` gives what they hold afterwards.
 
 import contextlib
 import ctypes
+import functools
 import gc
 import shlex
 import shutil
 import struct
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -92,7 +95,7 @@ class Recording:
 
 
 def _extents():
-    """The memory of all tensors that are alive, (start, end, dtype); what overlaps is one."""
+    """The memory of all tensors of this recording, (start, end, dtype); what overlaps is one."""
     found = []
     for tensor in gc.get_objects():
         # by type, for isinstance asks every object in memory for its class; what torch traced with
@@ -172,6 +175,8 @@ def record(monkeypatch, *, target=None):
         module._built.cache_clear()
 
     forget()
+    # of the many objects of a test run, only those that are made from now on are looked through
+    gc.freeze()
     try:
         with monkeypatch.context() as patch:
             patch.setattr(toolchain, "load", recorded)
@@ -181,6 +186,7 @@ def record(monkeypatch, *, target=None):
                 patch.setattr(toolchain, "target", lambda: target)
             yield recordings
     finally:
+        gc.unfreeze()
         forget()
 
 
@@ -208,23 +214,33 @@ def write_calls(calls):
 
 def build(source, folder, *, flags=(), command=None):
     """Compiles a source and the program around it; gives the executable."""
-    given = command or toolchain.compiler()
+    command = tuple(command or toolchain.compiler())
+    kept = [flag for flag in toolchain.FLAGS if flag not in ("-shared", "-fPIC")]
+    options = (*kept, *flags)
+    (folder / "main.o").write_bytes(_main(command, options))
+    (folder / "cell.c").write_text(source)
+    _compile(folder, *command, *options, "cell.c", "main.o", "-o", "program", "-lm")
+    return folder / "program"
+
+
+@functools.cache
+def _main(command, options):
+    """The object file of what makes the calls: the same for all sources."""
     declarations = "".join(
         f"void {name}(const void *, const void *);\n" for name in toolchain.ENTRIES
     )
     main = MAIN.replace("$declarations", declarations)
-    (folder / "main.c").write_text(main.replace("$entries", ", ".join(toolchain.ENTRIES)))
-    (folder / "cell.c").write_text(source)
-    kept = [flag for flag in toolchain.FLAGS if flag not in ("-shared", "-fPIC")]
-    done = subprocess.run(
-        [*given, *kept, *flags, "main.c", "cell.c", "-o", "program", "-lm"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    main = main.replace("$entries", ", ".join(toolchain.ENTRIES))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "main.c").write_text(main)
+        _compile(folder, *command, *options, "-c", "main.c", "-o", "main.o")
+        return (folder / "main.o").read_bytes()
+
+
+def _compile(folder, *arguments):
+    done = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return folder / "program"
 
 
 def run(program, calls, *, emulator=(), variables=None):

@@ -18,6 +18,7 @@ import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.layer import has_loop
+from odyssey.compiler.lowering import lower
 
 CHECKS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 ABLATIONS = (
@@ -54,10 +55,10 @@ def recorded(cell, dtype, monkeypatch, *, seed=0):
     sizes = [hidden, int(rng.integers(1, hidden + 1))]
     torch.manual_seed(seed)
     with standalone.record(monkeypatch) as recordings:
-        probe = odyssey.RNN(cell, 4, 4)
-        if not has_loop(probe.program):
+        program = lower(cell)
+        if not has_loop(program):
             return None
-        size = hidden if probe.program.square else int(rng.integers(1, 10))
+        size = hidden if program.square else int(rng.integers(1, 10))
         for population, units in ((None, hidden), (2, sizes)):
             lead = () if population is None else (population,)
             model = odyssey.RNN(
