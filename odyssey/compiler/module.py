@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +24,7 @@ from odyssey.compiler.backends import build_layer
 from odyssey.compiler.backends.base import Layer
 from odyssey.compiler.initial import InitScheme, initial_parameters
 from odyssey.compiler.lowering import lower
+from odyssey.compiler.program import Program
 from odyssey.compiler.weights import Weights, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
@@ -30,11 +32,17 @@ from odyssey.expr.cell import Cell
 State = tuple[Tensor, ...]
 
 
-@lru_cache(maxsize=256)
-def _built(text: str, backend: str, population: bool, masked: bool) -> tuple[str, Layer]:
-    from odyssey.expr import parse_cell
+@dataclass(frozen=True)
+class _Lowered:
+    """A program that is told from others by its text."""
 
-    return build_layer(lower(parse_cell(text)), backend, population=population, masked=masked)
+    text: str
+    program: Program = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _built(lowered: _Lowered, backend: str, population: bool, masked: bool) -> tuple[str, Layer]:
+    return build_layer(lowered.program, backend, population=population, masked=masked)
 
 
 class RNN(nn.Module):
@@ -130,7 +138,10 @@ class RNN(nn.Module):
         self.backend: str
         self.implementation: Layer
         self.backend, self.implementation = _built(
-            self.cell.text, self.asked, self.population is not None, self.masked
+            _Lowered(self.cell.text, self.program),
+            self.asked,
+            self.population is not None,
+            self.masked,
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -97,7 +97,8 @@ class Table:
     @property
     def text(self) -> str:
         """The declarations in C."""
-        return "\n".join({f.name: f.text for f in reversed(self.fields)}[n] for n in self.names)
+        texts = {f.name: f.text for f in reversed(self.fields)}
+        return "\n".join(texts[name] for name in self.names)
 
     def of(self, call: str, indexed: frozenset[int] = frozenset()) -> dict[str, Field]:
         """Gives the fields of one kind of call by name.
