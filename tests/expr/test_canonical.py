@@ -23,7 +23,7 @@ from odyssey.expr import parse_cell
 from odyssey.expr.shapes import infer_shapes
 from odyssey.specs import VARIANTS, get_cell
 
-RANDOM = [random_cell(np.random.default_rng(seed), size=3 + seed % 23) for seed in range(300)]
+RANDOM = [random_cell(np.random.default_rng(seed), size=3 + seed % 23) for seed in range(150)]
 NAMED = [*LIBRARY, *VARIANTS]
 
 
@@ -255,18 +255,19 @@ def rewritten(one, rng, count):
     return one
 
 
-def test_200_random_rewrites_keep_the_key():
+def test_100_random_rewrites_keep_the_key():
+    """`benchmarks/duplicates.py` does the same with many more."""
     pool = [*map(library_cell, LIBRARY), *map(get_cell, VARIANTS), *RANDOM[:80]]
     missed, changed = [], 0
-    for trial in range(200):
+    for trial in range(100):
         one = pool[trial % len(pool)]
         other = rewritten(one, np.random.default_rng([1, trial]), 5)
         changed += other.text != one.text
         assert other.fingerprint == one.fingerprint, f"{one.text}\n{other.text}"
         if other.key != one.key:
             missed.append((one.text, other.text))
-    assert changed > 190
-    assert len(missed) <= 2, missed
+    assert changed > 95
+    assert len(missed) <= 1, missed
 
 
 @pytest.mark.parametrize("rewrite", REWRITES, ids=lambda r: r.__name__)
@@ -284,7 +285,7 @@ def test_every_rewrite_alone_keeps_the_key_and_the_function(rewrite):
     assert changed >= (1 if rewrite.__name__ == "factor" else 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(cells(), st.integers(0, 2**32 - 1))
 def test_renamed_and_reordered_cells_have_one_key(one, seed):
     rng = np.random.default_rng(seed)
@@ -294,7 +295,7 @@ def test_renamed_and_reordered_cells_have_one_key(one, seed):
 def test_equal_keys_mean_equal_functions():
     """Among random cells, rewritten ones, and cells of few operations, which often coincide."""
     small = [random_cell(np.random.default_rng([3, k]), size=1) for k in range(300)]
-    other = [rewritten(one, np.random.default_rng([4, k]), 3) for k, one in enumerate(RANDOM[:60])]
+    other = [rewritten(one, np.random.default_rng([4, k]), 3) for k, one in enumerate(RANDOM[:80])]
     by_key = defaultdict(list)
     for one in [*RANDOM, *small, *other]:
         by_key[one.key].append(one)
@@ -324,7 +325,7 @@ def test_a_quotient_that_may_be_undefined_does_not_cancel():
 @pytest.mark.parametrize("block", range(6))
 def test_the_canonical_text_is_a_legal_cell_and_a_fixed_point(block):
     for one in [
-        *RANDOM[50 * block : 50 * (block + 1)],
+        *RANDOM[25 * block : 25 * (block + 1)],
         *map(get_cell, NAMED[4 * block : 4 * block + 4]),
     ]:
         canonical = parse_cell(one.canonical_text)
@@ -406,7 +407,7 @@ def test_large_numbers_are_exact():
 
 
 def test_a_key_costs_in_proportion_to_the_cell():
-    for one in RANDOM[:100]:
+    for one in RANDOM[:46]:  # two of every size
         fresh = parse_cell(one.text)
         with at_most(1_000 * len(one.text)):  # some 50 when this was written
             fresh.key

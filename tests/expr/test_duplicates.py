@@ -13,9 +13,9 @@ from odyssey.specs import get_cell
 
 
 def test_rewrites_of_library_cells_and_mutants_are_recognised():
-    cells = pool(100, seed=1)
+    cells = pool(60, seed=1)
     changed, missed = 0, []
-    for trial in range(200):
+    for trial in range(100):
         one = cells[trial % len(cells)]
         rng = np.random.default_rng([2, trial])
         other = rewritten(one, rng, steps=6)
@@ -25,19 +25,19 @@ def test_rewrites_of_library_cells_and_mutants_are_recognised():
         key, fingerprint = one.identity
         if key != other.identity[0] and fingerprint != other.identity[1]:
             missed.append((one.text, other.text))
-    assert changed > 190
-    assert len(missed) <= 2, missed[0]
+    assert changed > 95
+    assert len(missed) <= 1, missed[0]
 
 
 def test_mutants_that_differ_as_functions_are_never_taken_for_equal():
     shown = 0
-    for one, other in pairs(seed=3, count=110):
+    for one, other in pairs(seed=3, count=55):
         if differ(one, other):
             shown += 1
             assert one.key != other.key, f"{one.text}\n{other.text}"
             assert one.fingerprint != other.fingerprint, f"{one.text}\n{other.text}"
             assert not set(one.identity) & set(other.identity)
-    assert shown >= 180
+    assert shown >= 90
 
 
 def cell(*equations, states="h", inits=()):

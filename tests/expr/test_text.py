@@ -32,8 +32,8 @@ def test_round_trip_of_named_cells(spec):
     check_round_trip(get_cell(spec))
 
 
-def test_round_trip_of_300_random_cells():
-    for seed in range(300):
+def test_round_trip_of_92_random_cells():
+    for seed in range(92):  # four of every size
         check_round_trip(random_cell(np.random.default_rng(seed), size=3 + seed % 23))
 
 
