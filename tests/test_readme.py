@@ -30,6 +30,7 @@ def test_there_are_commands_to_run():
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_commands(tmp_path, monkeypatch, capfd):
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
