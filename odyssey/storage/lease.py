@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.errors import StoreError
+from odyssey.storage.files import DamagedFileError, read_regular
 from odyssey.storage.places import Place, RemotePath
 from odyssey.storage.scratch import is_gone, is_here, mark
 
@@ -34,6 +35,7 @@ LEASE = 60.0
 SETTLE = 1.0  # seconds between writing and the second look
 ATTEMPTS, PAUSE = 5, 0.05  # to lock, and seconds between: a reader from elsewhere may be asking
 MOST_BYTES = 1000  # of a name
+MOST_LEASE = 10_000  # bytes of a lease
 
 
 def holder(file: RemotePath) -> dict[str, Any] | None:
@@ -43,13 +45,13 @@ def holder(file: RemotePath) -> dict[str, Any] | None:
         StoreError: The file cannot be read.
     """
     try:
-        found = json.loads(file.read_bytes())
+        found = json.loads(read_regular(file, most=MOST_LEASE))
         age = time.time() - float(found["time"])
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, TypeError, KeyError):
+    except (DamagedFileError, RecursionError, ValueError, TypeError, KeyError):
         return None  # nothing that a holder would write
     return None if is_gone(str(found.get("process"))) or age > LEASE else found
 

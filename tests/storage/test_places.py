@@ -155,6 +155,17 @@ def test_the_lease_of_a_dead_process_is_over(remote, death):
         assert store.is_running()
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"[1, 2]", b"null", b"[" * 9_000, b"{" + b" " * 100_000]
+)
+def test_what_no_holder_would_write_holds_nothing(remote, content):
+    store = RunStore.create(remote, study="", run={})
+    (remote / ".lock").write_bytes(content)
+    assert not store.is_running()
+    with store.lock():
+        assert store.is_running()
+
+
 def test_a_lease_is_renewed(remote, monkeypatch):
     monkeypatch.setattr(lease, "BEAT", 0.01)
     store = RunStore.create(remote, study="", run={})
