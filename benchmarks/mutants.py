@@ -498,7 +498,7 @@ def judge(mutant: Mutant, covered: dict) -> dict:
         send(first.name)
         return code
 
-    code, said = forked(work, seconds=10 + 4 * seconds)
+    code, said = forked(work, seconds=40 + 4 * seconds)  # fixtures are not in `seconds`
     if code == 0:
         return {**row, "verdict": "survived"}
     return {**row, "verdict": "killed" if code in (1, 2, 3, 4) else "hung or crashed", "by": said}
