@@ -61,6 +61,24 @@ def test_the_interval_holds_what_the_test_does_not_reject():
         assert (p > 0.05) == inside
 
 
+def test_the_chance_to_be_better_lies_in_its_interval_from_either_side():
+    data = task_draws(simulate_results({"a": Cell(), "b": Cell(shift=0.02)}, rng=rng(1)))[0]
+    one = comparison.paired_test(comparison.pair_of(data, "a", "b"), seed=0)
+    other = comparison.paired_test(comparison.pair_of(data, "b", "a"), seed=0)
+    assert 0 < one.improvement_low < one.improvement < one.improvement_high < 1
+    assert other.improvement == pytest.approx(1 - one.improvement)
+    assert other.improvement_high == pytest.approx(1 - one.improvement_low, abs=0.02)
+    assert other.improvement_low == pytest.approx(1 - one.improvement_high, abs=0.02)
+
+
+def test_no_more_swaps_are_drawn_than_were_granted():
+    frame = simulate_results({"a": Cell(), "b": Cell(shift=0.03)}, rng=rng(1), draws=40)
+    for granted in (100, 3_000):
+        row = comparison.compare(frame, seed=0, permutations=granted).iloc[1]
+        assert row["swaps"] <= granted
+        assert row["p"] >= 1 / (granted + 1)
+
+
 def test_intervals_of_too_few_draws_are_unbounded():
     given = pair([1.0, 2.0, 3.0], [1.1, 2.1, 3.3])
     found = comparison.paired_test(given, seed=0)
