@@ -52,7 +52,7 @@ FILES = {
     "odyssey/evaluation/evolution.py": ("evaluation/test_evolution", "evaluation/test_search"),
     **{path: ("search",) for path in SEARCH},
     "odyssey/storage/store.py": ("storage/test_store", "storage/test_files"),
-    "odyssey/storage/files.py": ("storage/test_files",),
+    "odyssey/storage/files.py": ("storage/test_files", "storage/test_places"),
     "odyssey/report/statistics.py": ("report/test_statistics",),
     "odyssey/report/permutation.py": ("report/test_permutation",),
     "odyssey/report/comparison.py": ("report/test_comparison", "report/test_ablation_report"),

@@ -1,5 +1,7 @@
 """The canonical text is a legal cell and its own canonical form, whatever the cell."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from deep_cells import DEEP, chains
@@ -7,7 +9,8 @@ from hypothesis import given, settings
 from random_cells import cells
 from rewrites import rename
 
-from odyssey.expr import parse_cell
+from odyssey.expr import canonical, parse_cell
+from odyssey.expr.algebra import MAX_TERMS
 from odyssey.expr.verify import MAX_DEPTH, MAX_LINE
 
 
@@ -164,6 +167,40 @@ def test_products_are_multiplied_out_though_only_names_tell_the_signs():
     whole = cell(f"h[t] = W @ x[t] + h[t-1] * ({' + '.join(parts)})")
     spread = cell("h[t] = W @ x[t] + " + " + ".join(f"{part} * h[t-1]" for part in parts[::-1]))
     assert whole.key == spread.key
+
+
+def test_up_to_four_ties_of_signs_are_tried_both_ways():
+    def tied(count):
+        parts = " + ".join(f"tanh(a{k} - b{k})" for k in range(count))
+        return cell(f"h[t] = tanh(W @ x[t] + U @ h[t-1] + {parts})")
+
+    assert [canonical._expanded(tied(n), MAX_TERMS)[1] for n in (4, 5)] == [True, False]
+
+
+def test_of_forms_that_lead_to_each_other_the_least_is_taken(monkeypatch):
+    texts = [cell(f"h[t] = tanh(W @ x[t] + U @ h[t-1] + {n})").text for n in (7, 3, 5, 9)]
+
+    def walk(order):
+        following = dict(pairwise(order))
+        return lambda self, one: (following.get(one.text, texts[3]), False)
+
+    for cycle in ([0, 1, 2, 0], [0, 2, 1, 0]):  # whatever the first one leads to
+        monkeypatch.setattr(canonical._Forms, "first", walk([texts[k] for k in cycle]))
+        assert canonical.canonical_text(parse_cell(texts[0])) == min(texts[:3])
+
+
+def test_forms_that_never_repeat_are_given_up_in_the_end(monkeypatch):
+    read = []
+
+    def endless(self, one):
+        read.append(one.text)
+        return cell(f"h[t] = tanh(W @ x[t] + U @ h[t-1] + {len(read)})").text, False
+
+    monkeypatch.setattr(canonical._Forms, "first", endless)
+    text = canonical.canonical_text(cell("h[t] = tanh(W @ x[t] + U @ h[t-1])"))
+    assert len(read) == canonical.MAX_PASSES
+    assert text.startswith("cell canonical")
+    assert parse_cell(text)
 
 
 def test_what_stays_as_it_is_written_keeps_its_initial_values():

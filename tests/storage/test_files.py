@@ -290,6 +290,9 @@ def test_facts_are_written_as_people_read_them(tmp_path):
     files.write_json(tmp_path / "a.json", {"task": "été 中", "n": 1})
     assert "été 中" in (tmp_path / "a.json").read_text("utf-8")
     assert files.read_json(tmp_path / "a.json", required=True) == {"task": "été 中", "n": 1}
+    with pytest.raises(ValueError, match="JSON"):  # which has no number that is none
+        files.write_json(tmp_path / "b.json", {"n": float("nan")})
+    assert not (tmp_path / "b.json").exists()
 
 
 def test_what_is_not_there_or_cannot_be_reached_says_so(tmp_path):
