@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +23,6 @@ from odyssey.compiler.backends import build_layer
 from odyssey.compiler.backends.base import Layer
 from odyssey.compiler.initial import InitScheme, initial_parameters
 from odyssey.compiler.lowering import lower
-from odyssey.compiler.program import Program
 from odyssey.compiler.weights import Weights, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
@@ -32,17 +30,12 @@ from odyssey.expr.cell import Cell
 State = tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
-class _Lowered:
-    """A program that is told from others by its text."""
-
-    text: str
-    program: Program = field(compare=False)
+_lowered = lru_cache(maxsize=256)(lower)
 
 
 @lru_cache(maxsize=256)
-def _built(lowered: _Lowered, backend: str, population: bool, masked: bool) -> tuple[str, Layer]:
-    return build_layer(lowered.program, backend, population=population, masked=masked)
+def _built(cell: Cell, backend: str, population: bool, masked: bool) -> tuple[str, Layer]:
+    return build_layer(_lowered(cell), backend, population=population, masked=masked)
 
 
 class RNN(nn.Module):
@@ -99,7 +92,7 @@ class RNN(nn.Module):
         self.population = population
         self.batch_first = batch_first
         self.masked = len(set(self.hidden_sizes)) > 1
-        self.program = lower(cell)
+        self.program = _lowered(cell)
         if self.program.square and set(self.hidden_sizes) != {self.input_size} and not self.masked:
             raise CellError(
                 f"{cell.name} reads x[t] elementwise, so input_size must equal hidden_size"
@@ -138,10 +131,7 @@ class RNN(nn.Module):
         self.backend: str
         self.implementation: Layer
         self.backend, self.implementation = _built(
-            _Lowered(self.cell.text, self.program),
-            self.asked,
-            self.population is not None,
-            self.masked,
+            self.cell, self.asked, self.population is not None, self.masked
         )
 
     def __getstate__(self) -> dict[str, Any]:

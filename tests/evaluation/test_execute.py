@@ -129,8 +129,9 @@ def test_the_table_is_complete(expected):
     assert set(curves["metric"]) == {"train_nats", "valid_nats", "valid_accuracy", "learning_rate"}
 
 
-RAY_TWICE = f"""
+RAY_TWICE = """
 import faulthandler
+import sys
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from odyssey.evaluation.execute import execute, prepare
@@ -141,12 +142,12 @@ class Watcher:
     def trial_done(self, trial, rows): pass
     def tick(self, running): pass
 
-faulthandler.dump_traceback_later({HANGS - 20}, exit=True)
-options = {{"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}}
+faulthandler.dump_traceback_later(float(sys.argv[1]), exit=True)
+options = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
 cluster = Cluster(initialize_head=True, head_node_args=options)
 study = read_study(Path("study.toml"))
 for workers in (1, 2):
-    store, trials = prepare(study, Path(f"ray{{workers}}"))
+    store, trials = prepare(study, Path(f"ray{workers}"))
     execute(
         store, study, trials, Watcher(), runner="ray", workers=workers, address=cluster.address
     )
@@ -160,9 +161,8 @@ def test_ray_with_one_and_two_workers_gives_the_table_of_the_local_runner(
     expected, tmp_path, short_folder
 ):
     (tmp_path / "study.toml").write_text(tiny(population=1).to_toml())
-    driver = start(
-        "-c", RAY_TWICE, cwd=tmp_path, TMPDIR=str(short_folder), RAY_TMPDIR=str(short_folder)
-    )
+    places = {"TMPDIR": str(short_folder), "RAY_TMPDIR": str(short_folder)}
+    driver = start("-c", RAY_TWICE, HANGS - 20, cwd=tmp_path, **places)
     try:
         driver.wait(HANGS)
         logs = [file.read_text() for file in short_folder.glob("*/driver.log")]
