@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from odyssey.evaluation.trial import Trial, TrialResult
+from odyssey.studies.trial import Trial, TrialResult
 
 ROW = {"cell": "lstm", "task": "arithmetic", "member": 0, "valid_nats": 1.0, "status": "ok"}
 
@@ -90,7 +90,7 @@ def main() -> None:
     args = parser.parse_args()
 
     began = time.perf_counter()
-    from odyssey.evaluation.ray_runner import run_trials
+    from odyssey.studies.runners.ray import run_trials
 
     clock = Clock()
     run_trials(trials(args.trials), work=no_work, workers=args.workers, listener=clock)

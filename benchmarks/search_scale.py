@@ -17,12 +17,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from odyssey.evaluation.search import prepare_search, reopen_search, run_search
-from odyssey.evaluation.study import parse_study
-from odyssey.evaluation.trial import TrialResult
-from odyssey.evaluation.work import failed_rows
 from odyssey.storage.candidates import load_candidates
 from odyssey.storage.store import RunStore
+from odyssey.studies.evolve.search import prepare_search, reopen_search, run_search
+from odyssey.studies.study import parse_study
+from odyssey.studies.trial import TrialResult
+from odyssey.studies.work import failed_rows
 
 STUDY = """
 name = "scale"

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from odyssey import load_curves, load_results
-from odyssey.evaluation.study import recorded_study
 from odyssey.expr import parse_cell
 from odyssey.report import tables
 from odyssey.report.comparison import compare
@@ -15,6 +14,7 @@ from odyssey.report.search import statistics
 from odyssey.report.search.content import is_search
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import load_candidates
+from odyssey.studies.study import recorded_study
 
 ROOT = Path(__file__).parents[1]
 KEPT = sorted(path.parent for path in (ROOT / "results").glob("*/run.json"))

@@ -17,7 +17,7 @@ import pandas as pd
 from odyssey.cli.units import read_units
 from odyssey.diagnostics.recording import saturation
 from odyssey.diagnostics.unit_scores import best_units
-from odyssey.evaluation.trained import load_trained
+from odyssey.studies.trained import load_trained
 
 CORPORA = ("shakespeare", "warpeace", "linux")
 CELLS = ("lstm", "gru", "elman")

@@ -6,7 +6,7 @@ import argparse
 
 from odyssey.cli import search
 from odyssey.errors import ConfigError
-from odyssey.evaluation.ablation import ablation_study
+from odyssey.studies.make.ablation import ablation_study
 
 
 def run(args: argparse.Namespace) -> None:

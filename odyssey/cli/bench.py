@@ -17,10 +17,10 @@ def run(args: argparse.Namespace) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read when the libraries are loaded, which is below
 
-    from odyssey.benchmarks.document import finding_rows, shown, write_document
-    from odyssey.benchmarks.machine import describe_machine
-    from odyssey.benchmarks.section import Settings
-    from odyssey.benchmarks.sections import Progress, Result, run_sections
+    from odyssey.speed.document import finding_rows, shown, write_document
+    from odyssey.speed.machine import describe_machine
+    from odyssey.speed.section import Settings
+    from odyssey.speed.sections import Progress, Result, run_sections
 
     settings = Settings(
         rounds=(2 if args.quick else 9) if args.rounds is None else args.rounds,

@@ -71,7 +71,7 @@ def _layer() -> Check:
 
 
 def _ray() -> Check:
-    from odyssey.evaluation.ray_runner import probe
+    from odyssey.studies.runners.ray import probe
 
     try:
         return "Ray", True, probe(), ""

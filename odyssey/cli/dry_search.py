@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from odyssey.cli.printing import duration, print_json
-from odyssey.evaluation.study import Study
+from odyssey.studies.study import Study
 
 if TYPE_CHECKING:
     from odyssey.storage.store import RunStore
@@ -28,10 +28,10 @@ def left(store: RunStore, *, as_json: bool) -> None:
 
 def run(study: Study, args: argparse.Namespace) -> None:
     """Prints what would run and between which times, from timed updates of the baseline."""
-    from odyssey.evaluation.candidates import SEED, Candidate, Life
-    from odyssey.evaluation.estimate import estimate_trials
-    from odyssey.evaluation.execute import choose_runner
-    from odyssey.evaluation.search import check_search
+    from odyssey.studies.engine import choose_runner
+    from odyssey.studies.estimate import estimate_trials
+    from odyssey.studies.evolve.candidate import SEED, Candidate, Life
+    from odyssey.studies.evolve.search import check_search
     from odyssey.training.space import draw_members
 
     plan = study.search

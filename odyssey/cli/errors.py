@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> None:
         sort_errors,
     )
     from odyssey.diagnostics.predictions import predict
-    from odyssey.evaluation.trained import load_all_trained
     from odyssey.report.error_plots import write_errors
+    from odyssey.studies.trained import load_all_trained
 
     oracles = Oracles()
     baseline = f"{oracles.contexts}-gram"

@@ -99,7 +99,7 @@ def _measure_runs(args: argparse.Namespace) -> None:
     """Measures trained models: the best of every cell that the runs have kept."""
     from odyssey.diagnostics.conditions import check_recurrent, of_model, task_windows
     from odyssey.diagnostics.measure import join_measurements, measure
-    from odyssey.evaluation.trained import load_all_trained
+    from odyssey.studies.trained import load_all_trained
 
     cells = [spec for spec in args.specs if not _is_run(spec)]
     if cells:
@@ -257,7 +257,7 @@ def _trained(
     args: argparse.Namespace, cells: dict[str, Cell], condition: Condition
 ) -> Measurements:
     from odyssey.diagnostics.measure import along_training, join_measurements
-    from odyssey.evaluation.study import parse_setting
+    from odyssey.studies.study import parse_setting
 
     options: dict[str, Any] = {"optimizer": "adam"}
     for setting in args.settings:

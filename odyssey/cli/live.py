@@ -15,8 +15,8 @@ from rich.text import Text
 
 from odyssey.cli.printing import duration
 from odyssey.cli.screen import Screen
-from odyssey.evaluation.trial import Trial
 from odyssey.names import printable
+from odyssey.studies.trial import Trial
 from odyssey.wording import each, unit_of, unit_of_all
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from odyssey.cli.printing import duration
 from odyssey.cli.screen import Screen
-from odyssey.evaluation.search_board import SearchBoard
+from odyssey.studies.evolve.board import SearchBoard
 
 
 @dataclass

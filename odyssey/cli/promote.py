@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
-from odyssey.evaluation.promote import promotion_study
+from odyssey.studies.make.promotion import promotion_study
 
 
 def run(args: argparse.Namespace) -> None:

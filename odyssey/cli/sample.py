@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
         where = "JSON" if args.json else "a terminal"
         raise ConfigError(f"--raw is for files and pipes, not for {where}: control characters")
 
-    from odyssey.evaluation.trained import load_trained
+    from odyssey.studies.trained import load_trained
     from odyssey.training.sampling import sample, stream_text
     from odyssey.training.seeds import stream
 

@@ -19,13 +19,13 @@ from odyssey.cli.printing import duration, print_json, print_notices
 from odyssey.cli.screen import Screen
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError, RunCutShortError
-from odyssey.evaluation.study import Study, read_study
 from odyssey.storage.places import place
+from odyssey.studies.study import Study, read_study
 from odyssey.wording import plural
 
 if TYPE_CHECKING:
-    from odyssey.evaluation.trial import Trial
     from odyssey.storage.store import RunStore
+    from odyssey.studies.trial import Trial
 
 
 def run(args: argparse.Namespace) -> None:
@@ -63,13 +63,13 @@ def run_study(study: Study, args: argparse.Namespace) -> None:
         else:
             _dry_run(study, args)
         return
-    from odyssey.evaluation.execute import choose_runner, prepare
+    from odyssey.studies.engine import choose_runner, prepare
 
     # before anything is written
     choose_runner(study, runner=args.runner, workers=args.workers, address=args.address)
     out = place(args.out) if args.out else _free_directory(study.name)
     if study.search is not None:
-        from odyssey.evaluation.search import prepare_search
+        from odyssey.studies.evolve.search import prepare_search
 
         _evolve(args, study, prepare_search(study, out))
         return
@@ -88,11 +88,11 @@ def _free_directory(name: str) -> Path:
 
 
 def _resume(args: argparse.Namespace) -> None:
-    from odyssey.evaluation.execute import reopen
     from odyssey.storage.store import RunStore
+    from odyssey.studies.engine import reopen
 
     if RunStore.open(args.resume).run.get("kind") == "search":
-        from odyssey.evaluation.search import reopen_search
+        from odyssey.studies.evolve.search import reopen_search
 
         found, study = reopen_search(args.resume)
         if args.dry_run:
@@ -148,7 +148,7 @@ def _begin(args: argparse.Namespace, study: Study, store: RunStore) -> None:
 
 def _run(args: argparse.Namespace, study: Study, store: RunStore, trials: list[Trial]) -> None:
     from odyssey.cli.report import show
-    from odyssey.evaluation.execute import execute
+    from odyssey.studies.engine import execute
 
     _begin(args, study, store)
 
@@ -176,7 +176,7 @@ def _run(args: argparse.Namespace, study: Study, store: RunStore, trials: list[T
 def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
     from odyssey.cli.live_search import LiveSearch
     from odyssey.cli.report import show
-    from odyssey.evaluation.search import run_search
+    from odyssey.studies.evolve.search import run_search
 
     _begin(args, study, store)
 
@@ -208,8 +208,8 @@ def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
 
 def _weight_megabytes(study: Study, trials: list[Trial]) -> float:
     """Says how much room the weights that are kept take, at most."""
-    from odyssey.evaluation.weights import MOST_CELLS
     from odyssey.expr import parse_cell
+    from odyssey.studies.weights import MOST_CELLS
     from odyssey.tasks.registry import get_task
     from odyssey.training.config import member_from_dict
     from odyssey.training.model import count_parameters
@@ -240,8 +240,8 @@ def _weight_megabytes(study: Study, trials: list[Trial]) -> float:
 
 def _dry_run(study: Study, args: argparse.Namespace) -> None:
     """Says what would run, and how long, from a few timed updates of every cell."""
-    from odyssey.evaluation.estimate import estimate_trials
-    from odyssey.evaluation.execute import check, choose_runner
+    from odyssey.studies.engine import check, choose_runner
+    from odyssey.studies.estimate import estimate_trials
 
     _, workers = choose_runner(
         study, runner=args.runner, workers=args.workers, address=args.address

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from odyssey.cli.printing import duration, print_json, print_notices
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
-from odyssey.evaluation.study import Study, absolute_cell, absolute_task, parse_setting
 from odyssey.specs import get_cell
+from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_setting
 from odyssey.tasks.base import Task
 from odyssey.training.config import HYPERPARAMETERS, SINGLE
 from odyssey.training.space import fixed_by, searched_by
@@ -81,9 +81,9 @@ def _space(args: argparse.Namespace, preset: str) -> dict[str, Any]:
 
 
 def _train(args: argparse.Namespace, study: Study) -> None:
-    from odyssey.evaluation.execute import check, prepare
-    from odyssey.evaluation.trained import save_weights
-    from odyssey.evaluation.work import commit, trained_trial
+    from odyssey.studies.engine import check, prepare
+    from odyssey.studies.trained import save_weights
+    from odyssey.studies.work import commit, trained_trial
     from odyssey.tasks.registry import get_task
     from odyssey.training.loop import Epoch
     from odyssey.training.model import CharModel

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from odyssey.diagnostics.recording import Recording
-    from odyssey.evaluation.trained import TrainedModel
+    from odyssey.studies.trained import TrainedModel
     from odyssey.tasks.base import Task
 
 _CHUNK = 1000  # steps of a batch of held-out text
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _trained(args: argparse.Namespace) -> tuple[TrainedModel, str | None]:
     """Gives the model, and the file that it is to read; none for the test data of its task."""
-    from odyssey.evaluation.trained import load_trained
+    from odyssey.studies.trained import load_trained
 
     which = {"cell": args.cell, "task": args.task, "member": args.member}
     trained = load_trained(args.directory, **which)

@@ -4,7 +4,7 @@
 validation, compare their test scores by Welch's t-test, correct by Bonferroni. The best tenth are
 order statistics and no independent sample. Where every cell has draws of its own, as in the paper,
 one cell under two names comes out different in a fifth of studies instead of a twentieth; on shared
-draws in less than a twentieth, and true differences are missed (`benchmarks/null_tests.py`).
+draws in less than a twentieth, and true differences are missed (`checks/null_tests.py`).
 
 `paired_test` is ours. Its statistic is the same difference of means, but all that makes it, the
 choice by validation included, is done anew inside every resample, and the unit of resampling is the

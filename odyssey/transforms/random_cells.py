@@ -2,8 +2,8 @@
 
 Half of the state updates follow a pattern of the literature (a squashed sum, a blend with the
 previous value, a gated sum); the rest is drawn operation by operation. The tests have a generator
-of their own (`tests/random_cells.py`), which covers the corners of the language instead: dead
-code, tied weights, delay lines, bare inputs.
+of their own (`tests/support/random_cells.py`), which covers the corners of the language instead:
+dead code, tied weights, delay lines, bare inputs.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from importlib import resources
 
 import numpy as np
-import oracle
 import pytest
+from support import oracle
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from answers import refused
+from support.answers import refused
 
 SMALL = ("--quick", "--rounds", 1, "--steps", 4)
 

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 
 import pytest
-from answers import refused, table, well
+from support.answers import refused, table, well
 
 from odyssey.cells import LIBRARY
 from odyssey.cli import doctor
@@ -171,7 +171,7 @@ def test_doctor_says_what_to_do_about_what_does_not_work(odyssey, monkeypatch, t
 
     closed = tmp_path / "a-file"
     closed.write_text("")
-    monkeypatch.setattr("odyssey.evaluation.ray_runner.probe", broken)
+    monkeypatch.setattr("odyssey.studies.runners.ray.probe", broken)
     monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no_such_package"))
     monkeypatch.setenv("PATH", "")
     called = odyssey("doctor", "--json")

@@ -4,11 +4,11 @@ import argparse
 import importlib
 
 import pytest
-from answers import refused
+from support.answers import refused
 
-from odyssey.benchmarks.sections import SECTIONS
 from odyssey.cli.main import _parser
-from odyssey.evaluation.study import RUNNERS
+from odyssey.speed.sections import SECTIONS
+from odyssey.studies.study import RUNNERS
 
 (COMMANDS,) = (
     action.choices

@@ -6,16 +6,16 @@ import subprocess
 import sys
 
 import pytest
-from driving import HANGS, environment, python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
+from support.driving import HANGS, environment, python
 
 from odyssey.cli import printing
 from odyssey.cli.live import LiveBoard
 from odyssey.cli.main import _parser, main
-from odyssey.evaluation import ray_runner
+from odyssey.studies.runners import ray as ray_runner
 
 HOSTILE = "a\x1b[2Jb\x07c\x00d\x9b31me\u202ef\u2066g\rh\x7f\u2028\ud800é中"
 QUIET = ("--hidden-size", "4", "--epochs", "1", "--updates-per-epoch", "2", "--batch-size", "2")

@@ -5,10 +5,10 @@ Soon, too: what a refusal costs is counted in calls, and nothing heavy is import
 
 import json
 
-import hostile
 import pytest
-from counting import at_most
-from driving import python
+from support import hostile_cells as hostile
+from support.counting import at_most
+from support.driving import python
 
 CALLS = 4_000_000  # of a refusal: the text of 500 equations that is read whole needs half of them
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from answers import refused, table, well
+from support.answers import refused, table, well
 
 from odyssey.storage import load_results
 from odyssey.training.config import HYPERPARAMETERS, PRESETS
@@ -268,7 +268,7 @@ def test_a_run_without_one_good_trial_fails(odyssey, study):
 
 
 def test_ctrl_c_keeps_what_is_finished(odyssey, study, monkeypatch):
-    from odyssey.evaluation import execute
+    from odyssey.studies import engine as execute
 
     done = []
 

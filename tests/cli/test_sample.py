@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from answers import refused, well
+from support.answers import refused, well
 
 from odyssey.cli.main import main
 

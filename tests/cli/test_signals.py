@@ -5,12 +5,12 @@ import signal
 import types
 
 import pytest
-from driving import python
+from support.driving import python
 
 from odyssey.cli import main, report, signals
-from odyssey.evaluation import execute
 from odyssey.storage import load_results
 from odyssey.storage.schema import VOLATILE_COLUMNS
+from odyssey.studies import engine as execute
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STUDY = """
@@ -97,7 +97,7 @@ def test_a_run_says_at_once_that_it_ends_and_then_how_to_go_on(
 
 
 def test_an_interrupted_training_can_be_given_again(tmp_path, monkeypatch, capfd):
-    from odyssey.evaluation import work
+    from odyssey.studies import work
 
     monkeypatch.chdir(tmp_path)
     quick = ("--epochs", "1", "--updates-per-epoch", "1", "--batch-size", "2", "--unroll", "5")

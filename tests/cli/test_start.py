@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from driving import python
+from support.driving import python
 
 
 @pytest.mark.parametrize(

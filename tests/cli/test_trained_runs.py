@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from answers import refused, table, well
+from support.answers import refused, table, well
 
 STUDY = """
 name = "kept"

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from answers import refused, well
+from support.answers import refused, well
 
 TRAIN = ("--hidden-size", 12, "--learning-rate", 0.02, "--updates-per-epoch", 20, "--epochs", 1)
 SIZES = ("--set", "valid_characters=200", "--set", "test_characters=200", "--batch-size", 8)

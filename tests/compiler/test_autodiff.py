@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from random_cells import random_cell
+from support.random_cells import random_cell
 
 import odyssey
 from odyssey.cells import LIBRARY

@@ -9,10 +9,10 @@ import subprocess
 import sys
 import warnings
 
-import hostile_calls
 import pytest
 import torch
-from driving import environment
+from support import hostile_calls
+from support.driving import environment
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import parametrizations, prune
@@ -54,7 +54,7 @@ def gradients(model, y, state):
     return [y, *state, *torch.autograd.grad(total, list(model.parameters()))]
 
 
-# hostile calls: a small part of benchmarks/hostile_calls.py, in one process
+# hostile calls: a small part of checks/hostile_calls.py, in one process
 
 
 def test_hostile_calls():

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
-from comparing import compare, rnn
-from driving import environment
+from support.comparing import compare, rnn
+from support.driving import environment
 
 import odyssey
 from odyssey.cells import LIBRARY

@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from judge import check
-from random_cells import random_cell
+from support.judge import check
+from support.random_cells import random_cell
 
 import odyssey
 from odyssey.cells import LIBRARY

@@ -10,9 +10,9 @@ import subprocess
 
 import numpy as np
 import pytest
-import standalone
 import torch
-from random_cells import random_cell
+from support import standalone
+from support.random_cells import random_cell
 
 import odyssey
 from odyssey.cells import LIBRARY

@@ -5,9 +5,9 @@ import shlex
 import subprocess
 
 import pytest
-import standalone
 import torch
-from comparing import compare, gradients, rnn
+from support import standalone
+from support.comparing import compare, gradients, rnn
 
 import odyssey
 from odyssey.cells import LIBRARY

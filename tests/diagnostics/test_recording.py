@@ -1,9 +1,9 @@
 """Recordings hold what the oracle computes; gates are recognised; saturation is counted."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
+from support import oracle
 from torch import nn
 
 import odyssey

@@ -8,13 +8,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
-from counting import at_most
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_cells import cells, random_cell
-from rewrites import REWRITES, rename
+from support import oracle
+from support.counting import at_most
+from support.random_cells import cells, random_cell
+from support.rewrites import REWRITES, rename
 
 import odyssey
 from odyssey.cells import LIBRARY, library_cell
@@ -256,7 +256,7 @@ def rewritten(one, rng, count):
 
 
 def test_100_random_rewrites_keep_the_key():
-    """`benchmarks/duplicates.py` does the same with many more."""
+    """`checks/duplicates.py` does the same with many more."""
     pool = [*map(library_cell, LIBRARY), *map(get_cell, VARIANTS), *RANDOM[:80]]
     missed, changed = [], 0
     for trial in range(100):

@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from deep_cells import DEEP, chains
 from hypothesis import given, settings
-from random_cells import cells
-from rewrites import rename
+from support.deep_cells import DEEP, chains
+from support.random_cells import cells
+from support.rewrites import rename
 
 from odyssey.expr import canonical, parse_cell
 from odyssey.expr.algebra import MAX_TERMS

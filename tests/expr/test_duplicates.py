@@ -1,12 +1,12 @@
 """Duplicates: rewritten cells have the key or fingerprint of the original, other functions neither.
 
-`benchmarks/duplicates.py` measures the same on many more.
+`checks/duplicates.py` measures the same on many more.
 """
 
 import numpy as np
 import pytest
-from lookalikes import differ, pairs, pool, rewritten
-from rewrites import REWRITES, tanh_as_sigmoid
+from support.lookalikes import differ, pairs, pool, rewritten
+from support.rewrites import REWRITES, tanh_as_sigmoid
 
 from odyssey.expr import parse_cell
 from odyssey.specs import get_cell

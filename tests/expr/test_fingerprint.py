@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from deep_cells import chains
-from lookalikes import rewritten
+from support.deep_cells import chains
+from support.lookalikes import rewritten
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.expr import fingerprint, parse_cell

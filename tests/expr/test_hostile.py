@@ -3,11 +3,11 @@
 import builtins
 import os
 
-import hostile
 import pytest
-from counting import at_most
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import hostile_cells as hostile
+from support.counting import at_most
 
 from odyssey.cells import library_cell
 from odyssey.errors import CellError

@@ -1,9 +1,9 @@
 """The symbolic Jacobian against numerical differentiation of the oracle."""
 
 import numpy as np
-import oracle
 import pytest
-from random_cells import random_cell
+from support import oracle
+from support.random_cells import random_cell
 
 from odyssey.cells import LIBRARY
 from odyssey.errors import CellError

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.mathtext import MathTextParser
-from random_cells import random_cell
+from support.random_cells import random_cell
 
 from odyssey.cells import LIBRARY
 from odyssey.expr import parse_cell

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from random_cells import cells, random_cell
+from support.random_cells import cells, random_cell
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import sympy as sp
-from random_cells import random_cell
+from support.random_cells import random_cell
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
@@ -189,7 +189,7 @@ def test_a_named_constant_has_no_size():
 
 
 def test_shapes_do_not_change_when_equations_are_inlined():
-    from rewrites import inline
+    from support.rewrites import inline
 
     for seed in range(100):
         rng = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from fake import fake_run
+from support.fake_runs import fake_run
 
 from odyssey.report import tables
 

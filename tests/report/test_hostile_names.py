@@ -8,10 +8,10 @@ import re
 import matplotlib as mpl
 import pandas as pd
 import pytest
-from fake import GRU_TEXT, fake_trial
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from rich.console import Console
+from support.fake_runs import GRU_TEXT, fake_trial
 from test_html import Page
 from test_names import HOSTILE
 

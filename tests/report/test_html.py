@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from fake import fake_run, fake_trial
+from support.fake_runs import fake_run, fake_trial
 
 from odyssey.errors import StoreError
 from odyssey.report.entries import equations_html

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from fake_search import search
+from support.fake_search import search
 
 from odyssey.cli.main import main
 from odyssey.report.search import statistics as st

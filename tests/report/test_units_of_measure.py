@@ -2,8 +2,8 @@
 
 import re
 
-import fake
 import pytest
+from support import fake_runs as fake
 
 from odyssey import load_results
 from odyssey.cli.main import main

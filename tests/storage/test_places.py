@@ -8,20 +8,20 @@ import time
 
 import pandas as pd
 import pytest
-from driving import HANGS
-from fake_search import Silent
-from fake_training import rows_of, study_text
 from pyarrow import fs
+from support.driving import HANGS
+from support.fake_search import Silent
+from support.fake_training import rows_of, study_text
 
 from odyssey.errors import StoreError
-from odyssey.evaluation.search import prepare_search, reopen_search, run_search
-from odyssey.evaluation.study import parse_study
-from odyssey.evaluation.trial import TrialResult
 from odyssey.storage import RunStore, lease, load_curves, load_results, places
 from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
 from odyssey.storage.places import RemotePath, local_copy, place
 from odyssey.storage.schema import VOLATILE_COLUMNS
 from odyssey.storage.scratch import mark
+from odyssey.studies.evolve.search import prepare_search, reopen_search, run_search
+from odyssey.studies.study import parse_study
+from odyssey.studies.trial import TrialResult
 
 URL = "memory://bucket/runs/one?region=here"
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from driving import environment
+from support.driving import environment
 
 from odyssey.storage.scratch import OWNER, is_gone, mark, scratch_folder, sweep_folders
 

@@ -307,7 +307,7 @@ def test_who_holds_a_run_sweeps_what_killed_writers_left(store):
 
 def dead_mark():
     """Names a process that has ended."""
-    from driving import python
+    from support.driving import python
 
     call = "from odyssey.storage.scratch import mark; print(mark())"
     return python("-c", call, cwd=Path.cwd()).stdout.strip()

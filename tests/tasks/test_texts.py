@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from counting import at_most
+from support.counting import at_most
 
 from odyssey.errors import TaskError
 from odyssey.tasks import get_task, python_source

@@ -7,7 +7,7 @@ import pytest
 
 from odyssey.compiler.backends import BACKENDS as BUILT
 from odyssey.errors import ConfigError
-from odyssey.evaluation.study import LIMITS, Study, parse_study
+from odyssey.studies.study import LIMITS, Study, parse_study
 from odyssey.training.bounds import Bounds
 from odyssey.training.config import (
     BACKENDS,

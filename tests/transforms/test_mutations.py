@@ -7,11 +7,11 @@ import subprocess
 import sys
 from collections import Counter
 
-import mutant_chains
 import numpy as np
 import pytest
-from judge import check
-from mutant_chains import CELLS, chain
+from support import mutant_chains
+from support.judge import check
+from support.mutant_chains import CELLS, chain
 
 from odyssey.cells import library_cell
 from odyssey.compiler.backends import BACKENDS, build_layer
@@ -324,7 +324,7 @@ def test_a_cell_that_algebra_makes_constant_is_not_made():
 
 
 def test_120_mutants_are_legal_and_compile():
-    """`benchmarks/mutations.py` does the same with 10,000."""
+    """`checks/mutations.py` does the same with 10,000."""
     used, keys = Counter(), set()
     for k, mutant in enumerate(chain(120, seed=22)):
         cell = mutant.cell

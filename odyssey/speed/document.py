@@ -1,0 +1,60 @@
+"""Results as Markdown."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+
+from odyssey.speed.section import Row, Settings
+from odyssey.speed.sections import Result
+
+
+def shown(value: str | int | float) -> str:
+    """Prints a number with three digits or more, and no more behind the point than it needs."""
+    if not isinstance(value, float):
+        return str(value)
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def finding_rows(results: Sequence[Result], settings: Settings) -> list[Row]:
+    """Lists what was found; beside the goals where the sizes are those they are stated for."""
+    return [
+        {
+            "section": result.name,
+            "figure": finding.name,
+            "measured": shown(finding.value),
+            "wanted": finding.wanted if settings.usual else "",
+            "reached": finding.met if settings.usual else "",
+        }
+        for result in results
+        for finding in result.findings
+    ]
+
+
+def write_document(
+    results: Sequence[Result],
+    settings: Settings,
+    *,
+    machine: Mapping[str, str],
+    date: datetime.date,
+) -> str:
+    """Writes machine, findings and tables as Markdown."""
+    told = "; ".join(f"{name}: {value}" for name, value in machine.items())
+    how = f"T = {settings.steps}, medians of {settings.rounds} interleaved rounds"
+    lines = [f"# Benchmarks, {date.isoformat()}", "", f"{told}. {how}.", ""]
+    lines += _table(finding_rows(results, settings))
+    for result in results:
+        lines += ["", f"## {result.section.title} (`{result.name}`)", "", result.section.note, ""]
+        lines += _table(result.rows)
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    heads = list(rows[0])
+    numbers = [not isinstance(rows[0][h], str) for h in heads]
+    lines = [
+        "| " + " | ".join(heads) + " |",
+        "|" + "|".join("---:" if n else "---" for n in numbers) + "|",
+    ]
+    return lines + ["| " + " | ".join(shown(v) for v in row.values()) + " |" for row in rows]

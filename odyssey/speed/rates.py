@@ -1,0 +1,87 @@
+"""Section `sgemm`: the rate of a whole LSTM step beside that of matrix products alone.
+
+Shapes: T steps, B batch rows, H hidden units; products are (rows, inner) times (inner, columns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from scipy.linalg import blas
+
+from odyssey.compiler import RNN
+from odyssey.specs import get_cell
+from odyssey.speed.layers import effort, layer_step
+from odyssey.speed.measure import Step, interleaved
+from odyssey.speed.section import Case, Finding, Row, Settings
+
+# Operations of a step and row over H^2 with I = H: 8 for the product of all gates with x and 8 for
+# that with h; as many for the gradients of x and of h, and again for those of the two matrices.
+LSTM_OPERATIONS = 48
+
+
+def _products(rows: int, inner: int, columns: int) -> dict[str, Step]:
+    """The same product by torch's BLAS and by scipy's."""
+    a, b = torch.randn(rows, inner), torch.randn(inner, columns)
+    tall = np.asfortranarray(a.numpy())
+    wide = np.asfortranarray(b.numpy())
+    return {
+        "torch": lambda: torch.mm(a, b),
+        "scipy": lambda: blas.sgemm(1.0, tall, wide),
+    }
+
+
+def _measure(hidden: int, batch: int, settings: Settings) -> Row:
+    steps = settings.steps
+    shapes = [(steps * batch, hidden, 4 * hidden), (1024, 1024, 1024)]
+    if settings.quick:
+        shapes.pop()
+    runs: dict[str, Step] = {}
+    operations: dict[str, float] = {}
+    for shape in shapes:
+        for name, step in _products(*shape).items():
+            runs[f"{name} {shape[1]}"] = step
+            operations[f"{name} {shape[1]}"] = 2.0 * shape[0] * shape[1] * shape[2]
+    x_TBI = torch.randn(steps, batch, hidden, requires_grad=True)
+    ours = RNN(get_cell("lstm"), hidden, hidden, backend="native")
+    runs["lstm"] = layer_step(ours, x_TBI, torch.randn(steps, batch, hidden))
+    operations["lstm"] = float(LSTM_OPERATIONS * hidden * hidden * steps * batch)
+    seconds = interleaved(runs, rounds=settings.rounds)
+    rates = {name: operations[name] / s / 1e9 for name, s in seconds.items()}
+    best = {
+        name: max(rate for key, rate in rates.items() if key.split()[0] == name)
+        for name in ("torch", "scipy")
+    }
+    return {
+        "H": hidden,
+        "B": batch,
+        "lstm GFLOP/s": rates["lstm"],
+        **{f"{name} GFLOP/s": rate for name, rate in best.items()},
+        "lstm / BLAS": rates["lstm"] / max(best["torch"], best["scipy"]),
+    }
+
+
+def cases(settings: Settings) -> list[Case]:
+    """Lists the shapes: one, unless others are set."""
+    return [
+        Case(
+            f"lstm H={hidden} B={batch}",
+            2 * effort(4, hidden, batch, settings),
+            partial(_measure, hidden, batch, settings),
+        )
+        for hidden in settings.hidden_sizes(256)
+        for batch in settings.batch_sizes(32)
+    ]
+
+
+def findings(rows: Sequence[Row]) -> list[Finding]:
+    """Asks for the share of the rate of the faster BLAS."""
+    found = []
+    for row in rows:
+        shape = f"H = {row['H']}, B = {row['B']}"
+        share = float(row["lstm / BLAS"])
+        found.append(Finding(f"lstm's share of the sgemm rate, {shape}", share, 0.8))
+    return found

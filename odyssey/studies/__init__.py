@@ -1,0 +1,9 @@
+"""Many trials: studies, searches, and the runners that work through them.
+
+`study.py` reads what is to be done, `trial.py` is one unit of it as plain data, `work.py` trains
+one, `engine.py` works a study into a run directory. `make/` writes studies out of a cell or of a
+search; `evolve/` is a search; `runners/` work trials here or under Ray. `sealed.py` holds what a
+run began with, `weights.py` and `trained.py` what it learned, `memory.py` and `estimate.py` say
+before it starts whether it fits and how long it will take.
+May import training, strategies, specs and the rooms below; never report or diagnostics.
+"""

@@ -1,0 +1,59 @@
+"""How long a trial will take, from a few timed updates after a warm-up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from odyssey.studies.trial import Trial
+from odyssey.tasks.registry import get_task
+
+UPDATES = 3  # that are timed
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What trials will take on one thread of this machine.
+
+    Attributes:
+        seconds: Of training, without start-up.
+        start_up: Seconds for imports, reading the task and compiling, which a worker spends once.
+    """
+
+    seconds: float
+    start_up: float
+
+
+def estimate_trials(trials: Iterable[Trial]) -> Estimate:
+    """Estimates trials one after the other.
+
+    Each is trained twice for a moment, after once without being timed: the two differ only in their
+    number of updates, so that what happens once per training cancels.
+    """
+    found = [_estimate(trial) for trial in trials]
+    return Estimate(sum(e.seconds for e in found), sum(e.start_up for e in found))
+
+
+def _estimate(trial: Trial) -> Estimate:
+    from odyssey.studies.work import trained_trial
+
+    def seconds(count: int) -> float:
+        short: Mapping[str, Any] = {
+            **trial.training,
+            "epochs": 1,
+            "updates_per_epoch": count,
+        }
+        start = time.perf_counter()
+        trained_trial(replace(trial, training=short), task=get_task(trial.task))
+        return time.perf_counter() - start
+
+    first = seconds(1)
+    once = seconds(1)
+    per_update = max(seconds(1 + UPDATES) - once, 0.0) / UPDATES
+    epochs, per_epoch = trial.training["epochs"], trial.training["updates_per_epoch"]
+    # `once` holds one validation and one test, which is about what an epoch adds to its updates
+    return Estimate(
+        float(epochs * (per_epoch * per_update + once / 2) + once), max(first - once, 0.0)
+    )

@@ -1,0 +1,131 @@
+"""A study out of one cell: the cell, what it is without its parts, and a budget that all share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import tomli_w
+
+from odyssey.errors import ConfigError, suggest
+from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
+from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_study
+from odyssey.transforms.neighbours import single_changes
+from odyssey.wording import plural
+
+MATCHES = ("none", "parameters")
+# What a fresh clone works through in minutes; --set changes any of it.
+TRAINING: dict[str, Any] = {
+    "optimizer": "adam",
+    "epochs": 16,
+    "updates_per_epoch": 50,
+    "batch_size": 20,
+    "unroll": 35,
+}
+SPACE: dict[str, Any] = {
+    "learning_rate": {"log_uniform": [2e-3, 4e-2]},
+    "clip_norm": 5.0,
+}
+SIZES: dict[str, dict[str, Any]] = {
+    "none": {"hidden_size": {"log_uniform": [32, 96]}},
+    # About the range that an LSTM of 32 to 96 units has on small alphabets.
+    "parameters": {"parameters": {"log_uniform": [8_000, 50_000]}},
+}
+
+
+def ablation_cells(spec: str, *, variants: Sequence[str] = (), cell_set: str = "") -> list[str]:
+    """Lists the specs of an ablation study, the baseline first.
+
+    Args:
+        spec: The baseline.
+        variants: Ablations of it (`no_forget_gate`, `NFG`, `forget_bias=2`), or whole specs where
+            they have a colon, are library cells or `.cell` files.
+        cell_set: A paper's set, such as odyssey9; then the baseline joins it in front.
+
+    Without either, every cell one change away.
+
+    Raises:
+        CellError: The spec or a variant makes no cell.
+        ConfigError: Both are given, there is no such set, or the cell admits no change.
+    """
+    base = get_cell(spec)
+    if variants and cell_set:
+        raise ConfigError("give variants or a set of cells, not both")
+    if cell_set:
+        if cell_set not in CELL_SETS:
+            raise ConfigError(suggest(cell_set, CELL_SETS, what="set of cells"))
+        return list(dict.fromkeys([spec, *CELL_SETS[cell_set]]))
+    joint = "+" if split_spec(spec)[1] else ":"
+    if variants:
+        whole = [v if _is_spec(v) else f"{spec}{joint}{v}" for v in variants]
+    else:
+        whole = [f"{spec}{joint}{operator}" for operator in single_changes(base)]
+    if not whole:
+        raise ConfigError(f"{spec} admits no single change; name variants")
+    for one in whole:
+        get_cell(one)
+    return list(dict.fromkeys([spec, *whole]))
+
+
+def _is_spec(variant: str) -> bool:
+    from odyssey.cells import LIBRARY
+
+    return ":" in variant.partition("=")[0] or variant in LIBRARY or variant.endswith(".cell")
+
+
+def ablation_study(
+    spec: str,
+    *,
+    tasks: Sequence[str],
+    draws: int = 16,
+    variants: Sequence[str] = (),
+    cell_set: str = "",
+    match: str = "none",
+    seed: int = 1,
+    workers: int = 2,
+    settings: Sequence[str] = (),
+) -> Study:
+    """Makes the study behind a table of ablations.
+
+    Every cell gets the same draws and the same budget. Hyperparameters are drawn from `SPACE`, the
+    size from `SIZES`.
+
+    Args:
+        spec: The baseline.
+        tasks: Task specs.
+        draws: Draws of hyperparameters and seeds per cell and task.
+        variants: See `ablation_cells`.
+        cell_set: See `ablation_cells`.
+        match: none, and a draw is a hidden size; or parameters, and it is a number of parameters,
+            which every cell meets with the hidden size that it needs.
+        seed: The seed that everything is derived from.
+        workers: Trials at a time.
+        settings: `key=value` overrides of any field of the study, as in `epochs=40`.
+
+    Raises:
+        OdysseyError: The study makes no sense; the message says why.
+    """
+    if draws < 1:
+        raise ConfigError(f"draws must be at least 1, got {draws}")
+    if match not in MATCHES:
+        raise ConfigError(suggest(match, MATCHES, what="way to match"))
+    base = absolute_cell(spec)
+    cells = ablation_cells(base, variants=variants, cell_set=cell_set)
+    own = shown_names([base])[base]
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", own).strip("-.")
+    matched = "the same numbers of parameters" if match == "parameters" else "the same hidden sizes"
+    data = {
+        "name": f"ablate-{name or 'cell'}",
+        "description": f"{own} and what it is with one thing changed, "
+        f"{plural(draws, 'draw')} a cell and task, {matched}.",
+        "cells": cells,
+        "tasks": [absolute_task(task) for task in tasks],
+        "baseline": base,
+        "members": draws,
+        "seed": seed,
+        "workers": workers,
+        "training": TRAINING,
+        "space": SPACE | SIZES[match],
+    }
+    return parse_study(tomli_w.dumps(data), settings=settings)

@@ -1,0 +1,401 @@
+"""A study: which cells, on which tasks, with which populations and budget. No torch here.
+
+A study is a TOML file; docs/studies.md describes its fields. Unknown keys are refused with a
+suggestion, every field can be set from outside (`training.epochs=5`), and the resolved study is
+kept with the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from odyssey.errors import CellError, ConfigError, suggest
+from odyssey.expr import Cell
+from odyssey.names import TEXT_PREFIX, split_text
+from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
+from odyssey.studies.evolve.plan import SearchPlan, search_plan
+from odyssey.studies.trial import Trial
+from odyssey.training.bounds import Bounds
+from odyssey.training.config import (
+    EARLIER,
+    FORMER,
+    HYPERPARAMETERS,
+    SEEDS,
+    TrainingConfig,
+    member_from_dict,
+    training_config,
+)
+from odyssey.training.space import Space, draw_members, search_space
+from odyssey.transforms.ablations import ablate
+from odyssey.wording import quoted
+
+RUNNERS = ("ray", "local")
+KEPT = ("best", "all", "none")
+MAX_STUDY_BYTES = 200_000
+MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
+# Fields that are whole numbers.
+LIMITS = {
+    "members": Bounds(int, 1, 100_000),
+    "population": Bounds(int, 0, 100_000),
+    "seed": SEEDS,
+    "workers": Bounds(int, 1, 10_000),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to run; every cell meets every task with the same draws of hyperparameters.
+
+    Attributes:
+        name: Name of the study.
+        cells: Cell specs, or names of cell sets.
+        tasks: Task specs.
+        description: What it is for.
+        baseline: The cell that the others are compared with in the report; empty compares none.
+        more_baselines: Cells with which all are compared in a table of its own each.
+        members: Draws of hyperparameters (and seeds) per cell and task.
+        population: Members of one trial, trained side by side; 0 puts all in one.
+        seed: The seed that everything is derived from.
+        runner: ray or local.
+        workers: Trials at a time; the local runner has one worker whatever this says.
+        keep_weights: Whose weights the run keeps (`evaluation.weights`): best, all or none.
+        training: Training options (`training.config`), with `preset`.
+        space: Hyperparameters, fixed or drawn (`training.space`), with `preset`.
+        strategy: Makes the study a search (`search_plan`); empty for a fixed list of cells.
+        constraints: Of a search.
+        stages: Of a search.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+    tasks: tuple[str, ...]
+    description: str = ""
+    baseline: str = ""
+    more_baselines: tuple[str, ...] = ()
+    members: int = 4
+    population: int = 0
+    seed: int = 1
+    runner: str = "ray"
+    workers: int = 2
+    keep_weights: str = "best"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    space: Mapping[str, Any] = field(default_factory=dict)
+    strategy: Mapping[str, Any] = field(default_factory=dict)
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    stages: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, bounds in LIMITS.items():
+            bounds.check(name, getattr(self, name))
+        for name in ("name", "description", "baseline", "runner"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"{name} must be text, got {quoted(getattr(self, name))}")
+        if not self.name.strip():
+            raise ConfigError("name is empty: name the study")
+        if self.runner not in RUNNERS:
+            raise ConfigError(suggest(self.runner, RUNNERS, what="runner"))
+        if self.keep_weights not in KEPT:
+            raise ConfigError(suggest(str(self.keep_weights), KEPT, what="keep_weights"))
+        for name in ("cells", "tasks", "more_baselines"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+                raise ConfigError(f"{name} must be a list of texts, got {quoted(value)}")
+            if not value and name != "more_baselines":
+                raise ConfigError(f"{name} is empty: name at least one")
+            spec, times = Counter(value).most_common(1)[0] if value else ("", 0)
+            if times > 1:
+                raise ConfigError(f"{name} names {quoted(spec)} twice")
+        cells = expand(list(self.cells))
+        for baseline in (self.baseline, *self.more_baselines):
+            if baseline and baseline not in cells:
+                raise ConfigError(suggest(baseline, cells, what="baseline among the cells"))
+        if self.baseline in self.more_baselines or (self.more_baselines and not self.baseline):
+            raise ConfigError("more_baselines are others than the baseline, which comes first")
+        for name in ("training", "space", "strategy", "constraints"):
+            table = getattr(self, name)
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"{name} must be a table, got {quoted(table)}")
+            if not isinstance(table.get("preset", ""), str):
+                raise ConfigError(f"{name}.preset must be text, got {quoted(table['preset'])}")
+        if not isinstance(self.stages, list | tuple):
+            raise ConfigError(f"stages must be tables [[stages]], got {quoted(self.stages)}")
+        if not self.strategy and (self.constraints or self.stages):
+            raise ConfigError("constraints and stages are for a search: give it a [strategy]")
+        self.config  # noqa: B018 - validates
+        space = self.distributions
+        if self.search is not None and "forget_bias" in space:
+            raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
+
+    @property
+    def config(self) -> TrainingConfig:
+        """The training options, checked."""
+        return training_config(self.training)
+
+    @property
+    def distributions(self) -> Space:
+        """Where the hyperparameters are drawn from, checked."""
+        return search_space(self.space, protocol=str(self.training.get("preset", "")))
+
+    @property
+    def search(self) -> SearchPlan | None:
+        """How it searches; None for a fixed list of cells."""
+        if not self.strategy:
+            return None
+        return search_plan(
+            self.strategy,
+            self.constraints,
+            self.stages,
+            tasks=self.tasks,
+            members=self.members,
+            population=self.population,
+            training=self.training,
+        )
+
+    def resolve_cells(self) -> dict[str, Cell]:
+        """Finds or makes every cell, by the name to show, in order; raises `CellError`."""
+        return named_cells(expand(list(self.cells)))
+
+    def trials(self, cells: Mapping[str, Cell]) -> list[Trial]:
+        """Lists all trials in their logical order: task by task, cell by cell.
+
+        Args:
+            cells: The cells by name, as `resolve_cells` gives them.
+
+        Raises:
+            ConfigError: A hyperparameter does not fit a cell.
+        """
+        space = self.distributions
+        if "forget_bias" in space:
+            for spec, cell in cells.items():
+                try:
+                    ablate(cell, "forget_bias=1")
+                except CellError as error:
+                    raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
+        members = draw_members(space, count=self.members, seed=self.seed)
+        for member in members:
+            member_from_dict(member)
+        size = self.population or self.members
+        training = dataclasses.asdict(self.config)
+        trials: list[Trial] = []
+        for task in self.tasks:
+            for start in range(0, self.members, size):
+                for spec, cell in cells.items():
+                    trials.append(
+                        Trial(
+                            index=len(trials),
+                            spec=spec,
+                            cell_text=cell.text,
+                            cell_key=cell.key,
+                            lineage=cell.lineage or (cell.name,),
+                            task=task,
+                            members=tuple(members[start : start + size]),
+                            training=training,
+                        )
+                    )
+        return trials
+
+    def to_toml(self) -> str:
+        """Writes the study out in full."""
+        data = dataclasses.asdict(self)
+        data |= {"cells": list(self.cells), "tasks": list(self.tasks)}
+        for name in ("strategy", "constraints", "stages", "more_baselines"):
+            if not data[name]:
+                del data[name]
+        return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = None) -> Study:
+    """Reads a study from TOML text.
+
+    Args:
+        text: The TOML text.
+        settings: `key=value` overrides; keys are dotted (`training.epochs`), values TOML or
+            plain text. The name of a training option or a hyperparameter alone will do.
+        base: The folder that relative paths of cells and texts refer to; the current one if None.
+
+    Raises:
+        ConfigError: The text is no TOML, or a key or value is wrong.
+    """
+    data = _read_toml(text)
+    for setting in settings:
+        _set(data, setting)
+    _spread_preset(data)
+    known = [f.name for f in dataclasses.fields(Study)]
+    for key in data:
+        if key in _INNER:
+            raise ConfigError(f"{key} is no field of a study itself: write {_INNER[key]}")
+        if key not in known:
+            also = _INNER.values()
+            raise ConfigError(suggest(key, known, what="study field", also=[*_INNER, *also]))
+    strategy = data.get("strategy")
+    for table in (data, strategy):
+        if isinstance(table, dict) and isinstance(table.get("baseline"), str):
+            table["baseline"] = absolute_cell(table["baseline"], base)
+    for key in ("name", "cells", "tasks"):
+        if key not in data:
+            raise ConfigError(f"the study has no {key!r}")
+    for key, absolute in (
+        ("cells", absolute_cell),
+        ("tasks", absolute_task),
+        ("more_baselines", absolute_cell),
+    ):
+        if isinstance(data.get(key), list):
+            data[key] = tuple(absolute(v, base) if isinstance(v, str) else v for v in data[key])
+    for stage in data["stages"] if isinstance(data.get("stages"), list) else ():
+        if isinstance(stage, dict) and isinstance(stage.get("tasks"), list):
+            stage["tasks"] = [
+                absolute_task(v, base) if isinstance(v, str) else v for v in stage["tasks"]
+            ]
+    return Study(**data)
+
+
+# Where a field stands that is given by its name alone.
+_INNER = {
+    **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
+    **{name: f"space.{name}" for name in HYPERPARAMETERS},
+    **{o.name: f"strategy.{o.name}" for o in dataclasses.fields(SearchPlan) if o.type == "int"},
+}
+
+
+def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
+    """Reads the study that a run keeps, to go on with it as it began.
+
+    Args:
+        text: The study.
+        run: The facts of `run.json`. Training options that they do not name were unknown when it
+            began: it goes on without them.
+    """
+    study = parse_study(text)
+    tables = [run.get("training"), *(run.get("stages") or ())]
+    said = {name for table in tables if isinstance(table, Mapping) for name in table}
+    before = {name: value for name, value in EARLIER.items() if name not in said}
+    # What the run resolved stays, whatever a default is by now.
+    dotted, plain = (t if isinstance(t, Mapping) else {} for t in (run.get("resolved"), tables[0]))
+    for name, former in FORMER.items():
+        before[name] = dotted.get(f"training.{name}", plain.get(name, former))
+    return dataclasses.replace(study, training=before | dict(study.training))
+
+
+def _spread_preset(data: dict[str, Any]) -> None:
+    """Puts a `preset` of the whole study where it is read: in training and in space."""
+    if "preset" not in data:
+        return
+    preset = data.pop("preset")
+    for name in ("training", "space"):
+        table = data.setdefault(name, {})
+        if isinstance(table, dict):
+            table.setdefault("preset", preset)
+
+
+def _read_toml(text: str) -> dict[str, Any]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > MAX_DOTS:
+            raise ConfigError(f"not a study: line {number} has more than {MAX_DOTS:,} dots")
+    try:
+        data = tomllib.loads(text)
+    except RecursionError:
+        raise ConfigError("not a TOML file: nested too deeply") from None
+    except ValueError as error:  # a TOMLDecodeError, or an integer of thousands of digits
+        raise ConfigError(f"not a TOML file: {str(error).split(';')[0]}") from None
+    _check_integers(data)
+    return data
+
+
+def _check_integers(value: Any) -> None:
+    """Raises `ConfigError` for what TOML allows a reader to refuse: more than 64 bits."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_integers(inner)
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise ConfigError(f"not a TOML file: an integer of more than 64 bits, {quoted(value)}")
+
+
+def absolute_cell(spec: str, base: Path | None = None) -> str:
+    """Makes the path in a cell spec absolute, so that every process finds the file.
+
+    Args:
+        spec: Any cell spec; one without a path is left as it is.
+        base: The folder that a relative path refers to; the current one if None.
+    """
+    path, _ = split_spec(spec)
+    return _absolute(path, base) + spec[len(path) :] if is_path(path) else spec
+
+
+def absolute_task(spec: str, base: Path | None = None) -> str:
+    """Makes the path in a task spec absolute, as `absolute_cell` does."""
+    path, options = split_text(spec.removeprefix(TEXT_PREFIX))
+    if not spec.startswith(TEXT_PREFIX) or not path:
+        return spec
+    return f"{TEXT_PREFIX}{_absolute(path, base)}" + (f"@{options}" if options else "")
+
+
+def _absolute(path: str, base: Path | None) -> str:
+    """Gives an absolute path without `.` and `..` to the same file."""
+    if path.startswith("~"):
+        with contextlib.suppress(RuntimeError):  # there is no such user
+            path = str(Path(path).expanduser())
+    whole = os.path.join(base or Path.cwd(), path)
+    plain = os.path.abspath(whole)
+    try:
+        real = os.path.realpath(whole)
+        return plain if os.path.realpath(plain) == real else real  # `a/link/..` need not be `a`
+    except (OSError, ValueError):
+        return plain  # whoever opens it will say what is wrong
+
+
+def parse_setting(setting: str) -> tuple[str, Any]:
+    """Reads `key=value`; the value is TOML, or plain text where it is not TOML."""
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set takes key=value, got {quoted(setting)}")
+    try:
+        setting.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--set {key!a}: the value is not UTF-8 text") from None
+    try:
+        found = _read_toml(f"value = {value}")
+    except ConfigError:
+        return key.strip(), value
+    # a second line in the value would be a second key
+    return key.strip(), found["value"] if len(found) == 1 else value
+
+
+def _set(data: dict[str, Any], setting: str) -> None:
+    key, parsed = parse_setting(setting)
+    path = key.split(".")
+    if len(path) == 1 and path[0] in _INNER:
+        path = _INNER[path[0]].split(".")
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {key}: {part} is not a table")
+    data[path[-1]] = parsed
+
+
+def read_study(path: Path, *, settings: Sequence[str] = ()) -> Study:
+    """Reads a study file; relative paths in it refer to its folder.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no study; the message names it.
+    """
+    shown, text = read_text(path, most=MAX_STUDY_BYTES, error=ConfigError)
+    try:
+        return parse_study(text, settings=settings, base=path.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{shown}: {error}") from None

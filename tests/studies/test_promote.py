@@ -1,0 +1,140 @@
+"""Promotion: the best cells of a search become a study of their own, on seeds it never used."""
+
+import shutil
+
+import pytest
+from support.fake_search import search
+
+from odyssey.cli.main import main
+from odyssey.errors import ConfigError, StoreError
+from odyssey.expr import parse_cell
+from odyssey.specs import get_cell
+from odyssey.storage import load_results
+from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.studies.evolve.search import reopen_search
+from odyssey.studies.make.promotion import BASELINES, promotion_study
+from odyssey.tasks.registry import get_task
+from odyssey.training.model import count_parameters, hidden_size_for
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search") / "run"
+    search(folder, "aging")
+    return folder
+
+
+def test_the_best_cells_beside_the_baselines(found):
+    study = promotion_study(found, top=3, draws=5)
+    rows = load_candidates(found)
+    best = rows[(rows["status"] == "finished") & (rows["arm"] != "seed")]
+    keys = best.sort_values("score", ascending=False)["cell_key"].drop_duplicates().tolist()[:3]
+    cells = study.resolve_cells()
+    assert list(cells)[:3] == list(BASELINES)
+    assert [c.key for c in cells.values()][3:] == keys
+    assert study.baseline == "lstm"
+    assert study.more_baselines == ("gru",)
+    assert study.members == 5
+
+
+def test_a_task_that_the_search_has_not_seen_is_added(found):
+    assert promotion_study(found).tasks == ("arithmetic", "xml", "python-source")
+    assert promotion_study(found, tasks=["memorization@length=7"]).tasks == (
+        "memorization@length=7",
+    )
+    assert "new to them: python-source" in promotion_study(found).description
+    assert "new to them: none" in promotion_study(found, tasks=["xml"]).description
+
+
+def test_no_seed_of_the_search_comes_back(found):
+    used = set(load_results(found)["seed"])
+    study = promotion_study(found, draws=50)
+    seeds = {m["seed"] for t in study.trials(study.resolve_cells()) for m in t.members}
+    assert len(seeds) == 50
+    assert not seeds & used
+    assert promotion_study(found).seed == study.seed
+    with pytest.raises(ConfigError, match="take another --seed"):
+        promotion_study(found, seed=3)  # the seed of the search
+
+
+def test_all_models_have_the_same_number_of_parameters(found):
+    study = promotion_study(found, parameters=9_000)
+    for task in study.tasks:
+        symbols = get_task(task).num_symbols
+        for cell in study.resolve_cells().values():
+            hidden = hidden_size_for(cell, 9_000, num_symbols=symbols, num_layers=1)
+            count = count_parameters(cell, num_symbols=symbols, hidden_size=hidden, num_layers=1)
+            assert 8_000 < count <= 9_000
+    members = {m["parameters"] for t in study.trials(study.resolve_cells()) for m in t.members}
+    assert members == {9_000}
+
+
+def test_the_budget_is_that_of_the_last_stage_unless_set(found):
+    plan = reopen_search(found)[1].search
+    assert dict(plan.stages[-1].training) == dict(promotion_study(found).training)
+    assert promotion_study(found, settings=["epochs=3"]).config.epochs == 3
+
+
+def test_cells_are_files_that_stay(found):
+    specs = promotion_study(found, top=1).cells[3:]
+    text = finished_candidates(load_candidates(found))
+    text = text[text["arm"] != "seed"]["cell_text"].iloc[0]
+    assert get_cell(specs[0]) == parse_cell(text).replace(name=get_cell(specs[0]).name)
+
+
+def test_what_cannot_be_promoted(found, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="at least 1"):
+        promotion_study(found, top=0)
+    with pytest.raises(StoreError, match="no run at"):
+        promotion_study(tmp_path / "nowhere")
+    early = tmp_path / "early"
+    shutil.copytree(found, early)
+    shutil.rmtree(early / "candidates")
+    with pytest.raises(ConfigError, match="nothing to promote"):
+        promotion_study(early)
+    monkeypatch.setattr("odyssey.studies.make.promotion.UNSEEN", ("xml",))
+    with pytest.raises(ConfigError, match="name --tasks"):
+        promotion_study(found)
+
+
+STUDY = """
+name = "s"
+cells = ["lstm"]
+tasks = ["xml"]
+runner = "local"
+members = 1
+
+[training]
+epochs = 1
+updates_per_epoch = 1
+valid_characters = 500
+test_characters = 500
+
+[space]
+hidden_size = 4
+"""
+
+
+def test_a_study_of_given_cells_is_no_search(tmp_path, capsys):
+    study = tmp_path / "s.toml"
+    study.write_text(STUDY)
+    assert main(["search", str(study), "--out", str(tmp_path / "run")]) == 0
+    assert main(["promote", str(tmp_path / "run")]) != 0
+    assert "search" in capsys.readouterr().err
+
+
+def test_from_the_command_line(found, tmp_path, capsys):
+    out = tmp_path / "out"
+    small = ["batch_size=2", "unroll=5", "epochs=1", "updates_per_epoch=1"]
+    small += ["valid_characters=100", "test_characters=100"]
+    settings = [word for s in small for word in ("--set", s)]
+    command = ["promote", str(found), "--top", "1", "--draws", "2", "--parameters", "3000"]
+    command += ["--tasks", "xml", "--runner", "local", "--out", str(out), *settings]
+    assert main([*command, "--dry-run"]) == 0
+    assert "4 cells x 1 task (xml)" in capsys.readouterr().out
+    assert not out.exists()
+    assert main(command) == 0
+    results = load_results(out)
+    assert len(results) == 8
+    assert results["num_parameters"].between(2000, 3000).all()
+    assert "Only this comparison is a result" in (out / "report.html").read_text()

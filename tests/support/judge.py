@@ -1,0 +1,121 @@
+"""Judges a backend by the oracle: values, final states and gradients of one layer or more."""
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+import torch
+
+import odyssey
+from odyssey.compiler.lowering import lower
+from odyssey.expr.shapes import infer_shapes
+from support import oracle
+
+
+class Truth:
+    """What the oracle says of one cell on random weights, inputs and states.
+
+    It is the same for every backend, so it is worked out once: `truth_of` remembers it.
+    """
+
+    def __init__(self, cell, seed, layers, sizes):
+        self.cell, self.layers = cell, layers
+        rng = np.random.default_rng(seed)
+        steps, batch, size, hidden = sizes
+        self.shapes, program = infer_shapes(cell), lower(cell)
+        self.size, self.hidden = hidden if program.square else size, hidden
+        # dead code still runs in the oracle
+        self.unused = set(cell.parameters) - set(program.parameters())
+        scale = min(0.5, hidden**-0.5)  # sums stay as tame with many units as with few
+        self.values = {}
+        for layer in range(layers):
+            below = hidden if layer else self.size
+            for name in program.parameters():
+                shape = program.shape(name, below, hidden)
+                self.values[f"layers.{layer}.{name}"] = rng.normal(0, scale, shape)
+        self.values["x"] = rng.normal(0, 0.8, (steps, batch, self.size))
+        for s in cell.states:
+            self.values[f"state {s}"] = rng.normal(0, 0.5, (layers, batch, hidden))
+        self.weights = rng.normal(size=(steps, batch, hidden))
+        self.final_weights = {s: rng.normal(size=(layers, batch, hidden)) for s in cell.states}
+        # one random direction for every parameter, the input and each state
+        self.directions = {
+            name: {
+                n: (rng.normal(size=v.shape) if n == name else np.zeros(v.shape))
+                for n, v in self.values.items()
+            }
+            for name in self.values
+        }
+        self.slopes = {}
+        self.output, self.finals = self.run(self.values)
+
+    def run(self, v):
+        y, finals = v["x"], []
+        for layer in range(self.layers):
+            prefix = f"layers.{layer}."
+            parameters = {n.removeprefix(prefix): a for n, a in v.items() if n.startswith(prefix)}
+            for name in self.unused:
+                dim = self.shapes.matrices.get(name) or (self.shapes.vectors[name],)
+                lengths = {"I": y.shape[-1], "H": self.hidden}
+                parameters[name] = np.ones(tuple(lengths[d] for d in dim))
+            state = {s: v[f"state {s}"][layer] for s in self.cell.states}
+            y, final = oracle.run(self.cell.text, parameters, y, state)
+            finals.append(final)
+        return y, {s: np.stack([f[s] for f in finals]) for s in self.cell.states}
+
+    def loss(self, v):
+        y, final = self.run(v)
+        return (y * self.weights).sum() + sum(
+            (final[s] * self.final_weights[s]).sum() for s in self.cell.states
+        )
+
+    def slope(self, name, step):
+        if (name, step) not in self.slopes:
+            found = oracle.slope(self.loss, self.values, self.directions[name], step)
+            self.slopes[name, step] = pytest.approx(found, rel=2e-6, abs=2e-7)
+        return self.slopes[name, step]
+
+
+truth_of = lru_cache(maxsize=64)(Truth)
+
+
+def check(cell, backend, *, seed, layers=1, sizes=(5, 2, 3, 4), wild=False):
+    """Compares one cell on random weights, inputs and states; gives the gradients compared.
+
+    A wild cell, such as a mutant, may explode or sit on a kink: gradients for which the oracle's
+    own differences at two steps disagree are left out.
+    """
+    truth = truth_of(cell, seed, layers, sizes)
+    values = truth.values
+    rnn = odyssey.RNN(cell, truth.size, truth.hidden, layers, backend=backend, dtype=torch.float64)
+    assert {n: tuple(p.shape) for n, p in rnn.named_parameters()} == {
+        n: v.shape for n, v in values.items() if n.startswith("layers.")
+    }
+    with torch.no_grad():
+        for name, parameter in rnn.named_parameters():
+            parameter.copy_(torch.as_tensor(values[name]))
+    x = torch.tensor(values["x"], requires_grad=True)
+    state = tuple(torch.tensor(values[f"state {s}"], requires_grad=True) for s in cell.states)
+    y, final = rnn(x, state)
+    np.testing.assert_allclose(y.detach().numpy(), truth.output, rtol=1e-10, atol=1e-11)
+    for s, value in zip(cell.states, final, strict=True):
+        np.testing.assert_allclose(value.detach().numpy(), truth.finals[s], rtol=1e-10, atol=1e-11)
+    total = (y * torch.as_tensor(truth.weights)).sum()
+    for s, value in zip(cell.states, final, strict=True):
+        total = total + (value * torch.as_tensor(truth.final_weights[s])).sum()
+    total.backward()
+    gradients = {n: p.grad for n, p in rnn.named_parameters()} | {"x": x.grad}
+    gradients |= {f"state {s}": v.grad for s, v in zip(cell.states, state, strict=True)}
+    compared = 0
+    for name in values:
+        grad = gradients[name]
+        got = 0.0 if grad is None else float((grad.numpy() * truth.directions[name][name]).sum())
+        long = truth.slope(name, 1e-5)
+        if wild or got != long:
+            # the longer step may reach across a kink; a wrong gradient is wrong with both
+            short = truth.slope(name, 1e-6)
+            if wild and long.expected != short:
+                continue
+            assert got in (long, short), f"gradient of {name} at {sizes}\n{cell.text}"
+        compared += 1
+    return compared
