@@ -9,9 +9,9 @@ from pathlib import Path
 from matplotlib.ticker import FixedLocator, NullFormatter
 
 from odyssey import load_results
-from odyssey.report.plots import small_multiples
-from odyssey.report.style import FAINT, INK, save_figure
-from odyssey.report.tables import with_labels
+from odyssey.report.page.style import FAINT, INK, save_figure
+from odyssey.report.study.plots import small_multiples
+from odyssey.statistics.ranking import with_labels
 
 TICKS = [m * 10.0**e for e in range(-8, 2) for m in (1, 2, 5)]
 

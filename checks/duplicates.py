@@ -8,8 +8,8 @@
    the key and the fingerprint of the cell.
 1. Library cells, the papers' variants and mutants are rewritten (`tests/support/rewrites.py`:
    renaming, reordering, distribution, sigmoid(-x), dead code, swapped equations, and more), up
-   to seven rewrites at a time, every fourth with tanh spelled by sigmoid on top; and so are deep cells, a
-   tenth of all. Wanted: the same fingerprint, and most often the same key.
+   to seven rewrites at a time, every fourth with tanh spelled by sigmoid on top; and so are deep
+   cells, a tenth of all. Wanted: the same fingerprint, and most often the same key.
 2. Parents and mutants, mutants of one cell, and cells with a matrix untied, as far as the oracle
    shows that the two are different functions. Wanted: neither the same key nor fingerprint.
 3. A search whose trials train nothing lists every trial that was run. Wanted: no trial twice, and

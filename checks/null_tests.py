@@ -2,9 +2,9 @@
 
     python checks/null_tests.py [--studies 1000] [--only PART]
 
-Studies are simulated (`odyssey.report.simulation`): the same cell under several names must come out
-different in 5 % of them. The last part decomposes functions whose importance is known in closed
-form, and compares main effects with optuna's. Prints Markdown; takes about an hour on one idle
+Studies are simulated (`odyssey.statistics.simulation`): the same cell under several names must
+come out different in 5 % of them. The last part decomposes functions whose importance is known in
+closed form, and compares main effects with optuna's. Prints Markdown; takes about an hour on one idle
 core, twenty minutes of it for `--only importance`.
 """
 
@@ -21,13 +21,19 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from odyssey.report import aggregate
-from odyssey.report.comparison import bonferroni, holm, odyssey_test
-from odyssey.report.draws import top_scores
-from odyssey.report.importance import Input, decompose
-from odyssey.report.permutation import EXACT_DRAWS, Pair, PermutationTest, decide
-from odyssey.report.simulation import CHANCE, CLOSED_FORMS, Cell, simulate_pairs, simulate_results
-from odyssey.report.statistics import top_count
+from odyssey.statistics import aggregate
+from odyssey.statistics.comparison import bonferroni, holm, odyssey_test
+from odyssey.statistics.draws import top_scores
+from odyssey.statistics.estimates import top_count
+from odyssey.statistics.importance import Input, decompose
+from odyssey.statistics.permutation import EXACT_DRAWS, Pair, PermutationTest, decide
+from odyssey.statistics.simulation import (
+    CHANCE,
+    CLOSED_FORMS,
+    Cell,
+    simulate_pairs,
+    simulate_results,
+)
 
 LEVEL = 0.05
 

@@ -39,10 +39,34 @@ def shipped(monkeypatch):
 @pytest.fixture(scope="session", autouse=True)
 def small_pictures():
     """Draws few dots, and leaves fonts as they are: a third of the time of a report each."""
-    from odyssey.report import style
+    from odyssey.report.page import style
 
     style.DPI = 30
     style.STYLE["pdf.fonttype"] = 3  # 42 takes each font apart anew for every figure
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """A run whose mut1 failed on xml; read only."""
+    from support.fake_runs import fake_run
+
+    return fake_run(tmp_path_factory.mktemp("fake") / "run", failed={("xml", "mut1")})
+
+
+@pytest.fixture(scope="session")
+def results(store):
+    """Its results, as reports read them."""
+    from odyssey.statistics import ranking
+
+    return ranking.with_labels(store.results())
+
+
+@pytest.fixture(scope="session")
+def curves(store):
+    """Its learning curves, as reports read them."""
+    from odyssey.statistics import ranking
+
+    return ranking.with_labels(store.curves())
 
 
 def pytest_collection_modifyitems(items):

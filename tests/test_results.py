@@ -8,10 +8,10 @@ import pytest
 
 from odyssey import load_curves, load_results
 from odyssey.expr import parse_cell
-from odyssey.report import tables
-from odyssey.report.comparison import compare
-from odyssey.report.search import statistics
+from odyssey.report.page import tables
 from odyssey.report.search.content import is_search
+from odyssey.statistics import ranking, search
+from odyssey.statistics.comparison import compare
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import load_candidates
 from odyssey.studies.study import recorded_study
@@ -31,7 +31,7 @@ def script(path):
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_the_leaderboard_comes_out_byte_for_byte(run):
-    board = tables.leaderboard(tables.with_labels(load_results(run)))
+    board = ranking.leaderboard(ranking.with_labels(load_results(run)))
     assert tables.to_csv(board).encode() == (run / "leaderboard.csv").read_bytes()
 
 
@@ -88,7 +88,7 @@ def test_the_tables_of_a_search_come_out_byte_for_byte(run):
     trained = {t for row in candidates["trials"] for t in row.split()}
     assert trained == set(load_results(run)["trial"])
     for name in ("arms", "operators", "refused"):
-        frame = getattr(statistics, f"{name}_table")(candidates)
+        frame = getattr(search, f"{name}_table")(candidates)
         text = frame.to_csv(index=False, lineterminator="\n")
         assert text.encode() == (run / f"{name}.csv").read_bytes()
 

@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from odyssey import load_results
-from odyssey.report.draws import top_count, top_scores
-from odyssey.report.style import LINES, PALETTE, save_figure, styled
+from odyssey.report.page.style import LINES, PALETTE, save_figure, styled
+from odyssey.statistics.draws import top_count, top_scores
 
 # Spec -> how the figure calls it, from the least bias to the most.
 NAMES = {

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report.figures import Picture
-from odyssey.report.simple_page import Part, write_page
-from odyssey.report.style import ACCENT, INK, save_figure, styled
+from odyssey.report.page.simple import Part, write_page
+from odyssey.report.page.style import ACCENT, INK, save_figure, styled
+from odyssey.report.study.figures import Picture
 
 TASKS = ("tinyshakespeare", "arithmetic")
 WHENS = ("initialisation", "trained")

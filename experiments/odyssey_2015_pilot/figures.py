@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from odyssey import load_curves
-from odyssey.report.style import ACCENT, FAINT, INK, save_figure, styled
+from odyssey.report.page.style import ACCENT, FAINT, INK, save_figure, styled
 
 SYMBOLS = {"arithmetic": 40, "xml": 29, "tinyshakespeare": 65}
 SHARE, FACTOR = 4, 4  # the best quarter; four times the budget

@@ -15,7 +15,7 @@ import odyssey
 from odyssey.diagnostics.gradients import back_propagate, gradient_norms
 from odyssey.diagnostics.recurrence import trace
 from odyssey.diagnostics.spectra import jacobian
-from odyssey.report.style import ACCENT, FAINT, INK, save_figure
+from odyssey.report.page.style import ACCENT, FAINT, INK, save_figure
 
 SEEDS, STEPS, UNITS, CLIP = 4000, 50, 5, 5.0
 HERE = Path(__file__).parent

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from odyssey.diagnostics.unit_scores import best_units
-from odyssey.report.figures import Picture
-from odyssey.report.simple_page import Part, write_page
-from odyssey.report.style import figure_of, save_figure
-from odyssey.report.unit_plots import plot_probes, plot_saturation
+from odyssey.report.inside.unit_plots import plot_probes, plot_saturation
+from odyssey.report.page.simple import Part, write_page
+from odyssey.report.page.style import figure_of, save_figure
+from odyssey.report.study.figures import Picture
 
 QUESTION = (
     "Karpathy, Johnson and Fei-Fei (2015) found by eye cells that follow quotes, the position in"

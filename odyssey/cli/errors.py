@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
         sort_errors,
     )
     from odyssey.diagnostics.predictions import predict
-    from odyssey.report.error_plots import write_errors
+    from odyssey.report.inside.error_plots import write_errors
     from odyssey.studies.trained import load_all_trained
 
     oracles = Oracles()

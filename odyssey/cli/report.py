@@ -15,7 +15,7 @@ from odyssey.storage.places import Place, local_copy, place
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from odyssey.report.ablation import Ablation
+    from odyssey.report.study.ablation import Ablation
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,7 +28,7 @@ def show(run: Place, *, as_json: bool) -> None:
 
     A study with a baseline shows every cell beside it; any other one its leaderboards.
     """
-    from odyssey.report.measure import counting
+    from odyssey.report.page.units import counting
     from odyssey.report.search.content import is_search
     from odyssey.storage.store import RunStore
 
@@ -59,9 +59,10 @@ def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str
 
 
 def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
-    from odyssey.report.html import read_content
-    from odyssey.report.tables import overall, print_table
-    from odyssey.report.write import write_content
+    from odyssey.report.page.tables import print_table
+    from odyssey.report.study.files import write_content
+    from odyssey.report.study.page import read_content
+    from odyssey.statistics.ranking import overall
 
     content = read_content(directory)
     written = _unless_read_only(lambda: write_content(content))
@@ -93,7 +94,8 @@ def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path
 
 
 def _print_comparison(found: Ablation, screen: Console) -> None:
-    from odyssey.report import protocol, tables
+    from odyssey.report.page import tables
+    from odyssey.report.study import protocol
 
     tables.print_table(tables.comparison_table(found.compared), screen)
     if found.scores is not None:

@@ -207,10 +207,10 @@ def _write(
     args: argparse.Namespace, out: Path, task: Task, read: Reading, gates: pd.DataFrame
 ) -> dict[str, Path]:
     from odyssey.names import short_names
-    from odyssey.report.lstmvis import write_lstmvis
-    from odyssey.report.style import save_figure
-    from odyssey.report.unit_plots import plot_saturation
-    from odyssey.report.units_page import Shown, write_units_page
+    from odyssey.report.inside.lstmvis import write_lstmvis
+    from odyssey.report.inside.unit_plots import plot_saturation
+    from odyssey.report.inside.units_page import Shown, write_units_page
+    from odyssey.report.page.style import save_figure
 
     recording, codes = read.recording, read.codes
     files = {"scores": out / "scores.csv"}

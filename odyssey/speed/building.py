@@ -14,8 +14,8 @@ from pathlib import Path
 
 from odyssey.compiler import lower
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.codegen import generate
 from odyssey.compiler.backends.native.plan import make_plan
+from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.expr import Cell
 from odyssey.specs import get_cell
 from odyssey.speed.cells import count_operations, random_cells

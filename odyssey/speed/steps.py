@@ -37,7 +37,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "batch": ("odyssey.training.loop:_Group._batch", "odyssey.training.loop:_Group._inputs"),
     "cell forward": ("odyssey.training.step:NativeRecurrence.forward",),
     "cell backward": ("odyssey.training.step:NativeRecurrence.backward",),
-    "readout and loss": ("odyssey.compiler.backends.native.step:Readout.differentiate",),
+    "readout and loss": (
+        "odyssey.compiler.backends.native.call.training_step:Readout.differentiate",
+    ),
     "update": ("odyssey.training.step:NativeUpdate.__call__",),
 }
 """Part of a training step -> the functions that do it, without what another part does in them."""

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from odyssey.compiler.backends import native
-from odyssey.compiler.backends.native import recurrence as native_recurrence
-from odyssey.compiler.backends.native import step as native_step
-from odyssey.compiler.backends.native.layer import NativeLayer
+from odyssey.compiler.backends.native.call import training_layer as native_recurrence
+from odyssey.compiler.backends.native.call import training_step as native_step
+from odyssey.compiler.backends.native.call.layer import NativeLayer
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 
 if TYPE_CHECKING:

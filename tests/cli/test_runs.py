@@ -268,7 +268,7 @@ def test_a_run_without_one_good_trial_fails(odyssey, study):
 
 
 def test_ctrl_c_keeps_what_is_finished(odyssey, study, monkeypatch):
-    from odyssey.studies import engine as execute
+    from odyssey.studies import engine
 
     done = []
 
@@ -278,8 +278,8 @@ def test_ctrl_c_keeps_what_is_finished(odyssey, study, monkeypatch):
             raise KeyboardInterrupt
         original(recorder, trial, result)
 
-    original = execute.Recorder.on_result
-    monkeypatch.setattr(execute.Recorder, "on_result", impatient)
+    original = engine.Recorder.on_result
+    monkeypatch.setattr(engine.Recorder, "on_result", impatient)
     called = odyssey("search", study, "--out", "run")
     assert called.code == 130
     hint, last = called.err.splitlines()

@@ -10,7 +10,7 @@ from support.driving import python
 from odyssey.cli import main, report, signals
 from odyssey.storage import load_results
 from odyssey.storage.schema import VOLATILE_COLUMNS
-from odyssey.studies import engine as execute
+from odyssey.studies import engine
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 STUDY = """
@@ -81,9 +81,9 @@ def test_a_run_says_at_once_that_it_ends_and_then_how_to_go_on(
 
     shown = []
     monkeypatch.setattr(report, "show", lambda path, *, as_json: shown.append(str(path)))
-    original = execute.Recorder.on_result
+    original = engine.Recorder.on_result
     with monkeypatch.context() as patch:
-        patch.setattr(execute.Recorder, "on_result", signalled)
+        patch.setattr(engine.Recorder, "on_result", signalled)
         assert main.main(["search", "study.toml", "--out", "a run"]) == CODES[number]
     assert "ending the trials that run; everything finished is kept" in said[0]
     _, err = capfd.readouterr()

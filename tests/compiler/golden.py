@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import odyssey
-from odyssey.compiler.backends.native.codegen import generate
 from odyssey.compiler.backends.native.plan import make_plan
+from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.compiler.lowering import lower
 
 FOLDER = Path(__file__).parent / "golden"

@@ -19,8 +19,15 @@ from torch.nn.utils import parametrizations, prune
 
 import odyssey
 from odyssey.compiler.backends import BACKENDS
-from odyssey.compiler.backends.native import abi, fields, kernel, memory, step_fields
-from odyssey.compiler.backends.native.operator import LOOP
+from odyssey.compiler.backends.native import abi
+from odyssey.compiler.backends.native.call import kernel, memory
+from odyssey.compiler.backends.native.call.operator import LOOP
+from odyssey.compiler.backends.native.source import (
+    member_fields as fields,
+)
+from odyssey.compiler.backends.native.source import (
+    training_fields as step_fields,
+)
 from odyssey.errors import ConfigError
 
 SIZE, HIDDEN, STEPS, BATCH = 3, 4, 3, 2
@@ -250,7 +257,7 @@ def test_a_way_that_cannot_be_names_the_backend_that_can():
 def test_the_operator_is_as_torch_wants_it(kind):
     model, calls = make("native"), []
     real = torch.ops.odyssey.loop.default
-    from odyssey.compiler.backends.native import layer
+    from odyssey.compiler.backends.native.call import layer
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer, "run_loop", lambda *given: calls.append(given) or real(*given))
@@ -304,7 +311,7 @@ def test_a_parametrized_layer_is_not_drawn_anew():
 def call_of_the_loop(kind="dense"):
     """The arguments of one call of the operator."""
     model, calls = odyssey.RNN(odyssey.get_cell("lstm"), SIZE, HIDDEN, backend="native"), []
-    from odyssey.compiler.backends.native import layer
+    from odyssey.compiler.backends.native.call import layer
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer, "run_loop", lambda *given: calls.append(given) or LOOP(*given))

@@ -20,8 +20,8 @@ import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import build_layer, native
 from odyssey.compiler.backends.native import targets, toolchain
-from odyssey.compiler.backends.native.functions import TYPES, write_functions, written
-from odyssey.compiler.backends.native.runtime import PRELUDE
+from odyssey.compiler.backends.native.source.frame import PRELUDE
+from odyssey.compiler.backends.native.source.functions import TYPES, write_functions, written
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr.functions import BY_FUNCTION, PRIMITIVES

@@ -17,7 +17,7 @@ from support.random_cells import random_cell
 import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.layer import has_loop
+from odyssey.compiler.backends.native.call.layer import has_loop
 from odyssey.compiler.lowering import lower
 
 CHECKS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")

@@ -12,8 +12,10 @@ from support.comparing import compare, gradients, rnn
 import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler import module
-from odyssey.compiler.backends.native import codegen, kernel, targets, toolchain
+from odyssey.compiler.backends.native import targets, toolchain
+from odyssey.compiler.backends.native.call import kernel
 from odyssey.compiler.backends.native.plan import make_plan
+from odyssey.compiler.backends.native.source import writer as codegen
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 

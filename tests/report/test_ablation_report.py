@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odyssey.report import ablation, comparison, tables
-from odyssey.report.ablation import ablation_of
-from odyssey.report.simulation import Cell, simulate_results
-from odyssey.report.write import write_all
+from odyssey.report.page import tables
+from odyssey.report.study import ablation
+from odyssey.report.study.ablation import ablation_of
+from odyssey.report.study.files import write_all
+from odyssey.statistics import comparison, ranking
+from odyssey.statistics.simulation import Cell, simulate_results
 from odyssey.storage import RunStore, load_results
 
 
@@ -95,16 +97,16 @@ def test_the_committed_records_make_the_same_bytes(run, written):
 
 
 def test_nothing_is_compared_without_a_second_cell_or_the_baseline(store):
-    results = tables.with_labels(store.results())
-    curves = tables.with_labels(store.curves())
+    results = ranking.with_labels(store.results())
+    curves = ranking.with_labels(store.curves())
     one = results[results["label"] == "gru"]
     assert ablation_of(one, curves, baseline="gru", seed=0) is None
     assert ablation_of(results, curves, baseline="absent", seed=0) is None
 
 
 def test_few_draws_of_which_some_are_lost_are_compared(store):
-    results = tables.with_labels(store.results())
-    curves = tables.with_labels(store.curves())
+    results = ranking.with_labels(store.results())
+    curves = ranking.with_labels(store.curves())
     part = results["label"].isin(["gru", "elman", "mut1"])
     found = ablation_of(results[part], curves[curves["label"] != "x"], baseline="gru", seed=0)
     assert len(found.compared) == 6

@@ -6,19 +6,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from odyssey.report import (
-    aggregate,
-    box_plots,
-    comparison,
-    comparison_plots,
-    importance,
-    importance_plots,
-    style,
-    tables,
-)
-from odyssey.report.boxes import box_summary
-from odyssey.report.simulation import Cell, simulate_results
-from odyssey.report.verdicts import VERDICTS
+from odyssey.report.page import style, tables
+from odyssey.report.study import box_plots, comparison_plots, importance_plots
+from odyssey.statistics import aggregate, comparison, importance
+from odyssey.statistics.boxes import box_summary
+from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.verdicts import VERDICTS
 
 UNIT = "test bits per character"
 CELLS = {

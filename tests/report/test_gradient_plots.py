@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from odyssey.report import animation
-from odyssey.report import gradient_plots as draw
-from odyssey.report.gradient_figures import write_gradient_study
-from odyssey.report.gradients import bands, mean_shares, summary
+from odyssey.report.inside import animation
+from odyssey.report.inside import gradient_plots as draw
+from odyssey.report.inside.gradient_figures import write_gradient_study
+from odyssey.statistics.gradients import bands, mean_shares, summary
 
 LABELS = ("elman", "lstm")
 STEPS = 13

@@ -17,9 +17,11 @@ from test_names import HOSTILE
 
 import odyssey.report
 from odyssey.cli.live import LiveBoard
-from odyssey.report import plots, tables
-from odyssey.report.style import drawable, new_axes, save_figure, styled, to_svg
-from odyssey.report.write import write_all
+from odyssey.report.page import tables
+from odyssey.report.page.style import drawable, new_axes, save_figure, styled, to_svg
+from odyssey.report.study import plots
+from odyssey.report.study.files import write_all
+from odyssey.statistics import ranking
 from odyssey.storage import RunStore
 
 CELLS = ["lstm", "_c $x^$", "a|b & c # d % e ~ f {g} \\h", "[red]中文 \x1b[31m\u202e"]
@@ -147,7 +149,7 @@ def test_every_function_that_draws_frames_gets_drawable_names(function):
 def test_a_terminal_gets_no_orders(written, capsys):
     results = RunStore.open(written).results()
     console = Console(force_terminal=True, width=100)
-    tables.print_table(tables.leaderboard(results), console)
+    tables.print_table(ranking.leaderboard(results), console)
     board = LiveBoard()
     board.include(results.to_dict("records"))
     console.print(board._picture())

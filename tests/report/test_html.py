@@ -12,9 +12,9 @@ import pytest
 from support.fake_runs import fake_run, fake_trial
 
 from odyssey.errors import StoreError
-from odyssey.report.entries import equations_html
-from odyssey.report.html import write_report
-from odyssey.report.write import write_all
+from odyssey.report.page.entries import equations_html
+from odyssey.report.study.files import write_all
+from odyssey.report.study.page import write_report
 from odyssey.storage import RunStore
 
 VOID = {"meta", "img", "br", "link", "hr"}
@@ -183,7 +183,7 @@ def test_report_that_cannot_be_written_says_so(tmp_path):
 
 def test_report_imports_nothing_of_training():
     heavy = "{'torch', 'ray', 'odyssey.cells', 'odyssey.training'}"
-    code = f"import sys, odyssey.report.write; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, odyssey.report.study.files; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

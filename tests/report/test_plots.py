@@ -11,7 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from odyssey.report import figures, plots, statistics, style, tables
+from odyssey.report.page import style
+from odyssey.report.study import figures, plots
+from odyssey.statistics import estimates, ranking
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def drawn(results, curves):
 
 @pytest.fixture(scope="module")
 def bands(results, curves):
-    frame = statistics.curve_bands(curves, results)
+    frame = estimates.curve_bands(curves, results)
     return frame[frame["task"] == "xml"]
 
 
@@ -133,7 +135,7 @@ def test_one_point_is_visible():
 
 
 def test_labels_of_leaderboards_are_those_of_pictures(results, drawn):
-    board = tables.leaderboard(results)
+    board = ranking.leaderboard(results)
     curves = next(p for p in drawn if p.name == "1_arithmetic_curves")
     first = board[board["task"] == "arithmetic"]["label"]
     assert list(dict.fromkeys(curves.data["label"])) == list(first)

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odyssey.report import comparison
-from odyssey.report.protocol import findings, least_p, power_note, protocol
-from odyssey.report.simulation import Cell, simulate_results
-from odyssey.report.tables import with_labels
-from odyssey.report.verdicts import NO_TEST, UNDECIDED
+from odyssey.report.study.protocol import findings, least_p, power_note, protocol
+from odyssey.statistics import comparison
+from odyssey.statistics.ranking import with_labels
+from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.verdicts import NO_TEST, UNDECIDED
 from odyssey.wording import plural
 
 STUDY = """

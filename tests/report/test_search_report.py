@@ -9,9 +9,9 @@ import pytest
 from support.fake_search import search
 
 from odyssey.cli.main import main
-from odyssey.report.search import statistics as st
 from odyssey.report.search.content import nearest_cell, read_search
 from odyssey.report.search.page import write_search
+from odyssey.statistics import search as st
 from odyssey.storage.candidates import load_candidates
 
 

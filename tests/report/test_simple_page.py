@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report.figures import Picture
-from odyssey.report.simple_page import Part, write_page
+from odyssey.report.page.simple import Part, write_page
+from odyssey.report.study.figures import Picture
 
 
 def test_a_page_holds_everything_and_escapes_text(tmp_path):

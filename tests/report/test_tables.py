@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from odyssey.report import aggregate, comparison, tables
-from odyssey.report.simulation import Cell, simulate_results
-from odyssey.report.verdicts import DECIDED, UNDECIDED, VERDICTS
+from odyssey.report.page import tables
+from odyssey.statistics import aggregate, comparison, ranking
+from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.verdicts import DECIDED, UNDECIDED, VERDICTS
 
 
 def row(spec, member, bpc, *, task="a", status="ok", test=None, parameters=100):
@@ -47,7 +48,7 @@ SMALL = pd.DataFrame(
 
 
 def test_leaderboard_known_answer():
-    board = tables.leaderboard(SMALL).set_index(["task", "label"])
+    board = ranking.leaderboard(SMALL).set_index(["task", "label"])
     assert list(board.loc["a"].index) == ["lucky", "steady", "lost"]
     assert list(board.loc["a"]["rank"]) == [1, 2, 3]
     lucky, steady, lost = (board.loc[("a", name)] for name in ("lucky", "steady", "lost"))
@@ -69,19 +70,19 @@ def test_leaderboard_known_answer():
 
 
 def test_overall_ranks_by_mean_rank_and_cells_that_miss_a_task_last():
-    frame = tables.overall(SMALL)
+    frame = ranking.overall(SMALL)
     assert list(frame["label"]) == ["lucky", "steady", "lost"]
     assert list(frame["mean_rank"]) == [1.5, 1.5, 3.0]
     assert list(frame["rank"]) == [1, 1, 3]
     assert list(frame["rank on b"]) == [2, 1, 3]
     part = SMALL[~((SMALL["spec"] == "steady") & (SMALL["task"] == "a"))]
-    frame = tables.overall(part)
+    frame = ranking.overall(part)
     assert frame["label"].iloc[-1] == "steady"
     assert pd.isna(frame["rank on a"].iloc[-1])
 
 
 def test_leaderboard_of_the_fake_run(results):
-    board = tables.leaderboard(results)
+    board = ranking.leaderboard(results)
     assert len(board) == 24
     assert list(board["task"].unique()) == ["arithmetic", "xml"]
     for _, part in board.groupby("task"):
@@ -91,8 +92,8 @@ def test_leaderboard_of_the_fake_run(results):
 
 
 def test_no_results_make_an_empty_board(store):
-    assert tables.leaderboard(store.results()[:0]).empty
-    assert tables.overall(store.results()[:0]).empty
+    assert ranking.leaderboard(store.results()[:0]).empty
+    assert ranking.overall(store.results()[:0]).empty
 
 
 def printed(frame, **options):
@@ -102,7 +103,7 @@ def printed(frame, **options):
 
 
 def test_print_table_fits_100_columns_and_loses_nothing(results):
-    text = printed(tables.leaderboard(results))
+    text = printed(ranking.leaderboard(results))
     assert max(map(len, text.splitlines())) <= 100
     assert "\x1b" not in text
     assert text.count("lstm_peephole:full_gate_recurrence ") == 2
@@ -111,31 +112,33 @@ def test_print_table_fits_100_columns_and_loses_nothing(results):
     assert row.split()[1] == "lstm_peephole:no_output_activation"
     assert lost.split()[:3] == ["11", "lstm_peephole:no_output_activation", "-"]
     assert lost.split()[-4:] == ["0", "4", "0", "4"]
-    assert max(map(len, printed(tables.overall(results)).splitlines())) <= 100
+    assert max(map(len, printed(ranking.overall(results)).splitlines())) <= 100
 
 
 @pytest.mark.parametrize("width", [100, 80, 60, 40])
 def test_print_table_on_a_terminal_keeps_to_its_width(results, width):
-    text = printed(tables.leaderboard(results), force_terminal=True, width=width, color_system=None)
+    text = printed(
+        ranking.leaderboard(results), force_terminal=True, width=width, color_system=None
+    )
     assert max(map(len, text.splitlines())) <= width
     assert "best" in text
 
 
 def test_print_table_sets_the_best_in_bold():
-    text = printed(tables.leaderboard(SMALL), force_terminal=True, width=100)
+    text = printed(ranking.leaderboard(SMALL), force_terminal=True, width=100)
     assert "\x1b[1m1.500\x1b[0m" in text
     assert "\x1b[1m2.000\x1b[0m" not in text
 
 
 def test_print_table_takes_brackets_in_names_literally():
-    frame = tables.leaderboard(SMALL.assign(spec="x[bold]", task="t[bold]"))
+    frame = ranking.leaderboard(SMALL.assign(spec="x[bold]", task="t[bold]"))
     text = printed(frame)
     assert "x[bold]" in text
     assert "t[bold]" in text
 
 
 def test_markdown():
-    text = tables.to_markdown(tables.leaderboard(SMALL.replace({"spec": {"lucky": "a|b"}})))
+    text = tables.to_markdown(ranking.leaderboard(SMALL.replace({"spec": {"lucky": "a|b"}})))
     lines = text.splitlines()
     assert lines[0] == "### a"
     assert lines[2].startswith("| # | cell | best valid bits/char |")
@@ -147,7 +150,7 @@ def test_markdown():
 
 
 def test_csv_keeps_full_precision(results):
-    board = tables.leaderboard(results)
+    board = ranking.leaderboard(results)
     again = pd.read_csv(io.StringIO(tables.to_csv(board)))
     np.testing.assert_array_equal(again["mean_valid_bpc"], board["mean_valid_bpc"])
 
@@ -246,7 +249,7 @@ def test_latex_writes_minus_signs_and_leaves_hyphens():
     text = tables.to_latex(frame, caption="a-b 10-fold", label="x")
     assert r"LSTM-f & $-$0.500 & 1 \\" in text
     assert "a-b 10-fold" in text
-    board = tables.to_latex(tables.leaderboard(SMALL), caption="c", label="x")
+    board = tables.to_latex(ranking.leaderboard(SMALL), caption="c", label="x")
     assert r"\textbf{1.500}" in board
     assert r"\# & cell" in board
 
@@ -254,7 +257,7 @@ def test_latex_writes_minus_signs_and_leaves_hyphens():
 def test_a_base_that_all_share_goes_where_the_table_does_not_fit():
     specs = ["gru", "gru:no_bias", "gru:drop_gate=r+no_recurrent=n"]
     results = pd.DataFrame([row(spec, 0, 1.0 + k) for k, spec in enumerate(specs)])
-    board = tables.leaderboard(results)
+    board = ranking.leaderboard(results)
     assert "gru:no_bias " in printed(board)
     narrow = printed(board, force_terminal=True, width=54)
     assert "drop_gate=r+no_recurrent=n" in narrow

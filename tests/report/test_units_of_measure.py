@@ -7,10 +7,11 @@ from support import fake_runs as fake
 
 from odyssey import load_results
 from odyssey.cli.main import main
-from odyssey.report import tables
-from odyssey.report.measure import counting, per, slash
-from odyssey.report.plots import plot_bits_vs_parameters
-from odyssey.report.write import write_all
+from odyssey.report.page import tables
+from odyssey.report.page.units import counting, per, slash
+from odyssey.report.study.files import write_all
+from odyssey.report.study.plots import plot_bits_vs_parameters
+from odyssey.statistics import ranking
 
 BYTES, CHARACTERS = {"unit": "bytes", "encoding": ""}, {"unit": "characters", "encoding": "utf-8"}
 
@@ -26,8 +27,8 @@ BYTES, CHARACTERS = {"unit": "bytes", "encoding": ""}, {"unit": "characters", "e
 )
 def test_words_and_headings_follow_the_unit(tmp_path, tasks, words, heading):
     fake.fake_run(tmp_path / "run", members=2, points=3)
-    results = tables.with_labels(load_results(tmp_path / "run"))
-    board = tables.leaderboard(results)
+    results = ranking.with_labels(load_results(tmp_path / "run"))
+    board = ranking.leaderboard(results)
     with counting({"tasks": tasks}):
         assert (per(), slash()) == (words, heading)
         headers = [c.header for c in tables.shown_columns(board).values()]

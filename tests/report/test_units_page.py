@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odyssey.report.units_page import Shown, write_units_page
+from odyssey.report.inside.units_page import Shown, write_units_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -8,7 +8,7 @@ from support.random_cells import random_cell
 import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler import lower
-from odyssey.compiler.backends.native.layer import has_loop
+from odyssey.compiler.backends.native.call.layer import has_loop
 from odyssey.speed.cells import NAMED, count_operations, random_cells
 from odyssey.speed.handwritten import PlainLoop
 

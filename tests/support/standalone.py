@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from odyssey.compiler import module
-from odyssey.compiler.backends.native import kernel, toolchain
+from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native.call import kernel
 
 MAIN = """
 #include <stdio.h>

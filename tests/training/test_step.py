@@ -13,7 +13,8 @@ from torch import nn
 
 import odyssey
 from odyssey.compiler.backends import native
-from odyssey.compiler.backends.native import step_source, targets, toolchain
+from odyssey.compiler.backends.native import targets, toolchain
+from odyssey.compiler.backends.native.source import training_step as step_source
 from odyssey.errors import ConfigError
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import OPTIMIZERS, Member, TrainingConfig

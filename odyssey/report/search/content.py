@@ -13,11 +13,11 @@ import pandas as pd
 
 from odyssey.errors import CellError, StoreError
 from odyssey.expr import parse_cell, text
-from odyssey.report import style
-from odyssey.report.figures import Picture
-from odyssey.report.records import read_records
+from odyssey.report.page import style
+from odyssey.report.page.records import read_records
 from odyssey.report.search import plots as search_plots
-from odyssey.report.search import statistics as st
+from odyssey.report.study.figures import Picture
+from odyssey.statistics import search as st
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import finished_candidates, load_candidates
 

@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from odyssey.errors import StoreError
-from odyssey.report import style
-from odyssey.report.entries import equations_html
-from odyssey.report.html import data_uri, duration, html_table
+from odyssey.report.page import style
+from odyssey.report.page.entries import equations_html
+from odyssey.report.page.shell import render
 from odyssey.report.search.content import SearchContent, read_search, shown
-from odyssey.report.search.statistics import Audit
-from odyssey.report.shell import render
+from odyssey.report.study.page import data_uri, duration, html_table
+from odyssey.statistics.search import Audit
 
 _WARNING = (
     "These are candidates, not results: the best of many noisy scores is too good by selection. "
@@ -115,7 +115,7 @@ def verdict(content: SearchContent) -> str:
 def _page(content: SearchContent) -> str:
     run = content.run
     return render(
-        "search.html",
+        "search/search.html",
         title=str(run["study"]),
         description=str(run.get("description") or ""),
         facts=_facts(content),

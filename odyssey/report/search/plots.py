@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from odyssey.report.style import ACCENT, FAINT, INK, PALETTE, new_axes, styled
+from odyssey.report.page.style import ACCENT, FAINT, INK, PALETTE, new_axes, styled
 
 
 @styled

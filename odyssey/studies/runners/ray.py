@@ -90,7 +90,7 @@ def run_trials(
         scratch_folder(_short_place(), before=_end_processes) as folder,
         _driver(folder, workers=workers, address=address) as driver,
     ):
-        from ray import cloudpickle  # knows functions of a script, too
+        import cloudpickle  # knows functions of a script, too
 
         pickled = cloudpickle.dumps(work)
         _await_start(driver, address=address)

@@ -1,14 +1,9 @@
 """The native backend: generated C for the time loop, compiled by the system's C compiler.
 
-* `plan.py` decides what is computed in which phase of a step and what is stored;
-* `codegen.py`, `pointwise.py`, `functions.py` and `runtime.py` write the C file;
-* `abi.py` is the gate: tables of the fields of C structures (`fields.py`, `step_fields.py`), which
-  write their text and are what Python fills;
-* `toolchain.py` compiles the file and keeps it in a cache;
-* `prelude.py` runs what comes before the loop in torch, `operator.py` makes the loop an operator of
-  torch, `layer.py` calls both; `kernel.py` and `memory.py` hold code, sizes and memory;
-* `recurrence.py` calls the loop in training, without autograd;
-* `step_source.py` and `step.py` do the same for the rest of a training step, which no cell changes.
+`plan.py` decides what is computed in which phase of a step and what is stored; `source/` writes the
+C, `toolchain.py` compiles it and keeps it in a cache, `call/` calls it. `abi.py` is the border that
+both sides share: tables of the fields of C structures, which write their text and are what Python
+fills. `targets.py` says what processors there are.
 """
 
 from __future__ import annotations
@@ -18,9 +13,9 @@ from functools import cache
 
 from odyssey.compiler.backends.base import Layer
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.functions import written
-from odyssey.compiler.backends.native.kernel import code_of
-from odyssey.compiler.backends.native.layer import NativeLayer, has_loop
+from odyssey.compiler.backends.native.call.kernel import code_of
+from odyssey.compiler.backends.native.call.layer import NativeLayer, has_loop
+from odyssey.compiler.backends.native.source.functions import written
 from odyssey.compiler.program import Program
 
 PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.ENTRIES)

@@ -1,0 +1,362 @@
+"""The C file of the training step around a cell: readout, loss and gradients, and the update.
+
+Nothing in it depends on the cell: there is one for each dtype and target.
+"""
+
+from __future__ import annotations
+
+from odyssey.compiler.backends.native.source.frame import FLUSH, PRELUDE, write_tiles
+from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
+from odyssey.compiler.backends.native.source.training_fields import PARAMETER, READOUT, UPDATE
+from odyssey.compiler.backends.native.targets import TARGETS
+
+BLOCK = 192  # rows at a time: whole tiles of 4 vectors, and whole groups of 2, 3, 4, 6 and 8 rows
+SIZES = {"float32": 4, "float64": 8}  # bytes
+OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
+
+_NUMBERS = """\
+extern double log(double), sqrt(double);
+extern float sqrtf(float);
+static inline double total(vec x) {
+  double sum = 0;
+  for (int k = 0; k < V; k++) sum += x[k];
+  return sum;
+}
+static inline vec vsqrt(vec x) {
+  real y[V] __attribute__((aligned(64)));
+  *(vec *)y = x;
+  for (int k = 0; k < V; k++) y[k] = SQRT(y[k]);
+  return *(vec *)y;
+}
+/* Vectors of the next tile, of so many that are left. */
+static inline long tile(long left) { return left > 3 ? 4 : left > 1 ? 2 : 1; }
+static inline void product(long wide, real *to, long to_row, const real *start, long start_row,
+                           const real *a, long a_row, long a_step, const real *w, long inner,
+                           long rows) {
+  (wide == 4 ? product_4_MOST4 : wide == 2 ? product_2_MOST2 : product_1_MOST1)(
+      to, to_row, start, start_row, a, a_row, a_step, w, wide * V, inner, rows);
+}
+static inline long most(long wide) { return wide == 4 ? MOST4 : wide == 2 ? MOST2 : MOST1; }
+"""
+
+_READOUT = """\
+/* The loss of a softmax readout, R rows a member: h (R, H) of which `units` count, w (S, H),
+ * b (S), S symbols. The logits of a block of rows are stored by symbol, (S, BLOCK). */
+struct readout {
+$fields
+};
+
+/* Copies rows side by side into tiles (row, vectors of the tile); zeros where columns end. */
+static void tiles(real *to, const real *from, long stride, long rows, long n) {
+  for (long j = 0, wide; j < n; j += wide * V) {
+    wide = tile((n - j + V - 1) / V);
+    for (long r = 0; r < rows; r++, to += wide * V)
+      for (long u = 0; u < wide; u++)
+        *(vec *)(to + u * V) = n - j > u * V ? ld(from + r * stride + j + u * V, n - j - u * V)
+                                             : (vec){};
+  }
+}
+/* Copies rows into tiles of their transpose: (column, vectors of rows); zeros where rows end. */
+static void turned_tiles(real *to, const real *from, long stride, long rows, long n) {
+  for (long r = 0, wide; r < rows; r += wide * V) {
+    wide = tile((rows - r + V - 1) / V);
+    for (long u = 0; u < wide; u++) {
+      const real *x = from + (r + u * V) * stride;
+      const long left = rows - r - u * V;
+      real *place = to + u * V;
+      long k = 0;
+      if (left >= V)
+        for (; k + V <= n; k += V) turn(place + k * wide * V, wide * V, x + k, stride);
+      for (; k < n; k++)
+        for (long v = 0; v < V; v++) place[k * wide * V + v] = v < left ? x[v * stride + k] : 0;
+    }
+    to += n * wide * V;
+  }
+}
+
+/* Turns logits (S, BLOCK) of a block into gradients of the loss; sums the loss. */
+static long softmax(const struct readout *z, long p, long first, long rows, real *x, real *db,
+                    double *nll, double *right) {
+  const long S = z->S;
+  const real *b = z->b + p * z->b_member;
+  const long *target = z->target + p * z->target_member + first;
+  const unsigned char *weight = z->weight + p * z->weight_member + first;
+  long bad = 0;
+  for (long r = 0; r < rows; r += V) {
+    const long n = rows - r < V ? rows - r : V;
+    vec high = *(vec *)(x + r) + b[0], sum = {};
+    ivec at = {};
+    for (long s = 1; s < S; s++) {
+      const vec y = *(vec *)(x + s * BLOCK + r) + b[s];
+      const ivec more = y > high;
+      high = pick(more, y, high);
+      at = (more & (integer)s) | (~more & at);
+    }
+    real own[V];
+    for (long v = 0; v < n; v++) {
+      const long s = target[r + v];
+      if (s < 0 || s >= S) { bad++; own[v] = 0; continue; }
+      own[v] = x[s * BLOCK + r + v] + b[s];
+    }
+    for (long s = 0; s < S; s++) {
+      const vec y = vexp((*(vec *)(x + s * BLOCK + r) + b[s]) - high);
+      *(vec *)(x + s * BLOCK + r) = y;
+      sum += y;
+    }
+    double all = 1; /* at most S^V: one logarithm for V rows */
+    vec part = {};
+    for (long v = 0; v < n; v++) {
+      const double counts = weight[r + v] != 0; /* a product, not a choice: NaN stays NaN */
+      all *= sum[v] * counts + (1 - counts);
+      *nll += ((double)high[v] - own[v]) * counts;
+      *right += counts * (at[v] == target[r + v]);
+      part[v] = (real)(z->keep ? z->scale[p] * counts / sum[v] : 0);
+    }
+    *nll += log(all);
+    if (!z->keep) continue;
+    for (long s = 0; s < S; s++) *(vec *)(x + s * BLOCK + r) *= part;
+    for (long v = 0; v < n; v++)
+      if (weight[r + v] && target[r + v] >= 0 && target[r + v] < S)
+        x[target[r + v] * BLOCK + r + v] -= (real)z->scale[p];
+    for (long s = 0; s < S; s++) *(vec *)(db + s * V) += *(vec *)(x + s * BLOCK + r);
+  }
+  return bad;
+}
+
+static long member(const struct readout *z, long p) {
+  const long S = z->S, H = z->H, n = z->units[p], N = (n + V - 1) / V * V;
+  const real *w = z->w + p * z->w_member;
+  real *turned = z->scratch, *rows = turned + n * BLOCK, *x = rows + N * BLOCK;
+  real *panel = x + S * BLOCK, *dw = panel + S * N, *db = dw + S * N;
+  double nll = 0, right = 0;
+  long bad = 0;
+  for (long s = 0; s < S; s++) *(vec *)(db + s * V) = (vec){};
+  if (z->keep) tiles(panel, w, H, S, n);
+  for (long first = 0; first < z->R; first += BLOCK) {
+    const long R = z->R - first < BLOCK ? z->R - first : BLOCK;
+    const real *h = z->h + p * z->h_member + first * H;
+    turned_tiles(turned, h, H, R, n);
+    for (long r = 0, wide; r < R; r += wide * V) {
+      wide = tile((R - r + V - 1) / V);
+      for (long s = 0, m = most(wide); s < S; s += m)
+        product(wide, x + s * BLOCK + r, BLOCK, 0, 0, w + s * H, H, 1, turned + r * n, n,
+                S - s < m ? S - s : m);
+    }
+    bad += softmax(z, p, first, R, x, db, &nll, &right);
+    if (!z->keep) continue;
+    tiles(rows, h, H, R, n);
+    for (long j = 0, wide; j < n; j += wide * V) {
+      wide = tile((n - j + V - 1) / V);
+      const long m = most(wide);
+      for (long s = 0; s < S; s += m)
+        product(wide, dw + s * N + j, N, first ? dw + s * N + j : 0, N, x + s * BLOCK, BLOCK, 1,
+                rows + j * R, R, S - s < m ? S - s : m);
+      for (long r = 0; r < R; r += m) {
+        real *to = z->dh + (p * z->R + first + r) * H + j;
+        const long left = R - r < m ? R - r : m;
+        if (n - j >= wide * V) {
+          product(wide, to, H, 0, 0, x + r, 1, BLOCK, panel + j * S, S, left);
+          continue;
+        }
+        real edge[8 * 4 * V] __attribute__((aligned(64)));
+        product(wide, edge, wide * V, 0, 0, x + r, 1, BLOCK, panel + j * S, S, left);
+        for (long k = 0; k < left; k++)
+          for (long v = 0; v < n - j; v++) to[k * H + v] = edge[k * wide * V + v];
+      }
+    }
+    for (long r = 0; r < R && n < H; r++)
+      __builtin_memset(z->dh + (p * z->R + first + r) * H + n, 0, (H - n) * sizeof(real));
+  }
+  z->nll[p] = nll;
+  z->right[p] = right;
+  for (long s = 0; s < S && z->keep; s++) {
+    real *to = z->dw + p * z->dw_member + s * H;
+    for (long j = 0; j < H; j++) to[j] = j < n ? dw[s * N + j] : 0;
+    z->db[p * z->db_member + s] = (real)total(*(vec *)(db + s * V));
+  }
+  return bad;
+}
+
+/* Counts the targets that are no symbols. */
+void odyssey_readout(const struct readout *z, long *bad) {
+  const __auto_type mode = flush();
+  for (long p = 0; p < z->P; p++) *bad += member(z, p);
+  restore(mode);
+}
+"""
+
+_UPDATE = """\
+/* One parameter: the first value of each member, its gradient (0: none arrived), and its place
+ * in the rows of N numbers that the optimiser keeps for a member. */
+struct parameter {
+$parameter
+};
+struct update {
+$fields
+};
+
+static inline vec gradient(const real *from, const real *inside, long k, long n) {
+  if (!from) return (vec){};
+  const vec g = ld(from + k, n - k);
+  return inside ? pick((ivec)ld(inside + k, n - k), g, splat(0)) : g;
+}
+
+static double squares(const real *from, const real *inside, long n) {
+  double sum = 0;
+  for (long k = 0; k < n;) {
+    vec part = {};
+    for (long end = k + 32 * V; k < n && k < end; k += V) {
+      const vec g = gradient(from, inside, k, n);
+      part += g * g;
+    }
+    sum += total(part);
+  }
+  return sum;
+}
+
+struct member_step { real rate, momentum, scale, bound, decay, mean, square; long nesterov; };
+
+/* `kind` is a constant where this is called: sgd, rmsprop, adam, adagrad, sgd without momentum. */
+static inline __attribute__((always_inline)) void apply(
+    int kind, const struct member_step m, real *value, const real *from, const real *inside,
+    real *first, real *second, long n) {
+  for (long k = 0; k < n; k += V) {
+    vec g = gradient(from, inside, k, n) * m.scale, step = g;
+    g = pick(g > m.bound, splat(m.bound), pick(g < -m.bound, splat(-m.bound), g));
+    if (kind == 0) {
+      const vec v = ld(first + k, n - k) * m.momentum + g;
+      st(first + k, v, n - k);
+      step = m.rate * (m.nesterov ? g + m.momentum * v : v);
+    } else if (kind == 1) {
+      const vec q = ld(first + k, n - k) * m.decay + g * g * (1 - m.decay);
+      st(first + k, q, n - k);
+      step = m.rate * g / (vsqrt(q) + (real)1e-8);
+    } else if (kind == 2) {
+      const vec a = ld(first + k, n - k) * (real)0.9 + g * (real)0.1;
+      const vec q = ld(second + k, n - k) * (real)0.999 + g * g * (real)0.001;
+      st(first + k, a, n - k);
+      st(second + k, q, n - k);
+      step = m.rate * (a * m.mean) / (vsqrt(q * m.square) + (real)1e-8);
+    } else if (kind == 3) {
+      const vec q = ld(first + k, n - k) + g * g;
+      st(first + k, q, n - k);
+      step = m.rate * g / vsqrt(q + (real)1e-8);
+    } else
+      step = m.rate * g;
+    st(value + k, ld(value + k, n - k) - step, n - k);
+  }
+}
+
+/* Measures the gradient of every member, and steps those that are alive and healthy. */
+void odyssey_update(const struct update *z, const void *unused) {
+  (void)unused;
+  const __auto_type mode = flush();
+  for (long p = 0; p < z->P; p++) {
+    const real *inside = z->inside ? z->inside + p * z->N : 0;
+    double sum = 0;
+    for (long k = 0; k < z->parameters; k++) {
+      const struct parameter *q = z->of + k;
+      if (q->gradient)
+        sum += squares(q->gradient + p * q->gradient_member, inside ? inside + q->place : 0,
+                       q->count);
+    }
+    /* out of range where the sum is: a norm that torch calls infinite is infinite here */
+    const double norm = z->norm[p] = (double)(real)sum - (double)(real)sum == 0 ? sqrt(sum)
+                                                                                : (real)sum;
+    const double mean = z->mean[p];
+    z->healthy[p] = norm - norm == 0 && mean - mean == 0 && mean <= z->numbers[0];
+    if (!z->alive[p] || !z->healthy[p]) continue;
+    const double share = z->clip_norm[p] / (norm + 1e-12);
+    const struct member_step m = {
+        z->rate[p], z->momentum[p], (real)(share < 1 ? share : 1), z->clip_value[p],
+        (real)z->numbers[1], (real)(1 / z->numbers[2]), (real)(1 / z->numbers[3]), z->nesterov};
+    for (long k = 0; k < z->parameters; k++) {
+      const struct parameter *q = z->of + k;
+      const long row = p * z->N + q->place;
+      real *value = z->of[k].value + p * q->value_member;
+      const real *g = q->gradient ? q->gradient + p * q->gradient_member : 0;
+      const real *in = inside ? inside + q->place : 0;
+      switch (z->kind) {
+        case 0:
+          if (m.momentum > 0) apply(0, m, value, g, in, z->first + row, 0, q->count);
+          else apply(4, m, value, g, in, 0, 0, q->count);
+          break;
+        case 1: apply(1, m, value, g, in, z->first + row, 0, q->count); break;
+        case 2: apply(2, m, value, g, in, z->first + row, z->second + row, q->count); break;
+        case 3: apply(3, m, value, g, in, z->first + row, 0, q->count); break;
+      }
+    }
+  }
+  restore(mode);
+}
+"""
+
+
+def _turn(lanes: int) -> str:
+    """Writes the transposition of a square of numbers in registers: log2 rounds of exchanges."""
+    out = [
+        "#if defined(__has_builtin)",
+        "#if __has_builtin(__builtin_shufflevector)",
+        "#define SHUFFLES",
+        "#endif",
+        "#endif",
+        "static void turn(real *to, long to_row, const real *from, long from_row) {",
+        "#ifdef SHUFFLES",
+        *(f"  vec a{i} = *(const loose *)(from + {i} * from_row), b{i};" for i in range(lanes)),
+    ]
+    here, there = "a", "b"
+    step = lanes // 2
+    while step:
+        low = ", ".join(str(lanes + v - step if v & step else v) for v in range(lanes))
+        high = ", ".join(str(lanes + v if v & step else v + step) for v in range(lanes))
+        for i in (i for i in range(lanes) if not i & step):
+            pair = f"{here}{i}, {here}{i + step}"
+            out.append(f"  {there}{i} = __builtin_shufflevector({pair}, {low});")
+            out.append(f"  {there}{i + step} = __builtin_shufflevector({pair}, {high});")
+        here, there, step = there, here, step // 2
+    out += [f"  *(vec *)(to + {i} * to_row) = {here}{i};" for i in range(lanes)]
+    out += [
+        "#else",
+        "  for (long k = 0; k < V; k++)",
+        "    for (long v = 0; v < V; v++) to[k * to_row + v] = from[v * from_row + k];",
+        "#endif",
+        "}",
+    ]
+    return "\n".join(out) + "\n"
+
+
+def step_source(*, dtype: str, target: str) -> str:
+    """Writes the C file.
+
+    Args:
+        dtype: float32 or float64.
+        target: A row of `targets.TARGETS`.
+    """
+    kind, processor = TYPES[dtype], TARGETS[target]
+    head = PRELUDE.substitute(
+        name="(any), its training step,",
+        dtype=dtype,
+        target=target,
+        real=kind["real"],
+        integer=kind["integer"],
+        bytes=processor.bytes,
+        fields="  long h;",
+    )
+    widths = {4: processor.rows[4], 2: processor.rows[2], 1: processor.rows[1]}
+    numbers = {f"MOST{wide}": rows for wide, rows in widths.items()}
+    helpers = FLUSH + _NUMBERS
+    for name, value in numbers.items():
+        helpers = helpers.replace(f"product_{name[-1]}_{name}", f"product_{name[-1]}_{value}")
+    defines = {**numbers, "BLOCK": BLOCK, "SQRT": "sqrtf" if dtype == "float32" else "sqrt"}
+    return "\n".join(
+        [
+            head,
+            *(f"#define {name} {value}" for name, value in defines.items()),
+            write_functions({"exp"}, dtype),
+            write_tiles(set(widths.items())),
+            helpers,
+            _turn(processor.bytes // SIZES[dtype]),
+            _READOUT.replace("$fields", READOUT.text),
+            _UPDATE.replace("$fields", UPDATE.text).replace("$parameter", PARAMETER.text),
+        ]
+    )

@@ -1,0 +1,59 @@
+"""One self-contained page of text, tables and figures, for what is not a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from odyssey.report.page.shell import render
+from odyssey.report.study.figures import Picture
+from odyssey.report.study.page import data_uri, html_table
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of a page.
+
+    Attributes:
+        heading: Its title.
+        paragraphs: Text, before what follows.
+        shown: Tables (frames of words and of numbers already rounded) and figures.
+    """
+
+    heading: str
+    paragraphs: Sequence[str] = ()
+    shown: Sequence[pd.DataFrame | Picture] = ()
+
+    @property
+    def blocks(self) -> list[Markup]:
+        """The tables and figures as HTML."""
+        return [_table(s) if isinstance(s, pd.DataFrame) else _figure(s) for s in self.shown]
+
+
+def write_page(path: str | Path, *, title: str, lead: str, parts: Iterable[Part]) -> Path:
+    """Writes a page; the same content makes the same bytes."""
+    text = render("page/simple.html", title=title, lead=lead, parts=list(parts))
+    path = Path(path)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _table(frame: pd.DataFrame) -> Markup:
+    heads = [(str(name), pd.api.types.is_numeric_dtype(frame[name])) for name in frame]
+    rows = [[(_word(value), False) for value in row] for row in frame.itertuples(index=False)]
+    return html_table(heads, rows)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else "-" if pd.isna(value) else f"{value:g}"
+
+
+def _figure(picture: Picture) -> Markup:
+    return Markup('<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>').format(
+        data_uri(picture), picture.title, picture.caption
+    )

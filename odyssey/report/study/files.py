@@ -1,0 +1,115 @@
+"""All files of a report: the page, the leaderboard as CSV and Markdown, the figures with data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from odyssey.errors import StoreError
+from odyssey.names import file_name
+from odyssey.report.page import style, tables
+from odyssey.report.page.units import counting
+from odyssey.report.study.ablation import Ablation
+from odyssey.report.study.page import Content, read_content, write_page
+from odyssey.storage.store import RunStore
+
+
+def write_all(run_dir: str | Path) -> dict[str, Path]:
+    """Writes the whole report of a run into its directory.
+
+    Returns:
+        As `write_content`.
+
+    Raises:
+        StoreError: The directory is not a run, has no finished trial, or cannot be written.
+    """
+    with counting(RunStore.open(run_dir).run):
+        return write_content(read_content(run_dir))
+
+
+def write_content(content: Content) -> dict[str, Path]:
+    """Writes a report into the directory of its run.
+
+    Returns:
+        Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
+        study with a baseline also comparison_csv, comparison_md and comparison_tex, and of every
+        further one comparison-NAME_csv and so on; for every published table that speaks of its
+        cells NAME_csv, NAME_md and NAME_tex.
+
+    Raises:
+        StoreError: The directory cannot be written.
+    """
+    directory = content.directory
+    paths = {
+        "report": directory / "report.html",
+        "leaderboard_csv": directory / "leaderboard.csv",
+        "leaderboard_md": directory / "leaderboard.md",
+        "figures": directory / "figures",
+    }
+    try:
+        paths["leaderboard_csv"].write_text(tables.to_csv(content.board), encoding="utf-8")
+        text = tables.to_markdown(content.board)
+        if content.overall is not None:
+            text += "\n### overall\n\n" + tables.to_markdown(content.overall)
+        paths["leaderboard_md"].write_text(text, encoding="utf-8")
+        if content.ablation is not None:
+            paths |= _write_ablation(content.ablation, directory / "comparison")
+        for found in content.further:
+            name = f"comparison-{file_name(found.baseline)}"
+            paths |= _write_ablation(found, directory / name)
+        for shown in content.beside:
+            paths |= _write_table(shown.table, directory / shown.name, caption=shown.caption)
+        drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
+        for picture in drawn:
+            style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
+        write_page(content, paths["report"])
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(f"cannot write the report to {directory}: {why}") from error
+    return paths
+
+
+def _write_ablation(found: Ablation, path: Path) -> dict[str, Path]:
+    """Writes the comparison with a baseline."""
+    more = ""
+    if found.scores is not None:
+        scores = tables.to_markdown(tables.aggregate_table(found.scores, found.compared))
+        more = f"\n### over all tasks\n\n{scores}"
+    return _write_table(
+        tables.comparison_table(found.compared),
+        path,
+        caption=found.caption,
+        data=found.compared,
+        more=more,
+    )
+
+
+def _write_table(
+    table: pd.DataFrame,
+    path: Path,
+    *,
+    caption: str,
+    data: pd.DataFrame | None = None,
+    more: str = "",
+) -> dict[str, Path]:
+    """Writes a table as CSV, Markdown and LaTeX, and gives the paths by name and kind.
+
+    Args:
+        table: As people see it.
+        path: Where, without a suffix.
+        caption: Below it in Markdown, above it in LaTeX.
+        data: What the CSV holds, when that is more than the table.
+        more: Markdown below the caption.
+    """
+    label = f"tab:{path.parent.resolve().name}-{path.name}"
+    texts = {
+        "csv": tables.to_csv(table if data is None else data),
+        "md": f"{tables.to_markdown(table)}\n{caption}\n{more}",
+        "tex": tables.to_latex(table, caption=caption, label=label),
+    }
+    paths = {}
+    for kind, text in texts.items():
+        paths[f"{path.name}_{kind}"] = path.with_name(f"{path.name}.{kind}")
+        paths[f"{path.name}_{kind}"].write_text(text, encoding="utf-8")
+    return paths

@@ -1,0 +1,378 @@
+"""One self-contained page about a run: no network, no script, fit for printing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from odyssey.errors import StoreError
+from odyssey.names import short_names
+from odyssey.report.page import style, tables
+from odyssey.report.page.entries import entries
+from odyssey.report.page.records import read_records
+from odyssey.report.page.shell import render
+from odyssey.report.page.units import counting, slash
+from odyssey.report.study import figures, protocol
+from odyssey.report.study.ablation import Ablation, ablation_of
+from odyssey.statistics import estimates, published, ranking
+from odyssey.storage import RunStore
+from odyssey.storage.schema import RESULT_COLUMNS
+
+_MOST_MEMBERS = 12  # that a row of failures names
+_HYPERPARAMETERS = (
+    "hidden_size",
+    "num_layers",
+    "learning_rate",
+    "momentum",
+    "clip_norm",
+    "clip_value",
+    "init_scale",
+    "forget_bias",
+    "input_noise",
+)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report says, before it has a form.
+
+    Attributes:
+        directory: The run directory.
+        run: The facts of `run.json`.
+        study_text: The resolved study.
+        results: One row a member, with `label`.
+        board: `tables.leaderboard` of them.
+        overall: `tables.overall`, or None with a single task.
+        pictures: The figures.
+        ablation: The comparison with the study's baseline, where it names one.
+        further: Those with its other baselines: tables without figures.
+        beside: Our numbers beside those of papers.
+    """
+
+    directory: Path
+    run: Mapping[str, Any]
+    study_text: str
+    results: pd.DataFrame = field(repr=False)
+    board: pd.DataFrame = field(repr=False)
+    overall: pd.DataFrame | None = field(repr=False)
+    pictures: tuple[figures.Picture, ...] = field(repr=False)
+    ablation: Ablation | None = field(repr=False, default=None)
+    further: tuple[Ablation, ...] = field(repr=False, default=())
+    beside: tuple[published.Beside, ...] = field(repr=False, default=())
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Writes `report.html` into a run directory.
+
+    Raises:
+        StoreError: The directory is not a run, has no finished trial, or cannot be written.
+    """
+    path = Path(run_dir) / "study/report.html"
+    try:
+        with counting(RunStore.open(run_dir).run):
+            write_page(read_content(run_dir), path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def read_content(run_dir: str | Path) -> Content:
+    """Reads a run and computes what a report needs.
+
+    Raises:
+        StoreError: The directory is not a run or has no finished trial.
+    """
+    store = RunStore.open(run_dir)
+    records = read_records(store)
+    results, curves, run = records.results, records.curves, records.run
+    if results.empty:
+        raise StoreError(
+            f"{store.path} has no finished trial yet; "
+            f"go on with `odyssey search --resume {store.path}`"
+        )
+    results = ranking.with_labels(results)
+    seed = abs(run["seed"]) if isinstance(run.get("seed"), int) else 0
+    baseline = run.get("baseline")
+    ablation = None
+    if isinstance(baseline, str) and baseline:
+        labelled = ranking.with_labels(curves)
+        ablation = ablation_of(results, labelled, baseline=baseline, seed=seed)
+    more = run.get("more_baselines")
+    more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
+    further = (ablation_of(results, None, baseline=m, seed=seed) for m in more)
+    return Content(
+        directory=Path(run_dir),
+        run=run,
+        study_text=records.study_text,
+        results=results,
+        board=ranking.leaderboard(results),
+        overall=ranking.overall(results) if results["task"].nunique() > 1 else None,
+        pictures=tuple(figures.pictures(results, curves, seed=seed)),
+        ablation=ablation,
+        further=tuple(found for found in further if found),
+        beside=tuple(published.beside(results, ablation.compared if ablation else None)),
+    )
+
+
+def write_page(content: Content, path: Path) -> None:
+    """Writes the page of a report."""
+    page = render(
+        "report.html",
+        title=str(content.run.get("study") or content.directory.resolve().name),
+        description=str(content.run.get("description") or ""),
+        facts=_facts(content),
+        tasks=_tasks(content),
+        overall=None if content.overall is None else table_html(content.overall),
+        protocol=_protocol(content),
+        comparison=_comparison(content.ablation),
+        further=[_comparison(found) for found in content.further],
+        beside=[(b.name, b.caption, table_html(b.table)) for b in content.beside],
+        cells=entries(
+            content.results, reference=content.ablation.baseline if content.ablation else ""
+        ),
+        hyperparameters=_hyperparameters(content),
+        failures=_failures(content.results),
+        origin=_origin(content),
+        study_text=content.study_text,
+        run_json=json.dumps(dict(content.run), indent=2, ensure_ascii=False),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def table_html(frame: pd.DataFrame) -> Markup:
+    """Makes a table of a leaderboard: numbers to the right, the best of a column in bold."""
+    columns = tables.shown_columns(frame)
+    return html_table(
+        [(column.header, not tables.is_words(name)) for name, column in columns.items()],
+        tables.shown_cells(frame),
+    )
+
+
+def _facts(content: Content) -> list[tuple[str, str]]:
+    """Lists what was compared: the head of the page."""
+    results, board = content.results, content.board
+    trials = int(results["trial"].nunique())
+    planned = content.run.get("trials")
+    share = f"{trials} of {planned}" if planned not in (None, trials) else str(trials)
+    counts = results["status"].value_counts()
+    lost = [f"{counts[s]} {s}" for s in ("diverged", "failed") if counts.get(s, 0)]
+    per_cell = sorted(set(board["members"]))
+    span = str(per_cell[0]) if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
+    facts = [
+        ("cells", str(results["label"].nunique())),
+        ("tasks", ", ".join(name for name, _ in tables.by_task(board))),
+        ("trials finished", share),
+        ("members", f"{len(results)} ({span} a cell and task)" + "".join(f", {x}" for x in lost)),
+    ]
+    done = results[results["status"] == "ok"]
+    if done[["updates", "characters"]].notna().any().all():
+        updates, characters = int(done["updates"].max()), int(done["characters"].max())
+        budget = f"at most {updates:,} updates, {characters:,} characters a member"
+        facts.append(("budget", budget))
+    seconds = content.run.get("seconds") or results["seconds"].sum()
+    if seconds and seconds == seconds:
+        what = "wall time" if content.run.get("seconds") else "training time, summed"
+        facts.append((what, duration(float(seconds))))
+    return facts
+
+
+def _tasks(content: Content) -> list[dict[str, Any]]:
+    """Gathers the leaderboard, the winner and the figures of every task."""
+    counted = content.run.get("counted")
+    counted = counted if isinstance(counted, Mapping) else {}
+    tasks = []
+    for name, part in tables.by_task(content.board):
+        spec = str(part["task"].iloc[0])
+        tasks.append(
+            {
+                "name": name,
+                "counted": str(counted.get(spec) or ""),
+                "lead": None if content.ablation else _lead(part),
+                "board": table_html(part),
+                "pictures": [_shown(p) for p in content.pictures if p.task == name],
+            }
+        )
+    return tasks
+
+
+def _lead(board: pd.DataFrame) -> tuple[str, str] | None:
+    """Names the cell whose best draws have the lowest mean, and says of how many draws that is."""
+    known = board[board["ok"] > 0]
+    if known.empty:
+        return None
+    first = known.sort_values("top_valid_bpc", kind="stable").iloc[0]
+    top, members = int(first["top"]), int(first["members"])
+    of = f"the best {top} of {members} draws" if top > 1 else f"the only one of {members} draws"
+    of = "the one draw" if members == 1 else f"all {members} draws" if top == members else of
+    test = "" if pd.isna(first["top_test_bpc"]) else f", {first['top_test_bpc']:.3f} on test"
+    mean = "mean of " if top > 1 else ""
+    return str(first["label"]), f"{first['top_valid_bpc']:.3f} {slash()}{test}: {mean}{of}"
+
+
+def _shown(picture: figures.Picture) -> dict[str, Any]:
+    """Makes a figure of the page."""
+    return {
+        "title": picture.title,
+        "caption": picture.caption,
+        "source": data_uri(picture),
+        "width": int(picture.figure.get_figwidth() * 96),
+    }
+
+
+def _comparison(found: Ablation | None) -> dict[str, Any] | None:
+    """Gathers the comparison with the baseline: a table a task, scores, figures."""
+    if found is None:
+        return None
+    table = tables.comparison_table(found.compared)
+    scores = None
+    if found.scores is not None:
+        scores = table_html(tables.aggregate_table(found.scores, found.compared))
+    return {
+        "baseline": found.baseline,
+        "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
+        "caption": found.caption,
+        "scores": scores,
+        "findings": protocol.findings(found.compared, found.baseline),
+        "power": protocol.power_note(found.compared),
+        "pictures": [_shown(picture) for picture in found.pictures],
+    }
+
+
+def _protocol(content: Content) -> list[tuple[str, str]]:
+    found = content.ablation
+    return protocol.protocol(
+        content.run,
+        content.study_text,
+        content.results,
+        found.compared if found else None,
+        baseline=found.baseline if found else "",
+    )
+
+
+def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
+    """Makes a table a task: the draw of the best member of every cell, best cell first."""
+    results = content.results
+    usable = results[estimates.valid_rows(results)]
+    extra = [c for c in map(str, results) if c not in RESULT_COLUMNS and c not in ("label", "run")]
+    names = [c for c in (*_HYPERPARAMETERS, *extra) if usable[c].notna().any()]
+    made = []
+    for task, part in tables.by_task(content.board):
+        rows = []
+        for place in part.dropna(subset=["best_member"]).to_dict("records"):
+            here = usable[
+                (usable["task"] == place["task"])
+                & (usable["label"] == place["label"])
+                & (usable["member"] == place["best_member"])
+            ].iloc[0]
+            rows.append([str(place["label"]), str(here["member"]), str(here["seed"])])
+            rows[-1] += [_value(here[name]) for name in names]
+        heads = [("cell", False), ("member", True), ("seed", True)]
+        heads += [(name.replace("_", " "), True) for name in names]
+        if rows:
+            made.append(
+                (task, html_table(heads, [[(cell, False) for cell in row] for row in rows]))
+            )
+    return made
+
+
+def _failures(results: pd.DataFrame) -> Markup | None:
+    """Makes a table of the members that gave no result, by cell; None without any."""
+    lost = results[results["status"] != "ok"].fillna({"reason": "", "status": "unknown"})
+    if lost.empty:
+        return None
+    names = short_names(results["task"].unique())
+    sizes = results.groupby(["task", "label"]).size()
+    rows = []
+    for key, group in lost.groupby(["task", "label", "status"], sort=False):
+        task, label, status = map(str, key)
+        reasons = list(dict.fromkeys(group["reason"].astype(str)))
+        others = f", and {len(reasons) - 1} like it" if len(reasons) > 1 else ""
+        updates = sorted(group["diverged_at"].dropna().astype(int))
+        span = [f"{u:,}" for u in dict.fromkeys(updates[:1] + updates[-1:])]
+        members = [str(m) for m in sorted(group["member"])]
+        more = f" and {len(members) - _MOST_MEMBERS} more" if len(members) > _MOST_MEMBERS else ""
+        rows.append(
+            [
+                names[task],
+                label,
+                status,
+                f"{len(group)} of {sizes[task, label]}",
+                ", ".join(members[:_MOST_MEMBERS]) + more,
+                " to ".join(span) or tables.NOTHING,
+                (reasons[0] or tables.NOTHING) + others,
+            ]
+        )
+    heads = [("task", False), ("cell", False), ("status", False), ("members", True)]
+    heads += [("which", False), ("update", True), ("reason", False)]
+    return html_table(heads, [[(cell, False) for cell in row] for row in rows])
+
+
+def _origin(content: Content) -> list[tuple[str, str]]:
+    """Lists where the numbers come from: versions, commit, seed, dates."""
+    rows = []
+    for name in ("seed", "versions", "commit", "created"):
+        value = content.run.get(name)
+        if value in (None, "") and name in content.results:
+            value = ", ".join(content.results[name].dropna().unique()) if name != "seed" else None
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        if value not in (None, ""):
+            rows.append((name, str(value)))
+    backends = content.results["backend"].dropna().unique()
+    if len(backends):
+        rows.append(("backend", ", ".join(backends)))
+    return rows
+
+
+def html_table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) -> Markup:
+    """Makes an HTML table; a head says whether its column holds numbers, a cell whether it wins."""
+
+    def cell(tag: str, content: str, right: bool, strong: bool = False) -> Markup:
+        inner = Markup("<strong>{}</strong>").format(content) if strong else content
+        return Markup("<{0}{1}>{2}</{0}>").format(
+            Markup(tag), Markup(' class="n"' if right else ""), inner
+        )
+
+    head = Markup("").join(cell("th", name, right) for name, right in heads)
+    body = Markup("\n").join(
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(
+                cell("td", content, right, best)
+                for (content, best), (_, right) in zip(row, heads, strict=True)
+            )
+        )
+        for row in rows
+    )
+    return Markup(
+        '<div class="wide"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody>\n'
+        "</table></div>"
+    ).format(head, body)
+
+
+def data_uri(picture: figures.Picture) -> str:
+    """Gives a figure as an address that holds the figure itself."""
+    # As an image, its ids cannot clash with those of the next figure.
+    svg = style.to_svg(picture.figure)
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def _value(value: Any) -> str:
+    if pd.isna(value):
+        return tables.NOTHING
+    return value if isinstance(value, str) else f"{value:.4g}" if value % 1 else f"{value:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Prints a time span: 2 h 10 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
+    shown = [f"{n} {unit}" for n, unit in parts if n] or ["0 s"]
+    return " ".join(shown[:2])

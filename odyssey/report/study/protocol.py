@@ -1,0 +1,315 @@
+"""What a run did and what it may claim, in words: the protocol and the findings of a page.
+
+Sentences are made from records. A difference is claimed only where the corrected test says so;
+everything else is said to be undecided, with the interval that remains.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from odyssey.names import short_names
+from odyssey.report.page.units import per
+from odyssey.statistics.estimates import top_count
+from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
+from odyssey.statistics.verdicts import BETTER, DECIDED, NO_TEST, UNCLEAR, UNDECIDED, WORSE
+from odyssey.wording import plural
+
+LEVEL = 0.05
+_MOST_NAMES = 12
+_MOST_DRAWS = 100  # more cannot lower the least p-value of `MOST_SWAPS` swaps
+_DISTRIBUTIONS = {
+    "uniform": "uniform from {} to {}",
+    "log_uniform": "log-uniform from {} to {}",
+    "one_minus_log_uniform": "1 minus log-uniform from {} to {}",
+}
+
+
+class Finding(NamedTuple):
+    """What the comparison on one task says.
+
+    Attributes:
+        task: The task, as people see it.
+        claim: What the corrected test shows.
+        rest: What stays open, and how far.
+    """
+
+    task: str
+    claim: str
+    rest: str
+
+
+def protocol(
+    run: Mapping[str, Any],
+    study_text: str,
+    results: pd.DataFrame,
+    compared: pd.DataFrame | None,
+    *,
+    baseline: str = "",
+) -> list[tuple[str, str]]:
+    """Says how the numbers of a page were made, as pairs of a name and a sentence.
+
+    Args:
+        run: The facts of `run.json`.
+        study_text: The resolved study; read for what `run.json` lacks.
+        results: As `RESULT_COLUMNS`, with `label`.
+        compared: As `comparison.compare`, where there is a baseline.
+        baseline: Its label.
+    """
+    training, space = _settings(run, study_text)
+    rows = [("draws", _draws(results)), ("scores", _scores(run, results))]
+    if training:
+        rows.append(("training", _training(training, results)))
+    if space:
+        rows.append(("hyperparameters", _space(space)))
+    if compared is not None:
+        rows += _tests(compared, baseline)
+    return rows
+
+
+def findings(compared: pd.DataFrame, baseline: str) -> list[Finding]:
+    """Says task by task what the comparison with the baseline shows, and no more.
+
+    Args:
+        compared: As `comparison.compare` gives it.
+        baseline: Label of the baseline.
+    """
+    names = short_names(compared["task"].unique())
+    found = []
+    for task, here in compared[~compared["baseline"]].groupby("task", sort=False):
+        draws = int(here["draws"].max())
+        claims = []
+        for verdict in (WORSE, BETTER):
+            cells = here.loc[here["verdict"] == verdict, "label"]
+            claims.append(f"{len(cells)} {verdict}{_named(cells)}")
+        claim = (
+            f"{plural(len(here), 'cell')} against {baseline} on {plural(draws, 'draw')}: "
+            f"{', '.join(claims)}, "
+            f"{int((here['verdict'] == UNCLEAR).sum())} undecided."
+        )
+        found.append(Finding(names[str(task)], claim, " ".join(_open(here))))
+    return found
+
+
+def least_p(draws: int, comparisons: int) -> float:
+    """Gives a bound below which no p-value of the test can fall after Holm's correction.
+
+    A swap of all names leaves the size of a difference as it is, so at least 2 of 2^N swaps reach
+    it; Holm multiplies the smallest p-value by the number of comparisons.
+    """
+    drawn = 0.0 if draws <= EXACT_DRAWS else 1 / (1 + MOST_SWAPS)
+    return min(1.0, max(2.0 ** (1 - draws), drawn) * comparisons)
+
+
+def comparisons_text(count: int) -> str:
+    """Says over how many comparisons a correction goes."""
+    return "1 comparison" if count == 1 else f"all {count} comparisons"
+
+
+def swaps_text(compared: pd.DataFrame) -> str:
+    """Says how many swaps the p-values of a table were counted over."""
+    tested = compared[compared["swaps"].notna()]
+    exact = tested["exact"].fillna(False).to_numpy(dtype=bool)
+    if exact.all():
+        return "all swaps counted: p is exact"
+    drawn = tested.loc[~exact, "swaps"].astype(int)
+    span = f"{drawn.min():,}" + (f" to {drawn.max():,}" if drawn.max() > drawn.min() else "")
+    return (
+        f"{span} random swaps, as many as all verdicts together take to be those of all swaps with "
+        f"{100 * CONFIDENCE:.0f} % confidence, and {MOST_SWAPS:,} at most"
+    )
+
+
+def power_note(compared: pd.DataFrame) -> str:
+    """Says so where no difference, however large, could have come out significant; else nothing."""
+    others = compared[~compared["baseline"]]
+    if others.empty:
+        return ""
+    draws = int(others["draws"].max())
+    least = least_p(draws, len(others))
+    if least <= LEVEL:
+        return ""
+    enough = draws
+    while least_p(enough, len(others)) > LEVEL and enough < _MOST_DRAWS:
+        enough += 1
+    remedy = (
+        f" {plural(enough, 'draw')} could." if enough < _MOST_DRAWS else " Compare fewer cells."
+    )
+    return (
+        f"With {plural(draws, 'draw')} and {plural(len(others), 'comparison')} no corrected "
+        f"p-value can fall below "
+        f"{least:.2g}: this study cannot show that a cell differs.{remedy} Its intervals, each for "
+        "one comparison, say how large differences may be."
+    )
+
+
+def _open(here: pd.DataFrame) -> Iterable[str]:
+    """Says what stays open on a task."""
+    near = here.loc[here["verdict"] == UNDECIDED, "label"]
+    if len(near):
+        yield (
+            f"{MOST_SWAPS:,} random swaps do not tell on which side of {LEVEL:g} the corrected p "
+            f"of {len(near)} lies{_named(near)}: no verdict."
+        )
+    undecided = here[here["verdict"] == UNCLEAR]
+    if len(undecided):
+        ends = undecided[["low", "high"]]
+        finite = ends[(ends.abs() != float("inf")).all(axis=1)].dropna()
+        unbounded = len(undecided) - len(finite)
+        yield "Undecided is not equal:"
+        if len(finite):
+            yield (
+                f"their 95 % intervals lie between {finite['low'].min():+.3f} and "
+                f"{finite['high'].max():+.3f} {per()}"
+                + (f", {unbounded} have an open end." if unbounded else ".")
+            )
+        else:
+            yield "none of their intervals has both ends."
+        hints = undecided[(undecided["low"] > 0) | (undecided["high"] < 0)]
+        if len(hints):
+            yield (
+                f"Before correction {len(hints)} of them leave out nought{_named(hints['label'])}, "
+                f"where chance alone makes about {LEVEL * len(here):.1f} of {len(here)}: a reason "
+                "to look again on fresh draws, and no finding."
+            )
+    theirs = here["odyssey_verdict"].isin(DECIDED) & (here["odyssey_verdict"] != here["verdict"])
+    if theirs.any():
+        yield (
+            f"The Odyssey's procedure also calls {int(theirs.sum())} different"
+            f"{_named(here.loc[theirs, 'label'])}."
+        )
+    untested = here["verdict"] == NO_TEST
+    if untested.any():
+        cells = here.loc[untested, "label"]
+        yield f"No test was possible for {len(cells)}{_named(cells)}."
+
+
+def _named(labels: pd.Series[Any]) -> str:
+    """Lists cells in brackets, the first of very many."""
+    names = [str(label) for label in labels]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f" ({', '.join(names[:_MOST_NAMES])}{more})" if names else ""
+
+
+def _settings(
+    run: Mapping[str, Any], study_text: str
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Gives training options and hyperparameter space, of older runs as the study wrote them."""
+    try:
+        study = tomllib.loads(study_text)
+    except tomllib.TOMLDecodeError:
+        study = {}
+    both = [run.get(name) or study.get(name) for name in ("training", "space")]
+    training, space = (b if isinstance(b, Mapping) else {} for b in both)
+    return training, space
+
+
+def _draws(results: pd.DataFrame) -> str:
+    per_cell = sorted(set(results.groupby(["task", "label"]).size()))
+    least = f"{per_cell[0]} to " if len(per_cell) > 1 else ""
+    return (
+        f"{least}{plural(per_cell[-1], 'random draw')} of hyperparameters a cell and task, "
+        f"{plural(len(results), 'trained network')} in all. A draw has a number; the same number "
+        "has the same hyperparameters, the same seed and reads the same data for every cell."
+    )
+
+
+def _scores(run: Mapping[str, Any], results: pd.DataFrame) -> str:
+    counted = run.get("counted")
+    counted = counted if isinstance(counted, Mapping) else {}
+    specs = list(dict.fromkeys(results["task"].astype(str)))
+    names = short_names(specs)
+    what = "; ".join(f"on {names[s]} over {counted[s]}" for s in specs if counted.get(s))
+    return (
+        f"Cross-entropy in {per()}{', ' + what if what else ''}. Validation chooses the "
+        "moment of training and the draws; test is read off once, at that moment."
+    )
+
+
+def _training(training: Mapping[str, Any], results: pd.DataFrame) -> str:
+    known = dict(training)
+    text = []
+    if {"epochs", "updates_per_epoch", "batch_size", "unroll"} <= set(known):
+        epochs, updates, batch, unroll = (
+            int(known.pop(n)) for n in ("epochs", "updates_per_epoch", "batch_size", "unroll")
+        )
+        text.append(
+            f"{epochs} epochs of {updates} updates at most, {batch} sequences of {unroll} "
+            f"characters each: {epochs * updates * batch * unroll:,} characters a draw"
+        )
+    elif results["characters"].notna().any():
+        text.append(f"{int(results['characters'].max()):,} characters a draw at most")
+    if known.get("patience") == 0:
+        text.append("no early stopping")
+        known.pop("patience")
+    # How fast it ran, and numbers that only another option would read, decide no result.
+    schedule, optimizer = known.get("schedule", "plateau"), known.get("optimizer", "rmsprop")
+    idle = ["threads", "backend", "padding", "eval_batch", "eval_unroll"]
+    idle += ["halvings"] if schedule != "plateau" else []
+    idle += ["decay", "decay_after"] if schedule != "decay" else []
+    idle += ["rmsprop_decay"] if optimizer != "rmsprop" else []
+    idle += ["nesterov"] if optimizer != "sgd" else []
+    text += [
+        f"{name.replace('_', ' ')} {_plain(value)}"
+        for name, value in known.items()
+        if name not in idle
+    ]
+    return ", ".join(text) + "."
+
+
+def _space(space: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in space.items():
+        ((how, given),) = value.items() if isinstance(value, Mapping) else (("fixed", [value]),)
+        values = [_plain(v) for v in given]
+        if how in _DISTRIBUTIONS:
+            words = _DISTRIBUTIONS[how].format(*values)
+        else:
+            words = f"one of {', '.join(values)}" if how == "choice" else values[0]
+        parts.append(f"{name.replace('_', ' ')} {words}")
+    if "parameters" in space:
+        how = "Cells are matched by parameters: each takes the hidden size that meets the number."
+    else:
+        how = "Cells share hidden sizes, so that their parameters differ; see the table."
+    return f"{'; '.join(parts)}. {how}"
+
+
+def _tests(compared: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
+    others = compared[~compared["baseline"]]
+    draws = int(compared["draws"].max())
+    top = top_count(draws)
+    tasks = others["task"].nunique()
+    family = -(-len(others) // max(tasks, 1))
+    return [
+        (
+            "our test",
+            f"Statistic: mean test score of a cell's best {top} of {plural(draws, 'draw')} by "
+            f"validation, minus that of {baseline}. Permutation test: the two names are swapped "
+            "draw by draw and the best chosen anew each time, so that choosing is part of the test "
+            f"({swaps_text(compared)}). Holm over {comparisons_text(len(others))} at "
+            f"{100 * LEVEL:.0f} %. Interval: shifts that this test does not reject, for one "
+            "comparison. All of it is about this one test text.",
+        ),
+        (
+            "the Odyssey's test",
+            f"Greff et al. (2015): Welch's t-test on those best, Bonferroni "
+            f"over the {plural(family, 'comparison')} of a task. It takes chosen draws for a "
+            "sample; its verdict stands beside ours for comparison, and claims here rest on ours.",
+        ),
+        (
+            "lost draws",
+            "A draw that diverged or failed is the worst of its cell, and counts in every number "
+            "of draws; its score counts as guessing, and so does every score that is worse. Where "
+            "some of the best draws do, the tables say of how many.",
+        ),
+    ]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,131 @@
+"""Results into rankings: the cells of a study on each of its tasks, and over all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from odyssey.names import short_names
+from odyssey.statistics import estimates
+from odyssey.statistics.estimates import top_count
+
+RANK_ON = "rank on "  # columns of `overall`: one a task
+
+
+def _parameters(group: pd.DataFrame) -> pd.Series[float]:
+    """Gives the parameters of members that got as far as having some."""
+    counts = group["num_parameters"].astype("float64")
+    return counts[counts > 0]
+
+
+def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `label`, the cell as the study names it without the folder of a `.cell` file."""
+    spec = frame["spec"].fillna(frame["cell"]).fillna("unnamed").astype("string")
+    names = short_names(spec.unique())
+    return frame.assign(label=spec.map(names).astype("string"))
+
+
+def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
+    """Compares the cells on every task.
+
+    Cells are ranked by the best validation loss that the budget found, and with equal ones by
+    their mean: a member that diverged is a draw of the budget that found nothing. The test
+    columns are those of the member with the best validation loss. Mean and interval (Student's
+    t) are over all members; those that were lost, or are worse than guessing, count as guessing
+    (`estimates.member_values`), and so do best and test scores that are worse.
+
+    Args:
+        results: One row a member, as `RESULT_COLUMNS`.
+
+    Returns:
+        One row a task and cell, sorted by task (in the order of the study) and rank: task, rank,
+        label, spec, cell, members, ok, diverged, failed, guessed (members whose validation loss
+        counts as guessing, the lost among them), mean_valid_bpc, low, high, half_width,
+        best_valid_bpc, best_member, test_bpc, test_accuracy, top (how many draws count as the
+        best), top_valid_bpc and top_test_bpc (their means), median_parameters.
+    """
+    results = with_labels(results)
+    usable = estimates.valid_rows(results)
+    guessed = estimates.counts_as_guessing(results)
+    scores = ("valid_bpc", "test_bpc", "test_accuracy")
+    counted = {s: estimates.member_values(results, s) for s in scores if s in results}
+    results = results.assign(**counted)
+    rows = []
+    for (task, label), group in results.groupby(["task", "label"], sort=False):
+        valid = group[usable.loc[group.index]]
+        best = valid.iloc[int(valid["valid_bpc"].argmin())] if len(valid) else None
+        mean = estimates.mean_interval(group["valid_bpc"])
+        # Lost members stand behind all others also where these are no better than guessing.
+        best_first = np.lexsort((group["valid_bpc"], ~usable.loc[group.index]))
+        top = group.iloc[best_first[: top_count(len(group))]]
+        diverged = int((group["status"] == "diverged").sum())
+        rows.append(
+            {
+                "task": task,
+                "rank": 0,
+                "label": label,
+                "spec": group["spec"].iloc[0],
+                "cell": group["cell"].iloc[0],
+                "members": len(group),
+                "ok": len(valid),
+                "diverged": diverged,
+                "failed": len(group) - len(valid) - diverged,
+                "guessed": int(guessed.loc[group.index].sum()),
+                "mean_valid_bpc": mean.estimate,
+                "low": mean.low,
+                "high": mean.high,
+                "half_width": mean.high - mean.estimate,
+                "best_valid_bpc": np.nan if best is None else best["valid_bpc"],
+                "best_member": pd.NA if best is None else best["member"],
+                "test_bpc": np.nan if best is None else best["test_bpc"],
+                "test_accuracy": np.nan if best is None else best["test_accuracy"],
+                "top": len(top),
+                "top_valid_bpc": top["valid_bpc"].mean(),
+                "top_test_bpc": top["test_bpc"].mean(),
+                "median_parameters": _parameters(group).median(),
+            }
+        )
+    board = pd.DataFrame(rows)
+    if board.empty:
+        return board
+    board["best_member"] = board["best_member"].astype("Int64")
+    board["median_parameters"] = board["median_parameters"].astype("float64")
+    order = {task: place for place, task in enumerate(dict.fromkeys(results["task"]))}
+    board = (
+        board.assign(place=board["task"].map(order))
+        .sort_values(
+            ["place", "best_valid_bpc", "mean_valid_bpc"], kind="stable", ignore_index=True
+        )
+        .drop(columns="place")
+    )
+    # Cells without any result share the last place.
+    board["rank"] = (
+        board.groupby("task")["best_valid_bpc"]
+        .rank(method="min", na_option="bottom")
+        .astype("int64")
+    )
+    return board
+
+
+def overall(results: pd.DataFrame) -> pd.DataFrame:
+    """Ranks the cells by their mean rank over tasks; cells that miss a task come last.
+
+    Returns:
+        rank, label, mean_rank, tasks, one column `rank on TASK` a task, members, ok, diverged,
+        failed, guessed.
+    """
+    board = leaderboard(results)
+    if board.empty:
+        return board
+    by_task = board.pivot(index="label", columns="task", values="rank")
+    by_task = by_task[list(dict.fromkeys(board["task"]))]
+    totals = board.groupby("label")[["members", "ok", "diverged", "failed", "guessed"]].sum()
+    frame = pd.DataFrame({"mean_rank": by_task.mean(axis=1), "tasks": by_task.notna().sum(axis=1)})
+    ranks = by_task.astype("Int64").rename(columns=lambda task: RANK_ON + str(task))
+    frame = frame.join(ranks).join(totals).reset_index()
+    frame = frame.sort_values(
+        ["tasks", "mean_rank", "label"], ascending=[False, True, True], ignore_index=True
+    )
+    key = list(zip(-frame["tasks"], frame["mean_rank"], strict=True))
+    frame.insert(0, "rank", [key.index(k) + 1 for k in key])
+    return frame
