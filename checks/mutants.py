@@ -55,9 +55,12 @@ FILES = {
     **{path: ("strategies",) for path in STRATEGIES},
     "odyssey/storage/store.py": ("storage/test_store", "storage/test_files"),
     "odyssey/storage/files.py": ("storage/test_files", "storage/test_places"),
-    "odyssey/statistics/estimates.py": ("report/test_statistics",),
-    "odyssey/statistics/permutation.py": ("report/test_permutation",),
-    "odyssey/statistics/comparison.py": ("report/test_comparison", "report/test_ablation_report"),
+    "odyssey/statistics/estimates.py": ("statistics/test_estimates",),
+    "odyssey/statistics/permutation.py": ("statistics/test_permutation",),
+    "odyssey/statistics/comparison.py": (
+        "statistics/test_comparison",
+        "report/test_ablation_report",
+    ),
 }
 BUDGET = 15.0  # processor seconds of tests, without a change, that a mutant meets
 LIBRARIES = (

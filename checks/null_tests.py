@@ -4,8 +4,8 @@
 
 Studies are simulated (`odyssey.statistics.simulation`): the same cell under several names must
 come out different in 5 % of them. The last part decomposes functions whose importance is known in
-closed form, and compares main effects with optuna's. Prints Markdown; takes about an hour on one idle
-core, twenty minutes of it for `--only importance`.
+closed form, and compares main effects with optuna's. Prints Markdown; takes about an hour on one
+idle core, twenty minutes of it for `--only importance`.
 """
 
 from __future__ import annotations
