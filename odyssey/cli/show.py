@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         from odyssey.compiler.backends import build_layer
         from odyssey.compiler.lowering import lower
-        from odyssey.compiler.program import format_program
+        from odyssey.expr.program import format_program
 
         if args.form == "program":
             print(format_program(lower(cell, after=args.after)), end="")

@@ -18,8 +18,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 
-from odyssey.compiler.program import ARITHMETIC, Group, Node, Program
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import ARITHMETIC, Group, Node, Program
 
 CHEAP = (
     *("add", "sub", "mul", "neg", "relu", "abs", "square"),

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odyssey.compiler.program import Program
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import Array
 from odyssey.expr.initial import draw_init
+from odyssey.expr.primitives import Array
+from odyssey.expr.program import Program
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import replace
 import sympy as sp
 
 from odyssey.compiler.passes import drop_dead, fold_constants, hoist, order_sums, stack_maps
-from odyssey.compiler.program import Node, Program
 from odyssey.compiler.verify import verify_program
 from odyssey.errors import OdysseyError, suggest
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import (
-    BY_FUNCTION,
+from odyssey.expr.primitives import BY_FUNCTION
+from odyssey.expr.program import Node, Program
+from odyssey.expr.terms import (
     Current,
     Input,
     Named,

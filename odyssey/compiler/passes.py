@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from odyssey.compiler.program import ARITHMETIC, REGIONS, Group, Node, Program
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import ARITHMETIC, REGIONS, Group, Node, Program
 
 
 def _rewrite(

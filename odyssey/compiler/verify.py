@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from odyssey.compiler.program import ARITHMETIC, LEAF_OPS, REGIONS, Program
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import ARITHMETIC, LEAF_OPS, REGIONS, Program
 
 
 def verify_program(program: Program, *, final: bool) -> None:

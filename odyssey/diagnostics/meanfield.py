@@ -33,8 +33,9 @@ from odyssey.compiler import RNN
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import BY_FUNCTION, Array, Input, Leaf, is_reciprocal, matmul
 from odyssey.expr.jacobian import Term, symbolic_jacobian
+from odyssey.expr.primitives import BY_FUNCTION, Array
+from odyssey.expr.terms import Input, Leaf, is_reciprocal, matmul
 
 COORDINATES = 4096  # at least; the theory's own noise falls with its root
 

@@ -21,8 +21,8 @@ from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
 from odyssey.expr.cell import Equation
-from odyssey.expr.functions import Named, Previous, add
 from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.terms import Named, Previous, add
 from odyssey.expr.verify import MAX_NAME
 from odyssey.wording import quoted
 

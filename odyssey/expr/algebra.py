@@ -16,18 +16,8 @@ from functools import cached_property
 import sympy as sp
 
 from odyssey.expr.cell import Cell, Init
-from odyssey.expr.functions import (
-    BY_FUNCTION,
-    LEAKY_SLOPE,
-    PRIMITIVES,
-    Current,
-    Input,
-    Named,
-    Previous,
-    Vector,
-    is_reciprocal,
-    matmul,
-)
+from odyssey.expr.primitives import BY_FUNCTION, LEAKY_SLOPE, PRIMITIVES
+from odyssey.expr.terms import Current, Input, Named, Previous, Vector, is_reciprocal, matmul
 
 # A product that would pass one of these is kept as it is written, so that no cell is expensive.
 MAX_TERMS = 64  # unless `normalise` is told another number

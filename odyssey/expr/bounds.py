@@ -14,9 +14,8 @@ from collections.abc import Callable
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import (
-    BY_FUNCTION,
-    LEAKY_SLOPE,
+from odyssey.expr.primitives import BY_FUNCTION, LEAKY_SLOPE
+from odyssey.expr.terms import (
     Current,
     Input,
     Named,

@@ -32,7 +32,8 @@ import sympy as sp
 from odyssey.errors import CellError
 from odyssey.expr.algebra import MAX_TERMS, Normal, normalise
 from odyssey.expr.cell import Cell, Equation, Init
-from odyssey.expr.functions import (
+from odyssey.expr.normal_text import print_normal
+from odyssey.expr.terms import (
     Current,
     Input,
     Leaf,
@@ -43,7 +44,6 @@ from odyssey.expr.functions import (
     replace,
     subexpressions,
 )
-from odyssey.expr.normal_text import print_normal
 from odyssey.expr.text import parse_cell
 from odyssey.expr.verify import MAX_CHARACTERS, MAX_LINE, MAX_LINES, MAX_NODES
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.functions import Leaf, Matrix, Vector, subexpressions
+from odyssey.expr.terms import Leaf, Matrix, Vector, subexpressions
 
 if TYPE_CHECKING:
     from odyssey.expr.shapes import Shapes

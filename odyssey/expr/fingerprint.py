@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import Array
-from odyssey.expr.graph import Graph, build_graph, run_graph
 from odyssey.expr.precise import run_precisely
+from odyssey.expr.primitives import Array
+from odyssey.expr.running import Graph, build_graph, run_graph
 
 UNITS = 3  # input size and hidden size
 STEPS = 4

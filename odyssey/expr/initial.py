@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from odyssey.expr.cell import Init
-from odyssey.expr.functions import Array
+from odyssey.expr.primitives import Array
 
 
 def draw_init(init: Init, shape: tuple[int, ...], rng: np.random.Generator) -> Array:

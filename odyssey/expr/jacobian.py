@@ -16,9 +16,8 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import (
-    BY_FUNCTION,
-    PRIMITIVES,
+from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.terms import (
     Current,
     Leaf,
     Named,

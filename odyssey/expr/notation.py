@@ -16,8 +16,8 @@ from typing import TypeVar
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import (
-    BY_FUNCTION,
+from odyssey.expr.primitives import BY_FUNCTION
+from odyssey.expr.terms import (
     Current,
     Input,
     Leaf,

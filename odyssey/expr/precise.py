@@ -11,8 +11,8 @@ from typing import Any
 
 import mpmath
 
-from odyssey.expr.functions import PRIMITIVES, Array
-from odyssey.expr.graph import Graph, Operation
+from odyssey.expr.primitives import PRIMITIVES, Array
+from odyssey.expr.running import Graph, Operation
 
 MAX_EXPONENT = 10_000  # numbers beyond 2 to this power have no value here
 

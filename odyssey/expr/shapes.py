@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from odyssey.expr.cell import Cell, IllegalEquationError
-from odyssey.expr.functions import Current, Input, Named, Previous, Vector, matmul
+from odyssey.expr.terms import Current, Input, Named, Previous, Vector, matmul
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import sympy as sp
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr.cell import Cell, Equation, IllegalCellError, Init
-from odyssey.expr.functions import (
-    PRIMITIVES,
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.terms import (
     Current,
     Input,
     Leaf,

@@ -14,9 +14,10 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell, IllegalCellError, IllegalEquationError, Init
-from odyssey.expr.functions import (
-    BY_FUNCTION,
-    PRIMITIVES,
+from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.shapes import Shapes
+from odyssey.expr.shapes import infer_shapes as infer_shapes
+from odyssey.expr.terms import (
     Current,
     Input,
     Leaf,
@@ -30,8 +31,6 @@ from odyssey.expr.functions import (
     leaves,
     matmul,
 )
-from odyssey.expr.shapes import Shapes
-from odyssey.expr.shapes import infer_shapes as infer_shapes
 
 MAX_CHARACTERS = 50_000
 MAX_LINES = 400

@@ -13,8 +13,8 @@ from importlib import resources
 import torch
 
 from odyssey.compiler import RNN, lower
-from odyssey.compiler.program import LEAF_OPS
 from odyssey.expr import Cell, parse_cell
+from odyssey.expr.program import LEAF_OPS
 from odyssey.specs import get_cell
 from odyssey.speed.handwritten import PlainLoop
 from odyssey.speed.layers import effort, layer_step

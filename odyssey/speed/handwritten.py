@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odyssey.compiler import RNN, lower
-from odyssey.compiler.program import Group, Program
 from odyssey.expr import Cell
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import Group, Program
 
 State = tuple[Tensor, ...]
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}

@@ -14,9 +14,8 @@ import sympy as sp
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr.cell import Cell, Equation, IllegalCellError, Init
-from odyssey.expr.functions import (
-    BY_FUNCTION,
-    PRIMITIVES,
+from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES, sigmoid
+from odyssey.expr.terms import (
     Current,
     Matrix,
     Named,
@@ -30,7 +29,6 @@ from odyssey.expr.functions import (
     mul,
     rebuild,
     replace,
-    sigmoid,
     sub,
     subexpressions,
 )

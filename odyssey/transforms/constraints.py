@@ -1,6 +1,6 @@
 """Measures of a cell, and the limits that a search sets on them.
 
-A *node* is an operation of the graph (`odyssey.expr.graph`): a sum, a difference, a product, a
+A *node* is an operation of the graph (`odyssey.expr.running`): a sum, a difference, a product, a
 quotient, a sign, a function or a linear map that the output depends on. Equal values count once;
 inputs, states, weights and numbers do not count. The LSTM has 25 nodes, the GRU 20.
 """
@@ -16,8 +16,8 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.expr.algebra import normalise
 from odyssey.expr.bounds import output_is_bounded
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import PRIMITIVES
-from odyssey.expr.graph import Graph, Operation, build_graph
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.running import Graph, Operation, build_graph
 from odyssey.expr.shapes import Shapes, infer_shapes
 from odyssey.wording import quoted
 

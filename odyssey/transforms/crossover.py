@@ -13,15 +13,7 @@ import numpy as np
 import sympy as sp
 
 from odyssey.expr.cell import Cell, Equation, Init
-from odyssey.expr.functions import (
-    Current,
-    Input,
-    Leaf,
-    Named,
-    Previous,
-    leaves,
-    replace,
-)
+from odyssey.expr.terms import Current, Input, Leaf, Named, Previous, leaves, replace
 from odyssey.transforms.sites import (
     Names,
     NotApplicable,

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from odyssey.expr.cell import Cell, Init
-from odyssey.expr.functions import Array
-from odyssey.expr.graph import Graph, build_graph, run_graph
 from odyssey.expr.initial import draw_init
+from odyssey.expr.primitives import Array
+from odyssey.expr.running import Graph, build_graph, run_graph
 from odyssey.expr.shapes import Shapes, infer_shapes
 from odyssey.transforms.constraints import Rejection
 

@@ -15,8 +15,8 @@ import numpy as np
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import (
-    PRIMITIVES,
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.terms import (
     Current,
     Leaf,
     Matrix,

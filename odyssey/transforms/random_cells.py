@@ -18,21 +18,9 @@ import sympy as sp
 from odyssey.errors import CellError
 from odyssey.expr.algebra import normalise
 from odyssey.expr.cell import Cell, Equation
-from odyssey.expr.functions import (
-    PRIMITIVES,
-    Current,
-    Input,
-    Leaf,
-    Matrix,
-    Named,
-    Vector,
-    add,
-    matmul,
-    mul,
-    sigmoid,
-    sub,
-)
-from odyssey.expr.graph import build_graph
+from odyssey.expr.primitives import PRIMITIVES, sigmoid
+from odyssey.expr.running import build_graph
+from odyssey.expr.terms import Current, Input, Leaf, Matrix, Named, Vector, add, matmul, mul, sub
 from odyssey.transforms.sites import previous
 
 SLACK = 2  # nodes that a cell may have more or less than asked for

@@ -12,7 +12,7 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell, Equation
-from odyssey.expr.functions import Current, Previous, is_negation, neg, rebuild
+from odyssey.expr.terms import Current, Previous, is_negation, neg, rebuild
 from odyssey.expr.text import format_expression
 from odyssey.expr.verify import MAX_NAME
 

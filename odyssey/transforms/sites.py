@@ -17,8 +17,9 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell, Equation, Init
-from odyssey.expr.functions import (
-    BY_FUNCTION,
+from odyssey.expr.primitives import BY_FUNCTION, sigmoid
+from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.terms import (
     Current,
     Input,
     Leaf,
@@ -35,10 +36,8 @@ from odyssey.expr.functions import (
     matmul,
     rebuild,
     replace,
-    sigmoid,
     subexpressions,
 )
-from odyssey.expr.shapes import infer_shapes
 
 T = TypeVar("T")
 Path = tuple[int, ...]

@@ -11,7 +11,8 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell, Equation, Init
-from odyssey.expr.functions import (
+from odyssey.expr.running import build_graph
+from odyssey.expr.terms import (
     Current,
     Input,
     Leaf,
@@ -26,7 +27,6 @@ from odyssey.expr.functions import (
     replace,
     sub,
 )
-from odyssey.expr.graph import build_graph
 from odyssey.transforms.ablations import drop_gate, gates, is_peephole
 from odyssey.transforms.sites import (
     Names,

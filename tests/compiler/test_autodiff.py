@@ -8,8 +8,8 @@ import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.autodiff import CHEAP, _Tape, differentiate, levels
 from odyssey.compiler.lowering import lower
-from odyssey.compiler.program import Node, Program
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import Node, Program
 
 ARITHMETIC = {
     "add": lambda a, b: a + b,

@@ -4,10 +4,10 @@ import pytest
 import sympy as sp
 
 from odyssey.compiler.lowering import STAGES, lower
-from odyssey.compiler.program import format_program
 from odyssey.errors import OdysseyError
 from odyssey.expr import parse_cell
 from odyssey.expr.cell import Cell
+from odyssey.expr.program import format_program
 from odyssey.specs import get_cell, list_cells
 
 

@@ -24,7 +24,7 @@ from odyssey.compiler.backends.native.source.frame import PRELUDE
 from odyssey.compiler.backends.native.source.functions import TYPES, write_functions, written
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
-from odyssey.expr.functions import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
 
 REFERENCE = {
     name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 1 and name in written()

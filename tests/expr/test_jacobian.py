@@ -8,8 +8,8 @@ from support.random_cells import random_cell
 from odyssey.cells import LIBRARY
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
-from odyssey.expr.functions import PRIMITIVES
 from odyssey.expr.jacobian import format_jacobian, symbolic_jacobian
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.text import format_expression
 from odyssey.expr.verify import infer_shapes
 from odyssey.specs import CELL_SETS, get_cell

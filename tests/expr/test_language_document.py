@@ -9,7 +9,7 @@ import pytest
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell, verify
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import INIT_KINDS
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell

@@ -11,8 +11,9 @@ from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.cell import Equation, Init
-from odyssey.expr.functions import (
-    PRIMITIVES,
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.terms import (
     Current,
     Input,
     Leaf,
@@ -25,7 +26,6 @@ from odyssey.expr.functions import (
     matmul,
     mul,
 )
-from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.verify import MAX_DEPTH, check_name, reach
 
 ELMAN = library_cell("elman")

@@ -10,8 +10,8 @@ import numpy as np
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
-from odyssey.expr.functions import Matrix, replace
 from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.terms import Matrix, replace
 from odyssey.specs import VARIANTS, get_cell
 from odyssey.transforms.constraints import Constraints, reject
 from odyssey.transforms.mutations import mutate

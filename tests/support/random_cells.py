@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from odyssey.errors import CellError
 from odyssey.expr import Cell, parse_cell
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
 
 SQUASHED = ("sigmoid({})", "tanh({})", "sin({})", "exp(-square({}))", "1 / (1 + square({}))")
 TAMED = {"exp": "exp(tanh({}))"}  # grows too fast as it is

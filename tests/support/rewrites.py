@@ -15,8 +15,8 @@ import sympy as sp
 
 from odyssey.expr import Cell
 from odyssey.expr.cell import Equation, Init
-from odyssey.expr.functions import (
-    PRIMITIVES,
+from odyssey.expr.primitives import PRIMITIVES, sigmoid
+from odyssey.expr.terms import (
     Current,
     Input,
     Matrix,
@@ -32,7 +32,6 @@ from odyssey.expr.functions import (
     neg,
     rebuild,
     replace,
-    sigmoid,
     sub,
 )
 

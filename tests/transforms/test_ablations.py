@@ -7,7 +7,7 @@ import pytest
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
 from odyssey.transforms.ablations import ABLATIONS, SHORT, ablate, gates
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from odyssey.compiler.backends import eager, native
 from odyssey.compiler.backends.base import Build, Layer, Supports
-from odyssey.compiler.program import Program
 from odyssey.errors import ConfigError, suggest
+from odyssey.expr.program import Program
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from odyssey.compiler.program import Program
+from odyssey.expr.program import Program
 
 State = tuple[Tensor, ...]
 Sizes = tuple[int, int, tuple[int, ...]]

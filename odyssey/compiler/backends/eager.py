@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from odyssey.compiler.backends.base import Layer
-from odyssey.compiler.program import Group, Node, Program
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import Group, Node, Program
 
 
 def supports(program: Program) -> str:

@@ -16,7 +16,7 @@ from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call.kernel import code_of
 from odyssey.compiler.backends.native.call.layer import NativeLayer, has_loop
 from odyssey.compiler.backends.native.source.functions import written
-from odyssey.compiler.program import Program
+from odyssey.expr.program import Program
 
 PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.ENTRIES)
 

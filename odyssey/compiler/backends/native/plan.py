@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from odyssey.compiler.autodiff import Backward, differentiate, levels
 from odyssey.compiler.passes import drop_dead, fold_constants, hoist, stack_maps
-from odyssey.compiler.program import Group, Program
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import Group, Program
 
 Phase = tuple[int, str]
 

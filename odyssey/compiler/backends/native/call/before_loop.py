@@ -15,8 +15,8 @@ from torch import Tensor
 
 from odyssey.compiler.backends.eager import gather, one_hot, product
 from odyssey.compiler.backends.native.plan import Stack
-from odyssey.compiler.program import Node, Program
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.program import Node, Program
 
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": lambda a, b: a + b,

@@ -22,9 +22,9 @@ from odyssey.compiler.backends.native.source.member_fields import SIZES
 from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.compiler.lowering import lower
-from odyssey.compiler.program import Program
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
+from odyssey.expr.program import Program
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 BLOCK = 1 << 18  # bytes; from half to four times as much measured the same

@@ -17,7 +17,7 @@ from odyssey.compiler.backends.native.call.kernel import DTYPES, Code, Kernel, c
 from odyssey.compiler.backends.native.call.operator import run_loop
 from odyssey.compiler.backends.native.plan import Plan
 from odyssey.compiler.backends.native.source.writer import generate
-from odyssey.compiler.program import Program
+from odyssey.expr.program import Program
 
 
 class NativeLayer:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from odyssey.compiler.backends.native.plan import Stack
-from odyssey.compiler.program import Group
+from odyssey.expr.program import Group
 
 if TYPE_CHECKING:
     from odyssey.compiler.backends.native.source.writer import Writer

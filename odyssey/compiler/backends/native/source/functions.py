@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import factorial
 from typing import Any
 
-from odyssey.expr.functions import LEAKY_SLOPE
+from odyssey.expr.primitives import LEAKY_SLOPE
 
 TYPES: dict[str, dict[str, Any]] = {
     "float32": {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from odyssey.compiler.autodiff import CHEAP
 from odyssey.compiler.backends.native.plan import Phase
 from odyssey.compiler.backends.native.targets import TARGETS, Product, wide_tile
-from odyssey.expr.functions import PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
 
 if TYPE_CHECKING:
     from odyssey.compiler.backends.native.source.writer import Writer

@@ -14,7 +14,7 @@ from odyssey.compiler.backends.native.source.functions import TYPES, write_funct
 from odyssey.compiler.backends.native.source.member_fields import member_table
 from odyssey.compiler.backends.native.source.pointwise import Pointwise
 from odyssey.compiler.backends.native.targets import TARGETS, Product, wide_tile
-from odyssey.compiler.program import Group
+from odyssey.expr.program import Group
 
 
 class Writer:

@@ -17,10 +17,8 @@ import numpy as np
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.functions import (
-    BY_FUNCTION,
-    PRIMITIVES,
-    Array,
+from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES, Array
+from odyssey.expr.terms import (
     Current,
     Input,
     Named,

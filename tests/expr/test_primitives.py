@@ -8,18 +8,8 @@ import pytest
 import sympy as sp
 import torch
 
-from odyssey.expr.functions import (
-    BY_FUNCTION,
-    PRIMITIVES,
-    Vector,
-    add,
-    constant,
-    div,
-    fold,
-    mul,
-    neg,
-    sub,
-)
+from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.terms import Vector, add, constant, div, fold, mul, neg, sub
 
 ROWS = list(PRIMITIVES.values())
 POINTS = np.array([-3.1, -1.3, -0.4, -0.01, 0.02, 0.3, 1.1, 2.7])  # away from kinks
