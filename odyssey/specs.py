@@ -14,7 +14,7 @@ from pathlib import Path
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError, OdysseyError, suggest
 from odyssey.expr import Cell, parse_cell
-from odyssey.expr.verify import MAX_CHARACTERS
+from odyssey.expr.limits import MAX_CHARACTERS
 from odyssey.names import split_cell
 from odyssey.transforms.ablations import ABLATIONS, ablate
 from odyssey.wording import quoted

@@ -4,7 +4,7 @@ import pytest
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
-from odyssey.expr.verify import MAX_CHARACTERS
+from odyssey.expr.limits import MAX_CHARACTERS
 from odyssey.specs import CELL_SETS, VARIANTS, expand, get_cell, list_cells, read_cell
 from odyssey.transforms.ablations import ablate
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.expr import Cell
-from odyssey.expr.verify import infer_shapes
+from odyssey.expr.shapes import infer_shapes
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell, list_cells
 from odyssey.transforms.ablations import ABLATIONS
 

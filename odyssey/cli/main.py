@@ -310,7 +310,7 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_train(train: argparse.ArgumentParser) -> None:
-    from odyssey.training.config import SINGLE
+    from odyssey.hyperparameters import SINGLE
 
     train.add_argument("spec", metavar="SPEC")
     train.add_argument("--task", required=True, metavar="TASK", help="xml, text:book.txt, ...")

@@ -209,9 +209,9 @@ def _evolve(args: argparse.Namespace, study: Study, store: RunStore) -> None:
 def _weight_megabytes(study: Study, trials: list[Trial]) -> float:
     """Says how much room the weights that are kept take, at most."""
     from odyssey.expr import parse_cell
+    from odyssey.hyperparameters import Member
     from odyssey.studies.weights import MOST_CELLS
     from odyssey.tasks.registry import get_task
-    from odyssey.training.config import member_from_dict
     from odyssey.training.model import count_parameters
 
     if study.keep_weights == "none":
@@ -219,7 +219,7 @@ def _weight_megabytes(study: Study, trials: list[Trial]) -> float:
     sizes: dict[tuple[str, str], list[int]] = {}
     for trial in trials:
         cell, symbols = parse_cell(trial.cell_text), get_task(trial.task).num_symbols
-        for member in map(member_from_dict, trial.members):
+        for member in (Member(**m) for m in trial.members):
             sizes.setdefault((trial.task, trial.spec), []).append(
                 member.parameters
                 or count_parameters(

@@ -8,8 +8,8 @@ from odyssey.cli.cells import parameter_formula
 from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
 from odyssey.expr.jacobian import format_jacobian
+from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import diff
-from odyssey.expr.verify import infer_shapes
 from odyssey.specs import get_cell
 
 

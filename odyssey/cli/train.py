@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from odyssey.cli.printing import duration, print_json, print_notices
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
+from odyssey.hyperparameters import HYPERPARAMETERS, SINGLE
 from odyssey.specs import get_cell
 from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_setting
 from odyssey.tasks.base import Task
-from odyssey.training.config import HYPERPARAMETERS, SINGLE
 from odyssey.training.space import fixed_by, searched_by
 from odyssey.wording import each
 

@@ -15,15 +15,13 @@ and each group of matrices gets its gradient in one large product after the loop
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass, replace
 
-from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import ARITHMETIC, Group, Node, Program
+from odyssey.expr.primitives import PRIMITIVES, read_formula
+from odyssey.expr.program import Group, Node, Program
 
-CHEAP = (
-    *("add", "sub", "mul", "neg", "relu", "abs", "square"),
-    *("leaky_relu", "minimum", "maximum", "step", "sign"),
+CHEAP = frozenset(
+    {"add", "sub", "mul", "neg"} | {name for name, row in PRIMITIVES.items() if row.cheap}
 )
 """Operations that the backward step may repeat."""
 
@@ -84,7 +82,7 @@ class _Tape:
 
     def value(self, k: int) -> float | None:
         node = self.nodes[k]
-        return node.value if node.op == "constant" else None
+        return float(node.value) if node.op == "constant" else None
 
     def apply(self, op: str, *args: int) -> int:
         first, *rest = (self.value(a) for a in args)
@@ -107,23 +105,9 @@ class _Tape:
 
     def formula(self, text: str, names: dict[str, int]) -> int:
         """Writes a derivative, given as text, down as nodes."""
-        operators = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
-
-        def walk(tree: ast.expr) -> int:
-            match tree:
-                case ast.Constant(value=float() | int() as value):
-                    return self.constant(float(value))
-                case ast.Name(id=name):
-                    return names[name]
-                case ast.UnaryOp(op=ast.USub(), operand=operand):
-                    return self.apply("neg", walk(operand))
-                case ast.BinOp(left=left, op=op, right=right):
-                    return self.apply(operators[type(op)], walk(left), walk(right))
-                case ast.Call(func=ast.Name(id=name), args=args):
-                    return self.apply(name, *(walk(a) for a in args))
-            raise AssertionError(f"cannot read the derivative {text!r}")
-
-        return walk(ast.parse(text, mode="eval").body)
+        return read_formula(
+            text, names=names, number=lambda v: self.constant(float(v)), apply=self.apply
+        )
 
 
 def differentiate(program: Program) -> Backward:
@@ -257,6 +241,3 @@ def levels(
         if k in roots and readers:
             phase[k] = min(soonest[k], *readers)
     return phase
-
-
-assert set(CHEAP) <= {*ARITHMETIC, *PRIMITIVES}

@@ -9,7 +9,7 @@ import numpy as np
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr.cell import Cell
-from odyssey.expr.initial import draw_init
+from odyssey.expr.initial import draw_weights
 from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
 
@@ -72,35 +72,11 @@ def initial_parameters(
     Returns:
         Name -> float64 array of the shape that the program gives.
     """
-    inits = {i.parameter: i for i in cell.inits}
-    biases = _biases(program)
-    values: dict[str, Array] = {}
-    for name in program.parameters():
-        shape = program.shape(name, input_size, hidden_size)
-        init = inits.get(name)
-        if init is not None and init.kind != "negated":
-            values[name] = draw_init(init, shape, rng)
-        elif name in biases:
-            values[name] = np.zeros(shape)
-        else:
-            values[name] = draw(scheme, shape, hidden_size=hidden_size, rng=rng)
-    for init in inits.values():
-        if init.kind == "negated" and init.parameter in values:
-            if init.source not in values:  # dead code, but its initial value is wanted
-                source, shape = inits.get(init.source), values[init.parameter].shape
-                values[init.parameter] = np.zeros(shape) - (
-                    draw_init(source, shape, rng) if source else 0
-                )
-                continue
-            values[init.parameter] = -values[init.source]
-    return values
 
+    def default(name: str, shape: tuple[int, ...]) -> Array:
+        if name in program.biases:
+            return np.zeros(shape)
+        return draw(scheme, shape, hidden_size=hidden_size, rng=rng)
 
-def _biases(program: Program) -> set[str]:
-    """Names of the vectors that are only ever added or subtracted."""
-    found = set(program.vectors)
-    for node in program.nodes:
-        if node.op not in ("add", "sub"):
-            read = (program.nodes[a] for a in node.args)
-            found -= {n.name for n in read if n.op == "vector"}
-    return found
+    shapes = {n: program.shape(n, input_size, hidden_size) for n in program.parameters()}
+    return draw_weights(cell.inits, shapes, default=default, rng=rng)

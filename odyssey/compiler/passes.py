@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import ARITHMETIC, REGIONS, Group, Node, Program
+from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.program import REGIONS, Group, Node, Program
 
 
 def _rewrite(
@@ -46,56 +46,25 @@ def _rewrite(
 
 def fold_constants(program: Program) -> Program:
     """Computes what does not depend on inputs, states or parameters; drops `identity`."""
-    table = {
-        "add": np.add,
-        "sub": np.subtract,
-        "mul": np.multiply,
-        "div": np.divide,
-        "neg": np.negative,
-    }
     values: dict[int, float] = {}
 
     def visit(node: Node, emit: Callable[[Node], int]) -> Node | int:
         if node.op == "identity":
             return node.args[0]
         if node.args and node.op != "matmul" and all(a in values for a in node.args):
-            apply = table.get(node.op) or PRIMITIVES[node.op].numpy
+            own = ARITHMETIC.get(node.op)
+            apply = own.apply if own else PRIMITIVES[node.op].numpy
             with np.errstate(all="ignore"):
                 result = float(apply(*(np.float64(values[a]) for a in node.args)))
             node = Node("constant", value=result, size="1", label=node.label)
         if node.op == "constant":
-            number = emit(node)
-            values[number] = node.value
+            value = float(node.value)
+            number = emit(replace(node, value=value))
+            values[number] = value
             return number
         return node
 
     return _rewrite(program, visit)
-
-
-def drop_dead(program: Program) -> Program:
-    """Drops values that neither the output nor any state needs, and their parameters."""
-    needed: set[int] = set()
-    todo = list(program.roots)
-    while todo:
-        k = todo.pop()
-        if k not in needed:
-            needed.add(k)
-            todo.extend(program.nodes[k].args)
-    order = sorted(needed)
-    number = {old: new for new, old in enumerate(order)}
-    nodes = tuple(
-        replace(program.nodes[k], args=tuple(number[a] for a in program.nodes[k].args))
-        for k in order
-    )
-    alive = {n.name for n in nodes if n.op in ("matmul", "vector")}
-    return replace(
-        program,
-        nodes=nodes,
-        updates=tuple(number[u] for u in program.updates),
-        output=number[program.output],
-        matrices={n: s for n, s in program.matrices.items() if n in alive},
-        vectors={n: s for n, s in program.vectors.items() if n in alive},
-    )
 
 
 def _region(node: Node, regions: list[str]) -> str:

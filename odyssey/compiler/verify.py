@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import ARITHMETIC, LEAF_OPS, REGIONS, Program
+from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.program import LEAF_OPS, REGIONS, Program
 
 
 def verify_program(program: Program, *, final: bool) -> None:
@@ -26,7 +26,7 @@ def verify_program(program: Program, *, final: bool) -> None:
             assert node.size == rows, f"{where}: size {node.size}, matrix gives {rows}"
             assert operand == columns or program.square, f"{where}: {operand} into {columns}"
         else:
-            arity = ARITHMETIC[node.op] if node.op in ARITHMETIC else PRIMITIVES[node.op].arity
+            arity = (ARITHMETIC.get(node.op) or PRIMITIVES[node.op]).arity
             assert len(node.args) == arity, f"{where} takes {arity} arguments"
             sizes = {nodes[a].size for a in node.args} - {"1"}
             assert len(sizes) <= 1 or program.square, f"{where} mixes sizes {sizes}"

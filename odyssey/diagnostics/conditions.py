@@ -23,8 +23,8 @@ from odyssey.compiler.lowering import lower
 from odyssey.diagnostics.recurrence import Trajectory, trace
 from odyssey.errors import CellError, ConfigError, TaskError
 from odyssey.expr import Cell
+from odyssey.hyperparameters import Member
 from odyssey.tasks.base import Task
-from odyssey.training.config import Member
 from odyssey.training.model import CharModel
 from odyssey.training.seeds import stream
 from odyssey.transforms.ablations import ablate
@@ -182,7 +182,7 @@ def members_of(
             num_layers=condition.num_layers,
             init_scale=condition.init_scale,
             forget_bias=condition.forget_bias,
-            **hyperparameters,  # type: ignore[arg-type]
+            **hyperparameters,
         )
         for place, seed in enumerate(seeds)
     ]

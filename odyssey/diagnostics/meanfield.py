@@ -33,13 +33,13 @@ from odyssey.compiler import RNN
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 from odyssey.expr.cell import Cell
-from odyssey.expr.jacobian import Term, symbolic_jacobian
-from odyssey.expr.primitives import BY_FUNCTION, Array
-from odyssey.expr.terms import Input, Leaf, is_reciprocal, matmul
+from odyssey.expr.jacobian import JacobianTerm, symbolic_jacobian
+from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
+from odyssey.expr.terms import Input, Leaf, matmul, term
 
 COORDINATES = 4096  # at least; the theory's own noise falls with its root
 
-Blocks = dict[tuple[str, str], tuple[Term, ...]]
+Blocks = dict[tuple[str, str], tuple[JacobianTerm, ...]]
 
 
 @dataclass(frozen=True)
@@ -218,18 +218,15 @@ class _Theory:
             spread = np.sqrt(matrix.variance * matrix.columns * power)
             step.products[expr] = matrix.scale * v + spread * self.rng.normal(size=self.n)
             return step.products[expr]
-        args = [self._evaluate(a, step) for a in expr.args]
+        op, operands, _ = term(expr)
+        args = [self._evaluate(a, step) for a in operands]
         with np.errstate(all="ignore"):
-            if is_reciprocal(expr):
-                return np.asarray(1.0 / args[0])
-            if isinstance(expr, sp.Add):
-                return args[0] + args[1]
-            if isinstance(expr, sp.Mul):
-                return args[0] * args[1]
-            return BY_FUNCTION[type(expr)].numpy(*args)
+            if op in ARITHMETIC:
+                return np.asarray(ARITHMETIC[op].apply(*args))
+            return PRIMITIVES[op].numpy(*args)
 
-    def _diagonals(self, term: Term, step: Step) -> list[Array]:
-        return [np.broadcast_to(self._evaluate(v, step), (self.n,)) for v in term.diagonals]
+    def _diagonals(self, product: JacobianTerm, step: Step) -> list[Array]:
+        return [np.broadcast_to(self._evaluate(v, step), (self.n,)) for v in product.diagonals]
 
     def draw_weights(self) -> dict[str, Array]:
         """Draws matrices (R, H, H) for the frozen theory, where gradients pass through them."""
@@ -253,10 +250,10 @@ class _Theory:
         shape = (self.replicas, self.hidden)
         total = np.zeros(shape)
         for new, vector in vectors.items():
-            for term in blocks[new, old]:
-                first, *rest = (d.reshape(shape) for d in self._diagonals(term, step))
+            for product in blocks[new, old]:
+                first, *rest = (d.reshape(shape) for d in self._diagonals(product, step))
                 v = vector * first
-                for name, d in zip(term.matrices, rest, strict=True):
+                for name, d in zip(product.matrices, rest, strict=True):
                     v = np.einsum("rh,rhk->rk", v, weights[name], optimize=True) * d
                 total += v
         return total
@@ -284,11 +281,13 @@ class _Theory:
                             found[:, a, b] += self._pair(moments[:, i, j], d, e, word)
         return found
 
-    def _words(self, term: Term, step: Step) -> list[tuple[list[Array], tuple[str, ...]]]:
+    def _words(
+        self, product: JacobianTerm, step: Step
+    ) -> list[tuple[list[Array], tuple[str, ...]]]:
         """Evaluates a term; a matrix scale * I + R makes two of it, with and without R."""
-        first, *rest = self._diagonals(term, step)
+        first, *rest = self._diagonals(product, step)
         words: list[tuple[list[Array], tuple[str, ...]]] = [([first], ())]
-        for name, v in zip(term.matrices, rest, strict=True):
+        for name, v in zip(product.matrices, rest, strict=True):
             matrix, longer = self.matrices[name], []
             for ds, word in words:
                 if matrix.variance:

@@ -20,10 +20,9 @@ from odyssey.diagnostics.recurrence import Recurrence, as_recurrence, trace
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
-from odyssey.expr.cell import Equation
-from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.equations import Equation
+from odyssey.expr.limits import MAX_NAME
 from odyssey.expr.terms import Named, Previous, add
-from odyssey.expr.verify import MAX_NAME
 from odyssey.wording import quoted
 
 if TYPE_CHECKING:
@@ -219,7 +218,7 @@ def _layer(
 
 def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:
     """Gives a cell that also puts every named equation of H numbers into a state of its own."""
-    sizes = infer_shapes(cell).equations
+    sizes = cell.shapes.equations
     names = [e.target for e in cell.equations if not e.updates_state and sizes.get(e.target) == "H"]
     taken = {*cell.states, *cell.parameters, cell.input, *(e.target for e in cell.equations)}
     copies: list[str] = []

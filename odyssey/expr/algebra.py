@@ -8,16 +8,15 @@ names of intermediates or by the identities stated here have the same polynomial
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
 import sympy as sp
 
-from odyssey.expr.cell import Cell, Init
-from odyssey.expr.primitives import BY_FUNCTION, LEAKY_SLOPE, PRIMITIVES
-from odyssey.expr.terms import Current, Input, Named, Previous, Vector, is_reciprocal, matmul
+from odyssey.expr.equations import Equations, Init
+from odyssey.expr.primitives import PRIMITIVES, Primitive, read_formula
+from odyssey.expr.terms import Current, Named, exact_value, term
 
 # A product that would pass one of these is kept as it is written, so that no cell is expensive.
 MAX_TERMS = 64  # unless `normalise` is told another number
@@ -130,7 +129,7 @@ class Atoms:
 class _Algebra:
     """Turns the equations of a cell into polynomials over atoms."""
 
-    def __init__(self, cell: Cell, merged: dict[str, str], signs: int, terms: int) -> None:
+    def __init__(self, cell: Equations, merged: dict[str, str], signs: int, terms: int) -> None:
         self.atoms = Atoms(signs, terms)
         self.merged = merged
         self.values: dict[str, Poly] = {}
@@ -146,24 +145,33 @@ class _Algebra:
         return self.known[expr]
 
     def _normal(self, expr: sp.Expr) -> Poly:
-        if isinstance(expr, sp.Rational):
-            return _constant(Fraction(int(expr.p), int(expr.q)))
-        if isinstance(expr, Input):
-            return self.atoms.intern("input", "x")
-        if isinstance(expr, Previous):
-            return self.atoms.intern("state", self.merged[expr.name.removesuffix("[t-1]")])
-        if isinstance(expr, Vector):
-            return self.atoms.intern("vector", expr.name)
-        if isinstance(expr, matmul):
-            return self._map(expr.args[0].name, self.normal(expr.args[1]))
-        args = [self.normal(a) for a in expr.args if not is_reciprocal(expr) or a != -1]
-        if isinstance(expr, sp.Add):
-            return _sum(*args)
-        if isinstance(expr, sp.Mul):
-            return self._product(*args)
-        if is_reciprocal(expr):
-            return self._reciprocal(args[0])
-        return self._function(BY_FUNCTION[type(expr)].name, args)
+        op, operands, name = term(expr)
+        match op:
+            case "constant":
+                return _constant(exact_value(expr))
+            case "input":
+                return self.atoms.intern("input", "x")
+            case "previous":
+                return self.atoms.intern("state", self.merged[name])
+            case "vector":
+                return self.atoms.intern("vector", name)
+            case "matmul":
+                return self._map(name, self.normal(operands[0]))
+        return self._apply(op, *map(self.normal, operands))
+
+    def _apply(self, op: str, *args: Poly) -> Poly:
+        match op:
+            case "add":
+                return _sum(*args)
+            case "sub":
+                return _sum(args[0], _scale(args[1], Fraction(-1)))
+            case "neg":
+                return _scale(args[0], Fraction(-1))
+            case "mul":
+                return self._product(*args)
+            case "div":
+                return self._product(args[0], self._reciprocal(args[1]))
+        return self._function(op, *args)
 
     def _product(self, a: Poly, b: Poly) -> Poly:
         if len(a) * len(b) > self.atoms.terms:
@@ -208,30 +216,24 @@ class _Algebra:
         factor = self._factor(poly)
         return _scale(self.atoms.intern("reciprocal", "", _scale(poly, 1 / factor)), 1 / factor)
 
-    def _function(self, name: str, args: list[Poly]) -> Poly:
-        if name == "identity":
-            return args[0]  # identity(z) -> z
-        if name == "square":
-            return self._product(args[0], args[0])  # square(z) -> z*z
-        if name == "minimum":  # min(a, b) -> -max(-a, -b)
-            return _scale(
-                self._function("maximum", [_scale(a, Fraction(-1)) for a in args]), Fraction(-1)
-            )
+    def _function(self, name: str, *args: Poly) -> Poly:
+        primitive = PRIMITIVES[name]
+        if primitive.same_as:  # square(z) -> z*z, min(a, b) -> -max(-a, -b)
+            names = dict(zip("ab", args, strict=False))
+            return read_formula(primitive.same_as, names=names, number=_constant, apply=self._apply)
         if name == "maximum":
             return self._maximum(*args)
         (z,) = args
-        folded = _fold(name, z)
+        folded = _fold(primitive, z)
         if folded is not None:
             return folded
-        primitive = PRIMITIVES[name]
-        if self.atoms.sign(z) < 0:
-            flipped = _scale(z, Fraction(-1))
-            if name == "sigmoid":  # sigmoid(-z) -> 1 - sigmoid(z)
-                return _sum(
-                    _constant(1), _scale(self.atoms.intern("call", name, flipped), Fraction(-1))
-                )
-            if primitive.parity:  # tanh(-z) -> -tanh(z), abs(-z) -> abs(z)
-                return _scale(self.atoms.intern("call", name, flipped), Fraction(primitive.parity))
+        if primitive.parity and self.atoms.sign(z) < 0:
+            flipped = self.atoms.intern("call", name, _scale(z, Fraction(-1)))
+            if primitive.parity > 0:  # abs(-z) -> abs(z)
+                return flipped
+            # sigmoid(-z) -> 1 - sigmoid(z), tanh(-z) -> -tanh(z)
+            twice = 2 * (primitive.at_zero or Fraction(0))
+            return _sum(_constant(twice), _scale(flipped, Fraction(-1)))
         return self.atoms.intern("call", name, z)
 
     def _maximum(self, a: Poly, b: Poly) -> Poly:
@@ -239,24 +241,16 @@ class _Algebra:
             return a  # max(a, a) -> a
         for zero, other in ((a, b), (b, a)):
             if not zero:
-                return self._function("relu", [other])  # max(z, 0) -> relu(z)
+                return self._function("relu", other)  # max(z, 0) -> relu(z)
         return self.atoms.intern("call", "maximum", *sorted((a, b)))
 
 
-def _fold(name: str, z: Poly) -> Poly | None:
+def _fold(primitive: Primitive, z: Poly) -> Poly | None:
     """Folds a function of a rational constant where the value is rational."""
     if any(monomial != ONE for monomial, _ in z):
         return None
-    value = z[0][1] if z else Fraction(0)
-    exact: dict[str, Callable[[Fraction], Fraction]] = {
-        "relu": lambda v: max(v, Fraction(0)),
-        "abs": abs,
-        "leaky_relu": lambda v: v if v > 0 else v * Fraction(str(LEAKY_SLOPE)),
-    }
-    if name in exact:
-        return _constant(exact[name](value))
-    at_zero = PRIMITIVES[name].at_zero
-    return _constant(at_zero) if value == 0 and at_zero is not None else None
+    value = primitive.exact(z[0][1] if z else Fraction(0))
+    return None if value is None else _constant(value)
 
 
 @dataclass
@@ -335,7 +329,7 @@ class Normal:
         return sorted({name for kind, name, _ in rows if kind in kinds})
 
 
-def normalise(cell: Cell, *, signs: int = 0, terms: int = MAX_TERMS) -> Normal:
+def normalise(cell: Equations, *, signs: int = 0, terms: int = MAX_TERMS) -> Normal:
     """Inlines, expands, drops what is dead and merges states that always hold the same value.
 
     Args:
@@ -354,8 +348,7 @@ def normalise(cell: Cell, *, signs: int = 0, terms: int = MAX_TERMS) -> Normal:
         if len(set(split.values())) == len(set(merged.values())):
             break
         merged = split
-    label = f"{cell.output}[t]" if cell.output in cell.states else cell.output
-    output = algebra.values[label]
+    output = algebra.values[cell.output_label]
     updates: dict[str, Poly] = {}
     normal = Normal(algebra.atoms, updates, output, cell.inits)
     while True:

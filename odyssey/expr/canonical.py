@@ -26,13 +26,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.algebra import MAX_TERMS, Normal, normalise
-from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.equations import Equation, Equations, Init
+from odyssey.expr.limits import MAX_CHARACTERS, MAX_LINE, MAX_LINES, MAX_NODES
 from odyssey.expr.normal_text import print_normal
+from odyssey.expr.shapes import Shapes
 from odyssey.expr.terms import (
     Current,
     Input,
@@ -44,8 +47,8 @@ from odyssey.expr.terms import (
     replace,
     subexpressions,
 )
-from odyssey.expr.text import parse_cell
-from odyssey.expr.verify import MAX_CHARACTERS, MAX_LINE, MAX_LINES, MAX_NODES
+from odyssey.expr.text import read_equations
+from odyssey.expr.verify import Verified, verify
 
 EXPANSIONS = (MAX_TERMS, 1)  # terms up to which products are expanded, tried in this order
 ABSENT_INPUT = " + 0 * x[t]"  # stands for an input that algebra has removed
@@ -56,24 +59,47 @@ MAX_PASSES = 8  # readings of a text that does not repeat itself, before it is l
 SHORT_TEXT, SHORT_LINE, SHORT_BITS = 2400, 450, 900
 
 
-def canonical_text(cell: Cell) -> str:
-    """Prints the canonical form of a cell, itself a legal cell text and its own canonical form."""
+@dataclass(frozen=True)
+class _Legal:
+    """A cell that was verified, and what came of it."""
+
+    cell: Equations
+    text: str
+    shapes: Shapes
+
+
+def _legal(cell: Equations) -> _Legal:
+    return _Legal(cell, *verify(cell))
+
+
+def _read(text: str) -> _Legal:
+    return _legal(read_equations(text).cell)
+
+
+def canonical_text(cell: Equations, verified: Verified) -> str:
+    """Prints the canonical form of a cell, itself a legal cell text and its own canonical form.
+
+    Args:
+        cell: The cell.
+        verified: What verification gave for it.
+    """
     forms = _Forms()
+    form = _Legal(cell, *verified)
     texts: list[str] = []
     while len(texts) < MAX_PASSES:
-        text, exact = forms.first(cell)
+        text, exact = forms.first(form)
         if exact:
             return text
         if text in texts:
             return min(texts[texts.index(text) :])
         texts.append(text)
-        cell = parse_cell(text)
-    return next(_unexpanded(cell)).text
+        form = _read(text)
+    return next(_unexpanded(form)).text
 
 
-def content_key(cell: Cell) -> str:
-    """Gives the content key: the sha256 of the canonical text, 64 hex digits."""
-    return hashlib.sha256(cell.canonical_text.encode()).hexdigest()
+def content_key(text: str) -> str:
+    """Gives the content key: the sha256 of a canonical text, 64 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Forms:
@@ -85,30 +111,30 @@ class _Forms:
     def __init__(self) -> None:
         self._made: dict[tuple[str, int], tuple[str, bool] | None] = {}
 
-    def first(self, cell: Cell) -> tuple[str, bool]:
+    def first(self, form: _Legal) -> tuple[str, bool]:
         """Gives the first form that is legal and, if it is expanded, reproduces itself."""
         for terms in EXPANSIONS:
-            found = self._expanded(cell, terms)
+            found = self._expanded(form, terms)
             if found is None:
                 continue
             text, exact = found
-            if exact or terms == 1 or self._expanded(parse_cell(text), terms) == (text, False):
+            if exact or terms == 1 or self._expanded(_read(text), terms) == (text, False):
                 return found
-        return next(_unexpanded(cell)).text, False
+        return next(_unexpanded(form)).text, False
 
-    def _expanded(self, cell: Cell, terms: int) -> tuple[str, bool] | None:
-        mark = (cell.text, terms)
+    def _expanded(self, form: _Legal, terms: int) -> tuple[str, bool] | None:
+        mark = (form.text, terms)
         if mark not in self._made:
-            self._made[mark] = _expanded(cell, terms)
+            self._made[mark] = _expanded(form, terms)
         return self._made[mark]
 
 
-def _expanded(cell: Cell, terms: int) -> tuple[str, bool] | None:
+def _expanded(form: _Legal, terms: int) -> tuple[str, bool] | None:
     """Prints a cell with products expanded; None where that is no legal cell."""
     texts: list[str] = []
     signs, variants, exact, sure = 0, 1, True, True
     while signs < variants:
-        normal = normalise(cell, signs=signs, terms=terms)
+        normal = normalise(form.cell, signs=signs, terms=terms)
         if _is_too_large(normal):
             return None
         ties = len(normal.atoms.ties)
@@ -121,7 +147,7 @@ def _expanded(cell: Cell, terms: int) -> tuple[str, bool] | None:
         signs += 1
     text = min(texts)
     sure &= len(text) <= SHORT_TEXT and all(len(line) <= SHORT_LINE for line in text.split("\n"))
-    if sure and not cell.shapes.square and "x[t]" in text:
+    if sure and not form.shapes.square and "x[t]" in text:
         return text, exact
     return next(((t, exact) for t in _completed(text) if _is_legal(t)), None)
 
@@ -154,24 +180,24 @@ def _is_legal(text: str) -> bool:
     if len(text) > MAX_CHARACTERS or len(lines) > MAX_LINES or max(map(len, lines)) > MAX_LINE:
         return False
     try:
-        parse_cell(text)
+        _read(text)
     except CellError:
         return False
     return True
 
 
-def _unexpanded(cell: Cell) -> Iterator[Cell]:
+def _unexpanded(form: _Legal) -> Iterator[_Legal]:
     """Gives a cell as it is written but for names and dead equations, then as it stands."""
     try:
-        draft = _renamed(cell)
-        if draft.shapes.square == cell.shapes.square:
-            yield draft
+        renamed = _legal(_renamed(form.cell))
+        if renamed.shapes.square == form.shapes.square:
+            yield renamed
     except CellError:  # names that were shorter leave no room for others
         pass
-    yield dataclasses.replace(cell, name="c", citation="", lineage=())
+    yield _legal(dataclasses.replace(form.cell, name="c", citation="", lineage=()))
 
 
-def _renamed(cell: Cell) -> Cell:
+def _renamed(cell: Equations) -> Equations:
     """Puts equations in the order in which the output asks for them, and names by appearance."""
     equations = _live(cell)
     given: dict[str, str] = {}
@@ -208,7 +234,7 @@ def _renamed(cell: Cell) -> Cell:
         for i in cell.inits
         if parameter(i.parameter) and (not i.source or parameter(i.source))
     )
-    return Cell(
+    return Equations(
         name="canonical",
         input="x",
         states=tuple(f"s{k + 1}" for k in range(counts["s"])),
@@ -219,11 +245,11 @@ def _renamed(cell: Cell) -> Cell:
     )
 
 
-def _live(cell: Cell) -> list[Equation]:
+def _live(cell: Equations) -> list[Equation]:
     """Gives the equations that the output depends on, each behind those it reads."""
     by_label = {e.label: e for e in cell.equations}
     order: dict[str, Equation] = {}
-    todo = [(f"{cell.output}[t]" if cell.output in cell.states else cell.output, False)]
+    todo = [(cell.output_label, False)]
     later: dict[str, None] = {}  # updates of the states that are read
     while todo:
         label, ready = todo.pop()

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odyssey.expr.cell import Cell
 from odyssey.expr.precise import run_precisely
 from odyssey.expr.primitives import Array
-from odyssey.expr.running import Graph, build_graph, run_graph
+from odyssey.expr.program import Program
+from odyssey.expr.running import run_program
 
 UNITS = 3  # input size and hidden size
 STEPS = 4
@@ -82,14 +82,13 @@ class Reactions:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def react(cell: Cell) -> Reactions:
-    """Runs a cell on the fixed weights and inputs."""
-    runs = _Runs(build_graph(cell))
-    parameters = runs.graph.parameters
-    matrices = {o.name for o in runs.graph.operations if o.kind == "map"}
+def react(program: Program) -> Reactions:
+    """Runs a cell, of which nothing is dead, on the fixed weights and inputs."""
+    runs = _Runs(program)
+    parameters = program.parameters()
     weights: dict[str, Array] = {}
     for number, name in enumerate(parameters, start=1):
-        base, other = (_A, _B) if name in matrices else (_U, _V)
+        base, other = (_A, _B) if name in program.matrices else (_U, _V)
         weights[name] = np.repeat(base[None], len(parameters) + 1, axis=0)
         weights[name][number] = other
     rows = runs.rows(weights)
@@ -112,8 +111,8 @@ class _Runs:
     Shapes: P members, N values of a run, K patterns of jitter; B is 1.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, program: Program) -> None:
+        self.program = program
         self.work = 0
 
     def rows(self, weights: dict[str, Array]) -> list[str]:
@@ -122,9 +121,9 @@ class _Runs:
         jitter = np.tile(_JITTER_KCBN, (1, members, 1, 1))
         tripled = {name: np.repeat(w, 3, axis=0) for name, w in weights.items()}
         x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, 3 * members, 1, UNITS))
-        start = {s: np.broadcast_to(_START, (3 * members, 1, UNITS)) for s in self.graph.updates}
+        start = {s: np.broadcast_to(_START, (3 * members, 1, UNITS)) for s in self.program.states}
         with np.errstate(all="ignore"):
-            y_TPBH, _ = run_graph(self.graph, tripled, x_TPBI, start, jitter_KPBN=jitter)
+            y_TPBH, _ = run_program(self.program, tripled, x_TPBI, start, jitter_KPBN=jitter)
             y_PCN = np.moveaxis(y_TPBH, 1, 0).reshape(members, 3, -1)
             value_PN = y_PCN[:, 0]
             moved_PN = np.abs(y_PCN[:, 1:] - value_PN[:, None]).max(axis=1)
@@ -145,12 +144,12 @@ class _Runs:
         """Gives the outputs of one member by numbers of more and more bits, `nan` where open."""
         texts = ["nan"] * count
         for bits in BITS:
-            self.work += 2 * STEPS * UNITS * len(self.graph.operations)
+            self.work += 2 * STEPS * UNITS * len(self.program.nodes)
             if self.work > MAX_WORK:
                 break
             runs = (
                 run_precisely(
-                    self.graph, weights, _X_TI, _START, bits=bits, rng=random.Random(seed)
+                    self.program, weights, _X_TI, _START, bits=bits, rng=random.Random(seed)
                 )
                 for seed in (1, 2)
             )
@@ -195,9 +194,9 @@ def _round(value: float) -> str:
     return f"{round(value, DECIMALS) + 0.0:.{DIGITS - 1}e}"
 
 
-def fingerprint(cell: Cell) -> str:
-    """Gives the fingerprint, 16 hex digits; equal functions have equal ones.
+def fingerprint(program: Program) -> str:
+    """Gives the fingerprint of a cell, 16 hex digits; equal functions have equal ones.
 
     Initial values are not part of it; cells that differ in `init` lines only share it.
     """
-    return react(cell).digest()
+    return react(program).digest()

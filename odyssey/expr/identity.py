@@ -8,37 +8,49 @@ are the same, whatever they are called and however they are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
-from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Init
 from odyssey.expr.fingerprint import react
-from odyssey.expr.text import format_init
+from odyssey.expr.initial import format_init
+from odyssey.expr.program import Program
 
 
-def identity(cell: Cell) -> tuple[str, str]:
-    """Gives the key, 64 hex digits, and the fingerprint with initial values, 16 hex digits."""
-    found = react(cell)
-    inits = {i.parameter: i for i in cell.inits}
+class Identified(Protocol):
+    """What has an identity: a cell."""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Key and fingerprint, initial values included in both."""
+        ...
+
+
+def identity(key: str, program: Program, inits: Iterable[Init]) -> tuple[str, str]:
+    """Gives the key, 64 hex digits, and the fingerprint with initial values, 16 hex digits.
+
+    Args:
+        key: The content key of a cell.
+        program: The cell, of which nothing is dead.
+        inits: Its initial values.
+    """
+    reactions = react(program)
+    by_name = {i.parameter: i for i in inits}
 
     def start(name: str) -> str:
-        return format_init(inits[name]) if name in inits and not inits[name].source else ""
+        return format_init(by_name[name]) if name in by_name and not by_name[name].source else ""
 
     lines = [
-        f"{found.alone[name]} = {start(name)}"
+        f"{reactions.alone[name]} = {start(name)}"
         if not init.source
-        else f"{found.alone[name]} = -{found.alone.get(init.source, start(init.source))}"
-        for name, init in inits.items()
-        if name in found.alone
+        else f"{reactions.alone[name]} = -{reactions.alone.get(init.source, start(init.source))}"
+        for name, init in by_name.items()
+        if name in reactions.alone
     ]
-    return cell.key, found.digest(*sorted(lines))
+    return key, reactions.digest(*sorted(lines))
 
 
-def same_cell(one: Cell, other: Cell) -> bool:
-    """Says whether two cells are the same: they agree in key or fingerprint."""
-    return any(a == b for a, b in zip(one.identity, other.identity, strict=True))
-
-
-def repeated(cells: Mapping[str, Cell]) -> tuple[str, str] | None:
+def repeated(cells: Mapping[str, Identified]) -> tuple[str, str] | None:
     """Gives the first two names that stand for the same cell, the earlier first, or None."""
     seen: dict[str, str] = {}
     for name, cell in cells.items():

@@ -1,30 +1,149 @@
-"""Initial weights that an `init` line asks for."""
+"""How weights start: the table of what an `init` line may say, and the drawing of all weights."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
-from odyssey.expr.cell import Init
+from odyssey.expr.equations import Init
 from odyssey.expr.primitives import Array
+from odyssey.expr.terms import format_number
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialValue:
+    """One row of the table of initial values.
+
+    Attributes:
+        counts: How many numbers an `init` line may give.
+        complete: Fills in the numbers that were left out.
+        draw: Draws an array of a shape.
+        objection: Says what is wrong with the numbers, or nothing.
+        vectors: Whether vectors may start so; matrices may, unless it is `for_biases`.
+        for_biases: Whether only vectors may start so.
+        square: Whether the matrix must be square.
+    """
+
+    counts: tuple[int, ...]
+    complete: Callable[[Numbers], Numbers] = lambda numbers: numbers
+    draw: Callable[[Numbers, tuple[int, ...], np.random.Generator], Array]
+    objection: Callable[[Numbers], str] = lambda numbers: ""
+    vectors: bool = True
+    for_biases: bool = False
+    square: bool = False
+
+
+def _orthogonal(numbers: Numbers, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
+    q = q * np.sign(np.diag(r))  # uniform over orthogonal matrices (Mezzadri 2007)
+    return numbers[0] * (q if shape[0] >= shape[1] else q.T)
+
+
+INITIAL_VALUES: dict[str, InitialValue] = {
+    "constant": InitialValue(
+        counts=(1,), draw=lambda numbers, shape, rng: np.full(shape, numbers[0])
+    ),
+    "uniform": InitialValue(
+        counts=(1, 2),
+        complete=lambda numbers: numbers if len(numbers) == 2 else (-numbers[0], numbers[0]),
+        draw=lambda numbers, shape, rng: rng.uniform(numbers[0], numbers[1], shape),
+        objection=lambda numbers: (
+            f"uniform({numbers[0]:g}, {numbers[1]:g}) is empty" if numbers[0] > numbers[1] else ""
+        ),
+    ),
+    "normal": InitialValue(
+        counts=(1, 2),
+        complete=lambda numbers: numbers if len(numbers) == 2 else (0.0, numbers[0]),
+        draw=lambda numbers, shape, rng: rng.normal(numbers[0], numbers[1], shape),
+        objection=lambda numbers: (
+            f"a standard deviation of {numbers[1]:g} is negative" if numbers[1] < 0 else ""
+        ),
+    ),
+    "identity": InitialValue(
+        counts=(0, 1),
+        complete=lambda numbers: numbers or (1.0,),
+        draw=lambda numbers, shape, rng: numbers[0] * np.eye(shape[0], shape[1]),
+        vectors=False,
+        square=True,
+    ),
+    "orthogonal": InitialValue(
+        counts=(0, 1),
+        complete=lambda numbers: numbers or (1.0,),
+        draw=_orthogonal,
+        vectors=False,
+    ),
+    "chrono": InitialValue(  # ln U(1, T_max - 1), Tallec & Ollivier 2018
+        counts=(1,),
+        draw=lambda numbers, shape, rng: np.log(rng.uniform(1.0, numbers[0] - 1.0, shape)),
+        objection=lambda numbers: (
+            f"chrono({numbers[0]:g}): T_max must be at least 3 steps" if numbers[0] < 3 else ""
+        ),
+        for_biases=True,
+    ),
+}
+NEGATED = "negated"  # the kind of a weight that starts at another one's value, sign turned
+
+
+def format_init(init: Init) -> str:
+    """Prints the right-hand side of an `init` line."""
+    if init.kind == NEGATED:
+        return f"-{init.source}"
+    numbers = ", ".join(map(format_number, init.args))
+    if init.kind == "constant":
+        return numbers
+    row = INITIAL_VALUES[init.kind]
+    bare = 0 in row.counts and row.complete(()) == init.args
+    return init.kind if bare else f"{init.kind}({numbers})"
 
 
 def draw_init(init: Init, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draws one array of weights by an `init` line that is no copy of another weight."""
-    a = init.args
-    match init.kind:
-        case "constant":
-            return np.full(shape, a[0])
-        case "uniform":
-            return rng.uniform(a[0], a[1], shape)
-        case "normal":
-            return rng.normal(a[0], a[1], shape)
-        case "identity":
-            return a[0] * np.eye(shape[0], shape[1])
-        case "orthogonal":
-            tall = rng.normal(size=(max(shape), min(shape)))
-            q, r = np.linalg.qr(tall)
-            q = q * np.sign(np.diag(r))  # uniform over orthogonal matrices (Mezzadri 2007)
-            return a[0] * (q if shape[0] >= shape[1] else q.T)
-        case "chrono":  # ln U(1, T-1), Tallec & Ollivier 2018
-            return np.log(rng.uniform(1.0, a[0] - 1.0, shape))
-    raise AssertionError(init.kind)
+    return INITIAL_VALUES[init.kind].draw(init.args, shape, rng)
+
+
+def draw_weights(
+    inits: Iterable[Init],
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    default: Callable[[str, tuple[int, ...]], Array],
+    rng: np.random.Generator,
+    networks: int | None = None,
+) -> dict[str, Array]:
+    """Draws the weights of a cell, in the order in which their shapes are given.
+
+    Args:
+        inits: The cell's `init` lines.
+        shapes: Name of a weight -> its shape.
+        default: Draws a weight that no line speaks of, given its name and the shape to draw.
+        rng: The only source of chance.
+        networks: Draws so many networks, stacked in a first axis; None draws one without it.
+
+    Returns:
+        Name -> float64 array.
+    """
+    by_name = {i.parameter: i for i in inits}
+
+    def draw(init: Init, shape: tuple[int, ...]) -> Array:
+        if networks is None:
+            return draw_init(init, shape, rng)
+        return np.stack([draw_init(init, shape, rng) for _ in range(networks)])
+
+    values: dict[str, Array] = {}
+    for name, shape in shapes.items():
+        init = by_name.get(name)
+        if init is not None and init.kind != NEGATED:
+            values[name] = draw(init, shape)
+        else:
+            values[name] = default(name, shape if networks is None else (networks, *shape))
+    for init in by_name.values():
+        if init.kind == NEGATED and init.parameter in values:
+            source = values.get(init.source)
+            if source is None:  # dead code, but its initial value is wanted
+                line = by_name.get(init.source)
+                source = draw(line, shapes[init.parameter]) if line else np.zeros(1)
+            values[init.parameter] = np.zeros_like(values[init.parameter]) - source
+    return values

@@ -7,31 +7,28 @@ Derivatives of functions come from the table of primitives; named equations keep
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.cell import Cell
-from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.equations import Equations
+from odyssey.expr.primitives import PRIMITIVES, read_formula
 from odyssey.expr.terms import (
     Current,
     Leaf,
     Named,
-    Previous,
     add,
+    apply,
     constant,
     div,
     fold,
     is_negation,
-    is_reciprocal,
-    matmul,
     mul,
     neg,
     sub,
+    term,
 )
 from odyssey.expr.text import format_expression
 
@@ -39,7 +36,7 @@ MAX_TERMS = 500
 
 
 @dataclass(frozen=True)
-class Term:
+class JacobianTerm:
     """A product D(v_0) M_1 D(v_1) M_2 ... D(v_k).
 
     Attributes:
@@ -60,10 +57,10 @@ class Term:
         return " ".join(parts) or "I"
 
 
-Row = dict[str, tuple[Term, ...]]  # state -> terms of the derivative with respect to it
+Row = dict[str, tuple[JacobianTerm, ...]]  # state -> terms of the derivative with respect to it
 
 
-def symbolic_jacobian(cell: Cell) -> dict[tuple[str, str], tuple[Term, ...]]:
+def symbolic_jacobian(cell: Equations) -> dict[tuple[str, str], tuple[JacobianTerm, ...]]:
     """Differentiates one step of a cell with respect to the state before it.
 
     Args:
@@ -89,7 +86,7 @@ def symbolic_jacobian(cell: Cell) -> dict[tuple[str, str], tuple[Term, ...]]:
     return {(new, old): rows[new].get(old, ()) for new in wanted for old in cell.states}
 
 
-def format_jacobian(cell: Cell) -> str:
+def format_jacobian(cell: Equations) -> str:
     """Prints the Jacobian, a block a paragraph and a term a line; raises as above."""
     lines = [f"jacobian of {cell.name}: D(v) is the diagonal matrix of v"]
     for (new, old), terms in symbolic_jacobian(cell).items():
@@ -103,82 +100,72 @@ def format_jacobian(cell: Cell) -> str:
 
 def _derivative(expr: sp.Expr, rows: Mapping[str, Row], own: Leaf) -> Row:
     """Differentiates an expression; `own` is the name of its value."""
-    if isinstance(expr, Previous):
-        return {expr.name.removesuffix("[t-1]"): (Term((sp.Integer(1),)),)}
-    if isinstance(expr, Named | Current):
-        return rows[expr.name]
-    if not expr.args:
-        return {}
-    if isinstance(expr, matmul):
-        inner = _derivative(expr.args[1], rows, expr.args[1])
+    op, args, name = term(expr)
+    if op == "previous":
+        return {name: (JacobianTerm((sp.Integer(1),)),)}
+    if op == "value":
+        return rows[name]
+    if op == "matmul":
+        inner = _derivative(args[0], rows, args[0])
         return {
             s: tuple(
-                Term((sp.Integer(1), *t.diagonals), (expr.args[0].name, *t.matrices)) for t in terms
+                JacobianTerm((sp.Integer(1), *t.diagonals), (name, *t.matrices)) for t in terms
             )
             for s, terms in inner.items()
         }
     total: Row = {}
-    args = expr.args
-    if isinstance(expr, sp.Mul) and is_reciprocal(args[1]):
-        args = (args[0], args[1].args[0])  # a quotient is one operation
-    for arg, slope in zip(args, _slopes(expr, own), strict=True):
+    for arg, slope in zip(args, _slopes(op, args, own), strict=True):
         if slope == 0 or isinstance(arg, sp.Rational):
             continue
         for s, terms in _derivative(arg, rows, arg).items():
             scaled = (
-                Term((_product(slope, t.diagonals[0]), *t.diagonals[1:]), t.matrices) for t in terms
+                JacobianTerm((_product(slope, t.diagonals[0]), *t.diagonals[1:]), t.matrices)
+                for t in terms
             )
             total[s] = _sum(total.get(s, ()), tuple(scaled))
     return total
 
 
-def _slopes(expr: sp.Expr, own: sp.Expr) -> list[sp.Expr]:
-    """Gives the derivative with respect to each argument, elementwise."""
-    if isinstance(expr, sp.Add):
-        return [sp.Integer(1), sp.Integer(1)]
-    if isinstance(expr, sp.Mul) and is_reciprocal(expr.args[1]):
-        above, below = expr.args[0], expr.args[1].args[0]
-        return [div(sp.Integer(1), below), fold(neg(div(above, mul(below, below))))]
-    if isinstance(expr, sp.Mul):
-        return [expr.args[1], expr.args[0]]
-    names = {"y": own, "a": expr.args[0], "b": expr.args[-1]}
-    return [fold(_read(text, names)) for text in BY_FUNCTION[type(expr)].derivative]
+def _slopes(op: str, args: tuple[sp.Expr, ...], own: sp.Expr) -> list[sp.Expr]:
+    """Gives the derivative of an operation with respect to each argument, elementwise."""
+    one, minus_one = sp.Integer(1), sp.Integer(-1)
+    match op:
+        case "add":
+            return [one, one]
+        case "sub":
+            return [one, minus_one]
+        case "neg":
+            return [minus_one]
+        case "mul":
+            return [args[1], args[0]]
+        case "div":
+            above, below = args
+            return [div(one, below), fold(neg(div(above, mul(below, below))))]
+    names = {"y": own, **dict(zip("ab", args, strict=False))}
+    return [
+        fold(read_formula(text, names=names, number=constant, apply=_applied))
+        for text in (PRIMITIVES[op].derivative if args else ())
+    ]
 
 
-def _read(text: str, names: Mapping[str, sp.Expr]) -> sp.Expr:
-    """Reads a derivative of the table of primitives."""
-    operators = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div}
-
-    def walk(tree: ast.expr) -> sp.Expr:
-        match tree:
-            case ast.Constant(value=float() | int() as value):
-                return constant(Fraction(str(value)))
-            case ast.Name(id=name):
-                return names[name]
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return neg(walk(operand))
-            case ast.BinOp(left=left, op=op, right=right):
-                a, b = walk(left), walk(right)
-                if isinstance(op, ast.Mult) and a == b and a.args:
-                    return PRIMITIVES["square"].function(a)
-                return operators[type(op)](a, b)
-            case ast.Call(func=ast.Name(id=name), args=args):
-                return PRIMITIVES[name].function(*(walk(a) for a in args))
-        raise AssertionError(f"cannot read the derivative {text!r}")
-
-    return walk(ast.parse(text, mode="eval").body)
+def _applied(op: str, *args: sp.Expr) -> sp.Expr:
+    if op == "mul" and args[0] == args[1] and args[0].args:
+        op, args = "square", args[:1]  # (y + 1) * (y + 1) is read more easily so
+    return apply(op, *args)
 
 
 def _product(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     """Multiplies from left to right, the sign in front, so that few parentheses are needed."""
     if is_negation(a):
         return fold(neg(_product(a.args[1], b)))
-    if is_negation(b):
-        return fold(neg(_product(a, b.args[1])))
-    if isinstance(b, sp.Mul) and is_reciprocal(b.args[1]):
-        return div(_product(a, b.args[0]), b.args[1].args[0])
-    if isinstance(b, sp.Mul):
-        return _product(_product(a, b.args[0]), b.args[1])
+    op, args, _ = term(b)
+    match op:
+        case "neg":
+            return fold(neg(_product(a, args[0])))
+        case "div":
+            return div(_product(a, args[0]), args[1])
+        case "mul":
+            return _product(_product(a, args[0]), args[1])
     return fold(mul(a, b))
 
 
@@ -188,16 +175,16 @@ def _plus(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     return fold(sub(a, b.args[1]) if is_negation(b) else add(a, b))
 
 
-def _sum(old: tuple[Term, ...], new: tuple[Term, ...]) -> tuple[Term, ...]:
+def _sum(old: tuple[JacobianTerm, ...], new: tuple[JacobianTerm, ...]) -> tuple[JacobianTerm, ...]:
     """Joins terms; those with the same matrices that differ in the first diagonal become one."""
-    found = list(old)
-    for term in new:
-        for place, other in enumerate(found):
-            alike = other.matrices == term.matrices
-            if alike and other.diagonals[1:] == term.diagonals[1:]:
-                first = _plus(other.diagonals[0], term.diagonals[0])
-                found[place] = Term((first, *term.diagonals[1:]), term.matrices)
+    joined = list(old)
+    for addend in new:
+        for number, other in enumerate(joined):
+            alike = other.matrices == addend.matrices
+            if alike and other.diagonals[1:] == addend.diagonals[1:]:
+                first = _plus(other.diagonals[0], addend.diagonals[0])
+                joined[number] = JacobianTerm((first, *addend.diagonals[1:]), addend.matrices)
                 break
         else:
-            found.append(term)
-    return tuple(found)
+            joined.append(addend)
+    return tuple(joined)

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from odyssey.expr.algebra import Monomial, Normal, Poly, digest
-from odyssey.expr.text import format_init
-from odyssey.expr.verify import LARGEST
+from odyssey.expr.initial import format_init
+from odyssey.expr.limits import LARGEST
 
 MAX_CLASS = 128  # names that look alike, of more than these the order is not looked for
 MAX_LABELLINGS = 32  # labellings tried where colour refinement leaves ties

@@ -15,19 +15,10 @@ from typing import TypeVar
 
 import sympy as sp
 
-from odyssey.expr.cell import Cell
-from odyssey.expr.primitives import BY_FUNCTION
-from odyssey.expr.terms import (
-    Current,
-    Input,
-    Leaf,
-    Named,
-    Previous,
-    is_negation,
-    is_reciprocal,
-    matmul,
-)
-from odyssey.expr.text import format_init, format_number
+from odyssey.expr.equations import Equations
+from odyssey.expr.initial import format_init
+from odyssey.expr.primitives import PRIMITIVES, Primitive
+from odyssey.expr.terms import Leaf, Matrix, Vector, format_number, term
 
 _GREEK = (
     "alpha",
@@ -42,7 +33,6 @@ _GREEK = (
     "phi",
     "tau",
 )
-_HTML_FUNCTION = {"sigmoid": "σ", "square": "square", "abs": "abs"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class _Style:
     def name(self, name: str, when: str) -> str:
         raise NotImplementedError
 
-    def call(self, name: str, args: list[str]) -> str:
+    def call(self, primitive: Primitive, args: list[str]) -> str:
         raise NotImplementedError
 
     def quotient(self, above: str, below: str) -> str:
@@ -74,8 +64,8 @@ class _Latex(_Style):
         subscripts = [s.replace("_", ",") for s in (sub, when) if s]
         return f"{base}_{{{','.join(subscripts)}}}" if subscripts else base
 
-    def call(self, name: str, args: list[str]) -> str:
-        return next(p.latex for p in BY_FUNCTION.values() if p.name == name).format(*args)
+    def call(self, primitive: Primitive, args: list[str]) -> str:
+        return primitive.latex.format(*args)
 
     def quotient(self, above: str, below: str) -> str:
         return f"\\frac{{{above}}}{{{below}}}"
@@ -89,8 +79,8 @@ class _Html(_Style):
         subscript = ",".join(s for s in (html.escape(sub), when.replace("-", "−")) if s)
         return f"{base}<sub>{subscript}</sub>" if subscript else base
 
-    def call(self, name: str, args: list[str]) -> str:
-        return f"{_HTML_FUNCTION.get(name, name)}({', '.join(args)})"
+    def call(self, primitive: Primitive, args: list[str]) -> str:
+        return f"{primitive.html or primitive.name}({', '.join(args)})"
 
     def quotient(self, above: str, below: str) -> str:
         return f"{above} / {below}"
@@ -109,43 +99,41 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
         text, own = _print(inner, style)
         return text if own >= strength else f"{style.open}{text}{style.close}"
 
+    op, args, name = term(expr)
+    match op:
+        case "constant":
+            text = format_number(float(abs(expr)))
+            return (text, _ATOM) if expr >= 0 else (style.minus + text, _SUM)
+        case "matmul":
+            return f"{style.name(name, '')}{style.space}{wrap(args[0], _ATOM)}", _ATOM
+        case "sub":
+            return f"{wrap(args[0], _SUM)} {style.minus} {wrap(args[1], _PRODUCT)}", _SUM
+        case "add" if args[1].is_Rational and args[1] < 0:
+            return f"{wrap(args[0], _SUM)} {style.minus} {format_number(float(-args[1]))}", _SUM
+        case "add":
+            return f"{wrap(args[0], _SUM)} + {wrap(args[1], _PRODUCT)}", _SUM
+        case "neg":
+            return f"{style.minus}{wrap(args[0], _ATOM)}", _SUM
+        case "div":
+            above, below = wrap(args[0], style.above), wrap(args[1], style.below)
+            return style.quotient(above, below), _PRODUCT
+        case "mul":
+            joint = style.space if args[0].is_Rational else style.times  # 2 a, but a (.) b
+            return f"{wrap(args[0], _PRODUCT)}{joint}{wrap(args[1], _PRODUCT)}", _PRODUCT
     if isinstance(expr, Leaf):
-        name, _, when = expr.name.partition("[")
-        timed = isinstance(expr, Input | Previous | Current | Named)
-        return style.name(name, when.rstrip("]") or ("t" if timed else "")), _ATOM
-    if isinstance(expr, sp.Rational):
-        text = format_number(float(abs(expr)))
-        return (text, _ATOM) if expr >= 0 else (style.minus + text, _SUM)
-    if isinstance(expr, matmul):
-        return f"{style.name(expr.args[0].name, '')}{style.space}{wrap(expr.args[1], _ATOM)}", _ATOM
-    if isinstance(expr, sp.Add):
-        left, right = expr.args
-        if is_negation(right):
-            return f"{wrap(left, _SUM)} {style.minus} {wrap(right.args[1], _PRODUCT)}", _SUM
-        if right.is_Rational and right < 0:
-            return f"{wrap(left, _SUM)} {style.minus} {format_number(float(-right))}", _SUM
-        return f"{wrap(left, _SUM)} + {wrap(right, _PRODUCT)}", _SUM
-    if is_negation(expr):
-        return f"{style.minus}{wrap(expr.args[1], _ATOM)}", _SUM
-    if isinstance(expr, sp.Mul):
-        left, right = expr.args
-        if is_reciprocal(right):
-            return style.quotient(
-                wrap(left, style.above), wrap(right.args[0], style.below)
-            ), _PRODUCT
-        joint = style.space if left.is_Rational else style.times  # 2 a, but a (.) b
-        return f"{wrap(left, _PRODUCT)}{joint}{wrap(right, _PRODUCT)}", _PRODUCT
-    args = [_print(a, style)[0] for a in expr.args]
-    return style.call(BY_FUNCTION[type(expr)].name, args), _ATOM
+        when = expr.name.partition("[")[2].rstrip("]")
+        timed = "" if isinstance(expr, Vector | Matrix) else "t"
+        return style.name(expr.stem, when or timed), _ATOM
+    return style.call(PRIMITIVES[op], [_print(a, style)[0] for a in args]), _ATOM
 
 
-def to_latex(cell: Cell) -> str:
+def to_latex(cell: Equations) -> str:
     """Prints the equations of a cell as a LaTeX `aligned` block (needs amsmath)."""
     rows = [f"{LATEX.name(e.target, 't')} &= {_print(e.value, LATEX)[0]}" for e in cell.equations]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}\n"
 
 
-def to_html(cell: Cell, *, against: Cell | None = None) -> str:
+def to_html(cell: Equations, *, against: Equations | None = None) -> str:
     """Prints the equations and initial values of a cell as one HTML table, class `equations`.
 
     Args:
@@ -171,7 +159,7 @@ def to_html(cell: Cell, *, against: Cell | None = None) -> str:
     return '<table class="equations">' + "".join(rows) + "</table>"
 
 
-def _rows(cell: Cell) -> dict[tuple[bool, str, str], str]:
+def _rows(cell: Equations) -> dict[tuple[bool, str, str], str]:
     """Prints what a cell sets, by what is set: whether an initial value, its name, its sign."""
     rows = {
         (False, HTML.name(e.target, "t"), "="): _print(e.value, HTML)[0] for e in cell.equations

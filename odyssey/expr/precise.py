@@ -11,13 +11,13 @@ from typing import Any
 
 import mpmath
 
-from odyssey.expr.primitives import PRIMITIVES, Array
-from odyssey.expr.running import Graph, Operation
+from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
+from odyssey.expr.program import Node, Program
 
 MAX_EXPONENT = 10_000  # numbers beyond 2 to this power have no value here
 
 Number = Any  # of mpmath, which has no types
-Vector = list[Number]
+Numbers = list[Number]
 
 
 class UndefinedError(ArithmeticError):
@@ -25,21 +25,21 @@ class UndefinedError(ArithmeticError):
 
 
 def run_precisely(
-    graph: Graph,
+    program: Program,
     weights: Mapping[str, Array],
     x_TI: Array,
     start: Array,
     *,
     bits: int,
     rng: random.Random,
-) -> list[Vector]:
+) -> list[Numbers]:
     """Runs a cell in numbers of so many bits, with an error in the last ones of every result.
 
     Without these errors a sum that loses its small terms loses them in every precision alike, and
     nothing would tell.
 
     Args:
-        graph: The cell.
+        program: The cell, of which nothing is dead.
         weights: Name -> (N, N) for a matrix, (N,) for a vector; all sizes are N.
         x_TI: The inputs.
         start: What every state starts at, (N,).
@@ -54,29 +54,29 @@ def run_precisely(
     errors = [1 + context.ldexp(rng.uniform(-1.0, 1.0), 6 - bits) for _ in range(97)]
     turn = 0
     exact = {name: _exact(context, w.tolist()) for name, w in weights.items()}
-    states = dict.fromkeys(graph.updates, _exact(context, start.tolist()))
-    moving = graph.reached(["input", "state"])
-    values: list[Vector] = [[]] * len(graph.operations)
-    outputs: list[Vector] = []
+    states = dict.fromkeys(program.states, _exact(context, start.tolist()))
+    moving = program.reached(["input", "previous"])
+    values: list[Numbers] = [[]] * len(program.nodes)
+    outputs: list[Numbers] = []
     for t, x in enumerate(x_TI.tolist()):
-        known = {"input": {"": _exact(context, x)}, "state": states, "vector": exact}
+        leaves = {"input": {"": _exact(context, x)}, "previous": states, "vector": exact}
         try:
-            for number, operation in enumerate(graph.operations):
+            for number, node in enumerate(program.nodes):
                 if moving[number] or not t:
-                    inputs = [values[a] for a in operation.args]
-                    if operation.kind in known:
-                        values[number] = known[operation.kind][operation.name]
-                    elif operation.kind == "constant":
-                        value = context.mpf(operation.value.numerator)
-                        values[number] = [value / operation.value.denominator] * len(x)
+                    inputs = [values[a] for a in node.args]
+                    if node.op in leaves:
+                        values[number] = leaves[node.op][node.name]
+                    elif node.op == "constant":
+                        above, below = node.value.as_integer_ratio()
+                        values[number] = [context.mpf(above) / below] * len(x)
                     else:
-                        found = _apply(context, operation, inputs, exact)
-                        values[number] = [v * errors[(turn + k) % 97] for k, v in enumerate(found)]
-                        turn += len(found)
+                        result = _apply(context, node, inputs, exact)
+                        values[number] = [v * errors[(turn + k) % 97] for k, v in enumerate(result)]
+                        turn += len(result)
         except (UndefinedError, ZeroDivisionError):
             return outputs
-        outputs.append(values[graph.output])
-        states = {state: values[k] for state, k in graph.updates.items()}
+        outputs.append(values[program.output])
+        states = {s: values[k] for s, k in zip(program.states, program.updates, strict=True)}
     return outputs
 
 
@@ -86,32 +86,16 @@ def _exact(context: Any, numbers: Sequence[Any]) -> Any:
     ]  # a float64 is a number of few bits
 
 
-def _apply(
-    context: Any, operation: Operation, inputs: list[Vector], weights: Mapping[str, Any]
-) -> Vector:
-    if operation.kind == "map":
-        rows = weights[operation.name]
-        result = [context.fdot(zip(row, inputs[0], strict=True)) for row in rows]
+def _apply(context: Any, node: Node, inputs: list[Numbers], weights: Mapping[str, Any]) -> Numbers:
+    if node.op == "matmul":
+        result = [context.fdot(zip(row, inputs[0], strict=True)) for row in weights[node.name]]
+    elif node.op in ARITHMETIC:
+        if node.op == "div" and any(context.mag(b) < -(context.prec // 2) for b in inputs[1]):
+            raise UndefinedError
+        result = [ARITHMETIC[node.op].apply(*row) for row in zip(*inputs, strict=True)]
     else:
-        result = [_element(context, operation.kind, *row) for row in zip(*inputs, strict=True)]
+        function = PRIMITIVES[node.op].mpmath
+        result = [function(context, *row) for row in zip(*inputs, strict=True)]
     if any(context.mag(value) > MAX_EXPONENT for value in result):
         raise UndefinedError
     return result
-
-
-def _element(context: Any, kind: str, a: Number, b: Number | None = None) -> Number:
-    match kind:
-        case "add":
-            return a + b
-        case "sub":
-            return a - b
-        case "mul":
-            return a * b
-        case "neg":
-            return -a
-        case "div":
-            if context.mag(b) < -(context.prec // 2):
-                raise UndefinedError
-            return a / b
-    function = PRIMITIVES[kind].mpmath
-    return function(context, a) if b is None else function(context, a, b)

@@ -9,10 +9,19 @@ the same operand in the same region are stacked into a `Group`: one matrix produ
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import sympy as sp
+
+from odyssey.expr.equations import Equations
+from odyssey.expr.primitives import ARITHMETIC
+from odyssey.expr.shapes import Shapes
+from odyssey.expr.terms import exact_value, term
+from odyssey.expr.text import format_cell
 
 LEAF_OPS = ("input", "previous", "vector", "constant")
-ARITHMETIC = {"add": 2, "sub": 2, "mul": 2, "div": 2, "neg": 1}
 REGIONS = ("once", "sequence", "step")
 
 
@@ -25,7 +34,7 @@ class Node:
             primitive.
         args: Numbers of the nodes that it reads.
         name: Name of the state, vector or matrix.
-        value: Value of a constant.
+        value: Value of a constant; exact until constants are folded.
         size: "I", "H", or "1" for a number that broadcasts.
         label: The named equation whose value this is, for reading.
         region: `once`, `sequence` or `step`; empty before regions are assigned.
@@ -34,10 +43,15 @@ class Node:
     op: str
     args: tuple[int, ...] = ()
     name: str = ""
-    value: float = 0.0
+    value: float | Fraction = 0.0
     size: str = "H"
     label: str = ""
     region: str = ""
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing is computed."""
+        return self.op in LEAF_OPS
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,18 @@ class Program:
     text: str = ""
 
     @property
+    def biases(self) -> frozenset[str]:
+        """Names of the vectors that are only ever added or subtracted."""
+        elsewhere = {
+            self.nodes[a].name
+            for node in self.nodes
+            if node.op not in ("add", "sub")
+            for a in node.args
+            if self.nodes[a].op == "vector"
+        }
+        return frozenset(self.vectors) - elsewhere
+
+    @property
     def roots(self) -> tuple[int, ...]:
         """Numbers of the values that leave the program."""
         return (*self.updates, self.output)
@@ -93,6 +119,22 @@ class Program:
     def uses(self) -> Counter[int]:
         """Counts how often each value is read, roots included."""
         return Counter([a for n in self.nodes for a in n.args] + list(self.roots))
+
+    def reached(self, ops: Iterable[str]) -> tuple[bool, ...]:
+        """Says of each value whether it depends, in this step, on a leaf of these operations."""
+        wanted = frozenset(ops)
+        reached: list[bool] = []
+        for node in self.nodes:
+            reached.append(node.op in wanted or any(reached[a] for a in node.args))
+        return tuple(reached)
+
+    def longest(self, cost: Callable[[int, Node], int]) -> tuple[int, ...]:
+        """Gives for each value the largest sum of costs along a chain that ends in it."""
+        longest: list[int] = []
+        for number, node in enumerate(self.nodes):
+            below = max((longest[a] for a in node.args), default=0)
+            longest.append(below + cost(number, node))
+        return tuple(longest)
 
     def shape(self, name: str, input_size: int, hidden_size: int) -> tuple[int, ...]:
         """Gives the shape of a parameter for given sizes."""
@@ -103,11 +145,111 @@ class Program:
         return (sizes[self.vectors[name]],)
 
     def parameters(self) -> tuple[str, ...]:
-        """Names of the parameters in use, in order of first use in the cell."""
+        """Names of the parameters in use: the matrices, then the vectors, by first use."""
         return (*self.matrices, *self.vectors)
 
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+class _Translator:
+    """Writes the equations down as SSA code; equal values are computed once."""
+
+    def __init__(self, cell: Equations, shapes: Shapes) -> None:
+        self.shapes = shapes
+        self.nodes: list[Node] = []
+        self.numbers: dict[Node, int] = {}
+        self.values: dict[str, int] = {}
+        for equation in cell.equations:
+            number = self.translate(equation.value)
+            self.values[equation.label] = number
+            node = self.nodes[number]
+            if not node.label and node.op not in ("input", "previous", "vector"):
+                self.nodes[number] = replace(node, label=equation.label)
+
+    def emit(self, node: Node) -> int:
+        if node not in self.numbers:
+            self.numbers[node] = len(self.nodes)
+            self.nodes.append(node)
+        return self.numbers[node]
+
+    def translate(self, expr: sp.Expr) -> int:
+        op, args, name = term(expr)
+        match op:
+            case "value":
+                return self.values[name]
+            case "input":
+                return self.emit(Node(op, size="I"))
+            case "previous":
+                return self.emit(Node(op, name=name))
+            case "vector":
+                return self.emit(Node(op, name=name, size=self.shapes.vectors[name]))
+            case "constant":
+                return self.emit(Node(op, value=exact_value(expr), size="1"))
+        numbers = tuple(self.translate(a) for a in args)
+        if op == "matmul":
+            return self.emit(Node(op, numbers, name, size=self.shapes.matrices[name][0]))
+        sizes = [self.nodes[a].size for a in numbers if self.nodes[a].size != "1"]
+        return self.emit(Node(op, numbers, size=sizes[0] if sizes else "1"))
+
+
+def translate(cell: Equations, shapes: Shapes) -> Program:
+    """Writes a cell down as a program before any pass."""
+    translator = _Translator(cell, shapes)
+    return Program(
+        name=cell.name,
+        states=cell.states,
+        nodes=tuple(translator.nodes),
+        updates=tuple(translator.values[f"{s}[t]"] for s in cell.states),
+        output=translator.values[cell.output_label],
+        matrices={n: shapes.matrices[n] for n in cell.matrices},
+        vectors={n: shapes.vectors[n] for n in cell.vectors},
+        square=shapes.square,
+        text=format_cell(cell),
+    )
+
+
+def drop_dead(program: Program) -> Program:
+    """Drops values that neither the output nor any state needs, and their parameters."""
+    needed: set[int] = set()
+    todo = list(program.roots)
+    while todo:
+        k = todo.pop()
+        if k not in needed:
+            needed.add(k)
+            todo.extend(program.nodes[k].args)
+    order = sorted(needed)
+    number = {old: new for new, old in enumerate(order)}
+    nodes = tuple(
+        replace(program.nodes[k], args=tuple(number[a] for a in program.nodes[k].args))
+        for k in order
+    )
+    alive = {n.name for n in nodes if n.op in ("matmul", "vector")}
+    return replace(
+        program,
+        nodes=nodes,
+        updates=tuple(number[u] for u in program.updates),
+        output=number[program.output],
+        matrices={n: s for n, s in program.matrices.items() if n in alive},
+        vectors={n: s for n, s in program.vectors.items() if n in alive},
+    )
+
+
+def prune(program: Program) -> Program:
+    """Drops states that never reach the output, however many steps later, and what is dead then."""
+    updates = dict(zip(program.states, program.updates, strict=True))
+    seen: set[int] = set()
+    states: set[str] = set()
+    todo = [program.output]
+    while todo:
+        k = todo.pop()
+        if k in seen:
+            continue
+        seen.add(k)
+        node = program.nodes[k]
+        todo += node.args
+        if node.op == "previous":
+            states.add(node.name)
+            todo.append(updates[node.name])
+    alive = {s: k for s, k in updates.items() if s in states}
+    return drop_dead(replace(program, states=tuple(alive), updates=tuple(alive.values())))
 
 
 def format_program(program: Program) -> str:
@@ -153,13 +295,13 @@ def _format_node(node: Node, names: dict[int, str]) -> str:
         case "vector":
             text = node.name
         case "constant":
-            text = f"{node.value:g}"
+            text = f"{float(node.value):g}"
         case "matmul":
             text = f"{node.name} @ {args[0]}"
-        case op if op in _INFIX:
-            text = f"{args[0]} {_INFIX[op]} {args[1]}"
         case "neg":
             text = f"-{args[0]}"
+        case op if op in ARITHMETIC:
+            text = f"{args[0]} {ARITHMETIC[op].symbol} {args[1]}"
         case _:
             text = f"{node.op}({', '.join(args)})"
     return text + note

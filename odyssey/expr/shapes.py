@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import sympy as sp
 
-from odyssey.expr.cell import Cell, IllegalEquationError
+from odyssey.expr.equations import Equations, IllegalEquationError
 from odyssey.expr.terms import Current, Input, Named, Previous, Vector, matmul
 
 
@@ -55,7 +55,7 @@ class _Sizes:
             self.parent[a] = b
 
 
-def infer_shapes(cell: Cell) -> Shapes:
+def infer_shapes(cell: Equations) -> Shapes:
     """Infers the size of every parameter and equation from their use.
 
     Raises:

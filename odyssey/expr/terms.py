@@ -1,4 +1,4 @@
-"""The closed table of primitives, and the leaves that expressions are made of.
+"""What expressions are made of, and the one walk over them: `term` takes an expression apart.
 
 A primitive is an atomic sympy function: `sigmoid` is never `1/(1 + exp(-x))`, which has NaN
 gradients in float32 and makes sympy slow. Sums, products and quotients are sympy's own `Add`,
@@ -11,42 +11,119 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 import sympy as sp
+
+from odyssey.errors import CellError
+from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
 
 
 class Leaf(sp.Symbol):
     """A named leaf of an expression; its class says what the name stands for."""
 
+    op = ""  # of its `Term`
+
+    @property
+    def stem(self) -> str:
+        """The name without a time."""
+        return str(self.name).partition("[")[0]
+
 
 class Input(Leaf):
     """The input of this step, printed `x[t]`."""
+
+    op = "input"
 
 
 class Previous(Leaf):
     """A state after the previous step, printed `h[t-1]`."""
 
+    op = "previous"
+
 
 class Current(Leaf):
     """A state after this step, printed `h[t]`."""
+
+    op = "value"
 
 
 class Named(Leaf):
     """The value of a named equation, printed as its name."""
 
+    op = "value"
+
 
 class Vector(Leaf):
     """A vector parameter, such as a bias or a peephole."""
 
+    op = "vector"
+
 
 class Matrix(Leaf):
     """A weight matrix; it only occurs on the left of `@`."""
+
+    op = "matrix"
 
 
 class matmul(sp.Function):  # noqa: N801 - sympy functions are named as they print
     """A linear map: `matmul(W, v)` is the product of the matrix W and the vector v."""
 
     nargs = 2
+
+
+class Term(NamedTuple):
+    """What an expression is at its top, as it is written: `a - b`, not `a + -1 * b`.
+
+    Attributes:
+        op: input, previous (a state), value (of an equation), vector, constant; matmul; add, sub,
+            mul, div, neg; or the name of a primitive.
+        args: The operands; of a linear map its vector alone.
+        name: Of a leaf without its time, of a value its label, of a linear map its matrix.
+    """
+
+    op: str
+    args: tuple[sp.Expr, ...] = ()
+    name: str = ""
+
+
+def term(expr: sp.Expr) -> Term:
+    """Takes an expression apart.
+
+    Raises:
+        CellError: It is not of the language.
+    """
+    if isinstance(expr, Leaf):
+        return Term(expr.op, (), expr.name if expr.op == "value" else expr.stem)
+    if isinstance(expr, sp.Rational):
+        return Term("constant")
+    if isinstance(expr, matmul):
+        return Term("matmul", expr.args[1:], expr.args[0].name)
+    if is_negation(expr):
+        return Term("neg", expr.args[1:])
+    if isinstance(expr, sp.Add):
+        left, right = expr.args
+        return Term("sub", (left, right.args[1])) if is_negation(right) else Term("add", expr.args)
+    if isinstance(expr, sp.Mul):
+        left, right = expr.args
+        if is_reciprocal(right):
+            return Term("div", (left, right.args[0]))
+        return Term("mul", expr.args)
+    if type(expr) in BY_FUNCTION:
+        return Term(BY_FUNCTION[type(expr)].name, expr.args)
+    raise CellError(f"{type(expr).__name__} is not an operation of the language: {expr}")
+
+
+def exact_value(number: sp.Rational) -> Fraction:
+    """Gives the value of a constant."""
+    return Fraction(int(number.p), int(number.q))
+
+
+def format_number(value: float) -> str:
+    """Prints a number so that it reads back the same, integers without a point."""
+    return (
+        str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+    )
 
 
 def constant(value: Fraction) -> sp.Rational:
@@ -80,6 +157,20 @@ def sub(a: sp.Expr, b: sp.Expr) -> sp.Expr:
 def div(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     """Builds `a / b`, which is `a * b**-1`."""
     return mul(a, sp.Pow(b, sp.Integer(-1), evaluate=False))
+
+
+_BUILDERS: dict[str, Callable[..., sp.Expr]] = {
+    "add": add,
+    "sub": sub,
+    "mul": mul,
+    "div": div,
+    "neg": neg,
+}
+
+
+def apply(op: str, *args: sp.Expr) -> sp.Expr:
+    """Builds an operation of arithmetic, or a primitive, by its name."""
+    return _BUILDERS[op](*args) if op in _BUILDERS else PRIMITIVES[op].function(*args)
 
 
 def is_negation(expr: sp.Expr) -> bool:

@@ -10,6 +10,9 @@ import ast
 import difflib
 import re
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import NoReturn
@@ -17,8 +20,17 @@ from typing import NoReturn
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
-from odyssey.expr.cell import Cell, Equation, IllegalCellError, Init
-from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.equations import Equation, Equations, IllegalCellError, Init
+from odyssey.expr.initial import INITIAL_VALUES, NEGATED, format_init
+from odyssey.expr.limits import (
+    KEYWORDS,
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_LINE,
+    MAX_LINES,
+    check_name,
+)
+from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX, LANGUAGE, PRIMITIVES
 from odyssey.expr.terms import (
     Current,
     Input,
@@ -27,33 +39,36 @@ from odyssey.expr.terms import (
     Named,
     Previous,
     Vector,
-    add,
+    apply,
     constant,
-    div,
-    is_negation,
-    is_reciprocal,
     matmul,
-    mul,
     neg,
-    sub,
-)
-from odyssey.expr.verify import (
-    KEYWORDS,
-    MAX_CHARACTERS,
-    MAX_DEPTH,
-    MAX_LINE,
-    MAX_LINES,
-    check_name,
+    term,
 )
 
-INIT_KINDS = {  # kind -> allowed numbers of arguments in the text
-    "uniform": (1, 2),
-    "normal": (1, 2),
-    "identity": (0, 1),
-    "orthogonal": (0, 1),
-    "chrono": (1,),
-}
-_OPERATORS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: div}
+INIT_KINDS = tuple(kind for kind in INITIAL_VALUES if kind != "constant")  # that text names
+
+
+@dataclass(frozen=True)
+class Source:
+    """What stands in a cell text.
+
+    Attributes:
+        cell: The fields of the cell.
+        lines: Where each part of it stands: a keyword, or "equation 0" or "init 0" by number.
+    """
+
+    cell: Equations
+    lines: Mapping[str, int]
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Puts the number of the line before what is said against a part of the cell."""
+        try:
+            yield
+        except IllegalCellError as error:
+            line = self.lines.get(error.part, 0)
+            raise CellError(f"line {line}: {error}" if line else str(error)) from None
 
 
 class _Reader:
@@ -76,7 +91,7 @@ class _Reader:
     def fail(self, reason: str) -> NoReturn:
         raise CellError(f"line {self.line}: {reason}" if self.line else reason)
 
-    def read(self) -> Cell:
+    def read(self) -> Source:
         if len(self.text) > MAX_CHARACTERS:
             self.fail(
                 f"cell text of {len(self.text):,} characters; at most {MAX_CHARACTERS:,} are read"
@@ -99,8 +114,8 @@ class _Reader:
                 self.fail(f"the cell text has no line '{what}'")
         if not self.equations:
             self.fail("the cell text has no equations")
-        try:
-            return Cell(
+        return Source(
+            Equations(
                 name=self.name,
                 input=self.input,
                 states=tuple(self.states),
@@ -109,10 +124,9 @@ class _Reader:
                 inits=tuple(self.inits),
                 recurrent=self.recurrent,
                 citation=self.citation,
-            )
-        except IllegalCellError as error:
-            self.line = self.lines.get(error.part, 0)
-            self.fail(str(error))
+            ),
+            self.lines,
+        )
 
     def _read_line(self, line: str) -> None:
         if line.split(None, 1)[:1] != ["cite"]:
@@ -225,10 +239,10 @@ class _Reader:
                 return neg(self._expression(node.operand, depth + 1))
             case ast.BinOp(op=ast.MatMult()):
                 return self._map(node, depth)
-            case ast.BinOp() if type(node.op) in _OPERATORS:
-                build = _OPERATORS[type(node.op)]
-                return build(
-                    self._expression(node.left, depth + 1), self._expression(node.right, depth + 1)
+            case ast.BinOp() if type(node.op) in BY_SYNTAX:
+                left = self._expression(node.left, depth + 1)
+                return apply(
+                    BY_SYNTAX[type(node.op)], left, self._expression(node.right, depth + 1)
                 )
             case ast.BinOp(op=ast.Pow()):
                 self.fail("** is not an operation of the language; write square(v)")
@@ -297,10 +311,9 @@ class _Reader:
         if not isinstance(node.func, ast.Name):
             self.fail(f"only functions of the language can be called: {self._quote(node)}")
         name = node.func.id
-        primitive = PRIMITIVES.get(name)
-        if primitive is None or primitive.internal:
-            known = [n for n, row in PRIMITIVES.items() if not row.internal]
-            self.fail(suggest(name, known, what="function", see="docs/language.md"))
+        primitive = LANGUAGE.get(name)
+        if primitive is None:
+            self.fail(suggest(name, LANGUAGE, what="function", see="docs/language.md"))
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             self.fail(f"{name} takes plain arguments only")
         if len(node.args) != primitive.arity:
@@ -323,7 +336,7 @@ class _Reader:
         if isinstance(value, ast.UnaryOp) and isinstance(value.operand, ast.Name):
             if not isinstance(value.op, ast.USub):
                 self.fail(f"init {name}: only a copy with the other sign is possible")
-            return Init(name, "negated", source=value.operand.id)
+            return Init(name, NEGATED, source=value.operand.id)
         if isinstance(value, ast.Name) and value.id in INIT_KINDS:
             kind, arguments = value.id, []
         elif (
@@ -334,18 +347,10 @@ class _Reader:
             return Init(name, "constant", (self._init_number(name, value),))
         if kind not in INIT_KINDS:
             self.fail(suggest(kind, INIT_KINDS, what="initialisation"))
-        if len(arguments) not in INIT_KINDS[kind]:
-            self.fail(
-                f"init {name}: {kind} takes {' or '.join(map(str, INIT_KINDS[kind]))} numbers"
-            )
-        if kind == "uniform":
-            low, high = arguments if len(arguments) == 2 else (-arguments[0], arguments[0])
-            arguments = [low, high]
-        elif kind == "normal":
-            arguments = arguments if len(arguments) == 2 else [0.0, arguments[0]]
-        elif kind in ("identity", "orthogonal"):
-            arguments = arguments or [1.0]
-        return Init(name, kind, tuple(arguments))
+        row = INITIAL_VALUES[kind]
+        if len(arguments) not in row.counts:
+            self.fail(f"init {name}: {kind} takes {' or '.join(map(str, row.counts))} numbers")
+        return Init(name, kind, row.complete(tuple(arguments)))
 
     def _init_number(self, name: str, node: ast.expr) -> float:
         sign = 1.0
@@ -359,28 +364,15 @@ class _Reader:
         return sign * float(self._number(node))
 
 
-def parse_cell(text: str) -> Cell:
-    """Reads a cell from its text.
-
-    Args:
-        text: The cell in the language of docs/language.md, at most 50,000 characters.
-
-    Returns:
-        The cell; `parse_cell(cell.text)` equals it.
+def read_equations(text: str) -> Source:
+    """Reads the fields of a cell from its text; whether they make a legal cell is not looked at.
 
     Raises:
-        CellError: The text is no legal cell; the message names the line and the reason.
+        CellError: The text is not of the language; the message names the line and the reason.
     """
     if not isinstance(text, str):
         raise CellError(f"a cell text must be a str, not {type(text).__name__}")
     return _Reader(text).read()
-
-
-def format_number(value: float) -> str:
-    """Prints a number so that it reads back the same, integers without a point."""
-    return (
-        str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
-    )
 
 
 def _format_constant(value: sp.Rational) -> str:
@@ -397,27 +389,25 @@ _SUM, _PRODUCT, _ATOM = 1, 2, 3
 
 
 def _print(expr: sp.Expr) -> tuple[str, int]:
+    op, args, name = term(expr)
+    match op:
+        case "constant":
+            return _format_constant(expr), (_ATOM if expr >= 0 else _SUM)
+        case "matmul":
+            return f"{name} @ {_wrap(args[0], _ATOM)}", _PRODUCT
+        case "add" if args[1].is_Rational and args[1] < 0:  # a + -2 -> a - 2
+            return f"{_wrap(args[0], _SUM)} - {_format_constant(-args[1])}", _SUM
+        case "add" | "sub":
+            symbol = ARITHMETIC[op].symbol
+            return f"{_wrap(args[0], _SUM)} {symbol} {_wrap(args[1], _PRODUCT)}", _SUM
+        case "neg":
+            return f"-{_wrap(args[0], _ATOM)}", _SUM
+        case "mul" | "div":
+            symbol = ARITHMETIC[op].symbol
+            return f"{_factor(args[0])} {symbol} {_wrap(args[1], _ATOM)}", _PRODUCT
     if isinstance(expr, Leaf):
         return expr.name, _ATOM
-    if isinstance(expr, sp.Rational):
-        return _format_constant(expr), (_ATOM if expr >= 0 else _SUM)
-    if isinstance(expr, matmul):
-        return f"{expr.args[0].name} @ {_wrap(expr.args[1], _ATOM)}", _PRODUCT
-    if isinstance(expr, sp.Add):
-        left, right = expr.args
-        if is_negation(right):  # a + (-1) * b -> a - b
-            return f"{_wrap(left, _SUM)} - {_wrap(right.args[1], _PRODUCT)}", _SUM
-        if right.is_Rational and right < 0:  # a + -2 -> a - 2
-            return f"{_wrap(left, _SUM)} - {_format_constant(-right)}", _SUM
-        return f"{_wrap(left, _SUM)} + {_wrap(right, _PRODUCT)}", _SUM
-    if is_negation(expr):
-        return f"-{_wrap(expr.args[1], _ATOM)}", _SUM
-    if isinstance(expr, sp.Mul):
-        left, right = expr.args
-        if is_reciprocal(right):  # a * b**-1 -> a / b
-            return f"{_factor(left)} / {_wrap(right.args[0], _ATOM)}", _PRODUCT
-        return f"{_factor(left)} * {_wrap(right, _ATOM)}", _PRODUCT
-    return f"{type(expr).__name__}({', '.join(format_expression(a) for a in expr.args)})", _ATOM
+    return f"{op}({', '.join(map(format_expression, args))})", _ATOM
 
 
 def _wrap(expr: sp.Expr, strength: int) -> str:
@@ -430,19 +420,7 @@ def _factor(expr: sp.Expr) -> str:
     return _wrap(expr, _ATOM if isinstance(expr, matmul) else _PRODUCT)
 
 
-def format_init(init: Init) -> str:
-    """Prints the right-hand side of an `init` line."""
-    numbers = [format_number(a) for a in init.args]
-    if init.kind == "negated":
-        return f"-{init.source}"
-    if init.kind == "constant":
-        return numbers[0]
-    if init.kind in ("identity", "orthogonal") and init.args == (1.0,):
-        return init.kind
-    return f"{init.kind}({', '.join(numbers)})"
-
-
-def format_cell(cell: Cell) -> str:
+def format_cell(cell: Equations) -> str:
     """Prints a cell in the normal layout: equations aligned at their `=`."""
     lines = [f"cell {cell.name}"]
     if cell.citation:
@@ -464,14 +442,14 @@ def format_cell(cell: Cell) -> str:
 _HEADER = re.compile(r"(cell|cite) ")
 
 
-def diff(before: Cell, after: Cell) -> list[str]:
+def diff(before: Equations, after: Equations) -> list[str]:
     """Lists what differs between two cells, as lines that begin with `-`, `+` or a space.
 
     Names and citations are left out; white space that only aligns is not a difference.
     """
 
-    def lines(cell: Cell) -> list[str]:
-        kept = (re.sub(r" += ", " = ", line) for line in cell.text.splitlines())
+    def lines(cell: Equations) -> list[str]:
+        kept = (re.sub(r" += ", " = ", line) for line in format_cell(cell).splitlines())
         return [line for line in kept if line and not _HEADER.match(line)]
 
     return [line for line in difflib.ndiff(lines(before), lines(after)) if not line.startswith("?")]

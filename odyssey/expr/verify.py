@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import keyword
 import math
 import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.cell import Cell, IllegalCellError, IllegalEquationError, Init
-from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
-from odyssey.expr.shapes import Shapes
-from odyssey.expr.shapes import infer_shapes as infer_shapes
+from odyssey.expr.equations import (
+    Equations,
+    IllegalCellError,
+    IllegalEquationError,
+    Init,
+)
+from odyssey.expr.initial import INITIAL_VALUES, NEGATED
+from odyssey.expr.limits import (
+    LARGEST,
+    MAX_CELL_NAME,
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_LINE,
+    MAX_LINES,
+    MAX_NODES,
+    check_name,
+)
+from odyssey.expr.primitives import BY_FUNCTION
+from odyssey.expr.shapes import Shapes, infer_shapes
 from odyssey.expr.terms import (
     Current,
     Input,
@@ -31,42 +45,24 @@ from odyssey.expr.terms import (
     leaves,
     matmul,
 )
+from odyssey.expr.text import format_cell
 
-MAX_CHARACTERS = 50_000
-MAX_LINES = 400
-MAX_LINE = 2_000
-MAX_NODES = 2_000
-MAX_DEPTH = 100
-MAX_NAME = 40
-MAX_CELL_NAME = 400
-LARGEST = 10**30  # constants lie between 1 / LARGEST and LARGEST
-KEYWORDS = ("cell", "cite", "input", "state", "init", "output", "not")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
 _CELL_NAME = re.compile(r"[A-Za-z_][\w:+=.~/\-]*\Z", re.ASCII)
-_INIT_ARITY = {
-    "constant": 1,
-    "uniform": 2,
-    "normal": 2,
-    "identity": 1,
-    "orthogonal": 1,
-    "chrono": 1,
-    "negated": 0,
-}
 
 
-def check_name(name: str, *, what: str) -> None:
-    """Raises `CellError` unless the name may stand for an equation, state or parameter."""
-    if len(name) > MAX_NAME or not _NAME.match(name):
-        raise CellError(
-            f"{name[:MAX_NAME]!r} cannot name {what};"
-            f" use at most {MAX_NAME} ASCII letters, digits and _, a letter first"
-        )
-    reserved = name in PRIMITIVES or name in KEYWORDS or keyword.iskeyword(name)
-    if reserved or name in ("t", "nan", "inf"):
-        raise CellError(f"{name!r} cannot name {what}: the language uses it")
+class Verified(NamedTuple):
+    """What verification works out on its way.
+
+    Attributes:
+        text: The cell in the language's normal layout.
+        shapes: The sizes of all that the cell holds.
+    """
+
+    text: str
+    shapes: Shapes
 
 
-def verify(cell: Cell) -> None:
+def verify(cell: Equations) -> Verified:
     """Raises `CellError` with the reason unless the cell is legal.
 
     Every state is updated once, every name is defined before it is used, the output reaches the
@@ -92,11 +88,14 @@ def verify(cell: Cell) -> None:
             raise IllegalEquationError(cell, index, f"more than {MAX_NODES} operations in one cell")
         defined.add(equation.label)
     _check_reach(cell)
-    _check_inits(cell, cell.shapes)
-    _check_text(cell)
+    shapes = infer_shapes(cell)
+    _check_inits(cell, shapes)
+    text = format_cell(cell)
+    _check_text(cell, text)
+    return Verified(text, shapes)
 
 
-def _check_declarations(cell: Cell) -> None:
+def _check_declarations(cell: Equations) -> None:
     for part, what, names in (
         ("input", "the input", [cell.input]),
         ("state", "a state", cell.states),
@@ -112,7 +111,7 @@ def _check_declarations(cell: Cell) -> None:
         raise IllegalCellError(f"{cell.input!r} is both the input and a state", "state")
 
 
-def _check_targets(cell: Cell) -> None:
+def _check_targets(cell: Equations) -> None:
     declared = f"states: {', '.join(cell.states) or 'none'}"
     seen: set[str] = set()
     for index, equation in enumerate(cell.equations):
@@ -144,7 +143,7 @@ def _check_targets(cell: Cell) -> None:
         )
 
 
-def _check_expression(cell: Cell, index: int, *, defined: set[str], targets: set[str]) -> int:
+def _check_expression(cell: Equations, index: int, *, defined: set[str], targets: set[str]) -> int:
     """Raises `CellError` unless the right-hand side is of the language; counts its operations."""
 
     def fail(reason: str) -> NoReturn:
@@ -196,7 +195,7 @@ def _check_constant(node: sp.Rational, fail: Callable[[str], NoReturn]) -> None:
         fail(f"constant {node}: it has no short decimal form; write it as a quotient")
 
 
-def _reason_against(cell: Cell, node: Leaf, *, defined: set[str], targets: set[str]) -> str:
+def _reason_against(cell: Equations, node: Leaf, *, defined: set[str], targets: set[str]) -> str:
     """Gives the reason why a leaf may not stand where it stands; empty when it may."""
     name = node.name.split("[")[0]
     if isinstance(node, Input):
@@ -239,8 +238,8 @@ def _constant(expr: sp.Expr) -> float:
         return float(BY_FUNCTION[type(expr)].numpy(*(np.float64(v) for v in values)))
 
 
-def _check_text(cell: Cell) -> None:
-    lines = cell.text.splitlines()
+def _check_text(cell: Equations, text: str) -> None:
+    lines = text.splitlines()
     labels = [e.label for e in cell.equations]
     for line in lines:
         if len(line) > MAX_LINE:
@@ -250,19 +249,19 @@ def _check_text(cell: Cell) -> None:
                 raise IllegalEquationError(cell, labels.index(label), reason)
             raise IllegalCellError(f"{label}: {reason}", label)
     for what, size, limit in (
-        ("characters", len(cell.text), MAX_CHARACTERS),
+        ("characters", len(text), MAX_CHARACTERS),
         ("lines", len(lines), MAX_LINES),
     ):
         if size > limit:
             raise CellError(f"the cell prints to {size:,} {what}; at most {limit:,} are read")
 
 
-def dependencies(cell: Cell) -> dict[str, set[str]]:
+def dependencies(cell: Equations) -> dict[str, set[str]]:
     """Gives for each equation's label the labels, input and previous states it reads."""
     return {e.label: {leaf.name for leaf in leaves(e.value)} for e in cell.equations}
 
 
-def reach(cell: Cell, start: str) -> set[str]:
+def reach(cell: Equations, start: str) -> set[str]:
     """Gives everything that a label depends on, through this step and the steps before."""
     return _reach(dependencies(cell), start)
 
@@ -280,7 +279,7 @@ def _reach(reads: Mapping[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def _check_reach(cell: Cell) -> None:
+def _check_reach(cell: Equations) -> None:
     output = f"{cell.output}[t]" if cell.output in cell.states else cell.output
     reads = dependencies(cell)
     reached = _reach(reads, output)
@@ -313,7 +312,7 @@ def _check_reach(cell: Cell) -> None:
             )
 
 
-def _check_inits(cell: Cell, shapes: Shapes) -> None:
+def _check_inits(cell: Equations, shapes: Shapes) -> None:
     seen: set[str] = set()
     for index, init in enumerate(cell.inits):
         reason = _reason_against_init(cell, init, shapes)
@@ -324,31 +323,29 @@ def _check_inits(cell: Cell, shapes: Shapes) -> None:
         seen.add(init.parameter)
 
 
-def _reason_against_init(cell: Cell, init: Init, shapes: Shapes) -> str:
+def _reason_against_init(cell: Equations, init: Init, shapes: Shapes) -> str:
     """Gives the reason why an initialisation makes no sense; empty when it does."""
     name, kind, args = init.parameter, init.kind, init.args
     if name not in shapes.matrices and name not in shapes.vectors:
         return "there is no such parameter"
-    if kind not in _INIT_ARITY or len(args) != _INIT_ARITY[kind]:
+    if kind == NEGATED:
+        if args:
+            return f"{kind} with {len(args)} numbers is no initialisation"
+        if not {init.source, name} <= shapes.vectors.keys() or init.source == name:
+            return f"-{init.source}: a copy needs two vectors of the cell"
+        if any(i.parameter == init.source and i.kind == NEGATED for i in cell.inits):
+            return f"-{init.source}: {init.source} is itself a copy"
+        return ""
+    row = INITIAL_VALUES.get(kind)
+    if row is None or len(args) != max(row.counts):
         return f"{kind} with {len(args)} numbers is no initialisation"
     if not all(a == 0 or 1 / LARGEST <= abs(a) <= LARGEST for a in args):
         return "a number lies between 1e-30 and 1e30, or is 0"
     is_matrix = name in shapes.matrices
-    if kind == "uniform" and args[0] > args[1]:
-        return f"uniform({args[0]:g}, {args[1]:g}) is empty"
-    if kind == "normal" and args[1] < 0:
-        return f"a standard deviation of {args[1]:g} is negative"
-    if kind in ("identity", "orthogonal") and not is_matrix:
+    if not (row.vectors or is_matrix):
         return f"{kind} is for matrices; {name} is a vector"
-    if kind == "identity" and len(set(shapes.matrices[name])) > 1 and not shapes.square:
-        return "identity is for square matrices; this one is (H, I)"
-    if kind == "chrono" and is_matrix:
-        return f"chrono is for gate biases; {name} is a matrix"
-    if kind == "chrono" and args[0] < 3:
-        return f"chrono({args[0]:g}): T_max must be at least 3 steps"
-    if kind == "negated":
-        if init.source not in shapes.vectors or is_matrix or init.source == name:
-            return f"-{init.source}: a copy needs two vectors of the cell"
-        if any(i.parameter == init.source and i.kind == "negated" for i in cell.inits):
-            return f"-{init.source}: {init.source} is itself a copy"
-    return ""
+    if row.square and len(set(shapes.matrices[name])) > 1 and not shapes.square:
+        return f"{kind} is for square matrices; this one is (H, I)"
+    if row.for_biases and is_matrix:
+        return f"{kind} is for gate biases; {name} is a matrix"
+    return row.objection(args)

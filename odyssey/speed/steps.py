@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odyssey.compiler import RNN
+from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
 from odyssey.speed.layers import SYMBOLS
 from odyssey.speed.measure import Step, repeats_for, sample, without_collection
 from odyssey.speed.section import Case, Finding, Row, Settings, column
 from odyssey.speed.tracing import traced
 from odyssey.tasks.text import TextTask
-from odyssey.training.config import Member, TrainingConfig
+from odyssey.training.config import TrainingConfig
 from odyssey.training.loop import Epoch, train
 from odyssey.training.model import CharModel
 from odyssey.training.step import make_recurrence

@@ -27,6 +27,7 @@ import pandas as pd
 from scipy.stats import qmc
 
 from odyssey.errors import ConfigError
+from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG, LOG_ONE_MINUS
 from odyssey.statistics import estimates
 from odyssey.threads import one_thread
 
@@ -39,19 +40,7 @@ MOST_LEVELS = 10  # an input with no more values than this is a choice
 _POINTS = 2**13  # quasi-random points behind the total variance
 _LEAF = 3  # trials of a leaf, at least
 
-# How hyperparameters are drawn: their own scale, its logarithm, or that of one minus it.
-SCALES: dict[str, str] = {
-    "learning_rate": "log",
-    "hidden_size": "log",
-    "parameters": "log",
-    "num_layers": "linear",
-    "momentum": "log of one minus",
-    "input_noise": "linear",
-    "init_scale": "log",
-    "clip_norm": "log",
-    "clip_value": "log",
-    "forget_bias": "linear",
-}
+SCALES: dict[str, str] = {name: row.scale for name, row in HYPERPARAMETERS.items()}
 
 
 @dataclass(frozen=True)
@@ -93,10 +82,10 @@ class Input:
         scaled = (
             np.array(self.levels) if self.levels else self.low + self.grid * (self.high - self.low)
         )
-        if self.scale == "linear":
+        if self.scale == LINEAR:
             return scaled
         values: np.ndarray = np.exp(scaled)
-        return values if self.scale == "log" else 1.0 - values
+        return values if self.scale == LOG else 1.0 - values
 
 
 @dataclass(frozen=True)
@@ -144,13 +133,13 @@ class Importance:
 def on_scale(values: object, scale: str) -> np.ndarray:
     """Puts values on a scale: linear, log, or log of one minus."""
     given = np.asarray(values, dtype=np.float64)
-    if scale == "linear":
+    if scale == LINEAR:
         return given
-    if scale not in ("log", "log of one minus"):
+    if scale not in (LOG, LOG_ONE_MINUS):
         raise ConfigError(f"no scale called {scale!r}; take linear, log or log of one minus")
-    positive = given if scale == "log" else 1.0 - given
+    positive = given if scale == LOG else 1.0 - given
     if not (positive > 0).all():
-        bound = "above 0" if scale == "log" else "below 1"
+        bound = "above 0" if scale == LOG else "below 1"
         raise ConfigError(f"the scale {scale!r} needs values {bound}")
     logs: np.ndarray = np.log(positive)
     return logs

@@ -7,6 +7,8 @@ adds beyond these become columns of their own, as float64.
 
 from __future__ import annotations
 
+from odyssey.hyperparameters import HYPERPARAMETERS
+
 # name -> (pandas dtype, meaning)
 RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "trial": ("string", "id of the trial: hash of everything that decides its result"),
@@ -21,17 +23,8 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "num_symbols": ("Int64", "symbols V of the task: a uniform guess costs ln V nats"),
     "member": ("int64", "number of the member: the same number is the same draw for every cell"),
     "seed": ("int64", "seed of the member"),
-    "hidden_size": ("int64", "units per layer"),
-    "num_layers": ("int64", "layers"),
     "num_parameters": ("int64", "trained parameters, embedding and readout included"),
-    "parameters": ("float64", "parameters wanted; NaN: hidden_size was given"),
-    "learning_rate": ("float64", "learning rate"),
-    "momentum": ("float64", "momentum"),
-    "clip_norm": ("float64", "largest gradient norm; NaN: not clipped"),
-    "clip_value": ("float64", "largest gradient element; NaN: not clipped"),
-    "init_scale": ("float64", "scale of the initial weights, see compiler.initial.InitScheme"),
-    "forget_bias": ("float64", "initial forget bias drawn for the member; NaN: the cell's own"),
-    "input_noise": ("float64", "standard deviation of Gaussian noise on the inputs"),
+    **{row.name: (row.dtype, row.meaning) for row in HYPERPARAMETERS.values()},
     "status": ("string", "ok, diverged, failed, or unmeasured: stopped at the limit of a search"),
     "reason": ("string", "why, when not ok"),
     "diverged_at": ("Int64", "update at which the member diverged"),

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
-from odyssey.expr.shapes import infer_shapes
-from odyssey.training.config import HYPERPARAMETERS
+from odyssey.hyperparameters import HYPERPARAMETERS
 
 MOST_GIB = 64
 """What one trial may need."""
@@ -66,7 +65,7 @@ def member_bytes(
         default = HYPERPARAMETERS[name].default or np.nan
         return np.array([float(m.get(name) or default) for m in members])
 
-    shapes = infer_shapes(cell)
+    shapes = cell.shapes
     wanted, layers = column("parameters"), column("num_layers")
     squares = sum(pair == ("H", "H") for pair in shapes.matrices.values()) or 1
     hidden = np.where(np.isnan(wanted), column("hidden_size"), np.sqrt(wanted / squares / layers))

@@ -21,20 +21,13 @@ import tomli_w
 
 from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.expr import Cell
+from odyssey.hyperparameters import HYPERPARAMETERS, SEEDS, Member
 from odyssey.names import TEXT_PREFIX, split_text
+from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
 from odyssey.studies.trial import Trial
-from odyssey.training.bounds import Bounds
-from odyssey.training.config import (
-    EARLIER,
-    FORMER,
-    HYPERPARAMETERS,
-    SEEDS,
-    TrainingConfig,
-    member_from_dict,
-    training_config,
-)
+from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
 from odyssey.training.space import Space, draw_members, search_space
 from odyssey.transforms.ablations import ablate
 from odyssey.wording import quoted
@@ -45,10 +38,10 @@ MAX_STUDY_BYTES = 200_000
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
 # Fields that are whole numbers.
 LIMITS = {
-    "members": Bounds(int, 1, 100_000),
-    "population": Bounds(int, 0, 100_000),
+    "members": Range(int, 1, 100_000),
+    "population": Range(int, 0, 100_000),
     "seed": SEEDS,
-    "workers": Bounds(int, 1, 10_000),
+    "workers": Range(int, 1, 10_000),
 }
 
 
@@ -183,7 +176,7 @@ class Study:
                     raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
         members = draw_members(space, count=self.members, seed=self.seed)
         for member in members:
-            member_from_dict(member)
+            Member(**member)
         size = self.population or self.members
         training = dataclasses.asdict(self.config)
         trials: list[Trial] = []

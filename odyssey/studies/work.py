@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import StoreError, TaskError
 from odyssey.expr import parse_cell
+from odyssey.hyperparameters import Member
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.studies.trial import Trial, TrialResult
@@ -23,7 +24,7 @@ from odyssey.studies.weights import write_weights
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
 from odyssey.tasks.text import MissingText
-from odyssey.training.config import Member, member_from_dict, training_config
+from odyssey.training.config import training_config
 
 if TYPE_CHECKING:
     from odyssey.training.loop import Epoch, Inspect, Trained
@@ -147,7 +148,7 @@ def trained_trial(
     config = training_config(trial.training)
     start, processor_start = time.perf_counter(), time.process_time()
     cell = parse_cell(trial.cell_text)
-    members = [member_from_dict(m) for m in trial.members]
+    members = [Member(**m) for m in trial.members]
     with _arithmetic(config.threads):
         trained = train(cell, task, members, config, progress=progress, inspect=inspect)
     seconds = (time.perf_counter() - start) / len(members)
@@ -201,9 +202,6 @@ def trained_trial(
 def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> dict[str, Any]:
     """Gives the columns of a member's row that are known before training."""
 
-    def number(value: float | None) -> float:
-        return math.nan if value is None else float(value)
-
     return {
         "trial": trial.id,
         "trial_index": trial.index,
@@ -216,17 +214,8 @@ def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> 
         "task": trial.task,
         "member": member.member,
         "seed": member.seed,
-        "hidden_size": member.hidden_size,
-        "num_layers": member.num_layers,
         "num_parameters": 0,
-        "parameters": number(member.parameters),
-        "learning_rate": member.learning_rate,
-        "momentum": member.momentum,
-        "clip_norm": number(member.clip_norm),
-        "clip_value": number(member.clip_value),
-        "init_scale": member.init_scale,
-        "forget_bias": number(member.forget_bias),
-        "input_noise": member.input_noise,
+        **{name: math.nan if v is None else v for name, v in member.values.items()},
         "diverged_at": None,
         "updates": 0,
         "best_update": None,
@@ -245,7 +234,7 @@ def failed_rows(
     """Gives the rows of a trial without a result: every member, with the reason."""
     cell = parse_cell(trial.cell_text).name
     return [
-        _common_columns(trial, member_from_dict(given), cell=cell, commit=commit)
+        _common_columns(trial, Member(**given), cell=cell, commit=commit)
         | {"status": status, "reason": reason[:500]}
         for given in trial.members
     ]

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.training.bounds import Bounds
+from odyssey.hyperparameters import HYPERPARAMETERS
+from odyssey.ranges import Range
 from odyssey.wording import quoted
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 SCHEDULES = ("constant", "plateau", "decay")
 BACKENDS = ("auto", "native", "eager")
+
+
+SWITCH = (False, True)
+
+
+def _option(default: Any, allowed: Range | tuple[Any, ...]) -> Any:
+    """Makes a field: its default, and what it may be."""
+    return dataclasses.field(default=default, metadata={"allowed": allowed})
 
 
 @dataclass(frozen=True)
@@ -52,37 +61,37 @@ class TrainingConfig:
         threads: CPU threads of a trial.
     """
 
-    batch_size: int = 20
-    unroll: int = 35
-    updates_per_epoch: int = 50
-    epochs: int = 20
-    optimizer: str = "sgd"
-    nesterov: bool = False
-    scale_by_momentum: bool = False
-    rmsprop_decay: float = 0.95
-    loss: str = "mean"
-    schedule: str = "constant"
-    patience: int = 0
-    halvings: int = 4
-    decay: float = 0.95
-    decay_after: int = 10
-    init: str = "uniform_fan"
-    valid_characters: int = 0
-    test_characters: int = 0
-    eval_batch: int = 50
-    eval_unroll: int = 100
-    eval_warmup: int = 50
-    diverged_factor: float = 1000.0
-    padding: float = 1.5
-    dtype: str = "float32"
-    backend: str = "auto"
-    threads: int = 1
+    batch_size: int = _option(20, Range(int, 1, 65_536))
+    unroll: int = _option(35, Range(int, 1, 100_000))
+    updates_per_epoch: int = _option(50, Range(int, 1, 10_000_000))
+    epochs: int = _option(20, Range(int, 0, 1_000_000))
+    optimizer: str = _option("sgd", OPTIMIZERS)
+    nesterov: bool = _option(False, SWITCH)
+    scale_by_momentum: bool = _option(False, SWITCH)
+    rmsprop_decay: float = _option(0.95, Range(float, 0, 1, above=True))
+    loss: str = _option("mean", ("mean", "sum"))
+    schedule: str = _option("constant", SCHEDULES)
+    patience: int = _option(0, Range(int, 0, 1_000_000))
+    halvings: int = _option(4, Range(int, 0, 1_000))
+    decay: float = _option(0.95, Range(float, 0, 1, above=True))
+    decay_after: int = _option(10, Range(int, 0, 1_000_000))
+    init: str = _option("uniform_fan", ("uniform_fan", "uniform", "normal", "normal_fan"))
+    valid_characters: int = _option(0, Range(int, 0, 1_000_000_000))
+    test_characters: int = _option(0, Range(int, 0, 1_000_000_000))
+    eval_batch: int = _option(50, Range(int, 1, 65_536))
+    eval_unroll: int = _option(100, Range(int, 1, 100_000))
+    eval_warmup: int = _option(50, Range(int, 0, 1_000_000))
+    diverged_factor: float = _option(1000.0, Range(float, 0, 1e12))
+    padding: float = _option(1.5, Range(float, 1, 1e6))
+    dtype: str = _option("float32", ("float32", "float64"))
+    backend: str = _option("auto", BACKENDS)
+    threads: int = _option(1, Range(int, 1, 1_024))
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             name, value = f"training.{field.name}", getattr(self, field.name)
-            allowed = OPTIONS[field.name]
-            if isinstance(allowed, Bounds):
+            allowed = field.metadata["allowed"]
+            if isinstance(allowed, Range):
                 allowed.check(name, value)
             elif type(value) is not type(allowed[0]):
                 kind = "true or false" if allowed is SWITCH else "text"
@@ -93,34 +102,9 @@ class TrainingConfig:
             raise ConfigError("training.schedule = plateau needs training.patience >= 1")
 
 
-SWITCH = (False, True)
 # What every training option may be: a range, or one of these.
-OPTIONS: dict[str, Bounds | tuple[Any, ...]] = {
-    "batch_size": Bounds(int, 1, 65_536),
-    "unroll": Bounds(int, 1, 100_000),
-    "updates_per_epoch": Bounds(int, 1, 10_000_000),
-    "epochs": Bounds(int, 0, 1_000_000),
-    "optimizer": OPTIMIZERS,
-    "nesterov": SWITCH,
-    "scale_by_momentum": SWITCH,
-    "rmsprop_decay": Bounds(float, 0, 1, above=True),
-    "loss": ("mean", "sum"),
-    "schedule": SCHEDULES,
-    "patience": Bounds(int, 0, 1_000_000),
-    "halvings": Bounds(int, 0, 1_000),
-    "decay": Bounds(float, 0, 1, above=True),
-    "decay_after": Bounds(int, 0, 1_000_000),
-    "init": ("uniform_fan", "uniform", "normal", "normal_fan"),
-    "valid_characters": Bounds(int, 0, 1_000_000_000),
-    "test_characters": Bounds(int, 0, 1_000_000_000),
-    "eval_batch": Bounds(int, 1, 65_536),
-    "eval_unroll": Bounds(int, 1, 100_000),
-    "eval_warmup": Bounds(int, 0, 1_000_000),
-    "diverged_factor": Bounds(float, 0, 1e12),
-    "padding": Bounds(float, 1, 1e6),
-    "dtype": ("float32", "float64"),
-    "backend": BACKENDS,
-    "threads": Bounds(int, 1, 1_024),
+OPTIONS: dict[str, Range | tuple[Any, ...]] = {
+    field.name: field.metadata["allowed"] for field in dataclasses.fields(TrainingConfig)
 }
 EARLIER = {"eval_warmup": 0}
 """Options that older records do not name, with the value that says what was done then."""
@@ -187,95 +171,3 @@ def training_config(options: Mapping[str, Any]) -> TrainingConfig:
             names = known | {"preset"}
             raise ConfigError(suggest(name, names, what="training option", also=HYPERPARAMETERS))
     return TrainingConfig(**(PRESETS.get(preset or "", {}) | given))
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """Describes a hyperparameter of one member.
-
-    Attributes:
-        default: Its value where nobody says one; None leaves it out.
-        bounds: What it may be.
-    """
-
-    default: Any
-    bounds: Bounds
-
-    def check(self, name: str, value: object) -> None:
-        """Raises `ConfigError` unless it may have the value."""
-        if value is not None or self.default is not None:
-            self.bounds.check(name, value)
-
-
-HYPERPARAMETERS: dict[str, Hyperparameter] = {
-    "hidden_size": Hyperparameter(64, Bounds(int, 1, 65_536)),
-    "parameters": Hyperparameter(None, Bounds(int, 1, 10_000_000_000)),
-    "num_layers": Hyperparameter(1, Bounds(int, 1, 100)),
-    "learning_rate": Hyperparameter(0.002, Bounds(float, 0, 1e6, above=True)),
-    "momentum": Hyperparameter(0.0, Bounds(float, 0, 1, below=True)),
-    "clip_norm": Hyperparameter(None, Bounds(float, 0, 1e12)),
-    "clip_value": Hyperparameter(None, Bounds(float, 0, 1e12)),
-    "init_scale": Hyperparameter(1.0, Bounds(float, 0, 1_000)),
-    "forget_bias": Hyperparameter(None, Bounds(float, -1e6, 1e6)),
-    "input_noise": Hyperparameter(0.0, Bounds(float, 0, 1e6)),
-}
-SEEDS = Bounds(int, 0, 2**63 - 1)
-
-
-SINGLE: dict[str, Any] = {
-    "hidden_size": 128,
-    "num_layers": 1,
-    "learning_rate": 0.003,
-    "momentum": 0.0,
-    "clip_norm": 5.0,
-    "init_scale": 1.0,
-    "input_noise": 0.0,
-}
-"""What a single training takes where neither its user nor a preset says anything."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """One member of a population.
-
-    Attributes:
-        member: Its number: the same number has the same draw and data for every cell.
-        seed: Seed of its initial weights, data order and noise.
-        hidden_size: Units per layer; taken from `parameters` when that is given.
-        parameters: Total parameters wanted, embedding and readout included; sets hidden_size.
-        num_layers: Layers.
-        learning_rate: Learning rate.
-        momentum: Momentum of sgd.
-        clip_norm: Largest norm of the member's gradient; None and 0 do not clip.
-        clip_value: Largest size of a gradient element; None and 0 do not clip.
-        init_scale: Scale s of the initial weights, see `compiler.initial.InitScheme`.
-        forget_bias: Initial bias of the gate f; None leaves the cell's own.
-        input_noise: Standard deviation of Gaussian noise on the one-hot inputs in training.
-    """
-
-    member: int
-    seed: int
-    hidden_size: int = 64
-    parameters: int | None = None
-    num_layers: int = 1
-    learning_rate: float = 0.002
-    momentum: float = 0.0
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    init_scale: float = 1.0
-    forget_bias: float | None = None
-    input_noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, row in HYPERPARAMETERS.items():
-            row.check(name, getattr(self, name))
-        SEEDS.check("seed", self.seed)
-
-
-def member_from_dict(data: Mapping[str, Any]) -> Member:
-    """Makes a member from plain data; unknown hyperparameters raise `ConfigError`."""
-    known = {"member", "seed", *HYPERPARAMETERS}
-    for name in data:
-        if name not in known:
-            raise ConfigError(suggest(name, known, what="hyperparameter"))
-    return Member(**data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
+from odyssey.hyperparameters import Member
 from odyssey.tasks.base import Batch, HeldOut, Task
-from odyssey.training.config import Member, TrainingConfig
+from odyssey.training.config import TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.seeds import stream
@@ -133,7 +134,7 @@ def _sized(cell: Cell, member: Member, num_symbols: int) -> Member:
     hidden = hidden_size_for(
         cell, member.parameters, num_symbols=num_symbols, num_layers=member.num_layers
     )
-    return replace(member, hidden_size=hidden)
+    return member.replace(hidden_size=hidden)
 
 
 def group_members(members: Sequence[Member], *, padding: float) -> list[tuple[int, ...]]:

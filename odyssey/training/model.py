@@ -17,8 +17,7 @@ from odyssey.compiler.initial import InitScheme, draw
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
-from odyssey.expr.verify import infer_shapes
-from odyssey.training.config import Member
+from odyssey.hyperparameters import Member
 from odyssey.training.seeds import stream
 from odyssey.training.step import read_out
 from odyssey.transforms.ablations import ablate
@@ -53,7 +52,7 @@ class CharModel(nn.Module):
     ) -> None:
         super().__init__()
         members, hidden = len(hidden_sizes), max(hidden_sizes)
-        square = infer_shapes(cell).square
+        square = cell.shapes.square
         self.num_symbols = num_symbols
         self.embedding = (
             nn.Parameter(torch.zeros(members, hidden, num_symbols, dtype=dtype)) if square else None
@@ -118,7 +117,7 @@ class CharModel(nn.Module):
 
 def count_parameters(cell: Cell, *, num_symbols: int, hidden_size: int, num_layers: int) -> int:
     """Counts the parameters of one member's model, embedding and readout included."""
-    shapes = infer_shapes(cell)
+    shapes = cell.shapes
     live = set(lower(cell).parameters())
     total = num_symbols * (hidden_size + 1) + (num_symbols * hidden_size if shapes.square else 0)
     for layer in range(num_layers):

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.training.config import HYPERPARAMETERS, TrainingConfig
+from odyssey.hyperparameters import HYPERPARAMETERS
+from odyssey.training.config import TrainingConfig
 from odyssey.training.seeds import stream
 from odyssey.wording import quoted
 
@@ -150,7 +151,7 @@ def _distribution(name: str, value: Any) -> Distribution:
         rule = "0 < low <= high" if how != "uniform" else "low <= high"
         raise ConfigError(f"space.{name}.{how} needs {rule}, got {quoted([low, high])}")
     # a range may end where a value must not lie: no draw does
-    closed = replace(row.bounds, above=False, below=False)
+    closed = replace(row.range, above=False, below=False)
     for end in (1 - high, 1 - low) if how == "one_minus_log_uniform" else (low, high):
         closed.check(f"space.{name}", closed.kind(end))
     return Distribution(how, (low, high))
@@ -169,7 +170,7 @@ def draw_members(space: Space, *, count: int, seed: int, first: int = 0) -> list
             **{
                 name: d.draw(
                     stream(seed, "space", name, member),
-                    whole=HYPERPARAMETERS[name].bounds.kind is int,
+                    whole=HYPERPARAMETERS[name].range.kind is int,
                 )
                 for name, d in sorted(space.items())
             },

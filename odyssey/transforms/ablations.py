@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
-from odyssey.expr.cell import Cell, Equation, IllegalCellError, Init
-from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES, sigmoid
+from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Equation, IllegalCellError, Init
+from odyssey.expr.primitives import BY_FUNCTION, LANGUAGE, sigmoid
 from odyssey.expr.terms import (
     Current,
     Matrix,
@@ -148,7 +149,7 @@ def no_output_activation(cell: Cell) -> Cell:
 
 def activation(cell: Cell, equation: str, function: str) -> Cell:
     """Replaces the activation of an equation by another function."""
-    known = {n: p for n, p in PRIMITIVES.items() if p.arity == 1 and not p.internal}
+    known = {name: row for name, row in LANGUAGE.items() if row.arity == 1}
     if function not in known:
         raise CellError(suggest(function, known, what="activation", see="docs/language.md"))
     return _swap_activation(cell, equation, known[function].function)
@@ -204,7 +205,6 @@ def is_peephole(term: sp.Expr) -> bool:
     """Says whether a term is `p * state`."""
     return (
         isinstance(term, sp.Mul)
-        and len(term.args) == 2
         and any(isinstance(a, Vector) for a in term.args)
         and any(isinstance(a, Previous | Current) for a in term.args)
     )

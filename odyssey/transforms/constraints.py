@@ -1,6 +1,6 @@
 """Measures of a cell, and the limits that a search sets on them.
 
-A *node* is an operation of the graph (`odyssey.expr.running`): a sum, a difference, a product, a
+A *node* is an operation of the graph (`odyssey.expr.program`): a sum, a difference, a product, a
 quotient, a sign, a function or a linear map that the output depends on. Equal values count once;
 inputs, states, weights and numbers do not count. The LSTM has 25 nodes, the GRU 20.
 """
@@ -17,8 +17,8 @@ from odyssey.expr.algebra import normalise
 from odyssey.expr.bounds import output_is_bounded
 from odyssey.expr.cell import Cell
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.running import Graph, Operation, build_graph
-from odyssey.expr.shapes import Shapes, infer_shapes
+from odyssey.expr.program import Node, Program
+from odyssey.expr.shapes import Shapes
 from odyssey.wording import quoted
 
 _FLAT = frozenset(n for n, p in PRIMITIVES.items() if all(d == "0 * a" for d in p.derivative))
@@ -96,20 +96,20 @@ class Constraints:
 
 def nodes(cell: Cell) -> int:
     """Counts the nodes of a cell."""
-    return _nodes(build_graph(cell))
+    return _nodes(cell.live)
 
 
-def _nodes(graph: Graph) -> int:
-    return sum(not o.is_leaf for o in graph.operations)
+def _nodes(program: Program) -> int:
+    return sum(not o.is_leaf for o in program.nodes)
 
 
 def depth(cell: Cell) -> int:
     """Counts the nodes in the longest chain of one step."""
-    return _depth(build_graph(cell))
+    return _depth(cell.live)
 
 
-def _depth(graph: Graph) -> int:
-    return max(graph.longest(lambda _, o: int(not o.is_leaf)))
+def _depth(program: Program) -> int:
+    return max(program.longest(lambda _, o: int(not o.is_leaf)))
 
 
 def parameters(cell: Cell, input_size: int, hidden_size: int) -> int:
@@ -118,17 +118,17 @@ def parameters(cell: Cell, input_size: int, hidden_size: int) -> int:
     A square cell reads an embedding of hidden size, so `input_size` does not matter for it; the
     embedding itself belongs to the model.
     """
-    return _parameters(build_graph(cell), infer_shapes(cell), input_size, hidden_size)
+    return _parameters(cell.live, cell.shapes, input_size, hidden_size)
 
 
 def _sizes(shapes: Shapes, input_size: int, hidden_size: int) -> dict[str, int]:
     return {"I": hidden_size if shapes.square else input_size, "H": hidden_size}
 
 
-def _parameters(graph: Graph, shapes: Shapes, input_size: int, hidden_size: int) -> int:
+def _parameters(program: Program, shapes: Shapes, input_size: int, hidden_size: int) -> int:
     size = _sizes(shapes, input_size, hidden_size)
     named = {n: (s,) for n, s in shapes.vectors.items()} | shapes.matrices
-    return sum(math.prod(size[s] for s in named[name]) for name in graph.parameters)
+    return sum(math.prod(size[s] for s in named[name]) for name in program.parameters())
 
 
 def flops(cell: Cell, input_size: int, hidden_size: int) -> int:
@@ -137,35 +137,35 @@ def flops(cell: Cell, input_size: int, hidden_size: int) -> int:
     A product with an (m, n) matrix counts 2mn, an element-wise operation or function 1 for each
     element. What depends on weights alone is computed once and does not count.
     """
-    return _flops(build_graph(cell), infer_shapes(cell), input_size, hidden_size)
+    return _flops(cell.live, cell.shapes, input_size, hidden_size)
 
 
-def _flops(graph: Graph, shapes: Shapes, input_size: int, hidden_size: int) -> int:
+def _flops(program: Program, shapes: Shapes, input_size: int, hidden_size: int) -> int:
     size = _sizes(shapes, input_size, hidden_size)
-    moving = graph.reached(["input", "state"])
+    moving = program.reached(["input", "previous"])
     rows: list[str] = []  # size of each value, empty for a constant
     total = 0
-    for number, operation in enumerate(graph.operations):
-        rows.append(_rows(operation, rows, shapes))
-        if not moving[number] or operation.is_leaf:
+    for number, node in enumerate(program.nodes):
+        rows.append(_rows(node, rows, shapes))
+        if not moving[number] or node.is_leaf:
             continue
-        if operation.kind == "map":
-            total += 2 * math.prod(size[s] for s in shapes.matrices[operation.name])
+        if node.op == "matmul":
+            total += 2 * math.prod(size[s] for s in shapes.matrices[node.name])
         else:
             total += size[rows[number]]
     return total
 
 
-def _rows(operation: Operation, rows: list[str], shapes: Shapes) -> str:
-    if operation.kind == "input":
+def _rows(node: Node, rows: list[str], shapes: Shapes) -> str:
+    if node.op == "input":
         return "H" if shapes.square else "I"
-    if operation.kind == "state":
+    if node.op == "previous":
         return "H"
-    if operation.kind == "vector":
-        return shapes.vectors[operation.name]
-    if operation.kind == "map":
-        return shapes.matrices[operation.name][0]
-    return next((rows[a] for a in operation.args if rows[a]), "")
+    if node.op == "vector":
+        return shapes.vectors[node.name]
+    if node.op == "matmul":
+        return shapes.matrices[node.name][0]
+    return next((rows[a] for a in node.args if rows[a]), "")
 
 
 def dependent_products(cell: Cell) -> int:
@@ -174,12 +174,12 @@ def dependent_products(cell: Cell) -> int:
     They run one after the other in every step: 1 in the LSTM, 2 in the GRU. Products of the
     input alone are computed for all steps at once and do not count.
     """
-    return _dependent_products(build_graph(cell))
+    return _dependent_products(cell.live)
 
 
-def _dependent_products(graph: Graph) -> int:
-    waits = graph.reached(["state"])
-    return max(graph.longest(lambda k, o: int(o.kind == "map" and waits[k])))
+def _dependent_products(program: Program) -> int:
+    waits = program.reached(["previous"])
+    return max(program.longest(lambda k, o: int(o.op == "matmul" and waits[k])))
 
 
 def has_gradient_path(cell: Cell) -> bool:
@@ -224,14 +224,14 @@ def reject(
         input_size: I, of a one-hot input: the number of symbols.
         hidden_size: H, at which parameters and operations are counted.
     """
-    graph, shapes = build_graph(cell), infer_shapes(cell)
+    program, shapes = cell.live, cell.shapes
     measured: dict[str, int] = {
-        "max_nodes": _nodes(graph),
-        "max_depth": _depth(graph),
-        "max_parameters": _parameters(graph, shapes, input_size, hidden_size),
-        "max_flops": _flops(graph, shapes, input_size, hidden_size),
-        "max_states": len(graph.updates),
-        "max_dependent_products": _dependent_products(graph),
+        "max_nodes": _nodes(program),
+        "max_depth": _depth(program),
+        "max_parameters": _parameters(program, shapes, input_size, hidden_size),
+        "max_flops": _flops(program, shapes, input_size, hidden_size),
+        "max_states": len(program.states),
+        "max_dependent_products": _dependent_products(program),
     }
     for name, value in measured.items():
         most = getattr(constraints, name)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Equation, Init
 from odyssey.expr.terms import Current, Input, Leaf, Named, Previous, leaves, replace
 from odyssey.transforms.sites import (
     Names,

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from odyssey.expr.cell import Cell, Init
-from odyssey.expr.initial import draw_init
+from odyssey.expr.cell import Cell
+from odyssey.expr.initial import draw_weights
 from odyssey.expr.primitives import Array
-from odyssey.expr.running import Graph, build_graph, run_graph
-from odyssey.expr.shapes import Shapes, infer_shapes
+from odyssey.expr.program import Program
+from odyssey.expr.running import run_program
+from odyssey.expr.shapes import Shapes
 from odyssey.transforms.constraints import Rejection
 
 DRAWS = 3  # networks
@@ -41,18 +42,18 @@ def degenerate(
         `no_input` (the input does not change the output),
         `no_state` (the state at the start does not change the output of any step).
     """
-    graph, shapes = build_graph(cell), infer_shapes(cell)
+    program, shapes = cell.live, cell.shapes
     rng = np.random.default_rng(seed)
     size = hidden_size if shapes.square else input_size
-    weights = _initial(cell, graph, shapes, {"I": size, "H": hidden_size}, rng)
+    weights = _initial(cell, program, shapes, {"I": size, "H": hidden_size}, rng)
     x = rng.normal(size=(steps, DRAWS, 3, size))
     x[:, :, 1] = x[:, :, 0]
     start = {}
-    for state in graph.updates:
+    for state in program.states:
         start[state] = np.zeros((DRAWS, 3, hidden_size))
         start[state][:, 1] = rng.normal(0.0, 0.5, (DRAWS, hidden_size))
     with np.errstate(all="ignore"):
-        y_TPBH, states = run_graph(graph, weights, x, start)
+        y_TPBH, states = run_program(program, weights, x, start)
         size_STP = np.abs(np.stack([y_TPBH, *states.values()])).max(axis=(3, 4))
     size_TP = size_STP.max(axis=0)  # NaN where there is one
     tame_TP = np.logical_and.accumulate(size_TP <= EXPLODED)
@@ -77,36 +78,20 @@ def degenerate(
 
 
 def _initial(
-    cell: Cell, graph: Graph, shapes: Shapes, sizes: dict[str, int], rng: np.random.Generator
+    cell: Cell, program: Program, shapes: Shapes, sizes: dict[str, int], rng: np.random.Generator
 ) -> dict[str, Array]:
     """Draws the weights of all networks, (P, N, N) or (P, N) each."""
-    inits = {i.parameter: i for i in cell.inits}
     bound = 1.0 / np.sqrt(sizes["H"])
-    weights: dict[str, Array] = {}
-    for name in graph.parameters:
-        named = shapes.matrices.get(name) or (shapes.vectors[name],)
-        shape = tuple(sizes[s] for s in named)
-        init = inits.get(name)
-        if init is not None and not init.source:
-            weights[name] = np.stack([draw_init(init, shape, rng) for _ in range(DRAWS)])
-        elif name in graph.biases:
-            weights[name] = np.zeros((DRAWS, *shape))
-        else:
-            weights[name] = rng.uniform(-bound, bound, (DRAWS, *shape))
-    for init in inits.values():
-        if init.source and init.parameter in weights:
-            weights[init.parameter] = -_source(init, inits, weights, rng)
-    return weights
 
+    def default(name: str, shape: tuple[int, ...]) -> Array:
+        return np.zeros(shape) if name in program.biases else rng.uniform(-bound, bound, shape)
 
-def _source(
-    init: Init, inits: dict[str, Init], weights: dict[str, Array], rng: np.random.Generator
-) -> Array:
-    """The initial value that a copy takes, also of a weight that is not alive."""
-    if init.source in weights:
-        return weights[init.source]
-    shape = weights[init.parameter].shape
-    source = inits.get(init.source)
-    if source is None:
-        return np.zeros(shape)
-    return np.stack([draw_init(source, shape[1:], rng) for _ in range(DRAWS)])
+    named = {name: (size,) for name, size in shapes.vectors.items()} | shapes.matrices
+    read = dict.fromkeys(n.name for n in program.nodes if n.op in ("matmul", "vector"))
+    return draw_weights(
+        cell.inits,
+        {name: tuple(sizes[s] for s in named[name]) for name in read},
+        default=default,
+        rng=rng,
+        networks=DRAWS,
+    )

@@ -16,8 +16,7 @@ import numpy as np
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr.canonical import ABSENT_INPUT
-from odyssey.expr.cell import Cell
-from odyssey.expr.text import parse_cell
+from odyssey.expr.cell import Cell, parse_cell
 from odyssey.transforms import node_mutations as nodes
 from odyssey.transforms import structure_mutations as structure
 from odyssey.transforms.crossover import CROSSOVERS as CROSSOVERS

@@ -8,14 +8,13 @@ elementwise, the cell becomes square (docs/language.md, Shapes); that is how MUT
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.primitives import LANGUAGE, PRIMITIVES
 from odyssey.expr.terms import (
     Current,
     Leaf,
@@ -23,14 +22,14 @@ from odyssey.expr.terms import (
     Named,
     Vector,
     add,
+    apply,
     constant,
     is_negation,
-    is_reciprocal,
     leaves,
     matmul,
     mul,
-    sub,
     subexpressions,
+    term,
 )
 from odyssey.transforms.sites import (
     Names,
@@ -59,8 +58,9 @@ DIAGONALS: dict[str, Fraction] = {
     "linear1.1": Fraction(11, 10),
 }
 ACTIVATIONS = ("sigmoid", "tanh", "relu", *DIAGONALS)
-OTHERS = tuple(n for n, p in PRIMITIVES.items() if p.arity == 1 and not p.internal)
-OPERATIONS: dict[str, Callable[[sp.Expr, sp.Expr], sp.Expr]] = {"+": add, "-": sub, "*": mul}
+OTHERS = tuple(name for name, row in LANGUAGE.items() if row.arity == 1)
+OPERATIONS = ("add", "sub", "mul")
+ELEMENTWISE = (*OPERATIONS, "div")
 
 
 def _activated(cell: Cell, name: str, value: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
@@ -114,38 +114,19 @@ def insert_activation(cell: Cell, rng: Rng) -> Cell:
     return build(cell, share(cell, put(cell.equations, site, result), value))
 
 
-def _operation_of(node: sp.Expr) -> str:
-    """Names the element-wise operation of a node; empty for other nodes."""
-    if isinstance(node, sp.Add):
-        return "-" if is_negation(node.args[1]) else "+"
-    if isinstance(node, sp.Mul) and not is_negation(node):
-        return "/" if is_reciprocal(node.args[1]) else "*"
-    return ""
-
-
-def _operands(node: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
-    left, right = node.args
-    if is_reciprocal(right):
-        return left, right.args[0]
-    if isinstance(node, sp.Add) and is_negation(right):
-        return left, right.args[1]
-    return left, right
-
-
 def replace_operation(cell: Cell, rng: Rng) -> Cell:
     """Replaces a sum, difference, product or quotient by another one of the first three.
 
     A sum does not become a difference where training would not notice: where the second operand is
     a weight, or a linear map, that occurs once and starts symmetrically around zero.
     """
-    found = [s for s in sites(cell) if _operation_of(s.node)]
+    found = [s for s in sites(cell) if term(s.node).op in ELEMENTWISE]
     site = choose(rng, found, otherwise="there is no element-wise operation")
-    now = _operation_of(site.node)
-    left, right = _operands(site.node)
-    free = now in ("+", "-") and _takes_any_sign(cell, right)
-    options = [o for o in OPERATIONS if o != now and not (free and o in ("+", "-"))]
-    make = OPERATIONS[choose(rng, options, otherwise="")]
-    return build(cell, put(cell.equations, site, make(left, right)))
+    now, (left, right), _ = term(site.node)
+    free = now in ("add", "sub") and _takes_any_sign(cell, right)
+    options = [o for o in OPERATIONS if o != now and not (free and o in ("add", "sub"))]
+    value = apply(choose(rng, options, otherwise=""), left, right)
+    return build(cell, put(cell.equations, site, value))
 
 
 def _takes_any_sign(cell: Cell, value: sp.Expr) -> bool:
@@ -164,8 +145,8 @@ def insert_operation(cell: Cell, rng: Rng) -> Cell:
     own = sizes.of(site.node)
     found = [v for v in available(cell, site.index) if v != site.node and sizes.of(v) == own]
     other = choose(rng, found, otherwise="nothing of the same size can be read there")
-    make = OPERATIONS[choose(rng, list(OPERATIONS), otherwise="")]
-    return build(cell, put(cell.equations, site, make(site.node, other)))
+    value = apply(choose(rng, OPERATIONS, otherwise=""), site.node, other)
+    return build(cell, put(cell.equations, site, value))
 
 
 def remove_node(cell: Cell, rng: Rng) -> Cell:
@@ -213,8 +194,8 @@ def combine_ancestors(cell: Cell, rng: Rng) -> Cell:
 
     first = choose(rng, fitting(site), otherwise="the node has no ancestor of its size")
     second = choose(rng, fitting(other), otherwise="the other node has no ancestor of that size")
-    make = OPERATIONS[choose(rng, list(OPERATIONS), otherwise="")]
-    changed = put(cell.equations, site, make(first, second))
+    value = apply(choose(rng, OPERATIONS, otherwise=""), first, second)
+    changed = put(cell.equations, site, value)
     if first in set(subexpressions(second)):  # the larger one first, or it would be split
         first, second = second, first
     return build(cell, share(cell, share(cell, changed, first), second))
@@ -234,7 +215,7 @@ def swap_operands(cell: Cell, rng: Rng) -> Cell:
         if s.node != first.node
         and sizes.of(s.node) == sizes.of(first.node)
         and not _nested(first.path, s.path)
-        and not (s.above is first.above and _operation_of(s.above) in ("+", "*"))
+        and not (s.above is first.above and term(s.above).op in ("add", "mul"))
     ]
     second = choose(rng, found, otherwise="no other value of that size stands beside it")
     half = put(cell.equations, first, second.node)

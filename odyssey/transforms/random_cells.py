@@ -17,9 +17,9 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.algebra import normalise
-from odyssey.expr.cell import Cell, Equation
+from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Equation
 from odyssey.expr.primitives import PRIMITIVES, sigmoid
-from odyssey.expr.running import build_graph
 from odyssey.expr.terms import Current, Input, Leaf, Matrix, Named, Vector, add, matmul, mul, sub
 from odyssey.transforms.sites import previous
 
@@ -27,8 +27,8 @@ SLACK = 2  # nodes that a cell may have more or less than asked for
 LEAST = 4  # nodes of the smallest state: tanh(W @ x[t] + U @ h[t-1])
 STATES = ("h", "c", "m")
 _STATE_SHARES = (0.6, 0.3, 0.1)
-_FUNCTIONS = ("sigmoid", "tanh", "relu", "sin", "softplus", "abs", "leaky_relu", "square")
-_FUNCTION_SHARES = (0.3, 0.35, 0.12, 0.05, 0.05, 0.05, 0.05, 0.03)
+_FUNCTIONS = [row for row in PRIMITIVES.values() if row.share]
+_FUNCTION_SHARES = np.array([row.share for row in _FUNCTIONS])
 _TRIES = 500
 
 
@@ -67,8 +67,8 @@ class _Draft:
         return [least + b - a for a, b in pairwise(edges)]
 
     def function(self, value: sp.Expr) -> sp.Expr:
-        name = self.rng.choice(len(_FUNCTIONS), p=_FUNCTION_SHARES)
-        return PRIMITIVES[_FUNCTIONS[int(name)]].function(value)
+        number = self.rng.choice(len(_FUNCTIONS), p=_FUNCTION_SHARES / _FUNCTION_SHARES.sum())
+        return _FUNCTIONS[int(number)].function(value)
 
     def leaf(self, nodes: int, must: list[Leaf]) -> sp.Expr:
         """A value of no node or, as a linear map, of one."""
@@ -207,8 +207,7 @@ def random_cell(rng: np.random.Generator, *, nodes: int, states: int | None = No
 
 
 def _is_as_asked(cell: Cell, nodes: int) -> bool:
-    graph = build_graph(cell)
-    if abs(sum(not o.is_leaf for o in graph.operations) - nodes) > SLACK:
+    if abs(sum(not n.is_leaf for n in cell.live.nodes) - nodes) > SLACK:
         return False
     normal = normalise(cell)
     if set(normal.updates) != set(cell.states):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.cell import Cell, Equation
+from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Equation
+from odyssey.expr.limits import MAX_NAME
 from odyssey.expr.terms import Current, Previous, is_negation, neg, rebuild
 from odyssey.expr.text import format_expression
-from odyssey.expr.verify import MAX_NAME
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.cell import Cell, Equation, Init
+from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Equation, Init
 from odyssey.expr.primitives import BY_FUNCTION, sigmoid
-from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.terms import (
     Current,
     Input,
@@ -161,7 +161,7 @@ class Sizes:
     """The size, I or H, of any expression over the names of a cell."""
 
     def __init__(self, cell: Cell) -> None:
-        self.shapes = infer_shapes(cell)
+        self.shapes = cell.shapes
         self.input = "H" if self.shapes.square else "I"
 
     def of(self, node: sp.Expr) -> str:

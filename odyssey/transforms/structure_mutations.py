@@ -10,8 +10,8 @@ import numpy as np
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.cell import Cell, Equation, Init
-from odyssey.expr.running import build_graph
+from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Equation, Init
 from odyssey.expr.terms import (
     Current,
     Input,
@@ -234,8 +234,7 @@ def add_skip(cell: Cell, rng: Rng) -> Cell:
 
 def change_bias(cell: Cell, rng: Rng) -> Cell:
     """Gives a bias another initial value."""
-    graph = build_graph(cell)
-    biases = [p for p in graph.parameters if p in graph.biases]
+    biases = [v for v in cell.live.vectors if v in cell.live.biases]
     name = choose(rng, biases, otherwise="there are no biases")
     now = next((i for i in cell.inits if i.parameter == name), Init(name, "constant", (0.0,)))
     found = [b for b in BIASES if now.kind != "constant" or (b,) != now.args]

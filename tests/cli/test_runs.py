@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from support.answers import refused, table, well
 
+from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.storage import load_results
-from odyssey.training.config import HYPERPARAMETERS, PRESETS
+from odyssey.training.config import PRESETS
 from odyssey.training.space import SPACE_PRESETS, fixed_by
 
 # train

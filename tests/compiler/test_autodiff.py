@@ -247,7 +247,7 @@ def test_the_tape_folds_what_it_can():
     product = tape.apply("mul", 1, 0)
     assert tape.nodes[product] == Node("mul", (1, 0), size="I")
     assert tape.nodes[tape.apply("mul", 1, 1)].size == "1"
-    with pytest.raises(AssertionError, match="cannot read the derivative"):
+    with pytest.raises(AssertionError, match="cannot read the formula"):
         tape.formula("a if b else a", {"a": 0, "b": 1})
 
 

@@ -21,14 +21,12 @@ from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import build_layer, native
 from odyssey.compiler.backends.native import targets, toolchain
 from odyssey.compiler.backends.native.source.frame import PRELUDE
-from odyssey.compiler.backends.native.source.functions import TYPES, write_functions, written
+from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
 
-REFERENCE = {
-    name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 1 and name in written()
-}
+REFERENCE = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 1 and row.c}
 PAIRS = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 2}
 
 

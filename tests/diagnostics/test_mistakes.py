@@ -21,9 +21,9 @@ from odyssey.diagnostics.mistakes import (
 )
 from odyssey.diagnostics.predictions import STEPS, predict
 from odyssey.errors import ConfigError, TaskError
+from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import Member
 from odyssey.training.model import CharModel
 
 TRAIN = 'the cat sat. "the cat sat." the cat sat: ' * 200

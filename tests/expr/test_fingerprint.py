@@ -81,7 +81,7 @@ def test_growth_does_not_tell_equal_functions_apart(name):
 
 
 def rows(cell):
-    found = react(cell)
+    found = react(cell.live)
     return [found.base, *found.alone.values(), found.together]
 
 

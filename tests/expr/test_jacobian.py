@@ -10,8 +10,8 @@ from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.jacobian import format_jacobian, symbolic_jacobian
 from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import format_expression
-from odyssey.expr.verify import infer_shapes
 from odyssey.specs import CELL_SETS, get_cell
 
 UNITS = 3

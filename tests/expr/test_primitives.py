@@ -1,6 +1,7 @@
 """The table of primitives: every row is complete and its columns agree with each other."""
 
 import ast
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import sympy as sp
 import torch
 
-from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.primitives import BY_FUNCTION, LANGUAGE, PRIMITIVES
 from odyssey.expr.terms import Vector, add, constant, div, fold, mul, neg, sub
 
 ROWS = list(PRIMITIVES.values())
@@ -105,9 +106,52 @@ def test_parity_holds(row):
         args = arguments(row)
         value, mirrored = row.numpy(*args), row.numpy(*(-a for a in args))
         assert not np.allclose(value, mirrored), "the function is even: say so"
-        assert not np.allclose(value, -mirrored), "the function is odd: say so"
+        about = 2 * row.numpy(*[np.zeros(1)] * row.arity)
+        assert not np.allclose(value, about - mirrored), "the function is odd: say so"
         return
-    np.testing.assert_allclose(row.numpy(-POINTS), row.parity * row.numpy(POINTS), rtol=1e-14)
+    about = 0.0 if row.parity > 0 else 2 * float(row.at_zero)
+    np.testing.assert_allclose(row.numpy(-POINTS), about + row.parity * row.numpy(POINTS), 1e-14)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+def test_intervals_hold_the_values(row):
+    rng = np.random.default_rng(1)
+    for size in (0.1, 3.0, 50.0, 2000.0):
+        ends = np.sort(rng.normal(0.0, size, (200, row.arity, 2)), axis=-1)
+        for bounds in ends:
+            low, high = row.interval(*map(tuple, bounds.tolist()))
+            points = [np.concatenate([b, rng.uniform(*b, 20)]) for b in bounds]
+            with np.errstate(over="ignore"):
+                values = row.numpy(*points)
+            slack = 1e-15 * np.abs(values[np.isfinite(values)]).max(initial=1.0)
+            assert low - slack <= values.min()
+            assert values.max() <= high + slack
+    low, high = row.interval(*[(-np.inf, np.inf)] * row.arity)
+    assert low <= row.numpy(*[np.zeros(1)] * row.arity)[0] <= high
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.same_as], ids=lambda r: r.name)
+def test_what_a_function_is_the_same_as(row):
+    args = arguments(row)
+    got = evaluate(row.same_as, dict(zip("ab", args, strict=False)))
+    np.testing.assert_array_equal(got, row.numpy(*args))
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in ROWS if r.arity == 1 and not r.same_as], ids=lambda r: r.name
+)
+def test_exact_values(row):
+    for value in (Fraction(0), Fraction(-3, 4), Fraction(5, 2), Fraction(1), Fraction(-7)):
+        exact = row.exact(value)
+        if exact is not None:
+            got = row.numpy(np.array([float(value)]))[0]
+            assert got == pytest.approx(float(exact), rel=1e-15)
+
+
+def test_random_cells_draw_what_has_a_share():
+    shares = {row.name: row.share for row in ROWS if row.share}
+    assert all(0 < share <= 1 for share in shares.values())
+    assert all(LANGUAGE[name].arity == 1 for name in shares)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)

@@ -11,7 +11,8 @@ from support.random_cells import cells, random_cell
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
-from odyssey.expr.text import diff, format_expression, format_number
+from odyssey.expr.terms import format_number
+from odyssey.expr.text import diff, format_expression
 from odyssey.specs import VARIANTS, get_cell
 
 NAMED = [*LIBRARY, *VARIANTS]

@@ -10,7 +10,8 @@ from support.random_cells import random_cell
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
-from odyssey.expr.cell import Equation, Init
+from odyssey.expr.equations import Equation, Init
+from odyssey.expr.limits import MAX_DEPTH, check_name
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.terms import (
@@ -26,7 +27,7 @@ from odyssey.expr.terms import (
     matmul,
     mul,
 )
-from odyssey.expr.verify import MAX_DEPTH, check_name, reach
+from odyssey.expr.verify import reach
 
 ELMAN = library_cell("elman")
 X, H = Input("x[t]"), Previous("h[t-1]")

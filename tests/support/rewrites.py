@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 
 from odyssey.expr import Cell
-from odyssey.expr.cell import Equation, Init
+from odyssey.expr.equations import Equation, Init
 from odyssey.expr.primitives import PRIMITIVES, sigmoid
 from odyssey.expr.terms import (
     Current,

@@ -7,24 +7,17 @@ import pytest
 
 from odyssey.compiler.backends import BACKENDS as BUILT
 from odyssey.errors import ConfigError
+from odyssey.hyperparameters import HYPERPARAMETERS, SEEDS, Member
+from odyssey.ranges import Range
 from odyssey.studies.study import LIMITS, Study, parse_study
-from odyssey.training.bounds import Bounds
-from odyssey.training.config import (
-    BACKENDS,
-    HYPERPARAMETERS,
-    OPTIONS,
-    SEEDS,
-    SWITCH,
-    Member,
-    TrainingConfig,
-)
+from odyssey.training.config import BACKENDS, OPTIONS, SWITCH, TrainingConfig
 from odyssey.training.space import search_space
 
 NONSENSE = [True, "1", "x" * 10_000, math.nan, math.inf, -math.inf, [1], {}, b"1", 10**5_000, 1j]
 STUDY = 'name = "a"\ncells = ["gru"]\ntasks = ["xml"]\n'
 RANGES = {
-    **{f"training.{n}": b for n, b in OPTIONS.items() if isinstance(b, Bounds)},
-    **{f"space.{n}": row.bounds for n, row in HYPERPARAMETERS.items()},
+    **{f"training.{n}": b for n, b in OPTIONS.items() if isinstance(b, Range)},
+    **{f"space.{n}": row.range for n, row in HYPERPARAMETERS.items()},
     **LIMITS,
 }
 
@@ -81,7 +74,7 @@ def test_values_inside_are_taken_and_others_refused_with_the_bound(name, set_to)
         assert len(says) < 200
 
 
-@pytest.mark.parametrize("name", [n for n, a in OPTIONS.items() if not isinstance(a, Bounds)])
+@pytest.mark.parametrize("name", [n for n, a in OPTIONS.items() if not isinstance(a, Range)])
 def test_words_and_switches_are_those_of_the_table(name):
     allowed = OPTIONS[name]
     for value in allowed:
@@ -99,9 +92,7 @@ def test_words_and_switches_are_those_of_the_table(name):
 
 def test_every_field_has_its_row():
     assert set(OPTIONS) == {f.name for f in dataclasses.fields(TrainingConfig)}
-    members = {f.name: f.default for f in dataclasses.fields(Member)}
-    del members["member"], members["seed"]
-    assert {n: row.default for n, row in HYPERPARAMETERS.items()} == members
+    assert {n: row.default for n, row in HYPERPARAMETERS.items()} == Member(0, 0).values
     assert set(BACKENDS) == {"auto", *BUILT}
     for value in (-1, SEEDS.most + 1, 0.5, True):
         with pytest.raises(ConfigError, match="seed must be"):

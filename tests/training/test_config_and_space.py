@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 
 from odyssey.errors import ConfigError
-from odyssey.training.config import (
-    HYPERPARAMETERS,
-    PRESETS,
-    TrainingConfig,
-    member_from_dict,
-    training_config,
-)
+from odyssey.hyperparameters import HYPERPARAMETERS, Member
+from odyssey.training.config import PRESETS, TrainingConfig, training_config
 from odyssey.training.seeds import derived_seed, stream
 from odyssey.training.space import (
     LEFT_OPEN,
@@ -163,13 +158,13 @@ def test_bad_spaces(space, message):
 def test_bad_members():
     for bad in ({"momentum": 1.0}, {"seed": -1}, {"learning_rate": "0.1"}, {"rate": 0.1}):
         with pytest.raises(ConfigError):
-            member_from_dict({"member": 0, "seed": 0} | bad)
+            Member(**{"member": 0, "seed": 0} | bad)
 
 
 @pytest.mark.parametrize("preset", SPACE_PRESETS)
 def test_draws_are_legal_members(preset):
     for data in draw_members(search_space({"preset": preset}), count=50, seed=1):
-        member_from_dict(data)
+        Member(**data)
 
 
 def test_the_odysseys_ranges():

@@ -13,8 +13,9 @@ from torch.nn import functional
 import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.errors import ConfigError, TaskError
+from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import OPTIMIZERS, SCHEDULES, Member, TrainingConfig
+from odyssey.training.config import OPTIMIZERS, SCHEDULES, TrainingConfig
 from odyssey.training.loop import _Group, group_members, train
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.seeds import stream
@@ -85,7 +86,7 @@ def people(count=8):
 @pytest.mark.parametrize("spec", ["lstm", "gru", "mut1"])
 def test_a_member_alone_equals_the_member_in_a_population(spec, dtype, tolerance):
     members = people()
-    members[3] = replace(members[3], learning_rate=1e6, clip_norm=None)  # this one diverges
+    members[3] = members[3].replace(learning_rate=1e6, clip_norm=None)  # this one diverges
     config = replace(SMALL, updates_per_epoch=20, dtype=dtype)
     task, cell = get_task("xml"), odyssey.get_cell(spec)
     together = train(cell, task, members, config).results
@@ -153,7 +154,7 @@ def test_each_split_is_measured_on_its_own(book):
 
 def test_a_member_that_diverged_leaves_zeros_whenever_it_did():
     members = people(3)
-    members[1] = replace(members[1], learning_rate=1e6, clip_norm=None)
+    members[1] = members[1].replace(learning_rate=1e6, clip_norm=None)
     config = replace(SMALL, updates_per_epoch=50)
     trained = train(odyssey.get_cell("gru"), get_task("xml"), members, config)
     assert [r.status for r in trained.results] == ["ok", "diverged", "ok"]

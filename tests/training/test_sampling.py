@@ -9,8 +9,8 @@ from test_loop import SMALL
 
 import odyssey
 from odyssey.errors import ConfigError
+from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import Member
 from odyssey.training.loop import train
 from odyssey.training.model import CharModel
 from odyssey.training.sampling import sample, stream_text

@@ -16,8 +16,9 @@ from odyssey.compiler.backends import native
 from odyssey.compiler.backends.native import targets, toolchain
 from odyssey.compiler.backends.native.source import training_step as step_source
 from odyssey.errors import ConfigError
+from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import OPTIMIZERS, Member, TrainingConfig
+from odyssey.training.config import OPTIMIZERS, TrainingConfig
 from odyssey.training.loop import _Group
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (

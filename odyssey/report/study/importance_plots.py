@@ -6,8 +6,6 @@ where the fit is too poor to read anything into it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,21 +13,9 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG_ONE_MINUS
 from odyssey.report.page.style import ACCENT, FAINT, INK, new_axes, styled
 from odyssey.statistics.importance import CONSTANT, Importance, Input
-
-NAMES: Mapping[str, str] = {
-    "learning_rate": "learning rate",
-    "hidden_size": "hidden units per layer",
-    "parameters": "parameters",
-    "num_layers": "layers",
-    "momentum": "momentum",
-    "input_noise": "input noise (std)",
-    "init_scale": "initial scale",
-    "clip_norm": "largest gradient norm",
-    "clip_value": "largest gradient element",
-    "forget_bias": "initial forget bias",
-}
 
 
 @styled
@@ -196,17 +182,18 @@ def marginals_figure(found: Importance, *, unit: str) -> Figure:
 
 
 def _name(column: str) -> str:
-    return NAMES.get(column, column.replace("_", " "))
+    row = HYPERPARAMETERS.get(column)
+    return row.label if row else column.replace("_", " ")
 
 
 def _along(values: np.ndarray, of: Input) -> np.ndarray:
     """Puts momentum on the axis as one minus itself: its scale is that of its distance to 1."""
-    return 1.0 - values if of.scale == "log of one minus" else values
+    return 1.0 - values if of.scale == LOG_ONE_MINUS else values
 
 
 def _scale(ax: Axes, of: Input, *, axis: str) -> None:
     target = ax.xaxis if axis == "x" else ax.yaxis
-    if of.scale == "linear":
+    if of.scale == LINEAR:
         target.set_major_locator(MaxNLocator(4))
         return
     (ax.set_xscale if axis == "x" else ax.set_yscale)("log")
@@ -215,7 +202,7 @@ def _scale(ax: Axes, of: Input, *, axis: str) -> None:
         target.set_major_locator(FixedLocator(np.exp(of.levels).tolist()))
     elif high / low < 100:
         target.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    turned = of.scale == "log of one minus"
+    turned = of.scale == LOG_ONE_MINUS
     if turned or of.levels or high / low < 100:
         show = FuncFormatter(lambda v, _: f"{1 - v if turned else v:.4g}")
         target.set_major_formatter(show)

@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from odyssey.errors import StoreError
+from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.names import short_names
 from odyssey.report.page import style, tables
 from odyssey.report.page.entries import entries
@@ -26,17 +27,6 @@ from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
 
 _MOST_MEMBERS = 12  # that a row of failures names
-_HYPERPARAMETERS = (
-    "hidden_size",
-    "num_layers",
-    "learning_rate",
-    "momentum",
-    "clip_norm",
-    "clip_value",
-    "init_scale",
-    "forget_bias",
-    "input_noise",
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ def write_report(run_dir: str | Path) -> Path:
     Raises:
         StoreError: The directory is not a run, has no finished trial, or cannot be written.
     """
-    path = Path(run_dir) / "study/report.html"
+    path = Path(run_dir) / "report.html"
     try:
         with counting(RunStore.open(run_dir).run):
             write_page(read_content(run_dir), path)
@@ -124,7 +114,7 @@ def read_content(run_dir: str | Path) -> Content:
 def write_page(content: Content, path: Path) -> None:
     """Writes the page of a report."""
     page = render(
-        "report.html",
+        "study/report.html",
         title=str(content.run.get("study") or content.directory.resolve().name),
         description=str(content.run.get("description") or ""),
         facts=_facts(content),
@@ -261,7 +251,7 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
     results = content.results
     usable = results[estimates.valid_rows(results)]
     extra = [c for c in map(str, results) if c not in RESULT_COLUMNS and c not in ("label", "run")]
-    names = [c for c in (*_HYPERPARAMETERS, *extra) if usable[c].notna().any()]
+    names = [c for c in (*HYPERPARAMETERS, *extra) if usable[c].notna().any()]
     made = []
     for task, part in tables.by_task(content.board):
         rows = []

@@ -15,7 +15,7 @@ from odyssey.compiler.backends.base import Layer
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call.kernel import code_of
 from odyssey.compiler.backends.native.call.layer import NativeLayer, has_loop
-from odyssey.compiler.backends.native.source.functions import written
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Program
 
 PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.ENTRIES)
@@ -41,7 +41,7 @@ def supports(program: Program) -> str:
     """Says why a program cannot run here, or nothing."""
     if not has_loop(program):
         return ""
-    lacking = code_of(program).plan.primitives - written()
+    lacking = {n for n in code_of(program).plan.primitives if not PRIMITIVES[n].c}
     if lacking:
         return f"{program.name} uses {', '.join(sorted(lacking))}, which native code does not have"
     return missing()

@@ -10,9 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from odyssey.compiler.autodiff import Backward, differentiate, levels
-from odyssey.compiler.passes import drop_dead, fold_constants, hoist, stack_maps
+from odyssey.compiler.passes import fold_constants, hoist, stack_maps
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Group, Program
+from odyssey.expr.program import Group, Program, drop_dead
 
 Phase = tuple[int, str]
 

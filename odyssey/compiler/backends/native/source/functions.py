@@ -1,5 +1,8 @@
 """The functions of the language as C on vectors, without a mathematical library.
 
+What a primitive is in C stands in its row (`odyssey.expr.primitives`); here are the blocks that the
+rows are made of, and what writes both for a program.
+
 Bound on the error of all of them: 1e-6 absolute in float32 where the value is of the order of one,
 and relative where it is larger (`exp`); 1e-12 in float64. Infinities and NaN are as in torch. The
 polynomials are Taylor series on the reduced range: of `exp` on |r| <= ln(2)/2, of `sin` and `cos`
@@ -8,11 +11,12 @@ on |r| <= pi/4, of `log1p` as the series of 2 artanh(s) with s = e / (2 + e) <= 
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from math import factorial
 from typing import Any
 
-from odyssey.expr.primitives import LEAKY_SLOPE
+from odyssey.expr.primitives import PRIMITIVES, Primitive
 
 TYPES: dict[str, dict[str, Any]] = {
     "float32": {
@@ -107,76 +111,13 @@ static inline vec reduced(vec x, ivec *n) {
   *n = (ivec)rounded - MAGIC_BITS;
   const vec whole = rounded - MAGIC;
   const vec r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
-  vec p = splat({last});
-{horner}
+  {expm1}
   return p * r;
 }
 static inline vec power_of_two(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
 """
 
-_BODIES = {
-    "exp": """\
-static inline vec vexp(vec x) {
-  x = at_most(splat(HIGHEST), at_least(splat(LOWEST), x));
-  ivec n;
-  const vec p = reduced(x, &n) + 1;
-  const ivec half = n >> 1; /* in two factors, for 2^n may be out of range where exp(x) is not */
-  return p * power_of_two(half) * power_of_two(n - half);
-}
-""",
-    "sigmoid": """\
-static inline vec vsigmoid(vec x) {
-  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), -x));
-  ivec n;
-  const vec p = reduced(y, &n);
-  const vec scale = power_of_two(n);
-  return 1 / (p * scale + (scale + 1));
-}
-""",
-    "tanh": """\
-static inline vec vtanh(vec x) {
-  const vec y = at_most(splat(40), at_least(splat(-40), x + x));
-  ivec n;
-  const vec p = reduced(y, &n);
-  const vec scale = power_of_two(n);
-  const vec m = p * scale + (scale - 1); /* exp(2x) - 1 */
-  return m / (m + 2);
-}
-""",
-    "abs": """\
-static inline vec vabs(vec x) { return (vec)((ivec)x & ~SIGN); }
-""",
-    "relu": """\
-static inline vec vrelu(vec x) { return pick(x <= 0, splat(0), x); }
-""",
-    "leaky_relu": f"""\
-static inline vec vleaky_relu(vec x) {{ return pick(x > 0, x, x * (real){LEAKY_SLOPE}); }}
-""",
-    "square": """\
-static inline vec vsquare(vec x) { return x * x; }
-""",
-    "minimum": """\
-static inline vec vminimum(vec a, vec b) { return pick((a < b) | (a != a), a, b); }
-""",
-    "maximum": """\
-static inline vec vmaximum(vec a, vec b) { return pick((a > b) | (a != a), a, b); }
-""",
-    "step": """\
-static inline vec vstep(vec x) { return pick(x > 0, splat(1), splat(0)); }
-""",
-    "sign": """\
-static inline vec vsign(vec x) { return pick(x > 0, splat(1), pick(x < 0, splat(-1), splat(0))); }
-""",
-    "softplus": """\
-static inline vec vsoftplus(vec x) {
-  const vec e = vexp(-vabs(x));
-  const vec s = e / (e + 2), q = s * s;
-  vec p = splat({last});
-{horner}
-  return pick((x > 0) | (x != x), x, splat(0)) + 2 * s * p;
-}
-""",
-    "sin": """\
+_TURNED = """\
 extern double sin(double), cos(double);
 /* sin(x + quarter * pi/2); lanes beyond the range of the reduction go through the C library. */
 static inline vec turned(vec x, int quarter) {
@@ -184,9 +125,8 @@ static inline vec turned(vec x, int quarter) {
   const ivec n = ((ivec)rounded - MAGIC_BITS) + quarter;
   const vec whole = rounded - MAGIC;
   const vec r = ((x - whole * PI_1) - whole * PI_2) - whole * PI_3, q = r * r;
-  vec s = splat({sine_last}), c = splat({cosine_last});
-{sine}
-{cosine}
+  {sine}
+  {cosine}
   vec y = pick((n & 1) != 0, c, s * r);
   y = (vec)((ivec)y ^ (((n >> 1) & 1) << (8 * (int)sizeof(real) - 1)));
   const ivec far = ~((x < TRIG_RANGE) & (x > -TRIG_RANGE));
@@ -197,60 +137,65 @@ static inline vec turned(vec x, int quarter) {
       if (far[k]) y[k] = (real)(quarter ? cos((double)x[k]) : sin((double)x[k]));
   return y;
 }
-static inline vec vsin(vec x) { return turned(x, 0); }
-static inline vec vcos(vec x) { return turned(x, 1); }
-""",
-}
+"""
 
-_NEEDS = {
-    "sigmoid": ("reduced",),
-    "tanh": ("reduced",),
-    "exp": ("reduced",),
-    "softplus": ("reduced", "abs", "exp"),
-    "cos": ("sin",),
-}
-_ORDER = ("reduced", "abs", "exp", *(n for n in _BODIES if n not in ("abs", "exp")))
+# What rows and other blocks call -> the block that has it.
+_BLOCKS = {"reduced": _EXPM1, "power_of_two": _EXPM1, "turned": _TURNED}
 
 
-def written() -> frozenset[str]:
-    """Names the primitives that there is C for."""
-    return frozenset(_BODIES) | {"cos"}
-
-
-def _horner(coefficients: list[Fraction], *, name: str, variable: str) -> tuple[str, str]:
-    """Writes a polynomial by Horner's rule: its last coefficient and the lines that follow."""
+def _polynomial(coefficients: list[Fraction], *, name: str, variable: str) -> str:
+    """Writes a polynomial by Horner's rule, as the lines of a body."""
     *rest, last = (repr(float(c)) for c in coefficients)
     lines = [f"  {name} = {name} * {variable} + (real){c};" for c in reversed(rest)]
-    return f"(real){last}", "\n".join(lines)
+    return "\n".join([f"vec {name} = splat((real){last});", *lines])
+
+
+def _polynomials(dtype: str) -> dict[str, str]:
+    """Gives the polynomials that blocks and rows name in braces, as precise as a type needs."""
+    kind = TYPES[dtype]
+    trig = kind["trig"] // 2 + 1
+    series = {
+        "expm1": ("p", "r", [Fraction(1, factorial(k)) for k in range(1, kind["terms"] + 1)]),
+        "artanh": ("p", "q", [Fraction(1, 2 * k + 1) for k in range(kind["log"])]),
+        "sine": ("s", "q", [Fraction((-1) ** k, factorial(2 * k + 1)) for k in range(trig)]),
+        "cosine": ("c", "q", [Fraction((-1) ** k, factorial(2 * k)) for k in range(trig + 1)]),
+    }
+    return {
+        f"{{{key}}}": _polynomial(terms, name=name, variable=variable)
+        for key, (name, variable, terms) in series.items()
+    }
+
+
+def _written(row: Primitive) -> str:
+    """Writes the C function of a row."""
+    parameters = ", ".join(f"vec {letter}" for letter in ("x" if row.arity == 1 else "ab"))
+    head = f"static inline vec v{row.name}({parameters})"
+    return f"{head} {{\n{row.c}}}\n" if "\n" in row.c else f"{head} {{ return {row.c}; }}\n"
 
 
 def write_functions(names: set[str], dtype: str) -> str:
-    """Writes the functions that a program uses, and what they need, as C."""
-    kind = TYPES[dtype]
-    wanted = set(names)
-    for name in names:
-        wanted |= set(_NEEDS.get(name, ()))
-    wanted.discard("cos")
+    """Writes the functions that a program uses, and what they need, as C.
+
+    Blocks and functions stand before those that call them, otherwise in the order of the table.
+    """
     parts = [f"#define {name} {value}" for name, value in _NUMBERS[dtype].items()]
-    parts.append(_SELECT.replace("{suffix}", kind["suffix"]))
-    for name in (n for n in _ORDER if n in wanted):
-        if name == "reduced":
-            terms = [Fraction(1, factorial(k)) for k in range(1, kind["terms"] + 1)]
-            last, horner = _horner(terms, name="p", variable="r")
-            parts.append(_EXPM1.replace("{last}", last).replace("{horner}", horner))
-        elif name == "softplus":
-            terms = [Fraction(1, 2 * k + 1) for k in range(kind["log"])]
-            last, horner = _horner(terms, name="p", variable="q")
-            parts.append(_BODIES[name].replace("{last}", last).replace("{horner}", horner))
-        elif name == "sin":
-            count = kind["trig"] // 2 + 1
-            sines = [Fraction((-1) ** k, factorial(2 * k + 1)) for k in range(count)]
-            cosines = [Fraction((-1) ** k, factorial(2 * k)) for k in range(count + 1)]
-            text = _BODIES[name]
-            for key, terms, letter in (("sine", sines, "s"), ("cosine", cosines, "c")):
-                last, horner = _horner(terms, name=letter, variable="q")
-                text = text.replace(f"{{{key}_last}}", last).replace(f"{{{key}}}", horner)
-            parts.append(text)
-        else:
-            parts.append(_BODIES[name])
+    parts.append(_SELECT.replace("{suffix}", TYPES[dtype]["suffix"]))
+    texts: dict[str, None] = {}
+
+    def write(text: str) -> None:
+        for call in re.findall(r"\w+(?=\()", text):
+            if call in _BLOCKS and _BLOCKS[call] != text:
+                write(_BLOCKS[call])
+            elif call[:1] == "v" and call[1:] in PRIMITIVES and f" {call}(vec" not in text:
+                write(_written(PRIMITIVES[call[1:]]))
+        texts.setdefault(text)
+
+    for row in PRIMITIVES.values():
+        if row.name in names:
+            write(_written(row))
+    polynomials = _polynomials(dtype)
+    for text in texts:
+        for key, lines in polynomials.items():
+            text = text.replace(key, lines)
+        parts.append(text)
     return "\n".join(parts)

@@ -114,7 +114,7 @@ class Pointwise:
     def _text(self, k: int) -> str:
         plan, node = self.plan, self.plan.backward.nodes[k]
         if node.op == "constant":
-            return _constant(node.value)
+            return _constant(float(node.value))
         if node.op == "previous":
             return f"ld({self.w.row(k)} + j, n)"
         if k < plan.backward.forward and node.region == "sequence":

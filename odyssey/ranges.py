@@ -1,6 +1,6 @@
 """What values a field may have: its type, and the least and most that make sense.
 
-Bounds keep out what no machine could train or no mathematics allows, before anything is written;
+Range keep out what no machine could train or no mathematics allows, before anything is written;
 they judge nobody's taste. Each stands in the table of its field, beside the default.
 """
 
@@ -13,7 +13,7 @@ from odyssey.wording import quoted
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Range:
     """A range of numbers.
 
     Attributes:

@@ -1,0 +1,50 @@
+"""What the language allows: how long, how deep, and which names."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+from odyssey.errors import CellError
+from odyssey.expr.primitives import PRIMITIVES
+
+MAX_CHARACTERS = 50_000
+
+
+MAX_LINES = 400
+
+
+MAX_LINE = 2_000
+
+
+MAX_NODES = 2_000
+
+
+MAX_DEPTH = 100
+
+
+MAX_NAME = 40
+
+
+MAX_CELL_NAME = 400
+
+
+LARGEST = 10**30  # constants lie between 1 / LARGEST and LARGEST
+
+
+KEYWORDS = ("cell", "cite", "input", "state", "init", "output", "not")
+
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
+
+
+def check_name(name: str, *, what: str) -> None:
+    """Raises `CellError` unless the name may stand for an equation, state or parameter."""
+    if len(name) > MAX_NAME or not _NAME.match(name):
+        raise CellError(
+            f"{name[:MAX_NAME]!r} cannot name {what};"
+            f" use at most {MAX_NAME} ASCII letters, digits and _, a letter first"
+        )
+    reserved = name in PRIMITIVES or name in KEYWORDS or keyword.iskeyword(name)
+    if reserved or name in ("t", "nan", "inf"):
+        raise CellError(f"{name!r} cannot name {what}: the language uses it")

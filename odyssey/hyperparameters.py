@@ -1,0 +1,176 @@
+"""The hyperparameters of a member: one row each, which every room reads.
+
+A row says what a study's space may hold, what a member takes where nobody says anything, which
+column of the records it fills, on which scale it is drawn and judged, and what people call it. To
+add one: a row here, and the place in `odyssey.training` where it acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from odyssey.errors import ConfigError, suggest
+from odyssey.ranges import Range
+
+LINEAR, LOG, LOG_ONE_MINUS = "linear", "log", "log of one minus"  # scales
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperparameter:
+    """One row.
+
+    Attributes:
+        name: Its name in studies, flags and columns.
+        range: What it may be.
+        default: Its value where nobody says one; None leaves it out.
+        single: What a single training takes where nobody says one; None takes the default.
+        scale: How it is usually drawn: evenly on this scale, on which its importance is judged.
+        label: Its name on axes.
+        meaning: What it is, for help texts and the description of its column.
+    """
+
+    name: str
+    range: Range
+    default: Any = None
+    single: Any = None
+    scale: str = LINEAR
+    label: str
+    meaning: str
+
+    def check(self, name: str, value: object) -> None:
+        """Raises `ConfigError` unless it may have the value."""
+        if value is not None or self.default is not None:
+            self.range.check(name, value)
+
+    @property
+    def dtype(self) -> str:
+        """The type of its column: whole numbers that may be missing are floats there."""
+        return "int64" if self.range.kind is int and self.default is not None else "float64"
+
+
+_ROWS = (
+    Hyperparameter(
+        name="learning_rate",
+        range=Range(float, 0, 1e6, above=True),
+        default=0.002,
+        single=0.003,
+        scale=LOG,
+        label="learning rate",
+        meaning="learning rate",
+    ),
+    Hyperparameter(
+        name="hidden_size",
+        range=Range(int, 1, 65_536),
+        default=64,
+        single=128,
+        scale=LOG,
+        label="hidden units per layer",
+        meaning="units per layer",
+    ),
+    Hyperparameter(
+        name="parameters",
+        range=Range(int, 1, 10_000_000_000),
+        scale=LOG,
+        label="parameters",
+        meaning="parameters wanted, embedding and readout included; NaN: hidden_size was given",
+    ),
+    Hyperparameter(
+        name="num_layers",
+        range=Range(int, 1, 100),
+        default=1,
+        single=1,
+        label="layers",
+        meaning="layers",
+    ),
+    Hyperparameter(
+        name="momentum",
+        range=Range(float, 0, 1, below=True),
+        default=0.0,
+        single=0.0,
+        scale=LOG_ONE_MINUS,
+        label="momentum",
+        meaning="momentum of sgd",
+    ),
+    Hyperparameter(
+        name="input_noise",
+        range=Range(float, 0, 1e6),
+        default=0.0,
+        single=0.0,
+        label="input noise (std)",
+        meaning="standard deviation of Gaussian noise on the one-hot inputs in training",
+    ),
+    Hyperparameter(
+        name="init_scale",
+        range=Range(float, 0, 1_000),
+        default=1.0,
+        single=1.0,
+        scale=LOG,
+        label="initial scale",
+        meaning="scale of the initial weights, see compiler.initial.InitScheme",
+    ),
+    Hyperparameter(
+        name="clip_norm",
+        range=Range(float, 0, 1e12),
+        single=5.0,
+        scale=LOG,
+        label="largest gradient norm",
+        meaning="largest norm of the gradient; NaN: not clipped",
+    ),
+    Hyperparameter(
+        name="clip_value",
+        range=Range(float, 0, 1e12),
+        scale=LOG,
+        label="largest gradient element",
+        meaning="largest size of a gradient element; NaN: not clipped",
+    ),
+    Hyperparameter(
+        name="forget_bias",
+        range=Range(float, -1e6, 1e6),
+        label="initial forget bias",
+        meaning="initial bias of the gate f; NaN: the cell's own",
+    ),
+)
+
+HYPERPARAMETERS: dict[str, Hyperparameter] = {row.name: row for row in _ROWS}
+SINGLE: dict[str, Any] = {r.name: r.single for r in _ROWS if r.single is not None}
+"""What a single training takes where neither its user nor a preset says anything."""
+
+SEEDS = Range(int, 0, 2**63 - 1)
+
+
+@dataclass(frozen=True, init=False)
+class Member:
+    """One member of a population; its hyperparameters are attributes: `member.learning_rate`.
+
+    Attributes:
+        member: Its number: the same number has the same draw and data for every cell.
+        seed: Seed of its initial weights, data order and noise.
+        values: A value of every hyperparameter.
+    """
+
+    member: int
+    seed: int
+    values: Mapping[str, Any]
+
+    def __init__(self, member: int, seed: int, **values: Any) -> None:
+        known = {"member", "seed", *HYPERPARAMETERS}
+        for name in values:
+            if name not in known:
+                raise ConfigError(suggest(name, known, what="hyperparameter"))
+        every = {name: values.get(name, row.default) for name, row in HYPERPARAMETERS.items()}
+        for name, value in every.items():
+            HYPERPARAMETERS[name].check(name, value)
+        SEEDS.check("seed", seed)
+        for name, field in (("member", member), ("seed", seed), ("values", every)):
+            object.__setattr__(self, name, field)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in HYPERPARAMETERS:
+            return self.values[name]
+        raise AttributeError(name)
+
+    def replace(self, **values: Any) -> Member:
+        """Gives a copy with other values of some hyperparameters."""
+        return Member(self.member, self.seed, **{**self.values, **values})
