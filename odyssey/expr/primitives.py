@@ -13,8 +13,9 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -131,7 +132,6 @@ class Primitive:
         cheap: Whether it costs less to compute it twice than to store it.
         share: How often random cells use it, relative to the others.
         internal: Occurs in derivatives only; cell text may not use it.
-        function: The atomic sympy function.
     """
 
     name: str
@@ -149,11 +149,11 @@ class Primitive:
     cheap: bool = False
     share: float = 0.0
     internal: bool = False
-    function: type[sp.Function] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        slots = {"nargs": self.arity, "__module__": __name__}
-        object.__setattr__(self, "function", type(self.name, (sp.Function,), slots))
+    @cached_property
+    def function(self) -> type[sp.Function]:
+        """The atomic sympy function."""
+        return type(self.name, (sp.Function,), {"nargs": self.arity, "__module__": __name__})
 
     @property
     def arity(self) -> int:

@@ -5,7 +5,7 @@ Shapes: T steps, P members with weights of their own, B rows, I input, H units, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -38,47 +38,43 @@ def run_program(
         The outputs (T, P, B, H), and for each live state its values after each step, same shape.
     """
     steps, members, rows, _ = x_TPBI.shape
-    turns = 1 if jitter_KPBN is None else len(jitter_KPBN)
+    careful = jitter_KPBN is not None
+    factors: Sequence[Array | float] = (1.0,) if jitter_KPBN is None else tuple(jitter_KPBN)
+    turns = len(factors)
     timed, carried = program.reached(["input"]), program.reached(["previous"])
     updates = dict(zip(program.states, program.updates, strict=True))
+    leaves: dict[str, Callable[[Node], Array]] = {
+        "input": lambda node: x_TPBI,
+        "vector": lambda node: weights[node.name][:, None],
+        "constant": lambda node: np.full((members, 1, 1), float(node.value)),
+        "previous": lambda node: start[node.name],
+    }
     values: list[Array] = []
     code: list[tuple[Callable[..., Array], int, tuple[int, ...]]] = []
     for number, node in enumerate(program.nodes):
-        function = _function(node, weights)
-        if jitter_KPBN is not None and node.op == "div":
-            function = _careful_quotient
-        if node.op == "input":
-            values.append(x_TPBI)
-        elif node.op == "vector":
-            values.append(weights[node.name][:, None])
-        elif node.op == "constant":
-            values.append(np.full((members, 1, 1), float(node.value)))
-        elif carried[number]:
+        if node.op in leaves:
+            values.append(leaves[node.op](node))
+            continue
+        function = _function(node, weights, careful=careful)
+        if carried[number]:
             values.append(np.empty(0))
-            if node.op != "previous":
-                code.append((function, number, node.args))
+            code.append((function, number, node.args))
         else:  # known before the loop, for all steps at once
             value = function(*(values[a] for a in node.args))
-            values.append(value if jitter_KPBN is None else value * jitter_KPBN[number % turns])
+            values.append(value * factors[number % turns])
     units = next(iter(start.values())).shape[-1] if start else None
     shape = (members, rows, units or values[program.output].shape[-1])
     wanted = [*program.updates, program.output]
     read = {a for _, _, args in code for a in args} | set(wanted)
     moving = [(k, values[k]) for k in sorted(read) if timed[k] and not carried[k]]
     previous = [(k, updates[n.name]) for k, n in enumerate(program.nodes) if n.op == "previous"]
-    for number, _ in previous:
-        values[number] = start[program.nodes[number].name]
     history = {number: np.empty((steps, *shape)) for number in wanted}
     for t in range(steps):
         for number, series in moving:
             values[number] = series[t]
         for function, number, args in code:
-            if len(args) == 1:
-                values[number] = function(values[args[0]])
-            else:
-                values[number] = function(values[args[0]], values[args[1]])
-            if jitter_KPBN is not None:
-                values[number] = values[number] * jitter_KPBN[(number + 7 * t) % turns]
+            value = function(*[values[a] for a in args])
+            values[number] = value * factors[(number + 7 * t) % turns]
         for number, past in history.items():
             past[t] = values[number]
         after = [values[update] for _, update in previous]
@@ -91,10 +87,10 @@ def _careful_quotient(a: Array, b: Array) -> Array:
     return a / np.where(np.abs(b) < LEAST_DIVISOR, np.nan, b)
 
 
-def _function(node: Node, weights: Mapping[str, Array]) -> Callable[..., Array]:
-    if node.op in ARITHMETIC:
-        return ARITHMETIC[node.op].apply
+def _function(node: Node, weights: Mapping[str, Array], *, careful: bool) -> Callable[..., Array]:
     if node.op == "matmul":
         matrix_PNM = np.swapaxes(weights[node.name], -1, -2)
         return lambda value: np.matmul(value, matrix_PNM)
-    return PRIMITIVES[node.op].numpy if node.op in PRIMITIVES else np.empty
+    if node.op == "div" and careful:
+        return _careful_quotient
+    return ARITHMETIC[node.op].apply if node.op in ARITHMETIC else PRIMITIVES[node.op].numpy

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from odyssey.expr.equations import Equations, IllegalEquationError
-from odyssey.expr.terms import Current, Input, Named, Previous, Vector, matmul
+from odyssey.expr.terms import Current, Previous, term
 
 
 @dataclass(frozen=True)
@@ -55,89 +55,95 @@ class _Sizes:
             self.parent[a] = b
 
 
+class _Inference:
+    """Reads the equations and joins the sizes that must be one."""
+
+    def __init__(self, cell: Equations) -> None:
+        self.cell = cell
+        self.sizes = _Sizes()
+        self.uses: dict[str, list[tuple[tuple[str, ...], int]]] = {}  # weight -> sizes, equation
+        self.constants: set[str] = set()
+        for index, equation in enumerate(cell.equations):
+            size = self.size_of(equation.value, index)
+            if size is None:
+                self.constants.add(equation.label)  # a constant meets values of any size
+            else:
+                self.sizes.join(f"={equation.target}", size)
+            if equation.updates_state or equation.target == cell.output:
+                self.sizes.join(f"={equation.target}", "H")
+        self.square = self.sizes.find("I") == self.sizes.find("H")
+        for name in self.uses:
+            self.join_uses(name)
+
+    def size_of(self, expr: sp.Expr, index: int) -> str | None:
+        """Gives the size of a value, None for a constant."""
+        op, args, name = term(expr)
+        if op == "input":
+            return "I"
+        if isinstance(expr, Previous | Current):
+            return "H"
+        if op == "value":
+            return f"={name}" if name not in self.constants else None
+        if op == "vector":
+            return self.use(name, index)
+        sizes = [s for s in (self.size_of(a, index) for a in args) if s is not None]
+        if op == "matmul":
+            if not sizes:
+                raise IllegalEquationError(
+                    self.cell, index, f"{name} @ constant: the right of @ must be a vector"
+                )
+            return self.use(name, index, *sizes)
+        for other in sizes[1:]:
+            self.sizes.join(sizes[0], other)
+        return sizes[0] if sizes else None
+
+    def use(self, name: str, index: int, *columns: str) -> str:
+        """Notes a use of a weight; gives a size of its own for what it yields."""
+        rows = f"?{name}.{len(self.uses.get(name, ()))}"
+        self.uses.setdefault(name, []).append(((rows, *columns), index))
+        return rows
+
+    def join_uses(self, name: str) -> None:
+        """Gives all uses of a weight one shape."""
+        (first, at), *others = self.uses[name]
+        for use, index in others:
+            if len(use) != len(first):
+                raise IllegalEquationError(
+                    self.cell, index, f"{name!r} is used both as a matrix and as a vector"
+                )
+        for use, index in others:
+            for a, b in zip(first, use, strict=True):
+                if not self.square and {self.sizes.find(a), self.sizes.find(b)} == {"I", "H"}:
+                    before, now = (self.cell.equations[k].label for k in (at, index))
+                    raise IllegalEquationError(
+                        self.cell,
+                        index,
+                        f"shapes of {name!r} disagree: {self.shown(first)} in {before},"
+                        f" {self.shown(use)} in {now} (I input size, H hidden size)",
+                    )
+                self.sizes.join(a, b)
+
+    def final(self, size: str) -> str:
+        """Gives I or H; what nothing decides is H."""
+        return "I" if self.sizes.find(size) == "I" else "H"
+
+    def shown(self, use: tuple[str, ...]) -> str:
+        """Prints the shape of a use."""
+        return f"({', '.join(map(self.final, use))})"
+
+
 def infer_shapes(cell: Equations) -> Shapes:
     """Infers the size of every parameter and equation from their use.
 
     Raises:
         CellError: A matrix or vector is used at two sizes.
     """
-    sizes = _Sizes()
-    uses: dict[str, list[tuple[tuple[str, ...], int]]] = {}  # parameter -> (sizes, equation)
-    constants: set[str] = set()
-    count = 0
-
-    def fresh() -> str:
-        nonlocal count
-        count += 1
-        return f"?{count}"
-
-    def size_of(node: sp.Expr, index: int) -> str | None:
-        """Gives the size of a value, None for a constant."""
-        if isinstance(node, Input):
-            return "I"
-        if isinstance(node, Previous | Current):
-            return "H"
-        if isinstance(node, Named):
-            return f"={node.name}" if node.name not in constants else None
-        if isinstance(node, Vector):
-            use = fresh()
-            uses.setdefault(node.name, []).append(((use,), index))
-            return use
-        if isinstance(node, matmul):
-            rows, columns = fresh(), size_of(node.args[1], index)
-            if columns is None:
-                raise IllegalEquationError(
-                    cell, index, f"{node.args[0].name} @ constant: the right of @ must be a vector"
-                )
-            uses.setdefault(node.args[0].name, []).append(((rows, columns), index))
-            return rows
-        known = [s for s in (size_of(a, index) for a in node.args) if s is not None]
-        for other in known[1:]:
-            sizes.join(known[0], other)
-        return known[0] if known else None
-
-    for index, equation in enumerate(cell.equations):
-        size = size_of(equation.value, index)
-        if size is not None:
-            sizes.join(f"={equation.target}", size)
-        else:
-            constants.add(equation.target)  # a constant meets values of any size
-        if equation.updates_state or equation.target == cell.output:
-            sizes.join(f"={equation.target}", "H")
-
-    square = sizes.find("I") == sizes.find("H")
-    for name, found in uses.items():
-        if len({len(use) for use, _ in found}) > 1:
-            kind = len(found[0][0])
-            index = next(k for use, k in found if len(use) != kind)
-            raise IllegalEquationError(
-                cell, index, f"{name!r} is used both as a matrix and as a vector"
-            )
-        first, at = found[0]
-        for use, index in found[1:]:
-            for a, b in zip(first, use, strict=True):
-                if not square and {sizes.find(a), sizes.find(b)} == {"I", "H"}:
-                    here, there = (cell.equations[k].label for k in (at, index))
-                    raise IllegalEquationError(
-                        cell,
-                        index,
-                        f"shapes of {name!r} disagree: {_shape(sizes, first)} in {here},"
-                        f" {_shape(sizes, use)} in {there} (I input size, H hidden size)",
-                    )
-                sizes.join(a, b)
-
-    def final(size: str) -> str:
-        return "I" if sizes.find(size) == "I" else "H"
-
+    inference = _Inference(cell)
+    final = inference.final
+    shapes = {n: tuple(map(final, uses[0][0])) for n, uses in inference.uses.items()}
     return Shapes(
-        matrices={
-            n: (final(u[0][0][0]), final(u[0][0][1])) for n, u in uses.items() if len(u[0][0]) == 2
-        },
-        vectors={n: final(u[0][0][0]) for n, u in uses.items() if len(u[0][0]) == 1},
+        matrices={n: (s[0], s[1]) for n, s in shapes.items() if len(s) == 2},
+        vectors={n: s[0] for n, s in shapes.items() if len(s) == 1},
         equations={e.target: final(f"={e.target}") for e in cell.equations},
-        square=square,
+        square=inference.square,
     )
-
-
-def _shape(sizes: _Sizes, use: tuple[str, ...]) -> str:
-    return "(" + ", ".join("I" if sizes.find(s) == "I" else "H" for s in use) + ")"

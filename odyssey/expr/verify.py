@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from fractions import Fraction
-from typing import NamedTuple, NoReturn
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import sympy as sp
@@ -40,6 +39,7 @@ from odyssey.expr.terms import (
     Previous,
     Vector,
     constant,
+    exact_value,
     is_constant,
     is_reciprocal,
     leaves,
@@ -145,42 +145,44 @@ def _check_targets(cell: Equations) -> None:
 
 def _check_expression(cell: Equations, index: int, *, defined: set[str], targets: set[str]) -> int:
     """Raises `CellError` unless the right-hand side is of the language; counts its operations."""
-
-    def fail(reason: str) -> NoReturn:
-        raise IllegalEquationError(cell, index, reason)
-
     count = 0
     stack: list[tuple[sp.Expr, int, sp.Expr | None]] = [(cell.equations[index].value, 1, None)]
     while stack:
         node, depth, above = stack.pop()
         count += 1
+        reason = ""
         if count > MAX_NODES:
-            fail(f"more than {MAX_NODES} operations in one cell")
-        if depth > MAX_DEPTH:
-            fail(f"nested deeper than {MAX_DEPTH}")
-        if isinstance(node, Leaf):
-            if isinstance(node, Matrix) != (isinstance(above, matmul) and node is above.args[0]):
-                fail(f"{node.name!r}: a matrix, and nothing else, may stand on the left of @")
-            reason = _reason_against(cell, node, defined=defined, targets=targets)
-            if reason:
-                fail(reason)
-        elif isinstance(node, sp.Rational):
-            _check_constant(node, fail)
-        elif isinstance(node, matmul):
-            if not isinstance(node.args[0], Matrix):
-                fail("the left of @ must be the name of a weight matrix")
-        elif is_reciprocal(node):
-            if not (isinstance(above, sp.Mul) and node is above.args[1]):
-                fail("a reciprocal is written 1 / v")
-        elif type(node) in BY_FUNCTION:
-            if BY_FUNCTION[type(node)].internal:
-                fail(f"{BY_FUNCTION[type(node)].name!r} is not a function of the language")
-        elif not (isinstance(node, sp.Add | sp.Mul) and len(node.args) == 2):
-            fail(f"{type(node).__name__} is not an operation of the language")
+            reason = f"more than {MAX_NODES} operations in one cell"
+        elif depth > MAX_DEPTH:
+            reason = f"nested deeper than {MAX_DEPTH}"
+        elif isinstance(node, Leaf):
+            reason = _reason_against_leaf(cell, node, above, defined=defined, targets=targets)
+        else:
+            reason = _reason_against_node(node, above)
+        if reason:
+            raise IllegalEquationError(cell, index, reason)
         stack.extend((arg, depth + 1, node) for arg in node.args if not is_minus_one(node, arg))
-        if node.args and is_constant(node) and not math.isfinite(_constant(node)):
-            fail("a constant is not finite (division by zero, or too large)")
     return count
+
+
+def _reason_against_node(node: sp.Expr, above: sp.Expr | None) -> str:
+    """Gives the reason why a number or an operation is not of the language; empty if it is."""
+    if isinstance(node, sp.Rational):
+        return _reason_against_constant(node)
+    if isinstance(node, matmul):
+        if not isinstance(node.args[0], Matrix):
+            return "the left of @ must be the name of a weight matrix"
+    elif is_reciprocal(node):
+        if not (isinstance(above, sp.Mul) and node is above.args[1]):
+            return "a reciprocal is written 1 / v"
+    elif type(node) in BY_FUNCTION:
+        if BY_FUNCTION[type(node)].internal:
+            return f"{BY_FUNCTION[type(node)].name!r} is not a function of the language"
+    elif not (isinstance(node, sp.Add | sp.Mul) and len(node.args) == 2):
+        return f"{type(node).__name__} is not an operation of the language"
+    if node.args and is_constant(node) and not math.isfinite(_constant(node)):
+        return "a constant is not finite (division by zero, or too large)"
+    return ""
 
 
 def is_minus_one(node: sp.Expr, arg: sp.Expr) -> bool:
@@ -188,16 +190,21 @@ def is_minus_one(node: sp.Expr, arg: sp.Expr) -> bool:
     return is_reciprocal(node) and arg is node.args[1]
 
 
-def _check_constant(node: sp.Rational, fail: Callable[[str], NoReturn]) -> None:
+def _reason_against_constant(node: sp.Rational) -> str:
     if abs(node) > LARGEST or (node != 0 and abs(node) * LARGEST < 1):
-        fail(f"constant {float(node):g}: a constant lies between 1e-30 and 1e30, or is 0")
-    if constant(Fraction(int(node.p), int(node.q))) != node:
-        fail(f"constant {node}: it has no short decimal form; write it as a quotient")
+        return f"constant {float(node):g}: a constant lies between 1e-30 and 1e30, or is 0"
+    if constant(exact_value(node)) != node:
+        return f"constant {node}: it has no short decimal form; write it as a quotient"
+    return ""
 
 
-def _reason_against(cell: Equations, node: Leaf, *, defined: set[str], targets: set[str]) -> str:
+def _reason_against_leaf(
+    cell: Equations, node: Leaf, above: sp.Expr | None, *, defined: set[str], targets: set[str]
+) -> str:
     """Gives the reason why a leaf may not stand where it stands; empty when it may."""
-    name = node.name.split("[")[0]
+    if isinstance(node, Matrix) != (isinstance(above, matmul) and node is above.args[0]):
+        return f"{node.name!r}: a matrix, and nothing else, may stand on the left of @"
+    name = node.stem
     if isinstance(node, Input):
         legal = node.name == f"{cell.input}[t]"
         return "" if legal else f"{node.name}: the input is written {cell.input}[t]"

@@ -11,7 +11,6 @@ from pathlib import Path
 import golden
 import numpy as np
 import pytest
-import sympy as sp
 import torch
 from support.comparing import compare, rnn
 from support.driving import environment
@@ -24,7 +23,7 @@ from odyssey.compiler.backends.native.source.frame import PRELUDE
 from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
-from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.primitives import BY_FUNCTION, LANGUAGE, PRIMITIVES
 
 REFERENCE = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 1 and row.c}
 PAIRS = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 2}
@@ -123,8 +122,9 @@ def test_functions_of_two_numbers(functions, name, dtype):
 CUBE = replace(
     PRIMITIVES["square"],
     name="cube",
-    function=type("cube", (sp.Function,), {"nargs": 1}),
     numpy=lambda a: a**3,
+    c="",
+    same_as="",
     torch="{0} * {0} * {0}",
     derivative=("3 * a * a",),
     parity=-1,
@@ -133,6 +133,7 @@ CUBE = replace(
 
 def test_a_primitive_without_c_runs_on_eager_and_says_so(monkeypatch, capsys):
     monkeypatch.setitem(PRIMITIVES, "cube", CUBE)
+    monkeypatch.setitem(LANGUAGE, "cube", CUBE)
     monkeypatch.setitem(BY_FUNCTION, CUBE.function, CUBE)
     native.notice.cache_clear()
     text = "cell q\ninput x\nstate h\nh[t] = tanh(cube(W @ x[t] + U @ h[t-1]))\noutput h\n"
