@@ -1,7 +1,8 @@
 """The oracle: reads a cell's text as NumPy, in float64, and differentiates numerically.
 
-It shares no code with the library: the equations of the text are valid Python, so each line is
-executed on arrays with one column a batch row. `W @ v` is NumPy's own product.
+It shares no code with the compiler: the equations of the text are valid Python, so each line is
+executed on arrays with one column a batch row. `W @ v` is NumPy's own product. What is not spelled
+out here is the `numpy` of its row, which is judged beside torch and mpmath by itself.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 
-FUNCTIONS = {
+from odyssey.expr.primitives import LANGUAGE
+
+FUNCTIONS = {name: row.numpy for name, row in LANGUAGE.items()} | {
     "sigmoid": lambda a: 0.5 * (1.0 + np.tanh(0.5 * a)),
     "tanh": np.tanh,
     "relu": lambda a: a * (a > 0),
