@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from odyssey.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from odyssey.compiler import RNN as RNN
     from odyssey.errors import CellError as CellError
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     search = run_study
     train = train_cell
     units = study_units
-
-__version__ = "0.1.0"
 
 # Name -> where it is, and what it is called there.
 _WHERE = {

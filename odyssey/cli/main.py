@@ -92,7 +92,7 @@ def _parser(names: Collection[str]) -> argparse.ArgumentParser:
         names: The commands whose arguments are wanted. The module of a command, which adds them,
             is imported for no other one.
     """
-    from odyssey import __version__
+    from odyssey.version import __version__
 
     parser = _Parser(
         prog="odyssey",

@@ -25,6 +25,7 @@ from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
 from odyssey.tasks.text import MissingText
 from odyssey.training.config import training_config
+from odyssey.version import __version__
 from odyssey.wording import NATS_PER_BIT
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def versions() -> str:
             found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    from odyssey import __version__
-
     return ", ".join([f"odyssey {__version__}", *found])
 
 
