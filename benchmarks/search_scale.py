@@ -19,7 +19,7 @@ from pathlib import Path
 
 from odyssey.storage.candidates import load_candidates
 from odyssey.storage.store import RunStore
-from odyssey.studies.evolve.search import prepare_search, reopen_search, run_search
+from odyssey.studies.engine import execute, prepare, reopen
 from odyssey.studies.study import parse_study
 from odyssey.studies.trial import TrialResult
 from odyssey.studies.work import failed_rows
@@ -85,7 +85,8 @@ class Watch:
     def begin(self, board):
         self.began = time.monotonic() - self.start
 
-    def told(self, board, row):
+    def done(self, board, rows):
+        (row,) = rows
         if board.told_now == 1 or row["number"] % 200 == 0:
             self.megabytes.append(memory_mb())
             self.times.append(time.monotonic() - self.start)
@@ -110,19 +111,17 @@ def main():
     folder = args.out or Path(tempfile.mkdtemp()) / "run"
     watch = Watch()
     if args.resume_only:
-        store, study = reopen_search(folder)
-        run_search(store, study, watch, work=Nothing(folder.absolute()))
+        execute(reopen(folder), watch, work=Nothing(folder.absolute()))
         print(f"resuming: {watch.began:.1f} s until the first trial can be handed out")
         return
     study = parse_study(STUDY.format(candidates=args.candidates))
-    store = prepare_search(study, folder)
-    summary = run_search(store, study, watch, work=Nothing(folder.absolute()))
+    summary = execute(prepare(study, folder), watch, work=Nothing(folder.absolute()))
     files = sum(1 for path in folder.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     rows = load_candidates(folder)
     proposals = int(rows["attempts"].sum())
     print(
-        f"{summary.told:,} candidates, {summary.trials:,} trials, {proposals:,} proposals in "
+        f"{summary.told:,} candidates, {summary.ran:,} trials, {proposals:,} proposals in "
         f"{summary.seconds:,.0f} s: {summary.seconds / summary.told * 1000:.1f} ms a candidate"
     )
     first, last = watch.megabytes[0], max(watch.megabytes)

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from odyssey.storage import RunStore, load_curves, load_results
 from odyssey.storage.candidates import load_candidates
 from odyssey.storage.files import read_json
 from odyssey.studies.engine import execute, prepare, reopen
-from odyssey.studies.evolve.search import reopen_search
+from odyssey.studies.source import Unwatched
 from odyssey.studies.study import parse_study
 from odyssey.studies.trained import load_all_trained
 
@@ -63,16 +64,6 @@ learning_rate = { log_uniform = [1e-3, 1e-1] }
 """
 
 
-class _Silent:
-    """Watches a run and says nothing."""
-
-    def begin(self, *args: Any) -> None: ...
-
-    def trial_done(self, *args: Any) -> None: ...
-
-    def tick(self, *args: Any) -> None: ...
-
-
 class _Heard(logging.Handler):
     """Keeps warnings."""
 
@@ -87,10 +78,10 @@ class _Heard(logging.Handler):
 def make_runs(folder: Path) -> list[Path]:
     """Makes a study with merged and single shards, a search, and a kept training."""
     study, sought, trained = folder / "study", folder / "search", folder / "train"
-    store, trials = prepare(parse_study(STUDY), study)
-    execute(store, parse_study(STUDY), trials[:2], _Silent())
-    store.compact(at_least=2)
-    execute(store, parse_study(STUDY), trials, _Silent())
+    run = prepare(parse_study(STUDY), study)
+    execute(replace(run, trials=run.trials[:2]), Unwatched())
+    run.store.compact(at_least=2)
+    execute(run, Unwatched())
     search(sought, candidates=2)
     RunStore.open(sought).compact(at_least=2)
     arguments = ["train", "elman", "--task", "xml", "--hidden-size", "4", "--epochs", "1"]
@@ -111,10 +102,10 @@ def readings(run: Path) -> Iterator[Callable[[], Any]]:
     yield lambda: json.dumps(RunStore.open(run).run)
     yield lambda: RunStore.open(run).study_text
     if run.name == "search":
-        yield lambda: reopen_search(run)[1].to_toml()
+        yield lambda: reopen(run).study.to_toml()
         yield lambda: read_json(run / "progress.json", required=True)
         return
-    yield lambda: [t.id for t in reopen(run)[2]]
+    yield lambda: [t.id for t in reopen(run).trials]
     yield lambda: [
         (str(m.row["trial"]), int(m.row["member"]), n, p.detach().numpy().tobytes())
         for m in load_all_trained(run)

@@ -44,7 +44,7 @@ from support.rewrites import tanh_as_sigmoid
 from odyssey.errors import CellError
 from odyssey.expr import Cell, parse_cell
 from odyssey.storage.candidates import load_candidates
-from odyssey.studies.evolve.search import prepare_search, run_search
+from odyssey.studies.engine import execute, prepare
 from odyssey.studies.study import parse_study
 
 
@@ -165,9 +165,7 @@ def searched(count: int) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
         study = parse_study(STUDY.format(candidates=count))
-        summary = run_search(
-            prepare_search(study, folder), study, Silent(), work=Listed(folder.absolute())
-        )
+        summary = execute(prepare(study, folder), Silent(), work=Listed(folder.absolute()))
         calls = Counter((folder / "calls").read_text().split())
         rows = load_candidates(folder)
     again = sum(calls.values()) - len(calls)

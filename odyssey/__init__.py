@@ -1,11 +1,14 @@
 """Odyssey: find out which recurrent cells work, and why.
 
-Nothing heavy is imported until it is used: `odyssey.RNN` brings torch, the language brings sympy.
+`train`, `search`, `ablate` and the others are what a person does (`odyssey.jobs`). Nothing heavy is
+imported until it is used: `odyssey.RNN` brings torch, the language brings sympy.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from odyssey.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from odyssey.compiler import RNN as RNN
@@ -13,23 +16,47 @@ if TYPE_CHECKING:
     from odyssey.errors import OdysseyError as OdysseyError
     from odyssey.expr import Cell as Cell
     from odyssey.expr import parse_cell as parse_cell
+    from odyssey.jobs.ablate import ablate_cell
+    from odyssey.jobs.gradients import measure_gradients
+    from odyssey.jobs.mistakes import sort_mistakes
+    from odyssey.jobs.promote import promote_cells
+    from odyssey.jobs.sample import sample_text
+    from odyssey.jobs.search import run_study
+    from odyssey.jobs.train import train_cell
+    from odyssey.jobs.units import study_units
     from odyssey.specs import get_cell as get_cell
     from odyssey.specs import list_cells as list_cells
     from odyssey.storage import load_curves as load_curves
     from odyssey.storage import load_results as load_results
 
-__version__ = "0.1.0"
+    ablate = ablate_cell
+    gradients = measure_gradients
+    mistakes = sort_mistakes
+    promote = promote_cells
+    sample = sample_text
+    search = run_study
+    train = train_cell
+    units = study_units
 
+# Name -> where it is, and what it is called there.
 _WHERE = {
-    "RNN": "odyssey.compiler",
-    "CellError": "odyssey.errors",
-    "OdysseyError": "odyssey.errors",
-    "Cell": "odyssey.expr",
-    "parse_cell": "odyssey.expr",
-    "get_cell": "odyssey.specs",
-    "list_cells": "odyssey.specs",
-    "load_curves": "odyssey.storage",
-    "load_results": "odyssey.storage",
+    "RNN": ("odyssey.compiler", "RNN"),
+    "CellError": ("odyssey.errors", "CellError"),
+    "OdysseyError": ("odyssey.errors", "OdysseyError"),
+    "Cell": ("odyssey.expr", "Cell"),
+    "parse_cell": ("odyssey.expr", "parse_cell"),
+    "get_cell": ("odyssey.specs", "get_cell"),
+    "list_cells": ("odyssey.specs", "list_cells"),
+    "load_curves": ("odyssey.storage", "load_curves"),
+    "load_results": ("odyssey.storage", "load_results"),
+    "ablate": ("odyssey.jobs.ablate", "ablate_cell"),
+    "gradients": ("odyssey.jobs.gradients", "measure_gradients"),
+    "mistakes": ("odyssey.jobs.mistakes", "sort_mistakes"),
+    "promote": ("odyssey.jobs.promote", "promote_cells"),
+    "sample": ("odyssey.jobs.sample", "sample_text"),
+    "search": ("odyssey.jobs.search", "run_study"),
+    "train": ("odyssey.jobs.train", "train_cell"),
+    "units": ("odyssey.jobs.units", "study_units"),
 }
 
 __all__ = [*sorted(_WHERE), "__version__", "report"]
@@ -41,7 +68,8 @@ def __getattr__(name: str) -> Any:
     if name == "report":
         return importlib.import_module("odyssey.report")
     if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
+        module, attribute = _WHERE[name]
+        return getattr(importlib.import_module(module), attribute)
     raise AttributeError(f"module 'odyssey' has no attribute {name!r}")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Mapping
 
 SINGULAR: Mapping[str, str] = {"bytes": "byte", "characters": "character", "symbols": "symbol"}
+NATS_PER_BIT = math.log(2.0)
 LONGEST = 60
 """Characters of a value that a message quotes; of a longer one it shows both ends."""
 
@@ -39,6 +41,16 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
         nouns: Several of them, where that is not the noun with an s.
     """
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Writes a time span: 42 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def unit_of(record: Mapping[str, object]) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from odyssey.cli.units import read_units
 from odyssey.diagnostics.recording import saturation
 from odyssey.diagnostics.unit_scores import best_units
+from odyssey.jobs.units import read_units
 from odyssey.studies.trained import load_trained
 
 CORPORA = ("shakespeare", "warpeace", "linux")

@@ -5,8 +5,36 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
+from odyssey.cli.arguments import add_options, add_running, add_settings, listed
 from odyssey.errors import ConfigError
-from odyssey.studies.make.ablation import ablation_study
+from odyssey.studies.make.ablation import MATCHES, AblationOptions, ablation_study
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    tasks = ",".join(AblationOptions.tasks)
+    parser.add_argument("spec", metavar="SPEC")
+    parser.add_argument("--tasks", default=tasks, metavar="A,B", help=f"tasks ({tasks})")
+    add_options(parser, AblationOptions, ("--draws", "N", "draws a cell and task ({})"))
+    parser.add_argument(
+        "--variants",
+        default="",
+        metavar="A,B",
+        help="ablations, or specs; without it every single change that the cell admits",
+    )
+    add_settings(
+        parser,
+        "a paper's cells (odyssey9, jozefowicz10), or override a field (epochs=40)",
+        metavar="SET|KEY=VALUE",
+    )
+    parser.add_argument(
+        "--match",
+        choices=MATCHES,
+        default=AblationOptions.match,
+        help="parameters: the same number of parameters instead of the same hidden size",
+    )
+    add_options(parser, AblationOptions, ("--seed", "N", "seed ({})"))
+    add_running(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -14,19 +42,13 @@ def run(args: argparse.Namespace) -> None:
     sets = [setting for setting in args.settings if "=" not in setting]
     if len(sets) > 1:
         raise ConfigError(f"--set takes one set of cells, got {', '.join(sets)}")
-    study = ablation_study(
-        args.spec,
-        tasks=_listed(args.tasks),
+    options = AblationOptions(
+        tasks=listed(args.tasks),
         draws=args.draws,
-        variants=_listed(args.variants),
+        variants=listed(args.variants),
         cell_set=sets[0] if sets else "",
         match=args.match,
         seed=args.seed,
-        settings=[setting for setting in args.settings if "=" in setting],
+        settings=tuple(setting for setting in args.settings if "=" in setting),
     )
-    search.run_study(study, args)
-
-
-def _listed(text: str) -> list[str]:
-    """Splits a list at its commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    search.run_or_estimate(ablation_study(args.spec, options), args)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError
-from odyssey.tasks.download import data_dir, dataset_path, list_datasets
-from odyssey.tasks.registry import describe_tasks
+from odyssey.jobs.data import get_data, list_data
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("action", choices=("list", "get"))
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -15,17 +22,18 @@ def run(args: argparse.Namespace) -> None:
     if args.action == "get":
         if not args.name:
             raise ConfigError("name a data set: odyssey data get NAME (see: odyssey data list)")
-        path = dataset_path(args.name)
+        path = get_data(args.name)
         print_json({"name": args.name, "path": str(path)}) if args.json else print(path)
         return
     if args.name:
         raise ConfigError("odyssey data list takes no name")
-    sets, tasks = list(list_datasets()), list(describe_tasks())
+    data = list_data()
     if args.json:
-        print_json({"directory": str(data_dir()), "datasets": sets, "tasks": tasks})
+        print_json(vars(data))
         return
-    print_rows(tasks, title="Tasks (--task NAME@option=value,...)")
+    print_rows(data.tasks, title="Tasks (--task NAME@option=value,...)")
     print()
     columns = ("name", "bytes", "present", "licence")
-    print_rows([{c: s[c] for c in columns} for s in sets], title=f"Data sets in {data_dir()}")
+    rows = [{c: s[c] for c in columns} for s in data.datasets]
+    print_rows(rows, title=f"Data sets in {data.directory}")
     print("\nGet one with: odyssey data get NAME. Another folder: set ODYSSEY_DATA.")

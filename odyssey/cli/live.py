@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,123 +12,91 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.printing import duration
 from odyssey.cli.screen import Screen
 from odyssey.names import printable
-from odyssey.studies.trial import Trial
-from odyssey.wording import each, unit_of, unit_of_all
+from odyssey.studies.board import StudyBoard
+from odyssey.wording import duration, each, unit_of, unit_of_all
 
-
-@dataclass
-class _Best:
-    """The best member of one cell on one task so far."""
-
-    bpc: float = math.inf
-    accuracy: float = math.nan
-    members: int = 0
-    diverged: int = 0
-    failed: int = 0
+MOST_CELLS_SHOWN = 8
 
 
 @dataclass
 class LiveBoard(Screen):
-    """Draws the progress of a run; used as a context around `execute`.
+    """Draws the progress of a study; used as a context around `execute`.
 
     Attributes:
-        tasks: What the tasks say of themselves, by spec: what a loss is counted by.
+        board: The board as it was last seen.
     """
 
-    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    total: int = 0
-    done: int = 0
-    done_now: int = 0
-    running: int = 0
-    characters: int = 0
-    began: float = field(default_factory=time.monotonic)
-    board: dict[str, dict[str, _Best]] = field(default_factory=dict)
+    board: StudyBoard | None = None
 
-    def begin(self, total: int, finished: int) -> None:
-        """Notes the size of the run."""
-        self.total, self.done, self.began = total, finished, time.monotonic()
-        before = f", {finished} finished before" if finished else ""
-        self.line(f"trials: {total}{before}")
-        self._draw()
+    @property
+    def kept(self) -> tuple[int, str]:
+        """How many trials there are to report, and what is kept, in words."""
+        done, total = (self.board.finished, self.board.total) if self.board else (0, 0)
+        return done, f"{done} of {total} trials are finished and kept"
 
-    def trial_done(self, trial: Trial, rows: list[dict[str, Any]]) -> None:
-        """Takes a trial's rows into the leaderboard."""
-        self.done += 1
-        self.done_now += 1
-        self.characters += sum(int(row.get("characters") or 0) for row in rows)
-        self.include(rows)
-        entry = self.board[trial.task][trial.spec]
-        best = (
-            f"best {entry.bpc:.3f} {self._bits(trial.task)}"
-            if entry.bpc < math.inf
-            else "no result"
-        )
+    def begin(self, board: StudyBoard) -> None:
+        """Says what was finished before."""
+        self.board = board
+        before = f", {board.finished} finished before" if board.finished else ""
+        self.line(f"trials: {board.total}{before}")
+        self.tick(board)
+
+    def done(self, board: StudyBoard, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Prints a trial, or draws the board anew."""
+        task, spec = rows[0]["task"], rows[0]["spec"]
+        entry = board.best[task][spec]
+        best = "no result"
+        if entry.bpc < math.inf:
+            best = f"best {entry.bpc:.3f} {_bits(board, task)}"
         if entry.failed:
             best = f"failed: {rows[0].get('reason', '')}"
-        self.line(
-            f"[{self.done:>4}/{self.total}] {trial.task}  {trial.spec}  {best}  {self._left()}"
-        )
-        self._draw()
+        number = f"[{board.finished:>4}/{board.total}]"
+        self.line(f"{number} {task}  {spec}  {best}  {_left(board)}")
+        self.tick(board)
 
-    def include(self, rows: Iterable[Mapping[Any, Any]]) -> None:
-        """Takes rows into the leaderboard; also those of a run that goes on."""
-        for row in rows:
-            entry = self.board.setdefault(row["task"], {}).setdefault(row["spec"], _Best())
-            entry.members += 1
-            entry.diverged += row["status"] == "diverged"
-            entry.failed += row["status"] == "failed"
-            bpc = row.get("valid_bpc", math.nan)
-            if bpc is not None and bpc < entry.bpc:
-                entry.bpc, entry.accuracy = bpc, row["valid_accuracy"]
-
-    def tick(self, running: int) -> None:
-        """Redraws, at most a few times a second."""
-        self.running = running
-        self._draw()
-
-    def _bits(self, task: str) -> str:
-        return f"bits/{each(unit_of(self.tasks.get(task, {})), short=True)}"
-
-    def _left(self) -> str:
-        if not self.done_now:
-            return ""
-        elapsed = time.monotonic() - self.began
-        left = elapsed / self.done_now * (self.total - self.done)
-        return f"{duration(left)} left" if self.done < self.total else f"{duration(elapsed)} in all"
-
-    def _draw(self) -> None:
+    def tick(self, board: StudyBoard) -> None:
+        """Draws the board anew."""
         if self.live:
-            self.draw(self._picture())
+            self.draw(study_picture(board))
 
-    def _picture(self) -> RenderableType:
-        elapsed = time.monotonic() - self.began
-        line = Text(f"{self.done} of {self.total} trials, {self.running} running, ")
-        line.append(f"{duration(elapsed)} so far, {self._left() or 'timing the first trial'}, ")
-        line.append(f"{self.characters / max(elapsed, 1e-9):,.0f} {unit_of_all(self.tasks)}/s")
-        bar = Table.grid()
-        bar.add_row(ProgressBar(total=max(self.total, 1), completed=self.done, width=60))
-        parts: list[RenderableType] = [
-            line,
-            bar,
-        ]
-        for task, cells in self.board.items():
-            title = Text(f"{printable(task)}: best so far")
-            table = Table(title=title, box=None, title_justify="left")
-            table.add_column("cell")
-            for name in (self._bits(task), "accuracy", "members", "diverged"):
-                table.add_column(name, justify="right")
-            order = sorted(cells.items(), key=lambda item: item[1].bpc)[:8]
-            for spec, best in order:
-                known = best.bpc < math.inf
-                table.add_row(
-                    Text(printable(spec)),
-                    f"{best.bpc:.3f}" if known else "-",
-                    f"{best.accuracy:.1%}" if known else "-",
-                    str(best.members),
-                    str(best.diverged or ""),
-                )
-            parts.append(table)
-        return Group(*parts)
+
+def _bits(board: StudyBoard, task: str) -> str:
+    return f"bits/{each(unit_of(board.tasks.get(task, {})), short=True)}"
+
+
+def _left(board: StudyBoard) -> str:
+    if not board.finished_now:
+        return ""
+    if board.finished < board.total:
+        return f"{duration(board.seconds_left)} left"
+    return f"{duration(board.seconds)} in all"
+
+
+def study_picture(board: StudyBoard) -> RenderableType:
+    """Draws a board."""
+    line = Text(f"{board.finished} of {board.total} trials, {board.running} running, ")
+    line.append(f"{duration(board.seconds)} so far, {_left(board) or 'timing the first trial'}, ")
+    line.append(f"{board.per_second:,.0f} {unit_of_all(board.tasks)}/s")
+    bar = Table.grid()
+    bar.add_row(ProgressBar(total=max(board.total, 1), completed=board.finished, width=60))
+    parts: list[RenderableType] = [line, bar]
+    for task, cells in board.best.items():
+        title = Text(f"{printable(task)}: best so far")
+        table = Table(title=title, box=None, title_justify="left")
+        table.add_column("cell")
+        for name in (_bits(board, task), "accuracy", "members", "diverged"):
+            table.add_column(name, justify="right")
+        order = sorted(cells.items(), key=lambda item: item[1].bpc)[:MOST_CELLS_SHOWN]
+        for spec, best in order:
+            known = best.bpc < math.inf
+            table.add_row(
+                Text(printable(spec)),
+                f"{best.bpc:.3f}" if known else "-",
+                f"{best.accuracy:.1%}" if known else "-",
+                str(best.members),
+                str(best.diverged or ""),
+            )
+        parts.append(table)
+    return Group(*parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.printing import duration
 from odyssey.cli.screen import Screen
 from odyssey.studies.evolve.board import SearchBoard
+from odyssey.wording import duration
 
 
 @dataclass
 class LiveSearch(Screen):
-    """Draws the progress of a search; used as a context around `run_search`.
+    """Draws the progress of a search; used as a context around `execute`.
 
     Attributes:
         board: The board as it was last seen.
@@ -26,28 +26,30 @@ class LiveSearch(Screen):
 
     board: SearchBoard | None = None
 
+    @property
+    def kept(self) -> tuple[int, str]:
+        """How many candidates there are to report, and what is kept, in words."""
+        told = self.board.told if self.board else 0
+        return told, f"{told} candidates are told and kept, with every finished trial"
+
     def begin(self, board: SearchBoard) -> None:
         """Says what was told before."""
         self.board = board
         before = f", {board.told} told before" if board.told else ""
         self.line(f"candidates: {board.total}{before}")
-        self._draw()
+        self.tick(board)
 
-    def told(self, board: SearchBoard, row: Mapping[str, Any]) -> None:
+    def done(self, board: SearchBoard, rows: Sequence[Mapping[str, Any]]) -> None:
         """Prints a candidate, or draws the board anew."""
-        self.board = board
         if self.prints:
-            self.line(_candidate(board, row))
-        self._draw()
+            for row in rows:
+                self.line(_candidate(board, row))
+        self.tick(board)
 
     def tick(self, board: SearchBoard) -> None:
         """Draws the board anew."""
-        self.board = board
-        self._draw()
-
-    def _draw(self) -> None:
-        if self.live and self.board:
-            self.draw(picture(self.board.snapshot()))
+        if self.live:
+            self.draw(search_picture(board.snapshot()))
 
 
 def _candidate(board: SearchBoard, row: Mapping[str, Any]) -> str:
@@ -62,7 +64,7 @@ def _candidate(board: SearchBoard, row: Mapping[str, Any]) -> str:
     )
 
 
-def picture(snapshot: Mapping[str, Any]) -> RenderableType:
+def search_picture(snapshot: Mapping[str, Any]) -> RenderableType:
     """Draws what `SearchBoard.snapshot` gives."""
     told, total = snapshot["told"], snapshot["total"]
     rate, left, overhead = (

@@ -26,7 +26,7 @@ _STEERS = re.compile(
 )
 
 
-def escaped(text: str) -> str:
+def without_steering(text: str) -> str:
     r"""Writes what would steer a terminal as `\xNN` or `\uNNNN`; CR LF is a line end."""
     return _STEERS.sub(lambda found: escape(found[0]), text.replace("\r\n", "\n"))
 
@@ -50,7 +50,7 @@ class Output:
         if not self._steers:
             shown = self._waiting + text
             self._waiting = "\r" if shown.endswith("\r") else ""
-            shown = escaped(shown.removesuffix("\r") if self._waiting else shown)
+            shown = without_steering(shown.removesuffix("\r") if self._waiting else shown)
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         try:
             shown.encode(encoding)
@@ -105,7 +105,7 @@ def console(**options: Any) -> Console:
                 if segment.control or not _STEERS.search(segment.text):
                     yield segment
                 else:
-                    yield Segment(escaped(segment.text), segment.style)
+                    yield Segment(without_steering(segment.text), segment.style)
 
     stream: Any = sys.stdout
     behind = stream.stream if isinstance(stream, Output) else stream
@@ -161,13 +161,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """Prints a time span: 42 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -5,18 +5,36 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
-from odyssey.studies.make.promotion import promotion_study
+from odyssey.cli.arguments import add_options, add_running, add_settings, listed, options_of
+from odyssey.studies.make.promotion import PromotionOptions, promotion_study
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("run_dir", metavar="DIR", help="run directory of a search")
+    parser.add_argument(
+        "--tasks",
+        default="",
+        metavar="A,B",
+        help="tasks; without it those of the search and one that it has not seen",
+    )
+    add_options(
+        parser,
+        PromotionOptions,
+        ("--top", "N", "cells ({})"),
+        ("--draws", "N", "draws a cell and task ({})"),
+        (
+            "--parameters",
+            "N",
+            "of every model; without it those of an LSTM of the search's hidden size",
+        ),
+        ("--seed", "N", "seed (made of the search's, and another one)"),
+    )
+    add_settings(parser, "override a field of the study, as in epochs=40")
+    add_running(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Makes the study and runs it as `odyssey search` would."""
-    study = promotion_study(
-        args.run_dir,
-        top=args.top,
-        tasks=[part.strip() for part in args.tasks.split(",") if part.strip()],
-        draws=args.draws,
-        parameters=args.parameters,
-        seed=args.seed,
-        settings=args.settings,
-    )
-    search.run_study(study, args)
+    options = options_of(PromotionOptions, args, tasks=listed(args.tasks))
+    search.run_or_estimate(promotion_study(args.run_dir, options), args)

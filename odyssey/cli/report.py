@@ -4,125 +4,73 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import console, print_json
-from odyssey.errors import StoreError
-from odyssey.storage.places import Place, local_copy, place
+from odyssey.jobs.report import report_run
+from odyssey.storage.places import Place
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from odyssey.report.study.ablation import Ablation
+    from odyssey.report.study.page import Content
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("directory", metavar="DIR")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes and prints the report."""
-    show(place(args.directory), as_json=args.json)
+    show(args.directory, as_json=args.json)
 
 
-def show(run: Place, *, as_json: bool) -> None:
-    """Writes the report of a run, and prints its tables and where the page is.
+def show(run: str | Place, *, as_json: bool) -> None:
+    """Writes the report of a run, and prints its tables and where the page is."""
+    with report_run(run) as reported:
+        if reported.refusal:
+            print(f"odyssey: {reported.refusal}; only its tables are shown", file=sys.stderr)
+        if as_json:
+            print_json(reported.data())
+        elif reported.search:
+            from odyssey.report.search.page import print_search
 
-    A study with a baseline shows every cell beside it; any other one its leaderboards.
-    """
-    from odyssey.report.page.units import counting
-    from odyssey.report.search.content import is_search
-    from odyssey.storage.store import RunStore
-
-    facts = RunStore.open(run).run
-    write = _show_search if is_search(facts) else _show_study
-    with counting(facts), local_copy(run) as directory:
-        written = write(directory, as_json=as_json, run=run)
-    if not as_json and written:
-        print(f"report: {_there(written['report'], directory, run)}")
-
-
-def _there(path: Path, directory: Path, run: Place) -> str:
-    """Names a file of a run, of which `directory` may be a copy."""
-    return str(path) if directory == run else str(run / path.relative_to(directory).as_posix())
+            print_search(reported.directory, console())
+        else:
+            _print_study(reported.content)
+    if not as_json and reported.files:
+        print(f"report: {reported.files['report']}")
 
 
-def _unless_read_only(write: Callable[[], dict[str, Path]]) -> dict[str, Path]:
-    """Writes a report; says in a line where it cannot, for a run can be looked at all the same."""
-    try:
-        return write()
-    except StoreError as error:
-        print(f"odyssey: {error}; only its tables are shown", file=sys.stderr)
-        return {}
-
-
-def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str, str]:
-    return {name: _there(path, directory, run) for name, path in written.items()}
-
-
-def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
+def _print_study(content: Content) -> None:
+    """Prints every cell beside the baseline; without one, the leaderboards."""
     from odyssey.report.page.tables import print_table
-    from odyssey.report.study.files import write_content
-    from odyssey.report.study.page import read_content
-    from odyssey.statistics.ranking import overall
 
-    content = read_content(directory)
-    written = _unless_read_only(lambda: write_content(content))
-    found = content.ablation
-    if as_json:
-        print_json(
-            {
-                "leaderboard": content.board.to_dict("records"),
-                "overall": overall(content.results).to_dict("records"),
-                "comparison": found.compared.to_dict("records") if found else [],
-                "further": {f.baseline: f.compared.to_dict("records") for f in content.further},
-                "beside": {b.name: b.table.to_dict("records") for b in content.beside},
-                "files": _files(written, directory, run),
-            }
-        )
-        return written
     screen = console()
-    if found:
-        for compared in (found, *content.further):
-            _print_comparison(compared, screen)
-    else:
+    if not content.ablation:
         print_table(content.board, screen)
         if content.overall is not None:
             print_table(content.overall, screen)
-    for beside in content.beside if found else ():
+        return
+    for compared in (content.ablation, *content.further):
+        _print_comparison(compared, screen)
+    for beside in content.beside:
         print_table(beside.table, screen)
         print(f"{beside.caption}\n")
-    return written
 
 
-def _print_comparison(found: Ablation, screen: Console) -> None:
+def _print_comparison(ablation: Ablation, screen: Console) -> None:
     from odyssey.report.page import tables
     from odyssey.report.study import protocol
 
-    tables.print_table(tables.comparison_table(found.compared), screen)
-    if found.scores is not None:
-        tables.print_table(tables.aggregate_table(found.scores, found.compared), screen)
-    for line in protocol.findings(found.compared, found.baseline):
+    tables.print_table(tables.comparison_table(ablation.compared), screen)
+    if ablation.scores is not None:
+        tables.print_table(tables.aggregate_table(ablation.scores, ablation.compared), screen)
+    for line in protocol.findings(ablation.compared, ablation.baseline):
         print(f"{line.task}: {line.claim} {line.rest}\n")
-    if note := protocol.power_note(found.compared):
+    if note := protocol.power_note(ablation.compared):
         print(f"{note}\n")
-
-
-def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
-    from odyssey.report.search.content import read_search
-    from odyssey.report.search.page import best_table, print_search, verdict, write_search
-
-    content = read_search(directory)
-    written = _unless_read_only(lambda: write_search(directory))
-    if as_json:
-        print_json(
-            {
-                "verdict": verdict(content),
-                "best": best_table(content).to_dict("records"),
-                "arms": content.arms.to_dict("records"),
-                "operators": content.operators.to_dict("records"),
-                "refused": content.refused.to_dict("records"),
-                "files": _files(written, directory, run),
-            }
-        )
-    else:
-        print_search(directory, console())
-    return written

@@ -4,59 +4,28 @@ from __future__ import annotations
 
 import argparse
 
-from odyssey.cli.cells import parameter_formula
 from odyssey.cli.printing import print_json
-from odyssey.errors import ConfigError
-from odyssey.expr.jacobian import format_jacobian
-from odyssey.expr.shapes import infer_shapes
-from odyssey.expr.text import diff
-from odyssey.specs import get_cell
+from odyssey.jobs.show import FORMS, cell_facts, show_cell
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("spec", metavar="SPEC")
+    parser.add_argument(
+        "--as",
+        dest="form",
+        choices=FORMS,
+        default=FORMS[0],
+        help="cell text (default), LaTeX, one-step Jacobian in symbols, IR, JSON, canonical form,"
+        " torch or C source",
+    )
+    parser.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
+    parser.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the cell."""
-    cell = get_cell(args.spec)
-    if args.after and args.form != "program":
-        raise ConfigError("--after goes with --as program")
-    if args.against and args.form != "text":
-        raise ConfigError("--against goes with --as text")
-    if args.against:
-        print("\n".join(diff(get_cell(args.against), cell)))
-    elif args.form == "text":
-        print(cell.text, end="")
-    elif args.form == "latex":
-        print(cell.latex(), end="")
-    elif args.form == "jacobian":
-        print(format_jacobian(cell), end="")
-    elif args.form == "canonical":
-        print(cell.canonical_text, end="")
-    elif args.form == "json":
-        shapes = infer_shapes(cell)
-        print_json(
-            {
-                "name": cell.name,
-                "text": cell.text,
-                "key": cell.key,
-                "fingerprint": cell.fingerprint,
-                "canonical": cell.canonical_text,
-                "latex": cell.latex(),
-                "lineage": cell.lineage,
-                "citation": cell.citation,
-                "states": cell.states,
-                "recurrent": cell.recurrent,
-                "needs_input_size_equal_hidden_size": shapes.square,
-                "parameters": {**shapes.matrices, **{n: [s] for n, s in shapes.vectors.items()}},
-                "parameter_count": parameter_formula(cell),
-            }
-        )
+    if args.form == "json" and not args.after and not args.against:
+        print_json(cell_facts(args.spec))
     else:
-        from odyssey.compiler.backends import build_layer
-        from odyssey.compiler.lowering import lower
-        from odyssey.expr.program import format_program
-
-        if args.form == "program":
-            print(format_program(lower(cell, after=args.after)), end="")
-        else:
-            backend = {"torch": "eager", "c": "native"}[args.form]
-            layer = build_layer(lower(cell), backend, population=False, masked=False)[1]
-            print(layer.source, end="")
+        print(show_cell(args.spec, args.form, after=args.after, against=args.against), end="")

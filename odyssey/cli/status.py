@@ -4,49 +4,38 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
 
-from odyssey.cli.printing import console, duration, print_json
-from odyssey.storage.files import read_json
-from odyssey.storage.places import Place
-from odyssey.storage.store import RunStore
+from odyssey.cli.arguments import add_json
+from odyssey.cli.printing import console, print_json
+from odyssey.jobs.status import run_status
+from odyssey.wording import duration
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments."""
+    parser.add_argument("directory", metavar="DIR")
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints how far the run is, and whether a process works on it."""
-    store = RunStore.open(args.directory)
-    facts = store.run
-    active = store.is_running()
-    snapshot = _progress(store.path)
-    if snapshot is None:
-        done = len(store.finished())
-        found: dict[str, Any] = {"study": facts.get("study"), "active": active, "trials": done}
-        found["planned"] = facts.get("trials")
+    status = run_status(args.directory)
+    board, doing = status.board, "running" if status.active else "not running"
+    if board is None:
         if args.json:
-            print_json(found)
+            data = {"study": status.study, "active": status.active}
+            print_json(data | {"trials": status.trials, "planned": status.planned})
             return
-        of = f" of {facts['trials']:,}" if "trials" in facts else ""
-        print(f"{found['study']}: {done:,}{of} trials finished, {_doing(active)}")
+        of = "" if status.planned is None else f" of {status.planned:,}"
+        print(f"{status.study}: {status.trials:,}{of} trials finished, {doing}")
         return
-    snapshot["active"] = active
     if args.json:
-        print_json(snapshot)
+        print_json({**board, "active": status.active})
         return
-    from odyssey.cli.live_search import picture
+    from odyssey.cli.live_search import search_picture
 
-    age = duration(max(time.time() - snapshot["written"], 0.0))
-    print(f"{snapshot['study']}: {_doing(active)}; as of {age} ago")
-    console().print(picture(snapshot))
-    if not active and snapshot["told"] < snapshot["total"]:
-        print(f"go on with: odyssey search --resume {store.path}")
-
-
-def _doing(active: bool) -> str:
-    return "running" if active else "not running"
-
-
-def _progress(directory: Place) -> dict[str, Any] | None:
-    try:
-        return read_json(directory / "progress.json", required=True)
-    except FileNotFoundError:
-        return None
+    age = duration(max(time.time() - board["written"], 0.0))
+    print(f"{board['study']}: {doing}; as of {age} ago")
+    console().print(search_picture(board))
+    if not status.active and board["told"] < board["total"]:
+        print(f"go on with: odyssey search --resume {status.path}")

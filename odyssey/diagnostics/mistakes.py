@@ -22,8 +22,8 @@ from odyssey.diagnostics.probes import CLOSING, QUOTES, in_word
 from odyssey.errors import ConfigError, TaskError
 from odyssey.tasks.base import HeldOut, Task
 from odyssey.tasks.text import MissingText, TextTask
+from odyssey.wording import NATS_PER_BIT
 
-LN2 = math.log(2.0)
 OPENING = frozenset([*QUOTES, "'"]) - frozenset(CLOSING)
 BRACKETS = {")": "(", "]": "[", "}": "{"}
 CATEGORIES = ("n-gram", "memory", "rare word", "word model", "punctuation", "boost")
@@ -295,7 +295,7 @@ def loss_by_distance(losses: pd.DataFrame, *, edges: Sequence[float] | None = No
         nats = inside["nats"].to_numpy(dtype=float)
         spread = float(nats.std(ddof=1) / math.sqrt(len(nats))) if len(nats) > 1 else math.nan
         middle = float(np.exp(np.log(inside["distance"].astype(float)).mean()))
-        right = float((nats < LN2).mean())
+        right = float((nats < NATS_PER_BIT).mean())
         rows.append((middle, edges[k], edges[k + 1], nats.mean(), spread, right, len(nats)))
     columns = ["distance", "from", "to", "nats", "error", "right", "n"]
     return pd.DataFrame(rows, columns=columns)

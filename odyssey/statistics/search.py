@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from odyssey.storage.candidates import SEED as SEED
 from odyssey.storage.candidates import finished_candidates
 
-SEED = "seed"
 CONTROL = "random"
 BAND = (0.05, 0.95)
 RESAMPLES = 1000

@@ -26,13 +26,13 @@ from odyssey.names import TEXT_PREFIX, split_text
 from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
+from odyssey.studies.runners.registry import RUNNERS
 from odyssey.studies.trial import Trial
 from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
 from odyssey.training.space import Space, draw_members, search_space
 from odyssey.transforms.ablations import ablate
 from odyssey.wording import quoted
 
-RUNNERS = ("ray", "local")
 KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
@@ -61,7 +61,7 @@ class Study:
         seed: The seed that everything is derived from.
         runner: ray or local.
         workers: Trials at a time; the local runner has one worker whatever this says.
-        keep_weights: Whose weights the run keeps (`evaluation.weights`): best, all or none.
+        keep_weights: Whose weights the run keeps (`studies.weights`): best, all or none.
         training: Training options (`training.config`), with `preset`.
         space: Hyperparameters, fixed or drawn (`training.space`), with `preset`.
         strategy: Makes the study a search (`search_plan`); empty for a fixed list of cells.
@@ -90,6 +90,22 @@ class Study:
     def __post_init__(self) -> None:
         for name, bounds in LIMITS.items():
             bounds.check(name, getattr(self, name))
+        self._check_texts()
+        for name in ("cells", "tasks", "more_baselines"):
+            _check_list(name, getattr(self, name), may_be_empty=name == "more_baselines")
+        cells = expand(list(self.cells))
+        for baseline in (self.baseline, *self.more_baselines):
+            if baseline and baseline not in cells:
+                raise ConfigError(suggest(baseline, cells, what="baseline among the cells"))
+        if self.baseline in self.more_baselines or (self.more_baselines and not self.baseline):
+            raise ConfigError("more_baselines are others than the baseline, which comes first")
+        self._check_tables()
+        self.config  # noqa: B018 - validates
+        space = self.distributions
+        if self.search is not None and "forget_bias" in space:
+            raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
+
+    def _check_texts(self) -> None:
         for name in ("name", "description", "baseline", "runner"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"{name} must be text, got {quoted(getattr(self, name))}")
@@ -99,21 +115,8 @@ class Study:
             raise ConfigError(suggest(self.runner, RUNNERS, what="runner"))
         if self.keep_weights not in KEPT:
             raise ConfigError(suggest(str(self.keep_weights), KEPT, what="keep_weights"))
-        for name in ("cells", "tasks", "more_baselines"):
-            value = getattr(self, name)
-            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
-                raise ConfigError(f"{name} must be a list of texts, got {quoted(value)}")
-            if not value and name != "more_baselines":
-                raise ConfigError(f"{name} is empty: name at least one")
-            spec, times = Counter(value).most_common(1)[0] if value else ("", 0)
-            if times > 1:
-                raise ConfigError(f"{name} names {quoted(spec)} twice")
-        cells = expand(list(self.cells))
-        for baseline in (self.baseline, *self.more_baselines):
-            if baseline and baseline not in cells:
-                raise ConfigError(suggest(baseline, cells, what="baseline among the cells"))
-        if self.baseline in self.more_baselines or (self.more_baselines and not self.baseline):
-            raise ConfigError("more_baselines are others than the baseline, which comes first")
+
+    def _check_tables(self) -> None:
         for name in ("training", "space", "strategy", "constraints"):
             table = getattr(self, name)
             if not isinstance(table, Mapping):
@@ -124,10 +127,6 @@ class Study:
             raise ConfigError(f"stages must be tables [[stages]], got {quoted(self.stages)}")
         if not self.strategy and (self.constraints or self.stages):
             raise ConfigError("constraints and stages are for a search: give it a [strategy]")
-        self.config  # noqa: B018 - validates
-        space = self.distributions
-        if self.search is not None and "forget_bias" in space:
-            raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
 
     @property
     def config(self) -> TrainingConfig:
@@ -205,6 +204,16 @@ class Study:
             if not data[name]:
                 del data[name]
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
+
+
+def _check_list(name: str, value: Any, *, may_be_empty: bool) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+        raise ConfigError(f"{name} must be a list of texts, got {quoted(value)}")
+    if not value and not may_be_empty:
+        raise ConfigError(f"{name} is empty: name at least one")
+    spec, times = Counter(value).most_common(1)[0] if value else ("", 0)
+    if times > 1:
+        raise ConfigError(f"{name} names {quoted(spec)} twice")
 
 
 def _plain(value: Any) -> Any:

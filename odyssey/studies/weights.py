@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FOLDER = "weights"
-MOST_CELLS = 10
+CELLS_WITH_WEIGHTS = 10
 """How many cells a task keeps the weights of, with `best`."""
 
 
@@ -174,8 +174,8 @@ def _members_of(path: Place, *, sealed: bool) -> set[int]:
 class Keeper:
     """Takes out the weights of trials that are no longer among the best of their task.
 
-    With `best` the best trial of each of the `MOST_CELLS` best cells of a task stays. It is the
-    driver's, and sees every trial once; on resuming it begins with what an earlier session kept.
+    With `best` the best trial of each of the `CELLS_WITH_WEIGHTS` best cells of a task stays. It is
+    the driver's, and sees every trial once; on resuming it begins with what an earlier one kept.
 
     Attributes:
         store: The run.
@@ -215,7 +215,7 @@ class Keeper:
         if spec in cells and cells[spec][1] != trial:
             self._drop(cells[spec][1])
         cells[spec] = (nats, trial)
-        if len(cells) > MOST_CELLS:
+        if len(cells) > CELLS_WITH_WEIGHTS:
             worst = max(cells, key=lambda s: cells[s])
             self._drop(cells.pop(worst)[1])
 

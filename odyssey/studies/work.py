@@ -25,6 +25,8 @@ from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
 from odyssey.tasks.text import MissingText
 from odyssey.training.config import training_config
+from odyssey.version import __version__
+from odyssey.wording import NATS_PER_BIT
 
 if TYPE_CHECKING:
     from odyssey.training.loop import Epoch, Inspect, Trained
@@ -39,8 +41,6 @@ def versions() -> str:
             found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    from odyssey import __version__
-
     return ", ".join([f"odyssey {__version__}", *found])
 
 
@@ -143,7 +143,7 @@ def trained_trial(
         progress: Called after every epoch.
         inspect: Called with the model before the first update and after every epoch.
     """
-    from odyssey.training.loop import LN2, train
+    from odyssey.training.loop import train
 
     config = training_config(trial.training)
     start, processor_start = time.perf_counter(), time.process_time()
@@ -172,10 +172,10 @@ def trained_trial(
                 "processor_seconds": processor_seconds,
                 "train_nats": result.train_nats,
                 "valid_nats": result.valid_nats,
-                "valid_bpc": result.valid_nats / LN2,
+                "valid_bpc": result.valid_nats / NATS_PER_BIT,
                 "valid_accuracy": result.valid_accuracy,
                 "test_nats": result.test_nats,
-                "test_bpc": result.test_nats / LN2,
+                "test_bpc": result.test_nats / NATS_PER_BIT,
                 "test_accuracy": result.test_accuracy,
                 "backend": backend,
             }

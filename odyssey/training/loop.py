@@ -27,8 +27,6 @@ from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.seeds import stream
 from odyssey.training.step import Rules, make_readout, make_recurrence, make_update
 
-LN2 = math.log(2.0)
-
 
 class Inspect(Protocol):
     """Looks at a model while it is trained."""

@@ -16,8 +16,3 @@ def stream(seed: int, *name: str | int) -> np.random.Generator:
     """
     keys = [int.from_bytes(hashlib.sha256(str(part).encode()).digest()[:8], "big") for part in name]
     return np.random.default_rng(np.random.SeedSequence([seed, *keys]))
-
-
-def derived_seed(seed: int, *name: str | int) -> int:
-    """Gives a seed below 2^31 derived from a seed and a name."""
-    return int(stream(seed, *name).integers(2**31))

@@ -7,9 +7,9 @@ import pytest
 from support.answers import refused, table, well
 
 from odyssey.cells import LIBRARY
-from odyssey.cli import doctor
 from odyssey.compiler.lowering import STAGES
 from odyssey.expr import parse_cell
+from odyssey.jobs import doctor
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell
 from odyssey.tasks import download
 from odyssey.tasks.registry import list_tasks

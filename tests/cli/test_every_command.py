@@ -6,13 +6,13 @@ import importlib
 import pytest
 from support.answers import refused
 
-from odyssey.cli.main import _parser
+from odyssey.cli import main
 from odyssey.speed.sections import SECTIONS
-from odyssey.studies.study import RUNNERS
+from odyssey.studies.runners.registry import RUNNERS
 
 (COMMANDS,) = (
     action.choices
-    for action in _parser()._actions
+    for action in main._parser(main.COMMANDS)._actions
     if isinstance(action, argparse._SubParsersAction)
 )
 

@@ -13,8 +13,9 @@ from rich.text import Text
 from support.driving import HANGS, environment, python
 
 from odyssey.cli import printing
-from odyssey.cli.live import LiveBoard
-from odyssey.cli.main import _parser, main
+from odyssey.cli.live import study_picture
+from odyssey.cli.main import COMMANDS, main
+from odyssey.studies.board import StudyBoard
 from odyssey.studies.runners import ray as ray_runner
 
 HOSTILE = "a\x1b[2Jb\x07c\x00d\x9b31me\u202ef\u2066g\rh\x7f\u2028\ud800é中"
@@ -62,8 +63,7 @@ TABLE = [
 
 
 def test_every_command_is_in_the_table():
-    (commands,) = (a.choices for a in _parser()._actions if a.dest == "command")
-    assert set(commands) <= {arguments[0] for arguments, _ in TABLE}
+    assert set(COMMANDS) <= {arguments[0] for arguments, _ in TABLE}
 
 
 class Terminal(io.TextIOWrapper):
@@ -120,7 +120,7 @@ def test_any_text_can_be_written_piece_by_piece(pieces, encoding):
     output.finish()
     written = raw.getvalue().decode(encoding)
     assert printing._STEERS.search(written) is None
-    whole = printing.escaped("".join(pieces))
+    whole = printing.without_steering("".join(pieces))
     if "\r" not in "".join(pieces)[-1:]:
         assert written == whole.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -140,11 +140,11 @@ def test_tables_and_pictures_escape_what_they_hold(monkeypatch):
 
 
 def test_the_live_table_names_the_unit():
-    board = LiveBoard(tasks={"enwik8": {"unit": "bytes", "encoding": ""}, "xml": {}})
+    board = StudyBoard({"enwik8": {"unit": "bytes", "encoding": ""}, "xml": {}}, 2, 0)
     row = {"task": "enwik8", "spec": "gru", "status": "ok", "valid_bpc": 2.0, "valid_accuracy": 0.5}
     board.include([row, row | {"task": "xml"}])
     out = io.StringIO()
-    printing.console(width=100).__class__(file=out, width=100).print(board._picture())
+    printing.console(width=100).__class__(file=out, width=100).print(study_picture(board))
     assert "bits/byte" in out.getvalue()
     assert "bits/char" in out.getvalue()
     assert "symbols/s" in out.getvalue()

@@ -35,26 +35,19 @@ def handlers():
         signal.signal(number, handler)
 
 
-def commands():
-    parser = main._parser()
-    (group,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return list(group.choices)
-
-
 @pytest.mark.parametrize("number", CODES)
 def test_every_command_ends_with_the_number_of_its_signal(monkeypatch, capfd, number):
     def run(args):
         signal.raise_signal(number)
         pytest.fail("the command went on")
 
-    names, parsed = commands(), argparse.Namespace()
-    monkeypatch.setattr(
-        main, "_parser", lambda: types.SimpleNamespace(parse_known_args=lambda _: (parsed, []))
-    )
+    parsed = argparse.Namespace()
+    parser = types.SimpleNamespace(parse_known_args=lambda words: (parsed, []))
+    monkeypatch.setattr(main, "_parser", lambda names: parser)
     monkeypatch.setattr(
         main.importlib, "import_module", lambda name: types.SimpleNamespace(run=run)
     )
-    for parsed.command in names:
+    for parsed.command in main.COMMANDS:
         assert main.main([parsed.command]) == CODES[number]
         out, err = capfd.readouterr()
         (line,) = err.split("\n")[1:-1]

@@ -16,13 +16,14 @@ from test_html import Page
 from test_names import HOSTILE
 
 import odyssey.report
-from odyssey.cli.live import LiveBoard
+from odyssey.cli.live import study_picture
 from odyssey.report.page import tables
 from odyssey.report.page.style import drawable, new_axes, save_figure, styled, to_svg
 from odyssey.report.study import plots
 from odyssey.report.study.files import write_all
 from odyssey.statistics import ranking
 from odyssey.storage import RunStore
+from odyssey.studies.board import StudyBoard
 
 CELLS = ["lstm", "_c $x^$", "a|b & c # d % e ~ f {g} \\h", "[red]中文 \x1b[31m\u202e"]
 TASKS = ["text:/home/ann/cost $x^$ 5.txt", "text:/home/ann/_b 中\x07.txt@split=80/10/10"]
@@ -150,9 +151,9 @@ def test_a_terminal_gets_no_orders(written, capsys):
     results = RunStore.open(written).results()
     console = Console(force_terminal=True, width=100)
     tables.print_table(ranking.leaderboard(results), console)
-    board = LiveBoard()
+    board = StudyBoard({}, len(results), 0)
     board.include(results.to_dict("records"))
-    console.print(board._picture())
+    console.print(study_picture(board))
     shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)  # our own colours
     assert "\x1b" not in shown
     assert "\x07" not in shown

@@ -19,7 +19,7 @@ from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidat
 from odyssey.storage.places import RemotePath, local_copy, place
 from odyssey.storage.schema import VOLATILE_COLUMNS
 from odyssey.storage.scratch import mark
-from odyssey.studies.evolve.search import prepare_search, reopen_search, run_search
+from odyssey.studies.engine import execute, prepare, reopen
 from odyssey.studies.study import parse_study
 from odyssey.studies.trial import TrialResult
 
@@ -196,21 +196,21 @@ def test_a_search_runs_stops_resumes_and_reports_on_a_url(remote, tmp_path, caps
     from odyssey.cli.report import show
 
     study = parse_study(study_text(candidates=8))
-    near = prepare_search(study, tmp_path / "run")
-    run_search(near, study, Silent(), work=Away(near.path))
+    near = prepare(study, tmp_path / "run")
+    execute(near, Silent(), work=Away(near.store.path))
 
     class Impatient(Silent):
-        def told(self, board, row):
-            if row["number"] == 5:
+        def done(self, board, rows):
+            if rows[0]["number"] == 5:
                 raise KeyboardInterrupt
 
     work = Away(remote)
-    far = prepare_search(study, remote)
+    far = prepare(study, remote)
     with pytest.raises(KeyboardInterrupt):
-        run_search(far, study, Impatient(), work=work)
-    assert not far.is_running()
-    far, study = reopen_search(remote)
-    run_search(far, study, Silent(), work=work)
+        execute(far, Impatient(), work=work)
+    assert not far.store.is_running()
+    far = reopen(remote)
+    execute(far, Silent(), work=work)
     assert len(work.calls) == len(set(work.calls))
     for load, volatile in (
         (load_candidates, VOLATILE_CANDIDATE_COLUMNS),

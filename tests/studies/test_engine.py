@@ -19,7 +19,9 @@ from odyssey.storage import load_curves, load_results
 from odyssey.storage.schema import RESULT_COLUMNS, VOLATILE_COLUMNS
 from odyssey.studies import work
 from odyssey.studies.engine import Recorder, choose_runner, execute, prepare, reopen
+from odyssey.studies.listed import ListedTrials
 from odyssey.studies.study import Study, parse_study
+from odyssey.studies.weights import Keeper
 from odyssey.studies.work import trained_trial
 from odyssey.tasks import get_task
 
@@ -53,29 +55,27 @@ def tiny(**changes):
 
 
 class Watcher:
-    """Keeps what it is told."""
+    """Keeps what it sees."""
 
     def __init__(self):
-        self.began, self.done, self.ticks = [], [], []
+        self.began, self.seen, self.ticks = [], [], []
 
-    def begin(self, total, finished):
-        self.began.append((total, finished))
+    def begin(self, board):
+        self.began.append((board.total, board.finished))
 
-    def trial_done(self, trial, rows):
-        self.done.append((trial.id, rows))
+    def done(self, board, rows):
+        self.seen.append((rows[0]["trial"], rows))
 
-    def tick(self, running):
-        self.ticks.append(running)
+    def tick(self, board):
+        self.ticks.append(board.running)
 
 
 def run(study, folder, watcher=None):
-    store, trials = prepare(study, folder)
-    return execute(store, study, trials, watcher or Watcher())
+    return execute(prepare(study, folder), watcher or Watcher())
 
 
 def resume(folder):
-    store, study, trials = reopen(folder)
-    return execute(store, study, trials, Watcher())
+    return execute(reopen(folder), Watcher())
 
 
 def assert_same(path, expected):
@@ -135,22 +135,16 @@ import sys
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from odyssey.studies.engine import execute, prepare
+from odyssey.studies.source import Unwatched
 from odyssey.studies.study import read_study
-
-class Watcher:
-    def begin(self, total, finished): pass
-    def trial_done(self, trial, rows): pass
-    def tick(self, running): pass
 
 faulthandler.dump_traceback_later(float(sys.argv[1]), exit=True)
 options = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
 cluster = Cluster(initialize_head=True, head_node_args=options)
 study = read_study(Path("study.toml"))
 for workers in (1, 2):
-    store, trials = prepare(study, Path(f"ray{workers}"))
-    execute(
-        store, study, trials, Watcher(), runner="ray", workers=workers, address=cluster.address
-    )
+    run = prepare(study, Path(f"ray{workers}"))
+    execute(run, Unwatched(), runner="ray", workers=workers, address=cluster.address)
 cluster.shutdown()
 """
 
@@ -239,21 +233,22 @@ def wait_for_shards(folder, count, driver, patience=HANGS):
 
 def test_an_interrupted_run_goes_on_where_it_was(expected, tmp_path):
     class Impatient(Watcher):
-        def trial_done(self, trial, rows):
-            super().trial_done(trial, rows)
-            if len(self.done) == 30:
+        def done(self, board, rows):
+            super().done(board, rows)
+            if len(self.seen) == 30:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(tiny(population=1), tmp_path / "run", Impatient())
-    store, study, trials = reopen(tmp_path / "run")
+    again = reopen(tmp_path / "run")
+    store, trials = again.store, again.trials
     before, seconds = shards(store.path), store.run["seconds"]
     assert len(store.finished()) == 30
     assert seconds > 0
     watcher = Watcher()
-    summary = execute(store, study, trials, watcher)
+    summary = execute(again, watcher)
     assert watcher.began == [(36, 30)]
-    assert [trial for trial, _ in watcher.done] == [t.id for t in trials[30:]]
+    assert [trial for trial, _ in watcher.seen] == [t.id for t in trials[30:]]
     assert (summary.total, summary.ran, summary.failed) == (36, 6, 0)
     assert store.run["seconds"] > seconds
     assert before.items() <= shards(store.path).items()
@@ -321,11 +316,12 @@ def book(tmp_path):
 
 def test_a_text_that_vanishes_fails_its_trials_and_no_others(tmp_path, book):
     study = tiny(cells=["elman", "gru"], tasks=["xml", f"text:{book}"])
-    store, trials = prepare(study, tmp_path / "run")
+    opened = prepare(study, tmp_path / "run")
+    store = opened.store
     text = book.read_text()
     book.unlink()
     watcher = Watcher()
-    summary = execute(store, study, trials, watcher)
+    summary = execute(opened, watcher)
     assert (summary.total, summary.ran, summary.failed) == (4, 4, 2)
     rows = load_results(store.path)
     failed = rows[rows["status"] == "failed"]
@@ -336,7 +332,7 @@ def test_a_text_that_vanishes_fails_its_trials_and_no_others(tmp_path, book):
     assert set(failed["member"]) == set(range(6))
     assert failed["learning_rate"].nunique() == 6
     assert set(rows.loc[rows["task"] == "xml", "status"]) == {"ok"}
-    assert [rows[0]["status"] for _, rows in watcher.done] == ["ok", "ok", "failed", "failed"]
+    assert [rows[0]["status"] for _, rows in watcher.seen] == ["ok", "ok", "failed", "failed"]
 
     book.write_text(text)  # a failure is a result: resuming does not try it again
     assert resume(store.path).ran == 0
@@ -346,7 +342,7 @@ def test_a_text_that_vanishes_fails_its_trials_and_no_others(tmp_path, book):
 def test_a_text_that_changes_under_a_run_is_not_mixed_in(tmp_path, book):
     study = tiny(cells=["elman"], tasks=[f"text:{book}", "xml"])
     run(study, tmp_path / "first")  # this process may remember what it read
-    store, trials = prepare(study, tmp_path / "second")
+    opened = prepare(study, tmp_path / "second")
     book.write_text(book.read_text()[::-1])
     with pytest.raises(ConfigError, match="the text has changed since the run began"):
         reopen(tmp_path / "first")
@@ -355,8 +351,8 @@ def test_a_text_that_changes_under_a_run_is_not_mixed_in(tmp_path, book):
     assert set(rows["status"]) == {"ok"}
     assert not rows["valid_nats"].equals(load_results(tmp_path / "first")["valid_nats"])
     work._task.cache_clear()  # what this process remembers is the right text
-    assert execute(store, study, trials, Watcher()).failed == 1
-    rows = load_results(store.path)
+    assert execute(opened, Watcher()).failed == 1
+    rows = load_results(opened.store.path)
     assert "text has changed" in rows.loc[rows["status"] == "failed", "reason"].iloc[0]
 
 
@@ -399,14 +395,14 @@ def test_nothing_is_written_before_the_study_is_known_to_be_right(tmp_path):
 
 def test_only_one_process_runs_a_directory(tmp_path):
     study = tiny(cells=["elman"], tasks=["xml"])
-    store, trials = prepare(study, tmp_path / "run")
+    opened = prepare(study, tmp_path / "run")
     with (
-        store.lock(),
+        opened.store.lock(),
         pytest.raises(StoreError, match="another process is running"),
     ):
-        execute(store, study, trials, Watcher())
-    assert not store.finished()
-    assert execute(store, study, trials, Watcher()).ran == 1
+        execute(opened, Watcher())
+    assert not opened.store.finished()
+    assert execute(opened, Watcher()).ran == 1
     with pytest.raises(StoreError, match="already holds a run"):
         prepare(study, tmp_path / "run")
 
@@ -415,10 +411,10 @@ def test_only_a_run_can_be_resumed(tmp_path):
     with pytest.raises(StoreError, match="is not a run"):
         reopen(tmp_path)
     study = tiny(cells=["elman"], tasks=["xml"])
-    store, trials = prepare(study, tmp_path / "run")
-    _, same, again = reopen(store.path)
-    assert same == study
-    assert again == trials
+    opened = prepare(study, tmp_path / "run")
+    store, again = opened.store, reopen(opened.store.path)
+    assert again.study == study
+    assert again.trials == opened.trials
     for broken in ("{}", '{"cells": []}', '{"cells": {"lstm": 3}}', '{"cells": {}, "tasks": [1]}'):
         (store.path / "run.json").write_text(broken)
         with pytest.raises(StoreError, match=r"run\.json does not hold the cells and tasks"):
@@ -428,16 +424,18 @@ def test_only_a_run_can_be_resumed(tmp_path):
 def test_a_resumed_run_does_not_read_the_cell_files_again(tmp_path):
     cell = tmp_path / "mine.cell"
     shutil.copy(Path(__file__).parents[2] / "odyssey/cells/gru.cell", cell)
-    store, trials = prepare(tiny(cells=[str(cell)], tasks=["xml"]), tmp_path / "run")
+    opened = prepare(tiny(cells=[str(cell)], tasks=["xml"]), tmp_path / "run")
     cell.unlink()
-    assert reopen(store.path)[2] == trials
-    assert resume(store.path).failed == 0
+    assert reopen(opened.store.path).trials == opened.trials
+    assert resume(opened.store.path).failed == 0
 
 
 def test_what_a_worker_elsewhere_could_not_write_the_driver_writes(tmp_path):
     study = tiny(cells=["elman"], tasks=["xml"])
-    store, (trial,) = prepare(study, tmp_path / "run")
-    recorder = Recorder(store, Watcher(), "")
+    opened = prepare(study, tmp_path / "run")
+    store, (trial,) = opened.store, opened.trials
+    source = ListedTrials(opened, Watcher())
+    recorder = Recorder(store, source, "", Keeper(store, study.keep_weights))
     result, _ = trained_trial(trial, task=get_task("xml"))
     assert not store.has(trial.id)
     recorder.on_result(trial, result)

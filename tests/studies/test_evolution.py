@@ -35,9 +35,9 @@ class Bench:
         self.pulled = []  # ids, in order
         self.evolution = make_evolution(
             self.study,
-            checked.seeds,
-            checked.sizes,
-            baseline=checked.baseline,
+            checked.cells,
+            checked.facts["sizes"],
+            baseline=checked.facts["baseline"],
             known=dict(known),
             late=set(late),
             on_told=lambda row: self.rows.append(row),
@@ -181,9 +181,9 @@ def test_a_trial_has_a_multiple_of_what_the_seeds_need_for_its_work():
             one = taken(dataclasses.replace(trial, spec=name))
             expected.append(one * max(1.0, *ratios))
         wanted = bench.evolution.plan.limit * max(expected)
-        assert trial.limit == pytest.approx(max(evolution.LEAST_SECONDS, wanted), rel=1e-12)
-        limited += wanted > evolution.LEAST_SECONDS
-        floored += wanted < evolution.LEAST_SECONDS
+        assert trial.limit == pytest.approx(max(evolution.LEAST_LIMIT_SECONDS, wanted), rel=1e-12)
+        limited += wanted > evolution.LEAST_LIMIT_SECONDS
+        floored += wanted < evolution.LEAST_LIMIT_SECONDS
     assert min(limited, floored, larger) > 3
 
 

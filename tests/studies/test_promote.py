@@ -11,8 +11,8 @@ from odyssey.expr import parse_cell
 from odyssey.specs import get_cell
 from odyssey.storage import load_results
 from odyssey.storage.candidates import finished_candidates, load_candidates
-from odyssey.studies.evolve.search import reopen_search
-from odyssey.studies.make.promotion import BASELINES, promotion_study
+from odyssey.studies.engine import reopen
+from odyssey.studies.make.promotion import BASELINES, PromotionOptions, promotion_study
 from odyssey.tasks.registry import get_task
 from odyssey.training.model import count_parameters, hidden_size_for
 
@@ -25,7 +25,7 @@ def found(tmp_path_factory):
 
 
 def test_the_best_cells_beside_the_baselines(found):
-    study = promotion_study(found, top=3, draws=5)
+    study = promotion_study(found, PromotionOptions(top=3, draws=5))
     rows = load_candidates(found)
     best = rows[(rows["status"] == "finished") & (rows["arm"] != "seed")]
     keys = best.sort_values("score", ascending=False)["cell_key"].drop_duplicates().tolist()[:3]
@@ -39,26 +39,28 @@ def test_the_best_cells_beside_the_baselines(found):
 
 def test_a_task_that_the_search_has_not_seen_is_added(found):
     assert promotion_study(found).tasks == ("arithmetic", "xml", "python-source")
-    assert promotion_study(found, tasks=["memorization@length=7"]).tasks == (
+    assert promotion_study(found, PromotionOptions(tasks=("memorization@length=7",))).tasks == (
         "memorization@length=7",
     )
     assert "new to them: python-source" in promotion_study(found).description
-    assert "new to them: none" in promotion_study(found, tasks=["xml"]).description
+    assert (
+        "new to them: none" in promotion_study(found, PromotionOptions(tasks=("xml",))).description
+    )
 
 
 def test_no_seed_of_the_search_comes_back(found):
     used = set(load_results(found)["seed"])
-    study = promotion_study(found, draws=50)
+    study = promotion_study(found, PromotionOptions(draws=50))
     seeds = {m["seed"] for t in study.trials(study.resolve_cells()) for m in t.members}
     assert len(seeds) == 50
     assert not seeds & used
     assert promotion_study(found).seed == study.seed
     with pytest.raises(ConfigError, match="take another --seed"):
-        promotion_study(found, seed=3)  # the seed of the search
+        promotion_study(found, PromotionOptions(seed=3))  # the seed of the search
 
 
 def test_all_models_have_the_same_number_of_parameters(found):
-    study = promotion_study(found, parameters=9_000)
+    study = promotion_study(found, PromotionOptions(parameters=9_000))
     for task in study.tasks:
         symbols = get_task(task).num_symbols
         for cell in study.resolve_cells().values():
@@ -70,13 +72,13 @@ def test_all_models_have_the_same_number_of_parameters(found):
 
 
 def test_the_budget_is_that_of_the_last_stage_unless_set(found):
-    plan = reopen_search(found)[1].search
+    plan = reopen(found).study.search
     assert dict(plan.stages[-1].training) == dict(promotion_study(found).training)
-    assert promotion_study(found, settings=["epochs=3"]).config.epochs == 3
+    assert promotion_study(found, PromotionOptions(settings=("epochs=3",))).config.epochs == 3
 
 
 def test_cells_are_files_that_stay(found):
-    specs = promotion_study(found, top=1).cells[3:]
+    specs = promotion_study(found, PromotionOptions(top=1)).cells[3:]
     text = finished_candidates(load_candidates(found))
     text = text[text["arm"] != "seed"]["cell_text"].iloc[0]
     assert get_cell(specs[0]) == parse_cell(text).replace(name=get_cell(specs[0]).name)
@@ -84,7 +86,7 @@ def test_cells_are_files_that_stay(found):
 
 def test_what_cannot_be_promoted(found, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="at least 1"):
-        promotion_study(found, top=0)
+        promotion_study(found, PromotionOptions(top=0))
     with pytest.raises(StoreError, match="no run at"):
         promotion_study(tmp_path / "nowhere")
     early = tmp_path / "early"

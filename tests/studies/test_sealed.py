@@ -14,7 +14,6 @@ from odyssey.errors import ConfigError, StoreError
 from odyssey.specs import get_cell
 from odyssey.storage import files, load_results
 from odyssey.studies.engine import check, execute, prepare, reopen
-from odyssey.studies.evolve.search import check_search, prepare_search, reopen_search, run_search
 from odyssey.studies.make.promotion import promotion_study
 from odyssey.studies.memory import MOST_GIB
 from odyssey.studies.sealed import changes, resolved
@@ -63,11 +62,12 @@ def test_an_edited_study_is_refused_with_what_changed(folder, old, new, says):
 def test_comments_and_a_lost_file_change_no_study(folder):
     path = folder / "study.toml"
     path.write_text("# a note\n" + path.read_text())
-    store, study, trials = reopen(folder)
+    opened = reopen(folder)
     path.unlink()
-    assert reopen(folder)[1:] == (study, trials)
-    assert parse_study(store.study_text) == study
-    assert execute(store, study, trials, Watcher()).ran == 0
+    again = reopen(folder)
+    assert (again.study, again.trials) == (opened.study, opened.trials)
+    assert parse_study(opened.store.study_text) == opened.study
+    assert execute(opened, Watcher()).ran == 0
 
 
 def test_another_version_that_would_train_otherwise_is_refused(folder, monkeypatch):
@@ -90,7 +90,7 @@ def test_a_run_of_before_studies_were_sealed_is_compared_with_its_facts(folder):
     sealed = ("format", "id", "study_toml", "resolved", "trial_ids")
     old = {k: v for k, v in facts.items() if k not in sealed}
     (folder / "run.json").write_text(json.dumps(old))
-    assert reopen(folder)[1].config.epochs == 2
+    assert reopen(folder).study.config.epochs == 2
     path = folder / "study.toml"
     path.write_text(path.read_text().replace("epochs = 2", "epochs = 3"))
     with pytest.raises(ConfigError, match=r"training.epochs: 2 -> 3"):
@@ -102,7 +102,7 @@ def test_searches_and_promotions_refuse_an_edited_study_too(tmp_path):
     search(folder, candidates=4)
     path = folder / "study.toml"
     path.write_text(path.read_text().replace("draws = 2", "draws = 5"))
-    for refuses in (reopen_search, promotion_study):
+    for refuses in (reopen, promotion_study):
         with pytest.raises(ConfigError, match=r"stages.short.draws: 2 -> 5"):
             refuses(folder)
 
@@ -158,7 +158,7 @@ def test_members_that_are_trained_apart_need_their_own_memory_only():
 def test_a_search_beyond_all_machines_is_refused(tmp_path):
     text = search_text() + "hidden_size = 65_536\n"
     with pytest.raises(ConfigError, match="GiB of memory"):
-        prepare_search(parse_study(text), tmp_path / "run")
+        prepare(parse_study(text), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -168,12 +168,12 @@ def test_the_baseline_of_a_search_may_be_a_cell_of_a_file(tmp_path):
     text = search_text(candidates=2).replace('cells = ["gru", "elman"]', 'cells = ["elman"]')
     text = text.replace("[strategy]", '[strategy]\nbaseline = "x.cell"')
     study = parse_study(text, base=tmp_path)
-    checked = check_search(study)
-    assert (checked.baseline, list(checked.seeds)) == ("mine", ["mine", "elman"])
-    store = prepare_search(study, tmp_path / "run")
+    checked = check(study)
+    assert (checked.facts["baseline"], list(checked.cells)) == ("mine", ["mine", "elman"])
+    store = prepare(study, tmp_path / "run").store
     (tmp_path / "x.cell").unlink()
     work = Fake(store.path)
-    assert run_search(*reopen_search(store.path), Silent(), work=work).told == 4
+    assert execute(reopen(store.path), Silent(), work=work).told == 4
     assert set(load_results(store.path)["spec"]) >= {"mine", "elman"}
 
 
@@ -189,12 +189,13 @@ def test_a_cell_of_a_file_has_its_own_name_in_every_record(tmp_path):
         baseline=str(file),
         training={"epochs": 0},
     )
-    store, trials = prepare(study, tmp_path / "run")
+    opened = prepare(study, tmp_path / "run")
+    store = opened.store
     assert store.run["baseline"] == "mine"
-    execute(store, study, trials, Watcher())
+    execute(opened, Watcher())
     results = load_results(store.path)
     assert list(results["spec"]) == ["gru", "mine", "mine:no_bias"]
     for name in ("spec", "cell", "lineage"):
         assert not results[name].str.contains("/").any()
     file.unlink()
-    assert reopen(store.path)[2] == trials
+    assert reopen(store.path).trials == opened.trials

@@ -23,7 +23,8 @@ from odyssey.storage import load_results
 from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
 from odyssey.storage.schema import VOLATILE_COLUMNS
 from odyssey.strategies.registry import STRATEGIES
-from odyssey.studies.evolve.search import prepare_search, reopen_search, run_search
+from odyssey.studies.engine import execute, prepare
+from odyssey.studies.make.promotion import promotion_study
 from odyssey.studies.study import parse_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "support" / "fake_search.py"
@@ -142,8 +143,7 @@ def test_an_audit_trains_on_and_changes_nothing_else(expected, tmp_path):
         assert "full" in json.loads(row["scores"])
     text = study_text("aging").replace("audit = 0.3", "audit = 0.0")
     folder = tmp_path / "run"
-    store = prepare_search(parse_study(text), folder)
-    run_search(store, parse_study(text), Silent(), work=Fake(folder))
+    execute(prepare(parse_study(text), folder), Silent(), work=Fake(folder))
     plain = load_candidates(folder)
     columns = ["number", "arm", "cell_key", "parents", "operators", "status", "passed", "score"]
     pd.testing.assert_frame_equal(plain[columns], rows[columns], check_exact=True)
@@ -206,7 +206,7 @@ def test_what_was_trained_is_not_trained_again(expected, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(expected / "aging", folder)
     shutil.rmtree(folder / "candidates")
-    assert search(folder).trials == 0
+    assert search(folder).ran == 0
     assert_same(folder, expected / "aging")
 
 
@@ -219,7 +219,7 @@ def test_a_corrupt_shard_is_trained_again_and_nothing_else(expected, tmp_path, d
     rows = load_candidates(folder)
     shard = folder / "results" / f"{rows['trials'].iloc[9].split()[-1]}.parquet"
     shard.write_bytes(damage(shard.read_bytes()))
-    assert search(folder).trials == 1
+    assert search(folder).ran == 1
     assert_same(folder, expected / "nsga2")
     assert shard.with_name(shard.name + ".corrupt").exists()
 
@@ -228,7 +228,7 @@ def test_a_corrupt_file_of_candidates_is_made_again(expected, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(expected / "jozefowicz", folder)
     (folder / "candidates" / "000000.parquet").write_bytes(b"nothing")
-    assert search(folder).trials == 0
+    assert search(folder).ran == 0
     assert_same(folder, expected / "jozefowicz")
 
 
@@ -260,7 +260,7 @@ def test_a_candidate_that_raises_is_recorded_and_the_search_goes_on(tmp_path):
     assert failed["reason"].str.contains("ValueError: it makes no sense").all()
     assert set(faults.calls().values()) == {1}
     again = Fake(folder, faults=faults.folder)
-    assert search(folder, work=again).trials == 0  # a failure is a result
+    assert search(folder, work=again).ran == 0  # a failure is a result
 
 
 def over_the_limit(folder, what, **options):
@@ -326,7 +326,7 @@ def test_what_is_measured_at_the_end_changes_nothing_else(unmeasured, expected, 
     # and however it is gone on with, it is the same search
     for part in ("candidates/000000.parquet", "progress.json"):
         (folder / part).unlink()
-        assert search(folder).trials == 0
+        assert search(folder).ran == 0
         pd.testing.assert_frame_equal(
             load_candidates(folder).drop(columns="told"), rows.drop(columns="told")
         )
@@ -334,8 +334,8 @@ def test_what_is_measured_at_the_end_changes_nothing_else(unmeasured, expected, 
 
 def test_a_search_that_ends_before_its_late_trials_takes_them_up(unmeasured, tmp_path):
     class Impatient(Silent):
-        def told(self, board, row):
-            if board.told == 22 and row["number"] == 21:
+        def done(self, board, rows):
+            if board.told == 22 and rows[0]["number"] == 21:
                 raise KeyboardInterrupt
 
     folder = tmp_path / "run"
@@ -428,8 +428,8 @@ def test_a_full_disk_stops_the_search_and_loses_nothing(expected, tmp_path, monk
 
 def test_ctrl_c_keeps_what_was_told(expected, tmp_path):
     class Impatient(Silent):
-        def told(self, board, row):
-            if row["number"] == 7:
+        def done(self, board, rows):
+            if rows[0]["number"] == 7:
                 raise KeyboardInterrupt
 
     folder = tmp_path / "run"
@@ -468,18 +468,16 @@ def test_a_baseline_without_a_result_ends_the_search_at_once(tmp_path):
 
 def test_a_baseline_below_its_own_screen_ends_the_search(tmp_path):
     text = study_text().replace("at_least = 0.3", "at_least = 0.99")
-    store = prepare_search(parse_study(text), tmp_path / "run")
+    run = prepare(parse_study(text), tmp_path / "run")
     with pytest.raises(RunFailedError, match=r"less than its at_least = 0\.99"):
-        run_search(store, parse_study(text), Silent(), work=Fake(tmp_path / "run"))
+        execute(run, Silent(), work=Fake(tmp_path / "run"))
 
 
 def test_a_directory_that_is_no_search_is_refused(tmp_path):
-    from odyssey.studies.engine import prepare
-
     study = parse_study('name = "a"\ncells = ["gru"]\ntasks = ["xml"]')
     prepare(study, tmp_path / "run")
     with pytest.raises(StoreError, match="no search"):
-        reopen_search(tmp_path / "run")
+        promotion_study(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -508,7 +506,7 @@ def test_a_study_that_makes_no_sense_is_refused(change, message, tmp_path):
     text = study_text().replace(*change)
     assert text != study_text()
     with pytest.raises(OdysseyError, match=message):
-        prepare_search(parse_study(text), tmp_path / "run")
+        prepare(parse_study(text), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

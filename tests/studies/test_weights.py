@@ -10,6 +10,7 @@ from odyssey.errors import ConfigError, StoreError
 from odyssey.storage.store import RunStore
 from odyssey.studies import weights
 from odyssey.studies.engine import execute, prepare, reopen
+from odyssey.studies.source import Unwatched
 from odyssey.studies.study import parse_study
 from odyssey.studies.trained import load_all_trained, load_trained
 from odyssey.studies.weights import Keeper, kept, path_of, write_arrays
@@ -33,22 +34,11 @@ STUDY = {
 }
 
 
-class Silent:
-    def begin(self, total, finished):
-        pass
-
-    def trial_done(self, trial, rows):
-        pass
-
-    def tick(self, running):
-        pass
-
-
 def run(folder, **changes):
     study = parse_study(tomli_w.dumps(STUDY | changes))
-    store, trials = prepare(study, folder)
-    execute(store, study, trials, Silent())
-    return store
+    opened = prepare(study, folder)
+    execute(opened, Unwatched())
+    return opened.store
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +106,7 @@ def test_weights_change_no_result(best, tmp_path):
 
 
 def test_files_stay_few_and_a_second_session_keeps_the_same(best, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "MOST_CELLS", 2)
+    monkeypatch.setattr(weights, "CELLS_WITH_WEIGHTS", 2)
     store = run(tmp_path / "few")
     expected = kept(best).groupby("task").head(2)
     assert files(store) == sorted(expected.trial)
@@ -124,8 +114,7 @@ def test_files_stay_few_and_a_second_session_keeps_the_same(best, tmp_path, monk
     orphan.write_bytes(b"of a worker that was killed")
     shard = store.path / "results" / f"{expected.trial.iloc[0]}.parquet"
     shard.unlink()  # this trial is run again
-    again = reopen(store.path)
-    execute(*again, Silent())
+    execute(reopen(store.path), Unwatched())
     assert files(store) == sorted(expected.trial)
     assert not orphan.exists()
 

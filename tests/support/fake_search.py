@@ -6,40 +6,26 @@ Goes on with DIR if it is there. Trials train nothing, or (--train) next to noth
 import argparse
 from pathlib import Path
 
-from odyssey.studies.engine import tasks_of
+from odyssey.studies.engine import execute, prepare, reopen
 from odyssey.studies.evolve import evolution
-from odyssey.studies.evolve.search import prepare_search, reopen_search, run_search
+from odyssey.studies.source import Unwatched as Silent
 from odyssey.studies.study import parse_study
 from odyssey.studies.work import TrialWork, commit
 from support.fake_training import Fake, Listed, Slowed, study_text
 
 
-class Silent:
-    """Watches and says nothing."""
-
-    def begin(self, board):
-        pass
-
-    def told(self, board, row):
-        pass
-
-    def tick(self, board):
-        pass
-
-
 def search(folder, strategy="aging", candidates=20, *, watcher=None, work=None, **options):
     """Runs or resumes a search without training; gives the summary."""
-    store, study = opened(folder, study_text(strategy, candidates))
+    run = opened(folder, study_text(strategy, candidates))
     work = work or Fake(folder.absolute())
-    return run_search(store, study, watcher or Silent(), work=work, **options)
+    return execute(run, watcher or Silent(), work=work, **options)
 
 
 def opened(folder, text):
     """Opens the search in a folder, or makes it."""
     if (folder / "run.json").exists():
-        return reopen_search(folder)
-    study = parse_study(text)
-    return prepare_search(study, folder), study
+        return reopen(folder)
+    return prepare(parse_study(text), folder)
 
 
 def main():
@@ -59,20 +45,19 @@ def main():
     options = parser.parse_args()
     folder = options.folder.absolute()
     text = study_text(options.strategy, options.candidates, train=options.train)
-    store, study = opened(folder, text)
+    run = opened(folder, text)
     if options.train:
-        work = TrialWork(folder, commit(), tasks_of(store))
+        work = TrialWork(folder, commit(), run.tasks)
     else:
         work = Fake(folder, options.faults, options.seconds)
     if options.least is not None:
-        evolution.LEAST_SECONDS = options.least
+        evolution.LEAST_LIMIT_SECONDS = options.least
     if options.slow > 1.0:
         work = Slowed(work, options.slow)
     if options.list:
         work = Listed(work, options.list.absolute())
-    run_search(
-        store,
-        study,
+    execute(
+        run,
         Silent(),
         work=work,
         runner=options.runner,

@@ -135,9 +135,9 @@ def test_what_is_decoded_can_be_encoded(alphabet, picked):
     indices = [k % vocabulary.codes.size for k in picked]
     assert vocabulary.encode(vocabulary.decode(indices)).tolist() == indices
     # and so can what a terminal shows of it that takes nothing but ASCII
-    from odyssey.cli.printing import escaped
+    from odyssey.cli.printing import without_steering
 
-    shown = escaped(vocabulary.decode(indices).replace("\r\n", "\\x0d\n"))
+    shown = without_steering(vocabulary.decode(indices).replace("\r\n", "\\x0d\n"))
     if unit == "characters":
         shown = shown.encode("ascii", "backslashreplace").decode("ascii")
     assert vocabulary.encode(shown).tolist() == indices

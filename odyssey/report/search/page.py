@@ -17,8 +17,9 @@ from odyssey.report.page import style
 from odyssey.report.page.entries import equations_html
 from odyssey.report.page.shell import render
 from odyssey.report.search.content import SearchContent, read_search, shown
-from odyssey.report.study.page import data_uri, duration, html_table
+from odyssey.report.study.page import data_uri, html_table
 from odyssey.statistics.search import Audit
+from odyssey.wording import duration
 
 _WARNING = (
     "These are candidates, not results: the best of many noisy scores is too good by selection. "

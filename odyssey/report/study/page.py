@@ -25,6 +25,7 @@ from odyssey.report.study.ablation import Ablation, ablation_of
 from odyssey.statistics import estimates, published, ranking
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
+from odyssey.wording import duration
 
 _MOST_MEMBERS = 12  # that a row of failures names
 
@@ -357,12 +358,3 @@ def _value(value: Any) -> str:
     if pd.isna(value):
         return tables.NOTHING
     return value if isinstance(value, str) else f"{value:.4g}" if value % 1 else f"{value:.0f}"
-
-
-def duration(seconds: float) -> str:
-    """Prints a time span: 2 h 10 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
-    shown = [f"{n} {unit}" for n, unit in parts if n] or ["0 s"]
-    return " ".join(shown[:2])

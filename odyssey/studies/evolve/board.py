@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-TOP = 10
+MOST_SHOWN = 10  # cells
 _RATE_WINDOW = 100  # candidates that the rate is measured over
 
 
@@ -118,7 +118,7 @@ class SearchBoard:
             }
         )
         self.top.sort(key=lambda e: (-e["passed"], -(e["score"] or -math.inf), e["number"]))
-        del self.top[TOP:]
+        del self.top[MOST_SHOWN:]
 
     def _count_operators(
         self, row: Mapping[str, Any], rank: tuple[int, float], parents: list[int]

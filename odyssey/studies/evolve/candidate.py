@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from odyssey.storage.candidates import SEED
 from odyssey.strategies.promotion import Thresholds
 from odyssey.strategies.proposal import Outcome
 from odyssey.studies.evolve.plan import SearchPlan, StagePlan
@@ -15,10 +16,9 @@ from odyssey.studies.evolve.scores import TrialScore, merged, ratio
 from odyssey.studies.trial import Trial
 
 OVER_LIMIT = "stopped at its limit of processor time, far beyond that of the seeds"
-SEED = "seed"  # the arm of the cells that evolution begins with
 Known = Mapping[str, TrialScore]  # by trial id
 # Gives so many draws of hyperparameters from a number on, as plain data.
-Draws = Callable[[int, int], Sequence[Mapping[str, Any]]]
+DrawMembers = Callable[[int, int], Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Life:
         trials: All its trials so far.
     """
 
-    def __init__(self, candidate: Candidate, plan: SearchPlan, *, draws: Draws, index: int) -> None:
+    def __init__(
+        self, candidate: Candidate, plan: SearchPlan, *, draws: DrawMembers, index: int
+    ) -> None:
         self.candidate, self._plan = candidate, plan
         self._draws, self._index = draws, index
         self.stage = 0
@@ -97,7 +99,6 @@ class Life:
         self.last = ""  # the last stage measured before it stopped
         self._here: list[Trial] = []
         self._ratios: dict[str, float] = {}  # by task: the latest scored stage counts
-        self._measured: dict[str, TrialScore] = {}
         if candidate.again:  # the screen is for the unknown
             while plan.stages[self.stage].rule.at_least is not None:
                 self.stage += 1

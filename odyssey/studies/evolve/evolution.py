@@ -17,11 +17,12 @@ from typing import Any
 
 from odyssey.errors import RunFailedError
 from odyssey.expr import Cell, parse_cell
+from odyssey.storage.candidates import SEED
 from odyssey.strategies.gatekeeper import Gatekeeper, RefusedError
 from odyssey.strategies.promotion import KnownScores
 from odyssey.strategies.proposal import Breeder, NoCellError, Outcome, Proposal, Strategy
 from odyssey.strategies.registry import make_strategy
-from odyssey.studies.evolve.candidate import SEED, Candidate, Life, Restored
+from odyssey.studies.evolve.candidate import Candidate, Life, Restored
 from odyssey.studies.evolve.plan import SearchPlan
 from odyssey.studies.evolve.scores import TrialScore
 from odyssey.studies.trial import Trial
@@ -30,7 +31,7 @@ from odyssey.training.space import Space, draw_members
 
 
 @dataclass(frozen=True)
-class Sizes:
+class CellSizes:
     """How large a cell is.
 
     Attributes:
@@ -44,7 +45,7 @@ class Sizes:
     work: Callable[[Cell], tuple[float, ...]]
 
 
-LEAST_SECONDS = 60.0
+LEAST_LIMIT_SECONDS = 60.0
 """Of processor time that any trial has: loading and compiling are no share of training."""
 
 
@@ -74,7 +75,7 @@ class Evolution:
     seed: int
     breeder: Breeder
     gatekeeper: Gatekeeper
-    sizes: Sizes
+    sizes: CellSizes
     known: dict[str, TrialScore] = field(repr=False)
     late: set[str] = field(repr=False)
     on_told: Callable[[dict[str, Any]], None]
@@ -391,7 +392,7 @@ class Evolution:
             for seconds, of in self._seed_costs.get((trial.group, trial.task), ())
         ]
         return replace(
-            trial, limit=max(LEAST_SECONDS, self.plan.limit * max(expected, default=0.0))
+            trial, limit=max(LEAST_LIMIT_SECONDS, self.plan.limit * max(expected, default=0.0))
         )
 
     def _note_costs(self, life: Life) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tomli_w
@@ -27,11 +28,37 @@ SPACE: dict[str, Any] = {
     "learning_rate": {"log_uniform": [2e-3, 4e-2]},
     "clip_norm": 5.0,
 }
-SIZES: dict[str, dict[str, Any]] = {
+SIZE_SPACES: dict[str, dict[str, Any]] = {
     "none": {"hidden_size": {"log_uniform": [32, 96]}},
     # About the range that an LSTM of 32 to 96 units has on small alphabets.
     "parameters": {"parameters": {"log_uniform": [8_000, 50_000]}},
 }
+
+
+@dataclass(frozen=True)
+class AblationOptions:
+    """What a cell is compared with, and how.
+
+    Attributes:
+        tasks: Task specs.
+        draws: Draws of hyperparameters and seeds per cell and task.
+        variants: See `ablation_cells`.
+        cell_set: See `ablation_cells`.
+        match: none, and a draw is a hidden size; or parameters, and it is a number of parameters,
+            which every cell meets with the hidden size that it needs.
+        seed: The seed that everything is derived from.
+        workers: Trials at a time.
+        settings: `key=value` overrides of any field of the study, as in `epochs=40`.
+    """
+
+    tasks: tuple[str, ...] = ("arithmetic", "xml")
+    draws: int = 16
+    variants: tuple[str, ...] = ()
+    cell_set: str = ""
+    match: str = "none"
+    seed: int = 1
+    workers: int = 2
+    settings: tuple[str, ...] = ()
 
 
 def ablation_cells(spec: str, *, variants: Sequence[str] = (), cell_set: str = "") -> list[str]:
@@ -74,44 +101,27 @@ def _is_spec(variant: str) -> bool:
     return ":" in variant.partition("=")[0] or variant in LIBRARY or variant.endswith(".cell")
 
 
-def ablation_study(
-    spec: str,
-    *,
-    tasks: Sequence[str],
-    draws: int = 16,
-    variants: Sequence[str] = (),
-    cell_set: str = "",
-    match: str = "none",
-    seed: int = 1,
-    workers: int = 2,
-    settings: Sequence[str] = (),
-) -> Study:
+def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
     """Makes the study behind a table of ablations.
 
     Every cell gets the same draws and the same budget. Hyperparameters are drawn from `SPACE`, the
-    size from `SIZES`.
+    size from `SIZE_SPACES`.
 
     Args:
         spec: The baseline.
-        tasks: Task specs.
-        draws: Draws of hyperparameters and seeds per cell and task.
-        variants: See `ablation_cells`.
-        cell_set: See `ablation_cells`.
-        match: none, and a draw is a hidden size; or parameters, and it is a number of parameters,
-            which every cell meets with the hidden size that it needs.
-        seed: The seed that everything is derived from.
-        workers: Trials at a time.
-        settings: `key=value` overrides of any field of the study, as in `epochs=40`.
+        options: What is compared, and how.
 
     Raises:
         OdysseyError: The study makes no sense; the message says why.
     """
+    options = options or AblationOptions()
+    draws, match = options.draws, options.match
     if draws < 1:
         raise ConfigError(f"draws must be at least 1, got {draws}")
     if match not in MATCHES:
         raise ConfigError(suggest(match, MATCHES, what="way to match"))
     base = absolute_cell(spec)
-    cells = ablation_cells(base, variants=variants, cell_set=cell_set)
+    cells = ablation_cells(base, variants=options.variants, cell_set=options.cell_set)
     own = shown_names([base])[base]
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", own).strip("-.")
     matched = "the same numbers of parameters" if match == "parameters" else "the same hidden sizes"
@@ -120,12 +130,12 @@ def ablation_study(
         "description": f"{own} and what it is with one thing changed, "
         f"{plural(draws, 'draw')} a cell and task, {matched}.",
         "cells": cells,
-        "tasks": [absolute_task(task) for task in tasks],
+        "tasks": [absolute_task(task) for task in options.tasks],
         "baseline": base,
         "members": draws,
-        "seed": seed,
-        "workers": workers,
+        "seed": options.seed,
+        "workers": options.workers,
         "training": TRAINING,
-        "space": SPACE | SIZES[match],
+        "space": SPACE | SIZE_SPACES[match],
     }
-    return parse_study(tomli_w.dumps(data), settings=settings)
+    return parse_study(tomli_w.dumps(data), settings=options.settings)

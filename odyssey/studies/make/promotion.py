@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import tomli_w
 
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.specs import get_cell
-from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.storage.candidates import SEED, finished_candidates, load_candidates
 from odyssey.storage.store import load_results
-from odyssey.studies.evolve.search import reopen_search
+from odyssey.studies.engine import reopen
 from odyssey.studies.study import Study, absolute_task, parse_study
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import EARLIER
@@ -29,16 +30,29 @@ UNSEEN = ("python-source", "xml", "arithmetic", "memorization")
 FALLBACK_HIDDEN = 64
 
 
-def promotion_study(
-    directory: str | Path,
-    *,
-    top: int = 5,
-    tasks: Sequence[str] = (),
-    draws: int = 16,
-    parameters: int | None = None,
-    seed: int | None = None,
-    settings: Sequence[str] = (),
-) -> Study:
+@dataclass(frozen=True)
+class PromotionOptions:
+    """Which cells are trained again, and how.
+
+    Attributes:
+        top: How many cells, best score first; at most as many as passed all stages.
+        tasks: Task specs; without them those of the search and one that it has not seen.
+        draws: Draws of hyperparameters and seeds per cell and task.
+        parameters: Of a model, readout included; without it those of an LSTM of the search's
+            hidden size on the task with the most symbols.
+        seed: The seed that everything is derived from; one made of the search's own if None.
+        settings: `key=value` overrides of any field of the study, as in `epochs=40`.
+    """
+
+    top: int = 5
+    tasks: tuple[str, ...] = ()
+    draws: int = 16
+    parameters: int | None = None
+    seed: int | None = None
+    settings: tuple[str, ...] = ()
+
+
+def promotion_study(directory: str | Path, options: PromotionOptions | None = None) -> Study:
     """Makes the study that compares the best cells of a search with LSTM and GRU.
 
     All cells have the same number of parameters on a task, the same draws of the search's other
@@ -47,31 +61,28 @@ def promotion_study(
 
     Args:
         directory: The run directory of a search; what it has found so far counts.
-        top: How many cells, best score first; at most as many as passed all stages.
-        tasks: Task specs; without them those of the search and one that it has not seen.
-        draws: Draws of hyperparameters and seeds per cell and task.
-        parameters: Of a model, readout included; without it those of an LSTM of the search's
-            hidden size on the task with the most symbols.
-        seed: The seed that everything is derived from; one made of the search's own if None.
-        settings: `key=value` overrides of any field of the study, as in `epochs=40`.
+        options: Which cells, and how.
 
     Raises:
         ConfigError: The directory holds no search, nothing passed all stages, a number is wrong,
             or the seed gives members that the search has trained.
         StoreError: The directory cannot be read, or the cells not be written.
     """
+    options = options or PromotionOptions()
+    top, draws, parameters = options.top, options.draws, options.parameters
     if top < 1 or draws < 1:
         raise ConfigError(f"--top and --draws must be at least 1, got {top} and {draws}")
     folder = Path(directory)
-    store, search = reopen_search(folder)
-    plan = search.search
-    assert plan is not None
+    run = reopen(folder)
+    search, plan = run.study, run.study.search
+    if plan is None:
+        raise StoreError(f"{directory} is a run, but no search")
     best = finished_candidates(load_candidates(folder))
-    best = best[best["arm"] != "seed"].drop_duplicates("fingerprint").head(top)
+    best = best[best["arm"] != SEED].drop_duplicates("fingerprint").head(top)
     if best.empty:
         raise ConfigError(f"{folder}: no candidate has passed all stages yet: nothing to promote")
     seen = list(dict.fromkeys([*search.tasks, *(t for s in plan.stages for t in s.tasks)]))
-    chosen = [absolute_task(t) for t in tasks] or [*search.tasks, _unseen(seen)]
+    chosen = [absolute_task(t) for t in options.tasks] or [*search.tasks, _unseen(seen)]
     if parameters is None:
         parameters = _parameters(search.space, chosen)
     space = fixed_by(str(search.training.get("preset", ""))) | {
@@ -84,8 +95,8 @@ def promotion_study(
     data: dict[str, Any] = {
         "name": f"promote-{re.sub(r'[^A-Za-z0-9_.-]+', '-', search.name)}",
         "description": (
-            f"The best {len(best)} of {store.run['study']} (scores there: {scores}), trained again "
-            f"on seeds that the search did not use, {plural(draws, 'draw')} a cell and task, "
+            f"The best {len(best)} of {run.store.run['study']} (scores there: {scores}), trained "
+            f"again on seeds that the search did not use, {plural(draws, 'draw')} a cell and task, "
             f"{parameters:,} parameters each; tasks new to them: {', '.join(fresh) or 'none'}. "
             "Only this comparison is a result: the scores of a search are chosen among many."
         ),
@@ -95,12 +106,12 @@ def promotion_study(
         # A search by accuracy or loss over the GRU's asks whether its cells are better than that.
         "more_baselines": [BASELINES[2]],
         "members": draws,
-        "seed": _seed(search) if seed is None else seed,
+        "seed": _seed(search) if options.seed is None else options.seed,
         "workers": search.workers,
         "training": training,
         "space": _drawn(search, space) | {"parameters": parameters},
     }
-    study = parse_study(tomli_w.dumps(data), settings=settings)
+    study = parse_study(tomli_w.dumps(data), settings=options.settings)
     _check_seeds(study, folder)
     return study
 

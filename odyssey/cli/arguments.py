@@ -1,0 +1,106 @@
+"""Arguments that several commands share, and options that are the fields of a job's dataclass."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
+_KINDS: dict[str, type] = {"int": int, "float": float}
+
+
+def add_options(
+    parser: argparse.ArgumentParser, options: type, *rows: tuple[str, str, str]
+) -> None:
+    """Adds the fields of a dataclass as options: their types and defaults are those of the fields.
+
+    Args:
+        parser: The parser.
+        options: The dataclass.
+        rows: Flag, name of its value, and help, in which {} is the default. A field of texts may
+            be given again and again; a truth value needs no name, and its flag turns it round.
+    """
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    for flag, metavar, text in rows:
+        name = flag.removeprefix("--").replace("-", "_")
+        field = fields[name.removeprefix("no_")]
+        shared: dict[str, Any] = {"dest": field.name, "help": text.format(field.default)}
+        if not metavar:
+            action = "store_false" if field.default else "store_true"
+            parser.add_argument(flag, action=action, **shared)
+        elif str(field.type).startswith("tuple[str"):
+            parser.add_argument(flag, metavar=metavar, action="append", default=[], **shared)
+        else:
+            kind = _KINDS.get(str(field.type).partition(" ")[0], str)
+            shared |= {"default": field.default, "type": kind}
+            parser.add_argument(flag, metavar=metavar, **shared)
+
+
+def options_of(kind: type[Options], args: argparse.Namespace, **more: Any) -> Options:
+    """Makes a job's options of the arguments that are called like its fields.
+
+    Args:
+        kind: The dataclass.
+        args: The arguments.
+        more: Fields that are made of several arguments, or of their texts.
+    """
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    given = {name: value for name, value in vars(args).items() if name in known} | more
+    return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def add_settings(parser: argparse.ArgumentParser, text: str, *, metavar: str = "KEY=VALUE") -> None:
+    """Adds --set, as `settings`."""
+    shared: dict[str, Any] = {"dest": "settings", "action": "append", "default": []}
+    parser.add_argument("--set", metavar=metavar, help=text, **shared)
+
+
+def add_choice(
+    parser: argparse.ArgumentParser,
+    *,
+    task: bool = True,
+    text: str = "where the text of the run lies now",
+) -> None:
+    """Adds the fields of `ModelChoice`: which of the models of a run is meant."""
+    from odyssey.jobs.choice import ModelChoice
+
+    rows = [
+        ("--cell", "SPEC", "of a study: this cell's model"),
+        ("--member", "N", "of a study: this member's model"),
+        ("--task", "TASK", "of a study: on this task"),
+        ("--text", "PATH", text),
+    ]
+    add_options(parser, ModelChoice, *(row for row in rows if task or row[0] != "--task"))
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+    """Adds the fields of `RunOptions`, --dry-run and --json: how a study is run."""
+    from odyssey.studies.runners.registry import RUNNERS
+    from odyssey.studies.study import KEPT
+
+    parser.add_argument(
+        "--keep-weights",
+        choices=KEPT,
+        help="of every task's ten best cells (default), of every member, or none",
+    )
+    parser.add_argument("--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)")
+    parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
+    parser.add_argument(
+        "--runner", choices=RUNNERS, help="many processes, or this one (the study's own)"
+    )
+    parser.add_argument("--address", metavar="A", help="join the Ray cluster at this address")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would run, how long, and stop"
+    )
+    add_json(parser)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Splits a list at its commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,97 @@
+"""What works on this machine, and what to do about what does not."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import subprocess
+from typing import Any, NamedTuple
+
+PACKAGES = ("torch", "ray", "numpy", "scipy", "sympy", "pandas", "pyarrow", "matplotlib", "seaborn")
+
+
+class Checkup(NamedTuple):
+    """One check: what, whether it works, what there is, and what to do about it."""
+
+    check: str
+    works: bool
+    found: str
+    do: str
+
+
+def examine() -> list[Checkup]:
+    """Tries everything that Odyssey needs."""
+    return [*_versions(), _compiler(), _threads(), _layer(), _ray(), _data()]
+
+
+def _versions() -> list[Checkup]:
+    checks: list[Checkup] = [Checkup("python", True, platform.python_version(), "")]
+    for name in PACKAGES:
+        try:
+            module: Any = importlib.import_module(name)
+            checks.append(Checkup(name, True, str(module.__version__), ""))
+        except ImportError as error:
+            checks.append(Checkup(name, False, str(error).splitlines()[0], f"pip install {name}"))
+    return checks
+
+
+def _compiler() -> Checkup:
+    from odyssey.compiler.backends.native import toolchain
+
+    try:
+        command = toolchain.compiler()
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+        return Checkup("C compiler", True, (done.stdout or command[0]).splitlines()[0], "")
+    except toolchain.BuildError:
+        pass
+    return Checkup(
+        "C compiler", True, "none: cells run on the slower eager backend", "install gcc or clang"
+    )
+
+
+def _threads() -> Checkup:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Checkup("processors", True, f"{cores} usable; one thread a trial", "")
+
+
+def _layer() -> Checkup:
+    try:
+        import torch
+
+        from odyssey.compiler import RNN
+        from odyssey.specs import get_cell
+
+        rnn = RNN(get_cell("lstm"), 3, 4)
+        rnn(torch.zeros(2, 1, 3))[0].sum().backward()
+        return Checkup("compiled cell", True, f"lstm runs on backend {rnn.backend}", "")
+    except Exception as error:
+        return Checkup(
+            "compiled cell", False, f"{type(error).__name__}: {error}"[:200], "reinstall torch"
+        )
+
+
+def _ray() -> Checkup:
+    from odyssey.studies.runners.ray import probe
+
+    try:
+        return Checkup("Ray", True, probe(), "")
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        return Checkup(
+            "Ray", False, text, "use --runner local, or reinstall: pip install 'ray[tune]'"
+        )
+
+
+def _data() -> Checkup:
+    from odyssey.tasks.download import data_dir, list_datasets
+
+    folder = data_dir()
+    present = [str(s["name"]) for s in list_datasets() if s["present"]]
+    parent = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    found = f"{folder}: {', '.join(present) or 'empty'}"
+    if folder.exists() or os.access(parent, os.W_OK):
+        return Checkup(
+            "data folder", True, found, "" if present else "odyssey data get tinyshakespeare"
+        )
+    return Checkup("data folder", False, f"{folder} cannot be made", "set ODYSSEY_DATA to a folder")

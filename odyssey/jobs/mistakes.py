@@ -1,0 +1,132 @@
+"""What trained models get wrong on held-out text, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from odyssey.errors import ConfigError
+from odyssey.jobs.choice import ModelChoice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_MODELS = 24
+
+
+@dataclass(frozen=True)
+class MistakeOptions:
+    """What is read.
+
+    Attributes:
+        split: Which data.
+        characters: How many, at most.
+        out: The folder of the files.
+    """
+
+    split: Literal["valid", "test"] = "test"
+    characters: int = 100_000
+    out: str = "results/runs/errors"
+
+
+@dataclass(frozen=True)
+class SortedMistakes:
+    """The errors of models of one task.
+
+    Attributes:
+        task: The task.
+        unit: What its losses are counted by.
+        read: How many symbols were predicted.
+        errors: Of `count_errors`, with the label of every model and how many symbols it predicted.
+        brackets: Of `loss_by_distance`, with labels; those of the n-gram are the last.
+        files: Paths by what they show.
+    """
+
+    task: str
+    unit: str
+    read: int
+    errors: pd.DataFrame
+    brackets: pd.DataFrame
+    files: dict[str, Path]
+
+    def by_model(self) -> list[tuple[str, int, float, float, dict[str, float]]]:
+        """Gives of every model its label, errors, their share of symbols, nats, and categories.
+
+        The last is the share of every category in the errors.
+        """
+        rows = []
+        for label, part in self.errors.groupby("label", sort=False):
+            wrong = int(part["errors"].sum())
+            shares = part.groupby("category", sort=False)["share"].sum(min_count=1)
+            categories = {str(name): float(s) for name, s in shares.items() if name != "right"}
+            rate = wrong / part["characters"].iloc[0]
+            rows.append((str(label), wrong, rate, float(part["nats"].sum()), categories))
+        return rows
+
+
+def sort_mistakes(
+    directories: Sequence[str],
+    options: MistakeOptions | None = None,
+    *,
+    choice: ModelChoice | None = None,
+) -> SortedMistakes:
+    """Sorts the errors of the models that runs have kept by category; writes tables and figures.
+
+    Raises:
+        OdysseyError: There are no such models, they have learned several tasks or too many cells,
+            or their task is no text.
+    """
+    options, choice = options or MistakeOptions(), choice or ModelChoice()
+    if options.characters < 1:
+        raise ConfigError(f"--characters must be at least 1, got {options.characters}")
+    import pandas as pd
+
+    from odyssey.diagnostics import mistakes
+    from odyssey.diagnostics.predictions import predict
+    from odyssey.report.inside.error_plots import write_errors
+    from odyssey.studies.trained import load_all_trained
+
+    oracles, reading = mistakes.Oracles(), None
+    baseline = f"{oracles.contexts}-gram"
+    task, unit = "", "characters"
+    categories, brackets = [], []
+    directories = list(dict.fromkeys(directories))
+    for directory in directories:
+        for trained in load_all_trained(directory, **asdict(choice)):
+            name = str(trained.row["task"])
+            if reading is None:
+                task, unit = name, trained.task.unit
+                reading = mistakes.read_text(
+                    trained.task,
+                    characters=options.characters,
+                    split=options.split,
+                    oracles=oracles,
+                )
+            if name != task:
+                raise ConfigError(
+                    f"{directory} has learned {name}, the first model {task};"
+                    " compare models of one task"
+                )
+            label = str(trained.row["spec"])
+            if len(directories) > 1:
+                label = f"{Path(directory).name}: {label}"
+            predicted = predict(
+                trained.model, trained.task, characters=options.characters, split=options.split
+            )
+            counted = mistakes.count_errors(
+                mistakes.sort_errors(predicted, reading, oracles=oracles)
+            )
+            categories.append(counted.assign(label=label, characters=len(predicted)))
+            losses = mistakes.bracket_losses(predicted, reading.text)
+            brackets.append(mistakes.loss_by_distance(losses).assign(label=label))
+            if len(categories) > MOST_MODELS:
+                raise ConfigError(f"more than {MOST_MODELS} models; choose some with --cell")
+    assert reading is not None
+    losses = mistakes.bracket_losses(mistakes.ngram_predictions(reading), reading.text)
+    brackets.append(mistakes.loss_by_distance(losses).assign(label=baseline))
+    errors = pd.concat(categories, ignore_index=True)
+    by_distance = pd.concat(brackets, ignore_index=True)
+    files = write_errors(errors, by_distance, options.out, baseline=baseline)
+    return SortedMistakes(task, unit, len(reading.text) - 1, errors, by_distance, files)

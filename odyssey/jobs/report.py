@@ -1,0 +1,100 @@
+"""The report of a run: its numbers, and the files that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odyssey.errors import StoreError
+from odyssey.storage.places import Place, local_copy, place
+
+if TYPE_CHECKING:
+    from odyssey.report.search.content import SearchContent
+    from odyssey.report.study.page import Content
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A report.
+
+    Attributes:
+        content: What it says: of a study, or of a search.
+        search: Whether it is of a search.
+        directory: The run as a path; a copy of it, where it is elsewhere.
+        files: Where its files are, by what they show; none where they could not be written.
+        refusal: Why they could not.
+    """
+
+    content: Any
+    search: bool
+    directory: Path
+    files: dict[str, str]
+    refusal: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """Gives the tables as plain data."""
+        tables = _search_data(self.content) if self.search else _study_data(self.content)
+        return {**tables, "files": self.files}
+
+
+@contextmanager
+def report_run(directory: str | Place) -> Iterator[ReportedRun]:
+    """Writes the report of a run; numbers are counted as its tasks do while the context lasts.
+
+    A study with a baseline shows every cell beside it; any other one its leaderboards. A run in a
+    folder that nobody may write to can be looked at all the same.
+
+    Raises:
+        StoreError: There is no run, or it has no results.
+    """
+    from odyssey.report.page.units import counting
+    from odyssey.report.search.content import is_search, read_search
+    from odyssey.report.search.page import write_search
+    from odyssey.report.study.files import write_content
+    from odyssey.report.study.page import read_content
+    from odyssey.storage.store import RunStore
+
+    run = place(directory)
+    facts = RunStore.open(run).run
+    with counting(facts), local_copy(run) as local:
+        search = is_search(facts)
+        content: Any = read_search(local) if search else read_content(local)
+        try:
+            written = write_search(local) if search else write_content(content)
+            refusal = ""
+        except StoreError as error:
+            written, refusal = {}, str(error)
+        # what was written may lie in a copy of the run
+        files = {
+            name: str(path) if local == run else str(run / path.relative_to(local).as_posix())
+            for name, path in written.items()
+        }
+        yield ReportedRun(content, search, local, files, refusal)
+
+
+def _study_data(content: Content) -> dict[str, Any]:
+    from odyssey.statistics.ranking import overall
+
+    ablation = content.ablation
+    return {
+        "leaderboard": content.board.to_dict("records"),
+        "overall": overall(content.results).to_dict("records"),
+        "comparison": ablation.compared.to_dict("records") if ablation else [],
+        "further": {f.baseline: f.compared.to_dict("records") for f in content.further},
+        "beside": {b.name: b.table.to_dict("records") for b in content.beside},
+    }
+
+
+def _search_data(content: SearchContent) -> dict[str, Any]:
+    from odyssey.report.search.page import best_table, verdict
+
+    return {
+        "verdict": verdict(content),
+        "best": best_table(content).to_dict("records"),
+        "arms": content.arms.to_dict("records"),
+        "operators": content.operators.to_dict("records"),
+        "refused": content.refused.to_dict("records"),
+    }

@@ -1,0 +1,101 @@
+"""A trained model writes, symbol by symbol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from odyssey.errors import ConfigError
+from odyssey.jobs.choice import ModelChoice
+
+if TYPE_CHECKING:
+    from odyssey.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    r"""How a model writes.
+
+    Attributes:
+        length: Symbols.
+        temperature: Divides the logits; 0 always takes the likeliest symbol.
+        top_k: Draws among so many likeliest symbols; among all if None.
+        prime: Text to go on from, `\xNN` as in what samples print; None begins as the task does.
+        seed: Seed.
+    """
+
+    length: int = 2000
+    temperature: float = 1.0
+    top_k: int | None = None
+    prime: str | None = None
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ConfigError(f"--length must be at least 1, got {self.length}")
+        if not 0 <= self.temperature < math.inf:
+            raise ConfigError(f"--temperature must be a number >= 0, got {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"--top-k must be at least 1, got {self.top_k}")
+        if self.seed < 0:
+            raise ConfigError(f"--seed must not be negative, got {self.seed}")
+        if self.prime == "":
+            raise ConfigError("--prime is empty; leave it out to begin as the task does")
+
+
+@dataclass(frozen=True)
+class WrittenText:
+    """What a model writes; it is generated while it is read, once.
+
+    Attributes:
+        task: What the model has learned.
+        prime: What it read first, class indices.
+        begun: The part of the prime that belongs to the text: none of the task's own.
+        generated: The class indices it makes of that.
+    """
+
+    task: Task
+    prime: Sequence[int]
+    begun: Sequence[int]
+    generated: Iterator[int]
+
+    def pieces(self) -> Iterator[str]:
+        """Gives the text, what it begins with first, then a character at a time."""
+        from odyssey.training.sampling import stream_text
+
+        yield self.task.decode(self.begun)
+        yield from stream_text(self.task, self.generated)
+
+    def data(self) -> bytes:
+        """Gives the text as the bytes of a file."""
+        return self.task.data([*self.begun, *self.generated])
+
+
+def sample_text(
+    directory: str, options: SampleOptions | None = None, *, choice: ModelChoice | None = None
+) -> WrittenText:
+    """Lets a model that a run has kept write.
+
+    Raises:
+        OdysseyError: There is no such model, or the prime holds a symbol that its task lacks.
+    """
+    from odyssey.studies.trained import load_trained
+    from odyssey.training.sampling import sample
+    from odyssey.training.seeds import stream
+
+    options = options or SampleOptions()
+    trained = load_trained(directory, **asdict(choice or ModelChoice()))
+    task = trained.task
+    own = options.prime is None
+    prime = task.sample_prime() if options.prime is None else task.encode(options.prime)
+    generated = sample(
+        trained.model,
+        prime,
+        length=options.length,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        rng=stream(options.seed, "sample"),
+    )
+    return WrittenText(task, prime.tolist(), [] if own else prime.tolist(), generated)

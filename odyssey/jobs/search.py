@@ -1,0 +1,340 @@
+"""Runs a study or a search into a run directory, goes on with one, or says what would run."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odyssey.errors import ConfigError
+from odyssey.studies.study import Study, read_study
+
+if TYPE_CHECKING:
+    from odyssey.storage.places import Place
+    from odyssey.studies.source import OpenRun, Summary, Watcher
+    from odyssey.studies.trial import Trial
+
+RUNS = Path("results/runs")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is run.
+
+    Attributes:
+        out: Run directory or its URL; None for a free one in `RUNS`.
+        keep_weights: Whose weights are kept, instead of the study's `keep_weights`.
+        workers: Trials at a time, instead of the study's.
+        runner: Who works the trials, instead of the study's.
+        address: Address of a Ray cluster to join.
+    """
+
+    out: str | None = None
+    keep_weights: str | None = None
+    workers: int | None = None
+    runner: str | None = None
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"--workers must be at least 1, got {self.workers}")
+
+    @property
+    def runner_choice(self) -> dict[str, Any]:
+        """The arguments of `engine.execute` and `engine.choose_runner`."""
+        return {"runner": self.runner, "workers": self.workers, "address": self.address}
+
+
+def run_study(
+    study: Study | str | Path,
+    options: RunOptions | None = None,
+    *,
+    settings: Sequence[str] = (),
+    watcher: Watcher[Any] | None = None,
+) -> Summary:
+    """Runs a study, or a search if it has a `[strategy]`, into a fresh directory.
+
+    Args:
+        study: The study, or its file.
+        options: How it is run.
+        settings: `key=value` overrides of the fields of a file.
+        watcher: Sees it go by.
+
+    Raises:
+        OdysseyError: The study or an option makes no sense, nothing succeeded, or the directory
+            cannot be written.
+    """
+    if not isinstance(study, Study):
+        study = read_study(Path(study), settings=settings)
+    options = options or RunOptions()
+    return work_through(begin_run(study, options), options, watcher=watcher)
+
+
+def begin_run(study: Study, options: RunOptions) -> OpenRun:
+    """Checks a study and makes its run directory; nothing is run yet."""
+    from odyssey.storage.places import place
+    from odyssey.studies.engine import choose_runner, prepare
+
+    choose_runner(study, **options.runner_choice)  # before anything is written
+    return prepare(_kept(study, options), place(options.out) if options.out else _free(study.name))
+
+
+def resume_run(directory: str | Place) -> OpenRun:
+    """Opens a run to go on with it, as the study that it began with; nothing is run yet."""
+    from odyssey.studies.engine import reopen
+
+    return reopen(directory)
+
+
+def work_through(
+    run: OpenRun, options: RunOptions | None = None, *, watcher: Watcher[Any] | None = None
+) -> Summary:
+    """Runs what a run has left; see `engine.execute`."""
+    from odyssey.studies.engine import execute
+    from odyssey.studies.source import Unwatched
+
+    return execute(run, watcher or Unwatched(), **(options or RunOptions()).runner_choice)
+
+
+def _kept(study: Study, options: RunOptions) -> Study:
+    keep = options.keep_weights
+    return replace(study, keep_weights=keep) if keep else study
+
+
+def _free(name: str) -> Path:
+    """Gives a run directory that is not there yet."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:80].strip("-.") or "study"
+    path, number = RUNS / stem, 1
+    while path.exists():
+        number += 1
+        path = RUNS / f"{stem}-{number}"
+    return path
+
+
+@dataclass(frozen=True)
+class RunLeft:
+    """What a run has left: `left` of its `total` trials, or candidates of a search."""
+
+    study: str
+    what: str
+    total: int
+    left: int
+
+
+def run_left(run: OpenRun) -> RunLeft:
+    """Counts what a run has left."""
+    if run.study.search is None:
+        finished = run.store.finished()
+        left = sum(trial.id not in finished for trial in run.trials)
+        return RunLeft(run.study.name, "trials", len(run.trials), left)
+    from odyssey.storage.candidates import load_candidates
+
+    total = len(run.cells) + run.study.search.candidates
+    return RunLeft(
+        run.study.name, "candidates", total, total - len(load_candidates(run.store.path))
+    )
+
+
+@dataclass(frozen=True)
+class StudyEstimate:
+    """What a study would run; times are of timed updates on this machine.
+
+    Attributes:
+        study: Its name.
+        cells: Cells.
+        tasks: Tasks by spec: what they say of themselves.
+        trials: Trials.
+        members: Members of all trials.
+        characters: Characters that are trained on, at most.
+        seconds: Wall time.
+        workers: Trials at a time.
+        disk_mb: Megabytes of records and weights.
+        start_up: Seconds that a worker takes to start, in `seconds`.
+        timed: Seconds that the estimate took.
+    """
+
+    study: str
+    cells: int
+    tasks: Mapping[str, Mapping[str, Any]]
+    trials: int
+    members: int
+    characters: int
+    seconds: float
+    workers: int
+    disk_mb: float
+    start_up: float
+    timed: float
+
+    def data(self) -> dict[str, Any]:
+        """Gives it as plain data."""
+        data = asdict(self) | {"tasks": list(self.tasks), "seconds": round(self.seconds, 1)}
+        return {name: value for name, value in data.items() if name not in ("start_up", "timed")}
+
+
+@dataclass(frozen=True)
+class SearchEstimate:
+    """What a search would run; times are of timed updates of the baseline on this machine.
+
+    Attributes:
+        study: Its name.
+        strategy: Its strategy.
+        arms: Its arms.
+        candidates: Candidates without the seeds.
+        seeds: The cells that it begins with.
+        stages: Stage -> seconds a candidate.
+        workers: Trials at a time.
+        seconds_if_all_stop_first: Wall time if every candidate stops at the first stage.
+        seconds_if_none_stops: Wall time if none stops.
+        baseline: What was timed.
+        start_up: Seconds that a worker takes to start, in no other number.
+        timed: Seconds that the estimate took.
+    """
+
+    study: str
+    strategy: str
+    arms: tuple[str, ...]
+    candidates: int
+    seeds: tuple[str, ...]
+    stages: Mapping[str, float]
+    workers: int
+    seconds_if_all_stop_first: float
+    seconds_if_none_stops: float
+    baseline: str
+    start_up: float
+    timed: float
+
+    def data(self) -> dict[str, Any]:
+        """Gives it as plain data."""
+        stages = [{"stage": n, "seconds_a_candidate": s} for n, s in self.stages.items()]
+        return {
+            "study": self.study,
+            "strategy": self.strategy,
+            "arms": list(self.arms),
+            "candidates": self.candidates,
+            "seeds": list(self.seeds),
+            "stages": stages,
+            "workers": self.workers,
+            "start_up_seconds": round(self.start_up, 1),
+            "seconds_if_all_stop_first": self.seconds_if_all_stop_first,
+            "seconds_if_none_stops": self.seconds_if_none_stops,
+        }
+
+
+def estimate_study(
+    study: Study, options: RunOptions | None = None
+) -> StudyEstimate | SearchEstimate:
+    """Says what would run and how long it would take; writes nothing.
+
+    Raises:
+        OdysseyError: As `begin_run`, but for the directory.
+    """
+    from odyssey.studies.engine import choose_runner
+
+    options = options or RunOptions()
+    study = _kept(study, options)
+    _, workers = choose_runner(study, **options.runner_choice)
+    estimate = _estimated_study if study.search is None else _estimated_search
+    return estimate(study, workers)
+
+
+def _estimated_study(study: Study, workers: int) -> StudyEstimate:
+    from odyssey.studies.engine import check
+    from odyssey.studies.estimate import estimate_trials
+
+    checked, config = check(study), study.config
+    trials = checked.trials
+    members = sum(len(t.members) for t in trials)
+    updates = config.epochs * config.updates_per_epoch
+    began = time.monotonic()
+    timed = estimate_trials(trials[: len(checked.cells)])
+    share = len(trials) / len(checked.cells) / workers
+    records = members * (3.0 + 0.15 * config.epochs) / 1000
+    return StudyEstimate(
+        study=study.name,
+        cells=len(checked.cells),
+        tasks={spec: task.describe() for spec, task in checked.tasks.items()},
+        trials=len(trials),
+        members=members,
+        characters=members * updates * config.batch_size * config.unroll,
+        seconds=timed.start_up + timed.seconds * share,  # every worker starts up
+        workers=workers,
+        disk_mb=round(records + _weight_megabytes(study, trials), 2),
+        start_up=timed.start_up,
+        timed=time.monotonic() - began,
+    )
+
+
+def _estimated_search(study: Study, workers: int) -> SearchEstimate:
+    from odyssey.storage.candidates import SEED
+    from odyssey.studies.engine import check
+    from odyssey.studies.estimate import estimate_trials
+    from odyssey.studies.evolve.candidate import Candidate, Life
+    from odyssey.training.space import draw_members
+
+    plan = study.search
+    assert plan is not None, "the study is a search"
+    checked = check(study)
+    name = str(checked.facts["baseline"])
+    cell, space = checked.cells[name], study.distributions
+    began = time.monotonic()
+
+    def draws(count: int, first: int) -> list[dict[str, object]]:
+        return draw_members(space, count=count, seed=study.seed, first=first)
+
+    life = Life(Candidate(0, SEED, name, cell.key, "", cell.text), plan, draws=draws, index=0)
+    stages, start_up = {}, 0.0
+    for life.stage, stage in enumerate(plan.stages):
+        timed = estimate_trials(life.enter())
+        start_up += timed.start_up
+        stages[stage.name] = round(timed.seconds, 2)
+    first, every = next(iter(stages.values())), sum(stages.values())
+    seeds = len(checked.cells) * every
+    return SearchEstimate(
+        study=study.name,
+        strategy=plan.strategy,
+        arms=plan.arms,
+        candidates=plan.candidates,
+        seeds=tuple(checked.cells),
+        stages=stages,
+        workers=workers,
+        seconds_if_all_stop_first=round((seeds + plan.candidates * first) / workers, 1),
+        seconds_if_none_stops=round((seeds + plan.candidates * every) / workers, 1),
+        baseline=name,
+        start_up=start_up,
+        timed=time.monotonic() - began,
+    )
+
+
+def _weight_megabytes(study: Study, trials: Sequence[Trial]) -> float:
+    """Says how much room the weights that are kept take, at most."""
+    from odyssey.expr import parse_cell
+    from odyssey.hyperparameters import Member
+    from odyssey.studies.weights import CELLS_WITH_WEIGHTS
+    from odyssey.tasks.registry import get_task
+    from odyssey.training.model import count_parameters
+
+    if study.keep_weights == "none":
+        return 0.0
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for trial in trials:
+        cell, symbols = parse_cell(trial.cell_text), get_task(trial.task).num_symbols
+        for member in (Member(**m) for m in trial.members):
+            sizes.setdefault((trial.task, trial.spec), []).append(
+                member.parameters
+                or count_parameters(
+                    cell,
+                    num_symbols=symbols,
+                    hidden_size=member.hidden_size,
+                    num_layers=member.num_layers,
+                )
+            )
+    if study.keep_weights == "all":
+        return 4e-6 * sum(map(sum, sizes.values()))
+    of_task = {
+        task: sorted((max(n) for (t, _), n in sizes.items() if t == task), reverse=True)
+        for task in study.tasks
+    }
+    return 4e-6 * sum(sum(n[:CELLS_WITH_WEIGHTS]) for n in of_task.values())

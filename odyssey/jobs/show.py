@@ -1,0 +1,82 @@
+"""One cell in any of its forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from odyssey.errors import ConfigError, suggest
+from odyssey.expr import Cell
+from odyssey.expr.jacobian import format_jacobian
+from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.text import diff
+from odyssey.jobs.cells import parameter_formula
+from odyssey.specs import get_cell
+
+FORMS = ("text", "latex", "jacobian", "program", "json", "canonical", "torch", "c")
+
+
+def show_cell(
+    spec: str, form: str = "text", *, after: str | None = None, against: str | None = None
+) -> str:
+    """Writes a cell in one of `FORMS`, but for `json`: that is `cell_facts`.
+
+    Args:
+        spec: The cell.
+        form: The form.
+        after: Of `program`: the intermediate representation after this pass.
+        against: Of `text`: what differs from this cell, as lines that begin with + and -.
+
+    Raises:
+        CellError: A spec makes no cell.
+        ConfigError: There is no such form, or an option goes with another one.
+    """
+    cell = get_cell(spec)
+    if form not in FORMS:
+        raise ConfigError(suggest(form, FORMS, what="form"))
+    if after and form != "program":
+        raise ConfigError("--after goes with --as program")
+    if against and form != "text":
+        raise ConfigError("--against goes with --as text")
+    if against:
+        return "\n".join([*diff(get_cell(against), cell), ""])
+    if form == "text":
+        return cell.text
+    if form == "latex":
+        return cell.latex()
+    if form == "jacobian":
+        return format_jacobian(cell)
+    if form == "canonical":
+        return cell.canonical_text
+    return _compiled(cell, form, after)
+
+
+def _compiled(cell: Cell, form: str, after: str | None) -> str:
+    from odyssey.compiler.backends import build_layer
+    from odyssey.compiler.lowering import lower
+    from odyssey.expr.program import format_program
+
+    if form == "program":
+        return format_program(lower(cell, after=after))
+    backend = {"torch": "eager", "c": "native"}[form]
+    return build_layer(lower(cell), backend, population=False, masked=False)[1].source
+
+
+def cell_facts(spec: str) -> dict[str, Any]:
+    """Gives all about a cell as plain data: texts, identity, states and parameters."""
+    cell = get_cell(spec)
+    shapes = infer_shapes(cell)
+    return {
+        "name": cell.name,
+        "text": cell.text,
+        "key": cell.key,
+        "fingerprint": cell.fingerprint,
+        "canonical": cell.canonical_text,
+        "latex": cell.latex(),
+        "lineage": cell.lineage,
+        "citation": cell.citation,
+        "states": cell.states,
+        "recurrent": cell.recurrent,
+        "needs_input_size_equal_hidden_size": shapes.square,
+        "parameters": {**shapes.matrices, **{n: [s] for n, s in shapes.vectors.items()}},
+        "parameter_count": parameter_formula(cell),
+    }

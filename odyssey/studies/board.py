@@ -1,0 +1,80 @@
+"""What there is to see of a study while it runs: how far it is, and the best of every cell."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class BestMember:
+    """The best member of one cell on one task so far."""
+
+    bpc: float = math.inf
+    accuracy: float = math.nan
+    members: int = 0
+    diverged: int = 0
+    failed: int = 0
+
+
+@dataclass
+class StudyBoard:
+    """Counts what a study does.
+
+    Attributes:
+        tasks: What the tasks say of themselves, by spec: what a loss is counted by.
+        total: Trials in all.
+        finished: Trials that are finished, those of earlier sessions too.
+        finished_now: Trials of this session.
+        running: Trials that run.
+        characters: That were trained on in this session.
+        best: Task -> spec -> its best member.
+    """
+
+    tasks: Mapping[str, Mapping[str, Any]]
+    total: int
+    finished: int
+    finished_now: int = 0
+    running: int = 0
+    characters: int = 0
+    began: float = field(default_factory=time.monotonic)
+    best: dict[str, dict[str, BestMember]] = field(default_factory=dict)
+
+    def take(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Counts a trial of this session."""
+        rows = list(rows)
+        self.finished += 1
+        self.finished_now += 1
+        self.characters += sum(int(row.get("characters") or 0) for row in rows)
+        self.include(rows)
+
+    def include(self, rows: Iterable[Mapping[Any, Any]]) -> None:
+        """Takes rows into the best; also those of an earlier session."""
+        for row in rows:
+            entry = self.best.setdefault(row["task"], {}).setdefault(row["spec"], BestMember())
+            entry.members += 1
+            entry.diverged += row["status"] == "diverged"
+            entry.failed += row["status"] == "failed"
+            bpc = row.get("valid_bpc", math.nan)
+            if bpc is not None and bpc < entry.bpc:
+                entry.bpc, entry.accuracy = bpc, row["valid_accuracy"]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of this session."""
+        return time.monotonic() - self.began
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the rest will take at the rate of this session; NaN before a trial is done."""
+        if not self.finished_now:
+            return math.nan
+        return self.seconds / self.finished_now * (self.total - self.finished)
+
+    @property
+    def per_second(self) -> float:
+        """Characters a second in this session."""
+        return self.characters / max(self.seconds, 1e-9)

@@ -1,0 +1,94 @@
+"""A study as a source of trials: a fixed list of them, in logical order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from odyssey.errors import ConfigError
+from odyssey.expr.identity import repeated
+from odyssey.specs import expand, shown_names
+from odyssey.studies.board import StudyBoard
+from odyssey.studies.memory import check_memory
+from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
+from odyssey.studies.study import Study
+from odyssey.studies.trial import Trial
+from odyssey.tasks.registry import get_task
+from odyssey.training.space import draw_members
+
+
+def check_listed(study: Study) -> CheckedStudy:
+    """Checks a study whole; writes nothing.
+
+    Raises:
+        OdysseyError: A cell, task or hyperparameter is wrong, a cell is there twice, or a trial
+            would be too large.
+    """
+    cells = study.resolve_cells()
+    twins = repeated(cells)
+    if twins:
+        # Draws, data and seeds do not depend on the cell: both would get the same numbers.
+        raise ConfigError(f"{twins[1]} and {twins[0]} are the same cell: leave one out")
+    tasks = {spec: get_task(spec) for spec in study.tasks}
+    for task in tasks.values():
+        task.check_fits(study.config.batch_size, study.config.unroll)
+    trials = study.trials(cells)
+    training = dataclasses.asdict(study.config)
+    check_memory(
+        cells,
+        {spec: task.num_symbols for spec, task in tasks.items()},
+        draw_members(study.distributions, count=study.members, seed=study.seed),
+        training,
+        population=study.population or study.members,
+    )
+    names = shown_names(expand(list(study.cells)))
+    facts = {
+        "baseline": names.get(study.baseline, ""),
+        "more_baselines": [names.get(m, m) for m in study.more_baselines],
+        "trials": len(trials),
+        "members": sum(len(t.members) for t in trials),
+        "training": training,
+        "space": {
+            name: {drawn.kind: list(drawn.values)} for name, drawn in study.distributions.items()
+        },
+    }
+    return CheckedStudy(cells, tasks, trials, facts)
+
+
+class ListedTrials:
+    """The trials of a study that are not finished yet; see `Source`."""
+
+    def __init__(self, run: OpenRun, watcher: Watcher[StudyBoard]) -> None:
+        finished = run.store.finished()
+        left = [trial for trial in run.trials if trial.id not in finished]
+        self.trials = iter(left)
+        self.total, self.idle = len(run.trials), not left
+        self._board = StudyBoard(run.tasks, self.total, self.total - len(left))
+        self._board.include(run.store.results().to_dict("records"))
+        self._watcher = watcher
+        watcher.begin(self._board)
+
+    def start(self, trial: Trial) -> None:
+        """Needs not know."""
+
+    def learn(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Counts the trial."""
+        self._board.take(rows)
+        self._watcher.done(self._board, rows)
+
+    def postpone(self, trial: Trial) -> bool:
+        """Never comes: the trials of a study have no limit."""
+        raise AssertionError(f"trial {trial.id} has no limit")
+
+    def tick(self, running: int) -> None:
+        """Passes the tick on."""
+        self._board.running = running
+        self._watcher.tick(self._board)
+
+    def close(self) -> None:
+        """Has nothing to record."""
+
+    def counts(self) -> dict[str, Any]:
+        """Has none of its own."""
+        return {}
