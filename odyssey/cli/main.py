@@ -16,6 +16,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from odyssey.backend_names import BACKEND_NAMES
+
 LONGEST_ERROR = 1_000  # characters: an error may quote what was given
 
 
@@ -95,10 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "--as",
         dest="form",
-        choices=("text", "latex", "jacobian", "program", "json", "canonical", "torch", "c"),
+        choices=(
+            *("text", "latex", "jacobian", "program", "json", "canonical", "torch", "c"),
+            *BACKEND_NAMES,
+        ),
         default="text",
         help="cell text (default), LaTeX, one-step Jacobian in symbols, IR, JSON, canonical form,"
-        " torch or C source",
+        " torch or C source, or the source of a backend",
     )
     show.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
     show.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")

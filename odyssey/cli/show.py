@@ -50,13 +50,14 @@ def run(args: argparse.Namespace) -> None:
             }
         )
     else:
-        from odyssey.compiler.backends import build_layer
+        from odyssey.compiler.backends import BACKENDS, build_layer
         from odyssey.compiler.lowering import lower
         from odyssey.compiler.program import format_program
 
         if args.form == "program":
             print(format_program(lower(cell, after=args.after)), end="")
         else:
-            backend = {"torch": "eager", "c": "native"}[args.form]
+            names = (name for name, row in BACKENDS.items() if row.language == args.form)
+            backend = next(names, args.form)
             layer = build_layer(lower(cell), backend, population=False, masked=False)[1]
             print(layer.source, end="")

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from odyssey.backend_names import BACKEND_NAMES
 from odyssey.errors import ConfigError, suggest
 from odyssey.training.bounds import Bounds
 from odyssey.wording import quoted
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 SCHEDULES = ("constant", "plateau", "decay")
-BACKENDS = ("auto", "native", "eager")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ OPTIONS: dict[str, Bounds | tuple[Any, ...]] = {
     "diverged_factor": Bounds(float, 0, 1e12),
     "padding": Bounds(float, 1, 1e6),
     "dtype": ("float32", "float64"),
-    "backend": BACKENDS,
+    "backend": ("auto", *BACKEND_NAMES),
     "threads": Bounds(int, 1, 1_024),
 }
 EARLIER = {"eval_warmup": 0}

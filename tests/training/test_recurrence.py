@@ -8,7 +8,7 @@ from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import native
 from odyssey.errors import ConfigError
 from odyssey.training.model import CharModel
-from odyssey.training.step import NativeRecurrence, TorchRecurrence, make_recurrence
+from odyssey.training.step import BackendRecurrence, TorchRecurrence, make_recurrence
 
 SPECS = (
     *LIBRARY,
@@ -87,7 +87,7 @@ def test_parameters_are_read_where_they_are():
 
 def test_which_models_need_autograd():
     plain = make_model("lstm")
-    assert isinstance(make_recurrence(plain, dense=False), NativeRecurrence)
+    assert isinstance(make_recurrence(plain, dense=False), BackendRecurrence)
     assert isinstance(make_recurrence(plain, dense=True), TorchRecurrence)
     embedded = make_model("mut1")
     assert embedded.embedding is not None

@@ -13,22 +13,25 @@ from torch import nn
 
 import odyssey
 from odyssey.compiler.backends import native
+from odyssey.compiler.backends.base import UpdateRules
 from odyssey.compiler.backends.native import targets, toolchain
-from odyssey.compiler.backends.native.source import training_step as step_source
+from odyssey.compiler.backends.native.abi.training import UPDATE_KINDS
+from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.errors import ConfigError
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import OPTIMIZERS, Member, TrainingConfig
 from odyssey.training.loop import _Group
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (
-    NativeUpdate,
-    Rules,
+    BackendUpdate,
     TorchReadout,
     TorchUpdate,
     make_readout,
+    make_update,
 )
 
 pytestmark = pytest.mark.skipif(bool(native.missing()), reason="needs a C compiler")
+UPDATES = {"native": BackendUpdate, "eager": TorchUpdate}
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 3e-6}
 # P, T, B, H, V: one of everything, below and above the vectors, more rows than a block
 SHAPES = [
@@ -150,7 +153,7 @@ class Some(nn.Module):
         self.c = nn.Parameter(torch.randn(3, 600, dtype=dtype))
 
 
-def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
+def updates(backend, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
     """Twenty updates; the third member diverges at the twelfth."""
     model = Some(dtype)
     flat = FlatParameters(model, 3)
@@ -158,17 +161,19 @@ def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
     def vector(*values):
         return torch.tensor(values, dtype=dtype)
 
-    rules = Rules(
+    inside_PN = torch.rand(3, 738, generator=torch.Generator().manual_seed(2)) < 0.8
+    inside_PN[2, 7 * 19 + 5 + 5] = True  # where the third member diverges
+    rules = UpdateRules(
         torch.tensor([True, True, True]),
         vector(0.01, 0.003, 0.02),
         vector(1.0, math.inf, 40.0),
         vector(math.inf, 0.5, 0.3),
         100.0,
+        inside_PN,
     )
     optimizer = Optimizer(name, vector(*momentum), nesterov=nesterov)
-    inside_PN = torch.rand(3, 738, generator=torch.Generator().manual_seed(2)) < 0.8
-    inside_PN[2, 7 * 19 + 5 + 5] = True  # where the third member diverges
-    step = make(flat, optimizer, rules, inside_PN)
+    step = make_update(backend, flat, optimizer, rules)
+    assert isinstance(step, UPDATES[backend])
     seen = []
     for k in range(20):
         g = [torch.sin(p.detach() * (k + 1)) for p in flat.parameters]
@@ -182,7 +187,7 @@ def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
             rules.rate_P[0] *= 0.5
         mean = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
         norm, healthy = step(g, mean_P=mean)
-        rules.alive_P &= healthy
+        rules.alive_P.logical_and_(healthy)
         seen.append((norm.double().clone(), healthy.clone()))
     assert rules.alive_P.tolist() == [True, True, False]
     return flat.values_PN, seen, [optimizer.state[n] for n in optimizer.running_values]
@@ -193,8 +198,8 @@ def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
     ("name", "nesterov"), [*((name, False) for name in OPTIMIZERS), ("sgd", True)]
 )
 def test_updates_equal_those_of_torch(name, nesterov, dtype):
-    ours, norms, state = updates(NativeUpdate, name, nesterov, dtype)
-    want, reference, kept = updates(TorchUpdate, name, nesterov, dtype)
+    ours, norms, state = updates("native", name, nesterov, dtype)
+    want, reference, kept = updates("eager", name, nesterov, dtype)
     tolerance = 1e-12 if dtype == torch.float64 else 2e-4
     torch.testing.assert_close(ours, want, rtol=tolerance, atol=tolerance)
     for (a, ok), (b, fine) in zip(norms, reference, strict=True):
@@ -206,20 +211,20 @@ def test_updates_equal_those_of_torch(name, nesterov, dtype):
 
 
 def test_without_momentum_nothing_is_kept():
-    ours, _, state = updates(NativeUpdate, "sgd", True, torch.float64, momentum=(0, 0, 0))
-    want, *_ = updates(TorchUpdate, "sgd", True, torch.float64, momentum=(0, 0, 0))
+    ours, _, state = updates("native", "sgd", True, torch.float64, momentum=(0, 0, 0))
+    want, *_ = updates("eager", "sgd", True, torch.float64, momentum=(0, 0, 0))
     torch.testing.assert_close(ours, want, rtol=0, atol=1e-12)
     assert state == []
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 101.0])
 def test_a_loss_out_of_bounds_is_no_update(bad):
-    for make in (NativeUpdate, TorchUpdate):
+    for backend in UPDATES:
         flat = FlatParameters(Some(torch.float32), 3)
         before = flat.values_PN
         free = torch.full((3,), math.inf)
-        rules = Rules(torch.tensor([True] * 3), torch.full((3,), 0.1), free, free, 100.0)
-        step = make(flat, Optimizer("sgd", torch.zeros(3)), rules, None)
+        rules = UpdateRules(torch.tensor([True] * 3), torch.full((3,), 0.1), free, free, 100.0)
+        step = make_update(backend, flat, Optimizer("sgd", torch.zeros(3)), rules)
         mean = torch.tensor([1.0, bad, 100.0], dtype=torch.float64)
         norm, healthy = step([torch.ones_like(p) for p in flat.parameters], mean_P=mean)
         assert healthy.tolist() == [True, False, True]
@@ -258,7 +263,7 @@ def test_training_on_both_backends_gives_the_same_numbers(spec, loss):
 
 
 def test_the_optimizers_of_c_are_those_of_training():
-    assert step_source.OPTIMIZERS == OPTIMIZERS
+    assert UPDATE_KINDS == OPTIMIZERS
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
@@ -268,7 +273,7 @@ def test_the_source_compiles_for_every_target(target, dtype, tmp_path, monkeypat
         flags = targets.TARGETS[target].flags  # this processor may be narrower
         monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} {flags}")
     path = tmp_path / "step.so"
-    toolchain.compile_source(step_source.step_source(dtype=dtype, target=target), path)
+    toolchain.compile_source(step_source(dtype=dtype, target=target), path)
     library = ctypes.CDLL(str(path))
     assert library.odyssey_readout
     assert library.odyssey_update

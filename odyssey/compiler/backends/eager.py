@@ -17,15 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from odyssey.compiler.backends.base import Layer
+from odyssey.compiler.backends.base import Backend, Layer
 from odyssey.compiler.program import Group, Node, Program
 from odyssey.expr.functions import PRIMITIVES
-
-
-def supports(program: Program) -> str:
-    """Every program is supported."""
-    del program
-    return ""
 
 
 def gather(x: Tensor, weight: Tensor) -> Tensor:
@@ -378,7 +372,7 @@ class _EagerLayer:
         return self.function(x, state, parameters, mask, *sizes[:2])
 
 
-def build(program: Program, *, population: bool, masked: bool) -> Layer:
+def _build(program: Program, *, population: bool, masked: bool) -> Layer:
     """Builds the layer's function from its generated source."""
     source = _Source(program, population=population, masked=masked).write()
     space: dict[str, Any] = {
@@ -389,3 +383,6 @@ def build(program: Program, *, population: bool, masked: bool) -> Layer:
     }
     exec(compile(source, f"<odyssey eager {program.name}>", "exec"), space)
     return _EagerLayer(source=source, function=space["layer"])
+
+
+EAGER = Backend(language="torch", supports=lambda program: "", build=_build)

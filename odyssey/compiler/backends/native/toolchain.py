@@ -38,7 +38,7 @@ FLAGS = (
 )
 TUNING = ("-march=native", "")  # the second where the compiler does not know the first
 MAX_FILES = 2000
-ENTRIES = ("odyssey_forward", "odyssey_backward")
+LOOP_ENTRIES = ("odyssey_forward", "odyssey_backward")
 SECONDS = 120.0
 STALE = 3600.0  # seconds; no build takes as long
 
@@ -172,7 +172,7 @@ def compile_source(source: str, to: Path) -> None:
     )
 
 
-def load(source: str, entries: Sequence[str] = ENTRIES) -> ctypes.CDLL:
+def load(source: str, entries: Sequence[str] = LOOP_ENTRIES) -> ctypes.CDLL:
     """Gives the library of a source, from the cache or built.
 
     Args:

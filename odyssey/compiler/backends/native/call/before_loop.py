@@ -43,7 +43,7 @@ def _function(name: str) -> Callable[..., Tensor]:
     return found
 
 
-class Prelude:
+class BeforeLoop:
     """Computes the values of the `once` and `sequence` regions of one call."""
 
     def __init__(

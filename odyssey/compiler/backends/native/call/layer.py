@@ -9,10 +9,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from odyssey.compiler.arguments import transforms_active
-from odyssey.compiler.backends import eager
-from odyssey.compiler.backends.base import Layer, Sizes, State
+from odyssey.compiler.backends.base import Layer, LayerSizes, State
+from odyssey.compiler.backends.eager import EAGER
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.call.before_loop import Prelude, functions
+from odyssey.compiler.backends.native.call.before_loop import BeforeLoop, functions
 from odyssey.compiler.backends.native.call.kernel import DTYPES, Code, Kernel, code_of
 from odyssey.compiler.backends.native.call.operator import run_loop
 from odyssey.compiler.backends.native.plan import Plan
@@ -34,7 +34,7 @@ class NativeLayer:
     def __init__(self, program: Program, *, population: bool, masked: bool) -> None:
         self.program, self.population = program, population
         # all is made here, for a compiler of torch reads a call and runs nothing of it
-        self.eager: Layer = eager.build(program, population=population, masked=masked)
+        self.eager: Layer = EAGER.build(program, population=population, masked=masked)
         self.code: Code | None = code_of(program) if has_loop(program) else None
         self.skip: set[int] = set()  # what the loop computes itself of what comes before it
         self.functions: dict[str, Callable[..., Tensor]] = {}
@@ -58,7 +58,7 @@ class NativeLayer:
         """The C file for float32."""
         if self.plan is None:
             return f"/* {self.program.name} has no time loop: it runs in torch. */\n"
-        return generate(self.plan, dtype="float32", target=toolchain.target())[0]
+        return generate(self.plan, dtype="float32", target=toolchain.target())
 
     def __call__(
         self,
@@ -66,14 +66,14 @@ class NativeLayer:
         state: State,
         parameters: Mapping[str, Tensor],
         mask: Tensor | None,
-        sizes: Sizes,
+        sizes: LayerSizes,
     ) -> tuple[Tensor, State]:
         """Runs the layer; see `backends.base.Layer`."""
         plan = self.plan
         if plan is None or _elsewhere(x, *state, *parameters.values()):
             return self.eager(x, state, parameters, mask, sizes)
         input_size, _, units = sizes
-        before = Prelude(
+        before = BeforeLoop(
             plan.program,
             x,
             parameters,
@@ -99,7 +99,7 @@ class NativeLayer:
         y = outputs[count] if plan.writes_output else self._whole(before, mask)
         return y, tuple(outputs[:count])
 
-    def _whole(self, before: Prelude, mask: Tensor | None) -> Tensor:
+    def _whole(self, before: BeforeLoop, mask: Tensor | None) -> Tensor:
         """The output where it is a value from before the loop."""
         y: Tensor = before.whole()
         return y if mask is None else torch.where(mask[:, None, None], y, y.new_zeros(()))

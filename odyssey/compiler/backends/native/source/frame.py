@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from string import Template
 
-PRELUDE = Template("""\
+from odyssey.compiler.backends.native.source.functions import TYPES
+from odyssey.compiler.backends.native.targets import TARGETS
+
+_PREAMBLE = Template("""\
 /* Odyssey: the cell $name for $dtype and $target vectors. Generated; do not edit.
  *
  * T time steps, B batch rows, I inputs, H hidden units of the largest member, h of this one.
@@ -241,6 +244,26 @@ $finish
   restore(mode);
 }
 """)
+
+
+def write_preamble(name: str, *, dtype: str, target: str, fields: str) -> str:
+    """Writes the head of a file: types, structures, loads and stores.
+
+    Args:
+        name: What the file computes.
+        dtype: float32 or float64.
+        target: A row of `targets.TARGETS`.
+        fields: Declarations of `struct member`.
+    """
+    return _PREAMBLE.substitute(
+        name=name,
+        dtype=dtype,
+        target=target,
+        real=TYPES[dtype]["real"],
+        integer=TYPES[dtype]["integer"],
+        bytes=TARGETS[target].bytes,
+        fields=fields,
+    )
 
 
 def write_tiles(shapes: set[tuple[int, int]]) -> str:
