@@ -9,8 +9,8 @@ stacked product per level. What is added to a product before the loop is added i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -85,7 +85,8 @@ class _Source:
     def write(self) -> str:
         p = self.program
         self.emit("def layer(x, state, p, mask, I, H):", indent=0)
-        self._preamble()
+        for line in self._preamble():
+            self.emit(line)
         for k, node in enumerate(p.nodes):
             if node.region in ("once", "sequence"):
                 self.value(k, node)
@@ -101,17 +102,41 @@ class _Source:
         self._close_loop()
         return "\n".join(self.lines) + "\n"
 
+    def write_before(self, values: Sequence[int], operands: Sequence[int], needed: set[int]) -> str:
+        """See `build_before_loop`."""
+        for k in sorted(needed):
+            self.value(k, self.program.nodes[k])
+        results = [self._leaving(k) for k in values]
+        results += [self._operand(k, "units", self.name(k, step=False)) for k in operands]
+        body = [*self.lines, f"    return [{', '.join(results)}]"]
+        for line in reversed(self._preamble()):  # what it defines is often not used
+            if any(line.split()[0] in later for later in body):
+                body.insert(0, f"    {line}")
+        return "\n".join(["def before(x, p, mask, I, H):", *body, ""])
+
+    def _leaving(self, k: int) -> str:
+        """A value as the caller of `write_before` gets it."""
+        node = self.program.nodes[k]
+        if node.op == "vector":
+            return f"p[{node.name!r}]"
+        if node.region == "once":
+            return f"v{k}.squeeze(1)" if self.population else f"v{k}"
+        return self.name(k, step=False)
+
     def emit(self, line: str, indent: int = 1) -> None:
         self.lines.append("    " * indent + line)
 
-    def _preamble(self) -> None:
-        self.emit("classes = not x.is_floating_point()")
+    def _preamble(self) -> list[str]:
+        lines = ["classes = not x.is_floating_point()"]
         if self.masked:
-            self.emit("unit = mask.unsqueeze(1)  # (P, 1, H)")
-            self.emit("units = mask[:, None, None]  # (P, 1, 1, H)")
-            self.emit("zero = (next(iter(p.values())) if classes else x).new_zeros(())")
+            lines += [
+                "unit = mask.unsqueeze(1)  # (P, 1, H)",
+                "units = mask[:, None, None]  # (P, 1, 1, H)",
+                "zero = (next(iter(p.values())) if classes else x).new_zeros(())",
+            ]
         if self.raw_reads:
-            self.emit("dense = one_hot(x, I, next(iter(p.values()))) if classes else x")
+            lines.append("dense = one_hot(x, I, next(iter(p.values()))) if classes else x")
+        return lines
 
     def rows(self, result: int) -> str:
         """The size of a product's result, as source."""
@@ -178,19 +203,20 @@ class _Source:
         if step:
             self._step_product(group, g)
             return
+        unit = "unit" if group.region == "once" else "units"
         self.emit(f"W{g} = {self._stack(group)}")
         if operand.op == "input":
             self.emit(f"y{g} = gather(x, W{g}) if classes else product(x, W{g})")
         else:
             source = self.name(group.operand, step=group.region == "once")
-            if self._masks(group.operand):
-                unit = "unit" if group.region == "once" else "units"
-                source = f"torch.where({unit}, {source}, zero)"
-            self.emit(f"y{g} = product({source}, W{g})")
+            self.emit(f"y{g} = product({self._operand(group.operand, unit, source)}, W{g})")
         if self._guards(group):
-            unit = "unit" if group.region == "once" else "units"
             self.emit(f"y{g} = torch.where({_tiled(unit, group)}, y{g}, zero)")
         self._split(group.results, f"y{g}", [f"v{r}" for r in group.results], indent=1)
+
+    def _operand(self, k: int, unit: str, source: str) -> str:
+        """What a product reads: zeros in units that a member does not have."""
+        return f"torch.where({unit}, {source}, zero)" if self._masks(k) else source
 
     def _guards(self, group: Group) -> bool:
         # 1/0 in a unit that a member does not have gives NaN, and NaN * 0 is NaN on the way back
@@ -280,8 +306,7 @@ class _Source:
         operand = f"v{group.operand}"
         if self.program.nodes[group.operand].region == "sequence":
             operand = self.sliced[group.operand]
-        if self._masks(group.operand):
-            operand = f"torch.where(unit, {operand}, zero)"
+        operand = self._operand(group.operand, "unit", operand)
         added = self.sliced.get(-1 - g)
         if added:
             call = "torch.baddbmm" if self.population else "torch.addmm"
@@ -372,9 +397,7 @@ class _EagerLayer:
         return self.function(x, state, parameters, mask, *sizes[:2])
 
 
-def _build(program: Program, *, population: bool, masked: bool) -> Layer:
-    """Builds the layer's function from its generated source."""
-    source = _Source(program, population=population, masked=masked).write()
+def _compile(program: Program, source: str, name: str) -> Callable[..., Any]:
     space: dict[str, Any] = {
         "torch": torch,
         "gather": gather,
@@ -382,7 +405,47 @@ def _build(program: Program, *, population: bool, masked: bool) -> Layer:
         "one_hot": one_hot,
     }
     exec(compile(source, f"<odyssey eager {program.name}>", "exec"), space)
-    return _EagerLayer(source=source, function=space["layer"])
+    function: Callable[..., Any] = space[name]
+    return function
+
+
+def _build(program: Program, *, population: bool, masked: bool) -> Layer:
+    """Builds the layer's function from its generated source."""
+    source = _Source(program, population=population, masked=masked).write()
+    return _EagerLayer(source=source, function=_compile(program, source, "layer"))
+
+
+def build_before_loop(
+    program: Program,
+    values: Sequence[int],
+    operands: Sequence[int],
+    *,
+    population: bool,
+    masked: bool,
+) -> Callable[..., list[Tensor]]:
+    """Builds a function of values from before the loop, for a backend with a loop of its own.
+
+    Args:
+        program: The program.
+        values: Numbers of the values; those that are the same in all steps lead with P alone.
+        operands: Numbers of values that products read: with zeros where a member has no units.
+        population: Whether tensors lead with P.
+        masked: Whether members may have fewer units than the tensors.
+
+    Returns:
+        A function of x, the parameters by name, the mask, I and H that gives values, then operands.
+    """
+    needed: set[int] = set()
+    todo = [k for k in values if program.nodes[k].op != "vector"] + [*operands]
+    while todo:
+        k = todo.pop()
+        if k not in needed:
+            needed.add(k)
+            todo.extend(program.nodes[k].args)
+    parts = ((g, tuple(r for r in g.results if r in needed)) for g in program.groups)
+    part = replace(program, groups=tuple(replace(g, results=r) for g, r in parts if r))
+    writer = _Source(part, population=population, masked=masked)
+    return _compile(program, writer.write_before(values, operands, needed), "before")
 
 
 EAGER = Backend(language="torch", supports=lambda program: "", build=_build)
