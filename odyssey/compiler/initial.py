@@ -98,9 +98,9 @@ def initial_parameters(
 
 def _biases(program: Program) -> set[str]:
     """Names of the vectors that are only ever added or subtracted."""
-    found = set(program.vectors)
+    biases = set(program.vectors)
     for node in program.nodes:
         if node.op not in ("add", "sub"):
             read = (program.nodes[a] for a in node.args)
-            found -= {n.name for n in read if n.op == "vector"}
-    return found
+            biases -= {n.name for n in read if n.op == "vector"}
+    return biases

@@ -1,14 +1,36 @@
-"""The passes: each a function Program -> Program that keeps the meaning."""
+"""The passes: each a function Program -> Program that keeps the meaning.
+
+In order: constants are computed (`fold_constants`), what nothing needs goes (`drop_dead`), sums are
+regrouped so that what the loop does not change is added before it (`order_sums`), every value moves
+to the earliest region (`hoist`), and the maps of one operand become one product (`stack_maps`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from odyssey.compiler.program import ARITHMETIC, REGIONS, Group, Node, Program
 from odyssey.expr.functions import PRIMITIVES
+
+
+def reach(roots: Iterable[int], reads: Callable[[int], Iterable[int]]) -> set[int]:
+    """Collects values and all that they read, in any number of steps.
+
+    Args:
+        roots: Where to begin.
+        reads: Gives what a value reads; nothing where the walk ends.
+    """
+    reached: set[int] = set()
+    todo = list(roots)
+    while todo:
+        k = todo.pop()
+        if k not in reached:
+            reached.add(k)
+            todo.extend(reads(k))
+    return reached
 
 
 def _rewrite(
@@ -34,8 +56,8 @@ def _rewrite(
     new: list[int] = []
     for node in program.nodes:
         moved = replace(node, args=tuple(new[a] for a in node.args))
-        found = visit(moved, emit)
-        new.append(found if isinstance(found, int) else emit(found))
+        result = visit(moved, emit)
+        new.append(result if isinstance(result, int) else emit(result))
     return replace(
         program,
         nodes=tuple(nodes),
@@ -74,14 +96,7 @@ def fold_constants(program: Program) -> Program:
 
 def drop_dead(program: Program) -> Program:
     """Drops values that neither the output nor any state needs, and their parameters."""
-    needed: set[int] = set()
-    todo = list(program.roots)
-    while todo:
-        k = todo.pop()
-        if k not in needed:
-            needed.add(k)
-            todo.extend(program.nodes[k].args)
-    order = sorted(needed)
+    order = sorted(reach(program.roots, lambda k: program.nodes[k].args))
     number = {old: new for new, old in enumerate(order)}
     nodes = tuple(
         replace(program.nodes[k], args=tuple(number[a] for a in program.nodes[k].args))
@@ -123,10 +138,10 @@ def order_sums(program: Program) -> Program:
     def terms(k: int, sign: int) -> list[tuple[int, int]]:
         node = program.nodes[k]
         signs = {"add": (1, 1), "sub": (1, -1), "neg": (-1,)}[node.op]
-        found: list[tuple[int, int]] = []
+        flat: list[tuple[int, int]] = []
         for a, s in zip(node.args, signs, strict=True):
-            found += terms(a, sign * s) if a in inner else [(a, sign * s)]
-        return found
+            flat += terms(a, sign * s) if a in inner else [(a, sign * s)]
+        return flat
 
     nodes: list[Node] = []
     new: dict[int, int] = {}
@@ -143,8 +158,8 @@ def order_sums(program: Program) -> Program:
             new[k] = len(nodes) - 1
             continue
         # stable, positive terms first within a region
-        found = sorted(terms(k, 1), key=lambda t: (REGIONS.index(regions[t[0]]), -t[1]))
-        (first, sign), *rest = found
+        ordered = sorted(terms(k, 1), key=lambda t: (REGIONS.index(regions[t[0]]), -t[1]))
+        (first, sign), *rest = ordered
         total, size = new[first], program.nodes[first].size
         if sign < 0:
             total = emit("neg", total, size=size)
@@ -191,7 +206,7 @@ def stack_maps(program: Program) -> Program:
         op = program.nodes[readers[0]].op if len(readers) == 1 else "~"
         return ("~" if op in ARITHMETIC or op == "matmul" else op, k)
 
-    found = [
+    stacked = [
         Group(
             operand=operand,
             results=tuple(sorted(results, key=activation)),
@@ -200,5 +215,5 @@ def stack_maps(program: Program) -> Program:
         )
         for (region, operand), results in groups.items()
     ]
-    found.sort(key=lambda g: (REGIONS.index(g.region), g.level, g.operand))
-    return replace(program, groups=tuple(found))
+    stacked.sort(key=lambda g: (REGIONS.index(g.region), g.level, g.operand))
+    return replace(program, groups=tuple(stacked))

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from odyssey.compiler.backends.base import Backend, Layer
+from odyssey.compiler.passes import reach
 from odyssey.compiler.program import Group, Node, Program
 from odyssey.expr.functions import PRIMITIVES
 
@@ -253,9 +254,9 @@ class _Source:
             if group.region != "step":
                 continue
             self.emit(f"R{g} = ({self._stack(group)}).mT")
-            found = [self._addend(r) for r in group.results]
-            if any(found):
-                plans.append((g, found))
+            addends = [self._addend(r) for r in group.results]
+            if any(addends):
+                plans.append((g, addends))
         needed: dict[int, int] = {}
         for node in p.nodes:
             if node.region == "step":
@@ -263,9 +264,9 @@ class _Source:
                     needed[a] = needed.get(a, 0) + 1
         for r in p.roots:
             needed[r] = needed.get(r, 0) + 1
-        for g, found in plans:
-            self._addends(g, found)
-            for f in found:
+        for g, addends in plans:
+            self._addends(g, addends)
+            for f in addends:
                 if f:
                     self.fused[f[0]] = f[1]
                     needed[f[1]] -= 1
@@ -280,14 +281,14 @@ class _Source:
         self.emit("outputs = []")
         self.emit("for t in range(T):")
 
-    def _addends(self, g: int, found: list[tuple[int, int] | None]) -> None:
+    def _addends(self, g: int, addends: list[tuple[int, int] | None]) -> None:
         """Writes what is added inside a product, for all steps at once."""
         group = self.program.groups[g]
-        sequence = any(f and self.program.nodes[f[1]].region == "sequence" for f in found)
+        sequence = any(f and self.program.nodes[f[1]].region == "sequence" for f in addends)
         lead = "*x.shape[:3]" if self.population else "*x.shape[:2]"
         like = "next(iter(p.values()))"
         parts = []
-        for r, f in zip(group.results, found, strict=True):
+        for r, f in zip(group.results, addends, strict=True):
             rows = self.rows(r)
             if f is None:
                 once = f"x.shape[0], 1, {rows}" if self.population else f"{rows},"
@@ -435,13 +436,8 @@ def build_before_loop(
     Returns:
         A function of x, the parameters by name, the mask, I and H that gives values, then operands.
     """
-    needed: set[int] = set()
-    todo = [k for k in values if program.nodes[k].op != "vector"] + [*operands]
-    while todo:
-        k = todo.pop()
-        if k not in needed:
-            needed.add(k)
-            todo.extend(program.nodes[k].args)
+    computed = [k for k in values if program.nodes[k].op != "vector"]
+    needed = reach([*computed, *operands], lambda k: program.nodes[k].args)
     parts = ((g, tuple(r for r in g.results if r in needed)) for g in program.groups)
     part = replace(program, groups=tuple(replace(g, results=r) for g, r in parts if r))
     writer = _Source(part, population=population, masked=masked)

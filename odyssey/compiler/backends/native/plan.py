@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from odyssey.compiler.autodiff import Backward, differentiate, levels
-from odyssey.compiler.passes import drop_dead, fold_constants, hoist, stack_maps
+from odyssey.compiler.passes import drop_dead, fold_constants, hoist, reach, stack_maps
 from odyssey.compiler.program import Group, Program
 from odyssey.expr.functions import PRIMITIVES
 
@@ -98,10 +98,10 @@ class Plan:
     @cached_property
     def update(self) -> dict[int, int]:
         """Value -> the number of the first state that it becomes."""
-        found: dict[int, int] = {}
+        numbers: dict[int, int] = {}
         for n, k in enumerate(self.program.updates):
-            found.setdefault(k, n)
-        return found
+            numbers.setdefault(k, n)
+        return numbers
 
     @cached_property
     def indexable(self) -> frozenset[int]:
@@ -114,21 +114,19 @@ class Plan:
     def reread(self) -> frozenset[int]:
         """The stacks of products that the backward step reads again."""
         nodes, count = self.backward.nodes, self.backward.forward
-        todo = [*self.backward.sinks]
-        seen: set[int] = set()
-        while todo:
-            k = todo.pop()
-            stored = k in self.saved or k in self.update or nodes[k].op == "previous"
-            if k not in seen and not (k < count and stored):
-                # what is not stored is computed again, from what it reads
-                todo.extend(nodes[k].args if k >= count or nodes[k].region == "step" else ())
-            seen.add(k)
-        return frozenset(n for n, s in enumerate(self.stacks) if s.results and seen & {*s.leaves})
+
+        def reads(k: int) -> tuple[int, ...]:
+            stored = k in self.saved or k in self.update or nodes[k].region != "step"
+            # what is not stored is computed again, from what it reads
+            return () if k < count and stored else nodes[k].args
+
+        read = reach(self.backward.sinks, reads)
+        return frozenset(n for n, s in enumerate(self.stacks) if s.results and read & {*s.leaves})
 
     def phases(self, *, backward: bool) -> list[Phase]:
         """Gives the phases of a step in order; the first is always there."""
-        found = (self.backward_phase if backward else self.forward_phase).values()
-        return sorted({*found, FIRST})
+        used = (self.backward_phase if backward else self.forward_phase).values()
+        return sorted({*used, FIRST})
 
     def crossing(self, phase: Phase, *, backward: bool) -> list[int]:
         """Gives the values of a phase that another phase reads."""
@@ -181,9 +179,9 @@ def make_plan(program: Program) -> Plan:
     )
 
     def phases(members: set[int], products: set[int], roots: set[int]) -> dict[int, Phase]:
-        found = levels(backward.nodes, members, products, roots)
+        level = levels(backward.nodes, members, products, roots)
         square = program.square
-        return {k: (v, "H" if square else backward.nodes[k].size) for k, v in found.items()}
+        return {k: (v, "H" if square else backward.nodes[k].size) for k, v in level.items()}
 
     live = _live(backward)
     seeds = {k for k in live if backward.nodes[k].op in ("later", "output_gradient")}
@@ -204,15 +202,9 @@ def make_plan(program: Program) -> Plan:
 
 def _live(backward: Backward) -> set[int]:
     """Finds the values of the backward step that something needs."""
-    live: set[int] = set()
-    todo = [*backward.sinks]
-    while todo:
-        k = todo.pop()
-        node = backward.nodes[k]
-        if k >= backward.forward and k not in live and node.op != "constant":
-            live.add(k)
-            todo.extend(node.args)
-    return live
+    nodes, first = backward.nodes, backward.forward
+    read = reach(backward.sinks, lambda k: nodes[k].args if k >= first else ())
+    return {k for k in read if k >= first and nodes[k].op != "constant"}
 
 
 def _ordered(stack: Stack, backward: Backward, slots: list[int]) -> Stack:
@@ -275,7 +267,7 @@ def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
     """Finds products before the loop that only it reads, with their bias; others stand alone."""
     nodes, uses = program.nodes, program.uses()
     outer = {a for n in nodes if n.region != "step" for a in n.args}
-    found: list[Stack] = []
+    stacks: list[Stack] = []
     taken: set[int] = set()
     roots = set(program.roots) if nodes[program.output].region != "step" else set()
     for group in program.groups:
@@ -301,6 +293,6 @@ def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
                 members.append((total, r, bias))
         if members:
             leaves, results, biases = zip(*members, strict=True)
-            found.append(Stack(leaves, results, biases, group.operand))
+            stacks.append(Stack(leaves, results, biases, group.operand))
             taken.update(leaves)
-    return found + [Stack((k,)) for k in sequences if k not in taken]
+    return stacks + [Stack((k,)) for k in sequences if k not in taken]

@@ -308,11 +308,11 @@ def _open(path: Path, entries: Sequence[str]) -> ctypes.CDLL:
 
 def _trim(folder: Path) -> None:
     """Removes the least recently used libraries beyond `MAX_FILES`, and what killed builds left."""
-    found: list[tuple[float, Path]] = []
+    libraries: list[tuple[float, Path]] = []
     for path in folder.glob("*.so"):
         with contextlib.suppress(OSError):
-            found.append((path.stat().st_mtime, path))
-    for _, path in sorted(found)[: max(0, len(found) - MAX_FILES)]:
+            libraries.append((path.stat().st_mtime, path))
+    for _, path in sorted(libraries)[: max(0, len(libraries) - MAX_FILES)]:
         with contextlib.suppress(OSError):
             path.unlink()
     for path in folder.glob("*.tmp"):

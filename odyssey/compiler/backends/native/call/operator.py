@@ -130,18 +130,18 @@ def _begin(
     Raises:
         ConfigError: There are no inputs, or x has another number of members or axes.
     """
-    found = code(program)
+    compiled = code(program)
     if not inputs:
         raise ConfigError(
-            f"{found.plan.program.name}: its loop reads no tensors; use backend='eager'"
+            f"{compiled.plan.program.name}: its loop reads no tensors; use backend='eager'"
         )
     if x.dim() < 3 or x.shape[0] != len(units):
         raise ConfigError(
-            f"{found.plan.program.name}: expected x as (P, T, B) or (P, T, B, I) with"
+            f"{compiled.plan.program.name}: expected x as (P, T, B) or (P, T, B, I) with"
             f" P = {len(units)}, got {tuple(x.shape)}"
         )
-    indexed = _indexed(found.plan, x)
-    return found, Shape(x.shape[1], x.shape[2], input_size, tuple(units), keep, indexed)
+    indexed = _indexed(compiled.plan, x)
+    return compiled, Shape(x.shape[1], x.shape[2], input_size, tuple(units), keep, indexed)
 
 
 def _tensors(
@@ -224,9 +224,9 @@ def _loop(
     keep: bool = False,
 ) -> list[Tensor]:
     """Runs the sequence."""
-    found, shape = _begin(program, x, inputs, units, input_size, keep)
-    kernel = found.kernel(inputs[-1].dtype)
-    tensors = _tensors(found.plan, shape, x, inputs, kernel.form(shape, "f").fields)
+    compiled, shape = _begin(program, x, inputs, units, input_size, keep)
+    kernel = compiled.kernel(inputs[-1].dtype)
+    tensors = _tensors(compiled.plan, shape, x, inputs, kernel.form(shape, "f").fields)
     outputs = _outputs(kernel, shape, "f", set())
     kept = kernel.workspace(shape, "f", "kept")
     _run(kernel, shape, "f", kept, tensors | outputs)
@@ -244,8 +244,8 @@ def _loop_backward(
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     """Gives the gradients that come out of C, in the order of the table."""
-    found, shape = _begin(program, x, inputs, units, input_size, True)
-    plan, kernel = found.plan, found.kernel(inputs[-1].dtype)
+    compiled, shape = _begin(program, x, inputs, units, input_size, True)
+    plan, kernel = compiled.plan, compiled.kernel(inputs[-1].dtype)
     tensors = _tensors(plan, shape, x, inputs, kernel.form(shape, "b").fields)
     outputs = _outputs(kernel, shape, "b", _unwanted(plan, wanted))
     arriving = _arriving(len(plan.program.states), plan.writes_output)
@@ -276,29 +276,29 @@ def _arriving(states: int, writes_output: bool) -> tuple[str, ...]:
 
 
 def _like(
-    found: Code, shape: Shape, call: str, like: Tensor, unwanted: set[str]
+    compiled: Code, shape: Shape, call: str, like: Tensor, unwanted: set[str]
 ) -> dict[str, Tensor]:
     lengths = shape.lengths()
     return {
         name: like.new_empty([shape.members, *(length(s, lengths) for s in field.shape or ())])
-        for name, field in found.table.of(call, shape.indexed).items()
+        for name, field in compiled.table.of(call, shape.indexed).items()
         if field.role == "output" and name not in unwanted
     }
 
 
 def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -> list[Tensor]:
-    found, shape = _begin(program, x, inputs, *sizes)
-    stack_inputs(found.plan, x, inputs)
-    outputs = _like(found, shape, "f", inputs[-1], set())
-    kept = counts(found.table.of("f", shape.indexed), "kept", shape.lengths())
+    compiled, shape = _begin(program, x, inputs, *sizes)
+    stack_inputs(compiled.plan, x, inputs)
+    outputs = _like(compiled, shape, "f", inputs[-1], set())
+    kept = counts(compiled.table.of("f", shape.indexed), "kept", shape.lengths())
     total = lay_out(kept, shape.members).total
     return [*outputs.values(), inputs[-1].new_empty(total)]
 
 
 def _fake_backward(program: str, x: Tensor, inputs: Sequence[Tensor], *others: Any) -> list[Tensor]:
     _, _, units, input_size, wanted = others
-    found, shape = _begin(program, x, inputs, units, input_size, True)
-    return list(_like(found, shape, "b", inputs[-1], _unwanted(found.plan, wanted)).values())
+    compiled, shape = _begin(program, x, inputs, units, input_size, True)
+    return list(_like(compiled, shape, "b", inputs[-1], _unwanted(compiled.plan, wanted)).values())
 
 
 # gradients
@@ -335,8 +335,8 @@ class _Recorded(torch.autograd.Function):
         needed, _ = stack_inputs(plan, x, ctx.needs_input_grad[4:])
         wanted = [bool(part.values) for part in needed]
         arguments = (ctx.program, x, inputs, kept, gradients, units, input_size, wanted)
-        found = _below(BACKWARD, _loop_backward, x, arguments)
-        return (None, None, None, None, *_apart(code(ctx.program), x, inputs, wanted, found))
+        leaving = _below(BACKWARD, _loop_backward, x, arguments)
+        return (None, None, None, None, *_apart(code(ctx.program), x, inputs, wanted, leaving))
 
 
 def refuse_second_derivatives() -> None:
@@ -350,13 +350,17 @@ def refuse_second_derivatives() -> None:
 
 
 def _apart(
-    code: Code, x: Tensor, inputs: Sequence[Tensor], wanted: Sequence[bool], found: Sequence[Tensor]
+    code: Code,
+    x: Tensor,
+    inputs: Sequence[Tensor],
+    wanted: Sequence[bool],
+    leaving: Sequence[Tensor],
 ) -> list[Tensor | None]:
     """Takes gradients apart: what is one tensor in C are those of several inputs."""
     plan, unwanted = code.plan, _unwanted(code.plan, wanted)
     fields = code.table.of("b", _indexed(plan, x)).items()
     names = [n for n, f in fields if f.role == "output" and n not in unwanted]
-    named: dict[str, Tensor] = dict(zip(names, found, strict=True))
+    named: dict[str, Tensor] = dict(zip(names, leaving, strict=True))
     gradients: list[Tensor | None] = []
     parts, rest = stack_inputs(plan, x, inputs)
     for n, part in enumerate(parts):
@@ -417,8 +421,8 @@ def _no_second(*arguments: Any) -> list[Tensor]:
     """Refuses to record a backward call."""
     refuse_second_derivatives()
     with torch._C._AutoDispatchBelowAutograd():
-        found: list[Tensor] = BACKWARD(*arguments)
-    return found
+        gradients: list[Tensor] = BACKWARD(*arguments)
+    return gradients
 
 
 def _below(

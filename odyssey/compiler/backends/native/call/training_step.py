@@ -1,5 +1,8 @@
 """The training step around a cell in native code: readout and loss with gradients, and the update.
 
+Both keep a structure of their tables with all that stays the same filled in. A call puts in the
+tensors that may have moved, which costs nothing for those that have not, and runs C.
+
 Shapes: P members, T steps, B streams, V symbols, H units of the largest member, N parameters of a
 member (padding included).
 """

@@ -1,4 +1,15 @@
-"""The parts of the generated C file that do not depend on the cell."""
+"""The parts of the generated C file that do not depend on the cell.
+
+All of it works on vectors of units through a few primitives: `ld` and `st` load and store up to a
+vector, so that the last units of a row need no code of their own. Matrix products go through
+register tiles (`write_tiles`), one function for each number of rows, for a compiler keeps sums in
+registers only where it can unroll. The parts, in the order of a file:
+
+1. `write_preamble`: types, structures, loads and stores;
+2. `write_tiles`: the register tiles;
+3. `ENTRY`: packing of matrices, products of a block of steps (`outer`: gradients of matrices,
+   `affine`: inputs of the loop), and the two entry points with holes for the cell.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,15 @@
 """The C file of the training step around a cell: readout, loss and gradients, and the update.
 
 Nothing in it depends on the cell: there is one for each dtype and target.
+
+The readout goes through the rows (steps times streams) of a member in blocks, so that logits never
+leave the cache: for each block, rows are transposed into tiles, logits are a product, the softmax
+turns them into gradients of the loss in place, and two more products give the gradients of weight
+and rows. Logits are stored by symbol, so that one vector holds one symbol's logit of V rows, and
+the softmax needs no sums across a vector.
+
+The update makes two passes over the parameters of a member: the norm of its gradient, then the
+step, in one function for every optimiser (`apply`), which the compiler specialises.
 """
 
 from __future__ import annotations
