@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMS,
         default=FORMS[0],
         help="cell text (default), LaTeX, one-step Jacobian in symbols, IR, JSON, canonical form,"
-        " torch or C source",
+        " torch or C source, or the source of a backend",
     )
     parser.add_argument("--after", metavar="PASS", help="with --as program: the IR after this pass")
     parser.add_argument("--against", metavar="SPEC", help="with --as text: what differs from SPEC")

@@ -4,8 +4,7 @@
 `verify.py` says what a backend may receive, `initial.py` draws initial weights, `module.py` is the
 `RNN` module, and `backends/` has one file per backend. May import expr and torch.
 
-To add a backend: one file in `backends/` and its name in `backends/__init__.py`; the oracle, parity
-and gradient tests then cover it.
+To add a backend, see `backends/__init__.py`; the oracle, parity and gradient tests then cover it.
 """
 
 from odyssey.compiler.lowering import lower as lower

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from odyssey.expr.primitives import PRIMITIVES, read_formula
-from odyssey.expr.program import Group, Node, Program
+from odyssey.expr.program import Group, Node, Program, reach
 
 CHEAP = frozenset(
     {"add", "sub", "mul", "neg"} | {name for name, row in PRIMITIVES.items() if row.cheap}
@@ -126,7 +126,7 @@ def differentiate(program: Program) -> Backward:
     results: dict[int, int] = {}
     transposes: dict[int, Group] = {}
     for k in reversed(range(len(program.nodes))):
-        node, found = program.nodes[k], parts.get(k, [])
+        node, gradients = program.nodes[k], parts.get(k, [])
         group = groups.get(k)
         arriving = group and tuple(results[r] for r in group.results if r in results)
         if group and arriving:
@@ -135,11 +135,11 @@ def differentiate(program: Program) -> Backward:
             else:
                 number = tape.emit(Node("transpose", arriving, name=str(k), size=node.size))
                 transposes[number] = group
-                found.append(number)
-        if not found or node.op == "constant":
+                gradients.append(number)
+        if not gradients or node.op == "constant":
             continue
-        total = found[0]
-        for part in found[1:]:
+        total = gradients[0]
+        for part in gradients[1:]:
             total = tape.apply("add", total, part)
         if node.region != "step":
             leaves[k] = total
@@ -195,13 +195,7 @@ def _parts(tape: _Tape, k: int, node: Node, d: int) -> tuple[int, ...]:
 
 def _saved(backward: Backward) -> tuple[int, ...]:
     nodes, count = backward.program.nodes, backward.forward
-    live: set[int] = set()
-    todo = [*backward.sinks]
-    while todo:
-        k = todo.pop()
-        if k not in live:
-            live.add(k)
-            todo.extend(backward.nodes[k].args if k >= count else ())
+    live = reach(backward.sinks, lambda k: backward.nodes[k].args if k >= count else ())
     needed = {k for k in live if k < count and nodes[k].region == "step"}
     kept = {k for k in needed if nodes[k].op != "previous"} - set(backward.program.updates)
 

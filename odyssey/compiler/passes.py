@@ -1,4 +1,9 @@
-"""The passes: each a function Program -> Program that keeps the meaning."""
+"""The passes: each a function Program -> Program that keeps the meaning.
+
+In order: constants are computed (`fold_constants`), what nothing needs goes (`drop_dead`), sums are
+regrouped so that what the loop does not change is added before it (`order_sums`), every value moves
+to the earliest region (`hoist`), and the maps of one operand become one product (`stack_maps`).
+"""
 
 from __future__ import annotations
 
@@ -34,8 +39,8 @@ def _rewrite(
     new: list[int] = []
     for node in program.nodes:
         moved = replace(node, args=tuple(new[a] for a in node.args))
-        found = visit(moved, emit)
-        new.append(found if isinstance(found, int) else emit(found))
+        result = visit(moved, emit)
+        new.append(result if isinstance(result, int) else emit(result))
     return replace(
         program,
         nodes=tuple(nodes),
@@ -92,10 +97,10 @@ def order_sums(program: Program) -> Program:
     def terms(k: int, sign: int) -> list[tuple[int, int]]:
         node = program.nodes[k]
         signs = {"add": (1, 1), "sub": (1, -1), "neg": (-1,)}[node.op]
-        found: list[tuple[int, int]] = []
+        flat: list[tuple[int, int]] = []
         for a, s in zip(node.args, signs, strict=True):
-            found += terms(a, sign * s) if a in inner else [(a, sign * s)]
-        return found
+            flat += terms(a, sign * s) if a in inner else [(a, sign * s)]
+        return flat
 
     nodes: list[Node] = []
     new: dict[int, int] = {}
@@ -112,8 +117,8 @@ def order_sums(program: Program) -> Program:
             new[k] = len(nodes) - 1
             continue
         # stable, positive terms first within a region
-        found = sorted(terms(k, 1), key=lambda t: (REGIONS.index(regions[t[0]]), -t[1]))
-        (first, sign), *rest = found
+        ordered = sorted(terms(k, 1), key=lambda t: (REGIONS.index(regions[t[0]]), -t[1]))
+        (first, sign), *rest = ordered
         total, size = new[first], program.nodes[first].size
         if sign < 0:
             total = emit("neg", total, size=size)
@@ -160,7 +165,7 @@ def stack_maps(program: Program) -> Program:
         op = program.nodes[readers[0]].op if len(readers) == 1 else "~"
         return ("~" if op in ARITHMETIC or op == "matmul" else op, k)
 
-    found = [
+    stacked = [
         Group(
             operand=operand,
             results=tuple(sorted(results, key=activation)),
@@ -169,5 +174,5 @@ def stack_maps(program: Program) -> Program:
         )
         for (region, operand), results in groups.items()
     ]
-    found.sort(key=lambda g: (REGIONS.index(g.region), g.level, g.operand))
-    return replace(program, groups=tuple(found))
+    stacked.sort(key=lambda g: (REGIONS.index(g.region), g.level, g.operand))
+    return replace(program, groups=tuple(stacked))

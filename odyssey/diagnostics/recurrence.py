@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from odyssey.compiler import RNN
+from odyssey.compiler.backends.base import State as State
 from odyssey.errors import ConfigError
 
-State = tuple[Tensor, ...]
 Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 

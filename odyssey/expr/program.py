@@ -206,16 +206,26 @@ def translate(cell: Equations, shapes: Shapes) -> Program:
     )
 
 
-def drop_dead(program: Program) -> Program:
-    """Drops values that neither the output nor any state needs, and their parameters."""
-    needed: set[int] = set()
-    todo = list(program.roots)
+def reach(roots: Iterable[int], reads: Callable[[int], Iterable[int]]) -> set[int]:
+    """Collects values and all that they read, in any number of steps.
+
+    Args:
+        roots: Where to begin.
+        reads: Gives what a value reads; nothing where the walk ends.
+    """
+    reached: set[int] = set()
+    todo = list(roots)
     while todo:
         k = todo.pop()
-        if k not in needed:
-            needed.add(k)
-            todo.extend(program.nodes[k].args)
-    order = sorted(needed)
+        if k not in reached:
+            reached.add(k)
+            todo.extend(reads(k))
+    return reached
+
+
+def drop_dead(program: Program) -> Program:
+    """Drops values that neither the output nor any state needs, and their parameters."""
+    order = sorted(reach(program.roots, lambda k: program.nodes[k].args))
     number = {old: new for new, old in enumerate(order)}
     nodes = tuple(
         replace(program.nodes[k], args=tuple(number[a] for a in program.nodes[k].args))
@@ -235,19 +245,13 @@ def drop_dead(program: Program) -> Program:
 def prune(program: Program) -> Program:
     """Drops states that never reach the output, however many steps later, and what is dead then."""
     updates = dict(zip(program.states, program.updates, strict=True))
-    seen: set[int] = set()
-    states: set[str] = set()
-    todo = [program.output]
-    while todo:
-        k = todo.pop()
-        if k in seen:
-            continue
-        seen.add(k)
+
+    def reads(k: int) -> tuple[int, ...]:
         node = program.nodes[k]
-        todo += node.args
-        if node.op == "previous":
-            states.add(node.name)
-            todo.append(updates[node.name])
+        return (updates[node.name],) if node.op == "previous" else node.args
+
+    read = (program.nodes[k] for k in reach([program.output], reads))
+    states = {node.name for node in read if node.op == "previous"}
     alive = {s: k for s, k in updates.items() if s in states}
     return drop_dead(replace(program, states=tuple(alive), updates=tuple(alive.values())))
 

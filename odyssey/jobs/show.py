@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from odyssey.backend_names import BACKEND_NAMES
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.expr.jacobian import format_jacobian
-from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import diff
 from odyssey.jobs.cells import parameter_formula
 from odyssey.specs import get_cell
 
-FORMS = ("text", "latex", "jacobian", "program", "json", "canonical", "torch", "c")
+FORMS = (
+    *("text", "latex", "jacobian", "program", "json", "canonical", "torch", "c"),
+    *BACKEND_NAMES,
+)
 
 
 def show_cell(
@@ -51,20 +54,21 @@ def show_cell(
 
 
 def _compiled(cell: Cell, form: str, after: str | None) -> str:
-    from odyssey.compiler.backends import build_layer
+    from odyssey.compiler.backends import BACKENDS, build_layer
     from odyssey.compiler.lowering import lower
     from odyssey.expr.program import format_program
 
     if form == "program":
         return format_program(lower(cell, after=after))
-    backend = {"torch": "eager", "c": "native"}[form]
+    names = (name for name, row in BACKENDS.items() if row.language == form)
+    backend = next(names, form)
     return build_layer(lower(cell), backend, population=False, masked=False)[1].source
 
 
 def cell_facts(spec: str) -> dict[str, Any]:
     """Gives all about a cell as plain data: texts, identity, states and parameters."""
     cell = get_cell(spec)
-    shapes = infer_shapes(cell)
+    shapes = cell.shapes
     return {
         "name": cell.name,
         "text": cell.text,

@@ -41,7 +41,7 @@ def cache_in(folder: Path) -> Iterator[None]:
 def _once(cell: Cell, folder: Path) -> dict[str, float]:
     """Seconds of generating, of compiling and loading, and of loading what is in the cache."""
     start = time.perf_counter()
-    source, _ = generate(make_plan(lower(cell)), dtype="float32", target=toolchain.target())
+    source = generate(make_plan(lower(cell)), dtype="float32", target=toolchain.target())
     generated = time.perf_counter()
     with cache_in(folder / "cold"):
         toolchain.load(source)

@@ -20,12 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odyssey.compiler import RNN, lower
+from odyssey.compiler.backends.base import State
 from odyssey.expr import Cell
-from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import Group, Program
 
-State = tuple[Tensor, ...]
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _CLAMP = {"minimum": "max", "maximum": "min"}  # the same where one argument is a number
 
 
@@ -149,8 +148,8 @@ class _Writer:
                 return
             case "neg":
                 text = f"-{args[0]}"
-            case op if op in _INFIX:
-                text = f"{args[0]} {_INFIX[op]} {args[1]}"
+            case op if op in ARITHMETIC and op != "neg":
+                text = f"{args[0]} {ARITHMETIC[op].symbol} {args[1]}"
             case _:
                 text = self._function(k, args)
         self._emit(f"v{k} = {text}{note}", indent)

@@ -31,17 +31,15 @@ from odyssey.training.loop import Epoch, train
 from odyssey.training.model import CharModel
 from odyssey.training.step import make_recurrence
 
-State = tuple[Tensor, ...]
-
 MEMBERS = (1, 4)
 PARTS: Mapping[str, tuple[str, ...]] = {
     "batch": ("odyssey.training.loop:_Group._batch", "odyssey.training.loop:_Group._inputs"),
-    "cell forward": ("odyssey.training.step:NativeRecurrence.forward",),
-    "cell backward": ("odyssey.training.step:NativeRecurrence.backward",),
+    "cell forward": ("odyssey.training.step:BackendRecurrence.forward",),
+    "cell backward": ("odyssey.training.step:BackendRecurrence.backward",),
     "readout and loss": (
-        "odyssey.compiler.backends.native.call.training_step:Readout.differentiate",
+        "odyssey.compiler.backends.native.call.training_step:NativeReadout.differentiate",
     ),
-    "update": ("odyssey.training.step:NativeUpdate.__call__",),
+    "update": ("odyssey.training.step:BackendUpdate.__call__",),
 }
 """Part of a training step -> the functions that do it, without what another part does in them."""
 

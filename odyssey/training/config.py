@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from odyssey.backend_names import BACKEND_NAMES
 from odyssey.errors import ConfigError, suggest
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.ranges import Range
@@ -14,7 +15,6 @@ from odyssey.wording import quoted
 
 OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 SCHEDULES = ("constant", "plateau", "decay")
-BACKENDS = ("auto", "native", "eager")
 
 
 SWITCH = (False, True)
@@ -84,7 +84,7 @@ class TrainingConfig:
     diverged_factor: float = _option(1000.0, Range(float, 0, 1e12))
     padding: float = _option(1.5, Range(float, 1, 1e6))
     dtype: str = _option("float32", ("float32", "float64"))
-    backend: str = _option("auto", BACKENDS)
+    backend: str = _option("auto", ("auto", *BACKEND_NAMES))
     threads: int = _option(1, Range(int, 1, 1_024))
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from odyssey.compiler.backends.base import UpdateRules
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
@@ -25,7 +26,7 @@ from odyssey.training.config import TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.seeds import stream
-from odyssey.training.step import Rules, make_readout, make_recurrence, make_update
+from odyssey.training.step import make_readout, make_recurrence, make_update
 
 
 class Inspect(Protocol):
@@ -198,15 +199,15 @@ class _Group:
             nesterov=config.nesterov,
             decay=config.rmsprop_decay,
         )
-        rules = Rules(
+        rules = UpdateRules(
             self.alive_P,
             self.rate_P,
             self._vector([m.clip_norm or math.inf for m in members]),
             self._vector([m.clip_value or math.inf for m in members]),
             config.diverged_factor * math.log(max(task.num_symbols, 2)),
+            self._inside() if self.model.rnn.masked else None,
         )
-        inside_PN = self._inside() if self.model.rnn.masked else None
-        self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules, inside_PN)
+        self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = [torch.Generator().manual_seed(m.seed) for m in members]
         self.data = [
             task.train(

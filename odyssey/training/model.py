@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odyssey.compiler import RNN
+from odyssey.compiler.backends.base import State
 from odyssey.compiler.backends.eager import gather, product
 from odyssey.compiler.initial import InitScheme, draw
 from odyssey.compiler.lowering import lower
@@ -19,10 +20,7 @@ from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
 from odyssey.training.seeds import stream
-from odyssey.training.step import read_out
 from odyssey.transforms.ablations import ablate
-
-State = tuple[Tensor, ...]
 
 
 class CharModel(nn.Module):
@@ -113,6 +111,12 @@ class CharModel(nn.Module):
     def one_hot(self, x: Tensor) -> Tensor:
         """Writes class indices out as one-hot vectors."""
         return functional.one_hot(x, self.num_symbols).to(self.readout.dtype)
+
+
+def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Gives logits (P, T, B, V)."""
+    logits = torch.baddbmm(bias.unsqueeze(1), h.flatten(1, 2), weight.mT)
+    return logits.view(*h.shape[:3], weight.shape[1])
 
 
 def count_parameters(cell: Cell, *, num_symbols: int, hidden_size: int, num_layers: int) -> int:

@@ -19,15 +19,9 @@ from torch.nn.utils import parametrizations, prune
 
 import odyssey
 from odyssey.compiler.backends import BACKENDS
-from odyssey.compiler.backends.native import abi
+from odyssey.compiler.backends.native.abi import member, structures, tables, training
 from odyssey.compiler.backends.native.call import kernel, memory
 from odyssey.compiler.backends.native.call.operator import LOOP
-from odyssey.compiler.backends.native.source import (
-    member_fields as fields,
-)
-from odyssey.compiler.backends.native.source import (
-    training_fields as step_fields,
-)
 from odyssey.errors import ConfigError
 
 SIZE, HIDDEN, STEPS, BATCH = 3, 4, 3, 2
@@ -361,10 +355,10 @@ def every_table():
     code = kernel.code_of(make("native").program)
     return {
         "member": code.table,
-        "sizes": fields.SIZES,
-        "readout": step_fields.READOUT,
-        "parameter": step_fields.PARAMETER,
-        "update": step_fields.UPDATE,
+        "sizes": member.CALL_SIZES,
+        "readout": training.READOUT,
+        "parameter": training.PARAMETER,
+        "update": training.UPDATE,
     }
 
 
@@ -377,8 +371,10 @@ def test_tables_write_what_they_fill():
 
 
 def test_a_field_that_is_unknown_doubled_or_missing_is_an_error():
-    form = abi.Form(step_fields.PARAMETER, "f", lengths={"P": 2, "count": 3}, real=torch.float32)
-    structs = abi.Structs(form)
+    form = structures.Form(
+        training.PARAMETER, "f", lengths={"P": 2, "count": 3}, real=torch.float32
+    )
+    structs = structures.Structs(form)
     with pytest.raises(AssertionError, match="no field vale"):
         structs.put("vale", torch.zeros(2, 3))
     structs.put("value", torch.zeros(2, 3))
@@ -389,7 +385,7 @@ def test_a_field_that_is_unknown_doubled_or_missing_is_an_error():
     with pytest.raises(AssertionError, match="count, gradient_member, place, value_member"):
         structs.filled()
     with pytest.raises(AssertionError, match="twice in a table"):
-        abi.Table((abi.Field("h", "long"), abi.Field("h", "long")))
+        tables.Table((tables.Field("h", "long"), tables.Field("h", "long")))
 
 
 @pytest.mark.parametrize(
@@ -407,9 +403,11 @@ def test_a_field_that_is_unknown_doubled_or_missing_is_an_error():
     ],
 )
 def test_a_tensor_that_is_not_what_its_row_says_gets_no_address(tensor, message):
-    form = abi.Form(step_fields.PARAMETER, "f", lengths={"P": 2, "count": 3}, real=torch.float32)
+    form = structures.Form(
+        training.PARAMETER, "f", lengths={"P": 2, "count": 3}, real=torch.float32
+    )
     with pytest.raises(ConfigError, match=message):
-        abi.Structs(form).put("value", tensor)
+        structures.Structs(form).put("value", tensor)
 
 
 def test_memory_is_lent_again_only_when_nobody_holds_it():

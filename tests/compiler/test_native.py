@@ -17,9 +17,9 @@ from support.driving import environment
 
 import odyssey
 from odyssey.cells import LIBRARY
-from odyssey.compiler.backends import build_layer, native
-from odyssey.compiler.backends.native import targets, toolchain
-from odyssey.compiler.backends.native.source.frame import PRELUDE
+from odyssey.compiler.backends import build_layer, native, notice
+from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native.source.frame import write_preamble
 from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
@@ -33,16 +33,9 @@ PAIRS = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 2}
 def functions(tmp_path_factory):
     """Every function on arrays, compiled on its own."""
     folder, libraries = tmp_path_factory.mktemp("functions"), {}
-    for dtype, kind in TYPES.items():
-        width = targets.TARGETS[toolchain.target()].bytes
-        source = PRELUDE.substitute(
-            name="functions",
-            dtype=dtype,
-            target=toolchain.target(),
-            real=kind["real"],
-            integer=kind["integer"],
-            bytes=width,
-            fields="  long h;",
+    for dtype in TYPES:
+        source = write_preamble(
+            "functions", dtype=dtype, target=toolchain.target(), fields="  long h;"
         ) + write_functions({*REFERENCE, *PAIRS}, dtype)
         for name in REFERENCE:
             body = f"st(x + j, v{name}(ld(x + j, n - j)), n - j);"
@@ -135,7 +128,7 @@ def test_a_primitive_without_c_runs_on_eager_and_says_so(monkeypatch, capsys):
     monkeypatch.setitem(PRIMITIVES, "cube", CUBE)
     monkeypatch.setitem(LANGUAGE, "cube", CUBE)
     monkeypatch.setitem(BY_FUNCTION, CUBE.function, CUBE)
-    native.notice.cache_clear()
+    notice.cache_clear()
     text = "cell q\ninput x\nstate h\nh[t] = tanh(cube(W @ x[t] + U @ h[t-1]))\noutput h\n"
     program = lower(odyssey.parse_cell(text))
     name, _ = build_layer(program, "auto", population=False, masked=False)
@@ -320,10 +313,10 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(toolchain, "_UNCACHED", {})
     toolchain._notice.cache_clear()
     native.missing.cache_clear()
-    native.notice.cache_clear()
+    notice.cache_clear()
     yield tmp_path / "cache" / "native"
     native.missing.cache_clear()
-    native.notice.cache_clear()
+    notice.cache_clear()
 
 
 def test_only_what_is_shipped_is_optimised(shipped):

@@ -201,7 +201,7 @@ def write_calls(calls):
         out.clear()
 
     for call in calls:
-        out += [toolchain.ENTRIES.index(call.entry), len(call.before)]
+        out += [toolchain.LOOP_ENTRIES.index(call.entry), len(call.before)]
         for data in call.before:
             out.append(len(data))
             flush()
@@ -228,10 +228,10 @@ def build(source, folder, *, flags=(), command=None):
 def _main(command, options):
     """The object file of what makes the calls: the same for all sources."""
     declarations = "".join(
-        f"void {name}(const void *, const void *);\n" for name in toolchain.ENTRIES
+        f"void {name}(const void *, const void *);\n" for name in toolchain.LOOP_ENTRIES
     )
     main = MAIN.replace("$declarations", declarations)
-    main = main.replace("$entries", ", ".join(toolchain.ENTRIES))
+    main = main.replace("$entries", ", ".join(toolchain.LOOP_ENTRIES))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "main.c").write_text(main)

@@ -5,10 +5,10 @@ import torch
 
 import odyssey
 from odyssey.cells import LIBRARY
-from odyssey.compiler.backends import native
+from odyssey.compiler.backends import BACKENDS, native
 from odyssey.errors import ConfigError
 from odyssey.training.model import CharModel
-from odyssey.training.step import NativeRecurrence, TorchRecurrence, make_recurrence
+from odyssey.training.step import BackendRecurrence, TorchRecurrence, make_recurrence
 
 SPECS = (
     *LIBRARY,
@@ -30,10 +30,10 @@ def _compiler():
         pytest.skip(native.missing())
 
 
-def make_model(spec, sizes=tuple(SIZES)):
+def make_model(spec, sizes=tuple(SIZES), backend="native"):
     torch.manual_seed(1)
     model = CharModel(
-        odyssey.get_cell(spec), SYMBOLS, list(sizes), 1, backend="native", dtype=torch.float64
+        odyssey.get_cell(spec), SYMBOLS, list(sizes), 1, backend=backend, dtype=torch.float64
     )
     for p in model.rnn.parameters():
         torch.nn.init.normal_(p, std=0.4)
@@ -44,8 +44,9 @@ def make_model(spec, sizes=tuple(SIZES)):
 
 @pytest.mark.parametrize("sizes", [(19, 19, 19), tuple(SIZES), (4,)])
 @pytest.mark.parametrize("spec", SPECS)
-def test_outputs_states_and_gradients_of_carried_segments(spec, sizes):
-    model = make_model(spec, sizes)
+@pytest.mark.parametrize("backend", [name for name, row in BACKENDS.items() if row.training()])
+def test_outputs_states_and_gradients_of_carried_segments(backend, spec, sizes):
+    model = make_model(spec, sizes, backend)
     ours, theirs = make_recurrence(model, dense=False), TorchRecurrence(model)
     members, state, other = len(sizes), None, None
     for _ in range(3):
@@ -87,7 +88,7 @@ def test_parameters_are_read_where_they_are():
 
 def test_which_models_need_autograd():
     plain = make_model("lstm")
-    assert isinstance(make_recurrence(plain, dense=False), NativeRecurrence)
+    assert isinstance(make_recurrence(plain, dense=False), BackendRecurrence)
     assert isinstance(make_recurrence(plain, dense=True), TorchRecurrence)
     embedded = make_model("mut1")
     assert embedded.embedding is not None

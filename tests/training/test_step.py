@@ -12,9 +12,11 @@ import torch
 from torch import nn
 
 import odyssey
-from odyssey.compiler.backends import native
+from odyssey.compiler.backends import BACKENDS, native
+from odyssey.compiler.backends.base import UpdateRules
 from odyssey.compiler.backends.native import targets, toolchain
-from odyssey.compiler.backends.native.source import training_step as step_source
+from odyssey.compiler.backends.native.abi.training import UPDATE_KINDS
+from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
@@ -22,11 +24,10 @@ from odyssey.training.config import OPTIMIZERS, TrainingConfig
 from odyssey.training.loop import _Group
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (
-    NativeUpdate,
-    Rules,
     TorchReadout,
     TorchUpdate,
     make_readout,
+    make_update,
 )
 
 pytestmark = pytest.mark.skipif(bool(native.missing()), reason="needs a C compiler")
@@ -36,6 +37,12 @@ SHAPES = [
     *[(1, 1, 1, 1, 1), (1, 3, 2, 5, 2), (2, 25, 1, 100, 65), (3, 7, 60, 33, 65)],
     *[(2, 9, 31, 16, 300), (1, 5, 40, 64, 17), (2, 4, 3, 8, 1), (1, 20, 20, 130, 29)],
 ]
+
+
+@pytest.fixture(params=[name for name, row in BACKENDS.items() if row.training()])
+def backend(request):
+    """A backend with code of its own for training."""
+    return request.param
 
 
 def problem(P, T, B, H, V, dtype=torch.float64, seed=0):
@@ -51,9 +58,9 @@ def problem(P, T, B, H, V, dtype=torch.float64, seed=0):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_loss_and_gradients_equal_those_of_torch(shape, dtype):
+def test_loss_and_gradients_equal_those_of_torch(backend, shape, dtype):
     arguments, scale = problem(*shape, dtype=dtype)
-    ours = make_readout("native", [shape[3]] * shape[0])
+    ours = make_readout(backend, [shape[3]] * shape[0])
     assert not isinstance(ours, TorchReadout)
     nll, gradients = ours.differentiate(*arguments, scale)
     want, reference = TorchReadout().differentiate(*arguments, scale)
@@ -67,20 +74,20 @@ def test_loss_and_gradients_equal_those_of_torch(shape, dtype):
     torch.testing.assert_close(right, TorchReadout().measure(*arguments)[1], rtol=0, atol=0)
 
 
-def test_loss_of_uniform_logits_is_ln_v():
+def test_loss_of_uniform_logits_is_ln_v(backend):
     arguments, scale = problem(1, 4, 6, 3, 65)
     arguments[1].zero_()
     arguments[2].zero_()
     arguments[4].fill_(True)
-    nll, _ = make_readout("native", [3]).differentiate(*arguments, scale)
+    nll, _ = make_readout(backend, [3]).differentiate(*arguments, scale)
     assert float(nll[0]) == pytest.approx(24 * math.log(65), rel=1e-14)
 
 
-def test_large_logits_do_not_overflow():
+def test_large_logits_do_not_overflow(backend):
     for dtype in TOLERANCE:
         arguments, scale = problem(1, 5, 7, 6, 65, dtype=dtype)
         arguments[1].mul_(1e4)
-        nll, (dh, *_) = make_readout("native", [6]).differentiate(*arguments, scale)
+        nll, (dh, *_) = make_readout(backend, [6]).differentiate(*arguments, scale)
         want, (reference, *_) = TorchReadout().differentiate(*arguments, scale)
         torch.testing.assert_close(nll, want, rtol=1e-5, atol=0)
         torch.testing.assert_close(dh, reference, rtol=1e-4, atol=1e-2)
@@ -88,11 +95,11 @@ def test_large_logits_do_not_overflow():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", ["h", "weight", "bias"])
-def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(place, value):
+def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(backend, place, value):
     clean, scale = problem(3, 6, 9, 10, 12)
     arguments = [t.clone() for t in clean]
     arguments[["h", "weight", "bias"].index(place)][1].flatten()[2] = value
-    ours = make_readout("native", [10] * 3)
+    ours = make_readout(backend, [10] * 3)
     nll, gradients = ours.differentiate(*arguments, scale)
     found = [nll, *(g.clone() for g in gradients)]
     want, reference = TorchReadout().differentiate(*arguments, scale)
@@ -107,16 +114,16 @@ def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(place, value
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(dtype):
+def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(backend, dtype):
     units = [20, 13, 16]
     arguments, scale = problem(3, 11, 23, 20, 30, dtype=dtype)
-    together = make_readout("native", units)
+    together = make_readout(backend, units)
     nll, gradients = together.differentiate(*arguments, scale)
     nll, gradients = nll.clone(), [g.clone() for g in gradients]
     for k, n in enumerate(units):
         own = [t[k : k + 1] for t in arguments]
         own[0], own[1] = own[0][..., :n].contiguous(), own[1][..., :n].contiguous()
-        alone = make_readout("native", [n])
+        alone = make_readout(backend, [n])
         one, (dh, dw, db) = alone.differentiate(*own, scale[k : k + 1])
         assert torch.equal(one[0], nll[k])
         assert torch.equal(dh[0], gradients[0][k, ..., :n])
@@ -126,11 +133,11 @@ def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(dtype):
         assert not gradients[1][k, :, n:].any()
 
 
-def test_targets_may_be_shared_and_must_be_symbols():
+def test_targets_may_be_shared_and_must_be_symbols(backend):
     arguments, _ = problem(3, 4, 5, 6, 7)
     arguments[3] = arguments[3][:1].expand(3, -1, -1)
     arguments[4] = arguments[4][:1].expand(3, -1, -1)
-    ours = make_readout("native", [6] * 3)
+    ours = make_readout(backend, [6] * 3)
     torch.testing.assert_close(
         ours.measure(*arguments), TorchReadout().measure(*arguments), rtol=1e-12, atol=0
     )
@@ -151,7 +158,7 @@ class Some(nn.Module):
         self.c = nn.Parameter(torch.randn(3, 600, dtype=dtype))
 
 
-def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
+def updates(backend, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
     """Twenty updates; the third member diverges at the twelfth."""
     model = Some(dtype)
     flat = FlatParameters(model, 3)
@@ -159,17 +166,19 @@ def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
     def vector(*values):
         return torch.tensor(values, dtype=dtype)
 
-    rules = Rules(
+    inside_PN = torch.rand(3, 738, generator=torch.Generator().manual_seed(2)) < 0.8
+    inside_PN[2, 7 * 19 + 5 + 5] = True  # where the third member diverges
+    rules = UpdateRules(
         torch.tensor([True, True, True]),
         vector(0.01, 0.003, 0.02),
         vector(1.0, math.inf, 40.0),
         vector(math.inf, 0.5, 0.3),
         100.0,
+        inside_PN,
     )
     optimizer = Optimizer(name, vector(*momentum), nesterov=nesterov)
-    inside_PN = torch.rand(3, 738, generator=torch.Generator().manual_seed(2)) < 0.8
-    inside_PN[2, 7 * 19 + 5 + 5] = True  # where the third member diverges
-    step = make(flat, optimizer, rules, inside_PN)
+    step = make_update(backend, flat, optimizer, rules)
+    assert isinstance(step, TorchUpdate) == (BACKENDS[backend].training() is None)
     seen = []
     for k in range(20):
         g = [torch.sin(p.detach() * (k + 1)) for p in flat.parameters]
@@ -183,7 +192,7 @@ def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
             rules.rate_P[0] *= 0.5
         mean = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
         norm, healthy = step(g, mean_P=mean)
-        rules.alive_P &= healthy
+        rules.alive_P.logical_and_(healthy)
         seen.append((norm.double().clone(), healthy.clone()))
     assert rules.alive_P.tolist() == [True, True, False]
     return flat.values_PN, seen, [optimizer.state[n] for n in optimizer.running_values]
@@ -193,9 +202,9 @@ def updates(make, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
 @pytest.mark.parametrize(
     ("name", "nesterov"), [*((name, False) for name in OPTIMIZERS), ("sgd", True)]
 )
-def test_updates_equal_those_of_torch(name, nesterov, dtype):
-    ours, norms, state = updates(NativeUpdate, name, nesterov, dtype)
-    want, reference, kept = updates(TorchUpdate, name, nesterov, dtype)
+def test_updates_equal_those_of_torch(backend, name, nesterov, dtype):
+    ours, norms, state = updates(backend, name, nesterov, dtype)
+    want, reference, kept = updates("eager", name, nesterov, dtype)
     tolerance = 1e-12 if dtype == torch.float64 else 2e-4
     torch.testing.assert_close(ours, want, rtol=tolerance, atol=tolerance)
     for (a, ok), (b, fine) in zip(norms, reference, strict=True):
@@ -206,21 +215,21 @@ def test_updates_equal_those_of_torch(name, nesterov, dtype):
         torch.testing.assert_close(a[:1], b[:1], rtol=tolerance, atol=tolerance)
 
 
-def test_without_momentum_nothing_is_kept():
-    ours, _, state = updates(NativeUpdate, "sgd", True, torch.float64, momentum=(0, 0, 0))
-    want, *_ = updates(TorchUpdate, "sgd", True, torch.float64, momentum=(0, 0, 0))
+def test_without_momentum_nothing_is_kept(backend):
+    ours, _, state = updates(backend, "sgd", True, torch.float64, momentum=(0, 0, 0))
+    want, *_ = updates("eager", "sgd", True, torch.float64, momentum=(0, 0, 0))
     torch.testing.assert_close(ours, want, rtol=0, atol=1e-12)
     assert state == []
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 101.0])
 def test_a_loss_out_of_bounds_is_no_update(bad):
-    for make in (NativeUpdate, TorchUpdate):
+    for backend in BACKENDS:
         flat = FlatParameters(Some(torch.float32), 3)
         before = flat.values_PN
         free = torch.full((3,), math.inf)
-        rules = Rules(torch.tensor([True] * 3), torch.full((3,), 0.1), free, free, 100.0)
-        step = make(flat, Optimizer("sgd", torch.zeros(3)), rules, None)
+        rules = UpdateRules(torch.tensor([True] * 3), torch.full((3,), 0.1), free, free, 100.0)
+        step = make_update(backend, flat, Optimizer("sgd", torch.zeros(3)), rules)
         mean = torch.tensor([1.0, bad, 100.0], dtype=torch.float64)
         norm, healthy = step([torch.ones_like(p) for p in flat.parameters], mean_P=mean)
         assert healthy.tolist() == [True, False, True]
@@ -232,7 +241,7 @@ def test_a_loss_out_of_bounds_is_no_update(bad):
 
 @pytest.mark.parametrize("spec", ["lstm", "mut1"])
 @pytest.mark.parametrize("loss", ["mean", "sum"])
-def test_training_on_both_backends_gives_the_same_numbers(spec, loss):
+def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
     config = TrainingConfig(
         batch_size=3, unroll=6, optimizer="adam", dtype="float64", loss=loss
     )  # fmt: skip
@@ -242,7 +251,7 @@ def test_training_on_both_backends_gives_the_same_numbers(spec, loss):
         Member(2, 3, hidden_size=7, learning_rate=1e6),
     ]
     found = {}
-    for backend in ("native", "eager"):
+    for backend in BACKENDS:
         cell = odyssey.get_cell(spec)
         group = _Group(cell, get_task("xml"), members, replace(config, backend=backend))
         state, nats = None, []
@@ -251,15 +260,17 @@ def test_training_on_both_backends_gives_the_same_numbers(spec, loss):
             nats.append(nll / np.maximum(count, 1))
         measured = group.measure("valid", 150)
         found[backend] = np.array(nats), group.flat.values_PN[:2], group.alive_P.tolist(), measured
-    (a, p, alive, m), (b, q, living, n) = found.values()
-    np.testing.assert_allclose(a[:, :2], b[:, :2], rtol=1e-9)
-    torch.testing.assert_close(p, q, rtol=1e-8, atol=1e-9)
-    assert alive == living == [True, True, False]
-    np.testing.assert_allclose(np.array(m)[:, :2], np.array(n)[:, :2], rtol=1e-8)
+    a, p, alive, m = found["eager"]
+    assert alive == [True, True, False]
+    for b, q, living, n in found.values():
+        np.testing.assert_allclose(b[:, :2], a[:, :2], rtol=1e-9)
+        torch.testing.assert_close(q, p, rtol=1e-8, atol=1e-9)
+        assert living == alive
+        np.testing.assert_allclose(np.array(n)[:, :2], np.array(m)[:, :2], rtol=1e-8)
 
 
 def test_the_optimizers_of_c_are_those_of_training():
-    assert step_source.OPTIMIZERS == OPTIMIZERS
+    assert UPDATE_KINDS == OPTIMIZERS
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
@@ -269,7 +280,7 @@ def test_the_source_compiles_for_every_target(target, dtype, tmp_path, monkeypat
         flags = targets.TARGETS[target].flags  # this processor may be narrower
         monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} {flags}")
     path = tmp_path / "step.so"
-    toolchain.compile_source(step_source.step_source(dtype=dtype, target=target), path)
+    toolchain.compile_source(step_source(dtype=dtype, target=target), path)
     library = ctypes.CDLL(str(path))
     assert library.odyssey_readout
     assert library.odyssey_update

@@ -1,32 +1,24 @@
 """Backends: each builds the same `Program` into something that runs a layer.
 
-`BACKENDS` lists them; `auto` takes the first that supports the program. To add one: a file here
-with a `build(program, *, population, masked) -> Layer` and a `supports(program) -> str` (empty, or
-the reason why not), and its row in `BACKENDS`.
+`base.py` is the contract, `BACKENDS` the table; `auto` takes the first that supports the program.
+To add one: a file here that fills in a `base.Backend`, its row in `BACKENDS`, and its name in
+`odyssey/backend_names.py`, which is read where torch must not be imported.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from functools import cache
 
-from odyssey.compiler.backends import eager, native
-from odyssey.compiler.backends.base import Build, Layer, Supports
+from odyssey.backend_names import BACKEND_NAMES
+from odyssey.compiler.backends.base import Backend, Layer
+from odyssey.compiler.backends.eager import EAGER
+from odyssey.compiler.backends.native import NATIVE
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr.program import Program
 
-
-@dataclass(frozen=True)
-class Backend:
-    """One backend: what it can build, and how."""
-
-    supports: Supports
-    build: Build
-
-
-BACKENDS: dict[str, Backend] = {
-    "native": Backend(supports=native.supports, build=native.build),
-    "eager": Backend(supports=eager.supports, build=eager.build),
-}
+BACKENDS: dict[str, Backend] = {"native": NATIVE, "eager": EAGER}
+assert tuple(BACKENDS) == BACKEND_NAMES
 
 
 def build_layer(
@@ -44,9 +36,16 @@ def build_layer(
         raise ConfigError(suggest(backend, ["auto", *BACKENDS], what="backend"))
     reason = ""
     for name in BACKENDS if backend == "auto" else (backend,):
-        reason = BACKENDS[name].supports(program)
-        if reason and backend == "auto":
-            native.notice(reason)
-        if not reason:
+        lacking = BACKENDS[name].supports(program)
+        if not lacking:
+            if reason:
+                notice(name, reason)
             return name, BACKENDS[name].build(program, population=population, masked=masked)
+        reason = reason or lacking
     raise ConfigError(f"backend {backend!r} cannot run {program.name}: {reason}")
+
+
+@cache
+def notice(backend: str, reason: str) -> None:
+    """Tells once that cells do not run on the fastest backend."""
+    print(f"odyssey: cells run on the slower {backend} backend: {reason}", file=sys.stderr)

@@ -1,8 +1,16 @@
-"""What every backend provides."""
+"""The contract of a backend: what it is asked, and what it gives.
+
+A backend turns a `Program` into a `Layer`, and may bring its own code for the training step around
+it. Its module fills in one `Backend`, whose members are all that the rest of the package knows.
+
+Shapes: P members, T steps, B batch rows, I inputs, H units of the largest member, V symbols, N
+parameters of a member (padding included).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -10,7 +18,10 @@ from torch import Tensor
 from odyssey.expr.program import Program
 
 State = tuple[Tensor, ...]
-Sizes = tuple[int, int, tuple[int, ...]]
+"""One tensor a state of the cell, in its order."""
+
+LayerSizes = tuple[int, int, tuple[int, ...]]
+"""Input size I, hidden size H and the units of each member."""
 
 
 class Layer(Protocol):
@@ -27,7 +38,7 @@ class Layer(Protocol):
         state: State,
         parameters: Mapping[str, Tensor],
         mask: Tensor | None,
-        sizes: Sizes,
+        sizes: LayerSizes,
     ) -> tuple[Tensor, State]:
         """Runs the layer.
 
@@ -44,12 +55,176 @@ class Layer(Protocol):
         ...
 
 
-Supports = Callable[[Program], str]
-
-
-class Build(Protocol):
+class BuildLayer(Protocol):
     """Builds a layer for a program."""
 
     def __call__(self, program: Program, *, population: bool, masked: bool) -> Layer:
         """Builds it; with `masked`, members may have fewer units than the tensors."""
         ...
+
+
+class LayerRecurrence(Protocol):
+    """A layer of a population on class indices, with the gradients of its parameters.
+
+    What it gives is overwritten by the next call of the same kind; of states, by the next but one.
+    """
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Runs the sequence.
+
+        Args:
+            x: (P, T, B) int64 class indices.
+            state: One (P, B, H) tensor a state.
+
+        Returns:
+            The output (P, T, B, H) and the state after the last step.
+
+        Raises:
+            ConfigError: An index is no symbol, or a tensor is not what it must be.
+        """
+        ...
+
+    def backward(self, dy: Tensor) -> dict[str, Tensor]:
+        """Gives the gradients of the parameters that have one, after `forward`.
+
+        Args:
+            dy: Gradient of the output (P, T, B, H).
+        """
+        ...
+
+
+class ReadoutLoss(Protocol):
+    """A softmax readout and its cross-entropy, for the members of a population.
+
+    h is (P, T, B, H), weight (P, V, H), bias (P, V), target (P, T, B) int64 and counted, the
+    positions that count, (P, T, B) bool. Losses are nats, summed over counted positions.
+    """
+
+    def measure(
+        self, h: Tensor, weight: Tensor, bias: Tensor, target: Tensor, counted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gives nats and right answers of every member, (P,) float64 each.
+
+        Raises:
+            ConfigError: A target is no symbol.
+        """
+        ...
+
+    def differentiate(
+        self,
+        h: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        target: Tensor,
+        counted: Tensor,
+        scale_P: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Gives nats (P,) float64, and the gradients of h, weight and bias.
+
+        What is differentiated is a member's nats times its `scale_P`, float64. The gradients may
+        be overwritten by the next call.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OptimizerState:
+    """An optimiser on flat parameters, as a backend is to run it.
+
+    Attributes:
+        name: sgd, rmsprop, adam or adagrad.
+        running: Its running values (P, N) each, in the order in which it names them; changed in
+            place.
+        momentum_P: Momentum of sgd.
+        nesterov: Whether that is Nesterov's.
+        decay: Decay of rmsprop's running square.
+    """
+
+    name: str
+    running: tuple[Tensor, ...]
+    momentum_P: Tensor
+    nesterov: bool
+    decay: float
+
+
+@dataclass(frozen=True)
+class UpdateRules:
+    """How members are updated; vectors have one number a member, of the parameters' type.
+
+    Attributes:
+        alive_P: Which members are trained, bool; it and the rates are changed in place, and read
+            at every update.
+        rate_P: Learning rates.
+        clip_norm_P: Largest norm of a gradient; infinity does not clip.
+        clip_value_P: Largest size of an element, after that; infinity does not clip.
+        limit: Largest healthy loss, nats a character.
+        inside_PN: Which numbers are no padding, bool; None where none is.
+    """
+
+    alive_P: Tensor
+    rate_P: Tensor
+    clip_norm_P: Tensor
+    clip_value_P: Tensor
+    limit: float
+    inside_PN: Tensor | None = None
+
+
+class UpdateStep(Protocol):
+    """Clips the gradients of all members and steps their parameters in place."""
+
+    def __call__(
+        self,
+        gradients: Sequence[Tensor | None],
+        *,
+        mean_P: Tensor,
+        corrections: tuple[float, float],
+    ) -> tuple[Tensor, Tensor]:
+        """Makes one update of the members that are alive and healthy.
+
+        Args:
+            gradients: Of the parameters, in their order; None stands for zeros.
+            mean_P: Nats a counted character, float64.
+            corrections: What adam divides its running mean and square by.
+
+        Returns:
+            The norm of each member's gradient, and whether it and its loss are finite and the loss
+            within the limit; the next call may overwrite them.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """A backend's own code for training; what gives None is left to torch.
+
+    Attributes:
+        recurrence: For a layer, its parameters (P, ...) by name, the number of symbols V and the
+            units of each member; it reads the parameters where they lie.
+        readout: For the units of each member.
+        update: For parameters (P, ...), whose memory it steps.
+    """
+
+    recurrence: Callable[[Layer, Mapping[str, Tensor], int, Sequence[int]], LayerRecurrence | None]
+    readout: Callable[[Sequence[int]], ReadoutLoss | None]
+    update: Callable[[Sequence[Tensor], OptimizerState, UpdateRules], UpdateStep | None]
+
+
+def no_training() -> None:
+    """Leaves the training step to torch and autograd."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One backend.
+
+    Attributes:
+        language: What its sources are written in: the form of `odyssey show --as`.
+        supports: Says why it cannot run a program here, or nothing.
+        build: Builds a layer for a program that it supports.
+        training: Gives its own code for training, or None where torch does that.
+    """
+
+    language: str
+    supports: Callable[[Program], str]
+    build: BuildLayer
+    training: Callable[[], TrainingStep | None] = no_training

@@ -9,23 +9,17 @@ stacked product per level. What is added to a product before the loop is added i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from odyssey.compiler.backends.base import Layer
-from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Group, Node, Program
-
-
-def supports(program: Program) -> str:
-    """Every program is supported."""
-    del program
-    return ""
+from odyssey.compiler.backends.base import Backend, Layer
+from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.program import Group, Node, Program, reach
 
 
 def gather(x: Tensor, weight: Tensor) -> Tensor:
@@ -68,9 +62,6 @@ def _tiled(mask: str, group: Group) -> str:
     return mask if len(group.results) == 1 else f"torch.cat([{mask}] * {len(group.results)}, -1)"
 
 
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
-
-
 class _Source:
     """Writes the Python function of a program."""
 
@@ -91,7 +82,8 @@ class _Source:
     def write(self) -> str:
         p = self.program
         self.emit("def layer(x, state, p, mask, I, H):", indent=0)
-        self._preamble()
+        for line in self._preamble():
+            self.emit(line)
         for k, node in enumerate(p.nodes):
             if node.region in ("once", "sequence"):
                 self.value(k, node)
@@ -107,17 +99,41 @@ class _Source:
         self._close_loop()
         return "\n".join(self.lines) + "\n"
 
+    def write_before(self, values: Sequence[int], operands: Sequence[int], needed: set[int]) -> str:
+        """See `build_before_loop`."""
+        for k in sorted(needed):
+            self.value(k, self.program.nodes[k])
+        results = [self._leaving(k) for k in values]
+        results += [self._operand(k, "units", self.name(k, step=False)) for k in operands]
+        body = [*self.lines, f"    return [{', '.join(results)}]"]
+        for line in reversed(self._preamble()):  # what it defines is often not used
+            if any(line.split()[0] in later for later in body):
+                body.insert(0, f"    {line}")
+        return "\n".join(["def before(x, p, mask, I, H):", *body, ""])
+
+    def _leaving(self, k: int) -> str:
+        """A value as the caller of `write_before` gets it."""
+        node = self.program.nodes[k]
+        if node.op == "vector":
+            return f"p[{node.name!r}]"
+        if node.region == "once":
+            return f"v{k}.squeeze(1)" if self.population else f"v{k}"
+        return self.name(k, step=False)
+
     def emit(self, line: str, indent: int = 1) -> None:
         self.lines.append("    " * indent + line)
 
-    def _preamble(self) -> None:
-        self.emit("classes = not x.is_floating_point()")
+    def _preamble(self) -> list[str]:
+        lines = ["classes = not x.is_floating_point()"]
         if self.masked:
-            self.emit("unit = mask.unsqueeze(1)  # (P, 1, H)")
-            self.emit("units = mask[:, None, None]  # (P, 1, 1, H)")
-            self.emit("zero = (next(iter(p.values())) if classes else x).new_zeros(())")
+            lines += [
+                "unit = mask.unsqueeze(1)  # (P, 1, H)",
+                "units = mask[:, None, None]  # (P, 1, 1, H)",
+                "zero = (next(iter(p.values())) if classes else x).new_zeros(())",
+            ]
         if self.raw_reads:
-            self.emit("dense = one_hot(x, I, next(iter(p.values()))) if classes else x")
+            lines.append("dense = one_hot(x, I, next(iter(p.values()))) if classes else x")
+        return lines
 
     def rows(self, result: int) -> str:
         """The size of a product's result, as source."""
@@ -158,8 +174,8 @@ class _Source:
             self.emit(f"v{k} = {self._operation(node, args)}{note}", indent)
 
     def _operation(self, node: Node, args: list[str]) -> str:
-        if node.op in _INFIX:
-            return f"{args[0]} {_INFIX[node.op]} {args[1]}"
+        if node.op in ARITHMETIC and node.op != "neg":
+            return f"{args[0]} {ARITHMETIC[node.op].symbol} {args[1]}"
         if node.op == "neg":
             return f"-{args[0]}"
         spelling = PRIMITIVES[node.op].torch
@@ -184,19 +200,20 @@ class _Source:
         if step:
             self._step_product(group, g)
             return
+        unit = "unit" if group.region == "once" else "units"
         self.emit(f"W{g} = {self._stack(group)}")
         if operand.op == "input":
             self.emit(f"y{g} = gather(x, W{g}) if classes else product(x, W{g})")
         else:
             source = self.name(group.operand, step=group.region == "once")
-            if self._masks(group.operand):
-                unit = "unit" if group.region == "once" else "units"
-                source = f"torch.where({unit}, {source}, zero)"
-            self.emit(f"y{g} = product({source}, W{g})")
+            self.emit(f"y{g} = product({self._operand(group.operand, unit, source)}, W{g})")
         if self._guards(group):
-            unit = "unit" if group.region == "once" else "units"
             self.emit(f"y{g} = torch.where({_tiled(unit, group)}, y{g}, zero)")
         self._split(group.results, f"y{g}", [f"v{r}" for r in group.results], indent=1)
+
+    def _operand(self, k: int, unit: str, source: str) -> str:
+        """What a product reads: zeros in units that a member does not have."""
+        return f"torch.where({unit}, {source}, zero)" if self._masks(k) else source
 
     def _guards(self, group: Group) -> bool:
         # 1/0 in a unit that a member does not have gives NaN, and NaN * 0 is NaN on the way back
@@ -233,9 +250,9 @@ class _Source:
             if group.region != "step":
                 continue
             self.emit(f"R{g} = ({self._stack(group)}).mT")
-            found = [self._addend(r) for r in group.results]
-            if any(found):
-                plans.append((g, found))
+            addends = [self._addend(r) for r in group.results]
+            if any(addends):
+                plans.append((g, addends))
         needed: dict[int, int] = {}
         for node in p.nodes:
             if node.region == "step":
@@ -243,9 +260,9 @@ class _Source:
                     needed[a] = needed.get(a, 0) + 1
         for r in p.roots:
             needed[r] = needed.get(r, 0) + 1
-        for g, found in plans:
-            self._addends(g, found)
-            for f in found:
+        for g, addends in plans:
+            self._addends(g, addends)
+            for f in addends:
                 if f:
                     self.fused[f[0]] = f[1]
                     needed[f[1]] -= 1
@@ -260,14 +277,14 @@ class _Source:
         self.emit("outputs = []")
         self.emit("for t in range(T):")
 
-    def _addends(self, g: int, found: list[tuple[int, int] | None]) -> None:
+    def _addends(self, g: int, addends: list[tuple[int, int] | None]) -> None:
         """Writes what is added inside a product, for all steps at once."""
         group = self.program.groups[g]
-        sequence = any(f and self.program.nodes[f[1]].region == "sequence" for f in found)
+        sequence = any(f and self.program.nodes[f[1]].region == "sequence" for f in addends)
         lead = "*x.shape[:3]" if self.population else "*x.shape[:2]"
         like = "next(iter(p.values()))"
         parts = []
-        for r, f in zip(group.results, found, strict=True):
+        for r, f in zip(group.results, addends, strict=True):
             rows = self.rows(r)
             if f is None:
                 once = f"x.shape[0], 1, {rows}" if self.population else f"{rows},"
@@ -286,8 +303,7 @@ class _Source:
         operand = f"v{group.operand}"
         if self.program.nodes[group.operand].region == "sequence":
             operand = self.sliced[group.operand]
-        if self._masks(group.operand):
-            operand = f"torch.where(unit, {operand}, zero)"
+        operand = self._operand(group.operand, "unit", operand)
         added = self.sliced.get(-1 - g)
         if added:
             call = "torch.baddbmm" if self.population else "torch.addmm"
@@ -378,9 +394,7 @@ class _EagerLayer:
         return self.function(x, state, parameters, mask, *sizes[:2])
 
 
-def build(program: Program, *, population: bool, masked: bool) -> Layer:
-    """Builds the layer's function from its generated source."""
-    source = _Source(program, population=population, masked=masked).write()
+def _compile(program: Program, source: str, name: str) -> Callable[..., Any]:
     space: dict[str, Any] = {
         "torch": torch,
         "gather": gather,
@@ -388,4 +402,42 @@ def build(program: Program, *, population: bool, masked: bool) -> Layer:
         "one_hot": one_hot,
     }
     exec(compile(source, f"<odyssey eager {program.name}>", "exec"), space)
-    return _EagerLayer(source=source, function=space["layer"])
+    function: Callable[..., Any] = space[name]
+    return function
+
+
+def _build(program: Program, *, population: bool, masked: bool) -> Layer:
+    """Builds the layer's function from its generated source."""
+    source = _Source(program, population=population, masked=masked).write()
+    return _EagerLayer(source=source, function=_compile(program, source, "layer"))
+
+
+def build_before_loop(
+    program: Program,
+    values: Sequence[int],
+    operands: Sequence[int],
+    *,
+    population: bool,
+    masked: bool,
+) -> Callable[..., list[Tensor]]:
+    """Builds a function of values from before the loop, for a backend with a loop of its own.
+
+    Args:
+        program: The program.
+        values: Numbers of the values; those that are the same in all steps lead with P alone.
+        operands: Numbers of values that products read: with zeros where a member has no units.
+        population: Whether tensors lead with P.
+        masked: Whether members may have fewer units than the tensors.
+
+    Returns:
+        A function of x, the parameters by name, the mask, I and H that gives values, then operands.
+    """
+    computed = [k for k in values if program.nodes[k].op != "vector"]
+    needed = reach([*computed, *operands], lambda k: program.nodes[k].args)
+    parts = ((g, tuple(r for r in g.results if r in needed)) for g in program.groups)
+    part = replace(program, groups=tuple(replace(g, results=r) for g, r in parts if r))
+    writer = _Source(part, population=population, masked=masked)
+    return _compile(program, writer.write_before(values, operands, needed), "before")
+
+
+EAGER = Backend(language="torch", supports=lambda program: "", build=_build)

@@ -1,24 +1,25 @@
 """The native backend: generated C for the time loop, compiled by the system's C compiler.
 
-`plan.py` decides what is computed in which phase of a step and what is stored; `source/` writes the
-C, `toolchain.py` compiles it and keeps it in a cache, `call/` calls it. `abi.py` is the border that
-both sides share: tables of the fields of C structures, which write their text and are what Python
-fills. `targets.py` says what processors there are.
+`plan.py` decides what is computed in which phase of a step and what is stored, `products.py` which
+products a phase has; `source/` writes the C, `toolchain.py` compiles it and keeps it in a cache,
+`call/` calls it. `abi/` is the border that both sides share: tables of the fields of C structures,
+which write their text and are what Python fills. `targets.py` says what processors there are.
 """
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 
-from odyssey.compiler.backends.base import Layer
+from odyssey.compiler.backends.base import Backend, TrainingStep
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call.kernel import code_of
 from odyssey.compiler.backends.native.call.layer import NativeLayer, has_loop
+from odyssey.compiler.backends.native.call.training_layer import native_recurrence
+from odyssey.compiler.backends.native.call.training_step import NativeReadout, native_update
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Program
 
-PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.ENTRIES)
+PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.LOOP_ENTRIES)
 
 
 @cache
@@ -31,14 +32,7 @@ def missing() -> str:
     return ""
 
 
-@cache
-def notice(reason: str) -> None:
-    """Tells once that cells run on the eager backend."""
-    print(f"odyssey: cells run on the slower eager backend: {reason}", file=sys.stderr)
-
-
-def supports(program: Program) -> str:
-    """Says why a program cannot run here, or nothing."""
+def _supports(program: Program) -> str:
     if not has_loop(program):
         return ""
     lacking = {n for n in code_of(program).plan.primitives if not PRIMITIVES[n].c}
@@ -47,6 +41,9 @@ def supports(program: Program) -> str:
     return missing()
 
 
-def build(program: Program, *, population: bool, masked: bool) -> Layer:
-    """Builds the layer; its code is compiled for a dtype when that is first used."""
-    return NativeLayer(program, population=population, masked=masked)
+def _training() -> TrainingStep | None:
+    # a cell without a time loop runs on the native backend without a compiler
+    return None if missing() else TrainingStep(native_recurrence, NativeReadout, native_update)
+
+
+NATIVE = Backend(language="c", supports=_supports, build=NativeLayer, training=_training)

@@ -1,20 +1,34 @@
-"""What goes where: phases of a step, what is stored, and the columns of the gradient rows.
+"""What goes where: phases of a step, what is saved, and the columns of the gradient rows.
 
-Fields of the C struct, with n counting from 0 and k the number of a value: x{n} inputs of the loop,
-p{k} vectors, m{n} matrices, s{n} states, v{k} saved values, d gradient rows.
+A step of the loop is a few matrix products with pointwise code between them. A *phase* is the
+pointwise code after one level of products, for values of one size: what a phase computes stays in
+registers, and only what another phase reads (*crossing*), what the backward step needs (*saved*)
+and what leaves the loop goes to memory. The steps of planning:
+
+1. move pointwise code from before the loop into the step, where its values need no memory;
+2. differentiate: the backward step, and which forward values it reads;
+3. stack what the loop reads from before it, and order those columns as their gradients lie;
+4. assign forward and backward values to phases.
+
+Everything that the generated code and the torch side must agree on is in a `Plan`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from odyssey.compiler.autodiff import Backward, differentiate, levels
 from odyssey.compiler.passes import fold_constants, hoist, stack_maps
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Group, Program, drop_dead
+from odyssey.expr.program import Group, Program, drop_dead, reach
 
 Phase = tuple[int, str]
+"""Products that come before (a level, from 0), and the size of the values: "H" or "I"."""
+
+FIRST: Phase = (0, "H")
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,11 @@ class Stack:
     biases: tuple[int | None, ...] = ()
     operand: int = -1
 
+    @property
+    def biased(self) -> bool:
+        """Whether anything is added to any product."""
+        return any(b is not None for b in self.biases)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -47,8 +66,8 @@ class Plan:
         matrices: Their matrices, in order.
         forward_phase: Value of the step -> its phase.
         backward_phase: Value of the backward step -> its phase.
-        saved: Values kept for the backward pass.
-        slots: Gradients that are kept for all steps: the columns of the gradient rows.
+        saved: Values stored for the backward pass, besides the states.
+        slots: Gradients that are stored for all steps: the columns of the gradient rows.
         writes_output: Whether the output is a value of the loop.
     """
 
@@ -71,19 +90,68 @@ class Plan:
         inside = {n.op for k, n in nodes if n.region == "step" or k >= self.backward.forward}
         return frozenset(inside & PRIMITIVES.keys())
 
+    @cached_property
+    def state(self) -> dict[str, int]:
+        """State -> its number."""
+        return {name: n for n, name in enumerate(self.program.states)}
+
+    @cached_property
+    def update(self) -> dict[int, int]:
+        """Value -> the number of the first state that it becomes."""
+        numbers: dict[int, int] = {}
+        for n, k in enumerate(self.program.updates):
+            numbers.setdefault(k, n)
+        return numbers
+
+    @cached_property
+    def indexable(self) -> frozenset[int]:
+        """The stacks of products of the input, whose rows class indices can take from a table."""
+        nodes = self.program.nodes
+        reads = (bool(s.results) and nodes[s.operand].op == "input" for s in self.stacks)
+        return frozenset(n for n, indexable in enumerate(reads) if indexable)
+
+    @cached_property
+    def reread(self) -> frozenset[int]:
+        """The stacks of products that the backward step reads again."""
+        nodes, count = self.backward.nodes, self.backward.forward
+
+        def reads(k: int) -> tuple[int, ...]:
+            stored = k in self.saved or k in self.update or nodes[k].region != "step"
+            # what is not stored is computed again, from what it reads
+            return () if k < count and stored else nodes[k].args
+
+        read = reach(self.backward.sinks, reads)
+        return frozenset(n for n, s in enumerate(self.stacks) if s.results and read & {*s.leaves})
+
+    def phases(self, *, backward: bool) -> list[Phase]:
+        """Gives the phases of a step in order; the first is always there."""
+        used = (self.backward_phase if backward else self.forward_phase).values()
+        return sorted({*used, FIRST})
+
+    def crossing(self, phase: Phase, *, backward: bool) -> list[int]:
+        """Gives the values of a phase that another phase reads."""
+        nodes = self.backward.nodes
+        phases = self.backward_phase if backward else self.forward_phase
+        elsewhere = {a for j, q in phases.items() if q != phase for a in nodes[j].args}
+        return sorted(k for k, p in phases.items() if p == phase and k in elsewhere)
+
+    def trained(self, group: Group) -> tuple[int, ...]:
+        """Gives the products of a group whose matrices get a gradient."""
+        return tuple(r for r in group.results if r in self.backward.results)
+
+    def about(self, k: int) -> str:
+        """Names a value for a comment."""
+        node = self.backward.nodes[k]
+        return node.label or node.name or f"%{k} {node.op}"
+
     def size(self, k: int) -> str:
         """Gives "H" or "I", the size of a value; in a square program both are H."""
         size = self.backward.nodes[k].size
         return "H" if self.program.square else size
 
-    def units(self, k: int, input_size: int, hidden_size: int) -> int:
-        """Gives the number of units of a value."""
-        return {"I": input_size, "H": hidden_size}[self.size(k)]
-
-    def offset(self, row: tuple[int, ...], k: int) -> tuple[int, int]:
-        """Counts what stands before a value in a row of values: how many of size H, and of I."""
-        before = [self.size(a) for a in row[: row.index(k)]]
-        return before.count("H"), before.count("I")
+    def sizes(self, row: Sequence[int]) -> tuple[str, ...]:
+        """Gives the sizes of a row of values."""
+        return tuple(self.size(k) for k in row)
 
 
 def make_plan(program: Program) -> Plan:
@@ -100,56 +168,61 @@ def make_plan(program: Program) -> Plan:
     ends = {*program.updates, *({program.output} if writes_output else ())}
     read = {a for k in step for a in nodes[k].args} | ends
     read -= {k for k, n in enumerate(nodes) if n.op == "constant"}
-    sequences = sorted(k for k in read if nodes[k].region == "sequence")
-    vectors = tuple(sorted(k for k in read if nodes[k].region == "once"))
-    maps = {k for k in step if nodes[k].op == "matmul"}
-    operands = {g.operand for g in groups}
-    kept = {*backward.saved, *(k for k in operands if nodes[k].op != "previous")}
-    saved = tuple(sorted(kept - set(program.updates)))
+    # gradients of matrices are products of gradient rows with the operands of all steps
+    operands = {g.operand for g in groups if nodes[g.operand].op != "previous"}
 
-    slots: list[int] = []
-    for group in groups:
-        for r in group.results:
-            if r in backward.results and backward.results[r] not in slots:
-                slots.append(backward.results[r])
-    stacks = _stacks(program, sequences)
-    ordered: list[Stack] = []
-    for stack in stacks:
-        found = [backward.leaves.get(leaf, -1) for leaf in stack.leaves]
-        place = [slots.index(d) if d in slots else len(slots) for d in found]
-        order = [n for _, n in sorted(zip(place, range(len(place)), strict=True))]
-        ordered.append(_permuted(stack, order))
-        for n in order:
-            if found[n] >= 0 and found[n] not in slots:
-                slots.append(found[n])
-
-    square = program.square
+    mapped = [r for g in groups for r in g.results if r in backward.results]
+    slots = list(dict.fromkeys(backward.results[r] for r in mapped))
+    stacks = tuple(
+        _ordered(stack, backward, slots)
+        for stack in _stacks(program, sorted(k for k in read if nodes[k].region == "sequence"))
+    )
 
     def phases(members: set[int], products: set[int], roots: set[int]) -> dict[int, Phase]:
-        found = levels(backward.nodes, members, products, roots)
-        return {k: (v, "H" if square else backward.nodes[k].size) for k, v in found.items()}
+        level = levels(backward.nodes, members, products, roots)
+        square = program.square
+        return {k: (v, "H" if square else backward.nodes[k].size) for k, v in level.items()}
 
-    live: set[int] = set()
-    todo = [*backward.sinks]
-    while todo:
-        k = todo.pop()
-        node = backward.nodes[k]
-        if k >= backward.forward and k not in live and node.op != "constant":
-            live.add(k)
-            todo.extend(node.args)
+    live = _live(backward)
     seeds = {k for k in live if backward.nodes[k].op in ("later", "output_gradient")}
     return Plan(
         program=program,
         backward=backward,
-        stacks=tuple(ordered),
-        vectors=vectors,
+        stacks=stacks,
+        vectors=tuple(sorted(k for k in read if nodes[k].region == "once")),
         groups=groups,
         matrices=tuple(dict.fromkeys(nodes[r].name for g in groups for r in g.results)),
-        forward_phase=phases(step, maps, ends & step),
+        forward_phase=phases(step, {k for k in step if nodes[k].op == "matmul"}, ends & step),
         backward_phase=phases(live, set(backward.transposes), (backward.sinks & live) | seeds),
-        saved=saved,
+        saved=tuple(sorted({*backward.saved, *operands} - set(program.updates))),
         slots=tuple(slots),
         writes_output=writes_output,
+    )
+
+
+def _live(backward: Backward) -> set[int]:
+    """Finds the values of the backward step that something needs."""
+    nodes, first = backward.nodes, backward.forward
+    read = reach(backward.sinks, lambda k: nodes[k].args if k >= first else ())
+    return {k for k in read if k >= first and nodes[k].op != "constant"}
+
+
+def _ordered(stack: Stack, backward: Backward, slots: list[int]) -> Stack:
+    """Orders the columns of a stack as their gradients lie, and appends those that have no slot.
+
+    Gradients that lie side by side, as their columns do, make one product instead of several.
+    """
+    gradients = [backward.leaves.get(leaf, -1) for leaf in stack.leaves]
+    place = [slots.index(d) if d in slots else len(slots) for d in gradients]
+    order = sorted(range(len(place)), key=lambda n: (place[n], n))
+    slots += dict.fromkeys(
+        gradients[n] for n in order if gradients[n] >= 0 and gradients[n] not in slots
+    )
+    return Stack(
+        leaves=tuple(stack.leaves[n] for n in order),
+        results=tuple(stack.results[n] for n in order if stack.results),
+        biases=tuple(stack.biases[n] for n in order if stack.results),
+        operand=stack.operand,
     )
 
 
@@ -190,20 +263,11 @@ def _biased(program: Program, uses: Counter[int], k: int) -> bool:
     )
 
 
-def _permuted(stack: Stack, order: list[int]) -> Stack:
-    return Stack(
-        leaves=tuple(stack.leaves[n] for n in order),
-        results=tuple(stack.results[n] for n in order if stack.results),
-        biases=tuple(stack.biases[n] for n in order if stack.results),
-        operand=stack.operand,
-    )
-
-
 def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
     """Finds products before the loop that only it reads, with their bias; others stand alone."""
     nodes, uses = program.nodes, program.uses()
     outer = {a for n in nodes if n.region != "step" for a in n.args}
-    found: list[Stack] = []
+    stacks: list[Stack] = []
     taken: set[int] = set()
     roots = set(program.roots) if nodes[program.output].region != "step" else set()
     for group in program.groups:
@@ -229,6 +293,6 @@ def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
                 members.append((total, r, bias))
         if members:
             leaves, results, biases = zip(*members, strict=True)
-            found.append(Stack(leaves, results, biases, group.operand))
+            stacks.append(Stack(leaves, results, biases, group.operand))
             taken.update(leaves)
-    return found + [Stack((k,)) for k in sequences if k not in taken]
+    return stacks + [Stack((k,)) for k in sequences if k not in taken]

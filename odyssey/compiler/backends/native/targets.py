@@ -30,25 +30,3 @@ TARGETS = {
     "plain": Target(16, {1: 6, 2: 5, 3: 4, 4: 3}, "-march=x86-64"),
 }
 """The widest first: a processor runs its own and all that follow."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """One register tile: maps of one operand, or one operand's gradient from all its maps.
-
-    Attributes:
-        operand: The value that is read forward; the state or value whose gradient it is backward.
-        maps: Numbers of the products.
-        panel: Field of the packed matrices.
-    """
-
-    operand: int
-    maps: tuple[int, ...]
-    panel: str
-    group: int
-
-
-def wide_tile(products: list[Product], *, backward: bool) -> int:
-    """How many vectors of units a tile has, so that a register tile is 2 to 4 wide."""
-    most = max((1 if backward else len(p.maps) for p in products), default=1)
-    return {1: 4, 2: 2}.get(most, 1)

@@ -38,7 +38,7 @@ FLAGS = (
 )
 TUNING = ("-march=native", "")  # the second where the compiler does not know the first
 MAX_FILES = 2000
-ENTRIES = ("odyssey_forward", "odyssey_backward")
+LOOP_ENTRIES = ("odyssey_forward", "odyssey_backward")
 SECONDS = 120.0
 STALE = 3600.0  # seconds; no build takes as long
 
@@ -172,7 +172,7 @@ def compile_source(source: str, to: Path) -> None:
     )
 
 
-def load(source: str, entries: Sequence[str] = ENTRIES) -> ctypes.CDLL:
+def load(source: str, entries: Sequence[str] = LOOP_ENTRIES) -> ctypes.CDLL:
     """Gives the library of a source, from the cache or built.
 
     Args:
@@ -308,11 +308,11 @@ def _open(path: Path, entries: Sequence[str]) -> ctypes.CDLL:
 
 def _trim(folder: Path) -> None:
     """Removes the least recently used libraries beyond `MAX_FILES`, and what killed builds left."""
-    found: list[tuple[float, Path]] = []
+    libraries: list[tuple[float, Path]] = []
     for path in folder.glob("*.so"):
         with contextlib.suppress(OSError):
-            found.append((path.stat().st_mtime, path))
-    for _, path in sorted(found)[: max(0, len(found) - MAX_FILES)]:
+            libraries.append((path.stat().st_mtime, path))
+    for _, path in sorted(libraries)[: max(0, len(libraries) - MAX_FILES)]:
         with contextlib.suppress(OSError):
             path.unlink()
     for path in folder.glob("*.tmp"):

@@ -1,5 +1,10 @@
 """The compiled code of a program, and its calls: structures, lengths, memory.
 
+`Code` is a program's plan with a `Kernel` for each dtype. For the sizes of one call, a `Shape`, a
+kernel knows which form each structure has (`form`), where its fields lie in the memory of a call
+(`layout`), and a template of the structure with both filled in (`structs`); a call copies that,
+adds the addresses of its memory and puts in its tensors. All of it is remembered by shape.
+
 Shapes: P members, T steps, B batch rows, I input, H hidden units of the largest member.
 """
 
@@ -7,18 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.abi import Array, Form, Structs, Table, counts
+from odyssey.compiler.backends.native.abi.member import CALL_SIZES, member_table
+from odyssey.compiler.backends.native.abi.structures import Form, Int64Array, Structs
+from odyssey.compiler.backends.native.abi.tables import Table, counts, length
 from odyssey.compiler.backends.native.call.memory import Layout, borrow, lay_out
 from odyssey.compiler.backends.native.plan import Plan, make_plan
-from odyssey.compiler.backends.native.source.member_fields import SIZES
 from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.compiler.lowering import lower
@@ -27,11 +31,12 @@ from odyssey.expr import parse_cell
 from odyssey.expr.program import Program
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-BLOCK = 1 << 18  # bytes; from half to four times as much measured the same
+BLOCK_BYTES = 1 << 18  # from half to four times as much measured the same
 LEAST_ROWS = 96
-REMEMBERED = 1000
+MOST_REMEMBERED = 1000  # sizes, of a kernel
+MOST_CODES = 512
 
-Found = TypeVar("Found")
+_Value = TypeVar("_Value")
 
 
 def pad(units: int, lanes: int) -> int:
@@ -56,12 +61,12 @@ class Shape:
     indexed: frozenset[int] = frozenset()
 
     def __hash__(self) -> int:
-        found: int | None = self.__dict__.get("hashed")  # asked for many times a call
-        if found is None:
+        value: int | None = self.__dict__.get("hashed")  # asked for many times a call
+        if value is None:
             key = (self.steps, self.batch, self.input_size, self.units, self.keep, self.indexed)
-            found = hash(key)
-            object.__setattr__(self, "hashed", found)
-        return found
+            value = hash(key)
+            object.__setattr__(self, "hashed", value)
+        return value
 
     @property
     def members(self) -> int:
@@ -88,11 +93,10 @@ class Shape:
 class Kernel:
     """The compiled code of a plan for one dtype."""
 
-    def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
-        self.plan, self.dtype = plan, dtype
+    def __init__(self, plan: Plan, table: Table, dtype: torch.dtype) -> None:
+        self.plan, self.table, self.dtype = plan, table, dtype
         self.target = toolchain.target()
-        self.source, self.writer = generate(plan, dtype=DTYPES[dtype], target=self.target)
-        self.table = self.writer.table
+        self.source = generate(plan, dtype=DTYPES[dtype], target=self.target)
         self.library = toolchain.load(self.source)
         self.lanes = TARGETS[self.target].bytes // dtype.itemsize
         self.entries = {"f": self.library.odyssey_forward, "b": self.library.odyssey_backward}
@@ -160,10 +164,10 @@ class Kernel:
 
         def make() -> Layout:
             form = self.form(shape, call)
-            found = counts(
+            numbers = counts(
                 form.fields, role, form.lengths, pad=lambda units: pad(units, self.lanes)
             )
-            return lay_out(found, shape.members if role == "kept" else 1)
+            return lay_out(numbers, shape.members if role == "kept" else 1)
 
         return self._remembered(("layout", shape, call, role), make)
 
@@ -171,48 +175,45 @@ class Kernel:
         """Borrows the memory of a role."""
         return borrow(self.layout(shape, call, role).total, self.dtype)
 
-    def sizes(self, shape: Shape) -> Array:
+    def sizes(self, shape: Shape) -> Int64Array:
         """Gives the structure of sizes."""
 
-        def make() -> Array:
-            structs = Structs(Form(SIZES, "f", lengths={}, real=self.dtype))
+        def make() -> Int64Array:
+            structs = Structs(Form(CALL_SIZES, "f", lengths={}, real=self.dtype))
             known = {**shape.lengths(), "keep": int(shape.keep), "block": self.block(shape)}
-            for name in SIZES.names:
+            for name in CALL_SIZES.names:
                 structs.number(name, known[name])
             return structs.filled()
 
         return self._remembered(("sizes", shape), make)
 
-    def run(self, sizes: Array, call: str, structs: Structs) -> None:
+    def run(self, sizes: Int64Array, call: str, structs: Structs) -> None:
         """Calls into C; the sizes are those of `sizes`."""
         self.entries[call](sizes, structs.filled())
 
-    def _remembered(self, key: tuple[Any, ...], make: Callable[[], Found]) -> Found:
-        """Gives what was found for the same sizes before: calls with new sizes are rare."""
+    def _remembered(self, key: tuple[Any, ...], make: Callable[[], _Value]) -> _Value:
+        """Gives what was made for the same sizes before: calls with new sizes are rare."""
         if key not in self.memory:
-            if len(self.memory) >= REMEMBERED:
+            if len(self.memory) >= MOST_REMEMBERED:
                 self.memory.clear()
             self.memory[key] = make()
-        found: Found = self.memory[key]
-        return found
+        value: _Value = self.memory[key]
+        return value
 
     def block(self, shape: Shape) -> int:
-        """Gives the steps of a block: what they need at once should take about BLOCK bytes."""
+        """Gives the steps of a block: what they need at once should take about BLOCK_BYTES."""
 
         def make() -> int:
-            widths = [self.width(shape), *(self.total(s.leaves, shape) for s in self.plan.stacks)]
-            rows = max(LEAST_ROWS, BLOCK // (max(1, *widths) * self.dtype.itemsize))
-            return max(1, min(shape.steps, rows // shape.batch))
+            rows = [self.plan.slots, *(s.leaves for s in self.plan.stacks)]
+            width = max(1, *(self.total(row, shape) for row in rows))
+            most = max(LEAST_ROWS, BLOCK_BYTES // (width * self.dtype.itemsize))
+            return max(1, min(shape.steps, most // shape.batch))
 
         return self._remembered(("block", shape), make)
 
     def total(self, row: Sequence[int], shape: Shape) -> int:
         """Gives the length of a row of values."""
-        return sum(self.plan.units(k, shape.input_size, shape.hidden) for k in row)
-
-    def width(self, shape: Shape) -> int:
-        """Gives the length of a gradient row."""
-        return self.total(self.plan.slots, shape)
+        return length(self.plan.sizes(row), shape.lengths())
 
 
 class Code:
@@ -220,14 +221,8 @@ class Code:
 
     def __init__(self, program: Program) -> None:
         self.plan = make_plan(program)
+        self.table = member_table(self.plan)
         self.kernels: dict[torch.dtype, Kernel] = {}
-
-    @cached_property
-    def table(self) -> Table:
-        """The fields of its structure, which no dtype and no processor changes."""
-        if self.kernels:
-            return next(iter(self.kernels.values())).table
-        return generate(self.plan, dtype="float32", target=toolchain.target())[1].table
 
     def kernel(self, dtype: torch.dtype) -> Kernel:
         """Gives the compiled loop for float32 or float64.
@@ -238,32 +233,34 @@ class Code:
         if dtype not in self.kernels:
             if dtype not in DTYPES:
                 raise ConfigError(f"native code is for float32 and float64, not for {dtype}")
-            self.kernels[dtype] = Kernel(self.plan, dtype)
+            self.kernels[dtype] = Kernel(self.plan, self.table, dtype)
         return self.kernels[dtype]
 
 
-_LIVE: WeakValueDictionary[str, Code] = WeakValueDictionary()
-_LATEST: list[Code] = []
-"""The last one: who asks whether a program can run here goes on to run it."""
+_CODES: dict[str, Code] = {}
+"""The codes of the last `MOST_CODES` cells by their text; the oldest goes first.
+
+All layers of a cell share one. The operator knows a cell by its text alone, also where another
+process exported the program, so what has gone is made again when it is called.
+"""
 
 
 def code_of(program: Program) -> Code:
-    """Gives the code of a program; one for all layers of it."""
-    found = _LIVE.get(program.text)
-    if found is None:
-        found = _LIVE[program.text] = Code(program)
-    _LATEST[:] = [found]
-    return found
+    """Gives the code of a program."""
+    return _CODES.get(program.text) or _remember(program)
 
 
-@lru_cache(maxsize=256)
 def code(text: str) -> Code:
-    """Gives the code of a cell's text, which is all that an exported program knows of it."""
-    return _LIVE.get(text) or code_of(lower(parse_cell(text)))
+    """Gives the code of a cell's text."""
+    return _CODES.get(text) or _remember(lower(parse_cell(text)))
+
+
+def _remember(program: Program) -> Code:
+    for oldest in list(_CODES)[: max(0, len(_CODES) - MOST_CODES + 1)]:
+        _CODES.pop(oldest, None)
+    return _CODES.setdefault(program.text, Code(program))
 
 
 def forget() -> None:
     """Forgets all code, so that it is made anew: for tests that change what it depends on."""
-    _LIVE.clear()
-    _LATEST.clear()
-    code.cache_clear()
+    _CODES.clear()

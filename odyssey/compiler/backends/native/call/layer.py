@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from odyssey.compiler.arguments import transforms_active
-from odyssey.compiler.backends import eager
-from odyssey.compiler.backends.base import Layer, Sizes, State
+from odyssey.compiler.backends.base import Layer, LayerSizes, State
+from odyssey.compiler.backends.eager import EAGER, build_before_loop
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.call.before_loop import Prelude, functions
 from odyssey.compiler.backends.native.call.kernel import DTYPES, Code, Kernel, code_of
 from odyssey.compiler.backends.native.call.operator import run_loop
 from odyssey.compiler.backends.native.plan import Plan
@@ -23,8 +22,13 @@ from odyssey.expr.program import Program
 class NativeLayer:
     """Runs a layer: the part before the loop in torch, the loop in C.
 
-    The eager backend runs it where C cannot: on other devices and dtypes, under autocast, under the
-    transforms of `torch.func` and forward-mode AD, for tensors of other classes.
+    What comes before the loop is large operations already, and autograd knows them. Products that
+    only the loop reads are computed by its own tiles, block by block; others go to torch. Class
+    indices never become vectors: their rows of the weight table, bias included, are read by the
+    loop itself.
+
+    The eager backend runs the layer where C cannot: on other devices and dtypes, under autocast,
+    under the transforms of `torch.func` and forward-mode AD, for tensors of other classes.
 
     Attributes:
         code: Plan and kernels; None without a loop.
@@ -34,14 +38,19 @@ class NativeLayer:
     def __init__(self, program: Program, *, population: bool, masked: bool) -> None:
         self.program, self.population = program, population
         # all is made here, for a compiler of torch reads a call and runs nothing of it
-        self.eager: Layer = eager.build(program, population=population, masked=masked)
+        self.eager: Layer = EAGER.build(program, population=population, masked=masked)
         self.code: Code | None = code_of(program) if has_loop(program) else None
-        self.skip: set[int] = set()  # what the loop computes itself of what comes before it
-        self.functions: dict[str, Callable[..., Tensor]] = {}
         if self.plan is not None:
-            stacks = [s for s in self.plan.stacks if s.results]
-            self.skip = {k for s in stacks for k in (*s.leaves, *s.results)}
-            self.functions = functions(self.plan.program)
+            plan, nodes = self.plan, self.plan.program.nodes
+            rows = [s.leaves[0] for s in plan.stacks if not s.results]
+            biases = [b for s in plan.stacks for b in s.biases if b is not None]
+            whole = [] if plan.writes_output else [plan.program.output]
+            self.values = list(dict.fromkeys((*rows, *biases, *plan.vectors, *whole)))
+            read = (s.operand for s in plan.stacks if s.results)
+            self.operands = [k for k in dict.fromkeys(read) if nodes[k].op != "input"]
+            self.before = build_before_loop(
+                plan.program, self.values, self.operands, population=population, masked=masked
+            )
 
     @property
     def plan(self) -> Plan | None:
@@ -58,7 +67,7 @@ class NativeLayer:
         """The C file for float32."""
         if self.plan is None:
             return f"/* {self.program.name} has no time loop: it runs in torch. */\n"
-        return generate(self.plan, dtype="float32", target=toolchain.target())[0]
+        return generate(self.plan, dtype="float32", target=toolchain.target())
 
     def __call__(
         self,
@@ -66,27 +75,28 @@ class NativeLayer:
         state: State,
         parameters: Mapping[str, Tensor],
         mask: Tensor | None,
-        sizes: Sizes,
+        sizes: LayerSizes,
     ) -> tuple[Tensor, State]:
         """Runs the layer; see `backends.base.Layer`."""
         plan = self.plan
         if plan is None or _elsewhere(x, *state, *parameters.values()):
             return self.eager(x, state, parameters, mask, sizes)
-        input_size, _, units = sizes
-        before = Prelude(
-            plan.program,
-            x,
-            parameters,
-            mask,
-            input_size=input_size,
-            population=self.population,
-            skip=self.skip,
-            functions=self.functions,
-        )
+        input_size, hidden, units = sizes
+        values = self.before(x, parameters, mask, input_size, hidden)
+        value = dict(zip(self.values, values, strict=False))
+        operand = dict(zip(self.operands, values[len(self.values) :], strict=True))
+        nodes = plan.program.nodes
         tensors: list[Tensor] = []
-        for stack in plan.stacks:
-            tensors += before.tensors(stack)
-        tensors += [before.values[k] for k in plan.vectors]
+        for n, stack in enumerate(plan.stacks):
+            if not stack.results:
+                tensors.append(value[stack.leaves[0]])
+            elif n not in plan.indexable:
+                tensors.append(operand[stack.operand])
+            elif x.is_floating_point():  # an index is no tensor of the loop's
+                tensors.append(x)
+            tensors += [parameters[nodes[r].name] for r in stack.results]
+            tensors += [value[b] for b in stack.biases if b is not None]
+        tensors += [value[k] for k in plan.vectors]
         tensors += [parameters[n] for n in plan.matrices]
         tensors += state
         if not self.population:
@@ -96,13 +106,12 @@ class NativeLayer:
         if not self.population:
             outputs = [o.squeeze(0) for o in outputs]
         count = len(state)
-        y = outputs[count] if plan.writes_output else self._whole(before, mask)
+        if plan.writes_output:
+            return outputs[count], tuple(outputs[:count])
+        y = value[plan.program.output]  # a value from before the loop
+        if mask is not None:
+            y = torch.where(mask[:, None, None], y, y.new_zeros(()))
         return y, tuple(outputs[:count])
-
-    def _whole(self, before: Prelude, mask: Tensor | None) -> Tensor:
-        """The output where it is a value from before the loop."""
-        y: Tensor = before.whole()
-        return y if mask is None else torch.where(mask[:, None, None], y, y.new_zeros(()))
 
 
 _OURS = (Tensor, torch.nn.Parameter, FakeTensor)

@@ -3,7 +3,13 @@
 An operator has an implementation for tensors with numbers, one for tensors without (shapes only),
 and one that records gradients; with these torch can trace, export and compile what it cannot look
 into. A cell is named by its text, so that a program that was exported can run in another process.
-Here is the gate: nothing gets to C but through `abi.Structs`.
+Nothing gets to C but through `abi.structures`.
+
+A call goes through these steps: sort the inputs by the stacks that they belong to (`stack_inputs`),
+join and name them as the table of fields does (`_tensors`), make the outputs, borrow memory, fill a
+structure, run. The way back is the same, and then takes apart again what was joined (`_apart`).
+Where nothing watches what torch does, calls go around its dispatcher (`run_loop`, `_below`), which
+costs more than a small cell.
 
 Shapes: P members, T steps, B batch rows, I input, H hidden units of the largest member. A plain
 module is a population of one.
@@ -25,7 +31,8 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler.arguments import has_values, require_classes, require_memory
-from odyssey.compiler.backends.native.abi import Field, counts, dense, length
+from odyssey.compiler.backends.native.abi.structures import dense
+from odyssey.compiler.backends.native.abi.tables import Field, counts, length
 from odyssey.compiler.backends.native.call.kernel import Code, Kernel, Shape, code
 from odyssey.compiler.backends.native.call.memory import lay_out
 from odyssey.compiler.backends.native.plan import Plan, Stack
@@ -47,7 +54,7 @@ _LIBRARY.define(
 
 
 @dataclass(frozen=True)
-class Part:
+class StackInputs:
     """The tensors of a stack: rows or vectors if they are computed, matrices, biases."""
 
     stack: Stack
@@ -64,8 +71,8 @@ class Part:
         if all(b is None for b in self.biases):
             return None
         pairs = zip(self.weights, self.biases, strict=True)
-        found = [w.new_zeros(w.shape[:-1]) if b is None else b for w, b in pairs]
-        return found[0] if len(found) == 1 else torch.cat(found, -1)
+        biases = [w.new_zeros(w.shape[:-1]) if b is None else b for w, b in pairs]
+        return biases[0] if len(biases) == 1 else torch.cat(biases, -1)
 
     def rows(self) -> Tensor:
         """Gives the rows that an index takes: the matrices' columns, biases added."""
@@ -73,29 +80,26 @@ class Part:
         return weight.mT if bias is None else weight.mT + bias.unsqueeze(-2)
 
 
-def takes_index(plan: Plan, stack: Stack, x: Tensor) -> bool:
-    """Says whether class indices take the rows of a stack."""
-    reads_input = stack.results and plan.program.nodes[stack.operand].op == "input"
-    return bool(reads_input) and not x.is_floating_point()
-
-
-def parts_of(plan: Plan, x: Tensor, inputs: Sequence[Any]) -> tuple[list[Part], list[Any]]:
+def stack_inputs(
+    plan: Plan, x: Tensor, inputs: Sequence[Any]
+) -> tuple[list[StackInputs], list[Any]]:
     """Sorts inputs, or what there is one of for each: what belongs to stacks, and the rest.
 
     Raises:
         ConfigError: There are more or fewer than the program has.
     """
     left = list(inputs)
-    found = []
+    parts = []
     count = len(plan.vectors) + len(plan.matrices) + len(plan.program.states)
-    for stack in plan.stacks:
+    indexed = _indexed(plan, x)
+    for n, stack in enumerate(plan.stacks):
         maps, biased = len(stack.results), sum(b is not None for b in stack.biases)
-        first = 0 if takes_index(plan, stack, x) else 1
+        first = 0 if n in indexed else 1
         if len(left) < first + maps + biased:
             break
         biases = iter(left[first + maps : first + maps + biased])
-        found.append(
-            Part(
+        parts.append(
+            StackInputs(
                 stack,
                 left[0] if first else None,
                 left[first : first + maps],
@@ -103,22 +107,41 @@ def parts_of(plan: Plan, x: Tensor, inputs: Sequence[Any]) -> tuple[list[Part], 
             )
         )
         left = left[first + maps + biased :]
-    if len(found) != len(plan.stacks) or len(left) != count:
+    if len(parts) != len(plan.stacks) or len(left) != count:
         raise ConfigError(f"{plan.program.name}: {len(inputs)} tensors are not what its loop reads")
-    return found, left
-
-
-def _shape(plan: Plan, x: Tensor, units: Sequence[int], input_size: int, keep: bool) -> Shape:
-    if x.dim() < 3 or x.shape[0] != len(units):
-        raise ConfigError(
-            f"{plan.program.name}: expected x as (P, T, B) or (P, T, B, I) with P = {len(units)},"
-            f" got {tuple(x.shape)}"
-        )
-    return Shape(x.shape[1], x.shape[2], input_size, tuple(units), keep, _indexed(plan, x))
+    return parts, left
 
 
 def _indexed(plan: Plan, x: Tensor) -> frozenset[int]:
-    return frozenset(n for n, s in enumerate(plan.stacks) if takes_index(plan, s, x))
+    """Gives the stacks whose rows class indices take."""
+    return frozenset() if x.is_floating_point() else plan.indexable
+
+
+def _begin(
+    program: str,
+    x: Tensor,
+    inputs: Sequence[Tensor],
+    units: Sequence[int],
+    input_size: int,
+    keep: bool = False,
+) -> tuple[Code, Shape]:
+    """Gives the code and the sizes of a call.
+
+    Raises:
+        ConfigError: There are no inputs, or x has another number of members or axes.
+    """
+    compiled = code(program)
+    if not inputs:
+        raise ConfigError(
+            f"{compiled.plan.program.name}: its loop reads no tensors; use backend='eager'"
+        )
+    if x.dim() < 3 or x.shape[0] != len(units):
+        raise ConfigError(
+            f"{compiled.plan.program.name}: expected x as (P, T, B) or (P, T, B, I) with"
+            f" P = {len(units)}, got {tuple(x.shape)}"
+        )
+    indexed = _indexed(compiled.plan, x)
+    return compiled, Shape(x.shape[1], x.shape[2], input_size, tuple(units), keep, indexed)
 
 
 def _tensors(
@@ -126,44 +149,44 @@ def _tensors(
 ) -> dict[str, Tensor]:
     """Names the tensors that go in as the table does, row-major; only those that are wanted."""
     require_memory((x, *inputs))  # before torch joins what is one tensor in C
-    parts, rest = parts_of(plan, x, inputs)
+    parts, rest = stack_inputs(plan, x, inputs)
     _check_parts(plan, shape, parts)
-    found: dict[str, Tensor] = {}
+    named: dict[str, Tensor] = {}
     index = None
     for n, part in enumerate(parts):
         if n in shape.indexed:
             if index is None:
                 index = dense(x)
                 require_classes(index, shape.input_size)
-            found[f"x{n}_index"] = index
+            named[f"x{n}_index"] = index
             if f"x{n}" in wanted:
-                found[f"x{n}"] = dense(part.rows())
+                named[f"x{n}"] = dense(part.rows())
             continue
         assert part.values is not None
-        found[f"a{n}" if part.weights else f"x{n}"] = dense(part.values)
+        named[f"a{n}" if part.weights else f"x{n}"] = dense(part.values)
         if part.weights:
-            found[f"wx{n}"] = dense(part.weight())
+            named[f"wx{n}"] = dense(part.weight())
             bias = part.bias() if f"qx{n}" in wanted else None
             if bias is not None:
-                found[f"qx{n}"] = dense(bias)
+                named[f"qx{n}"] = dense(bias)
     names = [f"p{k}" for k in plan.vectors] + [f"m{n}" for n in range(len(plan.matrices))]
     names += [f"i{n}" for n in range(len(plan.program.states))]
     for name, tensor in zip(names, rest, strict=True):
         if name in wanted:
-            found[name] = dense(tensor)
-    return found
+            named[name] = dense(tensor)
+    return named
 
 
-def _check_parts(plan: Plan, shape: Shape, parts: Sequence[Part]) -> None:
+def _check_parts(plan: Plan, shape: Shape, parts: Sequence[StackInputs]) -> None:
     """Checks the shapes of what is joined before C sees it, where broadcasting would hide one.
 
     Raises:
         ConfigError: One is wrong.
     """
+    units = {"I": shape.input_size, "H": shape.hidden}
     for part in parts:
         for r, weight, bias in zip(part.stack.results, part.weights, part.biases, strict=True):
-            rows = plan.units(r, shape.input_size, shape.hidden)
-            columns = plan.units(part.stack.operand, shape.input_size, shape.hidden)
+            rows, columns = units[plan.size(r)], units[plan.size(part.stack.operand)]
             expected = (shape.members, rows, columns)
             if weight.shape != expected or not (bias is None or bias.shape == expected[:2]):
                 name = plan.program.nodes[r].name
@@ -176,27 +199,20 @@ def _check_parts(plan: Plan, shape: Shape, parts: Sequence[Part]) -> None:
 def _outputs(kernel: Kernel, shape: Shape, call: str, unwanted: set[str]) -> dict[str, Tensor]:
     """Makes the tensors that come out, in the order of the table."""
     form = kernel.form(shape, call)
-    found = {}
+    outputs = {}
     for name, field in form.fields.items():
         if field.role != "output" or name in unwanted:
             continue
         dtype, size, _ = form.rows[name]
         zeros = field.zeros == "always" or (field.zeros == "ragged" and shape.ragged)
-        found[name] = (torch.zeros if zeros else torch.empty)(size, dtype=dtype, device="cpu")
-    return found
+        outputs[name] = (torch.zeros if zeros else torch.empty)(size, dtype=dtype, device="cpu")
+    return outputs
 
 
 def _unwanted(plan: Plan, wanted: Sequence[bool]) -> set[str]:
     """Names the gradients that nobody wants or that are of nothing."""
     names = {f"ga{n}" for n, want in enumerate(wanted) if not want}
-    unbiased = (n for n, s in enumerate(plan.stacks) if all(b is None for b in s.biases))
-    return names | {f"gq{n}" for n in unbiased}
-
-
-def _real(plan: Plan, inputs: Sequence[Tensor]) -> torch.dtype:
-    if not inputs:
-        raise ConfigError(f"{plan.program.name}: its loop reads no tensors; use backend='eager'")
-    return inputs[-1].dtype
+    return names | {f"gq{n}" for n, stack in enumerate(plan.stacks) if not stack.biased}
 
 
 def _loop(
@@ -208,16 +224,12 @@ def _loop(
     keep: bool = False,
 ) -> list[Tensor]:
     """Runs the sequence."""
-    found = code(program)
-    plan, kernel = found.plan, found.kernel(_real(found.plan, inputs))
-    shape = _shape(plan, x, units, input_size, keep)
-    tensors = _tensors(plan, shape, x, inputs, kernel.form(shape, "f").fields)
+    compiled, shape = _begin(program, x, inputs, units, input_size, keep)
+    kernel = compiled.kernel(inputs[-1].dtype)
+    tensors = _tensors(compiled.plan, shape, x, inputs, kernel.form(shape, "f").fields)
     outputs = _outputs(kernel, shape, "f", set())
     kept = kernel.workspace(shape, "f", "kept")
-    structs = kernel.structs(shape, "f", kept, kernel.workspace(shape, "f", "work"))
-    for name, tensor in (tensors | outputs).items():
-        structs.put(name, tensor)
-    kernel.run(kernel.sizes(shape), "f", structs)
+    _run(kernel, shape, "f", kept, tensors | outputs)
     return [*outputs.values(), kept]
 
 
@@ -232,83 +244,61 @@ def _loop_backward(
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     """Gives the gradients that come out of C, in the order of the table."""
-    found = code(program)
-    plan, kernel = found.plan, found.kernel(_real(found.plan, inputs))
-    shape = _shape(plan, x, units, input_size, True)
-    fields = kernel.form(shape, "b").fields
-    tensors = _tensors(plan, shape, x, inputs, fields)
+    compiled, shape = _begin(program, x, inputs, units, input_size, True)
+    plan, kernel = compiled.plan, compiled.kernel(inputs[-1].dtype)
+    tensors = _tensors(plan, shape, x, inputs, kernel.form(shape, "b").fields)
     outputs = _outputs(kernel, shape, "b", _unwanted(plan, wanted))
-    arriving = arrivals(plan)
+    arriving = _arriving(len(plan.program.states), plan.writes_output)
     if len(gradients) != len(arriving):
         raise ConfigError(f"expected {len(arriving)} gradients, got {len(gradients)}")
     tensors |= {n: dense(g) for n, g in zip(arriving, gradients, strict=True)}
-    structs = kernel.structs(shape, "b", kept, kernel.workspace(shape, "b", "work"))
-    for name, tensor in (tensors | outputs).items():
-        structs.put(name, tensor)
-    kernel.run(kernel.sizes(shape), "b", structs)
+    _run(kernel, shape, "b", kept, tensors | outputs)
     return list(outputs.values())
 
 
+def _run(
+    kernel: Kernel, shape: Shape, call: str, kept: Tensor, tensors: Mapping[str, Tensor]
+) -> None:
+    """Fills a structure and calls C."""
+    structs = kernel.structs(shape, call, kept, kernel.workspace(shape, call, "work"))
+    for name, tensor in tensors.items():
+        structs.put(name, tensor)
+    kernel.run(kernel.sizes(shape), call, structs)
+
+
 @cache
-def _order(states: int, writes_output: bool) -> tuple[str, ...]:
-    return (*(f"o{n}" for n in range(states)), *(["y"] if writes_output else []))
-
-
-def results(plan: Plan) -> tuple[str, ...]:
-    """Names what `loop` gives before the workspace."""
-    return _order(len(plan.program.states), plan.writes_output)
-
-
-def arrivals(plan: Plan) -> tuple[str, ...]:
-    """Names the gradients of that, as the table does."""
-    return tuple(f"d{name}" for name in results(plan))
+def _arriving(states: int, writes_output: bool) -> tuple[str, ...]:
+    """Names the gradients of what `loop` gives before the workspace, as the table does."""
+    return (*(f"do{n}" for n in range(states)), *(["dy"] if writes_output else []))
 
 
 # tensors without numbers
 
 
 def _like(
-    found: Code, shape: Shape, call: str, like: Tensor, unwanted: set[str]
+    compiled: Code, shape: Shape, call: str, like: Tensor, unwanted: set[str]
 ) -> dict[str, Tensor]:
     lengths = shape.lengths()
     return {
         name: like.new_empty([shape.members, *(length(s, lengths) for s in field.shape or ())])
-        for name, field in found.table.of(call, shape.indexed).items()
+        for name, field in compiled.table.of(call, shape.indexed).items()
         if field.role == "output" and name not in unwanted
     }
 
 
-def _fake_loop(
-    program: str,
-    x: Tensor,
-    inputs: Sequence[Tensor],
-    units: Sequence[int],
-    input_size: int,
-    keep: bool = False,
-) -> list[Tensor]:
-    found = code(program)
-    shape = _shape(found.plan, x, units, input_size, keep)
-    parts_of(found.plan, x, inputs)
-    outputs = _like(found, shape, "f", inputs[-1], set())
-    kept = counts(found.table.of("f", shape.indexed), "kept", shape.lengths())
+def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -> list[Tensor]:
+    compiled, shape = _begin(program, x, inputs, *sizes)
+    stack_inputs(compiled.plan, x, inputs)
+    outputs = _like(compiled, shape, "f", inputs[-1], set())
+    kept = counts(compiled.table.of("f", shape.indexed), "kept", shape.lengths())
     total = lay_out(kept, shape.members).total
     return [*outputs.values(), inputs[-1].new_empty(total)]
 
 
-def _fake_backward(
-    program: str,
-    x: Tensor,
-    inputs: Sequence[Tensor],
-    kept: Tensor,
-    gradients: Sequence[Tensor],
-    units: Sequence[int],
-    input_size: int,
-    wanted: Sequence[bool],
-) -> list[Tensor]:
-    del kept, gradients
-    found = code(program)
-    shape = _shape(found.plan, x, units, input_size, True)
-    return list(_like(found, shape, "b", inputs[-1], _unwanted(found.plan, wanted)).values())
+def _fake_backward(program: str, x: Tensor, inputs: Sequence[Tensor], *others: Any) -> list[Tensor]:
+    _, _, units, input_size, wanted = others
+    compiled, shape = _begin(program, x, inputs, units, input_size, True)
+    return list(_like(compiled, shape, "b", inputs[-1], _unwanted(compiled.plan, wanted)).values())
 
 
 # gradients
@@ -342,11 +332,11 @@ class _Recorded(torch.autograd.Function):
             for shape, g in zip(ctx.shapes, arriving[:-1], strict=True)
         ]
         units, input_size = ctx.sizes
-        needed, _ = parts_of(plan, x, ctx.needs_input_grad[4:])
+        needed, _ = stack_inputs(plan, x, ctx.needs_input_grad[4:])
         wanted = [bool(part.values) for part in needed]
         arguments = (ctx.program, x, inputs, kept, gradients, units, input_size, wanted)
-        found = _below(BACKWARD, _loop_backward, x, arguments)
-        return (None, None, None, None, *_apart(code(ctx.program), x, inputs, wanted, found))
+        leaving = _below(BACKWARD, _loop_backward, x, arguments)
+        return (None, None, None, None, *_apart(code(ctx.program), x, inputs, wanted, leaving))
 
 
 def refuse_second_derivatives() -> None:
@@ -360,30 +350,34 @@ def refuse_second_derivatives() -> None:
 
 
 def _apart(
-    code: Code, x: Tensor, inputs: Sequence[Tensor], wanted: Sequence[bool], found: Sequence[Tensor]
+    code: Code,
+    x: Tensor,
+    inputs: Sequence[Tensor],
+    wanted: Sequence[bool],
+    leaving: Sequence[Tensor],
 ) -> list[Tensor | None]:
     """Takes gradients apart: what is one tensor in C are those of several inputs."""
     plan, unwanted = code.plan, _unwanted(code.plan, wanted)
     fields = code.table.of("b", _indexed(plan, x)).items()
     names = [n for n, f in fields if f.role == "output" and n not in unwanted]
-    given: dict[str, Tensor] = dict(zip(names, found, strict=True))
+    named: dict[str, Tensor] = dict(zip(names, leaving, strict=True))
     gradients: list[Tensor | None] = []
-    parts, rest = parts_of(plan, x, inputs)
+    parts, rest = stack_inputs(plan, x, inputs)
     for n, part in enumerate(parts):
-        gradients += _of_stack(n, part, given)
-    gradients += [given[f"g{k}"] for k in plan.vectors]
+        gradients += _of_stack(n, part, named)
+    gradients += [named[f"g{k}"] for k in plan.vectors]
     weights: dict[str, Tensor] = {}
     for n, group in enumerate(plan.groups):
-        maps = [r for r in group.results if r in plan.backward.results]
+        maps = plan.trained(group)
         if not maps:
             continue
         rows = [rest[_matrix(plan, r)].shape[-2] for r in maps]
-        for r, piece in zip(maps, torch.split(given[f"gm{n}"], rows, -2), strict=True):
+        for r, piece in zip(maps, torch.split(named[f"gm{n}"], rows, -2), strict=True):
             name = plan.program.nodes[r].name
             weights[name] = weights[name] + piece if name in weights else piece
     for name, matrix in zip(plan.matrices, rest[len(plan.vectors) :], strict=False):
         gradients.append(weights[name] if name in weights else torch.zeros_like(matrix))
-    return gradients + [given[f"di{n}"] for n in range(len(plan.program.states))]
+    return gradients + [named[f"di{n}"] for n in range(len(plan.program.states))]
 
 
 def _matrix(plan: Plan, r: int) -> int:
@@ -391,18 +385,18 @@ def _matrix(plan: Plan, r: int) -> int:
     return len(plan.vectors) + plan.matrices.index(plan.program.nodes[r].name)
 
 
-def _of_stack(n: int, part: Part, given: Mapping[str, Tensor]) -> list[Tensor | None]:
+def _of_stack(n: int, part: StackInputs, named: Mapping[str, Tensor]) -> list[Tensor | None]:
     """Gives the gradients of what a stack is made of."""
     if not part.weights:
-        return [given[f"gx{n}"]]
+        return [named[f"gx{n}"]]
     into: list[Tensor | None] = []
     bias: Tensor | None
     if part.values is None:
-        table = given[f"gx{n}"]
+        table = named[f"gx{n}"]
         weight, bias = table.mT, table.sum(-2)
     else:
-        into.append(given.get(f"ga{n}"))
-        weight, bias = given[f"gw{n}"], given.get(f"gq{n}")
+        into.append(named.get(f"ga{n}"))
+        weight, bias = named[f"gw{n}"], named.get(f"gq{n}")
     rows = [w.shape[-2] for w in part.weights]
     biases: list[Tensor] = [] if bias is None else list(torch.split(bias, rows, -1))
     kept = [g for g, b in zip(biases, part.biases, strict=False) if b is not None]
@@ -427,8 +421,8 @@ def _no_second(*arguments: Any) -> list[Tensor]:
     """Refuses to record a backward call."""
     refuse_second_derivatives()
     with torch._C._AutoDispatchBelowAutograd():
-        found: list[Tensor] = BACKWARD(*arguments)
-    return found
+        gradients: list[Tensor] = BACKWARD(*arguments)
+    return gradients
 
 
 def _below(

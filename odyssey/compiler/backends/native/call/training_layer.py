@@ -2,7 +2,13 @@
 
 For one layer that reads class indices and whose gradients go to its parameters alone. It computes
 what `NativeLayer` does, and leaves out what costs more than a small cell: the graph, new tensors,
-and finding out where everything lies.
+and finding out where everything lies. The steps:
+
+1. for each new shape, buffers and both structures are made, with all that stays filled in
+   (`_Calls`); a matrix of the loop is read where it lies;
+2. forward: the rows of the index tables are made of input matrices and biases, then C runs;
+3. backward: C adds up, in buffers of the same layout, and the gradients of the tables are taken
+   apart into those of matrices and biases.
 
 Shapes: P members, T steps, B streams, V symbols, H units of the largest member.
 """
@@ -16,33 +22,41 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler.arguments import require, require_classes
-from odyssey.compiler.backends.native.abi import CPU, dense
+from odyssey.compiler.backends.base import Layer, State
+from odyssey.compiler.backends.native.abi.structures import CPU, dense
 from odyssey.compiler.backends.native.call.kernel import Kernel, Shape
 from odyssey.compiler.backends.native.call.layer import NativeLayer
-from odyssey.compiler.backends.native.plan import Stack
-
-State = tuple[Tensor, ...]
+from odyssey.compiler.backends.native.plan import Plan, Stack
 
 
-def fits(layer: NativeLayer) -> bool:
-    """Says whether all that the loop of a layer reads is class indices and parameters."""
-    plan = layer.plan
-    if plan is None or not plan.writes_output:
-        return False
+def native_recurrence(
+    layer: Layer, parameters: Mapping[str, Tensor], symbols: int, units: Sequence[int]
+) -> NativeRecurrence | None:
+    """Gives the layer for training; None where autograd is needed. See `base.TrainingStep`."""
+    plan = layer.plan if isinstance(layer, NativeLayer) else None
+    rows = all(p.is_contiguous() for p in parameters.values())
+    if plan is None or not rows or not _reads_parameters_only(plan):
+        return None
+    assert isinstance(layer, NativeLayer)
+    return NativeRecurrence(layer, parameters, symbols=symbols, units=units)
+
+
+def _reads_parameters_only(plan: Plan) -> bool:
+    """Says whether all that a loop reads is class indices and parameters."""
     nodes = plan.program.nodes
-    biases = [b for s in plan.stacks for b in s.biases if b is not None]
-    return all(s.results and nodes[s.operand].op == "input" for s in plan.stacks) and all(
-        nodes[k].op == "vector" for k in (*biases, *plan.vectors)
+    read = [*plan.vectors, *(b for s in plan.stacks for b in s.biases if b is not None)]
+    return (
+        plan.writes_output
+        and len(plan.indexable) == len(plan.stacks)
+        and all(nodes[k].op == "vector" for k in read)
     )
 
 
-class Recurrence:
+class NativeRecurrence:
     """A layer over a sequence of class indices, and the gradients of its parameters.
 
-    What it gives is overwritten by the next call of the same kind; of states, by the next but one.
-
     Args:
-        layer: A layer of a population; see `fits`.
+        layer: A layer of a population with a loop; see `native_recurrence`.
         parameters: (P, ...) each by name; read where they lie.
         symbols: V.
         units: Units of each member.
@@ -56,39 +70,24 @@ class Recurrence:
         symbols: int,
         units: Sequence[int],
     ) -> None:
-        assert layer.plan is not None
         self.parameters = dict(parameters)
         self.kernel = layer.kernel(next(iter(parameters.values())).dtype)
         self.symbols, self.units = symbols, tuple(units)
         self.calls: _Calls | None = None
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Runs the sequence.
-
-        Args:
-            x: (P, T, B) int64 class indices.
-            state: One (P, B, H) tensor a state.
-
-        Returns:
-            The output (P, T, B, H) and the state after the last step.
-
-        Raises:
-            ConfigError: An index is no symbol, or a tensor is not what it must be.
-        """
+        """See `base.LayerRecurrence`."""
         require_classes(x, self.symbols)
         size = x.shape[1], x.shape[2]
         where = [p.data_ptr() for p in self.parameters.values()]
         if self.calls is None or self.calls.size != size or self.calls.where != where:
-            self.calls = _Calls(self.kernel, self.parameters, self.symbols, self.units, size)
+            shape = Shape(*size, self.symbols, self.units, True, self.kernel.plan.indexable)
+            self.calls = _Calls(self.kernel, self.parameters, shape)
             self.calls.where = where
         return self.calls.forward(x, state)
 
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
-        """Gives the gradients of the parameters that have one, after `forward`.
-
-        Args:
-            dy: Gradient of the output (P, T, B, H).
-        """
+        """See `base.LayerRecurrence`."""
         assert self.calls is not None
         return self.calls.backward(dy)
 
@@ -101,39 +100,32 @@ class _Table:
         rows: (P, V, columns).
         gradient: Like it.
         pieces: Columns of the rows, the matrix (P, V, H) and the bias (P, 1, H) that they are.
-        found: Columns of the gradient, and the tensors that get matrix and bias gradients of them.
+        parts: Columns of the gradient, and the tensors that get matrix and bias gradients of them.
     """
 
     rows: Tensor
     gradient: Tensor
     pieces: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
-    found: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
+    parts: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
 
 
 class _Calls:
     """The calls of one shape: buffers, and structures with all that stays filled in."""
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        parameters: Mapping[str, Tensor],
-        symbols: int,
-        units: tuple[int, ...],
-        size: tuple[int, int],
-    ) -> None:
-        self.kernel, self.size, self.plan = kernel, size, kernel.plan
+    def __init__(self, kernel: Kernel, parameters: Mapping[str, Tensor], shape: Shape) -> None:
+        self.kernel, self.shape, self.plan = kernel, shape, kernel.plan
+        self.size = shape.steps, shape.batch
         self.where: list[int] = []
-        indexed = frozenset(range(len(self.plan.stacks)))
-        self.shape = Shape(size[0], size[1], symbols, units, keep=True, indexed=indexed)
-        self.sizes = kernel.sizes(self.shape)
+        self.sizes = kernel.sizes(shape)
         self.parameters = self._checked(parameters)
         self.gradients: dict[str, list[Tensor]] = {}
         self.sums: list[Tensor] = []  # gradients that C adds to
-        self.memory = [kernel.workspace(self.shape, *which) for which in _WORKSPACES]
-        kept, *scratch = self.memory
-        calls = zip("fb", scratch, strict=True)
-        self.forth, self.back = (kernel.structs(self.shape, c, kept, s) for c, s in calls)
-        states = range(len(self.plan.program.states))
+        kept = kernel.workspace(shape, "f", "kept")
+        self.forth, self.back = (
+            kernel.structs(shape, call, kept, kernel.workspace(shape, call, "work"))
+            for call in "fb"
+        )
+        states = range(len(self.plan.state))
         # padding is never written and stays zero
         self.y = self._zeros("f", "y")
         self.forth.put("y", self.y)
@@ -150,18 +142,14 @@ class _Calls:
         self.turn = 0
 
     def _checked(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        shape, found = self.shape, {}
+        shape, checked = self.shape, {}
         for name, tensor in parameters.items():
             own = self.plan.program.shape(name, shape.input_size, shape.hidden)
-            require(
-                tensor,
-                f"parameter {name}",
-                dtype=self.kernel.dtype,
-                device=CPU,
-                shape=(shape.members, *own),
-            )
-            found[name] = tensor.detach()
-        return found
+            expected = (shape.members, *own)
+            what = f"parameter {name}"
+            require(tensor, what, dtype=self.kernel.dtype, device=CPU, shape=expected)
+            checked[name] = tensor.detach()
+        return checked
 
     def _zeros(self, call: str, name: str) -> Tensor:
         dtype, shape, _ = self.kernel.form(self.shape, call).rows[name]
@@ -181,24 +169,18 @@ class _Calls:
         """Makes the rows of a stack."""
         kernel, shape, nodes = self.kernel, self.shape, self.plan.program.nodes
         table = _Table(self._zeros("f", f"x{n}"), self._zeros("b", f"gx{n}"))
-        start = 0
+        end = 0
         for leaf, r, b in zip(stack.leaves, stack.results, stack.biases, strict=True):
-            end = start + kernel.total([leaf], shape)
+            start, end = end, end + kernel.total([leaf], shape)
             weight = self.parameters[nodes[r].name]
-            bias = None if b is None else self.parameters[nodes[b].name]
-            table.pieces.append(
-                (
-                    table.rows[..., start:end],
-                    weight.mT,
-                    None if bias is None else bias.unsqueeze(-2),
-                )
-            )
             into = self._gradient(nodes[r].name, torch.zeros_like(weight))
-            also = None
-            if b is not None and bias is not None:
-                also = self._gradient(nodes[b].name, torch.zeros_like(bias))
-            table.found.append((table.gradient[..., start:end], into.mT, also))
-            start = end
+            bias = summed = None
+            if b is not None:
+                bias = self.parameters[nodes[b].name]
+                summed = self._gradient(nodes[b].name, torch.zeros_like(bias))
+                bias = bias.unsqueeze(-2)
+            table.pieces.append((table.rows[..., start:end], weight.mT, bias))
+            table.parts.append((table.gradient[..., start:end], into.mT, summed))
         self._put(f"x{n}", table.rows)
         self.back.put(f"gx{n}", table.gradient)
         self.sums.append(table.gradient)
@@ -215,7 +197,7 @@ class _Calls:
         for n, name in enumerate(plan.matrices):
             self._put(f"m{n}", self.parameters[name])
         for n, group in enumerate(plan.groups):
-            maps = kernel.writer.maps(group)
+            maps = plan.trained(group)
             if maps:
                 sizes = [kernel.total([r], shape) for r in maps]
                 whole = self._zeros("b", f"gm{n}")
@@ -224,7 +206,7 @@ class _Calls:
                 self.back.put(f"gm{n}", whole)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """See `Recurrence.forward`."""
+        """See `base.LayerRecurrence.forward`."""
         for table in self.tables:
             for into, weight, bias in table.pieces:
                 if bias is None:
@@ -243,17 +225,14 @@ class _Calls:
         return self.y, finals
 
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
-        """See `Recurrence.backward`."""
+        """See `base.LayerRecurrence.backward`."""
         for tensor in self.sums:
             tensor.zero_()
         self.back.set("dy", dense(dy))
         self.kernel.run(self.sizes, "b", self.back)
         for table in self.tables:
-            for gradient, into, bias in table.found:
+            for gradient, into, bias in table.parts:
                 into.copy_(gradient)
                 if bias is not None:
                     torch.sum(gradient, -2, out=bias)
         return {n: g[0] if len(g) == 1 else sum(g[1:], g[0]) for n, g in self.gradients.items()}
-
-
-_WORKSPACES = (("f", "kept"), ("f", "work"), ("b", "work"))

@@ -1,5 +1,8 @@
 """The training step around a cell in native code: readout and loss with gradients, and the update.
 
+Both keep a structure of their tables with all that stays the same filled in. A call puts in the
+tensors that may have moved, which costs nothing for those that have not, and runs C.
+
 Shapes: P members, T steps, B streams, V symbols, H units of the largest member, N parameters of a
 member (padding included).
 """
@@ -13,31 +16,32 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from odyssey.compiler.backends.base import OptimizerState, UpdateRules
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.abi import CPU, Form, Structs, dense, rows
-from odyssey.compiler.backends.native.source.training_fields import PARAMETER, READOUT, UPDATE
-from odyssey.compiler.backends.native.source.training_step import BLOCK, OPTIMIZERS, step_source
+from odyssey.compiler.backends.native.abi.structures import CPU, Form, Structs, dense, rows
+from odyssey.compiler.backends.native.abi.training import (
+    BLOCK_ROWS,
+    PARAMETER,
+    READOUT,
+    UPDATE,
+    UPDATE_KINDS,
+)
+from odyssey.compiler.backends.native.call.kernel import DTYPES
+from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.errors import ConfigError
 
-ENTRIES = ("odyssey_readout", "odyssey_update")
+_ENTRIES = ("odyssey_readout", "odyssey_update")
+_Gradients = tuple[Tensor, Tensor, Tensor]
 
 
 @cache
-def _library(dtype: str) -> ctypes.CDLL:
-    return toolchain.load(step_source(dtype=dtype, target=toolchain.target()), ENTRIES)
+def _library(dtype: torch.dtype) -> ctypes.CDLL:
+    """Gives the compiled code for float32 or float64."""
+    return toolchain.load(step_source(dtype=DTYPES[dtype], target=toolchain.target()), _ENTRIES)
 
 
-def library(dtype: torch.dtype) -> ctypes.CDLL:
-    """Gives the compiled code for float32 or float64.
-
-    Raises:
-        BuildError: It cannot be built.
-    """
-    return _library(str(dtype).removeprefix("torch."))
-
-
-class Readout:
+class NativeReadout:
     """A softmax readout and its cross-entropy, for the members of a population in one call.
 
     The logits are never kept: rows are taken in blocks, with their gradients. Buffers live as long
@@ -54,19 +58,8 @@ class Readout:
     def measure(
         self, h: Tensor, weight: Tensor, bias: Tensor, target: Tensor, counted: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Gives summed nats and right answers of every member, (P,) float64 each.
-
-        Args:
-            h: Outputs of the last layer (P, T, B, H).
-            weight: (P, V, H).
-            bias: (P, V).
-            target: (P, T, B) int64.
-            counted: (P, T, B) bool, the positions that count.
-
-        Raises:
-            ConfigError: A target is no symbol.
-        """
-        return self._run(h, weight, bias, target, counted, None)[:2]
+        """See `base.ReadoutLoss`."""
+        return self._run((h, weight, bias), (target, counted), None)[:2]
 
     def differentiate(
         self,
@@ -77,37 +70,24 @@ class Readout:
         counted: Tensor,
         scale_P: Tensor,
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Gives summed nats (P,) float64, and the gradients of h, weight and bias.
-
-        Args:
-            h: As in `measure`, like the four that follow.
-            weight: -
-            bias: -
-            target: -
-            counted: -
-            scale_P: What multiplies a member's sum in the loss that is differentiated, float64.
-        """
-        nll_P, _, gradients = self._run(h, weight, bias, target, counted, scale_P)
+        """See `base.ReadoutLoss`."""
+        nll_P, _, gradients = self._run((h, weight, bias), (target, counted), scale_P)
         return nll_P, gradients
 
     def _run(
         self,
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        target: Tensor,
-        counted: Tensor,
+        reals: tuple[Tensor, Tensor, Tensor],
+        targets: tuple[Tensor, Tensor],
         scale_P: Tensor | None,
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-        h, weight, bias = dense(h), dense(weight), dense(bias)
-        target, counted = _rows(target), _rows(counted)
-        key = (h.shape, weight.shape[1], h.dtype, scale_P is None)
+    ) -> tuple[Tensor, Tensor, _Gradients]:
+        h, weight, _ = reals
+        keep = scale_P is not None
+        key = (h.shape, weight.shape[1], h.dtype, keep)
         call = self.calls.get(key)
         if call is None:
-            self.calls = {k: c for k, c in self.calls.items() if k[3] != key[3]}
-            call = _ReadoutCall(h, weight.shape[1], self.units, keep=scale_P is not None)
-            self.calls[key] = call
-        return call(h, weight, bias, target, counted, scale_P)
+            self.calls = {k: c for k, c in self.calls.items() if k[3] != keep}
+            call = self.calls[key] = _ReadoutCall(h, weight.shape[1], self.units, keep=keep)
+        return call(reals, targets, scale_P)
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -120,10 +100,10 @@ class _ReadoutCall:
 
     def __init__(self, h: Tensor, symbols: int, units: Tensor, *, keep: bool) -> None:
         (P, T, B, H), S, dtype = h.shape, symbols, h.dtype
-        self.run, self.symbols = library(dtype).odyssey_readout, symbols
+        self.run, self.symbols = _library(dtype).odyssey_readout, symbols
         lanes = TARGETS[toolchain.target()].bytes // dtype.itemsize
         columns = -(-H // lanes) * lanes
-        size = BLOCK * (H + columns + S) + S * (2 * columns + lanes)
+        size = BLOCK_ROWS * (H + columns + S) + S * (2 * columns + lanes)
         lengths = {"P": P, "T": T, "B": B, "H": H, "S": S, "scratch": size}
         form = Form(READOUT, "b" if keep else "f", lengths=lengths, real=dtype)
         # room for a start at a multiple of 64 bytes
@@ -147,17 +127,15 @@ class _ReadoutCall:
 
     def __call__(
         self,
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        target: Tensor,
-        counted: Tensor,
+        reals: tuple[Tensor, Tensor, Tensor],
+        targets: tuple[Tensor, Tensor],
         scale_P: Tensor | None,
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    ) -> tuple[Tensor, Tensor, _Gradients]:
         z = self.structs
-        for name, tensor in (("h", h), ("w", weight), ("b", bias)):
-            z.set(name, tensor)
-        for name, tensor in (("target", target), ("weight", counted)):
+        for name, tensor in zip(("h", "w", "b"), reals, strict=True):
+            z.set(name, dense(tensor))
+        for name, tensor in zip(("target", "weight"), targets, strict=True):
+            tensor = _rows(tensor)
             z.set(name, tensor)
             z.change(f"{name}_member", tensor.stride(0))
         if scale_P is not None:
@@ -172,39 +150,30 @@ class _ReadoutCall:
         return nll_P, right_P, self.gradients
 
 
-class Update:
+def _double(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64, device=CPU)
+
+
+def native_update(
+    parameters: Sequence[Tensor], optimizer: OptimizerState, rules: UpdateRules
+) -> NativeUpdate | None:
+    """Gives the update; None where parameters are not row-major. See `base.TrainingStep`."""
+    if not all(p.is_contiguous() for p in parameters):
+        return None
+    return NativeUpdate(parameters, optimizer, rules)
+
+
+class NativeUpdate:
     """Clips gradients and steps parameters in place, in two passes over them.
 
     Args:
         parameters: (P, ...) each, contiguous; their memory is stepped.
-        optimizer: sgd, rmsprop, adam or adagrad.
-        state: Its running values (P, N) each, in the order the optimiser names them.
-        nesterov: Whether sgd's momentum is Nesterov's.
-        decay: Decay of rmsprop's running square.
-        inside_PN: What is not padding; None where nothing is.
-        alive_P: Which members are trained, bool; read at every call, like the vectors that follow.
-        limit: Largest healthy loss, nats a counted character.
-        rate_P: Learning rates, of the parameters' type like the three that follow.
-        momentum_P: Momentum of sgd.
-        clip_norm_P: Largest norm; infinity does not clip.
-        clip_value_P: Largest size of an element; infinity does not clip.
+        optimizer: The optimiser; its running values are stepped in place.
+        rules: How members are updated.
     """
 
     def __init__(
-        self,
-        parameters: Sequence[Tensor],
-        *,
-        optimizer: str,
-        state: Sequence[Tensor],
-        nesterov: bool,
-        decay: float,
-        inside_PN: Tensor | None,
-        alive_P: Tensor,
-        limit: float,
-        rate_P: Tensor,
-        momentum_P: Tensor,
-        clip_norm_P: Tensor,
-        clip_value_P: Tensor,
+        self, parameters: Sequence[Tensor], optimizer: OptimizerState, rules: UpdateRules
     ) -> None:
         self.parameters = list(parameters)
         self.dtype = parameters[0].dtype
@@ -213,47 +182,54 @@ class Update:
         self.of = rows(len(counts), PARAMETER)
         self.rows = [self._row(k, P, n, sum(counts[:k])) for k, n in enumerate(counts)]
         self.values = [0] * len(counts)  # where the parameters lay at the last call
-        self.arrived: list[Tensor | None] = [None] * len(
-            counts
-        )  # gradients that lie where they lay
-        lengths = {"P": P, "N": sum(counts), "4": 4}
-        form = Form(UPDATE, "f", lengths=lengths, real=self.dtype)
+        # gradients that lie where they lay then
+        self.arrived: list[Tensor | None] = [None] * len(counts)
+        lengths = {"P": P, "N": sum(counts)}
         self.norm_P = torch.empty(P, dtype=torch.float64, device=CPU)
         self.healthy_P = torch.empty(P, dtype=torch.bool, device=CPU)
-        numbers = torch.tensor([limit, decay, 1, 1], dtype=torch.float64, device=CPU)
-        self.numbers = numbers.numpy()  # in the same memory
-        self.structs = z = Structs(form)
-        kind = OPTIMIZERS.index(optimizer)
-        sizes = {"P": P, "parameters": len(counts), "N": sum(counts), "kind": kind}
-        for name, value in (sizes | {"nesterov": int(nesterov)}).items():
+        corrections = torch.ones(2, dtype=torch.float64, device=CPU)
+        self.corrections = corrections.numpy()  # in the same memory
+        self.structs = z = Structs(Form(UPDATE, "f", lengths=lengths, real=self.dtype))
+        for name, value in {
+            "P": P,
+            "parameters": len(counts),
+            "N": sum(counts),
+            "kind": UPDATE_KINDS.index(optimizer.name),
+            "nesterov": int(optimizer.nesterov),
+        }.items():
             z.number(name, value)
         z.place("of", ctypes.addressof(self.of), 0)
         for name, tensor in {
-            "alive": alive_P,
+            "alive": rules.alive_P,
             "norm": self.norm_P,
             "healthy": self.healthy_P,
-            "rate": rate_P,
-            "momentum": momentum_P,
-            "clip_norm": clip_norm_P,
-            "clip_value": clip_value_P,
-            "numbers": numbers,
-            **dict(zip(("first", "second"), state, strict=False)),
+            "rate": rules.rate_P,
+            "momentum": optimizer.momentum_P,
+            "clip_norm": rules.clip_norm_P,
+            "clip_value": rules.clip_value_P,
+            "limit": _double(rules.limit),
+            "decay": _double(optimizer.decay),
+            "mean_correction": corrections[0],
+            "square_correction": corrections[1],
+            **dict(zip(("first", "second"), optimizer.running, strict=False)),
         }.items():
             z.put(name, tensor)
-        if inside_PN is not None:
+        if rules.inside_PN is not None:
             bits = torch.int32 if self.dtype == torch.float32 else torch.int64
-            z.put("inside", (-inside_PN.to(bits)).view(self.dtype))
-        self.run = library(self.dtype).odyssey_update
+            z.put("inside", (-rules.inside_PN.to(bits)).view(self.dtype))
+        self.run = _library(self.dtype).odyssey_update
 
     def _row(self, k: int, members: int, count: int, place: int) -> Structs:
         """Makes the structure of one parameter."""
         form = Form(PARAMETER, "f", lengths={"P": members, "count": count}, real=self.dtype)
         structs = Structs(form, self.of, k)
-        numbers = {"value": count, "gradient": 0}
-        for name, value in {f"{n}_member": d for n, d in numbers.items()}.items():
+        for name, value in {
+            "value_member": count,
+            "gradient_member": 0,  # until one arrives
+            "count": count,
+            "place": place,
+        }.items():
             structs.number(name, value)
-        structs.number("count", count)
-        structs.number("place", place)
         return structs
 
     def _place(self, k: int) -> None:
@@ -288,23 +264,13 @@ class Update:
         mean_P: Tensor,
         corrections: tuple[float, float],
     ) -> tuple[Tensor, Tensor]:
-        """Makes one update of the members that are alive and healthy.
-
-        Args:
-            gradients: Of the parameters, in their order; None stands for zeros.
-            mean_P: Nats a counted character, float64.
-            corrections: What adam divides its running mean and square by.
-
-        Returns:
-            The norm of each member's gradient, float64, and whether it and the mean are healthy;
-            the next call overwrites them.
-        """
+        """See `base.UpdateStep`."""
         for k, g in enumerate(gradients):
             if self.parameters[k].data_ptr() != self.values[k]:
                 self._place(k)
             if g is None or g is not self.arrived[k]:
                 self._arrive(k, g)
         self.structs.set("mean", dense(mean_P))
-        self.numbers[2:] = corrections
+        self.corrections[:] = corrections
         self.run(self.structs.filled(), None)
         return self.norm_P, self.healthy_P

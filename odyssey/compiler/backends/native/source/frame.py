@@ -1,10 +1,24 @@
-"""The parts of the generated C file that do not depend on the cell."""
+"""The parts of the generated C file that do not depend on the cell.
+
+All of it works on vectors of units through a few primitives: `ld` and `st` load and store up to a
+vector, so that the last units of a row need no code of their own. Matrix products go through
+register tiles (`write_tiles`), one function for each number of rows, for a compiler keeps sums in
+registers only where it can unroll. The parts, in the order of a file:
+
+1. `write_preamble`: types, structures, loads and stores;
+2. `write_tiles`: the register tiles;
+3. `ENTRY`: packing of matrices, products of a block of steps (`outer`: gradients of matrices,
+   `affine`: inputs of the loop), and the two entry points with holes for the cell.
+"""
 
 from __future__ import annotations
 
 from string import Template
 
-PRELUDE = Template("""\
+from odyssey.compiler.backends.native.source.functions import TYPES
+from odyssey.compiler.backends.native.targets import TARGETS
+
+_PREAMBLE = Template("""\
 /* Odyssey: the cell $name for $dtype and $target vectors. Generated; do not edit.
  *
  * T time steps, B batch rows, I inputs, H hidden units of the largest member, h of this one.
@@ -241,6 +255,26 @@ $finish
   restore(mode);
 }
 """)
+
+
+def write_preamble(name: str, *, dtype: str, target: str, fields: str) -> str:
+    """Writes the head of a file: types, structures, loads and stores.
+
+    Args:
+        name: What the file computes.
+        dtype: float32 or float64.
+        target: A row of `targets.TARGETS`.
+        fields: Declarations of `struct member`.
+    """
+    return _PREAMBLE.substitute(
+        name=name,
+        dtype=dtype,
+        target=target,
+        real=TYPES[dtype]["real"],
+        integer=TYPES[dtype]["integer"],
+        bytes=TARGETS[target].bytes,
+        fields=fields,
+    )
 
 
 def write_tiles(shapes: set[tuple[int, int]]) -> str:

@@ -1,159 +1,138 @@
-"""The pointwise code of one phase, for one vector of units: loads, operations, stores."""
+"""The pointwise code of one phase, for one vector of units: loads, operations, stores.
+
+It is written backwards from what leaves the phase: each such value asks for what it reads, and is
+written down after that; nothing else is. A value comes from a register (a product of this phase,
+or what has been written down), from memory, or it is computed. The backward code reads forward
+values too: what was not saved is cheap, and is computed again from what was.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from odyssey.compiler.autodiff import CHEAP
-from odyssey.compiler.backends.native.plan import Phase
-from odyssey.compiler.backends.native.targets import TARGETS, Product, wide_tile
-from odyssey.expr.primitives import PRIMITIVES
-
-if TYPE_CHECKING:
-    from odyssey.compiler.backends.native.source.writer import Writer
-
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+from odyssey.compiler.backends.native.plan import FIRST, Phase, Plan
+from odyssey.compiler.backends.native.source.addresses import Addresses
+from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.program import Node
 
 
 class Pointwise:
-    """Writes the pointwise code of one phase for one vector: loads, operations, stores."""
+    """Writes the pointwise code of one phase.
 
-    def __init__(
-        self, writer: Writer, phase: Phase, products: list[Product], *, backward: bool
-    ) -> None:
-        self.w, self.plan, self.phase, self.backward = writer, writer.plan, phase, backward
-        self.out: list[str] = []
-        self.done: dict[int, str] = {}
-        self.hot: dict[int, str] = {}
-        wide = wide_tile(products, backward=backward)
-        most = TARGETS[writer.target].rows
-        widths = [1 if backward else len(p.maps) for p in products]
-        rows = min((most[g * wide] for g in widths), default=0)
-        start = 0
-        for p, g in zip(products, widths, strict=True):
-            for number, r in enumerate((p.operand,) if backward else p.maps):
-                self.hot[r] = f"HOT({start}, (r * {g} + {number}) * wide + u)"
-            start += g * wide * rows
+    Args:
+        plan: The plan.
+        phase: The phase.
+        hot: Products of the phase -> their results in registers.
+        backward: Whether it is a phase of the backward step.
 
-    @property
-    def phases(self) -> dict[int, Phase]:
-        """The phase of every value of this direction."""
-        return self.plan.backward_phase if self.backward else self.plan.forward_phase
+    Attributes:
+        lines: The code.
+        functions: The primitives that it calls.
+    """
 
-    def lines(self) -> list[str]:
-        """Writes the code."""
-        (self._backward_sinks if self.backward else self._forward_sinks)()
-        return self.out
+    def __init__(self, plan: Plan, phase: Phase, hot: dict[int, str], *, backward: bool) -> None:
+        self.plan, self.at = plan, Addresses(plan)
+        self.phase, self.hot, self.backward = phase, hot, backward
+        self.phases = plan.backward_phase if backward else plan.forward_phase
+        self.lines: list[str] = []
+        self.functions: set[str] = set()
+        self.written: dict[int, str] = {}
+        (self._store_backward if backward else self._store_forward)()
 
     def _mine(self, k: int) -> bool:
-        first = self.phase == (0, "H")
-        return self.phases.get(k) == self.phase or (first and k not in self.phases)
+        """Says whether this phase computes a value; what no phase does, the first one does."""
+        return self.phases.get(k, FIRST) == self.phase
 
-    def _crossing(self) -> list[int]:
-        """Values of this phase that another phase reads."""
-        nodes, phases = self.plan.backward.nodes, self.phases
-        return sorted(
-            k
-            for k, p in phases.items()
-            if p == self.phase
-            and any(k in nodes[j].args and q != self.phase for j, q in phases.items())
-        )
-
-    def _forward_sinks(self) -> None:
-        plan = self.plan
-        stores: dict[str, int] = {}
-        for k in plan.saved:
-            if self._mine(k):
-                stores[f"{self.w.row(k)} + j"] = k
-        for k in self._crossing():
-            stores[f"{self.w.row(k)} + j"] = k
+    def _store_forward(self) -> None:
+        plan, at = self.plan, self.at
+        leaving = [k for k in plan.saved if self._mine(k)]
+        leaving += plan.crossing(self.phase, backward=False)
+        stores = {f"{at.row(k)} + j": k for k in leaving}
         for n, k in enumerate(plan.program.updates):
             if self._mine(k):
-                stores[f"{self.w.states(n, 't + 1')} + j"] = k
+                stores[f"{at.state(n, 't + 1')} + j"] = k
         if plan.writes_output and self._mine(plan.program.output):
             stores["m->y + at * H + j"] = plan.program.output
-        values = {to: self.value(k) for to, k in stores.items()}
-        self.out += [f"st({to}, {value}, n);" for to, value in values.items()]
+        values = {to: self._value(k) for to, k in stores.items()}
+        self.lines += [f"st({to}, {value}, n);" for to, value in values.items()]
 
-    def _backward_sinks(self) -> None:
+    def _store_backward(self) -> None:
         plan, back = self.plan, self.plan.backward
         stores: dict[str, str] = {}
         sums: dict[str, str] = {}
-        width = self.w.width()
         for k in plan.slots:
             if self._mine(k):
-                stores[f"m->d + here * {width}{self.w.offset(plan.slots, k)} + j"] = self.value(k)
+                row = f"m->d + here * {self.at.width}{self.at.column(k)}"
+                stores[f"{row} + j"] = self._value(k)
         for leaf, k in back.leaves.items():
             if leaf in plan.vectors and self._mine(k):
-                sums[f"m->g{leaf} + j"] = self.value(k)
-        for k in self._crossing():
-            self.w.scratch[f"e{k}"] = plan.size(k)
-            stores[f"m->e{k} + b * {plan.size(k)} + j"] = self.value(k)
-        for name, n in self.w.state.items():
+                sums[f"m->g{leaf} + j"] = self._value(k)
+        for k in plan.crossing(self.phase, backward=True):
+            stores[f"m->e{k} + b * {plan.size(k)} + j"] = self._value(k)
+        for name, n in plan.state.items():
             number = back.previous.get(name)
-            if number is None and self.phase == (0, "H"):
+            if number is None and self.phase == FIRST:
                 stores[f"m->c{n} + b * H + j"] = "splat(0)"
             elif number is not None and self._mine(number):
-                stores[f"m->c{n} + b * H + j"] = self.value(number)
-        self.out += [f"st({to}, {value}, n);" for to, value in stores.items()]
-        self.out += [f"st({to}, ld({to}, n) + {value}, n);" for to, value in sums.items()]
+                stores[f"m->c{n} + b * H + j"] = self._value(number)
+        self.lines += [f"st({to}, {value}, n);" for to, value in stores.items()]
+        self.lines += [f"st({to}, ld({to}, n) + {value}, n);" for to, value in sums.items()]
 
-    def value(self, k: int) -> str:
+    def _value(self, k: int) -> str:
         """Gives the name of a value, and writes down how it comes to be where that is not yet."""
-        if k not in self.done:
-            node = self.plan.backward.nodes[k]
-            text = self._text(k)
-            if node.op == "constant":
-                return text
-            note = f" /* {node.label} */" if node.label else ""
-            self.out.append(f"const vec v{k} = {text};{note}")
-            self.done[k] = f"v{k}"
-        return self.done[k]
-
-    def _text(self, k: int) -> str:
-        plan, node = self.plan, self.plan.backward.nodes[k]
+        node = self.plan.backward.nodes[k]
         if node.op == "constant":
             return _constant(float(node.value))
+        if k not in self.written:
+            text = self._text(k, node)
+            note = f" /* {node.label} */" if node.label else ""
+            self.lines.append(f"const vec v{k} = {text};{note}")
+            self.written[k] = f"v{k}"
+        return self.written[k]
+
+    def _text(self, k: int, node: Node) -> str:
+        """Writes where a value comes from."""
+        plan, forward = self.plan, k < self.plan.backward.forward
         if node.op == "previous":
-            return f"ld({self.w.row(k)} + j, n)"
-        if k < plan.backward.forward and node.region == "sequence":
-            n, stack = next((n, s) for n, s in enumerate(plan.stacks) if k in s.leaves)
-            row = f"at * m->x{n}_row"
-            if stack.results:
-                if self.backward:
-                    self.w.again.add(n)
-                row = f"(m->x{n}_index ? m->x{n}_index[at] : here) * m->x{n}_row"
-            return f"ld(m->x{n} + {row}{self.w.offset(stack.leaves, k)} + j, n)"
-        if k < plan.backward.forward and node.region == "once":
-            return f"ld(m->p{k} + j, n)"
-        if self.backward and k < plan.backward.forward:
-            if k in plan.saved or k in self.w.update:
-                return f"ld({self.w.row(k)} + j, n)"
+            return self._load(self.at.row(k))
+        if forward and node.region == "sequence":
+            return self._load(self._input(k))
+        if forward and node.region == "once":
+            return self._load(f"m->p{k}")
+        if self.backward and forward:
+            if k in plan.saved or k in plan.update:
+                return self._load(self.at.row(k))
             assert node.op in CHEAP, f"%{k} {node.op} is neither saved nor cheap"
-            return self._operation(k)
+            return self._operation(node)
         if self.phases[k] != self.phase:
-            if self.backward:
-                return f"ld(m->e{k} + b * {plan.size(k)} + j, n)"
-            return f"ld({self.w.row(k)} + j, n)"
+            return self._load(f"m->e{k} + b * {plan.size(k)}" if self.backward else self.at.row(k))
         if node.op == "output_gradient":
-            return "ld(m->dy + at * H + j, n)"
+            return self._load("m->dy + at * H")
         if node.op == "later":
-            text = f"ld(m->c{self.w.state[node.name]} + b * H + j, n)"
+            text = self._load(f"m->c{plan.state[node.name]} + b * H")
             return f"{text} + {self.hot[k]}" if k in self.hot else text
         if node.op in ("matmul", "transpose"):
             return self.hot[k]
-        return self._operation(k)
+        return self._operation(node)
 
-    def _operation(self, k: int) -> str:
-        node = self.plan.backward.nodes[k]
-        args = [self.value(a) for a in node.args]
-        if node.op in _INFIX:
-            return f"{args[0]} {_INFIX[node.op]} {args[1]}"
+    def _load(self, row: str) -> str:
+        return f"ld({row} + j, n)"
+
+    def _input(self, k: int) -> str:
+        """Writes the address of an input of the loop."""
+        n, stack = next((n, s) for n, s in enumerate(self.plan.stacks) if k in s.leaves)
+        row = f"(m->x{n}_index ? m->x{n}_index[at] : here)" if stack.results else "at"
+        return f"m->x{n} + {row} * m->x{n}_row{self.at.offset(stack.leaves, k)}"
+
+    def _operation(self, node: Node) -> str:
+        args = [self._value(a) for a in node.args]
+        if node.op in ARITHMETIC and node.op != "neg":
+            return f"{args[0]} {ARITHMETIC[node.op].symbol} {args[1]}"
         if node.op == "neg":
             return f"-{args[0]}"
         assert node.op in PRIMITIVES
-        self.w.used.add(node.op)
+        self.functions.add(node.op)
         return f"v{node.op}({', '.join(args)})"
 
 

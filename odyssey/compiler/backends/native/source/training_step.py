@@ -1,18 +1,28 @@
 """The C file of the training step around a cell: readout, loss and gradients, and the update.
 
 Nothing in it depends on the cell: there is one for each dtype and target.
+
+The readout goes through the rows (steps times streams) of a member in blocks, so that logits never
+leave the cache: for each block, rows are transposed into tiles, logits are a product, the softmax
+turns them into gradients of the loss in place, and two more products give the gradients of weight
+and rows. Logits are stored by symbol, so that one vector holds one symbol's logit of V rows, and
+the softmax needs no sums across a vector.
+
+The update makes two passes over the parameters of a member: the norm of its gradient, then the
+step, in one function for every optimiser (`apply`), which the compiler specialises.
 """
 
 from __future__ import annotations
 
-from odyssey.compiler.backends.native.source.frame import FLUSH, PRELUDE, write_tiles
+from odyssey.compiler.backends.native.abi.training import (
+    BLOCK_ROWS,
+    PARAMETER,
+    READOUT,
+    UPDATE,
+)
+from odyssey.compiler.backends.native.source.frame import FLUSH, write_preamble, write_tiles
 from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
-from odyssey.compiler.backends.native.source.training_fields import PARAMETER, READOUT, UPDATE
 from odyssey.compiler.backends.native.targets import TARGETS
-
-BLOCK = 192  # rows at a time: whole tiles of 4 vectors, and whole groups of 2, 3, 4, 6 and 8 rows
-SIZES = {"float32": 4, "float64": 8}  # bytes
-OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
 
 _NUMBERS = """\
 extern double log(double), sqrt(double);
@@ -264,12 +274,13 @@ void odyssey_update(const struct update *z, const void *unused) {
     const double norm = z->norm[p] = (double)(real)sum - (double)(real)sum == 0 ? sqrt(sum)
                                                                                 : (real)sum;
     const double mean = z->mean[p];
-    z->healthy[p] = norm - norm == 0 && mean - mean == 0 && mean <= z->numbers[0];
+    z->healthy[p] = norm - norm == 0 && mean - mean == 0 && mean <= *z->limit;
     if (!z->alive[p] || !z->healthy[p]) continue;
     const double share = z->clip_norm[p] / (norm + 1e-12);
     const struct member_step m = {
         z->rate[p], z->momentum[p], (real)(share < 1 ? share : 1), z->clip_value[p],
-        (real)z->numbers[1], (real)(1 / z->numbers[2]), (real)(1 / z->numbers[3]), z->nesterov};
+        (real)*z->decay, (real)(1 / *z->mean_correction), (real)(1 / *z->square_correction),
+        z->nesterov};
     for (long k = 0; k < z->parameters; k++) {
       const struct parameter *q = z->of + k;
       const long row = p * z->N + q->place;
@@ -332,30 +343,26 @@ def step_source(*, dtype: str, target: str) -> str:
         dtype: float32 or float64.
         target: A row of `targets.TARGETS`.
     """
-    kind, processor = TYPES[dtype], TARGETS[target]
-    head = PRELUDE.substitute(
-        name="(any), its training step,",
-        dtype=dtype,
-        target=target,
-        real=kind["real"],
-        integer=kind["integer"],
-        bytes=processor.bytes,
-        fields="  long h;",
+    processor = TARGETS[target]
+    head = write_preamble(
+        "(any), its training step,", dtype=dtype, target=target, fields="  long h;"
     )
-    widths = {4: processor.rows[4], 2: processor.rows[2], 1: processor.rows[1]}
-    numbers = {f"MOST{wide}": rows for wide, rows in widths.items()}
-    helpers = FLUSH + _NUMBERS
-    for name, value in numbers.items():
-        helpers = helpers.replace(f"product_{name[-1]}_{name}", f"product_{name[-1]}_{value}")
-    defines = {**numbers, "BLOCK": BLOCK, "SQRT": "sqrtf" if dtype == "float32" else "sqrt"}
+    widths = {wide: processor.rows[wide] for wide in (4, 2, 1)}
+    tiles = _NUMBERS
+    for wide, rows in widths.items():
+        tiles = tiles.replace(f"product_{wide}_MOST{wide}", f"product_{wide}_{rows}")
+    defines = {f"MOST{wide}": rows for wide, rows in widths.items()} | {
+        "BLOCK": BLOCK_ROWS,
+        "SQRT": "sqrtf" if dtype == "float32" else "sqrt",
+    }
     return "\n".join(
         [
             head,
             *(f"#define {name} {value}" for name, value in defines.items()),
             write_functions({"exp"}, dtype),
             write_tiles(set(widths.items())),
-            helpers,
-            _turn(processor.bytes // SIZES[dtype]),
+            FLUSH + tiles,
+            _turn(processor.bytes // TYPES[dtype]["bits"]),
             _READOUT.replace("$fields", READOUT.text),
             _UPDATE.replace("$fields", UPDATE.text).replace("$parameter", PARAMETER.text),
         ]

@@ -1,147 +1,25 @@
-"""The border to C: every structure once, as a table of its fields.
+"""Filling C structures: tensors, numbers and memory go in by name, and only as the table says.
 
-A table writes the text of the C structure, says how long the memory of each field is, and is what
-Python fills, by name: a field that is unknown, missing or filled twice is an error of ours, and a
-tensor of another type, device, shape or layout than its row says never gets an address.
-
-Sizes are sums of names, as ("H", "H", "I"); `lengths` give their values for one call. The names are
-P members, T steps, B batch rows, I input, H units of the largest member, N steps of a block, D one
-more, K kept steps, S one more; and what a table's owner adds.
+A field that is unknown, missing or filled twice is an error of ours (an assertion); a tensor of
+another type, device, shape or layout than its row says is an error of the caller's, and never gets
+an address. Structures are arrays of 64-bit words, for all fields are pointers or `long`.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from math import prod
 
 import torch
 from torch import Tensor
 
 from odyssey.compiler.arguments import require
+from odyssey.compiler.backends.native.abi.tables import Table, length
 from odyssey.errors import ConfigError
 
-Size = tuple[str, ...]
 CPU = torch.device("cpu")
-TYPES = {"long": torch.int64, "double": torch.float64, "unsigned char": torch.bool}
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a C structure.
-
-    Attributes:
-        name: Its name.
-        type: What it points to in C, with `const`; for a number the type of the number.
-        note: What it is, for a comment.
-        shape: Sizes of the tensor, of one member where there is one structure a member; None for a
-            number.
-        role: `input` and `output` are tensors of the caller's, `work` lives for one call, `kept`
-            from a forward call to its backward call, `number` is no pointer.
-        calls: The calls that read or write it: `f`, `b` or both; in others it is null.
-        way: Only where a stack's rows are taken by an index (`index`) or computed from vectors
-            (`dense`); always if empty.
-        stack: The stack that `way` speaks of.
-        optional: Whether it may be null.
-        pads: Whether the first size is rounded up to whole tiles.
-        apart: Whether members may lie at any distance, given by a number of its own, also at none:
-            only what one member has must be row-major.
-        zeros: When an output must be zero before the call: `always`, `ragged` where members have
-            fewer units than H, or never.
-    """
-
-    name: str
-    type: str
-    note: str = ""
-    shape: tuple[Size, ...] | None = None
-    role: str = "input"
-    calls: str = "fb"
-    way: str = ""
-    stack: int = -1
-    optional: bool = False
-    pads: bool = False
-    apart: bool = False
-    zeros: str = ""
-
-    @property
-    def text(self) -> str:
-        """The declaration in C."""
-        star = "" if self.role == "number" else "*"
-        note = f" /* {self.note} */" if self.note else ""
-        return f"  {self.type} {star}{self.name};{note}"
-
-    def dtype(self, real: torch.dtype) -> torch.dtype:
-        """The type of its tensor."""
-        return TYPES.get(self.type.removeprefix("const "), real)
-
-
-@dataclass(frozen=True)
-class Table:
-    """The fields of a structure in the order in which they lie."""
-
-    fields: tuple[Field, ...]
-
-    def __post_init__(self) -> None:
-        seen: set[tuple[str, str]] = set()
-        for field in self.fields:
-            keys = {(field.name, way) for way in ([field.way] if field.way else ["index", "dense"])}
-            assert not keys & seen, f"field {field.name} stands twice in a table"
-            seen |= keys
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names in order; a field that two ways share is one."""
-        return tuple(dict.fromkeys(f.name for f in self.fields))
-
-    @property
-    def text(self) -> str:
-        """The declarations in C."""
-        texts = {f.name: f.text for f in reversed(self.fields)}
-        return "\n".join(texts[name] for name in self.names)
-
-    def of(self, call: str, indexed: frozenset[int] = frozenset()) -> dict[str, Field]:
-        """Gives the fields of one kind of call by name.
-
-        Args:
-            call: `f` or `b`.
-            indexed: The stacks whose rows are taken by an index.
-        """
-        return {
-            f.name: f
-            for f in self.fields
-            if call in f.calls and (not f.way or (f.way == "index") == (f.stack in indexed))
-        }
-
-
-def length(size: Size, lengths: Mapping[str, int]) -> int:
-    """Gives the value of a size."""
-    return sum(lengths[name] for name in size)
-
-
-def counts(
-    fields: Mapping[str, Field],
-    role: str,
-    lengths: Mapping[str, int],
-    *,
-    pad: Callable[[int], int] | None = None,
-) -> dict[str, int]:
-    """Gives how many numbers each field of a role has, of one member.
-
-    Args:
-        fields: Those of one kind of call, see `Table.of`.
-        role: `kept` or `work`.
-        lengths: Values of the sizes.
-        pad: Rounds the first size of a field that `pads`; left as it is if None.
-    """
-    found: dict[str, int] = {}
-    for name, field in fields.items():
-        if field.role == role:
-            found[name] = 1
-            for n, size in enumerate(field.shape or ()):
-                units = length(size, lengths)
-                found[name] *= pad(units) if pad and field.pads and n == 0 else units
-    return found
+Int64Array = ctypes.Array[ctypes.c_int64]
 
 
 def dense(tensor: Tensor) -> Tensor:
@@ -179,8 +57,11 @@ class Form:
         self.count, self.lengths = count, lengths
         self.fields = table.of(call, indexed)
         lead = (count,) if spread else ()
+        # of tensors: type, shape, bytes
         self.rows: dict[str, tuple[torch.dtype, tuple[int, ...], int]] = {}
         for name, field in self.fields.items():
+            if field.role not in ("input", "output"):
+                continue
             dtype = field.dtype(real)
             shape = (*lead, *(length(size, lengths) for size in field.shape or ()))
             self.rows[name] = dtype, shape, prod(shape) * dtype.itemsize
@@ -227,10 +108,7 @@ class Form:
         return start
 
 
-Array = ctypes.Array[ctypes.c_int64]
-
-
-def rows(count: int, table: Table) -> Array:
+def rows(count: int, table: Table) -> Int64Array:
     """Makes memory for structures in a row."""
     return (ctypes.c_int64 * (count * len(table.names)))()
 
@@ -244,7 +122,7 @@ class Structs:
         first: Which row of that memory is the first of them.
     """
 
-    def __init__(self, form: Form, array: Array | None = None, first: int = 0) -> None:
+    def __init__(self, form: Form, array: Int64Array | None = None, first: int = 0) -> None:
         self.form, self.width = form, len(form.columns)
         self.array = (ctypes.c_int64 * (form.count * self.width))() if array is None else array
         self.first = first * self.width
@@ -328,7 +206,7 @@ class Structs:
         for k in range(self.form.count):
             self.array[k * self.width + column] = start + k * step
 
-    def filled(self) -> Array:
+    def filled(self) -> Int64Array:
         """Gives the structures, when every field has been filled."""
         if not self.whole:
             missing = self.form.needed - self.held.keys()

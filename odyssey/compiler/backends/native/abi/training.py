@@ -1,12 +1,18 @@
 """The fields of the structures of a training step: readout and loss, and the update.
 
 Sizes: P members, T steps, B streams, H units of the largest member, S symbols, N parameters of a
-member, numbers of a parameter (as many sizes as it has), 4 numbers of an update.
+member, count numbers of a parameter.
 """
 
 from __future__ import annotations
 
-from odyssey.compiler.backends.native.abi import Field, Size, Table
+from odyssey.compiler.backends.native.abi.tables import Field, Size, Table
+
+BLOCK_ROWS = 192
+"""Rows of a readout at a time: whole tiles of 4 vectors, whole groups of 2, 3, 4, 6 and 8 rows."""
+
+UPDATE_KINDS = ("sgd", "rmsprop", "adam", "adagrad")
+"""The optimisers, in the order of the numbers in the field `kind` of an update."""
 
 _P: Size = ("P",)
 _ROWS: tuple[Size, ...] = (_P, ("T",), ("B",))
@@ -99,11 +105,9 @@ UPDATE = Table(
         ),
         Field("first", "real", "running values", (_P, ("N",)), "output", optional=True),
         Field("second", "real", "running values", (_P, ("N",)), "output", optional=True),
-        Field(
-            "numbers",
-            "const double",
-            "largest healthy loss, decay, adam's two corrections",
-            (("4",),),
-        ),
+        Field("limit", "const double", "largest healthy loss a character", ()),
+        Field("decay", "const double", "of rmsprop's running square", ()),
+        Field("mean_correction", "const double", "what adam divides its running mean by", ()),
+        Field("square_correction", "const double", "and its running square", ()),
     )
 )

@@ -1,0 +1,165 @@
+"""The structures that a cell's code works on: one a member, and one of sizes.
+
+n counts from 0, k is the number of a value: x{n} inputs of the loop, p{k} vectors, m{n} matrices,
+i{n}, s{n} and o{n} states before, in and after the loop, v{k} saved values, d gradient rows, e{k}
+and f{k} values between phases, w{k}, b{k}, aw{n} and bw{n} packed matrices. What begins with g or d
+is a gradient. All of it follows from the plan; no dtype and no processor changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from odyssey.compiler.backends.native.abi.tables import Field, Size, Table
+from odyssey.compiler.backends.native.plan import Plan, Stack
+from odyssey.compiler.backends.native.products import panels
+
+CALL_SIZES = Table(
+    tuple(Field(name, "long", role="number") for name in ("P", "T", "B", "H", "I", "keep", "block"))
+)
+"""The fields of `struct sizes`."""
+
+_ROW: tuple[Size, ...] = (("B",), ("H",))
+_STEPS: tuple[Size, ...] = (("T",), ("B",))
+_SEQUENCE: tuple[Size, ...] = (*_STEPS, ("H",))
+
+
+def member_table(plan: Plan) -> Table:
+    """Lists the fields of `struct member`."""
+    fields = [Field("h", "long", "units of this member, at most H", role="number")]
+    for n, stack in enumerate(plan.stacks):
+        fields += _stack(plan, n, stack) if stack.results else _rows(plan, n, stack)
+    for k in plan.vectors:
+        size = (plan.sizes([k]),)
+        fields.append(Field(f"p{k}", "const real", plan.about(k), size))
+        fields.append(_output(f"g{k}", "its gradient", size, "b", zeros="always"))
+    for n, name in enumerate(plan.matrices):
+        rows, columns = plan.program.matrices[name]
+        square = plan.program.square  # then all sizes are H
+        shape: tuple[Size, ...] = (("H" if square else rows,), ("H" if square else columns,))
+        fields.append(Field(f"m{n}", "const real", f"matrix {name}", shape))
+    for name, n in plan.state.items():
+        fields += _state(name, n)
+    if plan.writes_output:
+        fields.append(_output("y", "output", _SEQUENCE, "f", zeros="ragged"))
+        fields.append(Field("dy", "const real", "its gradient", _SEQUENCE, calls="b"))
+    for k in plan.saved:
+        steps = (("K",), ("B",), plan.sizes([k]))
+        fields.append(Field(f"v{k}", "real", f"saved: {plan.about(k)}", steps, "kept"))
+    for n, group in enumerate(plan.groups):
+        maps = plan.trained(group)
+        if maps:
+            names = ", ".join(plan.program.nodes[r].name for r in maps)
+            shape = (plan.sizes(maps), plan.sizes([group.operand]))
+            fields.append(_output(f"gm{n}", f"gradient of {names}", shape, "b", zeros="ragged"))
+    return Table((*fields, *_workspace(plan)))
+
+
+def _output(name: str, note: str, shape: tuple[Size, ...], calls: str, zeros: str) -> Field:
+    return Field(name, "real", note, shape, "output", calls, zeros=zeros)
+
+
+def _state(name: str, n: int) -> list[Field]:
+    back = f"gradient of {name}"
+    return [
+        Field(f"i{n}", "const real", f"{name} before the first step", _ROW, calls="f"),
+        Field(f"s{n}", "real", f"{name} after every step", (("S",), *_ROW), "kept"),
+        _output(f"o{n}", f"{name} after the last step", _ROW, "f", zeros="ragged"),
+        Field(f"do{n}", "const real", "gradient of that", _ROW, calls="b"),
+        _output(f"di{n}", f"{back} before the first step", _ROW, "b", zeros="ragged"),
+        Field(f"c{n}", "real", f"{back} on its way back", _ROW, "work", "b"),
+    ]
+
+
+def _row_length(n: int) -> Field:
+    return Field(f"x{n}_row", "long", "numbers from row to row", role="number")
+
+
+_BACK = "gradient of those rows"
+
+
+def _about_rows(stack: Stack) -> str:
+    return "from before the loop: " + ", ".join(f"%{k}" for k in stack.leaves)
+
+
+def _zeros(plan: Plan, stack: Stack) -> str:
+    """Says when the gradient of rows must start at zero: where not all columns are written."""
+    return "ragged" if all(k in plan.backward.leaves for k in stack.leaves) else "always"
+
+
+def _rows(plan: Plan, n: int, stack: Stack) -> list[Field]:
+    """Rows that torch computed, and their gradient."""
+    shape = (*_STEPS, plan.sizes(stack.leaves))
+    return [
+        Field(f"x{n}", "real", _about_rows(stack), shape),
+        _row_length(n),
+        _output(f"gx{n}", _BACK, shape, "b", zeros=_zeros(plan, stack)),
+    ]
+
+
+def _stack(plan: Plan, n: int, stack: Stack) -> list[Field]:
+    """Products before the loop, and the gradients of what they are computed from.
+
+    An index takes their rows from a table, one a class (`way` index), or blocks of rows are
+    computed from vectors and a matrix (`way` dense).
+    """
+    total, inner = plan.sizes(stack.leaves), plan.sizes([stack.operand])
+    rows, zeros = _about_rows(stack), _zeros(plan, stack)
+    calls = "fb" if n in plan.reread else "f"
+    optional = not stack.biased
+
+    def index(name: str, type: str, note: str, *shape: Size) -> Field:
+        return Field(name, type, note, shape, way="index", stack=n)
+
+    def dense(name: str, type: str, note: str, *shape: Size) -> Field:
+        return Field(name, type, note, shape, way="dense", stack=n)
+
+    def gradient(field: Field, zeros: str, *, optional: bool = False) -> Field:
+        return replace(field, role="output", calls="b", zeros=zeros, optional=optional)
+
+    def packed(field: Field, calls: str) -> Field:
+        return replace(field, role="work", calls=calls, pads=True)
+
+    vectors = "without an index: the vectors whose products they are"
+    into = dense(f"ga{n}", "real", "gradient of the vectors, or null", *_STEPS, inner)
+    bias = dense(f"qx{n}", "const real", "their bias, or null", total)
+    block = dense(f"x{n}", "real", rows, ("N",), ("B",), total)
+    return [
+        replace(index(f"x{n}", "real", rows, ("I",), total), calls=calls),
+        replace(block, role="work", calls=calls),
+        _row_length(n),
+        gradient(index(f"gx{n}", "real", _BACK, ("I",), total), "always"),
+        index(
+            *(f"x{n}_index", "const long", "which row each step and batch row reads, or null"),
+            *_STEPS,
+        ),
+        dense(f"a{n}", "const real", vectors, *_STEPS, inner),
+        dense(f"wx{n}", "const real", "their matrix", total, inner),
+        replace(bias, calls=calls, optional=optional),
+        gradient(into, "" if zeros == "ragged" else "always", optional=True),
+        gradient(dense(f"gw{n}", "real", "gradient of the matrix", total, inner), zeros),
+        gradient(
+            dense(f"gq{n}", "real", "gradient of the bias", total), "always", optional=optional
+        ),
+        packed(dense(f"aw{n}", "real", "packed matrix", total, inner), calls),
+        packed(dense(f"bw{n}", "real", "packed transposed matrix", inner, total), "b"),
+    ]
+
+
+def _workspace(plan: Plan) -> list[Field]:
+    """Gradient rows, what the phases of a step hand to each other, and packed matrices."""
+    note = "gradient rows of a block of steps: " + ", ".join(f"%{k}" for k in plan.slots)
+    rows = (("D",), ("B",), plan.sizes(plan.slots))
+    fields = [Field("d", "real", note, rows, "work", "b")]
+    for letter, call, backward in (("f", "f", False), ("e", "b", True)):
+        for phase in plan.phases(backward=backward):
+            for k in plan.crossing(phase, backward=backward):
+                if backward or not (k in plan.saved or k in plan.update):
+                    shape: tuple[Size, ...] = (("B",), plan.sizes([k]))
+                    handed = "one step's values between phases"
+                    fields.append(Field(f"{letter}{k}", "real", handed, shape, "work", call))
+    for name, product in panels(plan).items():
+        shape = ((product.units,), product.inner)
+        call = "b" if product.transposed else "f"
+        fields.append(Field(name, "real", "packed matrices", shape, "work", call, pads=True))
+    return fields
