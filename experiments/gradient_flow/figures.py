@@ -1,8 +1,9 @@
 """Correlates the reach of gradients with test loss; tables, figures and the page.
 
-Usage: python experiments/gradient_flow/figures.py DIR [WORK]
+Usage: python experiments/gradient_flow/figures.py DIR OUT [WORK]
 
-DIR holds measured.parquet; with WORK, the folder of run.py, it is made of what is there first.
+DIR holds measured.parquet, OUT gets the rest; with WORK, the folder of run.py, measured.parquet is
+made of what is there first.
 """
 
 import sys
@@ -187,13 +188,14 @@ def _lines(words: list[str], per_line: int) -> list[str]:
     return ["   ".join(words[i : i + per_line]) for i in range(0, len(words), per_line)]
 
 
-def main(out: Path, work: Path | None) -> None:
+def main(data: Path, out: Path, work: Path | None) -> None:
     """Writes everything into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
     if work:
         files = sorted(work.glob("*.parquet"))
         frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-        frame.to_parquet(out / "measured.parquet", compression="zstd", index=False)
-    cells = per_cell(pd.read_parquet(out / "measured.parquet"))
+        frame.to_parquet(data / "measured.parquet", compression="zstd", index=False)
+    cells = per_cell(pd.read_parquet(data / "measured.parquet"))
     found = correlations(cells)
     for name, table in (("cells", cells), ("correlations", found)):
         table.to_csv(out / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
@@ -248,6 +250,6 @@ def main(out: Path, work: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python experiments/gradient_flow/figures.py DIR [WORK]")
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None)
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: python experiments/gradient_flow/figures.py DIR OUT [WORK]")
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) == 4 else None)

@@ -1,8 +1,8 @@
 """Tables, figures and the page of the study of units.
 
-    python experiments/units/figures.py DIR
+    python experiments/units/figures.py DIR OUT
 
-DIR holds the Parquet that run.py has left.
+DIR holds the Parquet that run.py has left, OUT gets the rest.
 """
 
 from __future__ import annotations
@@ -118,10 +118,11 @@ def pictures(best: pd.DataFrame, gates: pd.DataFrame) -> list[Picture]:
     return drawn
 
 
-def main(out: Path) -> None:
+def main(data: Path, out: Path) -> None:
     """Writes everything into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
     scores, gates, models = (
-        pd.read_parquet(out / f"{name}.parquet") for name in ("scores", "gates", "models")
+        pd.read_parquet(data / f"{name}.parquet") for name in ("scores", "gates", "models")
     )
     best = best_table(scores)
     found = summary(best)
@@ -147,6 +148,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 
     report = add("report", "write and print the report of a run")
     report.add_argument("directory", metavar="DIR")
+    report.add_argument("--to", metavar="DIR", help="write it there, not into the run")
     _json(report)
 
     sample = add("sample", "let a trained model write")

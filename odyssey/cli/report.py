@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> None:
     """Writes and prints the report."""
-    show(place(args.directory), as_json=args.json)
+    show(place(args.directory), as_json=args.json, to=Path(args.to) if args.to else None)
 
 
-def show(run: Place, *, as_json: bool) -> None:
+def show(run: Place, *, as_json: bool, to: Path | None = None) -> None:
     """Writes the report of a run, and prints its tables and where the page is.
 
-    A study with a baseline shows every cell beside it; any other one its leaderboards.
+    It is written into the run, or into the directory `to`. A study with a baseline shows every cell
+    beside it; any other one its leaderboards.
     """
     from odyssey.report.page.units import counting
     from odyssey.report.search.content import is_search
@@ -35,14 +36,16 @@ def show(run: Place, *, as_json: bool) -> None:
     facts = RunStore.open(run).run
     write = _show_search if is_search(facts) else _show_study
     with counting(facts), local_copy(run) as directory:
-        written = write(directory, as_json=as_json, run=run)
+        written = write(directory, as_json=as_json, run=run, to=to)
     if not as_json and written:
         print(f"report: {_there(written['report'], directory, run)}")
 
 
 def _there(path: Path, directory: Path, run: Place) -> str:
     """Names a file of a run, of which `directory` may be a copy."""
-    return str(path) if directory == run else str(run / path.relative_to(directory).as_posix())
+    if directory == run or not path.is_relative_to(directory):
+        return str(path)
+    return str(run / path.relative_to(directory).as_posix())
 
 
 def _unless_read_only(write: Callable[[], dict[str, Path]]) -> dict[str, Path]:
@@ -58,14 +61,14 @@ def _files(written: Mapping[str, Path], directory: Path, run: Place) -> dict[str
     return {name: _there(path, directory, run) for name, path in written.items()}
 
 
-def _show_study(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
+def _show_study(directory: Path, *, as_json: bool, run: Place, to: Path | None) -> dict[str, Path]:
     from odyssey.report.page.tables import print_table
     from odyssey.report.study.files import write_content
     from odyssey.report.study.page import read_content
     from odyssey.statistics.ranking import overall
 
     content = read_content(directory)
-    written = _unless_read_only(lambda: write_content(content))
+    written = _unless_read_only(lambda: write_content(content, to=to))
     found = content.ablation
     if as_json:
         print_json(
@@ -106,12 +109,12 @@ def _print_comparison(found: Ablation, screen: Console) -> None:
         print(f"{note}\n")
 
 
-def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Path]:
+def _show_search(directory: Path, *, as_json: bool, run: Place, to: Path | None) -> dict[str, Path]:
     from odyssey.report.search.content import read_search
     from odyssey.report.search.page import best_table, print_search, verdict, write_search
 
     content = read_search(directory)
-    written = _unless_read_only(lambda: write_search(directory))
+    written = _unless_read_only(lambda: write_search(content, to=to))
     if as_json:
         print_json(
             {
@@ -124,5 +127,5 @@ def _show_search(directory: Path, *, as_json: bool, run: Place) -> dict[str, Pat
             }
         )
     else:
-        print_search(directory, console())
+        print_search(content, console())
     return written

@@ -7,8 +7,8 @@ Everything else here takes finite values and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,31 +39,6 @@ def mean_interval(values: object, *, confidence: float = 0.95) -> Interval:
     error = float(finite.std(ddof=1)) / np.sqrt(n)
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
     return Interval(mean, mean - half, mean + half, n)
-
-
-def bootstrap_interval(
-    values: object,
-    *,
-    rng: np.random.Generator,
-    statistic: Literal["mean", "median"] = "mean",
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> Interval:
-    """Estimates a mean or median with the percentile bootstrap (Efron 1979).
-
-    Values that are not finite are left out.
-    """
-    finite = _finite(values)
-    n = len(finite)
-    if n == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    of: Callable[..., Any] = np.mean if statistic == "mean" else np.median
-    estimate = float(of(finite))
-    if n == 1:
-        return Interval(estimate, np.nan, np.nan, 1)
-    samples = finite[rng.integers(n, size=(resamples, n))]
-    low, high = np.quantile(of(samples, axis=1), _tails(confidence))
-    return Interval(estimate, float(low), float(high), n)
 
 
 def best_of_n_weights(size: int) -> np.ndarray:

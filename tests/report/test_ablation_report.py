@@ -9,7 +9,8 @@ import pytest
 from odyssey.report.page import tables
 from odyssey.report.study import ablation
 from odyssey.report.study.ablation import ablation_of
-from odyssey.report.study.files import write_all
+from odyssey.report.study.files import write_content
+from odyssey.report.study.page import read_content
 from odyssey.statistics import comparison, ranking
 from odyssey.statistics.simulation import Cell, simulate_results
 from odyssey.storage import RunStore, load_results
@@ -34,7 +35,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(run):
-    return write_all(run)
+    return write_content(read_content(run))
 
 
 def test_files_hold_both_verdicts(written):
@@ -82,7 +83,7 @@ def test_numbers_of_papers_stand_beside_ours(tmp_path):
         store.write(
             str(trial), part.astype(object).where(part.notna(), None).to_dict("records"), []
         )
-    written = write_all(store.path)
+    written = write_content(read_content(store.path))
     assert "arXiv 1503.04069" in written["greff2015_md"].read_text(encoding="utf-8")
     assert "NFG" in written["greff2015_tex"].read_text(encoding="utf-8")
     assert pd.read_csv(written["greff2015_csv"])["paper on TIMIT"].to_list() == ["worse?"]

@@ -16,7 +16,7 @@ from odyssey.errors import StoreError
 from odyssey.report.page import style
 from odyssey.report.page.entries import equations_html
 from odyssey.report.page.shell import render
-from odyssey.report.search.content import SearchContent, read_search, shown
+from odyssey.report.search.content import SearchContent, shown
 from odyssey.report.study.page import data_uri, duration, html_table
 from odyssey.statistics.search import Audit
 
@@ -26,17 +26,20 @@ _WARNING = (
 )
 
 
-def write_search(run_dir: str | Path) -> dict[str, Path]:
-    """Writes the whole report of a search into its directory.
+def write_search(content: SearchContent, *, to: Path | None = None) -> dict[str, Path]:
+    """Writes the whole report of a search into the directory of its run, or into another one.
+
+    Args:
+        content: What it says.
+        to: The other directory, which is made.
 
     Returns:
         Paths by name: report, best_csv, operators_csv, refused_csv, arms_csv, figures (a folder).
 
     Raises:
-        StoreError: The directory is no run, has no candidate yet, or cannot be written.
+        StoreError: The directory cannot be written.
     """
-    content = read_search(run_dir)
-    directory = Path(run_dir)
+    directory = to or content.directory
     paths = {"report": directory / "report.html", "figures": directory / "figures"}
     frames = {
         "best": best_table(content),
@@ -45,6 +48,7 @@ def write_search(run_dir: str | Path) -> dict[str, Path]:
         "arms": content.arms,
     }
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
             paths[f"{name}_csv"] = directory / f"{name}.csv"
             frame.to_csv(paths[f"{name}_csv"], index=False, lineterminator="\n")
@@ -65,9 +69,8 @@ def best_table(content: SearchContent) -> pd.DataFrame:
     return frame.assign(made=[" > ".join(cell.made) for cell in content.best])
 
 
-def print_search(run_dir: str | Path, console: Console) -> None:
+def print_search(content: SearchContent, console: Console) -> None:
     """Prints the best, the seeds, what chance found, and the warning that goes with it."""
-    content = read_search(run_dir)
     done = len(content.candidates)
     total = int(content.run["candidates"]) + len(content.run["cells"])
     console.print(f"{done:,} of {total:,} candidates told; {verdict(content)}", highlight=False)

@@ -99,22 +99,6 @@ def plot_marginal(found: Importance, name: str, *, unit: str, ax: Axes | None = 
 
 
 @styled
-def plot_pair(found: Importance, first: str, second: str, *, unit: str) -> Figure:
-    """Draws the mean score over a pair of hyperparameters, over all others, as a map.
-
-    Args:
-        found: What is drawn.
-        first: Column of the hyperparameter from left to right.
-        second: Column of the one from bottom to top.
-        unit: What the scores are, as in "test bits per character".
-    """
-    figure = Figure(figsize=(4.6, 3.6), layout="constrained")
-    ax = figure.subplots()
-    _colour_bar(figure, _pair_map(ax, found, first, second), [ax], unit)
-    return figure
-
-
-@styled
 def pairs_figure(found: Importance, *, unit: str, most: int = 6) -> Figure:
     """Draws the maps of the pairs with the largest shares side by side, on one scale of colours.
 
@@ -147,19 +131,11 @@ def _colour_bar(figure: Figure, image: QuadMesh, axes: list[Axes], unit: str) ->
 
 
 def _pair_map(
-    ax: Axes,
-    found: Importance,
-    first: str,
-    second: str,
-    *,
-    limits: tuple[float | None, float | None] = (None, None),
+    ax: Axes, found: Importance, first: str, second: str, *, limits: tuple[float, float]
 ) -> QuadMesh:
     inputs = {i.name: i for i in found.inputs}
-    rows = found.pairs[found.pairs["first"].isin([first, second])]
-    rows = rows[rows["second"].isin([first, second])]
-    turned = bool(len(rows)) and rows["first"].iloc[0] == second
-    index, columns = ("first_value", "second_value") if turned else ("second_value", "first_value")
-    table = rows.pivot(index=index, columns=columns, values="mean")
+    rows = found.pairs[(found.pairs["first"] == first) & (found.pairs["second"] == second)]
+    table = rows.pivot(index="second_value", columns="first_value", values="mean")
     x = _along(table.columns.to_numpy(dtype=float), inputs[first])
     y = _along(table.index.to_numpy(dtype=float), inputs[second])
     lines = table.to_numpy(dtype=float)

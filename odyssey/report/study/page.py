@@ -18,7 +18,7 @@ from odyssey.report.page import style, tables
 from odyssey.report.page.entries import entries
 from odyssey.report.page.records import read_records
 from odyssey.report.page.shell import render
-from odyssey.report.page.units import counting, slash
+from odyssey.report.page.units import slash
 from odyssey.report.study import figures, protocol
 from odyssey.report.study.ablation import Ablation, ablation_of
 from odyssey.statistics import estimates, published, ranking
@@ -68,21 +68,6 @@ class Content:
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
 
 
-def write_report(run_dir: str | Path) -> Path:
-    """Writes `report.html` into a run directory.
-
-    Raises:
-        StoreError: The directory is not a run, has no finished trial, or cannot be written.
-    """
-    path = Path(run_dir) / "study/report.html"
-    try:
-        with counting(RunStore.open(run_dir).run):
-            write_page(read_content(run_dir), path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
-
-
 def read_content(run_dir: str | Path) -> Content:
     """Reads a run and computes what a report needs.
 
@@ -124,7 +109,7 @@ def read_content(run_dir: str | Path) -> Content:
 def write_page(content: Content, path: Path) -> None:
     """Writes the page of a report."""
     page = render(
-        "report.html",
+        "study/report.html",
         title=str(content.run.get("study") or content.directory.resolve().name),
         description=str(content.run.get("description") or ""),
         facts=_facts(content),
