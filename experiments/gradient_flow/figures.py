@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report.page.simple import Part, write_page
+from odyssey.report.page.simple import PageSection, write_simple_page
 from odyssey.report.page.style import ACCENT, INK, save_figure, styled
-from odyssey.report.study.figures import Picture
+from odyssey.report.page.pictures import Picture
 
 TASKS = ("tinyshakespeare", "arithmetic")
 WHENS = ("initialisation", "trained")
@@ -228,7 +228,7 @@ def main(data: Path, out: Path, work: Path | None) -> None:
         " does it help to know how far a gradient reaches back?"
     )
     parts = [
-        Part(
+        PageSection(
             "Rank correlation",
             (
                 "Spearman's correlation over cells between the horizon (steps until the gradient's"
@@ -242,11 +242,13 @@ def main(data: Path, out: Path, work: Path | None) -> None:
             ),
             (first,),
         ),
-        Part("Figures", (), pictures),
-        Part("Other horizons", ("The same for all three thresholds.",), (found.round(3),)),
-        Part("Cells", ("What the correlations are made of.",), (cells.round(3),)),
+        PageSection("Figures", (), pictures),
+        PageSection("Other horizons", ("The same for all three thresholds.",), (found.round(3),)),
+        PageSection("Cells", ("What the correlations are made of.",), (cells.round(3),)),
     ]
-    write_page(out / "report.html", title="Gradient flow and learning", lead=lead, parts=parts)
+    write_simple_page(
+        out / "report.html", title="Gradient flow and learning", lead=lead, parts=parts
+    )
 
 
 if __name__ == "__main__":

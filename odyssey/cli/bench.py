@@ -17,10 +17,10 @@ def run(args: argparse.Namespace) -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read when the libraries are loaded, which is below
 
-    from odyssey.speed.document import finding_rows, shown, write_document
+    from odyssey.speed.document import finding_rows, format_measurement, write_document
     from odyssey.speed.machine import describe_machine
     from odyssey.speed.section import Settings
-    from odyssey.speed.sections import Progress, Result, run_sections
+    from odyssey.speed.registry import Progress, Result, run_sections
 
     settings = Settings(
         rounds=(2 if args.quick else 9) if args.rounds is None else args.rounds,
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     for result in run_sections(args.sections, settings, progress=tell):
         found.append(result)
         if not args.json:
-            rows = [{name: shown(v) for name, v in row.items()} for row in result.rows]
+            rows = [{name: format_measurement(v) for name, v in row.items()} for row in result.rows]
             numbers = [name for name, v in result.rows[0].items() if not isinstance(v, str)]
             print(f"{result.section.title}\n{result.section.note}\n")
             print_rows(rows, right=numbers)

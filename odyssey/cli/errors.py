@@ -23,13 +23,13 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from odyssey.diagnostics.mistakes import (
+        AnnotatedText,
         Oracles,
-        Reading,
+        annotate_text,
         bracket_losses,
         count_errors,
         loss_by_distance,
         ngram_predictions,
-        read_text,
         sort_errors,
     )
     from odyssey.diagnostics.predictions import predict
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
 
     oracles = Oracles()
     baseline = f"{oracles.contexts}-gram"
-    reading: Reading | None = None
+    reading: AnnotatedText | None = None
     task_name, unit = "", "characters"
     categories, brackets = [], []
     directories = list(dict.fromkeys(args.directories))
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
             name = str(trained.row["task"])
             if reading is None:
                 task_name, unit = name, trained.task.unit
-                reading = read_text(
+                reading = annotate_text(
                     trained.task, characters=args.characters, split=args.split, oracles=oracles
                 )
             if name != task_name:

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
 def _report(
     args: argparse.Namespace, measured: Measurements, *, over: str, animate: str, sweep: str = ""
 ) -> None:
-    from odyssey.report.inside.gradient_figures import write_gradient_study
+    from odyssey.report.inside.gradient_study import write_gradient_study
     from odyssey.statistics.gradients import summary
 
     files = write_gradient_study(measured.frames(), args.out, sweep=sweep, animate=animate)

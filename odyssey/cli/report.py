@@ -15,7 +15,7 @@ from odyssey.storage.places import Place, local_copy, place
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from odyssey.report.study.ablation import Ablation
+    from odyssey.report.study.baseline import BaselineComparison
 
 
 def run(args: argparse.Namespace) -> None:
@@ -96,14 +96,14 @@ def _show_study(directory: Path, *, as_json: bool, run: Place, to: Path | None) 
     return written
 
 
-def _print_comparison(found: Ablation, screen: Console) -> None:
+def _print_comparison(found: BaselineComparison, screen: Console) -> None:
     from odyssey.report.page import tables
     from odyssey.report.study import protocol
 
     tables.print_table(tables.comparison_table(found.compared), screen)
     if found.scores is not None:
         tables.print_table(tables.aggregate_table(found.scores, found.compared), screen)
-    for line in protocol.findings(found.compared, found.baseline):
+    for line in protocol.claims(found.compared, found.baseline):
         print(f"{line.task}: {line.claim} {line.rest}\n")
     if note := protocol.power_note(found.compared):
         print(f"{note}\n")

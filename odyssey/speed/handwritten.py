@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odyssey.compiler import RNN, lower
+from odyssey.compiler.backends.base import State
 from odyssey.compiler.program import Group, Program
 from odyssey.expr import Cell
 from odyssey.expr.functions import PRIMITIVES
 
-State = tuple[Tensor, ...]
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _CLAMP = {"minimum": "max", "maximum": "min"}  # the same where one argument is a number
 

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from odyssey.statistics.draws import Draws, first_cell, task_draws, top_scores
+from odyssey.statistics.draws import TaskDraws, first_cell, task_draws, top_scores
 from odyssey.statistics.estimates import best_of_n_weights, top_count
 from odyssey.statistics.permutation import MOST_SWAPS, Pair, PermutationTest, decide, permutation_p
 from odyssey.statistics.verdicts import BASELINE, BETTER, NO_TEST, UNCLEAR, UNDECIDED, WORSE
@@ -58,7 +58,7 @@ class PairedTest(NamedTuple):
     improvement_high: float
 
 
-def pair_of(draws: Draws, baseline: str, variant: str) -> Pair:
+def pair_of(draws: TaskDraws, baseline: str, variant: str) -> Pair:
     """Takes the draws that two cells have in common."""
     rows = [draws.place(baseline), draws.place(variant)]
     common = draws.present[rows].all(axis=0)
@@ -308,7 +308,7 @@ def difference_by_budget(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _summary(draws: Draws, baseline: str, label: str, *, fraction: float) -> dict[str, object]:
+def _summary(draws: TaskDraws, baseline: str, label: str, *, fraction: float) -> dict[str, object]:
     """Describes a cell's draws that the baseline has too."""
     here, there = draws.place(label), draws.place(baseline)
     common = draws.present[here] & draws.present[there]

@@ -18,7 +18,7 @@ from odyssey.storage.guessing import guessing, lower_is_better
 from odyssey.threads import one_thread
 
 
-class Interval(NamedTuple):
+class ConfidenceInterval(NamedTuple):
     """An estimate, its interval (NaN where the values are too few) and the number of values."""
 
     estimate: float
@@ -27,18 +27,18 @@ class Interval(NamedTuple):
     n: int
 
 
-def mean_interval(values: object, *, confidence: float = 0.95) -> Interval:
+def mean_interval(values: object, *, confidence: float = 0.95) -> ConfidenceInterval:
     """Estimates a mean with Student's t interval; values that are not finite are left out."""
     finite = _finite(values)
     n = len(finite)
     if n == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
+        return ConfidenceInterval(np.nan, np.nan, np.nan, 0)
     mean = float(finite.mean())
     if n == 1:
-        return Interval(mean, np.nan, np.nan, 1)
+        return ConfidenceInterval(mean, np.nan, np.nan, 1)
     error = float(finite.std(ddof=1)) / np.sqrt(n)
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
-    return Interval(mean, mean - half, mean + half, n)
+    return ConfidenceInterval(mean, mean - half, mean + half, n)
 
 
 def best_of_n_weights(size: int) -> np.ndarray:

@@ -22,7 +22,7 @@ SEED = "seed"
 CONTROL = "random"
 BAND = (0.05, 0.95)
 RESAMPLES = 1000
-GRID = 200
+BUDGET_GRID = 200
 
 
 def best_so_far(rows: pd.DataFrame, *, start: float) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def random_band(
     scores = _final(rows)
     scores = np.where(np.isnan(scores), -np.inf, scores)
     characters = rows["characters"].fillna(0.0).to_numpy(float)
-    grid = np.linspace(0.0, characters.sum(), GRID)
+    grid = np.linspace(0.0, characters.sum(), BUDGET_GRID)
     found = np.empty((resamples, len(grid)))
     for n in range(resamples):
         order = rng.permutation(len(rows))
@@ -254,7 +254,7 @@ def parents_of(row: Mapping[Any, Any]) -> list[int]:
     return [] if pd.isna(parents) else [int(n) for n in str(parents).split()]
 
 
-def ancestors(candidates: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
+def ancestry(candidates: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
     """Gives these candidates and all they descend from, in order."""
     rows = {int(n): i for i, n in enumerate(candidates["number"])}
     todo, seen = list(numbers), set[int]()

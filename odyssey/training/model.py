@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odyssey.compiler import RNN
+from odyssey.compiler.backends.base import State
 from odyssey.compiler.backends.eager import gather, product
 from odyssey.compiler.initial import InitScheme, draw
 from odyssey.compiler.lowering import lower
@@ -22,8 +23,6 @@ from odyssey.training.config import Member
 from odyssey.training.seeds import stream
 from odyssey.training.step import read_out
 from odyssey.transforms.ablations import ablate
-
-State = tuple[Tensor, ...]
 
 
 class CharModel(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from odyssey.compiler.backends import native
+from odyssey.compiler.backends.base import State
 from odyssey.compiler.backends.native.call import training_layer as native_recurrence
 from odyssey.compiler.backends.native.call import training_step as native_step
 from odyssey.compiler.backends.native.call.layer import NativeLayer
@@ -21,8 +22,6 @@ from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 
 if TYPE_CHECKING:
     from odyssey.training.model import CharModel
-
-State = tuple[Tensor, ...]
 
 
 class ReadoutLoss(Protocol):

@@ -7,7 +7,7 @@ import pytest
 from support.answers import refused
 
 from odyssey.cli.main import _parser
-from odyssey.speed.sections import SECTIONS
+from odyssey.speed.registry import SECTIONS
 from odyssey.studies.study import RUNNERS
 
 (COMMANDS,) = (

@@ -11,12 +11,13 @@ import pandas as pd
 from markupsafe import Markup
 
 from odyssey.report.page.shell import render
-from odyssey.report.study.figures import Picture
-from odyssey.report.study.page import data_uri, html_table
+from odyssey.report.page.pictures import Picture
+from odyssey.report.page.html import html_table
+from odyssey.report.page.pictures import data_uri
 
 
 @dataclass(frozen=True)
-class Part:
+class PageSection:
     """A section of a page.
 
     Attributes:
@@ -35,7 +36,9 @@ class Part:
         return [_table(s) if isinstance(s, pd.DataFrame) else _figure(s) for s in self.shown]
 
 
-def write_page(path: str | Path, *, title: str, lead: str, parts: Iterable[Part]) -> Path:
+def write_simple_page(
+    path: str | Path, *, title: str, lead: str, parts: Iterable[PageSection]
+) -> Path:
     """Writes a page; the same content makes the same bytes."""
     text = render("page/simple.html", title=title, lead=lead, parts=list(parts))
     path = Path(path)

@@ -66,18 +66,18 @@ _LONGEST_NAME = 60  # characters, beside which a figure still has room
 _PLACES = re.compile(rb' (?:d|x|y)="[^"]*"')
 _DIGITS = re.compile(rb"(\.\d\d)\d+")
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
-def styled(function: Callable[P, T]) -> Callable[P, T]:
+def styled(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Applies the house style while a function runs that draws frames, and only then.
 
     Names in the frames, such as those of cells and tasks, reach it as `drawable` gives them.
     """
 
     @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+    def inner(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         given = (*args, *kwargs.values())
         names = _drawable_names([g for g in given if isinstance(g, pd.DataFrame)])
         with mpl.rc_context(cast(Any, STYLE)):
@@ -154,11 +154,11 @@ def _with_names(value: Any, names: Mapping[str, str]) -> Any:
     return value.assign(**changed)
 
 
-def in_style(function: Callable[P, T]) -> Callable[P, T]:
+def in_style(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Applies the house style while a function runs that makes files of a figure."""
 
     @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+    def inner(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         with mpl.rc_context(cast(Any, STYLE)):
             return function(*args, **kwargs)
 

@@ -16,8 +16,9 @@ from odyssey.errors import StoreError
 from odyssey.report.page import style
 from odyssey.report.page.entries import equations_html
 from odyssey.report.page.shell import render
-from odyssey.report.search.content import SearchContent, shown
-from odyssey.report.study.page import data_uri, duration, html_table
+from odyssey.report.search.content import SearchContent, format_score
+from odyssey.report.page.html import html_table, time_span
+from odyssey.report.page.pictures import data_uri
 from odyssey.statistics.search import Audit
 
 _WARNING = (
@@ -85,14 +86,21 @@ def print_search(content: SearchContent, console: Console) -> None:
     rows: list[tuple[float, list[str]]] = [
         (
             c.score,
-            [c.name, c.arm, c.nearest, shown(c.score), f"{c.parameters:,.0f}", str(c.members)],
+            [
+                c.name,
+                c.arm,
+                c.nearest,
+                format_score(c.score),
+                f"{c.parameters:,.0f}",
+                str(c.members),
+            ],
         )
         for c in content.best
     ]
     seeds = content.candidates[content.candidates["arm"] == "seed"]
     for row in seeds.to_dict("records"):
         score = float(row["score"])
-        last = [shown(score), f"{row['parameters']:,.0f}", str(row["members"])]
+        last = [format_score(score), f"{row['parameters']:,.0f}", str(row["members"])]
         rows.append((score, [str(row["name"]), "seed", str(row["name"]), *last]))
     for _, cells in sorted(rows, key=lambda r: -r[0] if r[0] == r[0] else float("inf")):
         table.add_row(*(Text(cell) for cell in cells))
@@ -137,7 +145,7 @@ def _page(content: SearchContent) -> str:
             {
                 "cell": cell,
                 "equations": equations_html(cell.text),
-                "score": shown(cell.score),
+                "score": format_score(cell.score),
                 "parameters": f"{cell.parameters:,.0f}",
             }
             for cell in content.best
@@ -169,7 +177,7 @@ def _facts(content: SearchContent) -> list[tuple[str, str]]:
     if unmeasured := int((candidates["status"] == "unmeasured").sum()):
         facts.append(("not measured, for a time limit", f"{unmeasured:,}"))
     if run.get("seconds"):
-        facts.append(("wall time", duration(float(run["seconds"]))))
+        facts.append(("wall time", time_span(float(run["seconds"]))))
     return facts
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 from odyssey.errors import StoreError
 from odyssey.names import file_name
 from odyssey.report.page import style, tables
-from odyssey.report.study.ablation import Ablation
-from odyssey.report.study.page import Content, write_page
+from odyssey.report.study.baseline import BaselineComparison
+from odyssey.report.study.page import Content, write_study_page
 
 
 def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path]:
@@ -53,14 +53,14 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
         for picture in drawn:
             style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
-        write_page(content, paths["report"])
+        write_study_page(content, paths["report"])
     except OSError as error:
         why = error.strerror or str(error)
         raise StoreError(f"cannot write the report to {directory}: {why}") from error
     return paths
 
 
-def _write_ablation(found: Ablation, path: Path) -> dict[str, Path]:
+def _write_ablation(found: BaselineComparison, path: Path) -> dict[str, Path]:
     """Writes the comparison with a baseline."""
     more = ""
     if found.scores is not None:
@@ -96,7 +96,7 @@ def _write_table(
     texts = {
         "csv": tables.to_csv(table if data is None else data),
         "md": f"{tables.to_markdown(table)}\n{caption}\n{more}",
-        "tex": tables.to_latex(table, caption=caption, label=label),
+        "tex": tables.to_latex_table(table, caption=caption, label=label),
     }
     paths = {}
     for kind, text in texts.items():

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from odyssey.report.page.style import ACCENT, FAINT, INK, new_axes, styled
-from odyssey.statistics.importance import CONSTANT, Importance, Input
+from odyssey.statistics.importance import CONSTANT, Importance, InputRange
 
 NAMES: Mapping[str, str] = {
     "learning_rate": "learning rate",
@@ -175,12 +175,12 @@ def _name(column: str) -> str:
     return NAMES.get(column, column.replace("_", " "))
 
 
-def _along(values: np.ndarray, of: Input) -> np.ndarray:
+def _along(values: np.ndarray, of: InputRange) -> np.ndarray:
     """Puts momentum on the axis as one minus itself: its scale is that of its distance to 1."""
     return 1.0 - values if of.scale == "log of one minus" else values
 
 
-def _scale(ax: Axes, of: Input, *, axis: str) -> None:
+def _scale(ax: Axes, of: InputRange, *, axis: str) -> None:
     target = ax.xaxis if axis == "x" else ax.yaxis
     if of.scale == "linear":
         target.set_major_locator(MaxNLocator(4))

@@ -19,11 +19,14 @@ from odyssey.report.page.entries import entries
 from odyssey.report.page.records import read_records
 from odyssey.report.page.shell import render
 from odyssey.report.page.units import slash
-from odyssey.report.study import figures, protocol
-from odyssey.report.study.ablation import Ablation, ablation_of
+from odyssey.report.study import pictures as figures, protocol
+from odyssey.report.page import pictures
+from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
 from odyssey.statistics import estimates, published, ranking
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
+from odyssey.report.page.pictures import data_uri
+from odyssey.report.page.html import html_table, time_span
 
 _MOST_MEMBERS = 12  # that a row of failures names
 _HYPERPARAMETERS = (
@@ -62,9 +65,9 @@ class Content:
     results: pd.DataFrame = field(repr=False)
     board: pd.DataFrame = field(repr=False)
     overall: pd.DataFrame | None = field(repr=False)
-    pictures: tuple[figures.Picture, ...] = field(repr=False)
-    ablation: Ablation | None = field(repr=False, default=None)
-    further: tuple[Ablation, ...] = field(repr=False, default=())
+    pictures: tuple[pictures.Picture, ...] = field(repr=False)
+    ablation: BaselineComparison | None = field(repr=False, default=None)
+    further: tuple[BaselineComparison, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
 
 
@@ -88,10 +91,10 @@ def read_content(run_dir: str | Path) -> Content:
     ablation = None
     if isinstance(baseline, str) and baseline:
         labelled = ranking.with_labels(curves)
-        ablation = ablation_of(results, labelled, baseline=baseline, seed=seed)
+        ablation = compare_with_baseline(results, labelled, baseline=baseline, seed=seed)
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
-    further = (ablation_of(results, None, baseline=m, seed=seed) for m in more)
+    further = (compare_with_baseline(results, None, baseline=m, seed=seed) for m in more)
     return Content(
         directory=Path(run_dir),
         run=run,
@@ -106,7 +109,7 @@ def read_content(run_dir: str | Path) -> Content:
     )
 
 
-def write_page(content: Content, path: Path) -> None:
+def write_study_page(content: Content, path: Path) -> None:
     """Writes the page of a report."""
     page = render(
         "study/report.html",
@@ -164,7 +167,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     seconds = content.run.get("seconds") or results["seconds"].sum()
     if seconds and seconds == seconds:
         what = "wall time" if content.run.get("seconds") else "training time, summed"
-        facts.append((what, duration(float(seconds))))
+        facts.append((what, time_span(float(seconds))))
     return facts
 
 
@@ -201,7 +204,7 @@ def _lead(board: pd.DataFrame) -> tuple[str, str] | None:
     return str(first["label"]), f"{first['top_valid_bpc']:.3f} {slash()}{test}: {mean}{of}"
 
 
-def _shown(picture: figures.Picture) -> dict[str, Any]:
+def _shown(picture: pictures.Picture) -> dict[str, Any]:
     """Makes a figure of the page."""
     return {
         "title": picture.title,
@@ -211,7 +214,7 @@ def _shown(picture: figures.Picture) -> dict[str, Any]:
     }
 
 
-def _comparison(found: Ablation | None) -> dict[str, Any] | None:
+def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
     """Gathers the comparison with the baseline: a table a task, scores, figures."""
     if found is None:
         return None
@@ -224,7 +227,7 @@ def _comparison(found: Ablation | None) -> dict[str, Any] | None:
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
         "caption": found.caption,
         "scores": scores,
-        "findings": protocol.findings(found.compared, found.baseline),
+        "findings": protocol.claims(found.compared, found.baseline),
         "power": protocol.power_note(found.compared),
         "pictures": [_shown(picture) for picture in found.pictures],
     }
@@ -290,8 +293,8 @@ def _failures(results: pd.DataFrame) -> Markup | None:
                 status,
                 f"{len(group)} of {sizes[task, label]}",
                 ", ".join(members[:_MOST_MEMBERS]) + more,
-                " to ".join(span) or tables.NOTHING,
-                (reasons[0] or tables.NOTHING) + others,
+                " to ".join(span) or tables.NO_VALUE,
+                (reasons[0] or tables.NO_VALUE) + others,
             ]
         )
     heads = [("task", False), ("cell", False), ("status", False), ("members", True)]
@@ -316,48 +319,13 @@ def _origin(content: Content) -> list[tuple[str, str]]:
     return rows
 
 
-def html_table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) -> Markup:
-    """Makes an HTML table; a head says whether its column holds numbers, a cell whether it wins."""
-
-    def cell(tag: str, content: str, right: bool, strong: bool = False) -> Markup:
-        inner = Markup("<strong>{}</strong>").format(content) if strong else content
-        return Markup("<{0}{1}>{2}</{0}>").format(
-            Markup(tag), Markup(' class="n"' if right else ""), inner
-        )
-
-    head = Markup("").join(cell("th", name, right) for name, right in heads)
-    body = Markup("\n").join(
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(
-                cell("td", content, right, best)
-                for (content, best), (_, right) in zip(row, heads, strict=True)
-            )
-        )
-        for row in rows
-    )
-    return Markup(
-        '<div class="wide"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody>\n'
-        "</table></div>"
-    ).format(head, body)
 
 
-def data_uri(picture: figures.Picture) -> str:
-    """Gives a figure as an address that holds the figure itself."""
-    # As an image, its ids cannot clash with those of the next figure.
-    svg = style.to_svg(picture.figure)
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
 def _value(value: Any) -> str:
     if pd.isna(value):
-        return tables.NOTHING
+        return tables.NO_VALUE
     return value if isinstance(value, str) else f"{value:.4g}" if value % 1 else f"{value:.0f}"
 
 
-def duration(seconds: float) -> str:
-    """Prints a time span: 2 h 10 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
-    shown = [f"{n} {unit}" for n, unit in parts if n] or ["0 s"]
-    return " ".join(shown[:2])

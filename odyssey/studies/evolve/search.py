@@ -20,7 +20,7 @@ from odyssey.storage.candidates import CandidateLog
 from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.strategies.breeding import CellBreeder
-from odyssey.strategies.gatekeeper import Check, Gatekeeper
+from odyssey.strategies.gatekeeper import CellCheck, Gatekeeper
 from odyssey.studies.engine import MODULES, check_texts, choose_runner, tasks_of
 from odyssey.studies.evolve.board import SearchBoard
 from odyssey.studies.evolve.candidate import OVER_LIMIT
@@ -243,7 +243,7 @@ def _as_config_error() -> Any:
         raise ConfigError(f"strategy.weights: {error}") from None
 
 
-def _checks(constraints: Constraints, sizes: Mapping[str, int]) -> tuple[Check, ...]:
+def _checks(constraints: Constraints, sizes: Mapping[str, int]) -> tuple[CellCheck, ...]:
     def breaks(cell: Cell) -> str | None:
         found = reject(cell, constraints, **sizes)
         return found.code if found else None

@@ -13,27 +13,9 @@ from odyssey.names import file_name, short_names
 from odyssey.report.page import style
 from odyssey.report.study import plots
 from odyssey.statistics import estimates, ranking
+from odyssey.report.page.pictures import Picture
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure with what is needed to print it.
-
-    Attributes:
-        name: File name without a suffix.
-        task: The task it is about, as people see it.
-        title: What it shows.
-        caption: How to read it: n, intervals, and what counts as divergence.
-        figure: The figure.
-        data: The rows behind it.
-    """
-
-    name: str
-    task: str
-    title: str
-    caption: str
-    figure: Figure = field(repr=False)
-    data: pd.DataFrame = field(repr=False)
 
 
 def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Iterator[Picture]:

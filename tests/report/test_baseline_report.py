@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from odyssey.report.page import tables
-from odyssey.report.study import ablation
-from odyssey.report.study.ablation import ablation_of
+from odyssey.report.study import baseline as ablation
+from odyssey.report.study.baseline import compare_with_baseline
 from odyssey.report.study.files import write_content
 from odyssey.report.study.page import read_content
 from odyssey.statistics import comparison, ranking
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 from odyssey.storage import RunStore, load_results
 
 
@@ -20,7 +20,11 @@ from odyssey.storage import RunStore, load_results
 def run(tmp_path_factory):
     """A run with a baseline, 40 draws of three cells on two tasks, and no curves."""
     path = tmp_path_factory.mktemp("ablation") / "run"
-    cells = {"lstm": Cell(), "lstm:no_forget_gate": Cell(shift=0.4), "lstm:no_bias": Cell()}
+    cells = {
+        "lstm": SimulatedCell(),
+        "lstm:no_forget_gate": SimulatedCell(shift=0.4),
+        "lstm:no_bias": SimulatedCell(),
+    }
     frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("xml", "b"), draws=40)
     store = RunStore.create(
         path,
@@ -76,7 +80,10 @@ def test_page_and_figures_show_the_comparison(run, written):
 
 
 def test_numbers_of_papers_stand_beside_ours(tmp_path):
-    cells = {"lstm_peephole": Cell(), "lstm_peephole:no_forget_gate": Cell(shift=0.4)}
+    cells = {
+        "lstm_peephole": SimulatedCell(),
+        "lstm_peephole:no_forget_gate": SimulatedCell(shift=0.4),
+    }
     frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("xml",), draws=20)
     store = RunStore.create(tmp_path / "r", study="", run={"baseline": "lstm_peephole"})
     for trial, part in frame.drop(columns="trial").groupby(frame["trial"]):
@@ -101,15 +108,17 @@ def test_nothing_is_compared_without_a_second_cell_or_the_baseline(store):
     results = ranking.with_labels(store.results())
     curves = ranking.with_labels(store.curves())
     one = results[results["label"] == "gru"]
-    assert ablation_of(one, curves, baseline="gru", seed=0) is None
-    assert ablation_of(results, curves, baseline="absent", seed=0) is None
+    assert compare_with_baseline(one, curves, baseline="gru", seed=0) is None
+    assert compare_with_baseline(results, curves, baseline="absent", seed=0) is None
 
 
 def test_few_draws_of_which_some_are_lost_are_compared(store):
     results = ranking.with_labels(store.results())
     curves = ranking.with_labels(store.curves())
     part = results["label"].isin(["gru", "elman", "mut1"])
-    found = ablation_of(results[part], curves[curves["label"] != "x"], baseline="gru", seed=0)
+    found = compare_with_baseline(
+        results[part], curves[curves["label"] != "x"], baseline="gru", seed=0
+    )
     assert len(found.compared) == 6
     assert {p.name for p in found.pictures} >= {"1_arithmetic_winners", "differences"}
 

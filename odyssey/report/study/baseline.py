@@ -12,7 +12,7 @@ from odyssey.names import file_name, short_names
 from odyssey.report.page import style
 from odyssey.report.page.units import per
 from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
-from odyssey.report.study.figures import Picture
+from odyssey.report.page.pictures import Picture
 from odyssey.report.study.protocol import comparisons_text, swaps_text
 from odyssey.statistics import aggregate, boxes, comparison, importance
 from odyssey.statistics.estimates import top_count
@@ -23,7 +23,7 @@ _FEW = 20  # values of a choice
 
 
 @dataclass(frozen=True)
-class Ablation:
+class BaselineComparison:
     """What a comparison with a baseline says.
 
     Attributes:
@@ -41,13 +41,13 @@ class Ablation:
     caption: str = field(repr=False)
 
 
-def ablation_of(
+def compare_with_baseline(
     results: pd.DataFrame,
     curves: pd.DataFrame | None,
     *,
     baseline: str,
     seed: int,
-) -> Ablation | None:
+) -> BaselineComparison | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
     Args:
@@ -71,12 +71,12 @@ def ablation_of(
             scores = None  # a task without a scale, or a run that has not met all tasks
     caption = _caption(compared, label)
     if curves is None:
-        return Ablation(label, compared, scores, (), caption)
+        return BaselineComparison(label, compared, scores, (), caption)
     drawn = [
         *_pictures(results, curves, compared, baseline=label, seed=seed),
         *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
     ]
-    return Ablation(label, compared, scores, tuple(drawn), caption)
+    return BaselineComparison(label, compared, scores, tuple(drawn), caption)
 
 
 def _caption(compared: pd.DataFrame, baseline: str) -> str:

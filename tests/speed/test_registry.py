@@ -9,9 +9,9 @@ import torch
 from odyssey.compiler.backends.native import toolchain
 from odyssey.errors import ConfigError
 from odyssey.speed import building, steps
-from odyssey.speed.document import shown, write_document
+from odyssey.speed.document import format_measurement, write_document
 from odyssey.speed.section import Finding, Settings
-from odyssey.speed.sections import SECTIONS, run_sections
+from odyssey.speed.registry import SECTIONS, run_sections
 from odyssey.speed.tracing import traced
 
 QUICK = Settings(rounds=1, steps=6, quick=True)
@@ -73,7 +73,7 @@ def test_findings_know_their_bounds():
 
 
 def test_numbers_are_shown_with_three_digits():
-    assert [shown(v) for v in (123.4, 12.34, 1.234, 0.1234, 7, "x")] == [
+    assert [format_measurement(v) for v in (123.4, 12.34, 1.234, 0.1234, 7, "x")] == [
         "123", "12.3", "1.23", "0.123", "7", "x",
     ]  # fmt: skip
 
@@ -84,7 +84,7 @@ def test_a_cold_build_does_not_touch_the_cache_of_the_user(monkeypatch, tmp_path
     monkeypatch.setattr(
         toolchain, "compile_source", lambda *a: compiled.append(a) or compile_source(*a)
     )
-    case, *_ = building.cases(QUICK)
+    case, *_ = building.build_cases(QUICK)
     row = case.measure()
     assert list(tmp_path.iterdir()) == []
     assert row["cold"] == pytest.approx(row["generate"] + row["compile and load"])

@@ -11,7 +11,7 @@ import torch
 from odyssey.compiler.backends.native import toolchain
 from odyssey.errors import ConfigError, suggest
 from odyssey.speed import building, cells, layers, rates, steps
-from odyssey.speed.section import Finding, Row, Section, Settings
+from odyssey.speed.section import Finding, Measurement, Section, Settings
 
 SECTIONS: dict[str, Section] = {
     "dense": Section(
@@ -23,7 +23,7 @@ SECTIONS: dict[str, Section] = {
     ),
     "classes": Section(
         "Class indices",
-        f"One layer that reads {layers.SYMBOLS} symbols as indices against torch.nn's, which is"
+        f"One layer that reads {layers.CLASSES} symbols as indices against torch.nn's, which is"
         " given them as one-hot vectors; these are made before the clock starts. Forward and"
         " backward with the gradients of weights. Milliseconds.",
         layers.classes_cases,
@@ -35,23 +35,23 @@ SECTIONS: dict[str, Section] = {
         " of all steps at once, one stacked product a step, one call per gate and operation) and"
         " against backend eager, which also joins activations. Forward and backward with the"
         " gradients of weights, dense input, I = H. Milliseconds.",
-        cells.cases,
-        cells.findings,
+        cells.cell_cases,
+        cells.cell_findings,
     ),
     "sgemm": Section(
         "Rate of a whole step",
         "lstm forward and backward with the gradients of weights and input, I = H, beside plain"
         " matrix products: torch's and scipy's BLAS, each at its better of two shapes. 48 H²"
         " operations a step and row; pointwise work is not counted.",
-        rates.cases,
-        rates.findings,
+        rates.rate_cases,
+        rates.rate_findings,
     ),
     "compile": Section(
         "From a cell to code that runs",
         "Cold: generate C, compile and load with an empty cache. Warm load: from the cache, not"
         " loaded before in this process. Milliseconds.",
-        building.cases,
-        building.findings,
+        building.build_cases,
+        building.build_findings,
     ),
     "tiny": Section(
         "Tiny work",
@@ -79,7 +79,7 @@ class Result:
 
     name: str
     section: Section
-    rows: tuple[Row, ...]
+    rows: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
 
 
@@ -120,7 +120,7 @@ def _results(
     work = [(name, case) for name in names for case in SECTIONS[name].cases(settings)]
     whole = sum(case.effort for _, case in work)
     threads, start, done = torch.get_num_threads(), time.monotonic(), 0.0
-    rows: dict[str, list[Row]] = {name: [] for name in names}
+    rows: dict[str, list[Measurement]] = {name: [] for name in names}
     torch.set_num_threads(1)
     try:
         for number, (name, case) in enumerate(work):

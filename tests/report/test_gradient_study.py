@@ -11,7 +11,7 @@ from PIL import Image
 
 from odyssey.report.inside import animation
 from odyssey.report.inside import gradient_plots as draw
-from odyssey.report.inside.gradient_figures import write_gradient_study
+from odyssey.report.inside.gradient_study import write_gradient_study
 from odyssey.statistics.gradients import bands, mean_shares, summary
 
 LABELS = ("elman", "lstm")
