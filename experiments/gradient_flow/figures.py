@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report.page.simple import PageSection, write_simple_page
-from odyssey.report.page.style import ACCENT, INK, save_figure, styled
 from odyssey.report.page.pictures import Picture
+from odyssey.report.page.simple import PageSection, write_simple_page
+from odyssey.report.page.style import ACCENT, INK, styled
 
 TASKS = ("tinyshakespeare", "arithmetic")
 WHENS = ("initialisation", "trained")
@@ -221,7 +221,7 @@ def main(data: Path, out: Path, work: Path | None) -> None:
         ),
     ]
     for picture in pictures:
-        save_figure(picture.figure, out / picture.name, data=picture.data)
+        picture.save(out)
     first = found[found["horizon"] == FACTOR].drop(columns="horizon").round(3)
     lead = (
         "The recurrent cells of the library, and the Odyssey's nine, with 20,000 parameters each:"

@@ -14,9 +14,9 @@ import pandas as pd
 
 from odyssey.diagnostics.unit_scores import best_units
 from odyssey.report.inside.unit_plots import plot_probes, plot_saturation
-from odyssey.report.page.simple import PageSection, write_simple_page
-from odyssey.report.page.style import figure_of, save_figure
 from odyssey.report.page.pictures import Picture
+from odyssey.report.page.simple import PageSection, write_simple_page
+from odyssey.report.page.style import figure_of
 
 QUESTION = (
     "Karpathy, Johnson and Fei-Fei (2015) found by eye cells that follow quotes, the position in"
@@ -130,7 +130,7 @@ def main(data: Path, out: Path) -> None:
         table.to_csv(out / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
     drawn = pictures(best, gates)
     for picture in drawn:
-        save_figure(picture.figure, out / picture.name, data=picture.data)
+        picture.save(out)
     parts = [PageSection("How to read it", (RULE, LIMITS))]
     for corpus, part in found.groupby("corpus", sort=False):
         here = [p for p in drawn if p.task == corpus]

@@ -19,8 +19,8 @@ def run(args: argparse.Namespace) -> None:
 
     from odyssey.speed.document import finding_rows, format_measurement, write_document
     from odyssey.speed.machine import describe_machine
-    from odyssey.speed.section import Settings
     from odyssey.speed.registry import Progress, Result, run_sections
+    from odyssey.speed.section import Settings
 
     settings = Settings(
         rounds=(2 if args.quick else 9) if args.rounds is None else args.rounds,

@@ -256,7 +256,7 @@ def _swept(
 def _trained(
     args: argparse.Namespace, cells: dict[str, Cell], condition: Condition
 ) -> Measurements:
-    from odyssey.diagnostics.measure import along_training, join_measurements
+    from odyssey.diagnostics.measure import MeasuredTraining, along_training, join_measurements
     from odyssey.studies.study import parse_setting
 
     options: dict[str, Any] = {"optimizer": "adam"}
@@ -280,10 +280,12 @@ def _trained(
             task,
             condition,
             range(1, args.seeds + 1),
-            updates=args.updates,
-            every=args.every,
-            options=options,
-            hyperparameters=hyperparameters,
+            training=MeasuredTraining(
+                updates=args.updates,
+                every=args.every,
+                options=options,
+                hyperparameters=hyperparameters,
+            ),
             name=label,
             progress=progress,
         )

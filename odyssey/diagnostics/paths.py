@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler import RNN
-from odyssey.diagnostics.gradients import Adjoints
 from odyssey.compiler.backends.base import State
+from odyssey.diagnostics.gradients import Adjoints
 from odyssey.diagnostics.recurrence import RecurrentStep, as_recurrence, pull, separate
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 
-from odyssey.speed.section import Measurement, Settings
 from odyssey.speed.registry import Result
+from odyssey.speed.section import Measurement, Settings
 
 
 def format_measurement(value: str | int | float) -> str:

@@ -17,6 +17,9 @@ from scipy import special, stats
 from odyssey.storage.guessing import guessing, lower_is_better
 from odyssey.threads import one_thread
 
+LEVEL = 0.95  # of every interval and band
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+
 
 class ConfidenceInterval(NamedTuple):
     """An estimate, its interval (NaN where the values are too few) and the number of values."""
@@ -27,7 +30,7 @@ class ConfidenceInterval(NamedTuple):
     n: int
 
 
-def mean_interval(values: object, *, confidence: float = 0.95) -> ConfidenceInterval:
+def mean_interval(values: object) -> ConfidenceInterval:
     """Estimates a mean with Student's t interval; values that are not finite are left out."""
     finite = _finite(values)
     n = len(finite)
@@ -37,7 +40,7 @@ def mean_interval(values: object, *, confidence: float = 0.95) -> ConfidenceInte
     if n == 1:
         return ConfidenceInterval(mean, np.nan, np.nan, 1)
     error = float(finite.std(ddof=1)) / np.sqrt(n)
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+    half = float(stats.t.ppf(TAILS[1], n - 1)) * error
     return ConfidenceInterval(mean, mean - half, mean + half, n)
 
 
@@ -64,7 +67,6 @@ def expected_best_of_n(
     reported: object = None,
     minimise: bool = True,
     rng: np.random.Generator | None = None,
-    confidence: float = 0.95,
     resamples: int = 1000,
 ) -> pd.DataFrame:
     """Estimates the best value that n draws of hyperparameters would give, for every n.
@@ -79,7 +81,6 @@ def expected_best_of_n(
             `values` themselves where it is None.
         minimise: Whether the smallest value is the best.
         rng: Makes the bootstrap band; without it there is none.
-        confidence: Width of the band.
         resamples: Bootstrap samples.
 
     Returns:
@@ -102,7 +103,7 @@ def expected_best_of_n(
     if rng is not None and size:
         # A resample of ranks, sorted, is a resample of draws, sorted.
         samples = ranked[np.sort(rng.integers(size, size=(resamples, size)), axis=1)]
-        low, high = np.quantile(samples @ weights.T, _tails(confidence), axis=0)
+        low, high = np.quantile(samples @ weights.T, TAILS, axis=0)
         frame["low"], frame["high"] = low, high
     return frame
 
@@ -267,10 +268,6 @@ def open_quantiles(values: object, shares: Sequence[float]) -> np.ndarray:
 def _finite(values: object) -> np.ndarray:
     array = pd.Series(values, dtype="float64").to_numpy()
     return array[np.isfinite(array)]  # type: ignore[no-any-return]
-
-
-def _tails(confidence: float) -> tuple[float, float]:
-    return (1 - confidence) / 2, (1 + confidence) / 2
 
 
 def _log_binomial(n: np.ndarray, k: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report.page.simple import PageSection, write_simple_page
 from odyssey.report.page.pictures import Picture
+from odyssey.report.page.simple import PageSection, write_simple_page
 
 
 def test_a_page_holds_everything_and_escapes_text(tmp_path):

@@ -10,8 +10,8 @@ from odyssey.compiler.backends.native import toolchain
 from odyssey.errors import ConfigError
 from odyssey.speed import building, steps
 from odyssey.speed.document import format_measurement, write_document
-from odyssey.speed.section import Finding, Settings
 from odyssey.speed.registry import SECTIONS, run_sections
+from odyssey.speed.section import Finding, Settings
 from odyssey.speed.tracing import traced
 
 QUICK = Settings(rounds=1, steps=6, quick=True)

@@ -1,29 +1,23 @@
-"""TODO."""
+"""Tables of a page."""
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
+
 import pandas as pd
 from markupsafe import Markup
-from odyssey.errors import StoreError
-from odyssey.names import short_names
-from odyssey.report.page import style, tables
-from odyssey.report.page.entries import entries
-from odyssey.report.page.records import read_records
-from odyssey.report.page.shell import render
-from odyssey.report.page.units import slash
-from odyssey.report.study import pictures as figures, protocol
-from odyssey.report.page import pictures
-from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
-from odyssey.statistics import estimates, published, ranking
-from odyssey.storage import RunStore
-from odyssey.storage.schema import RESULT_COLUMNS
-from odyssey.report.page.pictures import data_uri
+
+
+def frame_html(frame: pd.DataFrame, show: Callable[[Any], str]) -> Markup:
+    """Makes an HTML table of a frame, numbers to the right; `show` writes a value."""
+    heads = [(str(name), pd.api.types.is_numeric_dtype(frame[name])) for name in frame]
+    return plain_table(heads, [map(show, row) for row in frame.itertuples(index=False, name=None)])
+
+
+def plain_table(heads: list[tuple[str, bool]], rows: Iterable[Iterable[str]]) -> Markup:
+    """Makes an HTML table in which nothing wins; see `html_table`."""
+    return html_table(heads, [[(text, False) for text in row] for row in rows])
 
 
 def html_table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) -> Markup:

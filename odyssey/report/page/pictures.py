@@ -1,37 +1,17 @@
-"""TODO."""
+"""A figure with what is needed to print it: title, caption, and the data behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from odyssey.names import file_name, short_names
-from odyssey.report.page import style
-from odyssey.report.study import plots
-from odyssey.statistics import estimates, ranking
 import base64
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
 import pandas as pd
-from markupsafe import Markup
-from odyssey.errors import StoreError
-from odyssey.names import short_names
-from odyssey.report.page import style, tables
-from odyssey.report.page.entries import entries
-from odyssey.report.page.records import read_records
-from odyssey.report.page.shell import render
-from odyssey.report.page.units import slash
-from odyssey.report.study import pictures as figures, protocol
-from odyssey.report.page import pictures
-from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
-from odyssey.statistics import estimates, published, ranking
-from odyssey.storage import RunStore
-from odyssey.storage.schema import RESULT_COLUMNS
+from matplotlib.figure import Figure
+
+from odyssey.report.page import style
+
+_PIXELS = 96  # an inch of a page
 
 
 @dataclass(frozen=True)
@@ -54,9 +34,18 @@ class Picture:
     figure: Figure = field(repr=False)
     data: pd.DataFrame = field(repr=False)
 
+    @property
+    def source(self) -> str:
+        """The figure as an address that holds the figure itself."""
+        # As an image, its ids cannot clash with those of the next figure.
+        svg = style.to_svg(self.figure)
+        return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
-def data_uri(picture: pictures.Picture) -> str:
-    """Gives a figure as an address that holds the figure itself."""
-    # As an image, its ids cannot clash with those of the next figure.
-    svg = style.to_svg(picture.figure)
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+    @property
+    def width(self) -> int:
+        """How wide it is on a page, in pixels."""
+        return int(self.figure.get_figwidth() * _PIXELS)
+
+    def save(self, folder: Path) -> dict[str, Path]:
+        """Writes it into a folder as PNG, PDF and CSV, and gives the paths by suffix."""
+        return style.save_figure(self.figure, folder / self.name, data=self.data)

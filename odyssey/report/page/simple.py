@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from odyssey.report.page.shell import render
+from odyssey.report.page.html import frame_html
 from odyssey.report.page.pictures import Picture
-from odyssey.report.page.html import html_table
-from odyssey.report.page.pictures import data_uri
+from odyssey.report.page.shell import render
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,9 @@ class PageSection:
     @property
     def blocks(self) -> list[Markup]:
         """The tables and figures as HTML."""
-        return [_table(s) if isinstance(s, pd.DataFrame) else _figure(s) for s in self.shown]
+        return [
+            frame_html(s, _word) if isinstance(s, pd.DataFrame) else _figure(s) for s in self.shown
+        ]
 
 
 def write_simple_page(
@@ -46,17 +47,11 @@ def write_simple_page(
     return path
 
 
-def _table(frame: pd.DataFrame) -> Markup:
-    heads = [(str(name), pd.api.types.is_numeric_dtype(frame[name])) for name in frame]
-    rows = [[(_word(value), False) for value in row] for row in frame.itertuples(index=False)]
-    return html_table(heads, rows)
-
-
 def _word(value: Any) -> str:
     return value if isinstance(value, str) else "-" if pd.isna(value) else f"{value:g}"
 
 
 def _figure(picture: Picture) -> Markup:
     return Markup('<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>').format(
-        data_uri(picture), picture.title, picture.caption
+        picture.source, picture.title, picture.caption
     )

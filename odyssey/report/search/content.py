@@ -14,9 +14,9 @@ import pandas as pd
 from odyssey.errors import CellError, StoreError
 from odyssey.expr import parse_cell, text
 from odyssey.report.page import style
+from odyssey.report.page.pictures import Picture
 from odyssey.report.page.records import read_records
 from odyssey.report.search import plots as search_plots
-from odyssey.report.page.pictures import Picture
 from odyssey.statistics import search as st
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import finished_candidates, load_candidates

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from odyssey.errors import StoreError
-from odyssey.report.page import style
 from odyssey.report.page.entries import equations_html
+from odyssey.report.page.html import frame_html, time_span
 from odyssey.report.page.shell import render
 from odyssey.report.search.content import SearchContent, format_score
-from odyssey.report.page.html import html_table, time_span
-from odyssey.report.page.pictures import data_uri
 from odyssey.statistics.search import Audit
 
 _WARNING = (
@@ -54,7 +51,7 @@ def write_search(content: SearchContent, *, to: Path | None = None) -> dict[str,
             paths[f"{name}_csv"] = directory / f"{name}.csv"
             frame.to_csv(paths[f"{name}_csv"], index=False, lineterminator="\n")
         for picture in content.pictures:
-            style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
+            picture.save(paths["figures"])
         paths["report"].write_text(_page(content), encoding="utf-8")
     except OSError as error:
         why = error.strerror or str(error)
@@ -132,15 +129,7 @@ def _page(content: SearchContent) -> str:
         facts=_facts(content),
         verdict=verdict(content),
         warning=_WARNING,
-        pictures=[
-            {
-                "title": p.title,
-                "caption": p.caption,
-                "source": data_uri(p),
-                "width": int(p.figure.get_figwidth() * 96),
-            }
-            for p in content.pictures
-        ],
+        pictures=content.pictures,
         best=[
             {
                 "cell": cell,
@@ -150,12 +139,12 @@ def _page(content: SearchContent) -> str:
             }
             for cell in content.best
         ],
-        stages=_frame_html(_stages(run)),
-        arms=_frame_html(content.arms),
-        refused=_frame_html(content.refused),
-        operators=_frame_html(content.operators),
+        stages=frame_html(_stages(run), _cell),
+        arms=frame_html(content.arms, _cell),
+        refused=frame_html(content.refused, _cell),
+        operators=frame_html(content.operators, _cell),
         audits=[_audit(a) for a in content.audits],
-        seeds=_frame_html(_seed_table(content)),
+        seeds=frame_html(_seed_table(content), _cell),
         origin=[(n, str(run[n])) for n in ("seed", "versions", "commit", "created") if run.get(n)],
         study_text=content.study_text,
         run_json=json.dumps(dict(run), indent=2, ensure_ascii=False),
@@ -221,14 +210,6 @@ def _audit(audit: Audit) -> str:
         f"{audit.would_be_top} reached the final score of the ten best: a share of "
         f"{audit.low:.0%} to {audit.high:.0%} (exact 95 % interval).{tau}"
     )
-
-
-def _frame_html(frame: pd.DataFrame) -> Markup:
-    numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns}
-    rows = [
-        [(_cell(value), False) for value in row] for row in frame.itertuples(index=False, name=None)
-    ]
-    return html_table([(str(c), numeric[c]) for c in frame.columns], rows)
 
 
 def _cell(value: Any) -> str:

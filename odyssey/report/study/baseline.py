@@ -10,9 +10,9 @@ import pandas as pd
 from odyssey.errors import ConfigError
 from odyssey.names import file_name, short_names
 from odyssey.report.page import style
+from odyssey.report.page.pictures import Picture
 from odyssey.report.page.units import per
 from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
-from odyssey.report.page.pictures import Picture
 from odyssey.report.study.protocol import comparisons_text, swaps_text
 from odyssey.statistics import aggregate, boxes, comparison, importance
 from odyssey.statistics.estimates import top_count

@@ -8,7 +8,7 @@ import pandas as pd
 
 from odyssey.errors import StoreError
 from odyssey.names import file_name
-from odyssey.report.page import style, tables
+from odyssey.report.page import tables
 from odyssey.report.study.baseline import BaselineComparison
 from odyssey.report.study.page import Content, write_study_page
 
@@ -52,7 +52,7 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
             paths |= _write_table(shown.table, directory / shown.name, caption=shown.caption)
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
         for picture in drawn:
-            style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
+            picture.save(paths["figures"])
         write_study_page(content, paths["report"])
     except OSError as error:
         why = error.strerror or str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,19 +13,18 @@ from markupsafe import Markup
 
 from odyssey.errors import StoreError
 from odyssey.names import short_names
-from odyssey.report.page import style, tables
+from odyssey.report.page import pictures, tables
 from odyssey.report.page.entries import entries
+from odyssey.report.page.html import html_table, plain_table, time_span
 from odyssey.report.page.records import read_records
 from odyssey.report.page.shell import render
 from odyssey.report.page.units import slash
-from odyssey.report.study import pictures as figures, protocol
-from odyssey.report.page import pictures
+from odyssey.report.study import pictures as figures
+from odyssey.report.study import protocol
 from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
 from odyssey.statistics import estimates, published, ranking
 from odyssey.storage import RunStore
 from odyssey.storage.schema import RESULT_COLUMNS
-from odyssey.report.page.pictures import data_uri
-from odyssey.report.page.html import html_table, time_span
 
 _MOST_MEMBERS = 12  # that a row of failures names
 _HYPERPARAMETERS = (
@@ -184,7 +182,7 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
                 "counted": str(counted.get(spec) or ""),
                 "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
-                "pictures": [_shown(p) for p in content.pictures if p.task == name],
+                "pictures": [p for p in content.pictures if p.task == name],
             }
         )
     return tasks
@@ -204,16 +202,6 @@ def _lead(board: pd.DataFrame) -> tuple[str, str] | None:
     return str(first["label"]), f"{first['top_valid_bpc']:.3f} {slash()}{test}: {mean}{of}"
 
 
-def _shown(picture: pictures.Picture) -> dict[str, Any]:
-    """Makes a figure of the page."""
-    return {
-        "title": picture.title,
-        "caption": picture.caption,
-        "source": data_uri(picture),
-        "width": int(picture.figure.get_figwidth() * 96),
-    }
-
-
 def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
     """Gathers the comparison with the baseline: a table a task, scores, figures."""
     if found is None:
@@ -229,7 +217,7 @@ def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
         "scores": scores,
         "findings": protocol.claims(found.compared, found.baseline),
         "power": protocol.power_note(found.compared),
-        "pictures": [_shown(picture) for picture in found.pictures],
+        "pictures": found.pictures,
     }
 
 
@@ -264,9 +252,7 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
         heads = [("cell", False), ("member", True), ("seed", True)]
         heads += [(name.replace("_", " "), True) for name in names]
         if rows:
-            made.append(
-                (task, html_table(heads, [[(cell, False) for cell in row] for row in rows]))
-            )
+            made.append((task, plain_table(heads, rows)))
     return made
 
 
@@ -299,7 +285,7 @@ def _failures(results: pd.DataFrame) -> Markup | None:
         )
     heads = [("task", False), ("cell", False), ("status", False), ("members", True)]
     heads += [("which", False), ("update", True), ("reason", False)]
-    return html_table(heads, [[(cell, False) for cell in row] for row in rows])
+    return plain_table(heads, rows)
 
 
 def _origin(content: Content) -> list[tuple[str, str]]:
@@ -319,13 +305,7 @@ def _origin(content: Content) -> list[tuple[str, str]]:
     return rows
 
 
-
-
-
-
 def _value(value: Any) -> str:
     if pd.isna(value):
         return tables.NO_VALUE
     return value if isinstance(value, str) else f"{value:.4g}" if value % 1 else f"{value:.0f}"
-
-

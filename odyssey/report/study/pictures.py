@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from odyssey.names import file_name, short_names
 from odyssey.report.page import style
+from odyssey.report.page.pictures import Picture
 from odyssey.report.study import plots
 from odyssey.statistics import estimates, ranking
-from odyssey.report.page.pictures import Picture
-
-
 
 
 def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Iterator[Picture]:
