@@ -28,9 +28,10 @@ def left(store: RunStore, *, as_json: bool) -> None:
 
 def run(study: Study, args: argparse.Namespace) -> None:
     """Prints what would run and between which times, from timed updates of the baseline."""
+    from odyssey.storage.candidates import SEED_ARM
     from odyssey.studies.engine import choose_runner
     from odyssey.studies.estimate import estimate_trials
-    from odyssey.studies.evolve.candidate import SEED, Candidate, Life
+    from odyssey.studies.evolve.candidate import Candidate, Life
     from odyssey.studies.evolve.search import check_search
     from odyssey.training.space import draw_members
 
@@ -48,7 +49,7 @@ def run(study: Study, args: argparse.Namespace) -> None:
     def draws(count: int, first: int) -> list[dict[str, object]]:
         return draw_members(space, count=count, seed=study.seed, first=first)
 
-    life = Life(Candidate(0, SEED, name, cell.key, "", cell.text), plan, draws=draws, index=0)
+    life = Life(Candidate(0, SEED_ARM, name, cell.key, "", cell.text), plan, draws=draws, index=0)
     stages, start_up = [], 0.0
     for number, stage in enumerate(plan.stages):
         life.stage = number

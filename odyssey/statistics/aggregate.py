@@ -20,6 +20,7 @@ from scipy import stats
 from odyssey.errors import ConfigError
 from odyssey.statistics.draws import first_cell, task_draws, top_scores
 from odyssey.statistics.estimates import TAILS, top_count
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 PROFILE_RANGE, PROFILE_POINTS = (-0.6, 0.1), 141
 
@@ -34,8 +35,8 @@ def score_scales(
     results: pd.DataFrame,
     *,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
 ) -> pd.DataFrame:
     """Says what the scores 0 and 1 stand for on every task.
 
@@ -77,8 +78,8 @@ def aggregate_scores(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     resamples: int = 2_000,
 ) -> pd.DataFrame:
     """Gives the interquartile mean over tasks of the scores of every cell's best draws.
@@ -122,8 +123,8 @@ def performance_profiles(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     resamples: int = 1_000,
 ) -> pd.DataFrame:
     """Gives the share of a cell's draws that reach a score, for every score, averaged over tasks.

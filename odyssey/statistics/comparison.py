@@ -32,6 +32,7 @@ from odyssey.statistics.estimates import LEVEL, TAILS, best_of_n_weights, top_co
 from odyssey.statistics.permutation import MOST_SWAPS, Pair, PermutationTest, decide, permutation_p
 from odyssey.statistics.verdicts import BASELINE, BETTER, NO_TEST, UNCLEAR, UNDECIDED, WORSE
 from odyssey.storage.guessing import lower_is_better
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 from odyssey.threads import one_thread
 
 _CHUNK = 2_000_000  # values that a resampling step handles at a time
@@ -149,8 +150,8 @@ def compare(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     alpha: float = 0.05,
     permutations: int = MOST_SWAPS,
     resamples: int = 2_000,
@@ -239,8 +240,8 @@ def difference_by_budget(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     resamples: int = 1_000,
 ) -> pd.DataFrame:
     """Says how the conclusion depends on the tuning budget: variant minus baseline, best of n.

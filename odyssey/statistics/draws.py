@@ -19,6 +19,7 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.statistics import estimates
 from odyssey.statistics.ranking import with_labels
 from odyssey.storage.guessing import lower_is_better
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class TaskDraws:
 
 
 def task_draws(
-    results: pd.DataFrame, *, valid: str = "valid_bpc", test: str = "test_bpc"
+    results: pd.DataFrame, *, valid: str = VALID_BPC, test: str = TEST_BPC
 ) -> list[TaskDraws]:
     """Arranges results as arrays, one `TaskDraws` a task, in the order of the study.
 

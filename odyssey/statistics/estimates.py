@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import special, stats
 
 from odyssey.storage.guessing import guessing, lower_is_better
+from odyssey.storage.schema import OK, VALID_BPC, VALID_NATS
 from odyssey.threads import one_thread
 
 LEVEL = 0.95  # of every interval and band
@@ -108,14 +109,14 @@ def expected_best_of_n(
     return frame
 
 
-def valid_rows(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[bool]:
+def valid_rows(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[bool]:
     """Tells which members have a result: status ok and a finite value."""
     finite = np.isfinite(results[value].to_numpy(dtype=np.float64, na_value=np.nan))
-    ok = (results["status"] == "ok").to_numpy(dtype=np.bool_, na_value=False)
+    ok = (results["status"] == OK).to_numpy(dtype=np.bool_, na_value=False)
     return pd.Series(ok & finite, index=results.index)
 
 
-def guessing_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
+def guessing_values(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[float]:
     """Gives every member what guessing scores on its task; NaN where V is not recorded."""
     if "num_symbols" not in results:
         return pd.Series(np.nan, index=results.index, dtype="float64")
@@ -126,7 +127,7 @@ def guessing_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Serie
     return scores.astype("float64")
 
 
-def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
+def member_values(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[float]:
     """Gives every member a number, so that a draw that was lost is a draw of the budget.
 
     A member that diverged or failed, or whose value is not finite or is worse than guessing, counts
@@ -143,7 +144,7 @@ def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[
     return counted.where(~beyond, guess)
 
 
-def counts_as_guessing(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[bool]:
+def counts_as_guessing(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[bool]:
     """Tells of which members `member_values` is no measurement: lost, or worse than guessing."""
     usable = valid_rows(results, value)
     measured = results[value].astype("float64")
@@ -163,7 +164,7 @@ def best_of_n_frame(
     results: pd.DataFrame,
     *,
     rng: np.random.Generator,
-    value: str = "valid_bpc",
+    value: str = VALID_BPC,
     reported: str | None = None,
 ) -> pd.DataFrame:
     """Gives the expected best of n for every task and cell: task, label, n, expected, low, high.
@@ -194,7 +195,7 @@ def best_of_n_frame(
 
 
 def curve_bands(
-    curves: pd.DataFrame, results: pd.DataFrame, *, metric: str = "valid_nats"
+    curves: pd.DataFrame, results: pd.DataFrame, *, metric: str = VALID_NATS
 ) -> pd.DataFrame:
     """Summarises learning curves over members: the median and the quartiles.
 
@@ -211,10 +212,8 @@ def curve_bands(
     Returns:
         Columns task, label, characters, median, low, high (bits per character), members.
     """
-    lost = set(
-        map(tuple, results.loc[results["status"] != "ok", ["task", "label", "member"]].values)
-    )
-    worst_of = guessing_values(results, "valid_bpc").groupby(results["task"]).max()
+    lost = set(map(tuple, results.loc[results["status"] != OK, ["task", "label", "member"]].values))
+    worst_of = guessing_values(results, VALID_BPC).groupby(results["task"]).max()
     wanted = curves[curves["metric"] == metric]
     parts = []
     for (task, label), group in wanted.groupby(["task", "label"], sort=False):

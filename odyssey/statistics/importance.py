@@ -28,6 +28,7 @@ from scipy.stats import qmc
 
 from odyssey.errors import ConfigError
 from odyssey.statistics import estimates
+from odyssey.storage.schema import TEST_BPC
 from odyssey.threads import one_thread
 
 LEAST_FIT = 0.5  # out-of-bag R² below which nothing is ranked
@@ -188,7 +189,7 @@ def importance(
     results: pd.DataFrame,
     *,
     seed: int,
-    value: str = "test_bpc",
+    value: str = TEST_BPC,
     scales: Mapping[str, str] = SCALES,
     trees: int = 64,
     halves: int = 40,

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from odyssey.statistics.permutation import Pair
-from odyssey.storage.schema import RESULT_COLUMNS
+from odyssey.storage.schema import DIVERGED, OK, RESULT_COLUMNS
 
 
 class ClosedForm(NamedTuple):
@@ -127,7 +127,7 @@ def simulate_results(
                         "learning_rate": 10.0**hyper.rate,
                         "momentum": hyper.momentum,
                         "input_noise": hyper.noise,
-                        "status": np.where(lost, "diverged", "ok"),
+                        "status": np.where(lost, DIVERGED, OK),
                         "reason": np.where(lost, "loss is not finite", ""),
                         "valid_nats": valid * np.log(2),
                         "valid_bpc": valid,

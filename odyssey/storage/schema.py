@@ -7,6 +7,15 @@ adds beyond these become columns of their own, as float64.
 
 from __future__ import annotations
 
+# What became of a member.
+OK, DIVERGED, FAILED = "ok", "diverged", "failed"
+UNMEASURED = "unmeasured"  # stopped at the limit of a search
+
+# The columns by which members are chosen and reported.
+VALID_BPC, TEST_BPC = "valid_bpc", "test_bpc"
+VALID_NATS, TEST_NATS = "valid_nats", "test_nats"
+VALID_ACCURACY, TEST_ACCURACY = "valid_accuracy", "test_accuracy"
+
 # name -> (pandas dtype, meaning)
 RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "trial": ("string", "id of the trial: hash of everything that decides its result"),
@@ -32,7 +41,10 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "init_scale": ("float64", "scale of the initial weights, see compiler.initial.InitScheme"),
     "forget_bias": ("float64", "initial forget bias drawn for the member; NaN: the cell's own"),
     "input_noise": ("float64", "standard deviation of Gaussian noise on the inputs"),
-    "status": ("string", "ok, diverged, failed, or unmeasured: stopped at the limit of a search"),
+    "status": (
+        "string",
+        "ok, diverged, failed, or unmeasured: stopped at the limit of a search",
+    ),
     "reason": ("string", "why, when not ok"),
     "diverged_at": ("Int64", "update at which the member diverged"),
     "updates": ("int64", "updates made"),
@@ -41,12 +53,12 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "seconds": ("float64", "wall time of the trial, divided by its members"),
     "processor_seconds": ("float64", "processor time of the trial, divided by its members"),
     "train_nats": ("float64", "training loss of the last interval, nats per character or byte"),
-    "valid_nats": ("float64", "best validation loss, nats per counted character or byte"),
-    "valid_bpc": ("float64", "the same in bits per character or byte"),
-    "valid_accuracy": ("float64", "next-symbol accuracy on validation, at the best loss"),
-    "test_nats": ("float64", "test loss at the best validation loss, nats per character or byte"),
-    "test_bpc": ("float64", "the same in bits per character or byte"),
-    "test_accuracy": ("float64", "next-symbol accuracy on test"),
+    VALID_NATS: ("float64", "best validation loss, nats per counted character or byte"),
+    VALID_BPC: ("float64", "the same in bits per character or byte"),
+    VALID_ACCURACY: ("float64", "next-symbol accuracy on validation, at the best loss"),
+    TEST_NATS: ("float64", "test loss at the best validation loss, nats per character or byte"),
+    TEST_BPC: ("float64", "the same in bits per character or byte"),
+    TEST_ACCURACY: ("float64", "next-symbol accuracy on test"),
     "backend": ("string", "compiler backend"),
     "versions": ("string", "versions of odyssey, python, torch, numpy, as one line"),
     "commit": ("string", "git commit of the working directory, with '+' when dirty"),
@@ -64,6 +76,6 @@ CURVE_COLUMNS: dict[str, tuple[str, str]] = {
     "member": ("int64", "number of the member"),
     "update": ("int64", "updates made so far"),
     "characters": ("int64", "characters trained on so far"),
-    "metric": ("string", "train_nats, valid_nats, valid_accuracy or learning_rate"),
+    "metric": ("string", f"train_nats, {VALID_NATS}, {VALID_ACCURACY} or learning_rate"),
     "value": ("float64", "the measurement"),
 }

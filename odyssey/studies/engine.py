@@ -14,6 +14,7 @@ from odyssey.expr import Cell
 from odyssey.expr.identity import repeated
 from odyssey.specs import expand, shown_names
 from odyssey.storage.places import Place
+from odyssey.storage.schema import FAILED
 from odyssey.storage.store import RunStore
 from odyssey.studies.memory import check_memory
 from odyssey.studies.sealed import check_trials, seal_of, sealed_cells, sealed_study
@@ -295,7 +296,7 @@ def execute(
         store.compact()
     if todo and recorder.failures == len(todo):
         rows = store.results()
-        reason = str(rows.loc[rows["status"] == "failed", "reason"].iloc[0])
+        reason = str(rows.loc[rows["status"] == FAILED, "reason"].iloc[0])
         every = "the only trial" if len(todo) == 1 else f"all {len(todo)} trials"
         first = "" if len(todo) == 1 else "; the first"
         raise RunFailedError(f"{every} failed{first}: {reason}")

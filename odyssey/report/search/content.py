@@ -19,7 +19,13 @@ from odyssey.report.page.records import read_records
 from odyssey.report.search import plots as search_plots
 from odyssey.statistics import search as st
 from odyssey.storage import RunStore
-from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.storage.candidates import (
+    KIND,
+    RANDOM_ARM,
+    SEED_ARM,
+    finished_candidates,
+    load_candidates,
+)
 
 BEST_SHOWN = 10
 
@@ -104,10 +110,10 @@ def read_search(run_dir: str | Path) -> SearchContent:
     arms = [str(a) for a in run["arms"]]
     paths = {arm: st.best_so_far(candidates[candidates["arm"] == arm], start=start) for arm in arms}
     band = None
-    if st.CONTROL in arms and len(paths[st.CONTROL]) > 1:
+    if RANDOM_ARM in arms and len(paths[RANDOM_ARM]) > 1:
         rng = np.random.default_rng([int(run["seed"]), 20150319])
-        band = st.random_band(candidates[candidates["arm"] == st.CONTROL], start=start, rng=rng)
-    rival = arms[0] != st.CONTROL and band is not None
+        band = st.random_band(candidates[candidates["arm"] == RANDOM_ARM], start=start, rng=rng)
+    rival = arms[0] != RANDOM_ARM and band is not None
     return SearchContent(
         directory=Path(run_dir),
         run=run,
@@ -126,13 +132,13 @@ def read_search(run_dir: str | Path) -> SearchContent:
 
 
 def _seeds(candidates: pd.DataFrame) -> pd.DataFrame:
-    return candidates[candidates["arm"] == st.SEED]
+    return candidates[candidates["arm"] == SEED_ARM]
 
 
 def _best(candidates: pd.DataFrame, library: Mapping[str, str]) -> Iterator[BestCell]:
     names = dict(zip(candidates["number"], candidates["name"], strict=True))
     for row in (
-        finished_candidates(candidates[candidates["arm"] != st.SEED])
+        finished_candidates(candidates[candidates["arm"] != SEED_ARM])
         .head(BEST_SHOWN)
         .to_dict("records")
     ):
@@ -140,7 +146,7 @@ def _best(candidates: pd.DataFrame, library: Mapping[str, str]) -> Iterator[Best
         made = []
         for one in line.to_dict("records"):
             of = ", ".join(str(names.get(p, p)) for p in st.parents_of(one))
-            by = "" if one["arm"] == st.SEED else f" = {one['operators'].replace(' ', ' + ')}"
+            by = "" if one["arm"] == SEED_ARM else f" = {one['operators'].replace(' ', ' + ')}"
             made.append(f"{one['name']}{by}{f' of {of}' if of else ''}")
         nearest, change = nearest_cell(str(row["cell_text"]), library)
         yield BestCell(
@@ -192,7 +198,7 @@ def _pictures(
     done = finished_candidates(candidates)
     if len(done):
         yield _front(done, run)
-        top = done[done["arm"] != st.SEED].head(BEST_SHOWN)
+        top = done[done["arm"] != SEED_ARM].head(BEST_SHOWN)
         if len(top):
             yield _lineage(candidates, [int(n) for n in top["number"]])
 
@@ -269,7 +275,7 @@ def _lineage(candidates: pd.DataFrame, numbers: Sequence[int]) -> Picture:
 
 def is_search(run: Mapping[str, Any]) -> bool:
     """Tells whether the facts of a run are those of a search."""
-    return run.get("kind") == "search"
+    return run.get("kind") == KIND
 
 
 def format_score(value: float, digits: int = 4) -> str:

@@ -17,6 +17,8 @@ from odyssey.report.page.html import frame_html, time_span
 from odyssey.report.page.shell import render
 from odyssey.report.search.content import SearchContent, format_score
 from odyssey.statistics.search import Audit
+from odyssey.storage.candidates import FINISHED, RANDOM_ARM, SEED_ARM
+from odyssey.storage.schema import UNMEASURED
 
 _WARNING = (
     "These are candidates, not results: the best of many noisy scores is too good by selection. "
@@ -72,7 +74,7 @@ def print_search(content: SearchContent, console: Console) -> None:
     done = len(content.candidates)
     total = int(content.run["candidates"]) + len(content.run["cells"])
     console.print(f"{done:,} of {total:,} candidates told; {verdict(content)}", highlight=False)
-    if unmeasured := int((content.candidates["status"] == "unmeasured").sum()):
+    if unmeasured := int((content.candidates["status"] == UNMEASURED).sum()):
         text = f"not measured, for a trial was stopped at its limit: {unmeasured:,} candidates"
         console.print(text, highlight=False)
     table = Table(title="best cells", title_justify="left", box=None, pad_edge=False)
@@ -94,11 +96,11 @@ def print_search(content: SearchContent, console: Console) -> None:
         )
         for c in content.best
     ]
-    seeds = content.candidates[content.candidates["arm"] == "seed"]
+    seeds = content.candidates[content.candidates["arm"] == SEED_ARM]
     for row in seeds.to_dict("records"):
         score = float(row["score"])
         last = [format_score(score), f"{row['parameters']:,.0f}", str(row["members"])]
-        rows.append((score, [str(row["name"]), "seed", str(row["name"]), *last]))
+        rows.append((score, [str(row["name"]), SEED_ARM, str(row["name"]), *last]))
     for _, cells in sorted(rows, key=lambda r: -r[0] if r[0] == r[0] else float("inf")):
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
@@ -108,7 +110,7 @@ def print_search(content: SearchContent, console: Console) -> None:
 def verdict(content: SearchContent) -> str:
     """Says in a line how the strategy did beside random search."""
     if content.duel is None:
-        if content.run["strategy"] == "random":
+        if content.run["strategy"] == RANDOM_ARM:
             return "random search, with nothing to compare it with"
         return "no random arm: nothing says whether this is better than chance"
     d = content.duel
@@ -154,7 +156,7 @@ def _page(content: SearchContent) -> str:
 def _facts(content: SearchContent) -> list[tuple[str, str]]:
     run, candidates = content.run, content.candidates
     total = int(run["candidates"]) + len(run["cells"])
-    done = int((candidates["status"] == "finished").sum())
+    done = int((candidates["status"] == FINISHED).sum())
     facts = [
         ("strategy", str(run["strategy"])),
         ("candidates told", f"{len(candidates):,} of {total:,}"),
@@ -163,7 +165,7 @@ def _facts(content: SearchContent) -> list[tuple[str, str]]:
         ("draws trained", f"{int(candidates['members'].sum()):,}"),
         ("score", f"{run['measure']} relative to {run['baseline']}, least over tasks"),
     ]
-    if unmeasured := int((candidates["status"] == "unmeasured").sum()):
+    if unmeasured := int((candidates["status"] == UNMEASURED).sum()):
         facts.append(("not measured, for a time limit", f"{unmeasured:,}"))
     if run.get("seconds"):
         facts.append(("wall time", time_span(float(run["seconds"]))))
@@ -187,7 +189,7 @@ def _stages(run: Any) -> pd.DataFrame:
 
 
 def _seed_table(content: SearchContent) -> pd.DataFrame:
-    seeds = content.candidates[content.candidates["arm"] == "seed"]
+    seeds = content.candidates[content.candidates["arm"] == SEED_ARM]
     return seeds[["name", "score", "parameters", "cost", "members"]]
 
 

@@ -24,7 +24,7 @@ from odyssey.report.study import protocol
 from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
 from odyssey.statistics import estimates, published, ranking
 from odyssey.storage import RunStore
-from odyssey.storage.schema import RESULT_COLUMNS
+from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
 
 _MOST_MEMBERS = 12  # that a row of failures names
 _HYPERPARAMETERS = (
@@ -148,7 +148,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     planned = content.run.get("trials")
     share = f"{trials} of {planned}" if planned not in (None, trials) else str(trials)
     counts = results["status"].value_counts()
-    lost = [f"{counts[s]} {s}" for s in ("diverged", "failed") if counts.get(s, 0)]
+    lost = [f"{counts[s]} {s}" for s in (DIVERGED, FAILED) if counts.get(s, 0)]
     per_cell = sorted(set(board["members"]))
     span = str(per_cell[0]) if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
     facts = [
@@ -157,7 +157,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
         ("trials finished", share),
         ("members", f"{len(results)} ({span} a cell and task)" + "".join(f", {x}" for x in lost)),
     ]
-    done = results[results["status"] == "ok"]
+    done = results[results["status"] == OK]
     if done[["updates", "characters"]].notna().any().all():
         updates, characters = int(done["updates"].max()), int(done["characters"].max())
         budget = f"at most {updates:,} updates, {characters:,} characters a member"
@@ -258,7 +258,7 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
 
 def _failures(results: pd.DataFrame) -> Markup | None:
     """Makes a table of the members that gave no result, by cell; None without any."""
-    lost = results[results["status"] != "ok"].fillna({"reason": "", "status": "unknown"})
+    lost = results[results["status"] != OK].fillna({"reason": "", "status": "unknown"})
     if lost.empty:
         return None
     names = short_names(results["task"].unique())

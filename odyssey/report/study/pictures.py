@@ -12,6 +12,7 @@ from odyssey.report.page import style
 from odyssey.report.page.pictures import Picture
 from odyssey.report.study import plots
 from odyssey.statistics import estimates, ranking
+from odyssey.storage.schema import VALID_BPC
 
 
 def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Iterator[Picture]:
@@ -28,21 +29,21 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
     bands = estimates.curve_bands(curves, results)
     best = estimates.best_of_n_frame(results, rng=np.random.default_rng(seed))
     # A value of a member that diverged is no result, whatever it reached before.
-    results = results.assign(valid_bpc=results["valid_bpc"].where(estimates.valid_rows(results)))
+    results = results.assign(valid_bpc=results[VALID_BPC].where(estimates.valid_rows(results)))
     for place, (task, ranked) in enumerate(board.groupby("task", sort=False), start=1):
         order = list(ranked["label"])
         here = _of_task(results, task, order)
         stem, name = f"{place}_{file_name(names[str(task)])}", names[str(task)]
         n = _members(ranked)
-        if here["valid_bpc"].notna().any():
+        if here[VALID_BPC].notna().any():
             yield _members_picture(here, task=name, stem=stem, n=n)
         for data, kind in ((bands, "curves"), (best, "best_of_n")):
             rows = _of_task(data, task, order)
             column = "median" if kind == "curves" else "expected"
             # Where no member has a result there is nothing but guessing to draw.
-            if rows[column].notna().any() and here["valid_bpc"].notna().any():
+            if rows[column].notna().any() and here[VALID_BPC].notna().any():
                 yield _lines_picture(rows, kind=kind, task=name, stem=stem, n=n)
-        if here[["valid_bpc", "num_parameters"]].notna().all(axis=1).any():
+        if here[[VALID_BPC, "num_parameters"]].notna().all(axis=1).any():
             yield _parameters_picture(here, task=name, stem=stem, n=n)
 
 
@@ -58,7 +59,7 @@ def _members_picture(here: pd.DataFrame, *, task: str, stem: str, n: str) -> Pic
         "beyond the study's diverged_factor times ln of the number of symbols) or failed have no "
         "point; their number stands on the right.",
         figure=style.figure_of(ax),
-        data=here[["task", "label", "member", "status", "valid_bpc"]],
+        data=here[["task", "label", "member", "status", VALID_BPC]],
     )
 
 
@@ -99,7 +100,7 @@ def _parameters_picture(here: pd.DataFrame, *, task: str, stem: str, n: str) -> 
         caption=f"Every member that has a result ({n} a cell) in grey, the best of every cell in "
         "blue. Parameters are all that is trained, embedding and readout included.",
         figure=style.figure_of(ax),
-        data=here[["task", "label", "member", "num_parameters", "valid_bpc"]],
+        data=here[["task", "label", "member", "num_parameters", VALID_BPC]],
     )
 
 

@@ -16,8 +16,9 @@ from odyssey.expr import Cell
 from odyssey.expr.identity import repeated
 from odyssey.specs import expand, get_cell, list_cells, named_cells, shown_names
 from odyssey.storage import files
-from odyssey.storage.candidates import CandidateLog
+from odyssey.storage.candidates import KIND, CandidateLog
 from odyssey.storage.places import Place
+from odyssey.storage.schema import UNMEASURED
 from odyssey.storage.store import RunStore
 from odyssey.strategies.breeding import CellBreeder
 from odyssey.strategies.gatekeeper import CellCheck, Gatekeeper
@@ -163,7 +164,7 @@ def prepare_search(study: Study, out: str | Place) -> RunStore:
         study=study.to_toml(),
         run={
             "study": study.name,
-            "kind": "search",
+            "kind": KIND,
             "description": study.description,
             "strategy": plan.strategy,
             "arms": list(plan.arms),
@@ -350,7 +351,7 @@ class _Listener:
             self.board.trial_done(0.0)
             self.store.update_run(**{LATE: sorted(self.evolution.late)})
             return
-        rows = failed_rows(trial, OVER_LIMIT, commit=self.commit, status="unmeasured")
+        rows = failed_rows(trial, OVER_LIMIT, commit=self.commit, status=UNMEASURED)
         self.store.write(trial.id, rows, [])
         self._learn(trial, rows)
 

@@ -13,7 +13,7 @@ import tomli_w
 
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.specs import get_cell
-from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.storage.candidates import SEED_ARM, finished_candidates, load_candidates
 from odyssey.storage.store import load_results
 from odyssey.studies.evolve.search import reopen_search
 from odyssey.studies.study import Study, absolute_task, parse_study
@@ -67,7 +67,7 @@ def promotion_study(
     plan = search.search
     assert plan is not None
     best = finished_candidates(load_candidates(folder))
-    best = best[best["arm"] != "seed"].drop_duplicates("fingerprint").head(top)
+    best = best[best["arm"] != SEED_ARM].drop_duplicates("fingerprint").head(top)
     if best.empty:
         raise ConfigError(f"{folder}: no candidate has passed all stages yet: nothing to promote")
     seen = list(dict.fromkeys([*search.tasks, *(t for s in plan.stages for t in s.tasks)]))
