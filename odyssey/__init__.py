@@ -1,5 +1,13 @@
 """Odyssey: find out which recurrent cells work, and why.
 
+`expr/` is the language, `cells/` the library, `transforms/` what changes a cell, `compiler/` what
+makes a torch module of one; `tasks/` are what is learned, `training/` learns it, `strategies/`
+decides what to try next and `studies/` runs it all, into the records of `storage/`. `statistics/`
+and `report/` look at records, `diagnostics/` inside models, `speed/` at the clock. `cli/` is the
+command line, and `__main__.py` starts it. `specs.py` reads what names cells and tasks, `names.py`
+makes names fit to show, `wording.py` words of messages, `errors.py` are the mistakes of users,
+`threads.py` bounds threads.
+
 Nothing heavy is imported until it is used: `odyssey.RNN` brings torch, the language brings sympy.
 """
 

@@ -4,7 +4,10 @@
 `Cell`; `text.py` reads and prints cell text; `verify.py` says what a legal cell is and `shapes.py`
 how large its parts are; `algebra.py` and `canonical.py` give the normal form and content key,
 `fingerprint.py` the numeric second opinion, `identity.py` the answer to "is this the same cell?";
-`notation.py` prints LaTeX and HTML. May import sympy and numpy only.
+`notation.py` prints LaTeX and HTML. `graph.py` is a cell as operations, `jacobian.py` its one-step
+derivative, `bounds.py` interval arithmetic, `precise.py` arithmetic of any precision;
+`normal_text.py` prints normal forms, `initial.py` reads `init` lines. May import sympy and numpy
+only.
 
 To add a primitive: one row in `functions.PRIMITIVES`; its contract tests come for free.
 """

@@ -1,8 +1,9 @@
 """Backends: each builds the same `Program` into something that runs a layer.
 
-`BACKENDS` lists them; `auto` takes the first that supports the program. To add one: a file here
-with a `build(program, *, population, masked) -> Layer` and a `supports(program) -> str` (empty, or
-the reason why not), and its row in `BACKENDS`.
+`base.py` is what a backend is, `eager.py` is plain torch, `native/` generated C. `BACKENDS` lists
+them; `auto` takes the first that supports the program. To add one: a file here with a
+`build(program, *, population, masked) -> Layer` and a `supports(program) -> str` (empty, or the
+reason why not), and its row in `BACKENDS`.
 """
 
 from __future__ import annotations
