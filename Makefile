@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 
 RESULTS := $(filter-out runs README.md,$(notdir $(wildcard results/*)))
 
-.PHONY: help install search smoke results notebook test golden check lint format types contracts bench clean
+.PHONY: help install search smoke results tables notebook test golden check lint format types contracts bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -40,14 +40,19 @@ smoke: $(STAMP) ## the tour in small: every step of it in under a minute
 	  --set test_characters=500
 	@test -s build/smoke/report.html
 
-results: $(STAMP) ## rebuild every table, figure and page under results/ from its Parquet
+results: $(STAMP) ## build tables, figures and pages of results/ into build/results
 	@for name in $(RESULTS); do \
 	  if [ -e results/$$name/run.json ]; then \
-	    $(BIN)/odyssey report results/$$name > /dev/null || exit 1; \
+	    $(BIN)/odyssey report results/$$name --to build/results/$$name > /dev/null || exit 1; \
 	  fi; \
 	  if [ -e experiments/$$name/figures.py ]; then \
-	    $(BIN)/python experiments/$$name/figures.py results/$$name || exit 1; \
+	    $(BIN)/python experiments/$$name/figures.py results/$$name build/results/$$name || exit 1; \
 	  fi; \
+	done
+
+tables: results ## put what is built in place of the tables and figures that are committed
+	@git ls-files results | while read -r file; do \
+	  if [ -e "build/$$file" ]; then cp "build/$$file" "$$file"; fi; \
 	done
 
 notebook: $(STAMP) ## run analysis/example.ipynb again and keep what it shows

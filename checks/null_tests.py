@@ -25,12 +25,12 @@ from odyssey.statistics import aggregate
 from odyssey.statistics.comparison import bonferroni, holm, odyssey_test
 from odyssey.statistics.draws import top_scores
 from odyssey.statistics.estimates import top_count
-from odyssey.statistics.importance import Input, decompose
+from odyssey.statistics.importance import InputRange, decompose
 from odyssey.statistics.permutation import EXACT_DRAWS, Pair, PermutationTest, decide
 from odyssey.statistics.simulation import (
     CHANCE,
     CLOSED_FORMS,
-    Cell,
+    SimulatedCell,
     simulate_pairs,
     simulate_results,
 )
@@ -38,7 +38,9 @@ from odyssey.statistics.simulation import (
 LEVEL = 0.05
 
 
-def pairs(cells: Mapping[str, Cell], *, seed: int, draws: int, shared: float) -> list[Pair]:
+def pairs(
+    cells: Mapping[str, SimulatedCell], *, seed: int, draws: int, shared: float
+) -> list[Pair]:
     """Simulates a study and gives the comparisons of all cells with the first."""
     rng = np.random.default_rng([seed, draws])
     return simulate_pairs(list(cells.values()), rng=rng, draws=draws, shared=shared)
@@ -98,7 +100,7 @@ def one_comparison(studies: int) -> None:
     for draws, shared, change in rows:
         mine, theirs, lost = [], [], []
         for seed in range(studies):
-            cells = {"a": Cell(), "b": Cell()}
+            cells = {"a": SimulatedCell(), "b": SimulatedCell()}
             (pair,) = pairs(cells, seed=seed, draws=draws, shared=shared or 0.0)
             if shared is None:  # the second cell from a study with hyperparameters of its own
                 (other,) = pairs(cells, seed=10**6 + seed, draws=draws, shared=0.0)
@@ -122,11 +124,11 @@ def unequal_luck(studies: int) -> None:
     print("| draws | ours | interval holds 0 |")
     print("|---:|---:|---:|")
     for draws in (16, 50, 200):
-        wide = Cell(luck=3.0)
-        wide = Cell(luck=3.0, shift=-true_difference(wide, draws=draws))
+        wide = SimulatedCell(luck=3.0)
+        wide = SimulatedCell(luck=3.0, shift=-true_difference(wide, draws=draws))
         mine = []
         for seed in range(studies):
-            (pair,) = pairs({"a": Cell(), "b": wide}, seed=seed, draws=draws, shared=0.5)
+            (pair,) = pairs({"a": SimulatedCell(), "b": wide}, seed=seed, draws=draws, shared=0.5)
             mine.append(ours(pair, seed=seed))
         print(f"| {draws} | {share(mine)} | {share(~np.array(mine))} |", flush=True)
 
@@ -135,7 +137,7 @@ def family(studies: int) -> None:
     print("\n## A cell under nine names: any of eight comparisons rejected after correction\n")
     print("| draws | luck that seeds share | ours, Holm | the Odyssey's, Bonferroni |")
     print("|---:|---:|---:|---:|")
-    cells = {f"{i}": Cell() for i in range(9)}
+    cells = {f"{i}": SimulatedCell() for i in range(9)}
     for draws, shared in ((200, 0.0), (200, 0.5)):
         mine, theirs = [], []
         for seed in range(studies):
@@ -150,26 +152,30 @@ def power(studies: int) -> None:
     print("| the variant | draws | luck that seeds share | ours | the Odyssey's |")
     print("|---|---:|---:|---:|---:|")
     variants = {
-        "0.03 bits worse at every draw": Cell(shift=0.03),
-        "0.06 bits worse at every draw": Cell(shift=0.06),
-        "diverges at a third of the learning rate": Cell(cliff=-1.5),
+        "0.03 bits worse at every draw": SimulatedCell(shift=0.03),
+        "0.06 bits worse at every draw": SimulatedCell(shift=0.06),
+        "diverges at a third of the learning rate": SimulatedCell(cliff=-1.5),
     }
     for name, cell in variants.items():
         for draws, shared in ((200, 0.0), (200, 0.5), (50, 0.5)):
             mine, theirs = [], []
             for seed in range(studies):
-                (pair,) = pairs({"a": Cell(), "b": cell}, seed=seed, draws=draws, shared=shared)
+                (pair,) = pairs(
+                    {"a": SimulatedCell(), "b": cell}, seed=seed, draws=draws, shared=shared
+                )
                 mine.append(ours(pair, seed=seed))
                 theirs.append(odyssey_test(pair) <= LEVEL)
             row = f"| {name} | {draws} | {100 * shared:.0f} % | {share(mine)} | {share(theirs)} |"
             print(row, flush=True)
 
 
-def true_difference(cell: Cell, *, draws: int) -> float:
+def true_difference(cell: SimulatedCell, *, draws: int) -> float:
     """Gives the mean difference of the best draws over many studies of that size."""
     found = []
     for seed in range(1000):
-        (pair,) = pairs({"a": Cell(), "b": cell}, seed=10**6 + seed, draws=draws, shared=0.5)
+        (pair,) = pairs(
+            {"a": SimulatedCell(), "b": cell}, seed=10**6 + seed, draws=draws, shared=0.5
+        )
         best = top_scores(pair.valid, pair.test, top_count(draws)).mean(axis=1)
         found.append(best[1] - best[0])
     return float(np.mean(found))
@@ -180,17 +186,19 @@ def coverage(studies: int) -> None:
     print("| the variant | draws | true difference | holds it |")
     print("|---|---:|---:|---:|")
     variants = {
-        "the same cell": Cell(),
-        "0.06 bits worse at every draw": Cell(shift=0.06),
-        "best at three times the learning rate": Cell(best_rate=-1.5),
-        "diverges at a tenth of the learning rate": Cell(cliff=-2.0),
+        "the same cell": SimulatedCell(),
+        "0.06 bits worse at every draw": SimulatedCell(shift=0.06),
+        "best at three times the learning rate": SimulatedCell(best_rate=-1.5),
+        "diverges at a tenth of the learning rate": SimulatedCell(cliff=-2.0),
     }
     for name, cell in variants.items():
         for draws in (200, 50, 16):
             true = true_difference(cell, draws=draws)
             held = []
             for seed in range(studies):
-                (pair,) = pairs({"a": Cell(), "b": cell}, seed=seed, draws=draws, shared=0.5)
+                (pair,) = pairs(
+                    {"a": SimulatedCell(), "b": cell}, seed=seed, draws=draws, shared=0.5
+                )
                 # The interval holds a shift exactly when the test does not reject it.
                 held.append(not ours(pair, seed=seed, shift=true))
             print(f"| {name} | {draws} | {true:+.3f} | {share(held)} |", flush=True)
@@ -200,7 +208,7 @@ def over_tasks(studies: int) -> None:
     print("\n## Interquartile mean over three tasks: interval of a difference that is nought\n")
     print("| draws | holds it |")
     print("|---:|---:|")
-    cells = {"a": Cell(), "b": Cell()}
+    cells = {"a": SimulatedCell(), "b": SimulatedCell()}
     for draws in (200, 50):
         held = []
         for seed in range(studies // 5):
@@ -226,7 +234,7 @@ def closed_forms(studies: int) -> None:
         " | its error |"
     )
     print("|---|---:|---:|---|---:|---:|---:|---:|---:|---:|")
-    inputs = [Input(name, "linear", 0.0, 1.0) for name in "abc"]
+    inputs = [InputRange(name, "linear", 0.0, 1.0) for name in "abc"]
     for name, form in CLOSED_FORMS.items():
         for trials in (200, 1000):
             frames, theirs, fits = [], [], []

@@ -1,6 +1,8 @@
 """What is committed under results/ comes out of its Parquet again, byte for byte."""
 
 import importlib.util
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +24,22 @@ SEARCHES = [path for path in KEPT if is_search(RunStore.open(path).run)]
 RUNS = [path for path in KEPT if path not in SEARCHES]
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no git checkout")
+@pytest.mark.skipif(not shutil.which("git"), reason="no git")
+def test_results_are_data_and_small():
+    command = ["git", "ls-files", "-z", "results"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    files = [ROOT / name for name in listed.decode().split("\0") if name]
+    assert 0 < len(files) <= 200
+    assert sum(path.stat().st_size for path in files) <= 12_000_000
+    data = {".parquet", ".json", ".toml", ".cell", ".csv", ".md"}
+    figures = [path for path in files if path.suffix not in data]
+    assert {path.suffix for path in figures} == {".png"}
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/*/README.md")]
+    text = "".join(page.read_text("utf-8") for page in pages)
+    assert [path for path in figures if path.relative_to(ROOT).as_posix() not in text] == []
+
+
 def script(path):
     spec = importlib.util.spec_from_file_location(path.stem, ROOT / path)
     module = importlib.util.module_from_spec(spec)
@@ -33,6 +51,7 @@ def script(path):
 def test_the_leaderboard_comes_out_byte_for_byte(run):
     board = ranking.leaderboard(ranking.with_labels(load_results(run)))
     assert tables.to_csv(board).encode() == (run / "leaderboard.csv").read_bytes()
+    assert (run / "leaderboard.md").read_text("utf-8").startswith(tables.to_markdown(board))
 
 
 COMPARED = [
@@ -53,6 +72,8 @@ def test_the_comparison_comes_out_byte_for_byte(run, baseline):
     first = baseline == store.run["baseline"]
     path = run / ("comparison.csv" if first else f"comparison-{baseline}.csv")
     assert tables.to_csv(found).encode() == path.read_bytes()
+    text = tables.to_markdown(tables.comparison_table(found))
+    assert path.with_suffix(".md").read_text("utf-8").startswith(text)
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
@@ -95,8 +116,8 @@ def test_the_tables_of_a_search_come_out_byte_for_byte(run):
 
 @pytest.mark.parametrize("run", KEPT, ids=lambda run: run.name)
 def test_no_path_of_a_machine_is_kept(run):
-    for name in ("run.json", "study.toml", "report.html"):
-        assert "/tmp/" not in (run / name).read_text()
+    for path in run.rglob("*"):
+        assert path.suffix in (".parquet", ".png", "") or "/tmp/" not in path.read_text("utf-8")
     assert not load_results(run)["spec"].str.startswith("/").any()
 
 

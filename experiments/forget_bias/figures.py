@@ -1,6 +1,6 @@
 """Draws test accuracy against the length of the task, a line an initial forget bias.
 
-Usage: python experiments/forget_bias/figures.py RUN
+Usage: python experiments/forget_bias/figures.py RUN OUT
 """
 
 import re
@@ -88,14 +88,14 @@ def draw(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(run: Path) -> None:
-    """Writes the figure and its table into a run."""
+def main(run: Path, out: Path) -> None:
+    """Writes the figure and its table into `out`."""
     frame = lengths(load_results(run))
-    for path in save_figure(draw(frame), run / "figures/lengths", data=frame).values():
+    for path in save_figure(draw(frame), out / "figures/lengths", data=frame).values():
         print(path)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python experiments/forget_bias/figures.py RUN")
-    main(Path(sys.argv[1]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: python experiments/forget_bias/figures.py RUN OUT")
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,8 +1,9 @@
 """Correlates the reach of gradients with test loss; tables, figures and the page.
 
-Usage: python experiments/gradient_flow/figures.py DIR [WORK]
+Usage: python experiments/gradient_flow/figures.py DIR OUT [WORK]
 
-DIR holds measured.parquet; with WORK, the folder of run.py, it is made of what is there first.
+DIR holds measured.parquet, OUT gets the rest; with WORK, the folder of run.py, measured.parquet is
+made of what is there first.
 """
 
 import sys
@@ -12,9 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report.page.simple import Part, write_page
-from odyssey.report.page.style import ACCENT, INK, save_figure, styled
-from odyssey.report.study.figures import Picture
+from odyssey.report.page.pictures import Picture
+from odyssey.report.page.simple import PageSection, write_simple_page
+from odyssey.report.page.style import ACCENT, INK, styled
 
 TASKS = ("tinyshakespeare", "arithmetic")
 WHENS = ("initialisation", "trained")
@@ -187,13 +188,14 @@ def _lines(words: list[str], per_line: int) -> list[str]:
     return ["   ".join(words[i : i + per_line]) for i in range(0, len(words), per_line)]
 
 
-def main(out: Path, work: Path | None) -> None:
+def main(data: Path, out: Path, work: Path | None) -> None:
     """Writes everything into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
     if work:
         files = sorted(work.glob("*.parquet"))
         frame = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
-        frame.to_parquet(out / "measured.parquet", compression="zstd", index=False)
-    cells = per_cell(pd.read_parquet(out / "measured.parquet"))
+        frame.to_parquet(data / "measured.parquet", compression="zstd", index=False)
+    cells = per_cell(pd.read_parquet(data / "measured.parquet"))
     found = correlations(cells)
     for name, table in (("cells", cells), ("correlations", found)):
         table.to_csv(out / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
@@ -219,14 +221,14 @@ def main(out: Path, work: Path | None) -> None:
         ),
     ]
     for picture in pictures:
-        save_figure(picture.figure, out / picture.name, data=picture.data)
+        picture.save(out)
     first = found[found["horizon"] == FACTOR].drop(columns="horizon").round(3)
     lead = (
         "The recurrent cells of the library, and the Odyssey's nine, with 20,000 parameters each:"
         " does it help to know how far a gradient reaches back?"
     )
     parts = [
-        Part(
+        PageSection(
             "Rank correlation",
             (
                 "Spearman's correlation over cells between the horizon (steps until the gradient's"
@@ -240,14 +242,16 @@ def main(out: Path, work: Path | None) -> None:
             ),
             (first,),
         ),
-        Part("Figures", (), pictures),
-        Part("Other horizons", ("The same for all three thresholds.",), (found.round(3),)),
-        Part("Cells", ("What the correlations are made of.",), (cells.round(3),)),
+        PageSection("Figures", (), pictures),
+        PageSection("Other horizons", ("The same for all three thresholds.",), (found.round(3),)),
+        PageSection("Cells", ("What the correlations are made of.",), (cells.round(3),)),
     ]
-    write_page(out / "report.html", title="Gradient flow and learning", lead=lead, parts=parts)
+    write_simple_page(
+        out / "report.html", title="Gradient flow and learning", lead=lead, parts=parts
+    )
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python experiments/gradient_flow/figures.py DIR [WORK]")
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None)
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: python experiments/gradient_flow/figures.py DIR OUT [WORK]")
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) == 4 else None)

@@ -1,6 +1,6 @@
 """Chooses the budget of a trial from the pilot's learning curves, and draws them.
 
-Usage: python experiments/odyssey_2015_pilot/figures.py RUN
+Usage: python experiments/odyssey_2015_pilot/figures.py RUN OUT
 
 Progress is the fall of the best validation loss so far from that of a uniform guess, ln V. The good
 draws at a budget are the best quarter by what they reach with four times as much.
@@ -73,16 +73,16 @@ def draw(curves: pd.DataFrame, shares: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(run: Path) -> None:
-    """Writes the figure into a run, and prints the shares at the budget."""
+def main(run: Path, out: Path) -> None:
+    """Writes the figure into `out`, and prints the shares at the budget."""
     curves = load_curves(run)
     shares = progress(curves)
-    for path in save_figure(draw(curves, shares), run / "figures/budget", data=shares).values():
+    for path in save_figure(draw(curves, shares), out / "figures/budget", data=shares).values():
         print(path)
     print(shares[shares["characters"] == BUDGET].to_string(index=False))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python experiments/odyssey_2015_pilot/figures.py RUN")
-    main(Path(sys.argv[1]))
+    if len(sys.argv) != 3:
+        sys.exit("usage: python experiments/odyssey_2015_pilot/figures.py RUN OUT")
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -94,7 +94,7 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("results/relu_loop")
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("build/results/relu_loop")
     out.mkdir(parents=True, exist_ok=True)
     measured = measure()
     save_figure(draw(measured), out / "relu_loop", data=measured.round(4))

@@ -1,8 +1,8 @@
 """Tables, figures and the page of the study of units.
 
-    python experiments/units/figures.py DIR
+    python experiments/units/figures.py DIR OUT
 
-DIR holds the Parquet that run.py has left.
+DIR holds the Parquet that run.py has left, OUT gets the rest.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pandas as pd
 
 from odyssey.diagnostics.unit_scores import best_units
 from odyssey.report.inside.unit_plots import plot_probes, plot_saturation
-from odyssey.report.page.simple import Part, write_page
-from odyssey.report.page.style import figure_of, save_figure
-from odyssey.report.study.figures import Picture
+from odyssey.report.page.pictures import Picture
+from odyssey.report.page.simple import PageSection, write_simple_page
+from odyssey.report.page.style import figure_of
 
 QUESTION = (
     "Karpathy, Johnson and Fei-Fei (2015) found by eye cells that follow quotes, the position in"
@@ -118,10 +118,11 @@ def pictures(best: pd.DataFrame, gates: pd.DataFrame) -> list[Picture]:
     return drawn
 
 
-def main(out: Path) -> None:
+def main(data: Path, out: Path) -> None:
     """Writes everything into `out`."""
+    out.mkdir(parents=True, exist_ok=True)
     scores, gates, models = (
-        pd.read_parquet(out / f"{name}.parquet") for name in ("scores", "gates", "models")
+        pd.read_parquet(data / f"{name}.parquet") for name in ("scores", "gates", "models")
     )
     best = best_table(scores)
     found = summary(best)
@@ -129,24 +130,28 @@ def main(out: Path) -> None:
         table.to_csv(out / f"{name}.csv", index=False, lineterminator="\n", float_format="%.6g")
     drawn = pictures(best, gates)
     for picture in drawn:
-        save_figure(picture.figure, out / picture.name, data=picture.data)
-    parts = [Part("How to read it", (RULE, LIMITS))]
+        picture.save(out)
+    parts = [PageSection("How to read it", (RULE, LIMITS))]
     for corpus, part in found.groupby("corpus", sort=False):
         here = [p for p in drawn if p.task == corpus]
-        parts.append(Part(f"On {corpus}", (), [shown(part), *here]))
+        parts.append(PageSection(f"On {corpus}", (), [shown(part), *here]))
     losses = models.rename(columns={"name": "cell", "num_parameters": "parameters"}).copy()
     for name in ("valid_bpc", "test_bpc", "test_accuracy"):
         losses[name] = losses[name].map("{:.3f}".format)
     losses["seconds"] = losses["seconds"].round()
-    parts.append(Part("Models", ("Bits per character; seconds of training.",), (losses,)))
+    parts.append(PageSection("Models", ("Bits per character; seconds of training.",), (losses,)))
     units = best[["corpus", "probe", "name", "seed", "track", "unit", "rho", "p", "found"]].copy()
     units["rho"] = units["rho"].map("{:.3f}".format)
     units["found"] = units["found"].map({True: "yes", False: "no"})
-    parts.append(Part("The units", ("Track and number, as the page of units has them.",), (units,)))
-    write_page(out / "report.html", title="Units that mean something", lead=QUESTION, parts=parts)
+    parts.append(
+        PageSection("The units", ("Track and number, as the page of units has them.",), (units,))
+    )
+    write_simple_page(
+        out / "report.html", title="Units that mean something", lead=QUESTION, parts=parts
+    )
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

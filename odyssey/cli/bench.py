@@ -12,7 +12,7 @@ from odyssey.jobs.bench import BenchOptions, bench
 from odyssey.wording import duration
 
 if TYPE_CHECKING:
-    from odyssey.speed.sections import Progress, Result
+    from odyssey.speed.registry import Progress, Result
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,9 +72,9 @@ def _ignore(result: Result) -> None:
 
 
 def _print(result: Result) -> None:
-    from odyssey.speed.document import shown
+    from odyssey.speed.document import format_measurement
 
-    rows = [{name: shown(v) for name, v in row.items()} for row in result.rows]
+    rows = [{name: format_measurement(v) for name, v in row.items()} for row in result.rows]
     numbers = [name for name, v in result.rows[0].items() if not isinstance(v, str)]
     print(f"{result.section.title}\n{result.section.note}\n")
     print_rows(rows, right=numbers)

@@ -14,24 +14,25 @@ from odyssey.storage.places import Place
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from odyssey.report.study.ablation import Ablation
+    from odyssey.report.study.baseline import BaselineComparison
     from odyssey.report.study.page import Content
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--to", metavar="DIR", default="", help="where to write it (into the run)")
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes and prints the report."""
-    show(args.directory, as_json=args.json)
+    show(args.directory, as_json=args.json, to=args.to)
 
 
-def show(run: str | Place, *, as_json: bool) -> None:
+def show(run: str | Place, *, as_json: bool, to: str = "") -> None:
     """Writes the report of a run, and prints its tables and where the page is."""
-    with report_run(run) as reported:
+    with report_run(run, to=to) as reported:
         if reported.refusal:
             print(f"odyssey: {reported.refusal}; only its tables are shown", file=sys.stderr)
         if as_json:
@@ -39,7 +40,7 @@ def show(run: str | Place, *, as_json: bool) -> None:
         elif reported.search:
             from odyssey.report.search.page import print_search
 
-            print_search(reported.directory, console())
+            print_search(reported.content, console())
         else:
             _print_study(reported.content)
     if not as_json and reported.files:
@@ -63,14 +64,14 @@ def _print_study(content: Content) -> None:
         print(f"{beside.caption}\n")
 
 
-def _print_comparison(ablation: Ablation, screen: Console) -> None:
+def _print_comparison(ablation: BaselineComparison, screen: Console) -> None:
     from odyssey.report.page import tables
     from odyssey.report.study import protocol
 
     tables.print_table(tables.comparison_table(ablation.compared), screen)
     if ablation.scores is not None:
         tables.print_table(tables.aggregate_table(ablation.scores, ablation.compared), screen)
-    for line in protocol.findings(ablation.compared, ablation.baseline):
+    for line in protocol.claims(ablation.compared, ablation.baseline):
         print(f"{line.task}: {line.claim} {line.rest}\n")
     if note := protocol.power_note(ablation.compared):
         print(f"{note}\n")

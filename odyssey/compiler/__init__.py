@@ -1,8 +1,9 @@
 """Cell -> torch: lowering to a `Program`, and backends that run it.
 
-`program.py` is the IR, `passes.py` and `lowering.py` make it (named passes in order),
-`verify.py` says what a backend may receive, `initial.py` draws initial weights, `module.py` is the
-`RNN` module, and `backends/` has one file per backend. May import expr and torch.
+`program.py` is the IR, `passes.py` and `lowering.py` make it (named passes in order), `verify.py`
+says what a backend may receive, `initial.py` draws initial weights, `module.py` is the `RNN`
+module, `weights.py` its parameters and `arguments.py` what it takes, `autodiff.py` the reverse
+mode, and `backends/` has one file per backend. May import expr and torch.
 
 To add a backend, see `backends/__init__.py`; the oracle, parity and gradient tests then cover it.
 """

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from odyssey.diagnostics.recurrence import Recurrence, Trajectory, join, separate
+from odyssey.diagnostics.recurrence import RecurrentStep, Trajectory, join, separate
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 from odyssey.wording import quoted
@@ -94,7 +94,7 @@ def back_propagate(trajectory: Trajectory, injected: Tensor | np.random.Generato
     return Adjoints(trajectory, g, torch.stack(directions), torch.stack(logs))
 
 
-def _at_the_end(recurrence: Recurrence, g: Tensor, rows: int) -> tuple[Tensor, ...]:
+def _at_the_end(recurrence: RecurrentStep, g: Tensor, rows: int) -> tuple[Tensor, ...]:
     state = recurrence.zero_state(rows)
     if recurrence.output:
         state[recurrence.states.index(recurrence.output)][:, -1] = g

@@ -39,11 +39,11 @@ from odyssey.expr.terms import Input, Leaf, matmul, term
 
 COORDINATES = 4096  # at least; the theory's own noise falls with its root
 
-Blocks = dict[tuple[str, str], tuple[JacobianTerm, ...]]
+JacobianBlocks = dict[tuple[str, str], tuple[JacobianTerm, ...]]
 
 
 @dataclass(frozen=True)
-class Step:
+class Coordinates:
     """What the coordinates are in one step: N numbers for every name, and for every product."""
 
     names: dict[str, Array]
@@ -111,7 +111,7 @@ def predicted_norms(
     return frame
 
 
-def _fresh(theory: _Theory, path: list[Step], blocks: Blocks) -> Array:
+def _fresh(theory: _Theory, path: list[Coordinates], blocks: JacobianBlocks) -> Array:
     """Gives log10 norms (T + 1, S + 1) from second moments."""
     states = theory.cell.states
     moments_NSS = np.zeros((theory.n, len(states), len(states)))
@@ -134,7 +134,7 @@ def _fresh(theory: _Theory, path: list[Step], blocks: Blocks) -> Array:
     return np.stack(found)
 
 
-def _frozen(theory: _Theory, path: list[Step], blocks: Blocks) -> Array:
+def _frozen(theory: _Theory, path: list[Coordinates], blocks: JacobianBlocks) -> Array:
     """Gives log10 norms (T + 1, S + 1), the median over replicas with weights of their own."""
     states, shape = theory.cell.states, (theory.replicas, theory.hidden)
     weights = theory.draw_weights()
@@ -192,9 +192,9 @@ class _Theory:
         }
         self.state: dict[str, Array] = {s: np.zeros(self.n) for s in self.cell.states}
 
-    def forward(self) -> Step:
+    def forward(self) -> Coordinates:
         """Moves every coordinate by one step; gives the values of all names and products in it."""
-        step = Step(dict(self.static), {})
+        step = Coordinates(dict(self.static), {})
         step.names.update({f"{s}[t-1]": v for s, v in self.state.items()})
         for equation in self.cell.equations:
             found = self._evaluate(equation.value, step)
@@ -202,7 +202,7 @@ class _Theory:
         self.state = {s: step.names[f"{s}[t]"] for s in self.cell.states}
         return step
 
-    def _evaluate(self, expr: sp.Expr, step: Step) -> Array:
+    def _evaluate(self, expr: sp.Expr, step: Coordinates) -> Array:
         if isinstance(expr, sp.Rational):
             return np.asarray(float(expr))
         if isinstance(expr, Leaf):
@@ -225,7 +225,7 @@ class _Theory:
                 return np.asarray(ARITHMETIC[op].apply(*args))
             return PRIMITIVES[op].numpy(*args)
 
-    def _diagonals(self, product: JacobianTerm, step: Step) -> list[Array]:
+    def _diagonals(self, product: JacobianTerm, step: Coordinates) -> list[Array]:
         return [np.broadcast_to(self._evaluate(v, step), (self.n,)) for v in product.diagonals]
 
     def draw_weights(self) -> dict[str, Array]:
@@ -243,8 +243,8 @@ class _Theory:
         vectors: dict[str, Array],
         old: str,
         weights: dict[str, Array],
-        blocks: Blocks,
-        step: Step,
+        blocks: JacobianBlocks,
+        step: Coordinates,
     ) -> Array:
         """Pulls gradients (R, H) with respect to new values back to one state before the step."""
         shape = (self.replicas, self.hidden)
@@ -259,7 +259,7 @@ class _Theory:
         return total
 
     def pull_moments(
-        self, moments: Array, new: tuple[str, ...], blocks: Blocks, step: Step
+        self, moments: Array, new: tuple[str, ...], blocks: JacobianBlocks, step: Coordinates
     ) -> Array:
         """Pulls second moments back through a step: (N, len(new), len(new)) to (N, S, S)."""
         states = self.cell.states
@@ -282,7 +282,7 @@ class _Theory:
         return found
 
     def _words(
-        self, product: JacobianTerm, step: Step
+        self, product: JacobianTerm, step: Coordinates
     ) -> list[tuple[list[Array], tuple[str, ...]]]:
         """Evaluates a term; a matrix scale * I + R makes two of it, with and without R."""
         first, *rest = self._diagonals(product, step)

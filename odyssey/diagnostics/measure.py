@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -141,16 +141,43 @@ def _predicted(subject: Subject, seed: int) -> pd.DataFrame:
     return found.assign(name=trajectory.recurrence.name)
 
 
+@dataclass(frozen=True)
+class MeasuredTraining:
+    """How a population is trained while it is measured.
+
+    Attributes:
+        updates: Updates in all.
+        every: Updates between measurements.
+        options: More options of `TrainingConfig`, such as `optimizer`.
+        hyperparameters: Of every member, such as `learning_rate`.
+
+    Raises:
+        ConfigError: `updates` or `every` is not positive.
+    """
+
+    updates: int
+    every: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.every <= self.updates:
+            raise ConfigError(f"measure every 1 to {self.updates} updates, got {self.every}")
+
+    def config(self, init: str) -> TrainingConfig:
+        """Gives the configuration: one epoch a measurement, and short validation."""
+        defaults = {"valid_characters": 2_000, "test_characters": 2_000}
+        epochs = {"updates_per_epoch": self.every, "epochs": -(-self.updates // self.every)}
+        return TrainingConfig(**{**epochs, "init": init, **defaults, **self.options})
+
+
 def along_training(
     cell: Cell,
     task: Task,
     condition: Condition,
     seeds: Sequence[int],
     *,
-    updates: int,
-    every: int,
-    options: dict[str, Any] | None = None,
-    hyperparameters: dict[str, float] | None = None,
+    training: MeasuredTraining,
     name: str = "",
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Measurements, list[MemberResult]]:
@@ -161,10 +188,7 @@ def along_training(
         task: What it is trained on, and on whose validation data it is measured.
         condition: Sizes, initial weights; `spectral_radius` is not for training.
         seeds: One a member.
-        updates: Updates in all.
-        every: Updates between measurements.
-        options: More options of `TrainingConfig`, such as `optimizer`.
-        hyperparameters: Of every member, such as `learning_rate`.
+        training: How it is trained and when it is measured.
         name: What it is called in frames.
         progress: Called after every measurement with the number of updates made.
 
@@ -173,11 +197,9 @@ def along_training(
         became of the members.
 
     Raises:
-        ConfigError: `updates` or `every` is not positive, or a condition does not go with training.
+        ConfigError: The condition does not go with training.
     """
     check_recurrent(cell)
-    if not 1 <= every <= updates:
-        raise ConfigError(f"measure every 1 to {updates} updates, got {every}")
     if condition.spectral_radius is not None:
         raise ConfigError("training starts from weights as drawn; leave the spectral radius out")
     windows = task_windows(task, steps=condition.steps, rows=condition.rows)
@@ -190,17 +212,8 @@ def along_training(
         if progress:
             progress(updates)
 
-    config = TrainingConfig(
-        **{
-            "updates_per_epoch": every,
-            "epochs": -(-updates // every),
-            "init": condition.init,
-            "valid_characters": 2_000,
-            "test_characters": 2_000,
-            **(options or {}),
-        }
-    )
-    members = members_of(condition, seeds, **(hyperparameters or {}))
+    config = training.config(condition.init)
+    members = members_of(condition, seeds, **training.hyperparameters)
     results = train(cell, task, members, config, inspect=inspect).results
     whole = join_measurements(found)
     lost = {k: r.diverged_at for k, r in enumerate(results) if r.diverged_at is not None}

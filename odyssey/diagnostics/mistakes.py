@@ -61,7 +61,7 @@ class Oracles:
 
 
 @dataclass(frozen=True)
-class Reading:
+class AnnotatedText:
     """A held-out text as the oracles see it; made once for all models of a task.
 
     Attributes:
@@ -83,9 +83,9 @@ class Reading:
     begins: NDArray[np.bool_]
 
 
-def read_text(
+def annotate_text(
     task: Task, *, characters: int, split: HeldOut = "test", oracles: Oracles | None = None
-) -> Reading:
+) -> AnnotatedText:
     """Prepares the first `characters` + 1 symbols of a split.
 
     A word is a longest run of letters, digits and underscores; bytes above ASCII are letters.
@@ -108,10 +108,10 @@ def read_text(
     before = np.array([True, *(c.isspace() or c in OPENING for c in held[:-1])])
     starts = inside & ~np.concatenate([[False], inside[:-1]])
     best, longest = probability[1:].max(0), probability[-1]
-    return Reading(held, best, longest, distance, known, starts & before)
+    return AnnotatedText(held, best, longest, distance, known, starts & before)
 
 
-def ngram_predictions(reading: Reading) -> pd.DataFrame:
+def ngram_predictions(reading: AnnotatedText) -> pd.DataFrame:
     """Gives the losses of the n-gram with the longest context as `predictions.predict` would.
 
     Returns:
@@ -153,7 +153,7 @@ def _words(text: str, counts: Counter[str]) -> tuple[NDArray[np.float64], NDArra
 
 
 def sort_errors(
-    predictions: pd.DataFrame, reading: Reading, *, oracles: Oracles | None = None
+    predictions: pd.DataFrame, reading: AnnotatedText, *, oracles: Oracles | None = None
 ) -> pd.DataFrame:
     """Names the category of every error.
 
@@ -164,8 +164,8 @@ def sort_errors(
 
     Args:
         predictions: Of `predictions.predict` on the same split.
-        reading: Of `read_text`, at least as long.
-        oracles: As given to `read_text`.
+        reading: Of `annotate_text`, at least as long.
+        oracles: As given to `annotate_text`.
 
     Returns:
         The predictions with columns category ("" where the model is right) and level (the

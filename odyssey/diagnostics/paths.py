@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from odyssey.compiler import RNN
+from odyssey.compiler.backends.base import State
 from odyssey.diagnostics.gradients import Adjoints
-from odyssey.diagnostics.recurrence import Recurrence, State, as_recurrence, pull, separate
+from odyssey.diagnostics.recurrence import RecurrentStep, as_recurrence, pull, separate
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 from odyssey.transforms.readings import SplitCell, split_readings
@@ -76,7 +77,7 @@ def path_shares(adjoints: Adjoints) -> pd.DataFrame:
     return frame[[*columns, "share", "size"]]
 
 
-def _twin(rnn: RNN, split: SplitCell) -> Recurrence:
+def _twin(rnn: RNN, split: SplitCell) -> RecurrentStep:
     """Builds the module of the split cell with the weights of the original."""
     twin = RNN(
         split.cell,
@@ -98,7 +99,7 @@ class _Splitter:
     """
 
     def __init__(
-        self, adjoints: Adjoints, split: SplitCell, twin: Recurrence, routes: list[str]
+        self, adjoints: Adjoints, split: SplitCell, twin: RecurrentStep, routes: list[str]
     ) -> None:
         self.adjoints, self.split, self.twin, self.routes = adjoints, split, twin, routes
         self.recurrence = adjoints.trajectory.recurrence

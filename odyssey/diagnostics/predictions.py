@@ -11,7 +11,7 @@ from odyssey.errors import ConfigError
 from odyssey.tasks.base import HeldOut, Task
 from odyssey.training.model import CharModel
 
-STEPS = 1000  # symbols a call of the model reads
+SYMBOLS_A_CALL = 1000  # symbols a call of the model reads
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def predict(
     members = model.readout.shape[0]
     state = None
     symbols, nats, counted = [], [], []
-    for batch in task.held_out(split, batch_size=1, unroll=STEPS, characters=characters):
+    for batch in task.held_out(split, batch_size=1, unroll=SYMBOLS_A_CALL, characters=characters):
         x, target = torch.from_numpy(batch.inputs_TB), torch.from_numpy(batch.targets_TB[:, 0])
         logits, state = model(x.expand(members, -1, -1), state)
         own = logits[member, :, 0].double()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from odyssey.errors import ConfigError, suggest
+from odyssey.errors import ConfigError
 
 Probe = Callable[[str], NDArray[np.generic]]
 
@@ -188,16 +188,6 @@ PROBES: dict[str, Probe] = {
         upper_case,
     )
 }
-
-
-def choose_probes(names: Iterable[str]) -> dict[str, Probe]:
-    """Gives built-in probes by name; raises `ConfigError` for one that there is not."""
-    chosen = {}
-    for name in names:
-        if name not in PROBES:
-            raise ConfigError(suggest(name, PROBES, what="probe"))
-        chosen[name] = PROBES[name]
-    return chosen
 
 
 def load_probes(path: str | Path) -> dict[str, Probe]:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from odyssey.compiler import RNN
 from odyssey.compiler.lowering import lower
-from odyssey.diagnostics.recurrence import Recurrence, as_recurrence, trace
+from odyssey.diagnostics.recurrence import RecurrentStep, as_recurrence, trace
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
@@ -90,7 +90,7 @@ class Recording:
 
 
 def record(
-    module: nn.Module | Recurrence, x: Tensor, *, member: int = 0, name: str = ""
+    module: nn.Module | RecurrentStep, x: Tensor, *, member: int = 0, name: str = ""
 ) -> Recording:
     """Runs a module over one sequence, from a state of zeros, and keeps all that it computes.
 
@@ -99,7 +99,7 @@ def record(
 
     Args:
         module: What `as_recurrence` takes: an `odyssey.RNN`, a recurrent module of torch.nn, or a
-            `Recurrence`.
+            `RecurrentStep`.
         x: Floats (T, I), or class indices (T,) int64 where the module reads these.
         member: Row of the population, for a module that has one.
         name: What it is called; by default the cell's or the class's name.
@@ -237,7 +237,7 @@ def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:
     return draft, names
 
 
-def _of_states(recurrence: Recurrence, x: Tensor, member: int) -> list[Track]:
+def _of_states(recurrence: RecurrentStep, x: Tensor, member: int) -> list[Track]:
     if not 0 <= member < recurrence.members:
         raise ConfigError(f"member {member} of a population of {recurrence.members}")
     x = x.unsqueeze(0 if recurrence.batch_first else 1)

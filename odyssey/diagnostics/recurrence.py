@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from odyssey.compiler import RNN
-from odyssey.compiler.backends.base import State as State
+from odyssey.compiler.backends.base import State
 from odyssey.errors import ConfigError
 
-Step = Callable[[Tensor, State], tuple[Tensor, State]]
+StepFunction = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 @dataclass(frozen=True)
-class Recurrence:
+class RecurrentStep:
     """A recurrent module as a function of one step, in float64.
 
     `as_recurrence` makes one of every recurrent module of torch.nn and of `odyssey.RNN`; for a
@@ -43,7 +43,7 @@ class Recurrence:
     name: str
     states: tuple[str, ...]
     sizes: tuple[int, ...]
-    step: Step
+    step: StepFunction
     output: str = ""
     num_layers: int = 1
     population: int | None = None
@@ -106,7 +106,7 @@ def join(state: Sequence[Tensor]) -> Tensor:
     return torch.cat([s.transpose(1, 2).flatten(2) for s in state], -1)
 
 
-def separate(vector: Tensor, recurrence: Recurrence) -> State:
+def separate(vector: Tensor, recurrence: RecurrentStep) -> State:
     """Undoes `join`: (P, B, N) to one (P, L, B, H) tensor a state."""
     layers = recurrence.num_layers
     parts = torch.split(vector, [layers * h for h in recurrence.sizes], -1)
@@ -116,18 +116,18 @@ def separate(vector: Tensor, recurrence: Recurrence) -> State:
     )
 
 
-def as_recurrence(module: nn.Module | Recurrence, *, name: str = "") -> Recurrence:
+def as_recurrence(module: nn.Module | RecurrentStep, *, name: str = "") -> RecurrentStep:
     """Gives the step of a module, on a float64 copy of it in evaluation mode.
 
     Args:
         module: `odyssey.RNN`; `torch.nn.RNN`, `LSTM`, `GRU` (in one direction) or one of their
-            cells, whose input then is a sequence (T, B, I); or a `Recurrence`, which is kept.
+            cells, whose input then is a sequence (T, B, I); or a `RecurrentStep`, which is kept.
         name: What to call it; by default the cell's or the class's name.
 
     Raises:
         ConfigError: It is none of these, or it has no recurrence.
     """
-    if isinstance(module, Recurrence):
+    if isinstance(module, RecurrentStep):
         return module
     if isinstance(module, RNN):
         return _of_odyssey(module, name)
@@ -137,7 +137,7 @@ def as_recurrence(module: nn.Module | Recurrence, *, name: str = "") -> Recurren
         return _of_cell(module, name)
     raise ConfigError(
         f"no recurrent module: {type(module).__name__}; give an odyssey.RNN, a torch.nn RNN, LSTM,"
-        " GRU or cell, or a Recurrence with a step of your own"
+        " GRU or cell, or a RecurrentStep with a step of your own"
     )
 
 
@@ -160,7 +160,7 @@ def in_float64(rnn: RNN, *, members: int | None = None) -> RNN:
     return twin.requires_grad_(False).eval()
 
 
-def _of_odyssey(module: RNN, name: str) -> Recurrence:
+def _of_odyssey(module: RNN, name: str) -> RecurrentStep:
     rnn = in_float64(module)
     rnn.batch_first = False
     alone = rnn.population is None
@@ -173,7 +173,7 @@ def _of_odyssey(module: RNN, name: str) -> Recurrence:
         return output[:, 0], new
 
     cell = rnn.cell
-    return Recurrence(
+    return RecurrentStep(
         name=name or cell.name,
         states=cell.states,
         sizes=(rnn.hidden_size,) * len(cell.states),
@@ -186,7 +186,7 @@ def _of_odyssey(module: RNN, name: str) -> Recurrence:
     )
 
 
-def _of_layers(module: nn.RNNBase, name: str) -> Recurrence:
+def _of_layers(module: nn.RNNBase, name: str) -> RecurrentStep:
     if module.bidirectional:
         raise ConfigError(
             "a bidirectional module has no single direction of time: measure one of its directions"
@@ -200,7 +200,7 @@ def _of_layers(module: nn.RNNBase, name: str) -> Recurrence:
         return output, tuple(s.unsqueeze(0) for s in (new if gated else (new,)))
 
     hidden = module.proj_size or module.hidden_size
-    return Recurrence(
+    return RecurrentStep(
         name=name or f"nn.{type(module).__name__}",
         states=("h", "c") if gated else ("h",),
         sizes=(hidden, module.hidden_size) if gated else (hidden,),
@@ -212,7 +212,7 @@ def _of_layers(module: nn.RNNBase, name: str) -> Recurrence:
     )
 
 
-def _of_cell(module: nn.RNNCellBase, name: str) -> Recurrence:
+def _of_cell(module: nn.RNNCellBase, name: str) -> RecurrentStep:
     twin = copy.deepcopy(module).double().requires_grad_(False).eval()
     gated = isinstance(module, nn.LSTMCell)
 
@@ -221,7 +221,7 @@ def _of_cell(module: nn.RNNCellBase, name: str) -> Recurrence:
         new = new if gated else (new,)
         return new[0].unsqueeze(0), tuple(s[None, None] for s in new)
 
-    return Recurrence(
+    return RecurrentStep(
         name=name or f"nn.{type(module).__name__}",
         states=("h", "c") if gated else ("h",),
         sizes=(module.hidden_size,) * (2 if gated else 1),
@@ -245,7 +245,7 @@ class Trajectory:
     """
 
     @torch.no_grad()
-    def __init__(self, recurrence: Recurrence, x: Tensor, start: State | None = None) -> None:
+    def __init__(self, recurrence: RecurrentStep, x: Tensor, start: State | None = None) -> None:
         self.recurrence = recurrence
         self.x = recurrence.time_steps(x)
         self.rows = self.x[0].shape[1]
@@ -275,7 +275,7 @@ class Trajectory:
 
 
 def pull(
-    recurrence: Recurrence,
+    recurrence: RecurrentStep,
     x_t: Tensor,
     before: State,
     later: State | None,
@@ -313,7 +313,7 @@ def pull(
 
 
 def trace(
-    module: nn.Module | Recurrence, x: Tensor, *, start: State | None = None, name: str = ""
+    module: nn.Module | RecurrentStep, x: Tensor, *, start: State | None = None, name: str = ""
 ) -> Trajectory:
     """Runs a module over a sequence and keeps the states, in float64: where measuring begins.
 

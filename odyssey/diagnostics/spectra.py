@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from odyssey.diagnostics.recurrence import State, Trajectory, join, separate
+from odyssey.compiler.backends.base import State
+from odyssey.diagnostics.recurrence import Trajectory, join, separate
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 

@@ -31,11 +31,11 @@ from odyssey.threads import one_thread
 FEWEST = 400
 """Symbols that a text must have to be cut in two and shifted."""
 
-LEVEL = 0.05
+UNIT_LEVEL = 0.05
 _SHORTEST_SHIFT = 1000  # symbols; a tenth of the half where that is less
 _BLOCK = 64  # units that are transformed together
 
-COLUMNS = [
+UNIT_SCORE_COLUMNS = [
     *("name", "probe", "binary", "layer", "track", "kind", "unit", "fitted", "rho", "auc", "p"),
     *("null_95", "symbol_rho", "found"),
 ]
@@ -90,14 +90,14 @@ def score_units(
         if all(np.ptp(values[part].astype(np.float64)) > 0 for part in (fit, judged))
     }
     if not usable:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=UNIT_SCORE_COLUMNS)
     found = _correlate(recording, usable, fit, judged, rng=rng, shifts=shifts)
     codes = np.asarray(symbols)
     frames = [
         _frame(recording, name, values, codes, found[place], fit, judged)
         for place, (name, values) in enumerate(usable.items())
     ]
-    return pd.concat(frames, ignore_index=True)[COLUMNS]
+    return pd.concat(frames, ignore_index=True)[UNIT_SCORE_COLUMNS]
 
 
 def best_units(scores: pd.DataFrame) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def best_units(scores: pd.DataFrame) -> pd.DataFrame:
         its rho is not the best of many.
     """
     if scores.empty:
-        return pd.DataFrame(columns=["name", "probe", "units", *COLUMNS[3:]])
+        return pd.DataFrame(columns=["name", "probe", "units", *UNIT_SCORE_COLUMNS[3:]])
     count = scores.groupby(["name", "probe"], sort=False)["found"].sum().rename("units")
     strongest = scores.assign(size=scores["fitted"].abs()).sort_values("size", kind="stable")
     best = strongest.groupby(["name", "probe"], sort=False).tail(1).set_index(["name", "probe"])
@@ -191,11 +191,11 @@ def _frame(
             "rho": rho,
             "auc": _auc(rho, found.spread, values[judged]) if binary else np.nan,
             "p": (1 + reached) / (1 + len(ordered)),
-            "null_95": float(np.quantile(ordered, 1 - LEVEL)),
+            "null_95": float(np.quantile(ordered, 1 - UNIT_LEVEL)),
             "symbol_rho": baseline,
         }
     )
-    frame["found"] = (frame["p"] <= LEVEL) & (frame["rho"] > baseline)
+    frame["found"] = (frame["p"] <= UNIT_LEVEL) & (frame["rho"] > baseline)
     return frame.sort_values("rho", ascending=False, kind="stable")
 
 

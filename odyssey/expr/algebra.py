@@ -27,7 +27,7 @@ MAX_BITS = 1000  # of a coefficient
 # tuple of (monomial, coefficient).
 Monomial = tuple[tuple[int, int], ...]
 Poly = tuple[tuple[Monomial, Fraction], ...]
-ONE: Monomial = ()
+UNIT_MONOMIAL: Monomial = ()
 
 
 def digest(*parts: object) -> str:
@@ -40,7 +40,7 @@ def _poly(terms: dict[Monomial, Fraction]) -> Poly:
 
 
 def _constant(value: Fraction | int) -> Poly:
-    return _poly({ONE: Fraction(value)})
+    return _poly({UNIT_MONOMIAL: Fraction(value)})
 
 
 def _scale(poly: Poly, factor: Fraction) -> Poly:
@@ -191,7 +191,7 @@ class _Algebra:
 
     def _map(self, matrix: str, poly: Poly) -> Poly:
         too_long = len(poly) > self.atoms.terms
-        if too_long or ONE in dict(poly):
+        if too_long or UNIT_MONOMIAL in dict(poly):
             # W @ (a + 1) stays, since W @ 1 is not of the language
             self.atoms.bounded |= too_long
             factor = self._factor(poly)
@@ -247,7 +247,7 @@ class _Algebra:
 
 def _fold(primitive: Primitive, z: Poly) -> Poly | None:
     """Folds a function of a rational constant where the value is rational."""
-    if any(monomial != ONE for monomial, _ in z):
+    if any(monomial != UNIT_MONOMIAL for monomial, _ in z):
         return None
     value = primitive.exact(z[0][1] if z else Fraction(0))
     return None if value is None else _constant(value)

@@ -16,7 +16,7 @@ from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Interval
 from odyssey.expr.terms import Named, neg, sub, term
 
-LARGE = 1e9  # the bound that is tried on states; numbers in cells are far below it
+TRIED_BOUND = 1e9  # the bound that is tried on states; numbers in cells are far below it
 
 
 def output_is_bounded(cell: Equations) -> bool:
@@ -35,7 +35,7 @@ def value_bounds(cell: Equations) -> dict[str, Interval]:
     bounded = set(cell.states)
     while True:
         values = _Intervals(cell, bounded)
-        kept = {s for s in bounded if _within(values.labels[f"{s}[t]"], LARGE)}
+        kept = {s for s in bounded if _within(values.labels[f"{s}[t]"], TRIED_BOUND)}
         if kept == bounded:
             return values.labels
         bounded = kept
@@ -69,7 +69,7 @@ class _Intervals:
             case "input":
                 return -1.0, 1.0
             case "previous":
-                return (-LARGE, LARGE) if name in self.bounded else ANYTHING
+                return (-TRIED_BOUND, TRIED_BOUND) if name in self.bounded else ANYTHING
             case "value":
                 return self.labels[name]
             case "vector" | "matmul":

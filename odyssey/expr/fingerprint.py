@@ -33,7 +33,7 @@ STEPS = 4
 SCALE = 0.6  # of all weights and states
 DIGITS = 7  # significant digits kept
 DECIMALS = 9  # decimals kept
-LARGE = 1e12  # of an output; what comes after it is not looked at
+MAX_OUTPUT = 1e12  # of an output; what comes after it is not looked at
 JITTER = 2.0**-50  # relative error of an operation, several times that of float64
 MARGIN = 16.0  # the error of a value is taken for so many times what the jitter did to it
 PATTERNS = 61  # of jitter, used in turn
@@ -167,7 +167,9 @@ class _Runs:
 
 def _end(texts: list[str]) -> int:
     """Gives the number of values up to the first step that is large or not a number, with it."""
-    wild = next((k for k, text in enumerate(texts) if not abs(float(text)) <= LARGE), len(texts))
+    wild = next(
+        (k for k, text in enumerate(texts) if not abs(float(text)) <= MAX_OUTPUT), len(texts)
+    )
     return min(len(texts), (wild // UNITS + 1) * UNITS)
 
 

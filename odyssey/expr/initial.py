@@ -11,7 +11,7 @@ from odyssey.expr.equations import Init
 from odyssey.expr.primitives import Array
 from odyssey.expr.terms import format_number
 
-Numbers = tuple[float, ...]
+Arguments = tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +29,15 @@ class InitialValue:
     """
 
     counts: tuple[int, ...]
-    complete: Callable[[Numbers], Numbers] = lambda numbers: numbers
-    draw: Callable[[Numbers, tuple[int, ...], np.random.Generator], Array]
-    objection: Callable[[Numbers], str] = lambda numbers: ""
+    complete: Callable[[Arguments], Arguments] = lambda numbers: numbers
+    draw: Callable[[Arguments, tuple[int, ...], np.random.Generator], Array]
+    objection: Callable[[Arguments], str] = lambda numbers: ""
     vectors: bool = True
     for_biases: bool = False
     square: bool = False
 
 
-def _orthogonal(numbers: Numbers, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+def _orthogonal(numbers: Arguments, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
     q = q * np.sign(np.diag(r))  # uniform over orthogonal matrices (Mezzadri 2007)
     return numbers[0] * (q if shape[0] >= shape[1] else q.T)

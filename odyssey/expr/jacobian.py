@@ -32,7 +32,7 @@ from odyssey.expr.terms import (
 )
 from odyssey.expr.text import format_expression
 
-MAX_TERMS = 500
+MAX_JACOBIAN_TERMS = 500
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def symbolic_jacobian(cell: Equations) -> dict[tuple[str, str], tuple[JacobianTe
     for equation in cell.equations:
         kind = Current if equation.updates_state else Named
         rows[equation.label] = _derivative(equation.value, rows, kind(equation.label))
-        if sum(map(len, rows[equation.label].values())) > MAX_TERMS:
-            raise CellError(f"{cell.name}: the Jacobian has more than {MAX_TERMS} terms")
+        if sum(map(len, rows[equation.label].values())) > MAX_JACOBIAN_TERMS:
+            raise CellError(f"{cell.name}: the Jacobian has more than {MAX_JACOBIAN_TERMS} terms")
     wanted = [f"{s}[t]" for s in cell.states]
     wanted += [] if cell.output in cell.states else [cell.output]
     return {(new, old): rows[new].get(old, ()) for new in wanted for old in cell.states}

@@ -17,7 +17,7 @@ from odyssey.expr.program import Node, Program
 MAX_EXPONENT = 10_000  # numbers beyond 2 to this power have no value here
 
 Number = Any  # of mpmath, which has no types
-Numbers = list[Number]
+PreciseVector = list[Number]
 
 
 class UndefinedError(ArithmeticError):
@@ -32,7 +32,7 @@ def run_precisely(
     *,
     bits: int,
     rng: random.Random,
-) -> list[Numbers]:
+) -> list[PreciseVector]:
     """Runs a cell in numbers of so many bits, with an error in the last ones of every result.
 
     Without these errors a sum that loses its small terms loses them in every precision alike, and
@@ -56,8 +56,8 @@ def run_precisely(
     exact = {name: _exact(context, w.tolist()) for name, w in weights.items()}
     states = dict.fromkeys(program.states, _exact(context, start.tolist()))
     moving = program.reached(["input", "previous"])
-    values: list[Numbers] = [[]] * len(program.nodes)
-    outputs: list[Numbers] = []
+    values: list[PreciseVector] = [[]] * len(program.nodes)
+    outputs: list[PreciseVector] = []
     for t, x in enumerate(x_TI.tolist()):
         leaves = {"input": {"": _exact(context, x)}, "previous": states, "vector": exact}
         try:
@@ -86,7 +86,9 @@ def _exact(context: Any, numbers: Sequence[Any]) -> Any:
     ]  # a float64 is a number of few bits
 
 
-def _apply(context: Any, node: Node, inputs: list[Numbers], weights: Mapping[str, Any]) -> Numbers:
+def _apply(
+    context: Any, node: Node, inputs: list[PreciseVector], weights: Mapping[str, Any]
+) -> PreciseVector:
     if node.op == "matmul":
         result = [context.fdot(zip(row, inputs[0], strict=True)) for row in weights[node.name]]
     elif node.op in ARITHMETIC:

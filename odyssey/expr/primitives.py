@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import numpy as np
 import sympy as sp
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Interval = tuple[float, float]
 
@@ -65,10 +65,10 @@ BY_SYNTAX: dict[type[ast.operator], str] = {
 def read_formula(
     text: str,
     *,
-    names: Mapping[str, T],
-    number: Callable[[Fraction], T],
-    apply: Callable[..., T],
-) -> T:
+    names: Mapping[str, Value],
+    number: Callable[[Fraction], Value],
+    apply: Callable[..., Value],
+) -> Value:
     """Reads a formula of the table: a derivative, or what a primitive is the same as.
 
     Args:
@@ -78,7 +78,7 @@ def read_formula(
         apply: Applies an operation, given its name and its operands.
     """
 
-    def walk(tree: ast.expr) -> T:
+    def walk(tree: ast.expr) -> Value:
         match tree:
             case ast.Constant(value=float() | int() as value):
                 return number(Fraction(str(value)))

@@ -50,7 +50,7 @@ INIT_KINDS = tuple(kind for kind in INITIAL_VALUES if kind != "constant")  # tha
 
 
 @dataclass(frozen=True)
-class Source:
+class CellSource:
     """What stands in a cell text.
 
     Attributes:
@@ -91,7 +91,7 @@ class _Reader:
     def fail(self, reason: str) -> NoReturn:
         raise CellError(f"line {self.line}: {reason}" if self.line else reason)
 
-    def read(self) -> Source:
+    def read(self) -> CellSource:
         if len(self.text) > MAX_CHARACTERS:
             self.fail(
                 f"cell text of {len(self.text):,} characters; at most {MAX_CHARACTERS:,} are read"
@@ -114,7 +114,7 @@ class _Reader:
                 self.fail(f"the cell text has no line '{what}'")
         if not self.equations:
             self.fail("the cell text has no equations")
-        return Source(
+        return CellSource(
             Equations(
                 name=self.name,
                 input=self.input,
@@ -364,7 +364,7 @@ class _Reader:
         return sign * float(self._number(node))
 
 
-def read_equations(text: str) -> Source:
+def read_equations(text: str) -> CellSource:
     """Reads the fields of a cell from its text; whether they make a legal cell is not looked at.
 
     Raises:

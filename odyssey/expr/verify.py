@@ -268,7 +268,7 @@ def dependencies(cell: Equations) -> dict[str, set[str]]:
     return {e.label: {leaf.name for leaf in leaves(e.value)} for e in cell.equations}
 
 
-def reach(cell: Equations, start: str) -> set[str]:
+def influences(cell: Equations, start: str) -> set[str]:
     """Gives everything that a label depends on, through this step and the steps before."""
     return _reach(dependencies(cell), start)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import ConfigError
 
 if TYPE_CHECKING:
-    from odyssey.speed.sections import Progress, Result
+    from odyssey.speed.registry import Progress, Result
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def bench(
 
     from odyssey.speed.document import finding_rows, write_document
     from odyssey.speed.machine import describe_machine
+    from odyssey.speed.registry import run_sections
     from odyssey.speed.section import Settings
-    from odyssey.speed.sections import run_sections
 
     options = options or BenchOptions()
     settings = Settings(

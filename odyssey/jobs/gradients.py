@@ -158,7 +158,7 @@ def measure_gradients(
 def _study(
     measured: Measurements, options: GradientOptions, *, over: str, animate: str, sweep: str = ""
 ) -> GradientStudy:
-    from odyssey.report.inside.gradient_figures import write_gradient_study
+    from odyssey.report.inside.gradient_study import write_gradient_study
     from odyssey.statistics.gradients import summary
 
     animate = animate if options.animation else ""
@@ -320,7 +320,11 @@ def _along_training(
     options: GradientOptions,
     progress: Callable[[str], None],
 ) -> Measurements:
-    from odyssey.diagnostics.measure import along_training, join_measurements
+    from odyssey.diagnostics.measure import (
+        MeasuredTraining,
+        along_training,
+        join_measurements,
+    )
     from odyssey.studies.study import parse_setting
 
     training: dict[str, Any] = {"optimizer": "adam"}
@@ -338,10 +342,12 @@ def _along_training(
             task,
             condition,
             range(1, options.seeds + 1),
-            updates=options.updates,
-            every=options.every,
-            options=training,
-            hyperparameters=hyperparameters,
+            training=MeasuredTraining(
+                updates=options.updates,
+                every=options.every,
+                options=training,
+                hyperparameters=hyperparameters,
+            ),
             name=label,
             progress=lambda updates, label=label: progress(f"{label}: update {updates:,}"),  # type: ignore[misc]
         )

@@ -98,7 +98,7 @@ def sort_mistakes(
             name = str(trained.row["task"])
             if reading is None:
                 task, unit = name, trained.task.unit
-                reading = mistakes.read_text(
+                reading = mistakes.annotate_text(
                     trained.task,
                     characters=options.characters,
                     split=options.split,

@@ -19,8 +19,8 @@ from odyssey.transforms.mutations import (
     MUTATIONS,
     Crossover,
     Mutant,
+    Mutation,
     NotApplicable,
-    Operator,
     apply_operator,
     check_weights,
     mutate,
@@ -88,7 +88,7 @@ class Mutants:
 def mutation_rows(weights: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
     """Describes every mutation and crossover; raises `CellError` for a weight of no mutation."""
     checked = check_weights(weights)
-    known: dict[str, Operator | Crossover] = {**MUTATIONS, **CROSSOVERS}
+    known: dict[str, Mutation | Crossover] = {**MUTATIONS, **CROSSOVERS}
     return [
         {
             "mutation": name,

@@ -41,11 +41,12 @@ class ReportedRun:
 
 
 @contextmanager
-def report_run(directory: str | Place) -> Iterator[ReportedRun]:
+def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[ReportedRun]:
     """Writes the report of a run; numbers are counted as its tasks do while the context lasts.
 
-    A study with a baseline shows every cell beside it; any other one its leaderboards. A run in a
-    folder that nobody may write to can be looked at all the same.
+    It is written into the run, or into the directory `to`. A study with a baseline shows every cell
+    beside it; any other one its leaderboards. A run in a folder that nobody may write to can be
+    looked at all the same.
 
     Raises:
         StoreError: There is no run, or it has no results.
@@ -63,13 +64,16 @@ def report_run(directory: str | Place) -> Iterator[ReportedRun]:
         search = is_search(facts)
         content: Any = read_search(local) if search else read_content(local)
         try:
-            written = write_search(local) if search else write_content(content)
+            write = write_search if search else write_content
+            written = write(content, to=Path(to) if to else None)
             refusal = ""
         except StoreError as error:
             written, refusal = {}, str(error)
         # what was written may lie in a copy of the run
         files = {
-            name: str(path) if local == run else str(run / path.relative_to(local).as_posix())
+            name: str(run / path.relative_to(local).as_posix())
+            if local != run and path.is_relative_to(local)
+            else str(path)
             for name, path in written.items()
         }
         yield ReportedRun(content, search, local, files, refusal)

@@ -226,12 +226,12 @@ def _write(
     from odyssey.names import short_names
     from odyssey.report.inside.lstmvis import write_lstmvis
     from odyssey.report.inside.unit_plots import plot_saturation
-    from odyssey.report.inside.units_page import Shown, write_units_page
+    from odyssey.report.inside.units_page import UnitTrack, write_units_page
     from odyssey.report.page.style import save_figure
 
     recording, codes, gates = reading.recording, reading.codes, saturation(reading.recording)
     files = {"scores": out / "scores.csv"}
-    tracks = [Shown(t.layer, t.name, t.kind, t.values_TH) for t in recording.tracks]
+    tracks = [UnitTrack(t.layer, t.name, t.kind, t.values_TH) for t in recording.tracks]
     read = Path(source).name if source else short_names([task.name])[task.name]
     about = f"{recording.name} reading {read}"
     if options.lstmvis:
@@ -257,7 +257,7 @@ def _write(
             title=about,
             lead=f"the first {shown:,} of {len(codes):,} symbols",
             symbols=reading.text[:shown],
-            tracks=[Shown(t.layer, t.name, t.kind, t.values_TH[:shown]) for t in tracks],
+            tracks=[UnitTrack(t.layer, t.name, t.kind, t.values_TH[:shown]) for t in tracks],
             probes={name: v[:shown] for name, v in reading.probes.items()},
             scores=reading.scores,
         )

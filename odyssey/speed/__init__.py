@@ -1,10 +1,11 @@
 """How fast cells are beside the best that torch offers, side by side in one run.
 
-`sections.py` lists the sections and runs them; `section.py` says what one is; `measure.py` takes
+`registry.py` lists the sections and runs them; `section.py` says what one is; `measure.py` takes
 the medians; `layers.py`, `cells.py`, `rates.py`, `building.py` and `steps.py` are the sections.
 `handwritten.py` writes the eager loop that cells unknown to torch are measured against, on the
-library's cells and those of `random.cells`; `machine.py` and `document.py` write the Markdown.
-May import training, specs, tasks and the compiler; nothing but the command line imports it.
+library's cells and those of `random.cells`; `tracing.py` says where the time of a step goes;
+`machine.py` and `document.py` write the Markdown. May import training, specs, tasks and the
+compiler; nothing but the command line imports it.
 
 To add a section: its cases and goals in a file here, and its row in `SECTIONS`.
 """

@@ -19,7 +19,7 @@ from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.expr import Cell
 from odyssey.specs import get_cell
 from odyssey.speed.cells import count_operations, random_cells
-from odyssey.speed.section import Case, Finding, Row, Settings
+from odyssey.speed.section import Case, Finding, Measurement, Settings
 
 ROUNDS = 5  # at most: a cold build takes long enough to be measured
 
@@ -60,7 +60,7 @@ def _once(cell: Cell, folder: Path) -> dict[str, float]:
     }
 
 
-def _measure(name: str, cell: Cell, rounds: int) -> Row:
+def _measure(name: str, cell: Cell, rounds: int) -> Measurement:
     found: list[dict[str, float]] = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="odyssey-bench-") as folder:
@@ -69,7 +69,7 @@ def _measure(name: str, cell: Cell, rounds: int) -> Row:
     return {"cell": name, "operations": count_operations(cell), **medians}
 
 
-def cases(settings: Settings) -> list[Case]:
+def build_cases(settings: Settings) -> list[Case]:
     """Lists lstm, the largest random cell of the comparison, and one of 40 operations."""
     drawn = sorted(random_cells().values(), key=count_operations)
     cells = {"lstm": get_cell("lstm"), **{c.name: c for c in drawn[-2:]}}
@@ -80,7 +80,7 @@ def cases(settings: Settings) -> list[Case]:
     ]
 
 
-def findings(rows: Sequence[Row]) -> list[Finding]:
+def build_findings(rows: Sequence[Measurement]) -> list[Finding]:
     """Asks for the cold build of lstm and of a cell of 40 operations, and for the warm load."""
     found = []
     for row in rows:

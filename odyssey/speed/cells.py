@@ -19,7 +19,7 @@ from odyssey.specs import get_cell
 from odyssey.speed.handwritten import PlainLoop
 from odyssey.speed.layers import effort, layer_step
 from odyssey.speed.measure import geometric_mean, interleaved
-from odyssey.speed.section import Case, Finding, Row, Settings, column
+from odyssey.speed.section import Case, Finding, Measurement, Settings, column
 
 NAMED = ("lstm_peephole", "mut1", "mut2", "mut3", "gru", "mgu")
 GOALS = {64: 5.0, 256: 2.5}
@@ -47,7 +47,7 @@ def chosen(settings: Settings) -> dict[str, Cell]:
     return dict(list(every.items())[5:7]) if settings.quick else every
 
 
-def _measure(name: str, cell: Cell, hidden: int, batch: int, settings: Settings) -> Row:
+def _measure(name: str, cell: Cell, hidden: int, batch: int, settings: Settings) -> Measurement:
     x_TBI = torch.randn(settings.steps, batch, hidden)
     dy_TBH = torch.randn(settings.steps, batch, hidden)
     ours, eager = (RNN(cell, hidden, hidden, backend=b) for b in ("native", "eager"))
@@ -68,7 +68,7 @@ def _measure(name: str, cell: Cell, hidden: int, batch: int, settings: Settings)
     }
 
 
-def cases(settings: Settings) -> list[Case]:
+def cell_cases(settings: Settings) -> list[Case]:
     """Lists every hidden size and cell."""
     return [
         Case(
@@ -82,7 +82,7 @@ def cases(settings: Settings) -> list[Case]:
     ]
 
 
-def findings(rows: Sequence[Row]) -> list[Finding]:
+def cell_findings(rows: Sequence[Measurement]) -> list[Finding]:
     """Asks for the mean ratio to the loop by hidden size, and tells that to our eager backend."""
     found = []
     for hidden in dict.fromkeys(row["H"] for row in rows):

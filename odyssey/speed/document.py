@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 
-from odyssey.speed.section import Row, Settings
-from odyssey.speed.sections import Result
+from odyssey.speed.registry import Result
+from odyssey.speed.section import Measurement, Settings
 
 
-def shown(value: str | int | float) -> str:
+def format_measurement(value: str | int | float) -> str:
     """Prints a number with three digits or more, and no more behind the point than it needs."""
     if not isinstance(value, float):
         return str(value)
@@ -17,13 +17,13 @@ def shown(value: str | int | float) -> str:
     return f"{value:.{digits}f}"
 
 
-def finding_rows(results: Sequence[Result], settings: Settings) -> list[Row]:
+def finding_rows(results: Sequence[Result], settings: Settings) -> list[Measurement]:
     """Lists what was found; beside the goals where the sizes are those they are stated for."""
     return [
         {
             "section": result.name,
             "figure": finding.name,
-            "measured": shown(finding.value),
+            "measured": format_measurement(finding.value),
             "wanted": finding.wanted if settings.usual else "",
             "reached": finding.met if settings.usual else "",
         }
@@ -50,11 +50,13 @@ def write_document(
     return "\n".join(lines) + "\n"
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[Measurement]) -> list[str]:
     heads = list(rows[0])
     numbers = [not isinstance(rows[0][h], str) for h in heads]
     lines = [
         "| " + " | ".join(heads) + " |",
         "|" + "|".join("---:" if n else "---" for n in numbers) + "|",
     ]
-    return lines + ["| " + " | ".join(shown(v) for v in row.values()) + " |" for row in rows]
+    return lines + [
+        "| " + " | ".join(format_measurement(v) for v in row.values()) + " |" for row in rows
+    ]

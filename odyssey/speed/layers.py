@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from odyssey.compiler import RNN
 from odyssey.specs import get_cell
-from odyssey.speed.measure import Step, geometric_mean, interleaved
-from odyssey.speed.section import Case, Finding, Row, Settings, column
+from odyssey.speed.measure import Contender, geometric_mean, interleaved
+from odyssey.speed.section import Case, Finding, Measurement, Settings, column
 
-SYMBOLS = 65  # as many as tinyshakespeare has
+CLASSES = 65  # as many as tinyshakespeare has
 LAYERS: Mapping[str, tuple[Callable[[int, int], nn.Module], float, int]] = {
     "lstm": (nn.LSTM, 1.0, 4),
     "gru_torch": (nn.GRU, 1.15, 3),
@@ -26,7 +26,7 @@ LAYERS: Mapping[str, tuple[Callable[[int, int], nn.Module], float, int]] = {
 """Cell -> torch's layer, how many times as fast the goal is on every shape, gates."""
 
 
-def layer_step(model: nn.Module, x: Tensor, dy_TBH: Tensor) -> Step:
+def layer_step(model: nn.Module, x: Tensor, dy_TBH: Tensor) -> Contender:
     """Gives a forward and a backward pass with the gradients of the parameters and of x.
 
     Args:
@@ -51,7 +51,9 @@ def effort(gates: float, hidden: int, batch: int, settings: Settings) -> float:
     return 50 + (settings.rounds + 4) * settings.steps / 128 * sequence
 
 
-def _cases(settings: Settings, measure: Callable[[str, int, int, Settings], Row]) -> list[Case]:
+def _cases(
+    settings: Settings, measure: Callable[[str, int, int, Settings], Measurement]
+) -> list[Case]:
     return [
         Case(
             f"{spec} H={hidden} B={batch}",
@@ -64,7 +66,9 @@ def _cases(settings: Settings, measure: Callable[[str, int, int, Settings], Row]
     ]
 
 
-def _row(spec: str, hidden: int, batch: int, runs: Mapping[str, Step], rounds: int) -> Row:
+def _row(
+    spec: str, hidden: int, batch: int, runs: Mapping[str, Contender], rounds: int
+) -> Measurement:
     seconds = interleaved(runs, rounds=rounds)
     return {
         "cell": spec,
@@ -76,7 +80,7 @@ def _row(spec: str, hidden: int, batch: int, runs: Mapping[str, Step], rounds: i
     }
 
 
-def _dense(spec: str, hidden: int, batch: int, settings: Settings) -> Row:
+def _dense(spec: str, hidden: int, batch: int, settings: Settings) -> Measurement:
     x_TBI = torch.randn(settings.steps, batch, hidden, requires_grad=True)
     dy_TBH = torch.randn(settings.steps, batch, hidden)
     ours = RNN(get_cell(spec), hidden, hidden, backend="native")
@@ -87,14 +91,14 @@ def _dense(spec: str, hidden: int, batch: int, settings: Settings) -> Row:
     return _row(spec, hidden, batch, runs, settings.rounds)
 
 
-def _classes(spec: str, hidden: int, batch: int, settings: Settings) -> Row:
-    x_TB = torch.randint(SYMBOLS, (settings.steps, batch))
-    x_TBI = functional.one_hot(x_TB, SYMBOLS).float()
+def _classes(spec: str, hidden: int, batch: int, settings: Settings) -> Measurement:
+    x_TB = torch.randint(CLASSES, (settings.steps, batch))
+    x_TBI = functional.one_hot(x_TB, CLASSES).float()
     dy_TBH = torch.randn(settings.steps, batch, hidden)
-    ours = RNN(get_cell(spec), SYMBOLS, hidden, backend="native")
+    ours = RNN(get_cell(spec), CLASSES, hidden, backend="native")
     runs = {
         "native": layer_step(ours, x_TB, dy_TBH),
-        "nn": layer_step(LAYERS[spec][0](SYMBOLS, hidden), x_TBI, dy_TBH),
+        "nn": layer_step(LAYERS[spec][0](CLASSES, hidden), x_TBI, dy_TBH),
     }
     return _row(spec, hidden, batch, runs, settings.rounds)
 
@@ -104,7 +108,7 @@ def dense_cases(settings: Settings) -> list[Case]:
     return _cases(settings, _dense)
 
 
-def dense_findings(rows: Sequence[Row]) -> list[Finding]:
+def dense_findings(rows: Sequence[Measurement]) -> list[Finding]:
     """Asks for a ratio on the worst shape of each cell, and for the mean of all."""
     found = []
     for spec, (layer, bound, _) in LAYERS.items():
@@ -119,7 +123,7 @@ def classes_cases(settings: Settings) -> list[Case]:
     return _cases(settings, _classes)
 
 
-def classes_findings(rows: Sequence[Row]) -> list[Finding]:
+def classes_findings(rows: Sequence[Measurement]) -> list[Finding]:
     """Asks for the mean."""
     mean = geometric_mean(column(rows, "nn / native"))
     return [Finding("class indices against nn.* on one-hot vectors, geometric mean", mean, 1.8)]

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-Step = Callable[[], object]
+Contender = Callable[[], object]
 
-LEAST_SECONDS = 0.002  # a sample of a candidate that is quicker repeats it
+SAMPLE_SECONDS = 0.002  # a sample of a candidate that is quicker repeats it
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def sample(step: Step, repeats: int = 1) -> float:
+def sample_seconds(step: Contender, repeats: int = 1) -> float:
     """Gives the mean seconds of a call over some calls."""
     start = time.perf_counter()
     for _ in range(repeats):
@@ -35,14 +35,14 @@ def sample(step: Step, repeats: int = 1) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def repeats_for(step: Step) -> int:
+def repeats_for(step: Contender) -> int:
     """Warms a candidate up and says how often a sample should repeat it."""
     step()
     step()
-    return max(1, math.ceil(LEAST_SECONDS / max(sample(step), 1e-9)))
+    return max(1, math.ceil(SAMPLE_SECONDS / max(sample_seconds(step), 1e-9)))
 
 
-def interleaved(candidates: Mapping[str, Step], *, rounds: int) -> dict[str, float]:
+def interleaved(candidates: Mapping[str, Contender], *, rounds: int) -> dict[str, float]:
     """Gives the median seconds of a call of each candidate.
 
     In every round each candidate is sampled once, so that what slows the machine down for a while
@@ -53,7 +53,7 @@ def interleaved(candidates: Mapping[str, Step], *, rounds: int) -> dict[str, flo
     with without_collection():
         for _ in range(rounds):
             for name, step in candidates.items():
-                seconds[name].append(sample(step, repeats[name]))
+                seconds[name].append(sample_seconds(step, repeats[name]))
     return {name: statistics.median(s) for name, s in seconds.items()}
 
 

@@ -15,15 +15,15 @@ from scipy.linalg import blas
 from odyssey.compiler import RNN
 from odyssey.specs import get_cell
 from odyssey.speed.layers import effort, layer_step
-from odyssey.speed.measure import Step, interleaved
-from odyssey.speed.section import Case, Finding, Row, Settings
+from odyssey.speed.measure import Contender, interleaved
+from odyssey.speed.section import Case, Finding, Measurement, Settings
 
 # Operations of a step and row over H^2 with I = H: 8 for the product of all gates with x and 8 for
 # that with h; as many for the gradients of x and of h, and again for those of the two matrices.
 LSTM_OPERATIONS = 48
 
 
-def _products(rows: int, inner: int, columns: int) -> dict[str, Step]:
+def _products(rows: int, inner: int, columns: int) -> dict[str, Contender]:
     """The same product by torch's BLAS and by scipy's."""
     a, b = torch.randn(rows, inner), torch.randn(inner, columns)
     tall = np.asfortranarray(a.numpy())
@@ -34,12 +34,12 @@ def _products(rows: int, inner: int, columns: int) -> dict[str, Step]:
     }
 
 
-def _measure(hidden: int, batch: int, settings: Settings) -> Row:
+def _measure(hidden: int, batch: int, settings: Settings) -> Measurement:
     steps = settings.steps
     shapes = [(steps * batch, hidden, 4 * hidden), (1024, 1024, 1024)]
     if settings.quick:
         shapes.pop()
-    runs: dict[str, Step] = {}
+    runs: dict[str, Contender] = {}
     operations: dict[str, float] = {}
     for shape in shapes:
         for name, step in _products(*shape).items():
@@ -64,7 +64,7 @@ def _measure(hidden: int, batch: int, settings: Settings) -> Row:
     }
 
 
-def cases(settings: Settings) -> list[Case]:
+def rate_cases(settings: Settings) -> list[Case]:
     """Lists the shapes: one, unless others are set."""
     return [
         Case(
@@ -77,7 +77,7 @@ def cases(settings: Settings) -> list[Case]:
     ]
 
 
-def findings(rows: Sequence[Row]) -> list[Finding]:
+def rate_findings(rows: Sequence[Measurement]) -> list[Finding]:
     """Asks for the share of the rate of the faster BLAS."""
     found = []
     for row in rows:

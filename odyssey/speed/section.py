@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from odyssey.errors import ConfigError
 
-Row = Mapping[str, str | int | float]
+Measurement = Mapping[str, str | int | float]
 
 MOST = {"rounds": 1000, "steps": 10_000, "hidden": 4096, "batch": 4096}
 """The largest value of each number that can be set."""
@@ -64,7 +64,7 @@ class Case:
 
     name: str
     effort: float
-    measure: Callable[[], Row]
+    measure: Callable[[], Measurement]
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ class Section:
     title: str
     note: str
     cases: Callable[[Settings], Sequence[Case]]
-    findings: Callable[[Sequence[Row]], Sequence[Finding]]
+    findings: Callable[[Sequence[Measurement]], Sequence[Finding]]
 
 
-def column(rows: Sequence[Row], name: str) -> list[float]:
+def column(rows: Sequence[Measurement], name: str) -> list[float]:
     """Gives the numbers of a column."""
     return [float(row[name]) for row in rows]

@@ -21,9 +21,9 @@ from torch.nn import functional
 from odyssey.compiler import RNN
 from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
-from odyssey.speed.layers import SYMBOLS
-from odyssey.speed.measure import Step, repeats_for, sample, without_collection
-from odyssey.speed.section import Case, Finding, Row, Settings, column
+from odyssey.speed.layers import CLASSES
+from odyssey.speed.measure import Contender, repeats_for, sample_seconds, without_collection
+from odyssey.speed.section import Case, Finding, Measurement, Settings, column
 from odyssey.speed.tracing import traced
 from odyssey.tasks.text import TextTask
 from odyssey.training.config import TrainingConfig
@@ -47,7 +47,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 def symbols_task(length: int) -> TextTask:
     """Makes a text of that many random symbols, 65 different ones: what they say costs nothing."""
     rng = np.random.default_rng(0)
-    data = np.concatenate([np.arange(SYMBOLS), rng.integers(SYMBOLS, size=length)])
+    data = np.concatenate([np.arange(CLASSES), rng.integers(CLASSES, size=length)])
     return TextTask(
         "symbols",
         (data + 32).astype(np.uint8).tobytes(),
@@ -62,7 +62,7 @@ def training_rounds(
     task: TextTask,
     members: Sequence[Member],
     options: Mapping[str, Any],
-    others: Mapping[str, Step],
+    others: Mapping[str, Contender],
     *,
     rounds: int,
 ) -> dict[str, float]:
@@ -90,7 +90,7 @@ def training_rounds(
         if epoch.epoch > 1:  # the first one warms up
             seconds["training"].append(mean)
             for name, step in others.items():
-                seconds[name].append(sample(step, repeats[name]))
+                seconds[name].append(sample_seconds(step, repeats[name]))
         start = time.perf_counter()
 
     with without_collection():
@@ -107,22 +107,24 @@ class _Plain(nn.Module):
 
     def __init__(self, layer: nn.Module, hidden: int) -> None:
         super().__init__()
-        self.layer, self.readout = layer, nn.Linear(hidden, SYMBOLS)
+        self.layer, self.readout = layer, nn.Linear(hidden, CLASSES)
 
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         y_TBH, state = self.layer(x, state)
         return self.readout(y_TBH), state
 
 
-def _script(layer: nn.Module, hidden: int, steps: int, optimizer: str, *, one_hot: bool) -> Step:
+def _script(
+    layer: nn.Module, hidden: int, steps: int, optimizer: str, *, one_hot: bool
+) -> Contender:
     """An ordinary torch training step, its next batch made beforehand; elements are clipped."""
     model = _Plain(layer, hidden)
     parameters = list(model.parameters())
     kinds = {"adagrad": torch.optim.Adagrad, "sgd": torch.optim.SGD}
     update = kinds[optimizer](parameters, lr=0.1)
-    x_TB = torch.randint(SYMBOLS, (steps, 1))
-    target_N = torch.randint(SYMBOLS, (steps,))
-    x = functional.one_hot(x_TB, SYMBOLS).float() if one_hot else x_TB
+    x_TB = torch.randint(CLASSES, (steps, 1))
+    target_N = torch.randint(CLASSES, (steps,))
+    x = functional.one_hot(x_TB, CLASSES).float() if one_hot else x_TB
     state: Any = None
 
     def run() -> None:
@@ -138,12 +140,12 @@ def _script(layer: nn.Module, hidden: int, steps: int, optimizer: str, *, one_ho
     return run
 
 
-def _tiny(optimizer: str, settings: Settings) -> Row:
+def _tiny(optimizer: str, settings: Settings) -> Measurement:
     hidden, steps = (12, 5) if settings.quick else (100, 25)
     others = {
-        "nn": _script(nn.RNN(SYMBOLS, hidden), hidden, steps, optimizer, one_hot=True),
+        "nn": _script(nn.RNN(CLASSES, hidden), hidden, steps, optimizer, one_hot=True),
         "native": _script(
-            RNN(get_cell("elman"), SYMBOLS, hidden, backend="native"),
+            RNN(get_cell("elman"), CLASSES, hidden, backend="native"),
             *(hidden, steps, optimizer),
             one_hot=False,
         ),
@@ -185,7 +187,7 @@ def tiny_cases(settings: Settings) -> list[Case]:
     ]
 
 
-def tiny_findings(rows: Sequence[Row]) -> list[Finding]:
+def tiny_findings(rows: Sequence[Measurement]) -> list[Finding]:
     """Asks for the ratio to nn.RNN with min-char-rnn's optimiser."""
     found = []
     for row in rows:
@@ -198,12 +200,12 @@ def tiny_findings(rows: Sequence[Row]) -> list[Finding]:
 # step: a population of lstm
 
 
-def _cell_step(members: int, hidden: int, batch: int, steps: int) -> Step:
+def _cell_step(members: int, hidden: int, batch: int, steps: int) -> Contender:
     """The cell alone, forward and backward, from a given state."""
-    model = CharModel(get_cell("lstm"), SYMBOLS, [hidden] * members, 1, backend="native")
+    model = CharModel(get_cell("lstm"), CLASSES, [hidden] * members, 1, backend="native")
     model.rnn.reset_parameters()
     cell = make_recurrence(model, dense=False)
-    x_PTB = torch.randint(SYMBOLS, (members, steps, batch))
+    x_PTB = torch.randint(CLASSES, (members, steps, batch))
     dy_PTBH = torch.randn(members, steps, batch, hidden)
     state = model.rnn.zero_state(batch)
 
@@ -214,7 +216,7 @@ def _cell_step(members: int, hidden: int, batch: int, steps: int) -> Step:
     return run
 
 
-def _step(members: int, settings: Settings) -> Row:
+def _step(members: int, settings: Settings) -> Measurement:
     hidden, batch, steps = (12, 4, 6) if settings.quick else (128, 50, 50)
     updates = 3 if settings.quick else 20
     alone = _cell_step(members, hidden, batch, steps)
@@ -268,7 +270,7 @@ def step_cases(settings: Settings) -> list[Case]:
     ]
 
 
-def step_findings(rows: Sequence[Row]) -> list[Finding]:
+def step_findings(rows: Sequence[Measurement]) -> list[Finding]:
     """Asks for the whole step over the cell alone, in the worst case."""
     worst = max(column(rows, "step / cell"))
     return [Finding("a training step over its cell alone", worst, 1.35, at_most=True)]

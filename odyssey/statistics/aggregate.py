@@ -19,7 +19,8 @@ from scipy import stats
 
 from odyssey.errors import ConfigError
 from odyssey.statistics.draws import first_cell, task_draws, top_scores
-from odyssey.statistics.estimates import top_count
+from odyssey.statistics.estimates import TAILS, top_count
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 PROFILE_RANGE, PROFILE_POINTS = (-0.6, 0.1), 141
 
@@ -34,9 +35,8 @@ def score_scales(
     results: pd.DataFrame,
     *,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
-    fraction: float = 0.1,
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
 ) -> pd.DataFrame:
     """Says what the scores 0 and 1 stand for on every task.
 
@@ -45,7 +45,6 @@ def score_scales(
         baseline: Label of the baseline; the first cell where it is None.
         valid: Column that chooses.
         test: Column that is scored.
-        fraction: Share of the draws that counts as the best.
 
     Returns:
         Columns task, tuned (mean test value of the baseline's best draws: score 0) and scale (the
@@ -62,7 +61,7 @@ def score_scales(
         place = draws.place(first)
         here = draws.present[place]
         by_valid, by_test = draws.valid[place, here], draws.test[place, here]
-        top = top_count(len(by_valid), fraction)
+        top = top_count(len(by_valid))
         if not np.isfinite(draws.guess):
             raise ConfigError(
                 f"{draws.task}: the records do not say of how many symbols, so scores have no"
@@ -79,10 +78,8 @@ def aggregate_scores(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
-    fraction: float = 0.1,
-    confidence: float = 0.95,
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     resamples: int = 2_000,
 ) -> pd.DataFrame:
     """Gives the interquartile mean over tasks of the scores of every cell's best draws.
@@ -96,17 +93,15 @@ def aggregate_scores(
         baseline: Label of the baseline; the first cell where it is None.
         valid: Column that chooses.
         test: Column that is scored.
-        fraction: Share of the draws that counts as the best.
-        confidence: Width of the percentile intervals.
         resamples: Bootstrap samples.
 
     Returns:
         One row a cell that met every task, on the draws that all of them made: label, tasks, draws,
         iqm, low, high, difference (to the baseline's iqm), difference_low, difference_high.
     """
-    scored = _scored(results, baseline=baseline, valid=valid, test=test, fraction=fraction)
+    scored = _scored(results, baseline=baseline, valid=valid, test=test)
     tasks, draws = scored.valid.shape[1:]
-    top = top_count(draws, fraction)
+    top = top_count(draws)
     chosen = np.random.default_rng(seed).integers(draws, size=(resamples, draws))
     first = scored.labels.index(baseline) if baseline else 0
     middle, again = [], []
@@ -116,9 +111,9 @@ def aggregate_scores(
         again.append(interquartile_mean(np.concatenate(best, axis=1), axis=1))
     frame = pd.DataFrame({"label": scored.labels, "tasks": tasks, "draws": draws, "iqm": middle})
     samples = np.array(again)
-    frame["low"], frame["high"] = _ends(samples.T, confidence)
+    frame["low"], frame["high"] = _ends(samples.T)
     frame["difference"] = frame["iqm"] - middle[first]
-    ends = _ends((samples - samples[first]).T, confidence)
+    ends = _ends((samples - samples[first]).T)
     frame["difference_low"], frame["difference_high"] = ends
     return frame
 
@@ -128,13 +123,13 @@ def performance_profiles(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
-    fraction: float = 1.0,
-    confidence: float = 0.95,
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     resamples: int = 1_000,
 ) -> pd.DataFrame:
     """Gives the share of a cell's draws that reach a score, for every score, averaged over tasks.
+
+    Shapes: R resamples, T tasks, N draws, G scores of the grid.
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`.
@@ -142,25 +137,25 @@ def performance_profiles(
         baseline: Label of the baseline; the first cell where it is None.
         valid: Column that chooses.
         test: Column that is scored.
-        fraction: Share of the draws, best first, that the profile is of; all of them by default,
-            so that it shows how much tuning a cell needs.
-        confidence: Width of the pointwise percentile bands.
         resamples: Bootstrap samples.
 
     Returns:
         Columns label, score, share, low, high: `PROFILE_POINTS` rows a cell.
     """
-    scored = _scored(results, baseline=baseline, valid=valid, test=test, fraction=0.1)
-    draws = scored.valid.shape[2]
-    top = top_count(draws, fraction)
-    grid = np.linspace(*PROFILE_RANGE, PROFILE_POINTS)
-    chosen = np.random.default_rng(seed).integers(draws, size=(resamples, draws))
+    scored = _scored(results, baseline=baseline, valid=valid, test=test)
+    tasks, draws = scored.valid.shape[1:]
+    grid_G = np.linspace(*PROFILE_RANGE, PROFILE_POINTS)
+    chosen_RN = np.random.default_rng(seed).integers(draws, size=(resamples, draws))
+    # A resample takes every draw a number of times, and the draws below a score add up.
+    row_starts = draws * np.arange(resamples)[:, None]
+    times = np.bincount((chosen_RN + row_starts).ravel(), minlength=resamples * draws)
+    times_RN = times.reshape(resamples, draws).astype(float)
     parts = []
-    for label, by_valid, score in zip(scored.labels, scored.valid, scored.score, strict=True):
-        bands = [_reached(top_scores(by_valid[:, c], score[:, c], top), grid) for c in chosen]
-        low, high = _ends(np.array(bands).reshape(-1, len(grid)), confidence)
-        share = _reached(top_scores(by_valid, score, top), grid)
-        columns = {"label": label, "score": grid, "share": share, "low": low, "high": high}
+    for label, score_TN in zip(scored.labels, scored.score, strict=True):
+        below_NG = (score_TN[:, :, None] < grid_G).sum(0).astype(float)
+        low, high = _ends(1.0 - times_RN @ below_NG / (tasks * draws))
+        share = 1.0 - below_NG.sum(0) / (tasks * draws)
+        columns = {"label": label, "score": grid_G, "share": share, "low": low, "high": high}
         parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
@@ -173,9 +168,7 @@ class _Scored(NamedTuple):
     score: np.ndarray
 
 
-def _scored(
-    results: pd.DataFrame, *, baseline: str | None, valid: str, test: str, fraction: float
-) -> _Scored:
+def _scored(results: pd.DataFrame, *, baseline: str | None, valid: str, test: str) -> _Scored:
     tasks = task_draws(results, valid=valid, test=test)
     first = first_cell(tasks) if baseline is None else baseline
     if any(t.keys != tasks[0].keys for t in tasks):
@@ -188,22 +181,15 @@ def _scored(
         raise ConfigError("no draw was made by every cell on every task; wait for the run to end")
     by_valid = np.stack([t.valid[r] for t, r in zip(tasks, rows, strict=True)], axis=1)
     by_test = np.stack([t.sign * t.test[r] for t, r in zip(tasks, rows, strict=True)], axis=1)
-    scales = score_scales(results, baseline=first, valid=valid, test=test, fraction=fraction)
+    scales = score_scales(results, baseline=first, valid=valid, test=test)
     tuned, scale = (scales[name].to_numpy()[:, None] for name in ("tuned", "scale"))
     gain = np.array([[t.sign] for t in tasks]) * (tuned - by_test)
     return _Scored(tuple(labels), by_valid[..., common], (gain / scale)[..., common])
 
 
-def _ends(samples: np.ndarray, confidence: float) -> np.ndarray:
+def _ends(samples: np.ndarray) -> np.ndarray:
     """Gives the ends of percentile intervals over the first axis; NaN without samples."""
     if not len(samples):
         return np.full((2, *samples.shape[1:]), np.nan)
-    ends: np.ndarray = np.quantile(samples, ((1 - confidence) / 2, (1 + confidence) / 2), axis=0)
+    ends: np.ndarray = np.quantile(samples, TAILS, axis=0)
     return ends
-
-
-def _reached(scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Gives the share of scores that reach each point of a grid."""
-    below = np.searchsorted(np.sort(scores, axis=None), grid, side="left")
-    share: np.ndarray = 1.0 - below / scores.size
-    return share

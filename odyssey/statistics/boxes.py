@@ -9,6 +9,7 @@ from odyssey.statistics import estimates
 from odyssey.statistics.draws import task_draws
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.ranking import with_labels
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 BOX_COLUMNS = (
     *("task", "label", "which", "draws", "lost", "guessed"),
@@ -19,8 +20,8 @@ BOX_COLUMNS = (
 def best_draws(
     results: pd.DataFrame,
     *,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     fraction: float = 0.1,
 ) -> pd.DataFrame:
     """Gives the rows of the draws that are best by validation, of every task and cell.
@@ -55,8 +56,8 @@ def winner_curves(
     curves: pd.DataFrame,
     results: pd.DataFrame,
     *,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     fraction: float = 0.1,
 ) -> pd.DataFrame:
     """Summarises the learning curves of the draws that are best by validation.
@@ -81,8 +82,8 @@ def winner_curves(
 def box_summary(
     results: pd.DataFrame,
     *,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     fraction: float = 0.1,
 ) -> pd.DataFrame:
     """Summarises the test scores of every cell, of all draws and of the best by validation.

@@ -27,11 +27,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from odyssey.statistics.draws import Draws, first_cell, task_draws, top_scores
-from odyssey.statistics.estimates import best_of_n_weights, top_count
+from odyssey.statistics.draws import TaskDraws, first_cell, task_draws, top_scores
+from odyssey.statistics.estimates import LEVEL, TAILS, best_of_n_weights, top_count
 from odyssey.statistics.permutation import MOST_SWAPS, Pair, PermutationTest, decide, permutation_p
 from odyssey.statistics.verdicts import BASELINE, BETTER, NO_TEST, UNCLEAR, UNDECIDED, WORSE
 from odyssey.storage.guessing import lower_is_better
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 from odyssey.threads import one_thread
 
 _CHUNK = 2_000_000  # values that a resampling step handles at a time
@@ -58,21 +59,21 @@ class PairedTest(NamedTuple):
     improvement_high: float
 
 
-def pair_of(draws: Draws, baseline: str, variant: str) -> Pair:
+def pair_of(draws: TaskDraws, baseline: str, variant: str) -> Pair:
     """Takes the draws that two cells have in common."""
     rows = [draws.place(baseline), draws.place(variant)]
     common = draws.present[rows].all(axis=0)
     return Pair(draws.valid[rows][:, common], draws.test[rows][:, common])
 
 
-def odyssey_test(pair: Pair, *, fraction: float = 0.1) -> float:
+def odyssey_test(pair: Pair) -> float:
     """Gives the p-value of the Odyssey's comparison, before its correction.
 
     Returns:
         Welch's two-sided p-value; NaN with fewer than two best draws, or when none of them differ
         within both cells.
     """
-    top = top_count(pair.valid.shape[1], fraction)
+    top = top_count(pair.valid.shape[1])
     if top < 2 or not testable(pair):
         return float("nan")
     best = top_scores(pair.valid, pair.test, top)
@@ -92,8 +93,6 @@ def paired_test(
     pair: Pair,
     *,
     seed: int,
-    fraction: float = 0.1,
-    confidence: float = 0.95,
     resamples: int = 2_000,
 ) -> PairedTest:
     """Estimates by how much the best draws of two cells differ.
@@ -101,8 +100,6 @@ def paired_test(
     Args:
         pair: The draws; the same column is the same hyperparameters and seed.
         seed: Of the resamples.
-        fraction: Share of the draws that counts as the best.
-        confidence: Width of the intervals.
         resamples: Random swaps behind the interval of the difference where there are too many to
             count all, and samples of the percentile bootstrap over draws behind that of the
             improvement; 0 leaves the intervals out (NaN).
@@ -113,14 +110,14 @@ def paired_test(
     if not testable(pair):
         return PairedTest(*[float("nan")] * 6)
     draws = pair.valid.shape[1]
-    top = top_count(draws, fraction)
+    top = top_count(draws)
     best = top_scores(pair.valid, pair.test, top)
     ends = np.full(4, np.nan)
     if resamples:
 
         def rejected(shift: float) -> bool:
             p = permutation_p(pair, top=top, seed=seed, swaps=resamples, shift=shift)
-            return p <= 1 - confidence
+            return p <= 1 - LEVEL
 
         rng = np.random.default_rng([seed, 1])
 
@@ -131,7 +128,7 @@ def paired_test(
 
         ends[:2] = _not_rejected(rejected, float(_difference(best)), scale=float(best.std()))
         samples = _in_chunks(resampled, resamples, max(draws, top * top))
-        ends[2:] = np.quantile(samples, ((1 - confidence) / 2, (1 + confidence) / 2))
+        ends[2:] = np.quantile(samples, TAILS)
     low, high, less, more = ends.tolist()
     return PairedTest(float(_difference(best)), low, high, float(_improvement(best)), less, more)
 
@@ -153,11 +150,9 @@ def compare(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
-    fraction: float = 0.1,
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     alpha: float = 0.05,
-    confidence: float = 0.95,
     permutations: int = MOST_SWAPS,
     resamples: int = 2_000,
 ) -> pd.DataFrame:
@@ -173,9 +168,7 @@ def compare(
         baseline: Label of the baseline; the first cell of the results where it is None.
         valid: Column that chooses among draws.
         test: Column that is compared; a loss, or an accuracy when its name ends so.
-        fraction: Share of the draws that counts as the best.
         alpha: Level of both verdicts.
-        confidence: Width of the intervals.
         permutations: Random swaps of a comparison, at most.
         resamples: Bootstrap samples of a comparison.
 
@@ -199,16 +192,14 @@ def compare(
     first = first_cell(tasks) if baseline is None else baseline
     for draws in tasks:
         for label in draws.labels:
-            row = _summary(draws, first, label, fraction=fraction)
+            row = _summary(draws, first, label)
             if label != first:
                 pair = pair_of(draws, first, label)
-                found = paired_test(
-                    pair, seed=seed, fraction=fraction, confidence=confidence, resamples=resamples
-                )
+                found = paired_test(pair, seed=seed, resamples=resamples)
                 row |= _with_sign(found, draws.sign)
-                row["odyssey_p"] = odyssey_test(pair, fraction=fraction)
+                row["odyssey_p"] = odyssey_test(pair)
                 if testable(pair):
-                    top = top_count(pair.valid.shape[1], fraction)
+                    top = top_count(pair.valid.shape[1])
                     tests[len(rows)] = PermutationTest(pair, top=top, seed=seed)
             rows.append(row)
     rejected = decide(list(tests.values()), alpha=alpha, adjust=holm, most=permutations)
@@ -249,9 +240,8 @@ def difference_by_budget(
     *,
     seed: int,
     baseline: str | None = None,
-    valid: str = "valid_bpc",
-    test: str = "test_bpc",
-    confidence: float = 0.95,
+    valid: str = VALID_BPC,
+    test: str = TEST_BPC,
     resamples: int = 1_000,
 ) -> pd.DataFrame:
     """Says how the conclusion depends on the tuning budget: variant minus baseline, best of n.
@@ -267,13 +257,11 @@ def difference_by_budget(
         baseline: Label of the baseline; the first cell where it is None.
         valid: Column that chooses.
         test: Column that is compared.
-        confidence: Width of the bands.
         resamples: Bootstrap samples.
 
     Returns:
         Columns task, label, n, difference (in the unit of `test`), low, high.
     """
-    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
     parts = []
     tasks = task_draws(results, valid=valid, test=test)
     first = first_cell(tasks) if baseline is None else baseline
@@ -291,7 +279,7 @@ def difference_by_budget(
             chosen = np.random.default_rng(seed).integers(size, size=(resamples, size))
             # A resample of ranks, sorted, is a resample of draws, sorted.
             best = [ranked[i][np.sort(rank[i][chosen], axis=1)] @ weights for i in (0, 1)]
-            low, high = np.quantile(best[1] - best[0], tails, axis=0)
+            low, high = np.quantile(best[1] - best[0], TAILS, axis=0)
             parts.append(
                 pd.DataFrame(
                     {
@@ -308,12 +296,12 @@ def difference_by_budget(
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _summary(draws: Draws, baseline: str, label: str, *, fraction: float) -> dict[str, object]:
+def _summary(draws: TaskDraws, baseline: str, label: str) -> dict[str, object]:
     """Describes a cell's draws that the baseline has too."""
     here, there = draws.place(label), draws.place(baseline)
     common = draws.present[here] & draws.present[there]
     count = int(common.sum())
-    top = top_count(count, fraction)
+    top = top_count(count)
 
     def best(row: int, values: np.ndarray) -> np.ndarray:
         return top_scores(draws.valid[row, common], values[row, common], top)

@@ -19,10 +19,11 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.statistics import estimates
 from odyssey.statistics.ranking import with_labels
 from odyssey.storage.guessing import lower_is_better
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 
 @dataclass(frozen=True)
-class Draws:
+class TaskDraws:
     """The draws of one task; lower is better in both arrays, whatever the metric.
 
     Attributes:
@@ -61,9 +62,9 @@ class Draws:
 
 
 def task_draws(
-    results: pd.DataFrame, *, valid: str = "valid_bpc", test: str = "test_bpc"
-) -> list[Draws]:
-    """Arranges results as arrays, one `Draws` a task, in the order of the study.
+    results: pd.DataFrame, *, valid: str = VALID_BPC, test: str = TEST_BPC
+) -> list[TaskDraws]:
+    """Arranges results as arrays, one `TaskDraws` a task, in the order of the study.
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`. Columns `label` and `run` are used where
@@ -85,7 +86,7 @@ def task_draws(
     ]
 
 
-def first_cell(tasks: Sequence[Draws]) -> str:
+def first_cell(tasks: Sequence[TaskDraws]) -> str:
     """Names the baseline that is meant when none is named: the first cell of the study."""
     if not tasks:
         raise ConfigError("there are no results to compare; wait for the first trial to finish")
@@ -94,7 +95,7 @@ def first_cell(tasks: Sequence[Draws]) -> str:
 
 def _draws(
     task: str, part: pd.DataFrame, *, names: list[str], columns: tuple[str, str], sign: float
-) -> Draws:
+) -> TaskDraws:
     valid, test = columns
     repeated = part.duplicated(["label", *names])
     if repeated.any():
@@ -123,7 +124,9 @@ def _draws(
     guessed[rows, cols] = (scores != part[test].astype("float64")).to_numpy()
     guess = sign * float(estimates.guessing_values(part, test).max())
     keys = tuple(order.to_flat_index())
-    return Draws(task, tuple(labels), keys, by_valid, by_test, lost, guessed, present, guess, sign)
+    return TaskDraws(
+        task, tuple(labels), keys, by_valid, by_test, lost, guessed, present, guess, sign
+    )
 
 
 def top_scores(valid: np.ndarray, test: np.ndarray, top: int) -> np.ndarray:

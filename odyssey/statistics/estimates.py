@@ -7,18 +7,22 @@ Everything else here takes finite values and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
 
 from odyssey.storage.guessing import guessing, lower_is_better
+from odyssey.storage.schema import OK, VALID_BPC, VALID_NATS
 from odyssey.threads import one_thread
 
+LEVEL = 0.95  # of every interval and band
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
-class Interval(NamedTuple):
+
+class ConfidenceInterval(NamedTuple):
     """An estimate, its interval (NaN where the values are too few) and the number of values."""
 
     estimate: float
@@ -27,43 +31,18 @@ class Interval(NamedTuple):
     n: int
 
 
-def mean_interval(values: object, *, confidence: float = 0.95) -> Interval:
+def mean_interval(values: object) -> ConfidenceInterval:
     """Estimates a mean with Student's t interval; values that are not finite are left out."""
     finite = _finite(values)
     n = len(finite)
     if n == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
+        return ConfidenceInterval(np.nan, np.nan, np.nan, 0)
     mean = float(finite.mean())
     if n == 1:
-        return Interval(mean, np.nan, np.nan, 1)
+        return ConfidenceInterval(mean, np.nan, np.nan, 1)
     error = float(finite.std(ddof=1)) / np.sqrt(n)
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
-    return Interval(mean, mean - half, mean + half, n)
-
-
-def bootstrap_interval(
-    values: object,
-    *,
-    rng: np.random.Generator,
-    statistic: Literal["mean", "median"] = "mean",
-    confidence: float = 0.95,
-    resamples: int = 2000,
-) -> Interval:
-    """Estimates a mean or median with the percentile bootstrap (Efron 1979).
-
-    Values that are not finite are left out.
-    """
-    finite = _finite(values)
-    n = len(finite)
-    if n == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    of: Callable[..., Any] = np.mean if statistic == "mean" else np.median
-    estimate = float(of(finite))
-    if n == 1:
-        return Interval(estimate, np.nan, np.nan, 1)
-    samples = finite[rng.integers(n, size=(resamples, n))]
-    low, high = np.quantile(of(samples, axis=1), _tails(confidence))
-    return Interval(estimate, float(low), float(high), n)
+    half = float(stats.t.ppf(TAILS[1], n - 1)) * error
+    return ConfidenceInterval(mean, mean - half, mean + half, n)
 
 
 def best_of_n_weights(size: int) -> np.ndarray:
@@ -89,7 +68,6 @@ def expected_best_of_n(
     reported: object = None,
     minimise: bool = True,
     rng: np.random.Generator | None = None,
-    confidence: float = 0.95,
     resamples: int = 1000,
 ) -> pd.DataFrame:
     """Estimates the best value that n draws of hyperparameters would give, for every n.
@@ -104,7 +82,6 @@ def expected_best_of_n(
             `values` themselves where it is None.
         minimise: Whether the smallest value is the best.
         rng: Makes the bootstrap band; without it there is none.
-        confidence: Width of the band.
         resamples: Bootstrap samples.
 
     Returns:
@@ -127,19 +104,19 @@ def expected_best_of_n(
     if rng is not None and size:
         # A resample of ranks, sorted, is a resample of draws, sorted.
         samples = ranked[np.sort(rng.integers(size, size=(resamples, size)), axis=1)]
-        low, high = np.quantile(samples @ weights.T, _tails(confidence), axis=0)
+        low, high = np.quantile(samples @ weights.T, TAILS, axis=0)
         frame["low"], frame["high"] = low, high
     return frame
 
 
-def valid_rows(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[bool]:
+def valid_rows(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[bool]:
     """Tells which members have a result: status ok and a finite value."""
     finite = np.isfinite(results[value].to_numpy(dtype=np.float64, na_value=np.nan))
-    ok = (results["status"] == "ok").to_numpy(dtype=np.bool_, na_value=False)
+    ok = (results["status"] == OK).to_numpy(dtype=np.bool_, na_value=False)
     return pd.Series(ok & finite, index=results.index)
 
 
-def guessing_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
+def guessing_values(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[float]:
     """Gives every member what guessing scores on its task; NaN where V is not recorded."""
     if "num_symbols" not in results:
         return pd.Series(np.nan, index=results.index, dtype="float64")
@@ -150,7 +127,7 @@ def guessing_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Serie
     return scores.astype("float64")
 
 
-def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[float]:
+def member_values(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[float]:
     """Gives every member a number, so that a draw that was lost is a draw of the budget.
 
     A member that diverged or failed, or whose value is not finite or is worse than guessing, counts
@@ -167,7 +144,7 @@ def member_values(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[
     return counted.where(~beyond, guess)
 
 
-def counts_as_guessing(results: pd.DataFrame, value: str = "valid_bpc") -> pd.Series[bool]:
+def counts_as_guessing(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[bool]:
     """Tells of which members `member_values` is no measurement: lost, or worse than guessing."""
     usable = valid_rows(results, value)
     measured = results[value].astype("float64")
@@ -187,7 +164,7 @@ def best_of_n_frame(
     results: pd.DataFrame,
     *,
     rng: np.random.Generator,
-    value: str = "valid_bpc",
+    value: str = VALID_BPC,
     reported: str | None = None,
 ) -> pd.DataFrame:
     """Gives the expected best of n for every task and cell: task, label, n, expected, low, high.
@@ -218,7 +195,7 @@ def best_of_n_frame(
 
 
 def curve_bands(
-    curves: pd.DataFrame, results: pd.DataFrame, *, metric: str = "valid_nats"
+    curves: pd.DataFrame, results: pd.DataFrame, *, metric: str = VALID_NATS
 ) -> pd.DataFrame:
     """Summarises learning curves over members: the median and the quartiles.
 
@@ -235,10 +212,8 @@ def curve_bands(
     Returns:
         Columns task, label, characters, median, low, high (bits per character), members.
     """
-    lost = set(
-        map(tuple, results.loc[results["status"] != "ok", ["task", "label", "member"]].values)
-    )
-    worst_of = guessing_values(results, "valid_bpc").groupby(results["task"]).max()
+    lost = set(map(tuple, results.loc[results["status"] != OK, ["task", "label", "member"]].values))
+    worst_of = guessing_values(results, VALID_BPC).groupby(results["task"]).max()
     wanted = curves[curves["metric"] == metric]
     parts = []
     for (task, label), group in wanted.groupby(["task", "label"], sort=False):
@@ -292,10 +267,6 @@ def open_quantiles(values: object, shares: Sequence[float]) -> np.ndarray:
 def _finite(values: object) -> np.ndarray:
     array = pd.Series(values, dtype="float64").to_numpy()
     return array[np.isfinite(array)]  # type: ignore[no-any-return]
-
-
-def _tails(confidence: float) -> tuple[float, float]:
-    return (1 - confidence) / 2, (1 + confidence) / 2
 
 
 def _log_binomial(n: np.ndarray, k: np.ndarray) -> np.ndarray:

@@ -29,13 +29,14 @@ from scipy.stats import qmc
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG, LOG_ONE_MINUS
 from odyssey.statistics import estimates
+from odyssey.storage.schema import TEST_BPC
 from odyssey.threads import one_thread
 
 LEAST_FIT = 0.5  # out-of-bag R² below which nothing is ranked
 GOOD_FIT = 0.8  # below it shares were wrong by a fifth of the variance, and their order too
 LEAST_TRIALS = 30
 CONSTANT = "No variation: nothing to rank"
-GRID = 100  # points at which the effect of a continuous input is known
+MARGINAL_GRID = 100  # points at which the effect of a continuous input is known
 MOST_LEVELS = 10  # an input with no more values than this is a choice
 _POINTS = 2**13  # quasi-random points behind the total variance
 _LEAF = 3  # trials of a leaf, at least
@@ -44,7 +45,7 @@ SCALES: dict[str, str] = {name: row.scale for name, row in HYPERPARAMETERS.items
 
 
 @dataclass(frozen=True)
-class Input:
+class InputRange:
     """One hyperparameter, mapped to [0, 1] so that draws are uniform.
 
     Attributes:
@@ -72,7 +73,7 @@ class Input:
     @property
     def grid(self) -> np.ndarray:
         """The points of [0, 1] at which effects are known, equally likely."""
-        count = len(self.levels) or GRID
+        count = len(self.levels) or MARGINAL_GRID
         points: np.ndarray = (np.arange(count) + 0.5) / count
         return points
 
@@ -106,7 +107,7 @@ class Importance:
         pairs: Columns first, second, first_value, second_value, mean.
     """
 
-    inputs: tuple[Input, ...]
+    inputs: tuple[InputRange, ...]
     trials: int
     fit: float
     ranked: bool
@@ -145,7 +146,7 @@ def on_scale(values: object, scale: str) -> np.ndarray:
     return logs
 
 
-def inputs_of(frame: pd.DataFrame, *, scales: Mapping[str, str] = SCALES) -> tuple[Input, ...]:
+def inputs_of(frame: pd.DataFrame, *, scales: Mapping[str, str] = SCALES) -> tuple[InputRange, ...]:
     """Finds the hyperparameters that varied, with their ranges as drawn.
 
     Args:
@@ -162,7 +163,7 @@ def inputs_of(frame: pd.DataFrame, *, scales: Mapping[str, str] = SCALES) -> tup
         levels = np.unique(scaled)
         choice = len(levels) <= MOST_LEVELS
         found.append(
-            Input(
+            InputRange(
                 name,
                 scale,
                 float(levels[0]),
@@ -177,7 +178,7 @@ def importance(
     results: pd.DataFrame,
     *,
     seed: int,
-    value: str = "test_bpc",
+    value: str = TEST_BPC,
     scales: Mapping[str, str] = SCALES,
     trees: int = 64,
     halves: int = 40,
@@ -210,7 +211,7 @@ def importance(
 
 @one_thread()
 def decompose(
-    inputs: Sequence[Input],
+    inputs: Sequence[InputRange],
     x: np.ndarray,
     y: np.ndarray,
     *,
@@ -222,7 +223,7 @@ def decompose(
 
     Args:
         inputs: The D inputs.
-        x: Their values, (N, D), mapped by `Input.to_unit`.
+        x: Their values, (N, D), mapped by `InputRange.to_unit`.
         y: Results, (N,), finite.
         seed: Of the forests.
         trees: Trees of a forest.
@@ -362,7 +363,7 @@ def _leaves(forest: Any, grids: Sequence[np.ndarray]) -> tuple[np.ndarray, list[
 
 
 def _effects_frame(
-    inputs: Sequence[Input],
+    inputs: Sequence[InputRange],
     pairs: Sequence[tuple[int, int]],
     shares: np.ndarray,
     halves: np.ndarray,
@@ -387,7 +388,7 @@ def _effects_frame(
 
 
 def _marginals_frame(
-    inputs: Sequence[Input], mains: Sequence[np.ndarray], halves: np.ndarray
+    inputs: Sequence[InputRange], mains: Sequence[np.ndarray], halves: np.ndarray
 ) -> pd.DataFrame:
     low, high = _ends(np.concatenate(mains), halves)
     names = np.repeat([i.name for i in inputs], [len(m) for m in mains])
@@ -397,7 +398,7 @@ def _marginals_frame(
 
 
 def _pairs_frame(
-    inputs: Sequence[Input], pairs: Sequence[tuple[int, int]], maps: Sequence[np.ndarray]
+    inputs: Sequence[InputRange], pairs: Sequence[tuple[int, int]], maps: Sequence[np.ndarray]
 ) -> pd.DataFrame:
     parts = []
     for (i, j), means in zip(pairs, maps, strict=True):

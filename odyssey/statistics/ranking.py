@@ -8,6 +8,7 @@ import pandas as pd
 from odyssey.names import short_names
 from odyssey.statistics import estimates
 from odyssey.statistics.estimates import top_count
+from odyssey.storage.schema import DIVERGED, TEST_ACCURACY, TEST_BPC, VALID_BPC
 
 RANK_ON = "rank on "  # columns of `overall`: one a task
 
@@ -47,18 +48,18 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
     results = with_labels(results)
     usable = estimates.valid_rows(results)
     guessed = estimates.counts_as_guessing(results)
-    scores = ("valid_bpc", "test_bpc", "test_accuracy")
+    scores = (VALID_BPC, TEST_BPC, TEST_ACCURACY)
     counted = {s: estimates.member_values(results, s) for s in scores if s in results}
     results = results.assign(**counted)
     rows = []
     for (task, label), group in results.groupby(["task", "label"], sort=False):
         valid = group[usable.loc[group.index]]
-        best = valid.iloc[int(valid["valid_bpc"].argmin())] if len(valid) else None
-        mean = estimates.mean_interval(group["valid_bpc"])
+        best = valid.iloc[int(valid[VALID_BPC].argmin())] if len(valid) else None
+        mean = estimates.mean_interval(group[VALID_BPC])
         # Lost members stand behind all others also where these are no better than guessing.
-        best_first = np.lexsort((group["valid_bpc"], ~usable.loc[group.index]))
+        best_first = np.lexsort((group[VALID_BPC], ~usable.loc[group.index]))
         top = group.iloc[best_first[: top_count(len(group))]]
-        diverged = int((group["status"] == "diverged").sum())
+        diverged = int((group["status"] == DIVERGED).sum())
         rows.append(
             {
                 "task": task,
@@ -75,13 +76,13 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
                 "low": mean.low,
                 "high": mean.high,
                 "half_width": mean.high - mean.estimate,
-                "best_valid_bpc": np.nan if best is None else best["valid_bpc"],
+                "best_valid_bpc": np.nan if best is None else best[VALID_BPC],
                 "best_member": pd.NA if best is None else best["member"],
-                "test_bpc": np.nan if best is None else best["test_bpc"],
-                "test_accuracy": np.nan if best is None else best["test_accuracy"],
+                TEST_BPC: np.nan if best is None else best[TEST_BPC],
+                TEST_ACCURACY: np.nan if best is None else best[TEST_ACCURACY],
                 "top": len(top),
-                "top_valid_bpc": top["valid_bpc"].mean(),
-                "top_test_bpc": top["test_bpc"].mean(),
+                "top_valid_bpc": top[VALID_BPC].mean(),
+                "top_test_bpc": top[TEST_BPC].mean(),
                 "median_parameters": _parameters(group).median(),
             }
         )

@@ -16,13 +16,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from odyssey.storage.candidates import SEED as SEED
-from odyssey.storage.candidates import finished_candidates
+from odyssey.storage.candidates import FINISHED, RANDOM_ARM, SEED_ARM, STOPPED, finished_candidates
+from odyssey.storage.schema import FAILED, UNMEASURED
 
-CONTROL = "random"
 BAND = (0.05, 0.95)
 RESAMPLES = 1000
-GRID = 200
+BUDGET_GRID = 200
 
 
 def best_so_far(rows: pd.DataFrame, *, start: float) -> pd.DataFrame:
@@ -45,7 +44,7 @@ def best_so_far(rows: pd.DataFrame, *, start: float) -> pd.DataFrame:
 
 def _final(rows: pd.DataFrame) -> np.ndarray:
     """The final scores; NaN where there is none, and where a known cell was measured again."""
-    new = rows["status"].eq("finished") & rows["again"].eq(0)
+    new = rows["status"].eq(FINISHED) & rows["again"].eq(0)
     return rows["score"].where(new).to_numpy(float, na_value=np.nan)
 
 
@@ -69,7 +68,7 @@ def random_band(
     scores = _final(rows)
     scores = np.where(np.isnan(scores), -np.inf, scores)
     characters = rows["characters"].fillna(0.0).to_numpy(float)
-    grid = np.linspace(0.0, characters.sum(), GRID)
+    grid = np.linspace(0.0, characters.sum(), BUDGET_GRID)
     found = np.empty((resamples, len(grid)))
     for n in range(resamples):
         order = rng.permutation(len(rows))
@@ -124,7 +123,7 @@ class Duel:
 
 def duel(candidates: pd.DataFrame, *, strategy: str, start: float, band: pd.DataFrame) -> Duel:
     """Compares a strategy with the random arm and its `random_band`; `start` as there."""
-    parts = [candidates[candidates["arm"] == arm] for arm in (strategy, CONTROL)]
+    parts = [candidates[candidates["arm"] == arm] for arm in (strategy, RANDOM_ARM)]
     mine, chance = (best_so_far(part, start=start) for part in parts)
     ends = [float(path["characters"].iloc[-1]) for path in (mine, chance)]
     half, full = min(ends[0], ends[1] / 2), min(ends)
@@ -171,8 +170,8 @@ def pareto(rows: pd.DataFrame, *, cost: str = "cost") -> pd.Series[bool]:
 def arms_table(candidates: pd.DataFrame) -> pd.DataFrame:
     """Counts what became of the candidates of every arm."""
     rows = []
-    fates = ["finished", "stopped", "failed"]
-    fates += ["unmeasured"] if (candidates["status"] == "unmeasured").any() else []
+    fates = [FINISHED, STOPPED, FAILED]
+    fates += [UNMEASURED] if (candidates["status"] == UNMEASURED).any() else []
     for arm, part in candidates.groupby("arm", sort=False):
         done = finished_candidates(part)
         rows.append(
@@ -195,7 +194,7 @@ def refused_table(candidates: pd.DataFrame) -> pd.DataFrame:
     counts: dict[str, Counter[str]] = {}
     for arm, text in zip(candidates["arm"], candidates["refused"], strict=True):
         counts.setdefault(str(arm), Counter()).update(json.loads(text))
-    counts.pop(SEED, None)
+    counts.pop(SEED_ARM, None)
     frame = pd.DataFrame(counts).fillna(0).astype(int)
     frame = frame.assign(total=frame.sum(axis=1)).sort_values("total", ascending=False)
     return frame.rename_axis("reason").reset_index()
@@ -214,13 +213,13 @@ def operators_table(candidates: pd.DataFrame) -> pd.DataFrame:
         )
     }
     counts: dict[str, Counter[str]] = {}
-    for row in candidates[candidates["arm"] != SEED].to_dict("records"):
+    for row in candidates[candidates["arm"] != SEED_ARM].to_dict("records"):
         parents = parents_of(row)
         better = bool(parents) and ranks[int(row["number"])] > ranks.get(parents[0], (0, np.inf))
         for name in str(row["operators"] or "").split():
             found = counts.setdefault(name, Counter())
             found["measured"] += 1
-            found["finished"] += row["status"] == "finished"
+            found["finished"] += row["status"] == FINISHED
             found["better"] += better
         for column, what in (("refused_operators", "refused"), ("missed_operators", "missed")):
             for name, times in json.loads(row[column]).items():
@@ -254,7 +253,7 @@ def parents_of(row: Mapping[Any, Any]) -> list[int]:
     return [] if pd.isna(parents) else [int(n) for n in str(parents).split()]
 
 
-def ancestors(candidates: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
+def ancestry(candidates: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
     """Gives these candidates and all they descend from, in order."""
     rows = {int(n): i for i, n in enumerate(candidates["number"])}
     todo, seen = list(numbers), set[int]()
@@ -302,13 +301,13 @@ class Audit:
 
 def audits(candidates: pd.DataFrame, stages: Sequence[str], *, top: int = 10) -> Iterator[Audit]:
     """Checks every stage but the last by the candidates that were measured on regardless."""
-    measured = candidates[candidates["arm"] != SEED]
+    measured = candidates[candidates["arm"] != SEED_ARM]
     scores = stage_scores(measured, stages)
     final = scores[stages[-1]]
     best = finished_candidates(measured)["score"].head(top)
     least = float(best.iloc[-1]) if len(best) == top else -np.inf
     for stage in stages[:-1]:
-        stopped = measured["status"].eq("stopped") & measured["stage"].eq(stage)
+        stopped = measured["status"].eq(STOPPED) & measured["stage"].eq(stage)
         audited = stopped & measured["audited"].eq(1) & final.notna()
         count, lost = int(audited.sum()), int((final[audited] >= least).sum())
         low, high = (

@@ -4,7 +4,7 @@ A draw's loss is a floor plus a valley in the logarithm of the learning rate, a 
 size, a loss from input noise, and luck: bad luck has the heavy tail of Student's t with three
 degrees of freedom, good luck has not, and a seed brings a part of it to all cells alike. Large
 learning rates diverge.
-Two names of one cell (`Cell()` twice) differ by luck only.
+Two names of one cell (`SimulatedCell()` twice) differ by luck only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from odyssey.statistics.permutation import Pair
-from odyssey.storage.schema import RESULT_COLUMNS
+from odyssey.storage.schema import DIVERGED, OK, RESULT_COLUMNS
 
 
 class ClosedForm(NamedTuple):
@@ -62,13 +62,13 @@ CLOSED_FORMS: Mapping[str, ClosedForm] = {
     "Ishigami": ClosedForm(_ishigami, {"a": 0.3139, "b": 0.4424, "a x c": 0.2437}),
 }
 
-SYMBOLS = 32
+SIMULATED_SYMBOLS = 32
 CHANCE = 5.0  # bits per character of a guess among them: no draw that learns does worse
 _SPREAD = 0.04  # bits per character
 
 
 @dataclass(frozen=True)
-class Cell:
+class SimulatedCell:
     """What a simulated cell is like.
 
     Attributes:
@@ -87,7 +87,7 @@ class Cell:
 
 
 def simulate_results(
-    cells: Mapping[str, Cell],
+    cells: Mapping[str, SimulatedCell],
     *,
     rng: np.random.Generator,
     tasks: Sequence[str] = ("made-up",),
@@ -118,7 +118,7 @@ def simulate_results(
                         "cell": name,
                         "spec": name,
                         "task": task,
-                        "num_symbols": SYMBOLS,
+                        "num_symbols": SIMULATED_SYMBOLS,
                         "member": np.arange(draws),
                         "seed": hyper.seed,
                         "hidden_size": size.astype(np.int64),
@@ -127,7 +127,7 @@ def simulate_results(
                         "learning_rate": 10.0**hyper.rate,
                         "momentum": hyper.momentum,
                         "input_noise": hyper.noise,
-                        "status": np.where(lost, "diverged", "ok"),
+                        "status": np.where(lost, DIVERGED, OK),
                         "reason": np.where(lost, "loss is not finite", ""),
                         "valid_nats": valid * np.log(2),
                         "valid_bpc": valid,
@@ -142,7 +142,7 @@ def simulate_results(
 
 
 def simulate_pairs(
-    cells: Sequence[Cell], *, rng: np.random.Generator, draws: int, shared: float = 0.5
+    cells: Sequence[SimulatedCell], *, rng: np.random.Generator, draws: int, shared: float = 0.5
 ) -> list[Pair]:
     """Makes what `simulate_results` makes on one task, without the records around it.
 
@@ -187,7 +187,7 @@ class _Hyperparameters(NamedTuple):
 
 def _scores(
     rng: np.random.Generator,
-    cell: Cell,
+    cell: SimulatedCell,
     hyper: _Hyperparameters,
     of_seed: np.ndarray,
     *,

@@ -27,6 +27,13 @@ _log = logging.getLogger(__name__)
 ROWS = 200  # of a file
 FLUSH_SECONDS = 2.0
 
+KIND = "search"  # of a run that has candidates, in its run.json
+SEED_ARM = "seed"  # the cells that evolution begins with
+RANDOM_ARM = "random"  # random search beside the strategy
+
+# What became of a candidate, besides `FAILED` and `UNMEASURED`.
+FINISHED, STOPPED = "finished", "stopped"
+
 # name -> (pandas dtype, meaning)
 CANDIDATE_COLUMNS: dict[str, tuple[str, str]] = {
     "number": ("int64", "place of the candidate in the order of the search; seeds first"),
@@ -43,7 +50,10 @@ CANDIDATE_COLUMNS: dict[str, tuple[str, str]] = {
     "refused": ("string", "proposals refused before it, by reason, as JSON"),
     "refused_operators": ("string", "the same by operator, as JSON"),
     "missed_operators": ("string", "operators drawn that did not apply, as JSON"),
-    "status": ("string", "finished, stopped (by a rule), failed, unmeasured or none (no cell)"),
+    "status": (
+        "string",
+        "finished, stopped (by a rule), failed, unmeasured or none (no cell)",
+    ),
     "stage": ("string", "the last stage it was measured in"),
     "reason": ("string", "why it went no further"),
     "passed": ("int64", "stages passed"),
@@ -178,6 +188,6 @@ def load_candidates(path: str | Place) -> pd.DataFrame:
 
 def finished_candidates(candidates: pd.DataFrame) -> pd.DataFrame:
     """Gives the candidates that passed all stages, each cell once, best score first."""
-    rows = candidates[(candidates["status"] == "finished") & candidates["score"].notna()]
+    rows = candidates[(candidates["status"] == FINISHED) & candidates["score"].notna()]
     rows = rows.sort_values(["score", "number"], ascending=[False, True], kind="stable")
     return rows.drop_duplicates("cell_key")

@@ -28,7 +28,7 @@ SLOT = _MARK.decode() + "0" * _DIGITS
 """What a writer puts where `seal` is to fill in the digest."""
 
 MOST_JSON = 2**26  # bytes: a run of 100,000 cells
-MOST_BYTES = 2**32  # of any other file of a run
+MOST_FILE_BYTES = 2**32  # of any other file of a run
 # What opening tells of a thing that is no file, in place of its contents.
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EISDIR, errno.ENOTDIR}
 
@@ -72,7 +72,7 @@ def _digest(data: bytes, start: int) -> bytes:
     return found.hexdigest().encode()
 
 
-def read_regular(path: Place, *, most: int = MOST_BYTES) -> bytes:
+def read_regular(path: Place, *, most: int = MOST_FILE_BYTES) -> bytes:
     """Reads a file, and nothing else: no folder, pipe or device, and nothing beyond all bounds.
 
     Raises:

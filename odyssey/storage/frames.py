@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from odyssey.storage.files import (
-    MOST_BYTES,
+    MOST_FILE_BYTES,
     SLOT,
     DamagedFileError,
     check_seal,
@@ -130,7 +130,7 @@ def run_of(table: pa.Table) -> str:
 
 def _check_size(metadata: pq.FileMetaData) -> None:
     size = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
-    if size > MOST_BYTES or metadata.num_columns > MOST_COLUMNS:
+    if size > MOST_FILE_BYTES or metadata.num_columns > MOST_COLUMNS:
         raise DamagedFileError(f"it unpacks to {size:,} bytes in {metadata.num_columns:,} columns")
 
 

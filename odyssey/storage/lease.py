@@ -34,7 +34,7 @@ BEAT = 15.0
 LEASE = 60.0
 SETTLE = 1.0  # seconds between writing and the second look
 ATTEMPTS, PAUSE = 5, 0.05  # to lock, and seconds between: a reader from elsewhere may be asking
-MOST_BYTES = 1000  # of a name
+MOST_NAME_BYTES = 1000  # of a name
 MOST_LEASE = 10_000  # bytes of a lease
 
 
@@ -75,7 +75,7 @@ def is_held(file: Place) -> bool:
         return holder(file) is not None
     try:
         with file.open("rb") as opened:
-            name = opened.read(MOST_BYTES).decode("ascii", "replace")
+            name = opened.read(MOST_NAME_BYTES).decode("ascii", "replace")
             if not name or is_gone(name) or is_here(name):
                 return bool(name) and not is_gone(name)
             # of another machine: ask the file system that both share, for the shortest of whiles

@@ -9,6 +9,15 @@ from __future__ import annotations
 
 from odyssey.hyperparameters import HYPERPARAMETERS
 
+# What became of a member.
+OK, DIVERGED, FAILED = "ok", "diverged", "failed"
+UNMEASURED = "unmeasured"  # stopped at the limit of a search
+
+# The columns by which members are chosen and reported.
+VALID_BPC, TEST_BPC = "valid_bpc", "test_bpc"
+VALID_NATS, TEST_NATS = "valid_nats", "test_nats"
+VALID_ACCURACY, TEST_ACCURACY = "valid_accuracy", "test_accuracy"
+
 # name -> (pandas dtype, meaning)
 RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "trial": ("string", "id of the trial: hash of everything that decides its result"),
@@ -34,12 +43,12 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "seconds": ("float64", "wall time of the trial, divided by its members"),
     "processor_seconds": ("float64", "processor time of the trial, divided by its members"),
     "train_nats": ("float64", "training loss of the last interval, nats per character or byte"),
-    "valid_nats": ("float64", "best validation loss, nats per counted character or byte"),
-    "valid_bpc": ("float64", "the same in bits per character or byte"),
-    "valid_accuracy": ("float64", "next-symbol accuracy on validation, at the best loss"),
-    "test_nats": ("float64", "test loss at the best validation loss, nats per character or byte"),
-    "test_bpc": ("float64", "the same in bits per character or byte"),
-    "test_accuracy": ("float64", "next-symbol accuracy on test"),
+    VALID_NATS: ("float64", "best validation loss, nats per counted character or byte"),
+    VALID_BPC: ("float64", "the same in bits per character or byte"),
+    VALID_ACCURACY: ("float64", "next-symbol accuracy on validation, at the best loss"),
+    TEST_NATS: ("float64", "test loss at the best validation loss, nats per character or byte"),
+    TEST_BPC: ("float64", "the same in bits per character or byte"),
+    TEST_ACCURACY: ("float64", "next-symbol accuracy on test"),
     "backend": ("string", "compiler backend"),
     "versions": ("string", "versions of odyssey, python, torch, numpy, as one line"),
     "commit": ("string", "git commit of the working directory, with '+' when dirty"),
@@ -57,6 +66,6 @@ CURVE_COLUMNS: dict[str, tuple[str, str]] = {
     "member": ("int64", "number of the member"),
     "update": ("int64", "updates made so far"),
     "characters": ("int64", "characters trained on so far"),
-    "metric": ("string", "train_nats, valid_nats, valid_accuracy or learning_rate"),
+    "metric": ("string", f"train_nats, {VALID_NATS}, {VALID_ACCURACY} or learning_rate"),
     "value": ("float64", "the measurement"),
 }

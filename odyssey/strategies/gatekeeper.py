@@ -13,7 +13,7 @@ from odyssey.errors import CellError
 from odyssey.expr import Cell, parse_cell
 
 # Gives the reason against a cell in a few words that are the same for all like it, or None.
-Check = Callable[[Cell], str | None]
+CellCheck = Callable[[Cell], str | None]
 
 ILLEGAL = "not a legal cell"
 SEEN_KEY = "seen before, by key"
@@ -53,7 +53,7 @@ class Gatekeeper:
         checks: Asked in order, cheapest first; a reason refuses.
     """
 
-    def __init__(self, checks: Sequence[Check]) -> None:
+    def __init__(self, checks: Sequence[CellCheck]) -> None:
         self._checks = checks
         self._by_key: dict[str, int] = {}
         self._by_fingerprint: dict[str, int] = {}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from odyssey.strategies.proposal import Breeder, Outcome, Proposal, choice
+from odyssey.strategies.proposal import Breeder, Outcome, Proposal, random_outcome
 
 
 class TopList:
@@ -32,7 +32,7 @@ class TopList:
     def ask(self, rng: np.random.Generator) -> Proposal:
         """Draws a cell of the list, and mutates it or asks for more draws of it."""
         known = rng.random() < self._again
-        parent = choice(self._list, rng)
+        parent = random_outcome(self._list, rng)
         if known and not parent.seed:
             return Proposal(parent.text, ("again",), (parent.number,), again=True)
         times = int(rng.integers(1, self._mutations + 1))

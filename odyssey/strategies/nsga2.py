@@ -11,10 +11,8 @@ import numpy as np
 
 from odyssey.strategies.proposal import Breeder, Outcome, Proposal
 
-Array = np.ndarray[Any, Any]
 
-
-def fronts(values_NM: Array) -> Array:
+def fronts(values_NM: np.ndarray) -> np.ndarray:
     """Gives the front of every row, (N,): 0 for those that nobody dominates.
 
     A row dominates another when it is nowhere less and somewhere more.
@@ -31,7 +29,7 @@ def fronts(values_NM: Array) -> Array:
     return front_N
 
 
-def crowding(values_NM: Array, front_N: Array) -> Array:
+def crowding(values_NM: np.ndarray, front_N: np.ndarray) -> np.ndarray:
     """Gives the crowding distance of every row within its front, (N,); inf at the ends."""
     distance_N = np.zeros(len(values_NM))
     for level in range(int(front_N.max(initial=-1)) + 1):
@@ -70,8 +68,8 @@ class ParetoSearch:
         self._breeder = breeder
         self._population, self._crossover, self._mutations = population, crossover, mutations
         self._living: list[Outcome] = []
-        self._front_N: Array = np.zeros(0, int)
-        self._crowding_N: Array = np.zeros(0)
+        self._front_N: np.ndarray = np.zeros(0, int)
+        self._crowding_N: np.ndarray = np.zeros(0)
 
     @property
     def front(self) -> list[Outcome]:
@@ -109,7 +107,7 @@ class ParetoSearch:
         self._crowding_N = crowding(values_NM, self._front_N)
 
 
-def _places(values: list[Any]) -> Array:
+def _places(values: list[Any]) -> np.ndarray:
     """Gives every value's place among the distinct values, from 0 for the least."""
     place = {value: n for n, value in enumerate(sorted(set(values)))}
     return np.array([place[value] for value in values], float)

@@ -94,6 +94,6 @@ class Strategy(Protocol):
         """Hears what became of a candidate; of those that do not breed it never hears."""
 
 
-def choice(items: list[Outcome], rng: np.random.Generator) -> Outcome:
+def random_outcome(items: list[Outcome], rng: np.random.Generator) -> Outcome:
     """Draws one of them."""
     return items[int(rng.integers(len(items)))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from odyssey.strategies.proposal import Breeder, Outcome, Proposal, choice
+from odyssey.strategies.proposal import Breeder, Outcome, Proposal, random_outcome
 
 
 class RandomSearch:
@@ -26,7 +26,7 @@ class RandomSearch:
         if rng.random() < self._scratch:
             return self._breeder.scratch(rng)
         times = int(rng.integers(1, self._mutations + 1))
-        return self._breeder.mutant(choice(self._seeds, rng), rng, times=times)
+        return self._breeder.mutant(random_outcome(self._seeds, rng), rng, times=times)
 
     def tell(self, outcome: Outcome) -> None:
         """Keeps seeds and forgets all else."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from odyssey.errors import ConfigError, OdysseyError, RunFailedError, StoreError
 from odyssey.storage.places import Place
+from odyssey.storage.schema import FAILED
 from odyssey.storage.store import RunStore
 from odyssey.studies.evolve.candidate import OVER_LIMIT
 from odyssey.studies.evolve.search import SearchTrials, check_search
@@ -17,7 +18,7 @@ from odyssey.studies.listed import ListedTrials, check_listed
 from odyssey.studies.runners.contract import Work
 from odyssey.studies.runners.registry import RUNNERS, load_runner
 from odyssey.studies.sealed import check_trials, seal_of, sealed_cells, sealed_study
-from odyssey.studies.source import CheckedStudy, OpenRun, Source, Summary, Watcher
+from odyssey.studies.source import CheckedStudy, OpenRun, Summary, TrialSource, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import Keeper
@@ -127,7 +128,7 @@ class Recorder:
     """The runner's listener: keeps what workers could not write, and lets the source know."""
 
     store: RunStore
-    source: Source
+    source: TrialSource
     commit: str
     keeper: Keeper
     failed: int = 0
@@ -194,7 +195,7 @@ def execute(
     start = time.monotonic()
     with store.lock():
         store.repair()
-        source: Source
+        source: TrialSource
         if study.search is None:
             source = ListedTrials(run, watcher)
         else:
@@ -230,6 +231,6 @@ def execute(
 
 def _raise_failed(store: RunStore, count: int) -> None:
     rows = store.results()
-    reason = str(rows.loc[rows["status"] == "failed", "reason"].iloc[0])
+    reason = str(rows.loc[rows["status"] == FAILED, "reason"].iloc[0])
     every = "the only trial" if count == 1 else f"all {count} trials"
     raise RunFailedError(f"{every} failed{'' if count == 1 else '; the first'}: {reason}")

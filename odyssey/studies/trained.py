@@ -12,6 +12,7 @@ import pandas as pd
 from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.expr import parse_cell
 from odyssey.storage.files import DamagedFileError
+from odyssey.storage.schema import OK
 from odyssey.storage.store import RunStore
 from odyssey.studies.weights import kept, path_of, read_weights, write_arrays
 from odyssey.tasks.base import Task
@@ -119,7 +120,7 @@ def _single(store: RunStore) -> pd.DataFrame:
     if len(results) != 1:
         raise StoreError(f"{store.path} has {len(results)} results; expected those of one training")
     row = results.iloc[0]
-    if row["status"] != "ok":
+    if row["status"] != OK:
         raise StoreError(f"{store.path}: the training {row['status']} ({row['reason']})")
     return results
 

@@ -23,6 +23,7 @@ from odyssey.errors import StoreError
 from odyssey.storage import files
 from odyssey.storage.files import SLOT, DamagedFileError, seal
 from odyssey.storage.places import Place
+from odyssey.storage.schema import OK, VALID_NATS
 from odyssey.storage.store import RunStore
 from odyssey.studies.study import KEPT
 
@@ -76,7 +77,7 @@ def write_weights(store: RunStore, trial: str, trained: Trained, *, keep: str) -
         StoreError: The file cannot be written.
     """
     assert keep in KEPT, keep
-    sound = [k for k, r in enumerate(trained.results) if r.status == "ok"]
+    sound = [k for k, r in enumerate(trained.results) if r.status == OK]
     if keep == "best":
         sound = sorted(sound, key=lambda k: trained.results[k].valid_nats)[:1]
     if keep == "none" or not sound:
@@ -151,7 +152,7 @@ def kept(store: RunStore) -> pd.DataFrame:
     frame = results[np.array(here, dtype=bool)]
     place = {task: k for k, task in enumerate(dict.fromkeys(results["task"]))}
     order = frame.assign(_task=frame["task"].map(place)).sort_values(
-        ["_task", "valid_nats"], kind="stable"
+        ["_task", VALID_NATS], kind="stable"
     )
     return order.drop(columns="_task").reset_index(drop=True)
 
@@ -191,7 +192,7 @@ class Keeper:
             return
         rows = kept(self.store)
         for _, row in rows.iterrows():
-            self._enter(str(row["task"]), str(row["spec"]), str(row["trial"]), row["valid_nats"])
+            self._enter(str(row["task"]), str(row["spec"]), str(row["trial"]), row[VALID_NATS])
         known = set(rows["trial"])
         for path in (self.store.path / FOLDER).glob("*.npz"):
             if path.stem not in known:  # of a trial that was killed before its results
@@ -201,10 +202,10 @@ class Keeper:
         """Hears of a finished trial, with its rows of results."""
         if self.keep != "best":
             return
-        sound = [r for r in rows if r["status"] == "ok"]
+        sound = [r for r in rows if r["status"] == OK]
         if sound:
-            best = min(sound, key=lambda r: float(r["valid_nats"]))
-            self._enter(best["task"], best["spec"], trial, float(best["valid_nats"]))
+            best = min(sound, key=lambda r: float(r[VALID_NATS]))
+            self._enter(best["task"], best["spec"], trial, float(best[VALID_NATS]))
 
     def _enter(self, task: str, spec: str, trial: str, nats: float) -> None:
         cells = self._best.setdefault(task, {})

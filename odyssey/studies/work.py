@@ -18,6 +18,7 @@ from odyssey.errors import StoreError, TaskError
 from odyssey.expr import parse_cell
 from odyssey.hyperparameters import Member
 from odyssey.storage.places import Place
+from odyssey.storage.schema import FAILED
 from odyssey.storage.store import RunStore
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import write_weights
@@ -229,7 +230,7 @@ def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> 
 
 
 def failed_rows(
-    trial: Trial, reason: str, *, commit: str, status: str = "failed"
+    trial: Trial, reason: str, *, commit: str, status: str = FAILED
 ) -> list[dict[str, Any]]:
     """Gives the rows of a trial without a result: every member, with the reason."""
     cell = parse_cell(trial.cell_text).name

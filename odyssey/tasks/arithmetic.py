@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from odyssey.tasks.generated import GeneratedTask, Sequences
 
-SYMBOLS = tuple(string.ascii_lowercase + string.digits + "+-=.")
-_ZERO = SYMBOLS.index("0")
-_PLUS, _MINUS, _EQUALS, _END = (SYMBOLS.index(symbol) for symbol in "+-=.")
+ARITHMETIC_SYMBOLS = tuple(string.ascii_lowercase + string.digits + "+-=.")
+_ZERO = ARITHMETIC_SYMBOLS.index("0")
+_PLUS, _MINUS, _EQUALS, _END = (ARITHMETIC_SYMBOLS.index(symbol) for symbol in "+-=.")
 _POWERS = 10 ** np.arange(19, dtype=np.int64)
 
 
@@ -38,7 +38,7 @@ class Arithmetic(GeneratedTask):
         inputs = 2 * (digits + 1) / 2 + 1
         super().__init__(
             name,
-            symbols=SYMBOLS,
+            symbols=ARITHMETIC_SYMBOLS,
             counted="the answer, with its final '.'",
             mean_length=inputs / (1 - distractors) + 0.75 * digits + 3,
             prime="12+30=" if digits > 1 else "2+3=",

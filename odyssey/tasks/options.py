@@ -54,7 +54,7 @@ def fraction(name: str, default: float, *, most: float) -> Option:
     return Option(name, default, f"a number from 0 to {most:g}", read, show=lambda v: f"{v!r}")
 
 
-def choice(name: str, default: str, *, among: Sequence[str]) -> Option:
+def one_of(name: str, default: str, *, among: Sequence[str]) -> Option:
     """Makes an option whose value is one of a few words."""
 
     def read(text: str) -> str:

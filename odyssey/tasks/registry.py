@@ -17,8 +17,8 @@ from odyssey.tasks.download import DATASETS, Dataset, dataset_path
 from odyssey.tasks.memorization import ALPHABET, Memorization
 from odyssey.tasks.options import (
     Option,
-    choice,
     fraction,
+    one_of,
     read_options,
     read_split,
     show_options,
@@ -51,7 +51,7 @@ class TaskRow:
 
 def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
     return (
-        choice("unit", unit, among=(AUTO, "characters", "bytes")),
+        one_of("unit", unit, among=(AUTO, "characters", "bytes")),
         Option(
             "encoding",
             AUTO,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from odyssey.tasks.generated import GeneratedTask, Sequences
 
-SYMBOLS = tuple(string.ascii_lowercase + "</>")
-_LESS, _SLASH, _GREATER = (SYMBOLS.index(symbol) for symbol in "</>")
+XML_SYMBOLS = tuple(string.ascii_lowercase + "</>")
+_LESS, _SLASH, _GREATER = (XML_SYMBOLS.index(symbol) for symbol in "</>")
 _SHORTEST, _LONGEST = 2, 10
 
 
@@ -33,7 +33,7 @@ class Xml(GeneratedTask):
         self._max_steps = max_steps
         super().__init__(
             name,
-            symbols=SYMBOLS,
+            symbols=XML_SYMBOLS,
             counted="every character",
             mean_length=8.5 * _mean_tags(max_steps),
             prime="<",

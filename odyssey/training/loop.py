@@ -21,6 +21,7 @@ from odyssey.compiler.backends.base import UpdateRules
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
+from odyssey.storage.schema import DIVERGED, OK
 from odyssey.tasks.base import Batch, HeldOut, Task
 from odyssey.training.config import TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
@@ -43,7 +44,7 @@ class MemberResult:
 
     member: Member
     num_parameters: int
-    status: str = "ok"
+    status: str = OK
     reason: str = ""
     diverged_at: int | None = None
     updates: int = 0
@@ -290,7 +291,7 @@ class _Group:
         self.flat.assign(self.best_PN)
         nats, accuracy = self.measure("test", self.config.test_characters)
         for k, result in enumerate(self.results):
-            if result.status == "ok":
+            if result.status == OK:
                 result.test_nats, result.test_accuracy = nats[k], accuracy[k]
 
     def _epoch(self, epoch: int, seconds: float) -> Epoch:
@@ -365,7 +366,7 @@ class _Group:
 
     def _diverge(self, k: int, loss: float, norm: float) -> None:
         result = self.results[k]
-        result.status, result.diverged_at = "diverged", self.updates
+        result.status, result.diverged_at = DIVERGED, self.updates
         result.reason = f"loss {loss:.3g} nats, gradient norm {norm:.3g} at update {self.updates}"
         result.valid_nats = result.valid_accuracy = math.nan
         result.best_update = None

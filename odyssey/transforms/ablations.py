@@ -33,7 +33,7 @@ from odyssey.expr.terms import (
     sub,
     subexpressions,
 )
-from odyssey.expr.verify import reach
+from odyssey.expr.verify import influences
 from odyssey.wording import quoted
 
 GATE_LETTERS = ("i", "f", "o", "r", "z")
@@ -227,7 +227,7 @@ def no_recurrent(cell: Cell, equation: str) -> Cell:
         if not isinstance(term, matmul):
             return False
         read = {leaf.name for leaf in leaves(term.args[1])}
-        read |= {name for label in read for name in reach(cell, label)}
+        read |= {name for label in read for name in influences(cell, label)}
         return any(name.endswith("[t-1]") for name in read)
 
     found = _find(cell, equation)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import sympy as sp
 
 from odyssey.expr.cell import Cell
@@ -18,6 +17,7 @@ from odyssey.expr.terms import Current, Input, Leaf, Named, Previous, leaves, re
 from odyssey.transforms.sites import (
     Names,
     NotApplicable,
+    Rng,
     Sizes,
     build,
     choose,
@@ -25,8 +25,6 @@ from odyssey.transforms.sites import (
     previous,
     valued,
 )
-
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ NO_CHANGE = "gives the same cell"
 
 
 @dataclass(frozen=True)
-class Operator:
+class Mutation:
     """One row of the table of mutations.
 
     Attributes:
@@ -49,7 +49,7 @@ class Operator:
 
 
 _ROWS = (
-    Operator(
+    Mutation(
         "replace_activation",
         "activation or linear map -> sigmoid, tanh, relu or a linear map with 0, 0.9, 1 or 1.1"
         " on its diagonal",
@@ -57,113 +57,113 @@ _ROWS = (
         2.0,
         JOZEFOWICZ,
     ),
-    Operator(
+    Mutation(
         "replace_operation",
         "sum, difference, product or quotient -> another one of the first three",
         nodes.replace_operation,
         2.0,
         JOZEFOWICZ,
     ),
-    Operator(
+    Mutation(
         "insert_activation",
         "an activation between a node and what it reads",
         nodes.insert_activation,
         2.0,
         JOZEFOWICZ,
     ),
-    Operator(
+    Mutation(
         "insert_operation",
         "add, subtract or multiply a variable of the same size",
         nodes.insert_operation,
         2.0,
         JOZEFOWICZ,
     ),
-    Operator(
+    Mutation(
         "remove_node",
         "an activation, a linear map or a sign -> what it is applied to",
         nodes.remove_node,
         2.0,
         JOZEFOWICZ,
     ),
-    Operator(
+    Mutation(
         "replace_by_ancestor",
         "a node -> something that it is computed from",
         nodes.replace_by_ancestor,
         2.0,
         JOZEFOWICZ,
     ),
-    Operator(
+    Mutation(
         "combine_ancestors",
         "a node -> sum, difference or product of an ancestor of it and one of any other node",
         nodes.combine_ancestors,
         2.0,
         JOZEFOWICZ,
     ),
-    Operator(
+    Mutation(
         "replace_function",
         "activation -> any other function of the language",
         nodes.replace_function,
         0.5,
         OURS,
     ),
-    Operator(
+    Mutation(
         "swap_operands",
         "exchange two values of one equation, such as the ends of a blend",
         nodes.swap_operands,
         1.0,
         OURS,
     ),
-    Operator(
+    Mutation(
         "add_map",
         "a linear map of the input, a state or an equation inside a function",
         structure.add_map,
         1.0,
         OURS,
     ),
-    Operator("remove_map", "drop a linear map of a sum", structure.remove_map, 1.0, OURS),
-    Operator(
+    Mutation("remove_map", "drop a linear map of a sum", structure.remove_map, 1.0, OURS),
+    Mutation(
         "add_gate", "weigh a variable or an activation by a new gate", structure.add_gate, 1.0, OURS
     ),
-    Operator(
+    Mutation(
         "add_update_gate",
         "blend a state's update with its previous value by a new gate",
         structure.add_update_gate,
         1.0,
         OURS,
     ),
-    Operator("remove_gate", "set a gate to 1", structure.remove_gate, 1.0, OURS),
-    Operator("couple_gates", "gate = 1 - other gate", structure.couple_gates, 0.5, OURS),
-    Operator(
+    Mutation("remove_gate", "set a gate to 1", structure.remove_gate, 1.0, OURS),
+    Mutation("couple_gates", "gate = 1 - other gate", structure.couple_gates, 0.5, OURS),
+    Mutation(
         "add_peephole",
         "a diagonal map of a state inside a function",
         structure.add_peephole,
         0.5,
         OURS,
     ),
-    Operator("remove_peephole", "drop a peephole", structure.remove_peephole, 0.5, OURS),
-    Operator("add_state", "put a gated memory behind a value", structure.add_state, 0.5, OURS),
-    Operator(
+    Mutation("remove_peephole", "drop a peephole", structure.remove_peephole, 0.5, OURS),
+    Mutation("add_state", "put a gated memory behind a value", structure.add_state, 0.5, OURS),
+    Mutation(
         "add_delay",
         "a state that holds another one a step longer, and a linear map of it",
         structure.add_delay,
         0.5,
         OURS,
     ),
-    Operator(
+    Mutation(
         "remove_state",
         "a state becomes a plain equation; what read its past reads that of another",
         structure.remove_state,
         0.5,
         OURS,
     ),
-    Operator(
+    Mutation(
         "add_skip",
         "add to a value something that it is computed from, past an operation at least",
         structure.add_skip,
         1.0,
         OURS,
     ),
-    Operator(
+    Mutation(
         "change_bias",
         "start a bias at another of -2, -1, 0, 1, 2",
         structure.change_bias,
@@ -172,7 +172,7 @@ _ROWS = (
     ),
 )
 
-MUTATIONS: dict[str, Operator] = {row.name: row for row in _ROWS}
+MUTATIONS: dict[str, Mutation] = {row.name: row for row in _ROWS}
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Mutant:
         cell: The new cell, named `m-` and the first 8 digits of its key.
         operator: The operator; several are joined by `+`.
         parents: Keys of the cell and, after a crossover, of its partner.
-        attempts: Operator -> how often it was drawn and did not apply, or changed nothing.
+        attempts: Mutation -> how often it was drawn and did not apply, or changed nothing.
     """
 
     cell: Cell
@@ -241,7 +241,7 @@ def check_weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     """Gives the weight of every operator; those given replace those of the tables.
 
     Args:
-        weights: Operator -> weight; 0 is never drawn. None for the tables' own.
+        weights: Mutation -> weight; 0 is never drawn. None for the tables' own.
 
     Raises:
         CellError: A name is unknown, a weight is negative or no number, or all are 0.

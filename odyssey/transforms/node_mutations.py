@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import numpy as np
 import sympy as sp
 
 from odyssey.expr.cell import Cell
@@ -33,6 +32,7 @@ from odyssey.expr.terms import (
 )
 from odyssey.transforms.sites import (
     Names,
+    Rng,
     Site,
     Sizes,
     ancestors,
@@ -46,8 +46,6 @@ from odyssey.transforms.sites import (
     share,
     sites,
 )
-
-Rng = np.random.Generator
 
 # Linear(a, v) = W @ v + b with `a` added to the diagonal of W; here W @ v + a * v + b, which is the
 # same function, starts the same and has the same gradients.

@@ -40,6 +40,7 @@ from odyssey.expr.terms import (
 )
 
 T = TypeVar("T")
+Rng = np.random.Generator
 Path = tuple[int, ...]
 
 

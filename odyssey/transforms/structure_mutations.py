@@ -6,7 +6,6 @@ be read like a cell of the literature and mutated, ablated and printed further.
 
 from __future__ import annotations
 
-import numpy as np
 import sympy as sp
 
 from odyssey.errors import CellError
@@ -31,6 +30,7 @@ from odyssey.transforms.ablations import drop_gate, gates, is_peephole
 from odyssey.transforms.sites import (
     Names,
     NotApplicable,
+    Rng,
     Site,
     Sizes,
     ancestors,
@@ -48,10 +48,8 @@ from odyssey.transforms.sites import (
     valued,
 )
 
-Rng = np.random.Generator
-
 BIASES = (-2.0, -1.0, 0.0, 1.0, 2.0)
-ONE = sp.Integer(1)
+_ONE = sp.Integer(1)
 
 
 def _sums(cell: Cell, sizes: Sizes) -> list[Site]:
@@ -118,7 +116,7 @@ def add_update_gate(cell: Cell, rng: Rng) -> Cell:
             if value.args:  # it has a name of its own, as in the equations of the literature
                 value = Named(names.fresh("n"))
                 rows.append(Equation(value.name, e.value))
-            e = valued(e, add(mul(leaf, previous(state)), mul(sub(ONE, leaf), value)))
+            e = valued(e, add(mul(leaf, previous(state)), mul(sub(_ONE, leaf), value)))
         rows.append(e)
     return build(cell, rows)
 
@@ -139,7 +137,7 @@ def couple_gates(cell: Cell, rng: Rng) -> Cell:
     if len(names) < 2:
         raise NotApplicable("there are no two gates")
     first, second = (names[k] for k in rng.permutation(len(names))[:2])
-    coupled = sub(ONE, Named(second))
+    coupled = sub(_ONE, Named(second))
     return build(cell, [valued(e, coupled) if e.target == first else e for e in cell.equations])
 
 
@@ -182,7 +180,7 @@ def add_state(cell: Cell, rng: Rng) -> Cell:
     names = Names(cell)
     equation, leaf = gate(cell, names, rng)
     state = names.fresh("m")
-    blend = add(mul(leaf, previous(state)), mul(sub(ONE, leaf), site.node))
+    blend = add(mul(leaf, previous(state)), mul(sub(_ONE, leaf), site.node))
     update = Equation(state, blend, updates_state=True)
     changed = put(cell.equations, site, Current(f"{state}[t]"))
     return build(cell, [equation, update, *changed], states=(*cell.states, state))

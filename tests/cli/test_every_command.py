@@ -7,7 +7,7 @@ import pytest
 from support.answers import refused
 
 from odyssey.cli import main
-from odyssey.speed.sections import SECTIONS
+from odyssey.speed.registry import SECTIONS
 from odyssey.studies.runners.registry import RUNNERS
 
 (COMMANDS,) = (

@@ -13,7 +13,13 @@ from odyssey.diagnostics.conditions import (
     task_windows,
 )
 from odyssey.diagnostics.gradients import back_propagate, gradient_norms
-from odyssey.diagnostics.measure import along_training, join_measurements, measure, measure_decay
+from odyssey.diagnostics.measure import (
+    MeasuredTraining,
+    along_training,
+    join_measurements,
+    measure,
+    measure_decay,
+)
 from odyssey.errors import CellError, ConfigError, TaskError
 from odyssey.specs import get_cell
 from odyssey.tasks.registry import get_task
@@ -146,10 +152,12 @@ def test_along_training_the_model_is_the_one_that_is_trained():
         task,
         condition,
         [1, 2],
-        updates=20,
-        every=10,
-        options={"optimizer": "adam", "dtype": "float64"},
-        hyperparameters={"learning_rate": 0.01},
+        training=MeasuredTraining(
+            updates=20,
+            every=10,
+            options={"optimizer": "adam", "dtype": "float64"},
+            hyperparameters={"learning_rate": 0.01},
+        ),
     )
     assert [r.status for r in results] == ["ok", "ok"]
     assert sorted(set(found.norms["update"])) == [0, 10, 20]
@@ -168,10 +176,12 @@ def test_members_that_diverge_leave():
         get_task("xml"),
         Condition(hidden_size=8, steps=10, rows=2, init_scale=0.5),
         [1, 2],
-        updates=20,
-        every=10,
-        options={"optimizer": "sgd", "diverged_factor": 1.5},
-        hyperparameters={"learning_rate": 1e4},
+        training=MeasuredTraining(
+            updates=20,
+            every=10,
+            options={"optimizer": "sgd", "diverged_factor": 1.5},
+            hyperparameters={"learning_rate": 1e4},
+        ),
     )
     assert {r.status for r in results} == {"diverged"}
     assert set(found.norms["update"]) == {0}
@@ -197,7 +207,11 @@ def test_members_that_diverge_leave():
         ),
         (
             lambda: along_training(
-                get_cell("gru"), get_task("xml"), Condition(4), [1], updates=3, every=4
+                get_cell("gru"),
+                get_task("xml"),
+                Condition(4),
+                [1],
+                training=MeasuredTraining(updates=3, every=4),
             ),
             ConfigError,
             "every 1 to 3 updates",
@@ -208,8 +222,7 @@ def test_members_that_diverge_leave():
                 get_task("xml"),
                 Condition(4, spectral_radius=1.0),
                 [1],
-                updates=3,
-                every=1,
+                training=MeasuredTraining(updates=3, every=1),
             ),
             ConfigError,
             "leave the spectral radius out",

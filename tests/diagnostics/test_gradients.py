@@ -14,7 +14,7 @@ from odyssey.diagnostics.gradients import (
     gradient_slices,
     horizons,
 )
-from odyssey.diagnostics.recurrence import Recurrence, trace
+from odyssey.diagnostics.recurrence import RecurrentStep, trace
 from odyssey.diagnostics.spectra import jacobian, jacobian_spectra, lyapunov_exponents
 from odyssey.errors import ConfigError
 
@@ -233,7 +233,7 @@ def test_horizons():
             r"injected gradient of shape \(1, 2\)",
         ),
         (
-            lambda: Recurrence("flat", (), (), lambda x, s: (x, s)),
+            lambda: RecurrentStep("flat", (), (), lambda x, s: (x, s)),
             "flat has no recurrence",
         ),
         (

@@ -8,18 +8,18 @@ import pytest
 import torch
 
 from odyssey.diagnostics.mistakes import (
+    AnnotatedText,
     Oracles,
-    Reading,
+    annotate_text,
     bracket_losses,
     closing_brackets,
     count_errors,
     loss_by_distance,
     ngram_predictions,
-    read_text,
     sort_errors,
     words_of,
 )
-from odyssey.diagnostics.predictions import STEPS, predict
+from odyssey.diagnostics.predictions import SYMBOLS_A_CALL, predict
 from odyssey.errors import ConfigError, TaskError
 from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
@@ -47,7 +47,7 @@ def made_up(text, **values):
         "known": np.full(size, -1),
         "begins": np.zeros(size, dtype=bool),
     }
-    return Reading(text, **(fields | values))
+    return AnnotatedText(text, **(fields | values))
 
 
 def predictions(p):
@@ -57,7 +57,7 @@ def predictions(p):
 
 
 def test_a_reading_knows_words_and_what_is_before_them(task):
-    reading = read_text(task, characters=60)
+    reading = annotate_text(task, characters=60)
     assert reading.text == "".join(task.decode(task.indices("test")[:61]))
     place = reading.text.index("Zorba")
     assert not math.isfinite(reading.distance[place + 1])  # seen for the first time
@@ -144,14 +144,16 @@ def test_predictions_carry_the_state_from_piece_to_piece():
     task = get_task("arithmetic")
     model = CharModel(get_cell("gru"), task.num_symbols, [8], 1)
     model.initialise(0, Member(0, 1, hidden_size=8, init_scale=3.0), "uniform_fan")
-    many = predict(model, task, characters=STEPS + 5, split="valid")
-    batch = next(task.held_out("valid", batch_size=1, unroll=STEPS + 5))
+    many = predict(model, task, characters=SYMBOLS_A_CALL + 5, split="valid")
+    batch = next(task.held_out("valid", batch_size=1, unroll=SYMBOLS_A_CALL + 5))
     with torch.no_grad():
         logits, _ = model(torch.from_numpy(batch.inputs_TB)[None], None)
     truth = torch.nn.functional.cross_entropy(
         logits[0, :, 0], torch.from_numpy(batch.targets_TB[:, 0]), reduction="none"
     )
-    np.testing.assert_allclose(many["nats"], truth.numpy()[: STEPS + 5], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        many["nats"], truth.numpy()[: SYMBOLS_A_CALL + 5], rtol=1e-4, atol=1e-5
+    )
     assert 0 < many["counted"].sum() < len(many)
 
 
@@ -181,7 +183,7 @@ def test_loss_by_distance():
 
 
 def test_the_ngram_is_a_baseline(task):
-    reading = read_text(task, characters=100)
+    reading = annotate_text(task, characters=100)
     found = ngram_predictions(reading)
     assert len(found) == 100
     np.testing.assert_allclose(np.exp(-found["nats"]), reading.longest[1:])
@@ -190,7 +192,7 @@ def test_the_ngram_is_a_baseline(task):
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
-        (lambda: read_text(get_task("xml"), characters=5), TaskError, "xml is no text"),
+        (lambda: annotate_text(get_task("xml"), characters=5), TaskError, "xml is no text"),
         (lambda: Oracles(contexts=0), ConfigError, "contexts must be at least 1"),
         (lambda: Oracles(rare=-1), ConfigError, "rare must not be negative"),
         (lambda: Oracles(memory=(5, 5)), ConfigError, "memory must be positive and rise"),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odyssey.diagnostics.probes import PROBES, choose_probes, load_probes, probe_values
+from odyssey.diagnostics.probes import PROBES, load_probes, probe_values
 from odyssey.diagnostics.recording import Recording, Track
 from odyssey.diagnostics.unit_scores import best_units, score_units
 from odyssey.errors import ConfigError
@@ -45,7 +45,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "text", "expected"), CASES)
 def test_probes_mark_what_they_say(name, text, expected):
-    (values,) = probe_values(text, choose_probes([name])).values()
+    (values,) = probe_values(text, {name: PROBES[name]}).values()
     assert "".join(str(int(v)) for v in values) == expected
 
 
@@ -174,6 +174,3 @@ def test_probes_of_ones_own(tmp_path):
     ):
         with pytest.raises(ConfigError, match=says):
             probe_values("abc", {"mine": probe})
-    with pytest.raises(ConfigError, match="closest: inside_quotes"):
-        choose_probes(["inside_quote"])
-    assert set(choose_probes(PROBES)) == set(PROBES)

@@ -27,7 +27,6 @@ from odyssey.expr.terms import (
     matmul,
     mul,
 )
-from odyssey.expr.verify import reach
 
 ELMAN = library_cell("elman")
 X, H = Input("x[t]"), Previous("h[t-1]")

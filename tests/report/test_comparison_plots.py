@@ -10,15 +10,15 @@ from odyssey.report.page import style, tables
 from odyssey.report.study import box_plots, comparison_plots, importance_plots
 from odyssey.statistics import aggregate, comparison, importance
 from odyssey.statistics.boxes import box_summary
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 from odyssey.statistics.verdicts import VERDICTS
 
 UNIT = "test bits per character"
 CELLS = {
-    "lstm": Cell(),
-    "lstm:no_forget_gate": Cell(shift=0.4, cliff=-2.0),
-    "lstm:coupled_gates": Cell(shift=-0.3),
-    "lstm:no_bias": Cell(),
+    "lstm": SimulatedCell(),
+    "lstm:no_forget_gate": SimulatedCell(shift=0.4, cliff=-2.0),
+    "lstm:coupled_gates": SimulatedCell(shift=-0.3),
+    "lstm:no_bias": SimulatedCell(),
 }
 
 
@@ -53,7 +53,7 @@ def test_boxes_are_coloured_by_the_verdict_asked_for(frame, compared):
     lost = summary[(summary["which"] == "all") & (summary["guessed"] > 0)]["guessed"]
     assert words(upper) == {f"{n} guess" for n in lost}
     colors = [mpl.colors.to_hex(p.get_facecolor()) for p in lower.patches]
-    expected = [comparison_plots.VERDICTS[v][1] for v in here["verdict"]]
+    expected = [comparison_plots.VERDICT_LOOKS[v][1] for v in here["verdict"]]
     assert list(here["verdict"]) == ["baseline", "worse", "better", "n.s."]
     assert colors == expected
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -106,11 +106,11 @@ def test_scores_over_tasks(frame):
 def test_verdicts_survive_a_grey_printer():
     grey = [
         np.dot(mpl.colors.to_rgb(light), [0.299, 0.587, 0.114])
-        for _, light, _ in comparison_plots.VERDICTS.values()
+        for _, light, _ in comparison_plots.VERDICT_LOOKS.values()
     ][:4]
     assert np.diff(sorted(grey)).min() > 0.05
-    assert set(comparison_plots.VERDICTS) == set(VERDICTS)
-    assert len({marker for *_, marker in comparison_plots.VERDICTS.values()}) == len(VERDICTS)
+    assert set(comparison_plots.VERDICT_LOOKS) == set(VERDICTS)
+    assert len({marker for *_, marker in comparison_plots.VERDICT_LOOKS.values()}) == len(VERDICTS)
 
 
 def test_labels_lose_a_base_that_all_share():
@@ -140,21 +140,20 @@ def test_a_poor_fit_says_so_in_the_picture(found):
     assert {mpl.colors.to_hex(p.get_facecolor()) for p in ax.patches} == {style.FAINT}
 
 
-@pytest.mark.parametrize("pair", [("learning_rate", "momentum"), ("momentum", "learning_rate")])
-def test_pair_maps_have_the_axes_asked_for(found, pair):
-    figure = importance_plots.plot_pair(found, *pair, unit=UNIT)
-    ax = figure.axes[0]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == tuple(p.replace("_", " ") for p in pair)
-    mesh = ax.collections[0].get_array().reshape(100, 100)
-    rates = mesh.mean(axis=0 if pair[0] == "learning_rate" else 1)
+def test_pair_maps_have_the_axes_of_their_columns(found):
+    figure = importance_plots.pairs_figure(found, unit=UNIT, most=100)
+    by_labels = {(ax.get_xlabel(), ax.get_ylabel()): ax for ax in figure.axes}
+    (labels,) = {("learning rate", "momentum"), ("momentum", "learning rate")} & set(by_labels)
+    mesh = by_labels[labels].collections[0].get_array().reshape(100, 100)
+    rates = mesh.mean(axis=labels.index("learning rate"))
     marginal = found.marginals[found.marginals["input"] == "learning_rate"]["mean"]
     np.testing.assert_allclose(rates, marginal, atol=1e-9)
 
 
 def test_many_cells_lie_below_each_other(compared):
-    cells = {f"lstm:no_{k}": Cell(shift=0.01 * k) for k in range(box_plots.MOST_UPRIGHT)}
+    cells = {f"lstm:no_{k}": SimulatedCell(shift=0.01 * k) for k in range(box_plots.MOST_UPRIGHT)}
     frame = simulate_results(
-        {"lstm": Cell()} | cells, rng=np.random.default_rng(0), tasks=("xml",), draws=20
+        {"lstm": SimulatedCell()} | cells, rng=np.random.default_rng(0), tasks=("xml",), draws=20
     )
     compared = comparison.compare(frame, seed=0, baseline="lstm", resamples=20)
     figure = box_plots.boxes_figure(box_summary(frame), compared, unit=UNIT)

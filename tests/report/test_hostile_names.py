@@ -20,7 +20,8 @@ from odyssey.cli.live import study_picture
 from odyssey.report.page import tables
 from odyssey.report.page.style import drawable, new_axes, save_figure, styled, to_svg
 from odyssey.report.study import plots
-from odyssey.report.study.files import write_all
+from odyssey.report.study.files import write_content
+from odyssey.report.study.page import read_content
 from odyssey.statistics import ranking
 from odyssey.storage import RunStore
 from odyssey.studies.board import StudyBoard
@@ -52,7 +53,7 @@ def written(tmp_path_factory):
                 row |= {"cell": "gru", "cell_text": GRU_TEXT, "lineage": "gru"}
             store.write(f"{index:016x}", rows, curves)
             index += 1
-    write_all(folder)
+    write_content(read_content(folder))
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import os
 import re
 import shutil
 import subprocess
@@ -11,10 +12,11 @@ import sys
 import pytest
 from support.fake_runs import fake_run, fake_trial
 
+from odyssey.cli.main import main
 from odyssey.errors import StoreError
 from odyssey.report.page.entries import equations_html
-from odyssey.report.study.files import write_all
-from odyssey.report.study.page import write_report
+from odyssey.report.study.files import write_content
+from odyssey.report.study.page import read_content
 from odyssey.storage import RunStore
 
 VOID = {"meta", "img", "br", "link", "hr"}
@@ -50,7 +52,7 @@ class Page(html.parser.HTMLParser):
 def written(store, tmp_path_factory):
     copy = tmp_path_factory.mktemp("page") / "run"
     shutil.copytree(store.path, copy)
-    return write_all(copy)
+    return write_content(read_content(copy))
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +115,13 @@ def test_hostile_names_are_escaped(tmp_path):
     for row in rows:
         row |= {"reason": "<script>", "cell_text": "<script>", "lineage": "a > <script>"}
     store.write("0", rows, curves)
-    page = Page(write_report(store.path).read_text(encoding="utf-8"))
+    page = Page(write_content(read_content(store.path))["report"].read_text(encoding="utf-8"))
     assert "script" not in page.tags
     assert "</pre><script>alert(1)</script>" in page.words
     assert len(page.sources) == 4
 
 
-def test_write_all_writes_all(written):
+def test_a_report_writes_all_its_files(written):
     paths = written
     assert paths["report"].name == "report.html"
     assert paths["leaderboard_csv"].read_text().count("\n") == 25
@@ -135,9 +137,17 @@ def test_write_all_writes_all(written):
     assert files[:3] == [f"1_arithmetic_best_of_n.{s}" for s in ("csv", "pdf", "png")]
 
 
+def test_a_report_goes_where_it_is_asked_to(store, tmp_path, capsys):
+    before = sorted(store.path.rglob("*"))
+    assert main(["report", str(store.path), "--to", str(tmp_path / "a/b")]) == 0
+    assert f"report: {tmp_path / 'a/b/report.html'}" in capsys.readouterr().out
+    assert {"report.html", "leaderboard.md", "figures"} <= set(os.listdir(tmp_path / "a/b"))
+    assert sorted(store.path.rglob("*")) == before
+
+
 def test_smallest_run(tmp_path):
     store = fake_run(tmp_path / "run", specs=("gru",), tasks=("xml",), members=1, points=1)
-    paths = write_all(store.path)
+    paths = write_content(read_content(store.path))
     page = Page(paths["report"].read_text(encoding="utf-8"))
     assert len(page.sources) == 4
     assert "overall" not in page.ids
@@ -147,7 +157,7 @@ def test_run_in_which_everything_failed(tmp_path):
     store = fake_run(
         tmp_path / "run", specs=("gru",), tasks=("xml",), members=2, failed={("xml", "gru")}
     )
-    page = Page(write_all(store.path)["report"].read_text(encoding="utf-8"))
+    page = Page(write_content(read_content(store.path))["report"].read_text(encoding="utf-8"))
     assert page.sources == []
     assert "No member has a result." in page.words
     assert "out of memory" in page.words
@@ -161,7 +171,7 @@ def test_run_without_facts_or_curves(tmp_path):
         for r in rows
     ]
     store.write("0", bare, [])
-    page = Page(write_report(store.path).read_text(encoding="utf-8"))
+    page = Page(write_content(read_content(store.path))["report"].read_text(encoding="utf-8"))
     assert "elman" in page.words
     assert len(page.sources) == 2
 
@@ -169,16 +179,16 @@ def test_run_without_facts_or_curves(tmp_path):
 def test_run_without_a_trial_says_so(tmp_path):
     store = RunStore.create(tmp_path / "run", study="", run={})
     with pytest.raises(StoreError, match="has no finished trial yet"):
-        write_all(store.path)
+        write_content(read_content(store.path))
     with pytest.raises(StoreError, match="no run at"):
-        write_report(tmp_path / "nowhere")
+        write_content(read_content(tmp_path / "nowhere"))["report"]
 
 
 def test_report_that_cannot_be_written_says_so(tmp_path):
     fake_run(tmp_path / "run", specs=("gru",), tasks=("xml",), members=1, points=1)
     (tmp_path / "run" / "report.html").mkdir()
     with pytest.raises(StoreError, match="cannot write"):
-        write_report(tmp_path / "run")
+        write_content(read_content(tmp_path / "run"))["report"]
 
 
 def test_report_imports_nothing_of_training():

@@ -17,12 +17,13 @@ sys.meta_path.insert(0, Absent())
 import odyssey
 from odyssey.report.page import tables
 from odyssey.report.study import comparison_plots
-from odyssey.statistics import boxes, comparison, ranking
+from odyssey.statistics import aggregate, boxes, comparison, importance
+from odyssey.statistics.ranking import with_labels
 results = odyssey.load_results(sys.argv[1])
 curves = odyssey.load_curves(sys.argv[1])
 found = comparison.compare(results, seed=0, resamples=20)
 print(tables.to_markdown(tables.comparison_table(found)).count("baseline"))
-print(len(boxes.winner_curves(ranking.with_labels(curves), ranking.with_labels(results))))
+print(len(boxes.winner_curves(with_labels(curves), with_labels(results))))
 comparison_plots.plot_heat_map(found, unit="test bits per character")
 try:
     import torch

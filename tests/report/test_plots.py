@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from odyssey.report.page import style
-from odyssey.report.study import figures, plots
+from odyssey.report.study import pictures as figures
+from odyssey.report.study import plots
 from odyssey.statistics import estimates, ranking
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odyssey.report.study.protocol import findings, least_p, power_note, protocol
+from odyssey.report.study.protocol import claims, least_p, power_note, protocol
 from odyssey.statistics import comparison
 from odyssey.statistics.ranking import with_labels
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 from odyssey.statistics.verdicts import NO_TEST, UNDECIDED
 from odyssey.wording import plural
 
@@ -37,7 +37,11 @@ RUN = {
 
 @pytest.fixture(scope="module")
 def frame():
-    cells = {"lstm": Cell(), "lstm:no_forget_gate": Cell(shift=0.4), "lstm:no_bias": Cell()}
+    cells = {
+        "lstm": SimulatedCell(),
+        "lstm:no_forget_gate": SimulatedCell(shift=0.4),
+        "lstm:no_bias": SimulatedCell(),
+    }
     return with_labels(
         simulate_results(cells, rng=np.random.default_rng(0), tasks=("xml", "b"), draws=40)
     )
@@ -73,7 +77,7 @@ def test_protocol_takes_what_the_run_resolved(frame):
 
 
 def test_findings_claim_what_the_corrected_test_shows(compared):
-    xml, other = findings(compared, "lstm")
+    xml, other = claims(compared, "lstm")
     assert (xml.task, other.task) == ("xml", "b")
     assert xml.claim == (
         "2 cells against lstm on 40 draws: 1 worse (lstm:no_forget_gate), 0 better, 1 undecided."
@@ -86,7 +90,7 @@ def test_findings_claim_what_the_corrected_test_shows(compared):
 def test_what_is_not_shown_is_not_claimed(compared):
     hint = compared.assign(verdict=compared["verdict"].replace("worse", "n.s."))
     hint["odyssey_verdict"] = hint["verdict"].where(hint["label"] != "lstm:no_forget_gate", "worse")
-    (xml, _) = findings(hint, "lstm")
+    (xml, _) = claims(hint, "lstm")
     assert "0 worse, 0 better, 2 undecided" in xml.claim
     assert "1 of them leave out nought (lstm:no_forget_gate)" in xml.rest
     assert "about 0.1 of 2" in xml.rest
@@ -97,11 +101,11 @@ def test_open_intervals_and_missing_tests_are_told(compared):
     here = compared[compared["task"] == "xml"].copy()
     here.loc[here["label"] == "lstm:no_bias", ["low", "high"]] = (-np.inf, np.inf)
     here.loc[here["label"] == "lstm:no_forget_gate", "verdict"] = NO_TEST
-    (found,) = findings(here, "lstm")
+    (found,) = claims(here, "lstm")
     assert "none of their intervals has both ends" in found.rest
     assert "No test was possible for 1 (lstm:no_forget_gate)." in found.rest
     near = compared.assign(verdict=compared["verdict"].replace("worse", UNDECIDED))
-    (found, _) = findings(near, "lstm")
+    (found, _) = claims(near, "lstm")
     assert "0 worse, 0 better, 1 undecided" in found.claim
     assert "the corrected p of 1 lies (lstm:no_forget_gate): no verdict." in found.rest
 
@@ -109,7 +113,7 @@ def test_open_intervals_and_missing_tests_are_told(compared):
 def test_one_of_anything_is_no_plural(frame):
     pair = frame[frame["label"].isin(["lstm", "lstm:no_bias"]) & (frame["task"] == "xml")]
     found = comparison.compare(pair[pair["member"] < 1], seed=0, resamples=0)
-    (said,) = findings(found, "lstm")
+    (said,) = claims(found, "lstm")
     assert said.claim.startswith("1 cell against lstm on 1 draw: ")
     assert "With 1 draw and 1 comparison no" in power_note(found)
     words = " ".join(text for _, text in protocol({}, STUDY, pair, found, baseline="lstm"))
@@ -120,13 +124,13 @@ def test_one_of_anything_is_no_plural(frame):
 def test_nothing_to_compare_says_nothing(compared):
     only = compared[compared["baseline"]]
     assert power_note(only) == ""
-    assert findings(only, "lstm") == []
+    assert claims(only, "lstm") == []
 
 
 @pytest.mark.parametrize("draws", [1, 4, 8, 20])
 def test_no_p_value_falls_below_the_bound(draws):
     # A variant that is worse beyond all doubt, at every draw.
-    cells = {"a": Cell(cliff=9.0), "b": Cell(shift=2.0, cliff=9.0)}
+    cells = {"a": SimulatedCell(cliff=9.0), "b": SimulatedCell(shift=2.0, cliff=9.0)}
     frame = simulate_results(cells, rng=np.random.default_rng(1), draws=draws)
     found = comparison.compare(frame, seed=0, resamples=0)
     p = float(found["p"].dropna().iloc[0])

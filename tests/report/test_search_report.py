@@ -161,7 +161,7 @@ def finished(tmp_path_factory):
 
 
 def test_the_page_holds_what_was_found(finished):
-    paths = write_search(finished)
+    paths = write_search(read_search(finished))
     page = paths["report"].read_text()
     content = read_search(finished)
     assert content.best
@@ -176,8 +176,8 @@ def test_the_page_holds_what_was_found(finished):
 
 
 def test_the_same_search_makes_the_same_report(finished):
-    first = write_search(finished)["report"].read_bytes()
-    assert write_search(finished)["report"].read_bytes() == first
+    first = write_search(read_search(finished))["report"].read_bytes()
+    assert write_search(read_search(finished))["report"].read_bytes() == first
 
 
 def test_report_and_status_from_the_command_line(finished, capsys):
@@ -185,6 +185,10 @@ def test_report_and_status_from_the_command_line(finished, capsys):
     report = json.loads(capsys.readouterr().out)
     rows = load_candidates(finished)
     assert report["best"][0]["score"] == rows[rows["status"] == "finished"]["score"].max()
+    elsewhere = finished.parent / "elsewhere"
+    assert main(["report", str(finished), "--to", str(elsewhere)]) == 0
+    assert f"report: {elsewhere / 'report.html'}" in capsys.readouterr().out
+    assert (elsewhere / "best.csv").exists()
     assert main(["status", str(finished), "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
     assert (status["told"], status["active"]) == (len(rows), False)
@@ -206,4 +210,4 @@ def test_a_search_reports_before_it_has_ended(finished, tmp_path):
     for row in rows:
         log.append(row)
     log.flush()
-    assert write_search(folder)["report"].exists()
+    assert write_search(read_search(folder))["report"].exists()

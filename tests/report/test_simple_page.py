@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from odyssey.report.page.simple import Part, write_page
-from odyssey.report.study.figures import Picture
+from odyssey.report.page.pictures import Picture
+from odyssey.report.page.simple import PageSection, write_simple_page
 
 
 def test_a_page_holds_everything_and_escapes_text(tmp_path):
@@ -12,9 +12,9 @@ def test_a_page_holds_everything_and_escapes_text(tmp_path):
     figure.subplots().plot([1, 2])
     picture = Picture("line", "", "A line", "It rises & falls.", figure, pd.DataFrame())
     table = pd.DataFrame({"cell": ["a<b", None], "loss": [0.25, float("nan")]})
-    parts = [Part("One", ("text <i>",), (table, picture))]
+    parts = [PageSection("One", ("text <i>",), (table, picture))]
     pages = [
-        write_page(tmp_path / name, title="T & U", lead="why", parts=parts).read_bytes()
+        write_simple_page(tmp_path / name, title="T & U", lead="why", parts=parts).read_bytes()
         for name in ("a.html", "b.html")
     ]
     assert pages[0] == pages[1]

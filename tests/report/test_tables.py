@@ -12,7 +12,7 @@ from rich.console import Console
 
 from odyssey.report.page import tables
 from odyssey.statistics import aggregate, comparison, ranking
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 from odyssey.statistics.verdicts import DECIDED, UNDECIDED, VERDICTS
 
 
@@ -160,12 +160,15 @@ def test_csv_keeps_full_precision(results):
     [(950, "950"), (999, "999"), (56_000, "56k"), (999_600, "1M"), (1.25e6, "1.25M")],
 )
 def test_counts_are_short(value, text):
-    assert tables.COLUMNS["median_parameters"].show(value) == text
+    assert tables.BOARD_COLUMNS["median_parameters"].show(value) == text
 
 
 @pytest.fixture(scope="module")
 def compared():
-    cells = {"lstm_peephole": Cell(), "lstm_peephole:no_forget_gate": Cell(shift=0.2)}
+    cells = {
+        "lstm_peephole": SimulatedCell(),
+        "lstm_peephole:no_forget_gate": SimulatedCell(shift=0.2),
+    }
     frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("arithmetic", "xml"))
     return frame, comparison.compare(frame, seed=0, resamples=50)
 
@@ -216,7 +219,7 @@ def test_guesses_are_marked_in_every_form(compared):
     table = tables.comparison_table(marked)
     for text in (
         tables.to_markdown(table),
-        tables.to_latex(table, caption="", label=""),
+        tables.to_latex_table(table, caption="", label=""),
         printed(table),
     ):
         assert "3 of 20" in text
@@ -227,7 +230,7 @@ def test_guesses_are_marked_in_every_form(compared):
 
 
 def test_latex_is_a_booktabs_float(compared):
-    text = tables.to_latex(
+    text = tables.to_latex_table(
         tables.comparison_table(compared[1]), caption="50 % of R² & more", label="tab:all"
     )
     lines = text.splitlines()
@@ -246,10 +249,10 @@ def test_latex_is_a_booktabs_float(compared):
 
 def test_latex_writes_minus_signs_and_leaves_hyphens():
     frame = pd.DataFrame({"task": "t", "label": ["LSTM-f"], "difference": [-0.5], "ok": [1]})
-    text = tables.to_latex(frame, caption="a-b 10-fold", label="x")
+    text = tables.to_latex_table(frame, caption="a-b 10-fold", label="x")
     assert r"LSTM-f & $-$0.500 & 1 \\" in text
     assert "a-b 10-fold" in text
-    board = tables.to_latex(ranking.leaderboard(SMALL), caption="c", label="x")
+    board = tables.to_latex_table(ranking.leaderboard(SMALL), caption="c", label="x")
     assert r"\textbf{1.500}" in board
     assert r"\# & cell" in board
 

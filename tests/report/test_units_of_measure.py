@@ -9,7 +9,8 @@ from odyssey import load_results
 from odyssey.cli.main import main
 from odyssey.report.page import tables
 from odyssey.report.page.units import counting, per, slash
-from odyssey.report.study.files import write_all
+from odyssey.report.study.files import write_content
+from odyssey.report.study.page import read_content
 from odyssey.report.study.plots import plot_bits_vs_parameters
 from odyssey.statistics import ranking
 
@@ -41,7 +42,8 @@ def test_words_and_headings_follow_the_unit(tmp_path, tasks, words, heading):
 def test_no_word_of_a_report_on_bytes_speaks_of_characters(tmp_path, capsys):
     store = fake.fake_run(tmp_path / "run", specs=("gru", "elman"), tasks=("xml",), members=2)
     store.update_run(tasks={"xml": {"task": "xml", "num_symbols": 18, **BYTES}}, baseline="gru")
-    paths = write_all(store.path)
+    with counting(store.run):
+        paths = write_content(read_content(store.path))
     assert main(["report", str(store.path)]) == 0
     texts = [p.read_text("utf-8") for p in paths.values() if p.suffix in (".md", ".tex", ".html")]
     texts.append(capsys.readouterr().out)

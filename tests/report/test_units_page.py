@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from odyssey.report.inside.units_page import Shown, write_units_page
+from odyssey.report.inside.units_page import UnitTrack, write_units_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -58,9 +58,9 @@ def page(tmp_path_factory):
     h = np.stack([ramp, np.where(quotes, 0.9, -0.9)], 1).astype(np.float32)
     gate = np.stack([quotes, ~quotes, quotes], 1).astype(np.float32)
     tracks = [
-        Shown(0, "h", "state", h),
-        Shown(0, "f", "gate", gate),
-        Shown(1, "c", "state", 5 * h),
+        UnitTrack(0, "h", "state", h),
+        UnitTrack(0, "f", "gate", gate),
+        UnitTrack(1, "c", "state", 5 * h),
     ]
     scores = pd.DataFrame(
         [("quotes", 0, "f", 2, 1.0, True), ("quotes", 0, "h", 1, 0.9, True)],
@@ -151,7 +151,7 @@ def test_a_large_page_draws_only_what_is_in_sight(tmp_path):
         title="large",
         lead="",
         symbols=symbols,
-        tracks=[Shown(0, "h", "state", values)],
+        tracks=[UnitTrack(0, "h", "state", values)],
         probes={},
     )
     script = """

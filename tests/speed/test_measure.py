@@ -26,11 +26,11 @@ def clock(monkeypatch):
 
 def test_a_quick_candidate_is_repeated(clock):
     def step():
-        clock[0] += measure.LEAST_SECONDS / 100
+        clock[0] += measure.SAMPLE_SECONDS / 100
 
     calls = []
     assert interleaved({"a": lambda: calls.append(step())}, rounds=2) == {
-        "a": pytest.approx(measure.LEAST_SECONDS / 100)
+        "a": pytest.approx(measure.SAMPLE_SECONDS / 100)
     }
     assert len(calls) == pytest.approx(3 + 2 * 100, abs=2)
 

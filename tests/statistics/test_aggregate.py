@@ -7,9 +7,9 @@ import pytest
 
 from odyssey.errors import ConfigError
 from odyssey.statistics import aggregate
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 
-CELLS = {"base": Cell(), "same": Cell(), "worse": Cell(shift=0.1)}
+CELLS = {"base": SimulatedCell(), "same": SimulatedCell(), "worse": SimulatedCell(shift=0.1)}
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from odyssey.statistics import boxes, ranking
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 
 
 def study(**values):
@@ -45,7 +45,7 @@ def test_of_accuracies_lost_draws_are_at_the_low_end():
 
 
 def test_best_draws_are_rows_and_never_lost_ones():
-    cells = {"a": Cell(), "b": Cell(cliff=-9.0)}
+    cells = {"a": SimulatedCell(), "b": SimulatedCell(cliff=-9.0)}
     frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("x", "y"), draws=60)
     best = boxes.best_draws(frame)
     assert (best["status"] == "ok").all()

@@ -12,7 +12,7 @@ from odyssey.statistics import comparison
 from odyssey.statistics.draws import task_draws, top_scores
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import Pair, permutation_p
-from odyssey.statistics.simulation import CHANCE, Cell, simulate_pairs, simulate_results
+from odyssey.statistics.simulation import CHANCE, SimulatedCell, simulate_pairs, simulate_results
 
 
 def pair(first, second):
@@ -52,7 +52,9 @@ def test_odyssey_test_is_welch_on_the_best_tenth():
 
 
 def test_the_interval_holds_what_the_test_does_not_reject():
-    data = task_draws(simulate_results({"a": Cell(), "b": Cell(shift=0.05)}, rng=rng(1)))[0]
+    data = task_draws(
+        simulate_results({"a": SimulatedCell(), "b": SimulatedCell(shift=0.05)}, rng=rng(1))
+    )[0]
     given = comparison.pair_of(data, "a", "b")
     found = comparison.paired_test(given, seed=0)
     assert found.low < found.difference < found.high
@@ -62,7 +64,9 @@ def test_the_interval_holds_what_the_test_does_not_reject():
 
 
 def test_the_chance_to_be_better_lies_in_its_interval_from_either_side():
-    data = task_draws(simulate_results({"a": Cell(), "b": Cell(shift=0.02)}, rng=rng(1)))[0]
+    data = task_draws(
+        simulate_results({"a": SimulatedCell(), "b": SimulatedCell(shift=0.02)}, rng=rng(1))
+    )[0]
     one = comparison.paired_test(comparison.pair_of(data, "a", "b"), seed=0)
     other = comparison.paired_test(comparison.pair_of(data, "b", "a"), seed=0)
     assert 0 < one.improvement_low < one.improvement < one.improvement_high < 1
@@ -72,7 +76,9 @@ def test_the_chance_to_be_better_lies_in_its_interval_from_either_side():
 
 
 def test_no_more_swaps_are_drawn_than_were_granted():
-    frame = simulate_results({"a": Cell(), "b": Cell(shift=0.03)}, rng=rng(1), draws=40)
+    frame = simulate_results(
+        {"a": SimulatedCell(), "b": SimulatedCell(shift=0.03)}, rng=rng(1), draws=40
+    )
     for granted in (100, 3_000):
         row = comparison.compare(frame, seed=0, permutations=granted).iloc[1]
         assert row["swaps"] <= granted
@@ -92,7 +98,7 @@ def test_intervals_of_too_few_draws_are_unbounded():
 def test_one_cell_under_two_names_is_found_different_in_a_twentieth_of_studies():
     p = []
     for seed in range(300):
-        (given,) = simulate_pairs([Cell(), Cell()], rng=rng(seed), draws=60)
+        (given,) = simulate_pairs([SimulatedCell(), SimulatedCell()], rng=rng(seed), draws=60)
         p.append(permutation_p(given, top=6, seed=seed, swaps=1999))
     share = np.mean(np.array(p) <= 0.05)
     # 300 studies at 5 %: 15 of them, and 27 or more once in a thousand times
@@ -101,7 +107,11 @@ def test_one_cell_under_two_names_is_found_different_in_a_twentieth_of_studies()
 
 
 def test_a_worse_cell_is_found_and_a_better_one_too():
-    cells = {"base": Cell(), "worse": Cell(shift=0.15), "better": Cell(shift=-0.15)}
+    cells = {
+        "base": SimulatedCell(),
+        "worse": SimulatedCell(shift=0.15),
+        "better": SimulatedCell(shift=-0.15),
+    }
     frame = comparison.compare(simulate_results(cells, rng=rng(2)), seed=0, resamples=200)
     assert list(frame["verdict"]) == ["baseline", "worse", "better"]
     assert list(frame["odyssey_verdict"]) == ["baseline", "worse", "better"]
@@ -117,7 +127,7 @@ def test_a_worse_cell_is_found_and_a_better_one_too():
 
 
 def test_of_accuracies_more_is_better():
-    cells = {"base": Cell(), "worse": Cell(shift=0.3)}
+    cells = {"base": SimulatedCell(), "worse": SimulatedCell(shift=0.3)}
     frame = comparison.compare(
         simulate_results(cells, rng=rng(2)),
         seed=0,
@@ -132,7 +142,9 @@ def test_of_accuracies_more_is_better():
 
 
 def test_lost_draws_are_the_worst_and_stay_in():
-    frame = simulate_results({"base": Cell(), "lost": Cell(cliff=-9.0)}, rng=rng(4), draws=60)
+    frame = simulate_results(
+        {"base": SimulatedCell(), "lost": SimulatedCell(cliff=-9.0)}, rng=rng(4), draws=60
+    )
     assert frame.loc[frame["spec"] == "lost", "status"].eq("diverged").all()
     frame.loc[(frame["spec"] == "lost") & (frame["member"] == 7), ["status", "valid_bpc"]] = (
         "ok",
@@ -152,7 +164,9 @@ def test_lost_draws_are_the_worst_and_stay_in():
 @pytest.mark.parametrize("spoilt", [1e6, np.inf, np.nan, CHANCE + 0.01])
 @pytest.mark.parametrize("spec", ["base", "other"])
 def test_a_score_worse_than_guessing_counts_as_guessing_and_is_marked(spoilt, spec):
-    frame = simulate_results({"base": Cell(), "other": Cell()}, rng=rng(4), draws=20)
+    frame = simulate_results(
+        {"base": SimulatedCell(), "other": SimulatedCell()}, rng=rng(4), draws=20
+    )
     best = frame[frame["spec"] == spec]["valid_bpc"].idxmin()
     at_chance, broken = (frame.copy() for _ in range(2))
     at_chance.loc[best, "test_bpc"] = CHANCE
@@ -171,7 +185,9 @@ def test_a_score_worse_than_guessing_counts_as_guessing_and_is_marked(spoilt, sp
 
 
 def test_a_cell_that_lost_all_draws_is_at_guessing_on_either_side():
-    frame = simulate_results({"base": Cell(), "lost": Cell(cliff=-9.0)}, rng=rng(4), draws=20)
+    frame = simulate_results(
+        {"base": SimulatedCell(), "lost": SimulatedCell(cliff=-9.0)}, rng=rng(4), draws=20
+    )
     row = comparison.compare(frame, seed=0, resamples=0).iloc[1]
     assert row["top_score"] == CHANCE
     turned = comparison.compare(frame, seed=0, resamples=0, baseline="lost").iloc[0]
@@ -181,7 +197,9 @@ def test_a_cell_that_lost_all_draws_is_at_guessing_on_either_side():
 
 
 def test_without_the_number_of_symbols_lost_draws_are_the_worst_of_the_task():
-    frame = simulate_results({"base": Cell(), "lost": Cell(cliff=-9.0)}, rng=rng(4), draws=20)
+    frame = simulate_results(
+        {"base": SimulatedCell(), "lost": SimulatedCell(cliff=-9.0)}, rng=rng(4), draws=20
+    )
     frame = frame.drop(columns="num_symbols")
     row = comparison.compare(frame, seed=0, resamples=0).iloc[1]
     assert row["top_score"] == frame["test_bpc"].max()
@@ -189,7 +207,9 @@ def test_without_the_number_of_symbols_lost_draws_are_the_worst_of_the_task():
 
 
 def test_a_task_without_any_result_is_not_tested():
-    frame = simulate_results({"a": Cell(cliff=-9.0), "b": Cell(cliff=-9.0)}, rng=rng(), draws=20)
+    frame = simulate_results(
+        {"a": SimulatedCell(cliff=-9.0), "b": SimulatedCell(cliff=-9.0)}, rng=rng(), draws=20
+    )
     found = comparison.compare(frame, seed=0)
     assert list(found["verdict"]) == ["baseline", "no test"]
     assert found[["difference", "p", "swaps", "p_holm"]].isna().all(axis=None)
@@ -197,7 +217,7 @@ def test_a_task_without_any_result_is_not_tested():
 
 
 def test_a_simulated_pair_is_that_of_the_records():
-    cells = (Cell(), Cell(shift=0.1, cliff=-2.0))
+    cells = (SimulatedCell(), SimulatedCell(shift=0.1, cliff=-2.0))
     frame = simulate_results(dict(zip("ab", cells, strict=True)), rng=rng(3), draws=50)
     expected = comparison.pair_of(task_draws(frame)[0], "a", "b")
     (found,) = simulate_pairs(cells, rng=rng(3), draws=50)
@@ -206,7 +226,7 @@ def test_a_simulated_pair_is_that_of_the_records():
 
 
 def test_only_draws_of_both_cells_are_compared():
-    frame = simulate_results({"a": Cell(), "b": Cell()}, rng=rng(), draws=30)
+    frame = simulate_results({"a": SimulatedCell(), "b": SimulatedCell()}, rng=rng(), draws=30)
     part = frame[~((frame["spec"] == "b") & (frame["member"] >= 20))]
     row = comparison.compare(part, seed=0, resamples=0).iloc[1]
     assert row["draws"] == 20
@@ -215,7 +235,7 @@ def test_only_draws_of_both_cells_are_compared():
 
 
 def test_a_cell_more_changes_no_other_row_but_by_the_correction():
-    cells = {"a": Cell(), "b": Cell(shift=0.02), "c": Cell(shift=0.1)}
+    cells = {"a": SimulatedCell(), "b": SimulatedCell(shift=0.02), "c": SimulatedCell(shift=0.1)}
     frame = simulate_results(cells, rng=rng(5), draws=60)
     all_of_them = comparison.compare(frame, seed=3, resamples=100)
     two = comparison.compare(frame[frame["spec"] != "b"], seed=3, resamples=100)
@@ -225,7 +245,7 @@ def test_a_cell_more_changes_no_other_row_but_by_the_correction():
 
 
 def test_mistakes_are_named():
-    frame = simulate_results({"a": Cell(), "b": Cell()}, rng=rng(), draws=8)
+    frame = simulate_results({"a": SimulatedCell(), "b": SimulatedCell()}, rng=rng(), draws=8)
     with pytest.raises(ConfigError, match="no cell with results on made-up called 'x'"):
         comparison.compare(frame, seed=0, baseline="x")
     with pytest.raises(ConfigError, match="twice"):
@@ -241,7 +261,9 @@ def test_mistakes_are_named():
 
 
 def test_difference_by_budget_ends_at_the_best_draws():
-    frame = simulate_results({"a": Cell(), "b": Cell(shift=0.1)}, rng=rng(6), draws=50)
+    frame = simulate_results(
+        {"a": SimulatedCell(), "b": SimulatedCell(shift=0.1)}, rng=rng(6), draws=50
+    )
     found = comparison.difference_by_budget(frame, seed=0, resamples=200)
     assert list(found["n"]) == list(range(1, 51))
     best = frame.loc[frame.groupby("spec")["valid_bpc"].idxmin()].set_index("spec")["test_bpc"]

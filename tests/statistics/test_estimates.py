@@ -26,32 +26,11 @@ def test_mean_interval_known_answer():
 
 
 def test_intervals_of_too_few_values_are_nan():
-    rng = np.random.default_rng(0)
-    for of in (estimates.mean_interval, lambda v: estimates.bootstrap_interval(v, rng=rng)):
-        assert of([]).n == 0
-        assert np.isnan(of([np.nan, np.inf]).estimate)
-        single = of([3.0, np.nan])
-        assert (single.estimate, single.n) == (3.0, 1)
-        assert np.isnan([single.low, single.high]).all()
-
-
-def test_bootstrap_interval_agrees_with_theory_and_is_reproducible():
-    sample = np.random.default_rng(3).normal(10, 2, size=400)
-    first, again = (
-        estimates.bootstrap_interval(sample, rng=np.random.default_rng(5)) for _ in range(2)
-    )
-    assert first == again
-    theory = estimates.mean_interval(sample)
-    assert first.low == pytest.approx(theory.low, abs=0.04)
-    assert first.high == pytest.approx(theory.high, abs=0.04)
-
-
-def test_bootstrap_of_a_median_of_two_values():
-    # Resamples of (0, 1) have medians 0, 1/2 and 1 with chances 1/4, 1/2 and 1/4.
-    interval = estimates.bootstrap_interval(
-        [0.0, 1.0], rng=np.random.default_rng(0), statistic="median", confidence=0.4
-    )
-    assert interval == (0.5, 0.5, 0.5, 2)
+    assert estimates.mean_interval([]).n == 0
+    assert np.isnan(estimates.mean_interval([np.nan, np.inf]).estimate)
+    single = estimates.mean_interval([3.0, np.nan])
+    assert (single.estimate, single.n) == (3.0, 1)
+    assert np.isnan([single.low, single.high]).all()
 
 
 def test_expected_best_of_n_known_answer():

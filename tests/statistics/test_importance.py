@@ -8,12 +8,12 @@ import pytest
 
 from odyssey.errors import ConfigError
 from odyssey.report.study.importance_plots import marginals_figure, plot_importance
-from odyssey.statistics.importance import Input, decompose, importance, inputs_of, on_scale
-from odyssey.statistics.simulation import CLOSED_FORMS, Cell, simulate_results
+from odyssey.statistics.importance import InputRange, decompose, importance, inputs_of, on_scale
+from odyssey.statistics.simulation import CLOSED_FORMS, SimulatedCell, simulate_results
 
 
 def unit(name):
-    return Input(name, "linear", 0.0, 1.0)
+    return InputRange(name, "linear", 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_closed_forms(name, trials, within):
 
 def test_marginals_and_pairs_are_means_over_the_other_inputs():
     x = np.random.default_rng(1).random((600, 2))
-    inputs = [unit("a"), Input("b", "log", np.log(10), np.log(1000))]
+    inputs = [unit("a"), InputRange("b", "log", np.log(10), np.log(1000))]
     y = 2 * x[:, 0] + 4 * x[:, 0] * x[:, 1]
     found = decompose(inputs, x, y, seed=0, halves=10)
     a = found.marginals[found.marginals["input"] == "a"]
@@ -88,7 +88,7 @@ def test_noise_is_not_ranked():
 
 
 def test_the_learning_rate_rules_a_simulated_study():
-    frame = simulate_results({"a": Cell()}, rng=np.random.default_rng(4), draws=200)
+    frame = simulate_results({"a": SimulatedCell()}, rng=np.random.default_rng(4), draws=200)
     found = importance(frame, seed=0, halves=10)
     assert found.ranked
     assert 0.5 < found.fit < 0.8
@@ -107,7 +107,9 @@ def test_the_learning_rate_rules_a_simulated_study():
 
 
 def test_guessing_keeps_exploded_trials_from_being_all_there_is():
-    frame = simulate_results({"a": Cell(cliff=9.0)}, rng=np.random.default_rng(5), draws=150)
+    frame = simulate_results(
+        {"a": SimulatedCell(cliff=9.0)}, rng=np.random.default_rng(5), draws=150
+    )
     plain = importance(frame, seed=0, halves=0)
     exploded = frame.assign(test_bpc=frame["test_bpc"].where(frame["member"] != 3, 1e6))
     capped = importance(exploded, seed=0, halves=0)
@@ -120,7 +122,7 @@ def test_guessing_keeps_exploded_trials_from_being_all_there_is():
 
 @pytest.mark.parametrize("value", [2.5, 0.0, 0.1])
 def test_equal_results_have_nothing_to_rank(value):
-    frame = simulate_results({"a": Cell()}, rng=np.random.default_rng(4), draws=40)
+    frame = simulate_results({"a": SimulatedCell()}, rng=np.random.default_rng(4), draws=40)
     frame = frame.assign(status="ok", test_bpc=value * (1 + 1e-16 * np.arange(40)))
     found = importance(frame, seed=0, halves=2)
     assert not found.ranked
@@ -147,7 +149,9 @@ def test_scales_are_inverted():
 
 
 def test_mistakes_are_named():
-    frame = simulate_results({"a": Cell(), "b": Cell()}, rng=np.random.default_rng(0), draws=40)
+    frame = simulate_results(
+        {"a": SimulatedCell(), "b": SimulatedCell()}, rng=np.random.default_rng(0), draws=40
+    )
     with pytest.raises(ConfigError, match="one cell on one task"):
         importance(frame, seed=0)
     one = frame[frame["spec"] == "a"]

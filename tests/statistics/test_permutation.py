@@ -13,7 +13,7 @@ from scipy import stats
 from odyssey.statistics import permutation
 from odyssey.statistics.comparison import bonferroni, compare, holm
 from odyssey.statistics.permutation import EXACT_DRAWS, Pair, PermutationTest, decide, permutation_p
-from odyssey.statistics.simulation import Cell, simulate_pairs, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_pairs, simulate_results
 from odyssey.statistics.verdicts import UNDECIDED
 
 # Few values, so that ties within and between cells, and lost draws, are common.
@@ -85,7 +85,9 @@ def test_random_swaps_are_fair_and_independent_between_draws():
 
 
 def test_many_swaps_agree_with_all_of_them(monkeypatch):
-    (pair,) = simulate_pairs([Cell(), Cell(shift=0.04)], rng=np.random.default_rng(4), draws=16)
+    (pair,) = simulate_pairs(
+        [SimulatedCell(), SimulatedCell(shift=0.04)], rng=np.random.default_rng(4), draws=16
+    )
     exact = permutation_p(pair, top=5, seed=0)
     assert 0.05 < exact < 0.95
     monkeypatch.setattr(permutation, "EXACT_DRAWS", 0)
@@ -100,7 +102,9 @@ def test_many_swaps_agree_with_all_of_them(monkeypatch):
 
 
 def test_the_interval_of_a_drawn_p_is_clopper_and_pearsons():
-    (pair,) = simulate_pairs([Cell(), Cell()], rng=np.random.default_rng(4), draws=30)
+    (pair,) = simulate_pairs(
+        [SimulatedCell(), SimulatedCell()], rng=np.random.default_rng(4), draws=30
+    )
     test = PermutationTest(pair, top=5, seed=0)
     assert test.interval(0.99) == (0.0, 1.0)
     test.draw(500)
@@ -131,7 +135,9 @@ def test_no_p_falls_below_the_floor_of_the_swaps(draws):
 
 
 def test_as_many_swaps_are_counted_as_are_asked_for():
-    (pair,) = simulate_pairs([Cell(), Cell()], rng=np.random.default_rng(4), draws=30)
+    (pair,) = simulate_pairs(
+        [SimulatedCell(), SimulatedCell()], rng=np.random.default_rng(4), draws=30
+    )
     test = PermutationTest(pair, top=5, seed=3)
     for count, total in ((0, 0), (1, 1), (499, 500), (20_001, 20_501)):
         test.draw(count)
@@ -216,7 +222,9 @@ def test_exact_ps_are_decided_without_drawing():
 
 def test_what_a_million_swaps_leave_open_is_printed_as_such():
     frame = simulate_results(
-        {"a": Cell(), "b": Cell(shift=0.02)}, rng=np.random.default_rng(1), draws=40
+        {"a": SimulatedCell(), "b": SimulatedCell(shift=0.02)},
+        rng=np.random.default_rng(1),
+        draws=40,
     )
     row = compare(frame, seed=0, resamples=0).iloc[1]
     assert (row["swaps"], row["exact"]) == (10_000, False)
@@ -233,7 +241,9 @@ def test_what_a_million_swaps_leave_open_is_printed_as_such():
 
 def test_with_few_draws_no_number_depends_on_the_seed():
     frame = simulate_results(
-        {"a": Cell(), "b": Cell(shift=0.02)}, rng=np.random.default_rng(1), draws=16
+        {"a": SimulatedCell(), "b": SimulatedCell(shift=0.02)},
+        rng=np.random.default_rng(1),
+        draws=16,
     )
     first, again = (compare(frame, seed=s, resamples=0).iloc[1] for s in (0, 1))
     assert first["exact"]

@@ -9,7 +9,7 @@ from odyssey.errors import ConfigError
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell
 from odyssey.statistics import comparison
 from odyssey.statistics.published import list_published, published, scores_beside, verdicts_beside
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 
 
 @pytest.mark.parametrize("name", list_published())
@@ -34,7 +34,12 @@ def test_tables_cover_the_papers_sets_of_cells():
 
 
 def test_scores_stand_beside_those_of_the_paper():
-    cells = {"elman": Cell(shift=0.3), "LSTM-f": Cell(), "mine": Cell(), "gru": Cell(cliff=-9)}
+    cells = {
+        "elman": SimulatedCell(shift=0.3),
+        "LSTM-f": SimulatedCell(),
+        "mine": SimulatedCell(),
+        "gru": SimulatedCell(cliff=-9),
+    }
     frame = simulate_results(
         cells, rng=np.random.default_rng(0), tasks=("arithmetic@digits=4", "other"), draws=30
     )
@@ -50,7 +55,10 @@ def test_scores_stand_beside_those_of_the_paper():
 
 
 def test_verdicts_stand_beside_those_of_the_paper():
-    cells = {"lstm_peephole": Cell(), "lstm_peephole:no_forget_gate": Cell(shift=0.3)}
+    cells = {
+        "lstm_peephole": SimulatedCell(),
+        "lstm_peephole:no_forget_gate": SimulatedCell(shift=0.3),
+    }
     frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("xml",))
     compared = comparison.compare(frame, seed=0, resamples=0)
     (row,) = verdicts_beside(compared, frame, "greff2015").to_dict("records")
@@ -65,7 +73,7 @@ def test_verdicts_stand_beside_those_of_the_paper():
 
 
 def test_mistakes_are_named():
-    frame = simulate_results({"elman": Cell()}, rng=np.random.default_rng(0), draws=8)
+    frame = simulate_results({"elman": SimulatedCell()}, rng=np.random.default_rng(0), draws=8)
     with pytest.raises(ConfigError, match="closest: greff2015"):
         published("greff")
     with pytest.raises(ConfigError, match="use verdicts_beside"):

@@ -6,12 +6,12 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from odyssey.statistics import aggregate, comparison, estimates, importance, ranking
-from odyssey.statistics.simulation import Cell, simulate_results
+from odyssey.statistics.simulation import SimulatedCell, simulate_results
 
 
 @pytest.fixture(scope="module")
 def results():
-    cells = {"lstm": Cell(), "gru": Cell(shift=0.1)}
+    cells = {"lstm": SimulatedCell(), "gru": SimulatedCell(shift=0.1)}
     frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("a", "b"), draws=300)
     return ranking.with_labels(frame)
 

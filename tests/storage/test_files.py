@@ -199,7 +199,7 @@ def test_a_file_beyond_all_bounds_is_not_read(tmp_path, monkeypatch):
         file.truncate(files.MOST_JSON + 1)
     with pytest.raises(StoreError, match="at most"):
         files.read_json(path)
-    monkeypatch.setattr(frames, "MOST_BYTES", 10)
+    monkeypatch.setattr(frames, "MOST_FILE_BYTES", 10)
     (tmp_path / "a.parquet").write_bytes(frames.encode(pa.table({"trial": ["a"] * 100})))
     with pytest.raises(DamagedFileError, match="unpacks"):
         frames.decode(tmp_path / "a.parquet", RESULT_COLUMNS)

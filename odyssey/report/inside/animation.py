@@ -21,7 +21,7 @@ LOWEST = -8.0  # decades: black in the slices
 MOST_FRAMES = 96
 FRAMES_PER_SECOND = 12
 HOLD = 30  # frames for which the last picture stands
-MOST_CELLS = 5
+MOST_ANIMATED = 5
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -64,7 +64,7 @@ def animate_gradients(frame: pd.DataFrame, path: str | Path) -> list[Path]:
 
 
 def _draw(frame: pd.DataFrame) -> list[Pixels]:
-    labels = list(dict.fromkeys(frame["label"]))[:MOST_CELLS]
+    labels = list(dict.fromkeys(frame["label"]))[:MOST_ANIMATED]
     tables = [
         frame[frame["label"] == label]
         .pivot_table(index="steps_back", columns="unit", values="gradient")

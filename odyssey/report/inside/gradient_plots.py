@@ -19,10 +19,10 @@ from odyssey.report.page.style import (
     LINES,
     MOST_LINES,
     PALETTE,
+    label_on_the_right,
     new_axes,
     styled,
 )
-from odyssey.report.study.plots import label_on_the_right
 
 FLOOR = -300.0  # decades: below, a gradient counts as zero and leaves the picture
 MIXED_COLOR = "#d9dce1"

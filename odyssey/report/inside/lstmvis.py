@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from odyssey.errors import ConfigError, StoreError
-from odyssey.report.inside.units_page import Shown
+from odyssey.report.inside.units_page import UnitTrack
 
 _WHITE = {" ": "␣", "\n": "⏎", "\t": "→", "\r": "␍", "": "⋯"}
 
@@ -29,7 +29,7 @@ def write_lstmvis(
     name: str,
     description: str,
     symbols: Sequence[str],
-    tracks: Sequence[Shown],
+    tracks: Sequence[UnitTrack],
 ) -> Path:
     """Writes a folder that LSTMVis opens, made if need be.
 

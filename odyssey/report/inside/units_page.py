@@ -27,7 +27,7 @@ _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Shown:
+class UnitTrack:
     """One named value of one layer, as the page shows it.
 
     Attributes:
@@ -50,7 +50,7 @@ def write_units_page(
     title: str,
     lead: str,
     symbols: Sequence[str],
-    tracks: Sequence[Shown],
+    tracks: Sequence[UnitTrack],
     probes: Mapping[str, NDArray[np.generic]],
     scores: pd.DataFrame | None = None,
 ) -> Path:
@@ -117,7 +117,7 @@ def _element(name: str, row: NDArray[np.uint8]) -> str:
     return f'<script type="text/plain" id="{name}">{text}</script>\n'
 
 
-def _quantise(track: Shown) -> tuple[NDArray[np.uint8], dict[str, object]]:
+def _quantise(track: UnitTrack) -> tuple[NDArray[np.uint8], dict[str, object]]:
     """Gives bytes (H, T) and the scale they are on."""
     values = np.nan_to_num(track.values_TH, nan=0.0, posinf=1e30, neginf=-1e30)
     low = 0.0 if track.kind == "gate" else -1.0
@@ -137,7 +137,7 @@ def _scale(values: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _best(
-    scores: pd.DataFrame | None, probe: str, tracks: Sequence[Shown]
+    scores: pd.DataFrame | None, probe: str, tracks: Sequence[UnitTrack]
 ) -> list[dict[str, float]]:
     if scores is None or scores.empty:
         return []

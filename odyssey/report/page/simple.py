@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from odyssey.report.page.html import frame_html
+from odyssey.report.page.pictures import Picture
 from odyssey.report.page.shell import render
-from odyssey.report.study.figures import Picture
-from odyssey.report.study.page import data_uri, html_table
 
 
 @dataclass(frozen=True)
-class Part:
+class PageSection:
     """A section of a page.
 
     Attributes:
@@ -32,21 +32,19 @@ class Part:
     @property
     def blocks(self) -> list[Markup]:
         """The tables and figures as HTML."""
-        return [_table(s) if isinstance(s, pd.DataFrame) else _figure(s) for s in self.shown]
+        return [
+            frame_html(s, _word) if isinstance(s, pd.DataFrame) else _figure(s) for s in self.shown
+        ]
 
 
-def write_page(path: str | Path, *, title: str, lead: str, parts: Iterable[Part]) -> Path:
+def write_simple_page(
+    path: str | Path, *, title: str, lead: str, parts: Iterable[PageSection]
+) -> Path:
     """Writes a page; the same content makes the same bytes."""
     text = render("page/simple.html", title=title, lead=lead, parts=list(parts))
     path = Path(path)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def _table(frame: pd.DataFrame) -> Markup:
-    heads = [(str(name), pd.api.types.is_numeric_dtype(frame[name])) for name in frame]
-    rows = [[(_word(value), False) for value in row] for row in frame.itertuples(index=False)]
-    return html_table(heads, rows)
 
 
 def _word(value: Any) -> str:
@@ -55,5 +53,5 @@ def _word(value: Any) -> str:
 
 def _figure(picture: Picture) -> Markup:
     return Markup('<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>').format(
-        data_uri(picture), picture.title, picture.caption
+        picture.source, picture.title, picture.caption
     )

@@ -66,18 +66,18 @@ _LONGEST_NAME = 60  # characters, beside which a figure still has room
 _PLACES = re.compile(rb' (?:d|x|y)="[^"]*"')
 _DIGITS = re.compile(rb"(\.\d\d)\d+")
 
-P = ParamSpec("P")
-T = TypeVar("T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
-def styled(function: Callable[P, T]) -> Callable[P, T]:
+def styled(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Applies the house style while a function runs that draws frames, and only then.
 
     Names in the frames, such as those of cells and tasks, reach it as `drawable` gives them.
     """
 
     @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+    def inner(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         given = (*args, *kwargs.values())
         names = _drawable_names([g for g in given if isinstance(g, pd.DataFrame)])
         with mpl.rc_context(cast(Any, STYLE)):
@@ -154,11 +154,11 @@ def _with_names(value: Any, names: Mapping[str, str]) -> Any:
     return value.assign(**changed)
 
 
-def in_style(function: Callable[P, T]) -> Callable[P, T]:
+def in_style(function: Callable[_P, _T]) -> Callable[_P, _T]:
     """Applies the house style while a function runs that makes files of a figure."""
 
     @wraps(function)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+    def inner(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         with mpl.rc_context(cast(Any, STYLE)):
             return function(*args, **kwargs)
 
@@ -240,3 +240,40 @@ def _settle(figure: Figure) -> None:
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine(None)
+
+
+def label_on_the_right(
+    ax: Axes, names: Sequence[str], ends: np.ndarray, *, colors: Sequence[str]
+) -> None:
+    """Names points in the right margin, moved apart, each joined to its point by a thin line."""
+    low, high = ax.get_ylim()
+    height = (high - low) or 1.0
+    inches = ax.get_position().height * ax.figure.get_figheight()  # type: ignore[union-attr]
+    step = 0.145 * height / inches
+    order = np.argsort(ends[:, 1], kind="stable")
+    upward = ends[order, 1].copy()
+    downward = upward.copy()
+    for i in range(1, len(order)):
+        upward[i] = max(upward[i], upward[i - 1] + step)
+        downward[-i - 1] = min(downward[-i - 1], downward[-i] - step)
+    # Both keep the labels a step apart, so their mean does too, and stays near the points.
+    places = (upward + downward) / 2
+    places += max(low - places[0], 0.0)
+    for i, place in zip(order, places, strict=True):
+        ax.annotate(
+            names[i],
+            xy=(ends[i, 0], ends[i, 1]),
+            xytext=(1.03, (place - low) / height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=7.5,
+            color=colors[i],
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "#b5b9bf",
+                "linewidth": 0.5,
+                "relpos": (0.0, 0.5),
+                "shrinkB": 2,
+            },
+        )
+    ax.set_ylim(low, high)

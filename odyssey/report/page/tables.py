@@ -21,7 +21,7 @@ from odyssey.statistics.published import OURS_ON, PAPER_ON
 from odyssey.statistics.ranking import RANK_ON
 from odyssey.statistics.verdicts import DECIDED
 
-NOTHING = "-"
+NO_VALUE = "-"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _p_value(value: float) -> str:
 
 
 # What is shown, in this order; a frame may have more (its CSV has everything).
-COLUMNS: dict[str, Column] = {
+BOARD_COLUMNS: dict[str, Column] = {
     "rank": Column("#", "#", _whole),
     "label": Column("cell", "cell", str),
     "mean_rank": Column("mean rank over tasks", "mean\nrank", _rank, best="low"),
@@ -200,7 +200,7 @@ def to_csv(frame: pd.DataFrame) -> str:
 def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
     """Gives the columns of a leaderboard or an overall table that people see."""
     columns: dict[str, Column] = {}
-    for name, column in COLUMNS.items():
+    for name, column in BOARD_COLUMNS.items():
         if name in frame:
             columns[name] = column
         if name == "mean_rank":
@@ -231,7 +231,7 @@ def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
     """
     columns = shown_columns(frame)
     texts = {
-        name: [NOTHING if pd.isna(value) else column.show(value) for value in frame[name]]
+        name: [NO_VALUE if pd.isna(value) else column.show(value) for value in frame[name]]
         for name, column in columns.items()
     }
     winners = {}
@@ -282,7 +282,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
-def to_latex(frame: pd.DataFrame, *, caption: str, label: str) -> str:
+def to_latex_table(frame: pd.DataFrame, *, caption: str, label: str) -> str:
     """Writes a table as a LaTeX float for the booktabs package, tasks below each other.
 
     Args:

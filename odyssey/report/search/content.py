@@ -14,18 +14,24 @@ import pandas as pd
 from odyssey.errors import CellError, StoreError
 from odyssey.expr import parse_cell, text
 from odyssey.report.page import style
+from odyssey.report.page.pictures import Picture
 from odyssey.report.page.records import read_records
 from odyssey.report.search import plots as search_plots
-from odyssey.report.study.figures import Picture
 from odyssey.statistics import search as st
 from odyssey.storage import RunStore
-from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.storage.candidates import (
+    KIND,
+    RANDOM_ARM,
+    SEED_ARM,
+    finished_candidates,
+    load_candidates,
+)
 
-TOP = 10
+BEST_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Found:
+class BestCell:
     """One of the best cells.
 
     Attributes:
@@ -82,7 +88,7 @@ class SearchContent:
     operators: pd.DataFrame = field(repr=False)
     audits: tuple[st.Audit, ...]
     duel: st.Duel | None
-    best: tuple[Found, ...] = field(repr=False)
+    best: tuple[BestCell, ...] = field(repr=False)
     pictures: tuple[Picture, ...] = field(repr=False)
 
 
@@ -104,10 +110,10 @@ def read_search(run_dir: str | Path) -> SearchContent:
     arms = [str(a) for a in run["arms"]]
     paths = {arm: st.best_so_far(candidates[candidates["arm"] == arm], start=start) for arm in arms}
     band = None
-    if st.CONTROL in arms and len(paths[st.CONTROL]) > 1:
+    if RANDOM_ARM in arms and len(paths[RANDOM_ARM]) > 1:
         rng = np.random.default_rng([int(run["seed"]), 20150319])
-        band = st.random_band(candidates[candidates["arm"] == st.CONTROL], start=start, rng=rng)
-    rival = arms[0] != st.CONTROL and band is not None
+        band = st.random_band(candidates[candidates["arm"] == RANDOM_ARM], start=start, rng=rng)
+    rival = arms[0] != RANDOM_ARM and band is not None
     return SearchContent(
         directory=Path(run_dir),
         run=run,
@@ -116,7 +122,7 @@ def read_search(run_dir: str | Path) -> SearchContent:
         arms=st.arms_table(candidates),
         refused=st.refused_table(candidates),
         operators=st.operators_table(candidates),
-        audits=tuple(st.audits(candidates, stages, top=TOP)),
+        audits=tuple(st.audits(candidates, stages, top=BEST_SHOWN)),
         duel=st.duel(candidates, strategy=arms[0], start=start, band=band)
         if rival and band is not None
         else None,
@@ -126,22 +132,24 @@ def read_search(run_dir: str | Path) -> SearchContent:
 
 
 def _seeds(candidates: pd.DataFrame) -> pd.DataFrame:
-    return candidates[candidates["arm"] == st.SEED]
+    return candidates[candidates["arm"] == SEED_ARM]
 
 
-def _best(candidates: pd.DataFrame, library: Mapping[str, str]) -> Iterator[Found]:
+def _best(candidates: pd.DataFrame, library: Mapping[str, str]) -> Iterator[BestCell]:
     names = dict(zip(candidates["number"], candidates["name"], strict=True))
     for row in (
-        finished_candidates(candidates[candidates["arm"] != st.SEED]).head(TOP).to_dict("records")
+        finished_candidates(candidates[candidates["arm"] != SEED_ARM])
+        .head(BEST_SHOWN)
+        .to_dict("records")
     ):
-        line = st.ancestors(candidates, [int(row["number"])])
+        line = st.ancestry(candidates, [int(row["number"])])
         made = []
         for one in line.to_dict("records"):
             of = ", ".join(str(names.get(p, p)) for p in st.parents_of(one))
-            by = "" if one["arm"] == st.SEED else f" = {one['operators'].replace(' ', ' + ')}"
+            by = "" if one["arm"] == SEED_ARM else f" = {one['operators'].replace(' ', ' + ')}"
             made.append(f"{one['name']}{by}{f' of {of}' if of else ''}")
         nearest, change = nearest_cell(str(row["cell_text"]), library)
-        yield Found(
+        yield BestCell(
             number=int(row["number"]),
             name=str(row["name"]),
             arm=str(row["arm"]),
@@ -190,7 +198,7 @@ def _pictures(
     done = finished_candidates(candidates)
     if len(done):
         yield _front(done, run)
-        top = done[done["arm"] != st.SEED].head(TOP)
+        top = done[done["arm"] != SEED_ARM].head(BEST_SHOWN)
         if len(top):
             yield _lineage(candidates, [int(n) for n in top["number"]])
 
@@ -246,7 +254,7 @@ def _front(done: pd.DataFrame, run: Mapping[str, Any]) -> Picture:
 
 
 def _lineage(candidates: pd.DataFrame, numbers: Sequence[int]) -> Picture:
-    line = st.ancestors(candidates, numbers)
+    line = st.ancestry(candidates, numbers)
     frame = line[["number", "name", "arm", "score"]].assign(kept=line["number"].isin(numbers))
     parents = [st.parents_of(row) for row in line.to_dict("records")]
     frame["parents"] = pd.Series(parents, index=frame.index, dtype=object)
@@ -267,9 +275,9 @@ def _lineage(candidates: pd.DataFrame, numbers: Sequence[int]) -> Picture:
 
 def is_search(run: Mapping[str, Any]) -> bool:
     """Tells whether the facts of a run are those of a search."""
-    return run.get("kind") == "search"
+    return run.get("kind") == KIND
 
 
-def shown(value: float, digits: int = 4) -> str:
+def format_score(value: float, digits: int = 4) -> str:
     """Prints a number, or a dash where there is none."""
     return "-" if math.isnan(value) else f"{value:.{digits}f}"

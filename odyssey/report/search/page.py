@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from odyssey.errors import StoreError
-from odyssey.report.page import style
 from odyssey.report.page.entries import equations_html
+from odyssey.report.page.html import frame_html, time_span
 from odyssey.report.page.shell import render
-from odyssey.report.search.content import SearchContent, read_search, shown
-from odyssey.report.study.page import data_uri, html_table
+from odyssey.report.search.content import SearchContent, format_score
 from odyssey.statistics.search import Audit
-from odyssey.wording import duration
+from odyssey.storage.candidates import FINISHED, RANDOM_ARM, SEED_ARM
+from odyssey.storage.schema import UNMEASURED
 
 _WARNING = (
     "These are candidates, not results: the best of many noisy scores is too good by selection. "
@@ -27,17 +26,20 @@ _WARNING = (
 )
 
 
-def write_search(run_dir: str | Path) -> dict[str, Path]:
-    """Writes the whole report of a search into its directory.
+def write_search(content: SearchContent, *, to: Path | None = None) -> dict[str, Path]:
+    """Writes the whole report of a search into the directory of its run, or into another one.
+
+    Args:
+        content: What it says.
+        to: The other directory, which is made.
 
     Returns:
         Paths by name: report, best_csv, operators_csv, refused_csv, arms_csv, figures (a folder).
 
     Raises:
-        StoreError: The directory is no run, has no candidate yet, or cannot be written.
+        StoreError: The directory cannot be written.
     """
-    content = read_search(run_dir)
-    directory = Path(run_dir)
+    directory = to or content.directory
     paths = {"report": directory / "report.html", "figures": directory / "figures"}
     frames = {
         "best": best_table(content),
@@ -46,11 +48,12 @@ def write_search(run_dir: str | Path) -> dict[str, Path]:
         "arms": content.arms,
     }
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         for name, frame in frames.items():
             paths[f"{name}_csv"] = directory / f"{name}.csv"
             frame.to_csv(paths[f"{name}_csv"], index=False, lineterminator="\n")
         for picture in content.pictures:
-            style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
+            picture.save(paths["figures"])
         paths["report"].write_text(_page(content), encoding="utf-8")
     except OSError as error:
         why = error.strerror or str(error)
@@ -66,13 +69,12 @@ def best_table(content: SearchContent) -> pd.DataFrame:
     return frame.assign(made=[" > ".join(cell.made) for cell in content.best])
 
 
-def print_search(run_dir: str | Path, console: Console) -> None:
+def print_search(content: SearchContent, console: Console) -> None:
     """Prints the best, the seeds, what chance found, and the warning that goes with it."""
-    content = read_search(run_dir)
     done = len(content.candidates)
     total = int(content.run["candidates"]) + len(content.run["cells"])
     console.print(f"{done:,} of {total:,} candidates told; {verdict(content)}", highlight=False)
-    if unmeasured := int((content.candidates["status"] == "unmeasured").sum()):
+    if unmeasured := int((content.candidates["status"] == UNMEASURED).sum()):
         text = f"not measured, for a trial was stopped at its limit: {unmeasured:,} candidates"
         console.print(text, highlight=False)
     table = Table(title="best cells", title_justify="left", box=None, pad_edge=False)
@@ -83,15 +85,22 @@ def print_search(run_dir: str | Path, console: Console) -> None:
     rows: list[tuple[float, list[str]]] = [
         (
             c.score,
-            [c.name, c.arm, c.nearest, shown(c.score), f"{c.parameters:,.0f}", str(c.members)],
+            [
+                c.name,
+                c.arm,
+                c.nearest,
+                format_score(c.score),
+                f"{c.parameters:,.0f}",
+                str(c.members),
+            ],
         )
         for c in content.best
     ]
-    seeds = content.candidates[content.candidates["arm"] == "seed"]
+    seeds = content.candidates[content.candidates["arm"] == SEED_ARM]
     for row in seeds.to_dict("records"):
         score = float(row["score"])
-        last = [shown(score), f"{row['parameters']:,.0f}", str(row["members"])]
-        rows.append((score, [str(row["name"]), "seed", str(row["name"]), *last]))
+        last = [format_score(score), f"{row['parameters']:,.0f}", str(row["members"])]
+        rows.append((score, [str(row["name"]), SEED_ARM, str(row["name"]), *last]))
     for _, cells in sorted(rows, key=lambda r: -r[0] if r[0] == r[0] else float("inf")):
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
@@ -101,7 +110,7 @@ def print_search(run_dir: str | Path, console: Console) -> None:
 def verdict(content: SearchContent) -> str:
     """Says in a line how the strategy did beside random search."""
     if content.duel is None:
-        if content.run["strategy"] == "random":
+        if content.run["strategy"] == RANDOM_ARM:
             return "random search, with nothing to compare it with"
         return "no random arm: nothing says whether this is better than chance"
     d = content.duel
@@ -122,30 +131,22 @@ def _page(content: SearchContent) -> str:
         facts=_facts(content),
         verdict=verdict(content),
         warning=_WARNING,
-        pictures=[
-            {
-                "title": p.title,
-                "caption": p.caption,
-                "source": data_uri(p),
-                "width": int(p.figure.get_figwidth() * 96),
-            }
-            for p in content.pictures
-        ],
+        pictures=content.pictures,
         best=[
             {
                 "cell": cell,
                 "equations": equations_html(cell.text),
-                "score": shown(cell.score),
+                "score": format_score(cell.score),
                 "parameters": f"{cell.parameters:,.0f}",
             }
             for cell in content.best
         ],
-        stages=_frame_html(_stages(run)),
-        arms=_frame_html(content.arms),
-        refused=_frame_html(content.refused),
-        operators=_frame_html(content.operators),
+        stages=frame_html(_stages(run), _cell),
+        arms=frame_html(content.arms, _cell),
+        refused=frame_html(content.refused, _cell),
+        operators=frame_html(content.operators, _cell),
         audits=[_audit(a) for a in content.audits],
-        seeds=_frame_html(_seed_table(content)),
+        seeds=frame_html(_seed_table(content), _cell),
         origin=[(n, str(run[n])) for n in ("seed", "versions", "commit", "created") if run.get(n)],
         study_text=content.study_text,
         run_json=json.dumps(dict(run), indent=2, ensure_ascii=False),
@@ -155,7 +156,7 @@ def _page(content: SearchContent) -> str:
 def _facts(content: SearchContent) -> list[tuple[str, str]]:
     run, candidates = content.run, content.candidates
     total = int(run["candidates"]) + len(run["cells"])
-    done = int((candidates["status"] == "finished").sum())
+    done = int((candidates["status"] == FINISHED).sum())
     facts = [
         ("strategy", str(run["strategy"])),
         ("candidates told", f"{len(candidates):,} of {total:,}"),
@@ -164,10 +165,10 @@ def _facts(content: SearchContent) -> list[tuple[str, str]]:
         ("draws trained", f"{int(candidates['members'].sum()):,}"),
         ("score", f"{run['measure']} relative to {run['baseline']}, least over tasks"),
     ]
-    if unmeasured := int((candidates["status"] == "unmeasured").sum()):
+    if unmeasured := int((candidates["status"] == UNMEASURED).sum()):
         facts.append(("not measured, for a time limit", f"{unmeasured:,}"))
     if run.get("seconds"):
-        facts.append(("wall time", duration(float(run["seconds"]))))
+        facts.append(("wall time", time_span(float(run["seconds"]))))
     return facts
 
 
@@ -188,7 +189,7 @@ def _stages(run: Any) -> pd.DataFrame:
 
 
 def _seed_table(content: SearchContent) -> pd.DataFrame:
-    seeds = content.candidates[content.candidates["arm"] == "seed"]
+    seeds = content.candidates[content.candidates["arm"] == SEED_ARM]
     return seeds[["name", "score", "parameters", "cost", "members"]]
 
 
@@ -211,14 +212,6 @@ def _audit(audit: Audit) -> str:
         f"{audit.would_be_top} reached the final score of the ten best: a share of "
         f"{audit.low:.0%} to {audit.high:.0%} (exact 95 % interval).{tau}"
     )
-
-
-def _frame_html(frame: pd.DataFrame) -> Markup:
-    numeric = {c: pd.api.types.is_numeric_dtype(frame[c]) for c in frame.columns}
-    rows = [
-        [(_cell(value), False) for value in row] for row in frame.itertuples(index=False, name=None)
-    ]
-    return html_table([(str(c), numeric[c]) for c in frame.columns], rows)
 
 
 def _cell(value: Any) -> str:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from odyssey.report.page.style import ACCENT, FAINT, INK, PALETTE, new_axes, styled
+from odyssey.storage.candidates import RANDOM_ARM, SEED_ARM
 
 
 @styled
@@ -58,10 +59,10 @@ def plot_pareto(frame: pd.DataFrame, *, cost: str, value: str, ax: Axes | None =
         ax: Where to draw.
     """
     ax = ax or new_axes(6.4, 4.0)
-    groups = {"seed": ("D", INK), "random": ("o", "#9aa0a6")}
+    groups = {SEED_ARM: ("D", INK), RANDOM_ARM: ("o", "#9aa0a6")}
     for arm, part in frame.groupby("arm", sort=False):
         marker, color = groups.get(str(arm), ("o", ACCENT))
-        size = 34 if arm == "seed" else 16
+        size = 34 if arm == SEED_ARM else 16
         ax.scatter(
             part["cost"], part["value"], marker=marker, s=size, color=color, alpha=0.8, label=arm
         )
@@ -70,7 +71,7 @@ def plot_pareto(frame: pd.DataFrame, *, cost: str, value: str, ax: Axes | None =
     top = float(frame["value"].quantile(0.95))
     low, high = float(frame["value"].min()), max(top, float(frame["value"].median()))
     ax.set_ylim(low - 0.08 * (high - low or 1), high + 0.15 * (high - low or 1))
-    for place, row in enumerate(frame[frame["arm"] == "seed"].to_dict("records")):
+    for place, row in enumerate(frame[frame["arm"] == SEED_ARM].to_dict("records")):
         if row["value"] <= ax.get_ylim()[1]:
             offset = (5, 4 if place % 2 else -9)
             ax.annotate(
@@ -124,7 +125,7 @@ def plot_lineage(frame: pd.DataFrame, *, best: int, ax: Axes | None = None) -> A
     ax.scatter(xs[kept], ys[kept], s=28, color=ACCENT, zorder=4)
     right = 0.75 * float(np.max(xs)) if len(xs) else 0.0
     for row in frame.to_dict("records"):
-        if row["number"] in strong or row["arm"] == "seed":
+        if row["number"] in strong or row["arm"] == SEED_ARM:
             end = float(row["number"]) > right
             ax.annotate(
                 row["name"],

@@ -1,6 +1,6 @@
 """The report of a study: `page.py` is the page, `files.py` all files around it.
 
-`ablation.py` gathers a comparison, `protocol.py` says in words what was done and found,
-`figures.py` lists the pictures, which `plots.py`, `box_plots.py`, `comparison_plots.py` and
+`baseline.py` gathers a comparison, `protocol.py` says in words what was done and found,
+`pictures.py` lists the pictures, which `plots.py`, `box_plots.py`, `comparison_plots.py` and
 `importance_plots.py` draw.
 """

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from odyssey.report.page.style import main_range, new_axes, styled
-from odyssey.report.study.comparison_plots import VERDICTS, short_labels, verdict_legend
+from odyssey.report.study.comparison_plots import VERDICT_LOOKS, short_labels, verdict_legend
 from odyssey.statistics.verdicts import DECIDED, NO_TEST, WORSE
 from odyssey.wording import plural
 
@@ -34,7 +34,7 @@ def plot_boxes(
 
     Args:
         boxes: One task and one `which` of `boxes.box_summary`.
-        verdicts: Verdict by label, see `VERDICTS`.
+        verdicts: Verdict by label, see `VERDICT_LOOKS`.
         unit: What the scores are, as in "test bits per character".
         ax: Where to draw.
     """
@@ -63,7 +63,7 @@ def plot_boxes(
                 ha="center" if upright else "left",
                 va="bottom" if upright else "center",
                 fontsize=7,
-                color=VERDICTS[WORSE][0],
+                color=VERDICT_LOOKS[WORSE][0],
             )
     names = short_labels(boxes["label"])
     if upright:
@@ -151,7 +151,7 @@ def _box(
             zorder=zorder,
         )
 
-    dark, light, _ = VERDICTS[verdict]
+    dark, light, _ = VERDICT_LOOKS[verdict]
     thick = 1.8 if verdict in DECIDED else 0.9
     low, q1, median, q3, high = (float(end) for end in ends)
     line((0, 0), (low, q1), 3)

@@ -40,7 +40,7 @@ from odyssey.statistics.verdicts import (
 )
 
 # Verdict -> (colour of its marks, colour of its box, marker).
-VERDICTS: Mapping[str, tuple[str, str, str]] = {
+VERDICT_LOOKS: Mapping[str, tuple[str, str, str]] = {
     BASELINE: (INK, "#ffffff", "D"),
     BETTER: (ACCENT, "#9cc3e6", "^"),
     WORSE: ("#8c2f39", "#c9838b", "v"),
@@ -79,7 +79,7 @@ def plot_effects(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None)
     for place, (estimate, (low, high), row) in enumerate(
         zip(estimates, ends, shown.itertuples(), strict=True)
     ):
-        dark, _, marker = VERDICTS[str(row.verdict)]
+        dark, _, marker = VERDICT_LOOKS[str(row.verdict)]
         if not np.isfinite(estimate):
             continue
         beyond = not left <= estimate <= right
@@ -245,10 +245,10 @@ def short_labels(labels: Sequence[str] | pd.Series[str]) -> list[str]:
 
 def verdict_legend(ax: Axes, verdicts: pd.Series[str], *, boxes: bool = False) -> None:
     """Puts the verdicts that occur below a figure, as boxes or as marks."""
-    there = [verdict for verdict in VERDICTS if (verdicts == verdict).any()]
+    there = [verdict for verdict in VERDICT_LOOKS if (verdicts == verdict).any()]
     handles: list[Patch | Line2D] = []
     for verdict in there:
-        dark, light, marker = VERDICTS[verdict]
+        dark, light, marker = VERDICT_LOOKS[verdict]
         name = _WORDS.get(verdict, verdict)
         if boxes:
             handles.append(Patch(facecolor=light, edgecolor=dark, label=name))

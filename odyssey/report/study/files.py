@@ -8,28 +8,17 @@ import pandas as pd
 
 from odyssey.errors import StoreError
 from odyssey.names import file_name
-from odyssey.report.page import style, tables
-from odyssey.report.page.units import counting
-from odyssey.report.study.ablation import Ablation
-from odyssey.report.study.page import Content, read_content, write_page
-from odyssey.storage.store import RunStore
+from odyssey.report.page import tables
+from odyssey.report.study.baseline import BaselineComparison
+from odyssey.report.study.page import Content, write_study_page
 
 
-def write_all(run_dir: str | Path) -> dict[str, Path]:
-    """Writes the whole report of a run into its directory.
+def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path]:
+    """Writes a report into the directory of its run, or into another one.
 
-    Returns:
-        As `write_content`.
-
-    Raises:
-        StoreError: The directory is not a run, has no finished trial, or cannot be written.
-    """
-    with counting(RunStore.open(run_dir).run):
-        return write_content(read_content(run_dir))
-
-
-def write_content(content: Content) -> dict[str, Path]:
-    """Writes a report into the directory of its run.
+    Args:
+        content: What it says.
+        to: The other directory, which is made.
 
     Returns:
         Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
@@ -40,7 +29,7 @@ def write_content(content: Content) -> dict[str, Path]:
     Raises:
         StoreError: The directory cannot be written.
     """
-    directory = content.directory
+    directory = to or content.directory
     paths = {
         "report": directory / "report.html",
         "leaderboard_csv": directory / "leaderboard.csv",
@@ -48,6 +37,7 @@ def write_content(content: Content) -> dict[str, Path]:
         "figures": directory / "figures",
     }
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         paths["leaderboard_csv"].write_text(tables.to_csv(content.board), encoding="utf-8")
         text = tables.to_markdown(content.board)
         if content.overall is not None:
@@ -62,15 +52,15 @@ def write_content(content: Content) -> dict[str, Path]:
             paths |= _write_table(shown.table, directory / shown.name, caption=shown.caption)
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
         for picture in drawn:
-            style.save_figure(picture.figure, paths["figures"] / picture.name, data=picture.data)
-        write_page(content, paths["report"])
+            picture.save(paths["figures"])
+        write_study_page(content, paths["report"])
     except OSError as error:
         why = error.strerror or str(error)
         raise StoreError(f"cannot write the report to {directory}: {why}") from error
     return paths
 
 
-def _write_ablation(found: Ablation, path: Path) -> dict[str, Path]:
+def _write_ablation(found: BaselineComparison, path: Path) -> dict[str, Path]:
     """Writes the comparison with a baseline."""
     more = ""
     if found.scores is not None:
@@ -106,7 +96,7 @@ def _write_table(
     texts = {
         "csv": tables.to_csv(table if data is None else data),
         "md": f"{tables.to_markdown(table)}\n{caption}\n{more}",
-        "tex": tables.to_latex(table, caption=caption, label=label),
+        "tex": tables.to_latex_table(table, caption=caption, label=label),
     }
     paths = {}
     for kind, text in texts.items():

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG_ONE_MINUS
 from odyssey.report.page.style import ACCENT, FAINT, INK, new_axes, styled
-from odyssey.statistics.importance import CONSTANT, Importance, Input
+from odyssey.statistics.importance import CONSTANT, Importance, InputRange
 
 
 @styled
@@ -85,22 +85,6 @@ def plot_marginal(found: Importance, name: str, *, unit: str, ax: Axes | None = 
 
 
 @styled
-def plot_pair(found: Importance, first: str, second: str, *, unit: str) -> Figure:
-    """Draws the mean score over a pair of hyperparameters, over all others, as a map.
-
-    Args:
-        found: What is drawn.
-        first: Column of the hyperparameter from left to right.
-        second: Column of the one from bottom to top.
-        unit: What the scores are, as in "test bits per character".
-    """
-    figure = Figure(figsize=(4.6, 3.6), layout="constrained")
-    ax = figure.subplots()
-    _colour_bar(figure, _pair_map(ax, found, first, second), [ax], unit)
-    return figure
-
-
-@styled
 def pairs_figure(found: Importance, *, unit: str, most: int = 6) -> Figure:
     """Draws the maps of the pairs with the largest shares side by side, on one scale of colours.
 
@@ -133,19 +117,11 @@ def _colour_bar(figure: Figure, image: QuadMesh, axes: list[Axes], unit: str) ->
 
 
 def _pair_map(
-    ax: Axes,
-    found: Importance,
-    first: str,
-    second: str,
-    *,
-    limits: tuple[float | None, float | None] = (None, None),
+    ax: Axes, found: Importance, first: str, second: str, *, limits: tuple[float, float]
 ) -> QuadMesh:
     inputs = {i.name: i for i in found.inputs}
-    rows = found.pairs[found.pairs["first"].isin([first, second])]
-    rows = rows[rows["second"].isin([first, second])]
-    turned = bool(len(rows)) and rows["first"].iloc[0] == second
-    index, columns = ("first_value", "second_value") if turned else ("second_value", "first_value")
-    table = rows.pivot(index=index, columns=columns, values="mean")
+    rows = found.pairs[(found.pairs["first"] == first) & (found.pairs["second"] == second)]
+    table = rows.pivot(index="second_value", columns="first_value", values="mean")
     x = _along(table.columns.to_numpy(dtype=float), inputs[first])
     y = _along(table.index.to_numpy(dtype=float), inputs[second])
     lines = table.to_numpy(dtype=float)
@@ -186,12 +162,12 @@ def _name(column: str) -> str:
     return row.label if row else column.replace("_", " ")
 
 
-def _along(values: np.ndarray, of: Input) -> np.ndarray:
+def _along(values: np.ndarray, of: InputRange) -> np.ndarray:
     """Puts momentum on the axis as one minus itself: its scale is that of its distance to 1."""
     return 1.0 - values if of.scale == LOG_ONE_MINUS else values
 
 
-def _scale(ax: Axes, of: Input, *, axis: str) -> None:
+def _scale(ax: Axes, of: InputRange, *, axis: str) -> None:
     target = ax.xaxis if axis == "x" else ax.yaxis
     if of.scale == LINEAR:
         target.set_major_locator(MaxNLocator(4))

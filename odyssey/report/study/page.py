@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,17 +14,18 @@ from markupsafe import Markup
 from odyssey.errors import StoreError
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.names import short_names
-from odyssey.report.page import style, tables
+from odyssey.report.page import pictures, tables
 from odyssey.report.page.entries import entries
+from odyssey.report.page.html import html_table, plain_table, time_span
 from odyssey.report.page.records import read_records
 from odyssey.report.page.shell import render
-from odyssey.report.page.units import counting, slash
-from odyssey.report.study import figures, protocol
-from odyssey.report.study.ablation import Ablation, ablation_of
+from odyssey.report.page.units import slash
+from odyssey.report.study import pictures as figures
+from odyssey.report.study import protocol
+from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
 from odyssey.statistics import estimates, published, ranking
 from odyssey.storage import RunStore
-from odyssey.storage.schema import RESULT_COLUMNS
-from odyssey.wording import duration
+from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
 
 _MOST_MEMBERS = 12  # that a row of failures names
 
@@ -53,25 +53,10 @@ class Content:
     results: pd.DataFrame = field(repr=False)
     board: pd.DataFrame = field(repr=False)
     overall: pd.DataFrame | None = field(repr=False)
-    pictures: tuple[figures.Picture, ...] = field(repr=False)
-    ablation: Ablation | None = field(repr=False, default=None)
-    further: tuple[Ablation, ...] = field(repr=False, default=())
+    pictures: tuple[pictures.Picture, ...] = field(repr=False)
+    ablation: BaselineComparison | None = field(repr=False, default=None)
+    further: tuple[BaselineComparison, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
-
-
-def write_report(run_dir: str | Path) -> Path:
-    """Writes `report.html` into a run directory.
-
-    Raises:
-        StoreError: The directory is not a run, has no finished trial, or cannot be written.
-    """
-    path = Path(run_dir) / "report.html"
-    try:
-        with counting(RunStore.open(run_dir).run):
-            write_page(read_content(run_dir), path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
 
 
 def read_content(run_dir: str | Path) -> Content:
@@ -94,10 +79,10 @@ def read_content(run_dir: str | Path) -> Content:
     ablation = None
     if isinstance(baseline, str) and baseline:
         labelled = ranking.with_labels(curves)
-        ablation = ablation_of(results, labelled, baseline=baseline, seed=seed)
+        ablation = compare_with_baseline(results, labelled, baseline=baseline, seed=seed)
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
-    further = (ablation_of(results, None, baseline=m, seed=seed) for m in more)
+    further = (compare_with_baseline(results, None, baseline=m, seed=seed) for m in more)
     return Content(
         directory=Path(run_dir),
         run=run,
@@ -112,7 +97,7 @@ def read_content(run_dir: str | Path) -> Content:
     )
 
 
-def write_page(content: Content, path: Path) -> None:
+def write_study_page(content: Content, path: Path) -> None:
     """Writes the page of a report."""
     page = render(
         "study/report.html",
@@ -153,7 +138,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     planned = content.run.get("trials")
     share = f"{trials} of {planned}" if planned not in (None, trials) else str(trials)
     counts = results["status"].value_counts()
-    lost = [f"{counts[s]} {s}" for s in ("diverged", "failed") if counts.get(s, 0)]
+    lost = [f"{counts[s]} {s}" for s in (DIVERGED, FAILED) if counts.get(s, 0)]
     per_cell = sorted(set(board["members"]))
     span = str(per_cell[0]) if len(per_cell) == 1 else f"{per_cell[0]} to {per_cell[-1]}"
     facts = [
@@ -162,7 +147,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
         ("trials finished", share),
         ("members", f"{len(results)} ({span} a cell and task)" + "".join(f", {x}" for x in lost)),
     ]
-    done = results[results["status"] == "ok"]
+    done = results[results["status"] == OK]
     if done[["updates", "characters"]].notna().any().all():
         updates, characters = int(done["updates"].max()), int(done["characters"].max())
         budget = f"at most {updates:,} updates, {characters:,} characters a member"
@@ -170,7 +155,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     seconds = content.run.get("seconds") or results["seconds"].sum()
     if seconds and seconds == seconds:
         what = "wall time" if content.run.get("seconds") else "training time, summed"
-        facts.append((what, duration(float(seconds))))
+        facts.append((what, time_span(float(seconds))))
     return facts
 
 
@@ -187,7 +172,7 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
                 "counted": str(counted.get(spec) or ""),
                 "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
-                "pictures": [_shown(p) for p in content.pictures if p.task == name],
+                "pictures": [p for p in content.pictures if p.task == name],
             }
         )
     return tasks
@@ -207,17 +192,7 @@ def _lead(board: pd.DataFrame) -> tuple[str, str] | None:
     return str(first["label"]), f"{first['top_valid_bpc']:.3f} {slash()}{test}: {mean}{of}"
 
 
-def _shown(picture: figures.Picture) -> dict[str, Any]:
-    """Makes a figure of the page."""
-    return {
-        "title": picture.title,
-        "caption": picture.caption,
-        "source": data_uri(picture),
-        "width": int(picture.figure.get_figwidth() * 96),
-    }
-
-
-def _comparison(found: Ablation | None) -> dict[str, Any] | None:
+def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
     """Gathers the comparison with the baseline: a table a task, scores, figures."""
     if found is None:
         return None
@@ -230,9 +205,9 @@ def _comparison(found: Ablation | None) -> dict[str, Any] | None:
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
         "caption": found.caption,
         "scores": scores,
-        "findings": protocol.findings(found.compared, found.baseline),
+        "findings": protocol.claims(found.compared, found.baseline),
         "power": protocol.power_note(found.compared),
-        "pictures": [_shown(picture) for picture in found.pictures],
+        "pictures": found.pictures,
     }
 
 
@@ -267,15 +242,13 @@ def _hyperparameters(content: Content) -> list[tuple[str, Markup]]:
         heads = [("cell", False), ("member", True), ("seed", True)]
         heads += [(name.replace("_", " "), True) for name in names]
         if rows:
-            made.append(
-                (task, html_table(heads, [[(cell, False) for cell in row] for row in rows]))
-            )
+            made.append((task, plain_table(heads, rows)))
     return made
 
 
 def _failures(results: pd.DataFrame) -> Markup | None:
     """Makes a table of the members that gave no result, by cell; None without any."""
-    lost = results[results["status"] != "ok"].fillna({"reason": "", "status": "unknown"})
+    lost = results[results["status"] != OK].fillna({"reason": "", "status": "unknown"})
     if lost.empty:
         return None
     names = short_names(results["task"].unique())
@@ -296,13 +269,13 @@ def _failures(results: pd.DataFrame) -> Markup | None:
                 status,
                 f"{len(group)} of {sizes[task, label]}",
                 ", ".join(members[:_MOST_MEMBERS]) + more,
-                " to ".join(span) or tables.NOTHING,
-                (reasons[0] or tables.NOTHING) + others,
+                " to ".join(span) or tables.NO_VALUE,
+                (reasons[0] or tables.NO_VALUE) + others,
             ]
         )
     heads = [("task", False), ("cell", False), ("status", False), ("members", True)]
     heads += [("which", False), ("update", True), ("reason", False)]
-    return html_table(heads, [[(cell, False) for cell in row] for row in rows])
+    return plain_table(heads, rows)
 
 
 def _origin(content: Content) -> list[tuple[str, str]]:
@@ -322,39 +295,7 @@ def _origin(content: Content) -> list[tuple[str, str]]:
     return rows
 
 
-def html_table(heads: list[tuple[str, bool]], rows: list[list[tuple[str, bool]]]) -> Markup:
-    """Makes an HTML table; a head says whether its column holds numbers, a cell whether it wins."""
-
-    def cell(tag: str, content: str, right: bool, strong: bool = False) -> Markup:
-        inner = Markup("<strong>{}</strong>").format(content) if strong else content
-        return Markup("<{0}{1}>{2}</{0}>").format(
-            Markup(tag), Markup(' class="n"' if right else ""), inner
-        )
-
-    head = Markup("").join(cell("th", name, right) for name, right in heads)
-    body = Markup("\n").join(
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(
-                cell("td", content, right, best)
-                for (content, best), (_, right) in zip(row, heads, strict=True)
-            )
-        )
-        for row in rows
-    )
-    return Markup(
-        '<div class="wide"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody>\n'
-        "</table></div>"
-    ).format(head, body)
-
-
-def data_uri(picture: figures.Picture) -> str:
-    """Gives a figure as an address that holds the figure itself."""
-    # As an image, its ids cannot clash with those of the next figure.
-    svg = style.to_svg(picture.figure)
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
 def _value(value: Any) -> str:
     if pd.isna(value):
-        return tables.NOTHING
+        return tables.NO_VALUE
     return value if isinstance(value, str) else f"{value:.4g}" if value % 1 else f"{value:.0f}"

@@ -9,7 +9,7 @@ others in grey behind it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Concatenate
 
 import numpy as np
@@ -28,11 +28,13 @@ from odyssey.report.page.style import (
     MOST_BANDS,
     MOST_LINES,
     PALETTE,
+    label_on_the_right,
     main_range,
     new_axes,
     styled,
 )
 from odyssey.report.page.units import per, slash
+from odyssey.storage.schema import DIVERGED, FAILED, OK, VALID_BPC
 
 _LONG_BUDGET = 30  # draws beyond which their axis is logarithmic
 _EARLY = 0.15  # part of the characters that the learning curves leave out of the picture at the top
@@ -119,11 +121,11 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         frame: Columns label, status, valid_bpc (NaN where there is no result), of one task.
         ax: Where to draw.
     """
-    medians = frame.groupby("label")["valid_bpc"].median()
+    medians = frame.groupby("label")[VALID_BPC].median()
     labels = list(medians.sort_values(na_position="last", kind="stable").index)
     ax = ax or new_axes(7.2, 0.9 + 0.3 * len(labels))
     groups = [frame[frame["label"] == label] for label in labels]
-    values = [group["valid_bpc"].dropna().to_numpy(dtype=float) for group in groups]
+    values = [group[VALID_BPC].dropna().to_numpy(dtype=float) for group in groups]
     places = np.arange(len(labels))  # seaborn counts categories from the top
     line = {"color": "#8397b0", "linewidth": 0.8}
     with warnings.catch_warnings():
@@ -131,7 +133,7 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         warnings.simplefilter("ignore", MatplotlibDeprecationWarning)
         sns.boxplot(
             data=frame,
-            x="valid_bpc",
+            x=VALID_BPC,
             y="label",
             order=labels,
             ax=ax,
@@ -174,9 +176,9 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
         ax: Where to draw.
     """
     ax = ax or new_axes(7.2, 4.4)
-    shown = frame.dropna(subset=["valid_bpc", "num_parameters"])
+    shown = frame.dropna(subset=[VALID_BPC, "num_parameters"])
     x = shown["num_parameters"].to_numpy(dtype=float)
-    y = shown["valid_bpc"].to_numpy(dtype=float)
+    y = shown[VALID_BPC].to_numpy(dtype=float)
     ax.plot(x, y, "o", color=FAINT, markersize=4, markeredgewidth=0)
     ax.set_xlabel("parameters")
     ax.set_ylabel(f"validation {per()}")
@@ -186,8 +188,8 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-        best = shown.loc[shown.groupby("label")["valid_bpc"].idxmin()].sort_values("valid_bpc")
-        ends = best[["num_parameters", "valid_bpc"]].to_numpy(dtype=float)
+        best = shown.loc[shown.groupby("label")[VALID_BPC].idxmin()].sort_values(VALID_BPC)
+        ends = best[["num_parameters", VALID_BPC]].to_numpy(dtype=float)
         ax.plot(*ends.T, "o", color=ACCENT, markersize=5.5, markeredgewidth=0)
         label_on_the_right(ax, list(best["label"]), ends, colors=[INK] * len(best))
     return ax
@@ -286,45 +288,8 @@ def _band(ax: Axes, part: pd.DataFrame, *, x: str, y: str, color: str, alpha: fl
     ax.fill_between(at, low, top, where=opened, color=color, alpha=alpha / 3, linewidth=0, zorder=1)
 
 
-def label_on_the_right(
-    ax: Axes, names: Sequence[str], ends: np.ndarray, *, colors: Sequence[str]
-) -> None:
-    """Names points in the right margin, moved apart, each joined to its point by a thin line."""
-    low, high = ax.get_ylim()
-    height = (high - low) or 1.0
-    inches = ax.get_position().height * ax.figure.get_figheight()  # type: ignore[union-attr]
-    step = 0.145 * height / inches
-    order = np.argsort(ends[:, 1], kind="stable")
-    upward = ends[order, 1].copy()
-    downward = upward.copy()
-    for i in range(1, len(order)):
-        upward[i] = max(upward[i], upward[i - 1] + step)
-        downward[-i - 1] = min(downward[-i - 1], downward[-i] - step)
-    # Both keep the labels a step apart, so their mean does too, and stays near the points.
-    places = (upward + downward) / 2
-    places += max(low - places[0], 0.0)
-    for i, place in zip(order, places, strict=True):
-        ax.annotate(
-            names[i],
-            xy=(ends[i, 0], ends[i, 1]),
-            xytext=(1.03, (place - low) / height),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=7.5,
-            color=colors[i],
-            arrowprops={
-                "arrowstyle": "-",
-                "color": "#b5b9bf",
-                "linewidth": 0.5,
-                "relpos": (0.0, 0.5),
-                "shrinkB": 2,
-            },
-        )
-    ax.set_ylim(low, high)
-
-
 def _losses(group: pd.DataFrame) -> str:
-    diverged = int((group["status"] == "diverged").sum())
-    failed = int((group["status"] != "ok").sum()) - diverged
-    counts = ((diverged, "diverged"), (failed, "failed"))
+    diverged = int((group["status"] == DIVERGED).sum())
+    failed = int((group["status"] != OK).sum()) - diverged
+    counts = ((diverged, DIVERGED), (failed, FAILED))
     return ", ".join(f"{count} {what}" for count, what in counts if count)

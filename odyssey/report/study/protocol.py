@@ -19,7 +19,7 @@ from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
 from odyssey.statistics.verdicts import BETTER, DECIDED, NO_TEST, UNCLEAR, UNDECIDED, WORSE
 from odyssey.wording import plural
 
-LEVEL = 0.05
+ALPHA = 0.05
 _MOST_NAMES = 12
 _MOST_DRAWS = 100  # more cannot lower the least p-value of `MOST_SWAPS` swaps
 _DISTRIBUTIONS = {
@@ -29,7 +29,7 @@ _DISTRIBUTIONS = {
 }
 
 
-class Finding(NamedTuple):
+class Claim(NamedTuple):
     """What the comparison on one task says.
 
     Attributes:
@@ -71,7 +71,7 @@ def protocol(
     return rows
 
 
-def findings(compared: pd.DataFrame, baseline: str) -> list[Finding]:
+def claims(compared: pd.DataFrame, baseline: str) -> list[Claim]:
     """Says task by task what the comparison with the baseline shows, and no more.
 
     Args:
@@ -91,7 +91,7 @@ def findings(compared: pd.DataFrame, baseline: str) -> list[Finding]:
             f"{', '.join(claims)}, "
             f"{int((here['verdict'] == UNCLEAR).sum())} undecided."
         )
-        found.append(Finding(names[str(task)], claim, " ".join(_open(here))))
+        found.append(Claim(names[str(task)], claim, " ".join(_open(here))))
     return found
 
 
@@ -131,10 +131,10 @@ def power_note(compared: pd.DataFrame) -> str:
         return ""
     draws = int(others["draws"].max())
     least = least_p(draws, len(others))
-    if least <= LEVEL:
+    if least <= ALPHA:
         return ""
     enough = draws
-    while least_p(enough, len(others)) > LEVEL and enough < _MOST_DRAWS:
+    while least_p(enough, len(others)) > ALPHA and enough < _MOST_DRAWS:
         enough += 1
     remedy = (
         f" {plural(enough, 'draw')} could." if enough < _MOST_DRAWS else " Compare fewer cells."
@@ -152,7 +152,7 @@ def _open(here: pd.DataFrame) -> Iterable[str]:
     near = here.loc[here["verdict"] == UNDECIDED, "label"]
     if len(near):
         yield (
-            f"{MOST_SWAPS:,} random swaps do not tell on which side of {LEVEL:g} the corrected p "
+            f"{MOST_SWAPS:,} random swaps do not tell on which side of {ALPHA:g} the corrected p "
             f"of {len(near)} lies{_named(near)}: no verdict."
         )
     undecided = here[here["verdict"] == UNCLEAR]
@@ -173,7 +173,7 @@ def _open(here: pd.DataFrame) -> Iterable[str]:
         if len(hints):
             yield (
                 f"Before correction {len(hints)} of them leave out nought{_named(hints['label'])}, "
-                f"where chance alone makes about {LEVEL * len(here):.1f} of {len(here)}: a reason "
+                f"where chance alone makes about {ALPHA * len(here):.1f} of {len(here)}: a reason "
                 "to look again on fresh draws, and no finding."
             )
     theirs = here["odyssey_verdict"].isin(DECIDED) & (here["odyssey_verdict"] != here["verdict"])
@@ -291,7 +291,7 @@ def _tests(compared: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
             f"validation, minus that of {baseline}. Permutation test: the two names are swapped "
             "draw by draw and the best chosen anew each time, so that choosing is part of the test "
             f"({swaps_text(compared)}). Holm over {comparisons_text(len(others))} at "
-            f"{100 * LEVEL:.0f} %. Interval: shifts that this test does not reject, for one "
+            f"{100 * ALPHA:.0f} %. Interval: shifts that this test does not reject, for one "
             "comparison. All of it is about this one test text.",
         ),
         (

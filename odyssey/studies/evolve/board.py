@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from odyssey.storage.candidates import FINISHED
+from odyssey.storage.schema import UNMEASURED
+
 MOST_SHOWN = 10  # cells
+
 _RATE_WINDOW = 100  # candidates that the rate is measured over
 
 
@@ -68,7 +72,7 @@ class SearchBoard:
         counts["attempts"] += int(row["attempts"])
         self.refused.update(json.loads(row["refused"]))
         self._names[number] = str(row["name"])
-        if row["status"] == "unmeasured":
+        if row["status"] == UNMEASURED:
             self._unmeasured.add(number)
         score = math.nan if score is None else float(score)
         rank = (int(row["passed"]), -math.inf if math.isnan(score) else score)
@@ -85,12 +89,12 @@ class SearchBoard:
             return
         counts["unmeasured"] -= 1
         counts[str(row["status"])] += 1
-        if row["status"] != "unmeasured":
+        if row["status"] != UNMEASURED:
             self._unmeasured.remove(number)
         score = float(row["score"])
         rank = (int(row["passed"]), -math.inf if math.isnan(score) else score)
         for name in str(row["operators"] or "").split():
-            self.operators[name]["finished"] += row["status"] == "finished"
+            self.operators[name]["finished"] += row["status"] == FINISHED
         self._ranks[number] = rank
         self.top = [entry for entry in self.top if entry["number"] != number]
         self._place(row, rank, [int(p) for p in str(row["parents"] or "").split()])
@@ -127,7 +131,7 @@ class SearchBoard:
         for name in str(row["operators"] or "").split():
             counts = self.operators.setdefault(name, Counter())
             counts["measured"] += 1
-            counts["finished"] += row["status"] == "finished"
+            counts["finished"] += row["status"] == FINISHED
             counts["better"] += better
         for column, what in (("refused_operators", "refused"), ("missed_operators", "missed")):
             for name, times in json.loads(row[column]).items():

@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from odyssey.storage.candidates import SEED
+from odyssey.storage.candidates import FINISHED, SEED_ARM, STOPPED
+from odyssey.storage.schema import FAILED, UNMEASURED
 from odyssey.strategies.promotion import Thresholds
 from odyssey.strategies.proposal import Outcome
 from odyssey.studies.evolve.plan import SearchPlan, StagePlan
@@ -27,7 +28,7 @@ class Candidate:
 
     Attributes:
         number: Place in the order of the search.
-        arm: The strategy that proposed it, or `SEED`.
+        arm: The strategy that proposed it, or `SEED_ARM`.
         name: Name of the cell: made of its key, or the seed's spec.
         key: Content key; empty when no cell was found in all attempts.
         fingerprint: Numeric fingerprint, initial values included (`Cell.identity`).
@@ -168,7 +169,7 @@ class Life:
         nan = any(math.isnan(v) for v in values)
         score = math.nan if nan or not values else min(values)
         self.scores[stage.name] = score
-        if candidate.arm == SEED:  # seeds go through all stages, whatever they reach
+        if candidate.arm == SEED_ARM:  # seeds go through all stages, whatever they reach
             passed = True
             if broken and not self._failed:
                 self._failed, self._why = True, _reason(stage, measured, score, Thresholds())
@@ -197,7 +198,7 @@ class Life:
 
     @property
     def arm(self) -> str:
-        """The strategy that proposed it, or `SEED`."""
+        """The strategy that proposed it, or `SEED_ARM`."""
         return self.candidate.arm
 
     @property
@@ -217,7 +218,7 @@ class Life:
             self.score,
             c.cost,
             breeds=_breeds(self._plan, self.status, self.last, self.score),
-            seed=c.arm == SEED,
+            seed=c.arm == SEED_ARM,
             again=c.again,
         )
 
@@ -227,10 +228,10 @@ class Life:
         if not self.candidate.key:
             return "none"
         if self._waits or self._unmeasured:
-            return "unmeasured"
+            return UNMEASURED
         if self._failed:
-            return "failed"
-        return "stopped" if self.stopped else "finished"
+            return FAILED
+        return STOPPED if self.stopped else FINISHED
 
     def row(self, known: Known) -> dict[str, Any]:
         """Gives the candidate's row, see `storage.candidates.CANDIDATE_COLUMNS`, but for `told`."""
@@ -321,7 +322,7 @@ def _breeds(plan: SearchPlan, status: str, stage: str, score: float) -> bool:
     """
     screens = {s.name for s in plan.stages if not s.scored}
     return math.isfinite(score) and (
-        status == "finished" or (status == "stopped" and stage not in screens)
+        status == FINISHED or (status == STOPPED and stage not in screens)
     )
 
 

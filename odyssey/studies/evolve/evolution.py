@@ -17,7 +17,7 @@ from typing import Any
 
 from odyssey.errors import RunFailedError
 from odyssey.expr import Cell, parse_cell
-from odyssey.storage.candidates import SEED
+from odyssey.storage.candidates import SEED_ARM
 from odyssey.strategies.gatekeeper import Gatekeeper, RefusedError
 from odyssey.strategies.promotion import KnownScores
 from odyssey.strategies.proposal import Breeder, NoCellError, Outcome, Proposal, Strategy
@@ -242,12 +242,12 @@ class Evolution:
         key, fingerprint = cell.identity
         return Candidate(
             number=number,
-            arm=SEED,
+            arm=SEED_ARM,
             name=spec,
             key=key,
             fingerprint=fingerprint,
             text=cell.text,
-            operators=(SEED,),
+            operators=(SEED_ARM,),
             cost=self.sizes.cost(cell),
             parameters=self.sizes.parameters(cell),
         )
@@ -362,7 +362,7 @@ class Evolution:
         if row["again"]:
             return
         self._texts[number] = (name, row["cell_text"])
-        arms = self.plan.arms if arm == SEED else (arm,)
+        arms = self.plan.arms if arm == SEED_ARM else (arm,)
         self.gatekeeper.remember(
             number, arms=arms, key=row["cell_key"], fingerprint=row["fingerprint"]
         )
@@ -384,7 +384,7 @@ class Evolution:
 
     def _limited(self, trial: Trial, candidate: Candidate) -> Trial:
         """Gives a trial its limit: a multiple of what the seeds make us expect, on this machine."""
-        if not self.plan.limit or candidate.arm == SEED:
+        if not self.plan.limit or candidate.arm == SEED_ARM:
             return trial
         mine = self.sizes.work(parse_cell(candidate.text))
         expected = [
@@ -415,9 +415,9 @@ class Evolution:
             life.postponed = True
             return
         stage = self.plan.stages[life.stage]
-        if life.candidate.name == self.plan.baseline and life.candidate.arm == SEED:
+        if life.candidate.name == self.plan.baseline and life.candidate.arm == SEED_ARM:
             self._take_baseline(life)
-        elif life.candidate.arm == SEED and (stage.name, stage.tasks[0]) not in self._baseline:
+        elif life.candidate.arm == SEED_ARM and (stage.name, stage.tasks[0]) not in self._baseline:
             return  # its score needs the baseline's numbers
         baseline = {task: self._baseline[stage.name, task] for task in stage.tasks}
         life.finish_stage(self.known, baseline)
@@ -463,7 +463,7 @@ class Evolution:
                 self._hear(life.arm, life.outcome, life.counting)
             if isinstance(life, Life) and life.postponed:
                 self._postponed[self.told] = life
-            if isinstance(life, Life) and life.arm == SEED:
+            if isinstance(life, Life) and life.arm == SEED_ARM:
                 self._note_costs(life)
             del self._lives[self.told]
             self.told += 1
@@ -471,7 +471,7 @@ class Evolution:
         return True
 
     def _hear(self, arm: str, outcome: Outcome, scores: Mapping[str, float]) -> None:
-        for name in self.plan.arms if arm == SEED else (arm,):
+        for name in self.plan.arms if arm == SEED_ARM else (arm,):
             self._strategies[name].tell(outcome)
             if not outcome.again:
                 for stage, score in scores.items():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odyssey.errors import ConfigError, suggest
+from odyssey.storage.candidates import RANDOM_ARM
 from odyssey.strategies.promotion import Rule
 from odyssey.strategies.registry import check_options, strategy_options
 from odyssey.training.config import TrainingConfig, training_config
@@ -87,16 +88,17 @@ class SearchPlan:
     def arm(self, place: int) -> str:
         """Names the arm of the candidate that is this many after the seeds."""
         share = self.random
-        if self.strategy == "random" or math.floor((place + 1) * share) > math.floor(place * share):
-            return "random"
+        by_chance = math.floor((place + 1) * share) > math.floor(place * share)
+        if self.strategy == RANDOM_ARM or by_chance:
+            return RANDOM_ARM
         return self.strategy
 
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms of the search, the strategy's first."""
-        if self.strategy == "random" or not self.random:
+        if self.strategy == RANDOM_ARM or not self.random:
             return (self.strategy,)
-        return (self.strategy, "random")
+        return (self.strategy, RANDOM_ARM)
 
 
 def search_plan(

@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any
 
 from odyssey.storage.guessing import no_worse_than_guessing
+from odyssey.storage.schema import OK, UNMEASURED
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ def trial_score(rows: Iterable[Mapping[str, Any]]) -> TrialScore:
         characters += float(row.get("characters") or 0)
         seconds += float(row.get("seconds") or 0.0)
         processor += float(row.get("processor_seconds", math.nan))
-        unmeasured = unmeasured or row["status"] == "unmeasured"
-        if row["status"] != "ok":
+        unmeasured = unmeasured or row["status"] == UNMEASURED
+        if row["status"] != OK:
             reason = reason or f"{row['status']}: {row.get('reason') or ''}"
             continue
         nats = _best(min, nats, _score(row, "valid_nats"))

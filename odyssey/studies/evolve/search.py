@@ -17,7 +17,7 @@ from odyssey.storage import files
 from odyssey.storage.candidates import CandidateLog
 from odyssey.storage.store import RunStore
 from odyssey.strategies.breeding import CellBreeder
-from odyssey.strategies.gatekeeper import Check, Gatekeeper
+from odyssey.strategies.gatekeeper import CellCheck, Gatekeeper
 from odyssey.studies.evolve.board import SearchBoard
 from odyssey.studies.evolve.evolution import CellSizes, Evolution
 from odyssey.studies.evolve.plan import SearchPlan, StagePlan
@@ -119,7 +119,7 @@ def _limits(plan: SearchPlan, num_symbols: int) -> tuple[dict[str, Any], dict[st
     return limits, sizes
 
 
-def _checks(constraints: Constraints, sizes: Mapping[str, int]) -> tuple[Check, ...]:
+def _checks(constraints: Constraints, sizes: Mapping[str, int]) -> tuple[CellCheck, ...]:
     def breaks(cell: Cell) -> str | None:
         found = reject(cell, constraints, **sizes)
         return found.code if found else None
@@ -188,7 +188,7 @@ def known_scores(store: RunStore) -> dict[str, TrialScore]:
 
 
 class SearchTrials:
-    """The trials of a search; see `Source`. Keeps its log of candidates and its board."""
+    """The trials of a search; see `TrialSource`. Keeps its log of candidates and its board."""
 
     idle = False
 

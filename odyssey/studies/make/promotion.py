@@ -14,7 +14,7 @@ import tomli_w
 
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.specs import get_cell
-from odyssey.storage.candidates import SEED, finished_candidates, load_candidates
+from odyssey.storage.candidates import SEED_ARM, finished_candidates, load_candidates
 from odyssey.storage.store import load_results
 from odyssey.studies.engine import reopen
 from odyssey.studies.study import Study, absolute_task, parse_study
@@ -78,7 +78,7 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
     if plan is None:
         raise StoreError(f"{directory} is a run, but no search")
     best = finished_candidates(load_candidates(folder))
-    best = best[best["arm"] != SEED].drop_duplicates("fingerprint").head(top)
+    best = best[best["arm"] != SEED_ARM].drop_duplicates("fingerprint").head(top)
     if best.empty:
         raise ConfigError(f"{folder}: no candidate has passed all stages yet: nothing to promote")
     seen = list(dict.fromkeys([*search.tasks, *(t for s in plan.stages for t in s.tasks)]))

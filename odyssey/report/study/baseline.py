@@ -1,0 +1,263 @@
+"""The comparison of a study's cells with its baseline, ready to be printed: tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from odyssey.errors import ConfigError
+from odyssey.names import file_name, short_names
+from odyssey.report.page import style
+from odyssey.report.page.pictures import Picture
+from odyssey.report.page.units import per
+from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
+from odyssey.report.study.protocol import comparisons_text, swaps_text
+from odyssey.statistics import aggregate, boxes, comparison, importance
+from odyssey.statistics.estimates import top_count
+from odyssey.statistics.verdicts import NO_TEST
+from odyssey.wording import plural
+
+_FEW = 20  # values of a choice
+
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """What a comparison with a baseline says.
+
+    Attributes:
+        baseline: Label of the baseline.
+        compared: As `comparison.compare`.
+        scores: As `aggregate.aggregate_scores`; None with one task, or where no scale exists.
+        pictures: The figures, task by task, those over all tasks with an empty task.
+        caption: How the table was made, in full: what a referee asks.
+    """
+
+    baseline: str
+    compared: pd.DataFrame = field(repr=False)
+    scores: pd.DataFrame | None = field(repr=False)
+    pictures: tuple[Picture, ...] = field(repr=False)
+    caption: str = field(repr=False)
+
+
+def compare_with_baseline(
+    results: pd.DataFrame,
+    curves: pd.DataFrame | None,
+    *,
+    baseline: str,
+    seed: int,
+) -> BaselineComparison | None:
+    """Compares all cells with the baseline; None where there is nothing to compare yet.
+
+    Args:
+        results: As `RESULT_COLUMNS`, with `label`.
+        curves: As `CURVE_COLUMNS`, with `label`; None for the tables alone, without figures.
+        baseline: The baseline as the study names it, or its label.
+        seed: Of all resamples.
+    """
+    of_spec = results.loc[results["spec"] == baseline, "label"]
+    label = str(of_spec.iloc[0]) if len(of_spec) else baseline
+    there = results.groupby("task")["label"].agg(lambda names: label in set(names))
+    results = results[results["task"].isin(there.index[there.to_numpy(dtype=bool)])]
+    if results["label"].nunique() < 2:
+        return None
+    compared = comparison.compare(results, seed=seed, baseline=label)
+    scores = None
+    if results["task"].nunique() > 1:
+        try:
+            scores = aggregate.aggregate_scores(results, seed=seed, baseline=label)
+        except ConfigError:
+            scores = None  # a task without a scale, or a run that has not met all tasks
+    caption = _caption(compared, label)
+    if curves is None:
+        return BaselineComparison(label, compared, scores, (), caption)
+    drawn = [
+        *_pictures(results, curves, compared, baseline=label, seed=seed),
+        *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
+    ]
+    return BaselineComparison(label, compared, scores, tuple(drawn), caption)
+
+
+def _caption(compared: pd.DataFrame, baseline: str) -> str:
+    draws = int(compared["draws"].max())
+    others = comparisons_text(int((~compared["baseline"]).sum()))
+    top, swaps = top_count(draws), swaps_text(compared)
+    return (
+        f"Every cell against {baseline}, on the same {plural(draws, 'draw')} of hyperparameters "
+        f"and seeds a task: test score of the best {plural(top, 'draw')} by validation, mean, and "
+        f"difference of means in {per()}. p: permutation test that swaps the two cells "
+        f"draw by draw and chooses the best anew after every swap, {swaps}, corrected by Holm for "
+        f"{others}. "
+        "Interval: the shifts that this test does not reject at 5 %, for one comparison, not "
+        "corrected. Chance to be better: that one of the cell's best draws beats one of the "
+        "baseline's. The Odyssey's p (Greff et al. 2015): Welch's t-test on the same best draws, "
+        "times the comparisons of the task; it treats chosen draws as a sample, so the verdict to "
+        "go by is the first. Draws that diverged or failed (lost) are the worst of their cell, and "
+        "count as guessing, and so does a score that is worse than that. Where some of the best "
+        "draws of a cell or of the baseline count as guessing, a column says of how many."
+    )
+
+
+def _pictures(
+    results: pd.DataFrame,
+    curves: pd.DataFrame,
+    compared: pd.DataFrame,
+    *,
+    baseline: str,
+    seed: int,
+) -> Iterator[Picture]:
+    """Draws the figures of every task."""
+    names = short_names(compared["task"].unique())
+    summary = boxes.box_summary(results)
+    winners = boxes.winner_curves(curves, results) if len(curves) else None
+    budgets = comparison.difference_by_budget(results, seed=seed, baseline=baseline)
+    for place, (task, here) in enumerate(compared.groupby("task", sort=False), start=1):
+        name = names[str(task)]
+        stem = f"{place}_{file_name(name)}"
+        of_task = summary[summary["task"] == task]
+        if here["verdict"].ne(NO_TEST).sum() < 2:
+            continue
+        yield Picture(
+            f"{stem}_boxes",
+            name,
+            f"All draws and the best on {name}",
+            "Boxes span the quartiles, whiskers the whole range, the line is the median, the "
+            "diamond the mean; colours are our verdicts. Draws that are lost, or worse than "
+            "guessing, count as it, and their number stands beside the box; what is far off leaves "
+            "the picture. Grey bars: mean parameters. After figure 3 of Greff et al. 2015.",
+            box_plots.boxes_figure(of_task, here, unit=f"test {per()}"),
+            of_task,
+        )
+        yield Picture(
+            f"{stem}_effects",
+            name,
+            f"Differences to {baseline} on {name}",
+            "Mean test score of the best draws, cell minus baseline, with the interval of one "
+            "comparison; an arrow is an end that too few draws leave open, or off the scale. Left "
+            "is better.",
+            style.figure_of(comparison_plots.plot_effects(here, unit=f"test {per()}")),
+            here,
+        )
+        budget = budgets[budgets["task"] == task].rename(columns={"difference": "expected"})
+        if len(budget):
+            yield Picture(
+                f"{stem}_budget",
+                name,
+                f"Difference to {baseline} by tuning budget on {name}",
+                "Expected test score of the draw that is best by validation of n, cell minus "
+                "baseline (Dodge et al. 2019, without replacement). Bands: pointwise 95 % "
+                "percentile bootstrap over draws. One panel a cell, the others in grey.",
+                plots.small_multiples(budget, plots.plot_budget),
+                budget,
+            )
+        if winners is not None and (winners["task"] == task).any():
+            of_winners = winners[winners["task"] == task]
+            yield Picture(
+                f"{stem}_winners",
+                name,
+                f"Learning curves of the best draws on {name}",
+                "Validation loss of the best draws by validation: median and quartiles.",
+                plots.small_multiples(of_winners, plots.plot_learning_curves),
+                of_winners,
+            )
+        chosen = results[(results["task"] == task) & (results["label"] == baseline)]
+        yield from _importance_pictures(chosen, stem=stem, task=name, cell=baseline, seed=seed)
+
+
+def _pictures_over_tasks(
+    results: pd.DataFrame,
+    compared: pd.DataFrame,
+    scores: pd.DataFrame | None,
+    *,
+    baseline: str,
+    seed: int,
+) -> Iterator[Picture]:
+    """Draws the figures that show all tasks at once."""
+    if compared["task"].nunique() > 1 and compared["relative"].notna().any():
+        yield Picture(
+            "differences",
+            "",
+            f"Differences to {baseline} on all tasks",
+            "Test score of the best draws, per cent of the baseline's; bold where our verdict is "
+            "better or worse; a star where some of the best draws count as guessing.",
+            style.figure_of(comparison_plots.plot_heat_map(compared, unit=f"test {per()}")),
+            compared,
+        )
+    if scores is not None:
+        yield Picture(
+            "scores",
+            "",
+            "Interquartile mean score over tasks",
+            "By how much a draw is better than the baseline's best draws, as a share of guessing's "
+            "loss; the mean of the middle half of the best draws of all tasks, with 95 % "
+            "percentile bootstrap over draws (Agarwal et al. 2021). It speaks of these tasks only, "
+            "and tests nothing: the verdicts on the tasks stay the result.",
+            style.figure_of(comparison_plots.plot_aggregate(scores)),
+            scores,
+        )
+        profiles = aggregate.performance_profiles(results, seed=seed, baseline=baseline)
+        first = profiles["label"] == baseline
+        profiles = pd.concat([profiles[first], profiles[~first]], ignore_index=True)
+        few = profiles["label"].nunique() <= style.MOST_LINES
+        yield Picture(
+            "profiles",
+            "",
+            "Performance profiles over tasks",
+            "Share of all draws that reach a score, averaged over tasks (Agarwal et al. 2021); "
+            "scores as before, a vertical line at 0. A curve to the right needs less tuning. "
+            "Bands: pointwise 95 % percentile bootstrap over draws."
+            + ("" if few else f" One panel a cell; dashed: {baseline}; the others in grey."),
+            style.figure_of(comparison_plots.plot_profiles(profiles))
+            if few
+            else plots.small_multiples(profiles, comparison_plots.plot_profiles),
+            profiles,
+        )
+
+
+def _importance_pictures(
+    chosen: pd.DataFrame, *, stem: str, task: str, cell: str, seed: int
+) -> Iterator[Picture]:
+    try:
+        found = importance.importance(chosen, seed=seed)
+    except ConfigError:
+        return  # too few draws, or nothing varied
+    yield Picture(
+        f"{stem}_importance",
+        task,
+        f"What decides the result of {cell} on {task}",
+        "Functional ANOVA (Hutter et al. 2014) of the test score over the distributions that were "
+        f"drawn from, on a random forest. {found.verdict} Intervals: 95 %, forests on halves of "
+        "the draws. Draws that are lost or worse than guessing count as guessing.",
+        style.figure_of(importance_plots.plot_importance(found)),
+        found.effects,
+    )
+    yield Picture(
+        f"{stem}_marginals",
+        task,
+        f"{cell} on {task} along each hyperparameter",
+        "Mean test score over all other hyperparameters, with 95 % bands as before.",
+        importance_plots.marginals_figure(found, unit=f"test {per()}"),
+        found.marginals,
+    )
+    if found.ranked and len(found.inputs) > 1:
+        yield Picture(
+            f"{stem}_pairs",
+            task,
+            f"{cell} on {task} over pairs of hyperparameters",
+            "Mean test score over all other hyperparameters; one scale of colours. The share is "
+            "what the pair explains beyond both main effects. The CSV has every fifth point of the "
+            "grid in each direction.",
+            importance_plots.pairs_figure(found, unit=f"test {per()}"),
+            _thinned(found.pairs),
+        )
+
+
+def _thinned(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Keeps every fifth value of an input on a grid, all of a choice."""
+    kept = pd.Series(data=True, index=pairs.index)
+    groups = pairs.groupby(["first", "second"])
+    for name in ("first_value", "second_value"):
+        rank, largest = groups[name].rank(method="dense"), groups[name].transform("nunique")
+        kept &= (largest <= _FEW) | (rank % 5 == 3)
+    return pairs[kept]
