@@ -131,8 +131,8 @@ def test_a_text_of_too_many_lines_to_read_back_is_refused():
 
 def test_reach_goes_through_earlier_steps():
     lstm = library_cell("lstm")
-    assert {"x[t]", "c[t-1]", "h[t-1]", "f", "c[t]"} <= reach(lstm, "h[t]")
-    assert "o" not in reach(parse_cell(lstm.text.replace("o * tanh", "i * tanh")), "i")
+    assert {"x[t]", "c[t-1]", "h[t-1]", "f", "c[t]"} <= influences(lstm, "h[t]")
+    assert "o" not in influences(parse_cell(lstm.text.replace("o * tanh", "i * tanh")), "i")
 
 
 GATED = {"lstm": 4, "lstm_peephole": 4, "lstm_jozefowicz": 4, "gru": 3, "gru_torch": 3}
