@@ -27,6 +27,7 @@ from odyssey.expr.terms import (
     matmul,
     mul,
 )
+from odyssey.expr.verify import influences
 
 ELMAN = library_cell("elman")
 X, H = Input("x[t]"), Previous("h[t-1]")
