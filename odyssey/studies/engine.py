@@ -17,7 +17,7 @@ from odyssey.studies.listed import ListedTrials, check_listed
 from odyssey.studies.runners.contract import Work
 from odyssey.studies.runners.registry import RUNNERS, load_runner
 from odyssey.studies.sealed import check_trials, seal_of, sealed_cells, sealed_study
-from odyssey.studies.source import CheckedStudy, OpenRun, Source, Summary, Watcher
+from odyssey.studies.source import CheckedStudy, OpenRun, Summary, TrialSource, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import Keeper
@@ -127,7 +127,7 @@ class Recorder:
     """The runner's listener: keeps what workers could not write, and lets the source know."""
 
     store: RunStore
-    source: Source
+    source: TrialSource
     commit: str
     keeper: Keeper
     failed: int = 0
@@ -194,7 +194,7 @@ def execute(
     start = time.monotonic()
     with store.lock():
         store.repair()
-        source: Source
+        source: TrialSource
         if study.search is None:
             source = ListedTrials(run, watcher)
         else:

@@ -57,7 +57,7 @@ def check_listed(study: Study) -> CheckedStudy:
 
 
 class ListedTrials:
-    """The trials of a study that are not finished yet; see `Source`."""
+    """The trials of a study that are not finished yet; see `TrialSource`."""
 
     def __init__(self, run: OpenRun, watcher: Watcher[StudyBoard]) -> None:
         finished = run.store.finished()

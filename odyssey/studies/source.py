@@ -88,7 +88,7 @@ class Unwatched:
         """Looks away."""
 
 
-class Source(Protocol):
+class TrialSource(Protocol):
     """Where the trials of a run come from; it hears what comes of them, and tells the watcher.
 
     Attributes:

@@ -188,7 +188,7 @@ def known_scores(store: RunStore) -> dict[str, TrialScore]:
 
 
 class SearchTrials:
-    """The trials of a search; see `Source`. Keeps its log of candidates and its board."""
+    """The trials of a search; see `TrialSource`. Keeps its log of candidates and its board."""
 
     idle = False
 
