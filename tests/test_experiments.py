@@ -1,5 +1,6 @@
 """Experiments that are scripts run, and measure what a few lines of NumPy measure."""
 
+import ast
 import importlib.util
 from pathlib import Path
 
@@ -52,3 +53,16 @@ def test_the_relu_loop_is_the_lectures(relu_loop):
     shares = relu_loop.table(frame).set_index("case").share
     assert shares["gradient of U above 1e3, clipped at 5"] == 0.0
     assert 0.3 < shares["gradient above 1e3"] < 0.9
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for folder in ("experiments", "analysis") for p in sorted((ROOT / folder).rglob("*.py"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_script_needs_the_command_line(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        assert not [name for name in names if name.startswith("odyssey.cli")]

@@ -13,7 +13,7 @@ from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.ranges import Range
 from odyssey.wording import quoted
 
-OPTIMIZERS = ("sgd", "rmsprop", "adam", "adagrad")
+OPTIMIZER_NAMES = ("sgd", "rmsprop", "adam", "adagrad")  # `optimizers.OPTIMIZERS` has them
 SCHEDULES = ("constant", "plateau", "decay")
 
 
@@ -65,7 +65,7 @@ class TrainingConfig:
     unroll: int = _option(35, Range(int, 1, 100_000))
     updates_per_epoch: int = _option(50, Range(int, 1, 10_000_000))
     epochs: int = _option(20, Range(int, 0, 1_000_000))
-    optimizer: str = _option("sgd", OPTIMIZERS)
+    optimizer: str = _option("sgd", OPTIMIZER_NAMES)
     nesterov: bool = _option(False, SWITCH)
     scale_by_momentum: bool = _option(False, SWITCH)
     rmsprop_decay: float = _option(0.95, Range(float, 0, 1, above=True))

@@ -5,18 +5,13 @@ Shapes: P members, N parameters of a member (padding included).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-RUNNING = {
-    "sgd": ("velocity",),
-    "rmsprop": ("square",),
-    "adagrad": ("square",),
-    "adam": ("mean", "square"),
-}
+from odyssey.training.config import OPTIMIZER_NAMES
 
 
 class FlatParameters:
@@ -78,42 +73,14 @@ class Optimizer:
     steps: int = 0
 
     def step(self, values_PN: Tensor, gradients_PN: Tensor, *, rate_P: Tensor) -> Tensor:
-        """Gives the new values (P, N).
-
-        sgd and adam are as in torch.optim; rmsprop as in char-rnn (Karpathy), sq <- a sq +
-        (1 - a) g^2, step g / (sqrt(sq) + 1e-8); adagrad as in min-char-rnn, step g / sqrt(sum g^2
-        + 1e-8).
-        """
+        """Gives the new values (P, N)."""
         self.steps += 1
-        rate, g = rate_P[:, None], gradients_PN
-        mean_correction, square_correction = self.corrections
-        if self.name == "sgd":
-            return values_PN - rate * self._with_momentum(g)
-        if self.name == "rmsprop":
-            square = self.running("square", g)
-            square.mul_(self.decay).addcmul_(g, g, value=1 - self.decay)
-            return values_PN - rate * g / (square.sqrt() + 1e-8)
-        if self.name == "adagrad":
-            square = self.running("square", g)
-            square.addcmul_(g, g)
-            return values_PN - rate * g / (square + 1e-8).sqrt()
-        assert self.name == "adam", self.name
-        mean, square = self.running("mean", g), self.running("square", g)
-        mean.mul_(0.9).add_(g, alpha=0.1)
-        square.mul_(0.999).addcmul_(g, g, value=0.001)
-        root = (square / square_correction).sqrt() + 1e-8
-        return values_PN - rate * (mean / mean_correction) / root
+        return values_PN - OPTIMIZERS[self.name].step(self, gradients_PN, rate_P[:, None])
 
-    def _has_momentum(self) -> bool:
+    @property
+    def has_momentum(self) -> bool:
+        """Says whether any member has momentum."""
         return bool((self.momentum_P > 0).any())
-
-    def _with_momentum(self, g: Tensor) -> Tensor:
-        if not self._has_momentum():
-            return g
-        momentum = self.momentum_P[:, None]
-        velocity = self.running("velocity", g)
-        velocity.mul_(momentum).add_(g)
-        return g + momentum * velocity if self.nesterov else velocity
 
     @property
     def corrections(self) -> tuple[float, float]:
@@ -123,13 +90,70 @@ class Optimizer:
     @property
     def running_values(self) -> tuple[str, ...]:
         """Names what is kept between updates."""
-        return RUNNING[self.name] if self.name != "sgd" or self._has_momentum() else ()
+        return OPTIMIZERS[self.name].running if self.name != "sgd" or self.has_momentum else ()
 
     def running(self, name: str, like: Tensor) -> Tensor:
         """Gives a running value (P, N); zeros at first."""
         if name not in self.state:
             self.state[name] = torch.zeros_like(like)
         return self.state[name]
+
+
+@dataclass(frozen=True)
+class OptimizerRule:
+    """One row of the table of optimisers.
+
+    Attributes:
+        running: Names of what is kept between updates, (P, N) each.
+        step: Gives what is subtracted (P, N), from the optimiser, the gradients (P, N) and the
+            learning rates (P, 1); running values are changed in place.
+    """
+
+    running: tuple[str, ...]
+    step: Callable[[Optimizer, Tensor, Tensor], Tensor]
+
+
+def _sgd(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
+    """As in torch.optim."""
+    if not o.has_momentum:
+        return rate * g
+    momentum = o.momentum_P[:, None]
+    velocity = o.running("velocity", g)
+    velocity.mul_(momentum).add_(g)
+    return rate * (g + momentum * velocity if o.nesterov else velocity)
+
+
+def _rmsprop(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
+    """As in char-rnn (Karpathy): sq <- a sq + (1 - a) g^2, step g / (sqrt(sq) + 1e-8)."""
+    square = o.running("square", g)
+    square.mul_(o.decay).addcmul_(g, g, value=1 - o.decay)
+    return rate * g / (square.sqrt() + 1e-8)
+
+
+def _adagrad(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
+    """As in min-char-rnn (Karpathy): step g / sqrt(sum g^2 + 1e-8)."""
+    square = o.running("square", g)
+    square.addcmul_(g, g)
+    return rate * g / (square + 1e-8).sqrt()
+
+
+def _adam(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
+    """As in torch.optim (Kingma & Ba 2015)."""
+    mean, square = o.running("mean", g), o.running("square", g)
+    mean_correction, square_correction = o.corrections
+    mean.mul_(0.9).add_(g, alpha=0.1)
+    square.mul_(0.999).addcmul_(g, g, value=0.001)
+    root = (square / square_correction).sqrt() + 1e-8
+    return rate * (mean / mean_correction) / root
+
+
+OPTIMIZERS: dict[str, OptimizerRule] = {
+    "sgd": OptimizerRule(("velocity",), _sgd),
+    "rmsprop": OptimizerRule(("square",), _rmsprop),
+    "adam": OptimizerRule(("mean", "square"), _adam),
+    "adagrad": OptimizerRule(("square",), _adagrad),
+}
+assert tuple(OPTIMIZERS) == OPTIMIZER_NAMES
 
 
 def clip(

@@ -216,7 +216,7 @@ def test_a_search_runs_stops_resumes_and_reports_on_a_url(remote, tmp_path, caps
         (load_candidates, VOLATILE_CANDIDATE_COLUMNS),
         (load_results, VOLATILE_COLUMNS),
     ):
-        one, other = (load(p).drop(columns=list(volatile)) for p in (remote, near.path))
+        one, other = (load(p).drop(columns=list(volatile)) for p in (remote, near.store.path))
         pd.testing.assert_frame_equal(one, other, check_exact=True)
     show(remote, as_json=False)
     assert "report: memory://bucket/runs/one/report.html?region=here" in capsys.readouterr().out

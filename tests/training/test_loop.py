@@ -15,7 +15,7 @@ from odyssey.cells import LIBRARY
 from odyssey.errors import ConfigError, TaskError
 from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import OPTIMIZERS, SCHEDULES, TrainingConfig
+from odyssey.training.config import OPTIMIZER_NAMES, SCHEDULES, TrainingConfig
 from odyssey.training.loop import _Group, group_members, train
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.seeds import stream
@@ -272,7 +272,7 @@ def test_no_epochs_measures_the_untrained_model():
     "options",
     [
         *({"schedule": name, "patience": 1} for name in SCHEDULES),
-        *({"optimizer": name} for name in OPTIMIZERS),
+        *({"optimizer": name} for name in OPTIMIZER_NAMES),
     ],
     ids=lambda options: next(iter(options.values())),
 )

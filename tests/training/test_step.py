@@ -20,7 +20,7 @@ from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
-from odyssey.training.config import OPTIMIZERS, TrainingConfig
+from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
 from odyssey.training.loop import _Group
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (
@@ -200,7 +200,7 @@ def updates(backend, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(
-    ("name", "nesterov"), [*((name, False) for name in OPTIMIZERS), ("sgd", True)]
+    ("name", "nesterov"), [*((name, False) for name in OPTIMIZER_NAMES), ("sgd", True)]
 )
 def test_updates_equal_those_of_torch(backend, name, nesterov, dtype):
     ours, norms, state = updates(backend, name, nesterov, dtype)
@@ -269,8 +269,8 @@ def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
         np.testing.assert_allclose(np.array(n)[:, :2], np.array(m)[:, :2], rtol=1e-8)
 
 
-def test_the_optimizers_of_c_are_those_of_training():
-    assert UPDATE_KINDS == OPTIMIZERS
+def test_the_optimizers_of_c_are_some_of_training():
+    assert set(UPDATE_KINDS) <= set(OPTIMIZER_NAMES)
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)

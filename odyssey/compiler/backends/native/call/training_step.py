@@ -157,8 +157,11 @@ def _double(value: float) -> Tensor:
 def native_update(
     parameters: Sequence[Tensor], optimizer: OptimizerState, rules: UpdateRules
 ) -> NativeUpdate | None:
-    """Gives the update; None where parameters are not row-major. See `base.TrainingStep`."""
-    if not all(p.is_contiguous() for p in parameters):
+    """Gives the update; None where there is no C for the rule, or parameters are not row-major.
+
+    See `base.TrainingStep`.
+    """
+    if optimizer.name not in UPDATE_KINDS or not all(p.is_contiguous() for p in parameters):
         return None
     return NativeUpdate(parameters, optimizer, rules)
 
