@@ -1,7 +1,17 @@
 """Odyssey: find out which recurrent cells work, and why.
 
-`train`, `search`, `ablate` and the others are what a person does (`odyssey.jobs`). Nothing heavy is
-imported until it is used: `odyssey.RNN` brings torch, the language brings sympy.
+`train`, `search`, `ablate` and the others are what a person does. Nothing heavy is imported until
+it is used: `odyssey.RNN` brings torch, the language brings sympy.
+
+`expr/` is the language, `cells/` the library, `transforms/` what changes a cell, `compiler/` makes
+a torch module of one; `tasks/` are what is learned, `training/` learns it, `strategies/` decide
+what to try next, `studies/` run it all into the records of `storage/`. `statistics/` and `report/`
+look at records, `diagnostics/` inside models, `speed/` at the clock. `jobs/` are what people do
+with all of this, `cli/` the command line that calls them, started by `__main__.py`. `specs.py`
+reads what names a cell, `hyperparameters.py` has a row for each hyperparameter, `ranges.py` what
+numbers may be, `backend_names.py` and `version.py` what must be known without torch; `names.py`
+makes names fit to show, `wording.py` has words of messages, `errors.py` the mistakes of users,
+`threads.py` bounds threads.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cell -> torch: lowering to a `Program`, and backends that run it.
 
-`program.py` is the IR, `passes.py` and `lowering.py` make it (named passes in order), `verify.py`
-says what a backend may receive, `initial.py` draws initial weights, `module.py` is the `RNN`
+The IR is `odyssey.expr.program`; `passes.py` are the passes over it, `lowering.py` runs them in
+order, `verify.py` says what a backend may receive, `initial.py` draws initial weights, `module.py` is the `RNN`
 module, `weights.py` its parameters and `arguments.py` what it takes, `autodiff.py` the reverse
 mode, and `backends/` has one file per backend. May import expr and torch.
 
