@@ -12,6 +12,7 @@ from odyssey.studies.make.promotion import PromotionOptions, promotion_study
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("run_dir", metavar="DIR", help="run directory of a search")
+    add_options(parser, PromotionOptions, ("--top", "N", "cells ({})"))
     parser.add_argument(
         "--tasks",
         default="",
@@ -21,7 +22,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         PromotionOptions,
-        ("--top", "N", "cells ({})"),
         ("--draws", "N", "draws a cell and task ({})"),
         (
             "--parameters",

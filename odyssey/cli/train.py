@@ -50,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--batch-size", "X", "parallel streams (20)"),
         ("--unroll", "X", "steps of truncated back-propagation (35)"),
         ("--seed", "X", "seed ({})"),
-        ("--optimizer", "NAME", "sgd, rmsprop, adam or adagrad (adam)"),
+        ("--optimizer", "OPTIMIZER", "sgd, rmsprop, adam or adagrad (adam)"),
         ("--sample", "N", "characters to sample"),
         (
             "--sample-every",
