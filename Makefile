@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 
 RESULTS := $(filter-out runs README.md,$(notdir $(wildcard results/*)))
 
-.PHONY: help install search smoke results tables notebook test golden check lint format types contracts bench clean
+.PHONY: help install search smoke results tables notebook test lowest golden check lint format types contracts bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -61,6 +61,13 @@ notebook: $(STAMP) ## run analysis/example.ipynb again and keep what it shows
 
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+lowest: ## run all tests with the lowest versions that pyproject.toml allows (build/lowest)
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python \
+	  --resolution lowest-direct -e '.[dev]'
+	build/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 golden: $(STAMP) ## rewrite the golden files of generated code
 	$(BIN)/python tests/compiler/golden.py
