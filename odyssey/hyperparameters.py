@@ -28,7 +28,8 @@ class Hyperparameter:
         single: What a single training takes where nobody says one; None takes the default.
         scale: How it is usually drawn: evenly on this scale, on which its importance is judged.
         label: Its name on axes.
-        meaning: What it is, for help texts and the description of its column.
+        meaning: What it is, in help texts and of its column.
+        missing: What it means that it has no value.
     """
 
     name: str
@@ -38,11 +39,17 @@ class Hyperparameter:
     scale: str = LINEAR
     label: str
     meaning: str
+    missing: str = ""
 
     def check(self, name: str, value: object) -> None:
         """Raises `ConfigError` unless it may have the value."""
         if value is not None or self.default is not None:
             self.range.check(name, value)
+
+    @property
+    def about(self) -> str:
+        """Describes its column."""
+        return f"{self.meaning}; NaN: {self.missing}" if self.missing else self.meaning
 
     @property
     def dtype(self) -> str:
@@ -74,7 +81,8 @@ _ROWS = (
         range=Range(int, 1, 10_000_000_000),
         scale=LOG,
         label="parameters",
-        meaning="parameters wanted, embedding and readout included; NaN: hidden_size was given",
+        meaning="parameters wanted, embedding and readout included",
+        missing="hidden_size was given",
     ),
     Hyperparameter(
         name="num_layers",
@@ -108,7 +116,7 @@ _ROWS = (
         single=1.0,
         scale=LOG,
         label="initial scale",
-        meaning="scale of the initial weights, see compiler.initial.InitScheme",
+        meaning="scale of the initial weights",
     ),
     Hyperparameter(
         name="clip_norm",
@@ -116,20 +124,23 @@ _ROWS = (
         single=5.0,
         scale=LOG,
         label="largest gradient norm",
-        meaning="largest norm of the gradient; NaN: not clipped",
+        meaning="largest norm of the gradient, or 0",
+        missing="not clipped",
     ),
     Hyperparameter(
         name="clip_value",
         range=Range(float, 0, 1e12),
         scale=LOG,
         label="largest gradient element",
-        meaning="largest size of a gradient element; NaN: not clipped",
+        meaning="largest size of a gradient element, or 0",
+        missing="not clipped",
     ),
     Hyperparameter(
         name="forget_bias",
         range=Range(float, -1e6, 1e6),
         label="initial forget bias",
-        meaning="initial bias of the gate f; NaN: the cell's own",
+        meaning="initial bias of the gate f",
+        missing="the cell's own",
     ),
 )
 

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.arguments import add_json, add_options, add_settings, options_of
 from odyssey.cli.printing import print_json, print_notices
 from odyssey.cli.signals import ending
-from odyssey.hyperparameters import SINGLE
+from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import TrainedCell, TrainOptions, TrainWatcher, train_cell, training_data
+from odyssey.training.config import OPTIMIZER_NAMES
 from odyssey.wording import NATS_PER_BIT, duration, each
 
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
     from odyssey.training.loop import Epoch
+
+
+# The training options with flags of their own; `--set` has the others.
+TRAINING: tuple[tuple[str, type, str], ...] = (
+    ("epochs", int, "epochs (20)"),
+    ("updates_per_epoch", int, "updates between validations (50)"),
+    ("batch_size", int, "parallel streams (20)"),
+    ("unroll", int, "steps of truncated back-propagation (35)"),
+    ("optimizer", str, f"{', '.join(OPTIMIZER_NAMES)} (adam)"),
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,30 +39,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a paper's protocol, for training and hyperparameters: odyssey, jozefowicz, karpathy;"
         " what it leaves open, and the other options, are as below",
     )
-    hyperparameters = (
-        ("hidden-size", "units per layer"),
-        ("num-layers", "layers"),
-        ("learning-rate", "learning rate"),
-        ("momentum", "momentum of sgd"),
-        ("clip-norm", "largest gradient norm; 0 does not clip"),
-        ("clip-value", "largest gradient element"),
-        ("init-scale", "scale of the initial weights"),
-        ("forget-bias", "initial bias of the gate f"),
-        ("input-noise", "noise on the inputs"),
-    )
-    for name, text in hyperparameters:
-        default = SINGLE.get(name.replace("-", "_"))
-        shown = "" if default is None else f" ({default})"
-        add_options(parser, TrainOptions, (f"--{name}", "X", text + shown))
+    for row in HYPERPARAMETERS.values():
+        shown = "" if row.single is None else f" ({row.single})"
+        _add_value(parser, row.name, row.range.kind, row.meaning + shown)
+    for name, kind, text in TRAINING:
+        _add_value(parser, name, kind, text)
     add_options(
         parser,
         TrainOptions,
-        ("--epochs", "X", "epochs (20)"),
-        ("--updates-per-epoch", "X", "updates between validations (50)"),
-        ("--batch-size", "X", "parallel streams (20)"),
-        ("--unroll", "X", "steps of truncated back-propagation (35)"),
         ("--seed", "X", "seed ({})"),
-        ("--optimizer", "OPTIMIZER", "sgd, rmsprop, adam or adagrad (adam)"),
         ("--sample", "N", "characters to sample"),
         (
             "--sample-every",
@@ -61,6 +58,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser, "any other training option, as in schedule=decay (docs/training.md)")
     add_json(parser)
+
+
+def _add_value(parser: argparse.ArgumentParser, name: str, kind: type, text: str) -> None:
+    parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="X", help=text)
+
+
+def _given(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
 class _Printed(TrainWatcher):
@@ -96,7 +101,12 @@ def run(args: argparse.Namespace) -> None:
         trained = train_cell(
             args.spec,
             args.task,
-            options_of(TrainOptions, args),
+            options_of(
+                TrainOptions,
+                args,
+                hyperparameters=_given(args, HYPERPARAMETERS),
+                training=_given(args, (name for name, *_ in TRAINING)),
+            ),
             out=args.out,
             watcher=_Noticed() if args.json else _Printed(),
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,42 +31,18 @@ class TrainOptions:
 
     Attributes:
         preset: A paper's protocol, for training and hyperparameters.
-        hidden_size: Units of a layer.
-        num_layers: Layers.
-        learning_rate: Learning rate.
-        momentum: Momentum of sgd.
-        clip_norm: Largest gradient norm; 0 does not clip.
-        clip_value: Largest gradient element.
-        init_scale: Scale of the initial weights.
-        forget_bias: Initial bias of the gate f.
-        input_noise: Noise on the inputs.
-        optimizer: sgd, rmsprop, adam or adagrad.
-        epochs: Epochs.
-        updates_per_epoch: Updates between validations.
-        batch_size: Parallel streams.
-        unroll: Steps of truncated back-propagation.
+        hyperparameters: Rows of `odyssey.hyperparameters` by name; `clip_norm=0` does not clip.
+        training: Fields of `TrainingConfig` by name.
         seed: Seed.
         sample: Symbols to sample at the end; 0 for none.
         sample_every: Samples while training too, every so many updates, after a validation.
         temperature: Of the sample.
-        settings: `key=value`: any other training option, as in `schedule=decay`.
+        settings: `key=value`: any of both, as in `schedule=decay`.
     """
 
     preset: str | None = None
-    hidden_size: int | None = None
-    num_layers: int | None = None
-    learning_rate: float | None = None
-    momentum: float | None = None
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    init_scale: float | None = None
-    forget_bias: float | None = None
-    input_noise: float | None = None
-    optimizer: str | None = None
-    epochs: int | None = None
-    updates_per_epoch: int | None = None
-    batch_size: int | None = None
-    unroll: int | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
     sample: int = 400
     sample_every: int | None = None
@@ -189,11 +165,8 @@ def train_cell(
 def _study(spec: str, task: str, options: TrainOptions) -> Study:
     """Writes a single training as a study."""
     cell = get_cell(spec)
-    training: dict[str, Any] = {"preset": options.preset} if options.preset else {}
-    for name in ("optimizer", "epochs", "updates_per_epoch", "batch_size", "unroll"):
-        if getattr(options, name) is not None:
-            training[name] = getattr(options, name)
-    chosen = {n: v for n in HYPERPARAMETERS if (v := getattr(options, n, None)) is not None}
+    training = ({"preset": options.preset} if options.preset else {}) | dict(options.training)
+    chosen = dict(options.hyperparameters)
     for setting in options.settings:
         key, value = parse_setting(setting)
         if (name := key.removeprefix("space.")) in HYPERPARAMETERS:
@@ -221,6 +194,8 @@ def _space(chosen: dict[str, Any], preset: str) -> dict[str, Any]:
     if "parameters" in searched:
         searched.add("hidden_size")
     own = {n: v for n, v in SINGLE.items() if not preset or n in searched}
+    if "parameters" in chosen:
+        own.pop("hidden_size", None)
     if not preset and chosen.get("clip_norm") == 0:
         del chosen["clip_norm"], own["clip_norm"]  # no clipping needs no number
     return own | fixed | chosen

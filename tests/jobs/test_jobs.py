@@ -62,7 +62,10 @@ def test_a_cell_is_trained_sampled_and_measured_without_the_command_line(tmp_pat
             self.epochs += 1
 
     heard, out = Heard(), str(tmp_path / "run")
-    options = TrainOptions(hidden_size=6, epochs=2, updates_per_epoch=1, batch_size=2, unroll=5)
+    options = TrainOptions(
+        hyperparameters={"hidden_size": 6},
+        training={"epochs": 2, "updates_per_epoch": 1, "batch_size": 2, "unroll": 5},
+    )
     trained = odyssey.train("elman", "xml", options, out=out, watcher=heard)
     assert trained.row["status"] == "ok"
     assert heard.epochs == 2
