@@ -48,7 +48,7 @@ STRATEGIES = sorted(
 FILES = {
     "odyssey/expr/canonical.py": ("expr/test_canonical", "expr/test_canonical_limits"),
     "odyssey/compiler/autodiff.py": ("compiler/test_autodiff",),
-    "odyssey/compiler/initial.py": ("compiler/test_initial",),
+    "odyssey/expr/schemes.py": ("expr/test_schemes",),
     "odyssey/training/loop.py": ("training/test_loop", "training/test_step"),
     "odyssey/training/optimizers.py": ("training/test_optimizers", "training/test_step"),
     "odyssey/studies/evolve/evolution.py": ("studies/test_evolution", "studies/test_search"),

@@ -21,11 +21,11 @@ from odyssey.compiler.arguments import (
 )
 from odyssey.compiler.backends import build_layer
 from odyssey.compiler.backends.base import Layer, State
-from odyssey.compiler.initial import InitScheme, initial_parameters
 from odyssey.compiler.lowering import lower
 from odyssey.compiler.weights import Weights, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
+from odyssey.expr.schemes import InitScheme, initial_parameters
 
 _lowered = lru_cache(maxsize=256)(lower)
 

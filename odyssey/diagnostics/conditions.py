@@ -18,11 +18,11 @@ from torch import Tensor
 
 from odyssey.compiler import RNN
 from odyssey.compiler.backends.eager import gather
-from odyssey.compiler.initial import InitScheme
 from odyssey.compiler.lowering import lower
 from odyssey.diagnostics.recurrence import Trajectory, trace
 from odyssey.errors import CellError, ConfigError, TaskError
 from odyssey.expr import Cell
+from odyssey.expr.schemes import InitScheme
 from odyssey.hyperparameters import Member
 from odyssey.tasks.base import Task
 from odyssey.training.model import CharModel

@@ -9,6 +9,7 @@ from typing import Any
 
 from odyssey.backend_names import BACKEND_NAMES
 from odyssey.errors import ConfigError, suggest
+from odyssey.expr.schemes import DISTRIBUTIONS
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.ranges import Range
 from odyssey.wording import quoted
@@ -75,7 +76,7 @@ class TrainingConfig:
     halvings: int = _option(4, Range(int, 0, 1_000))
     decay: float = _option(0.95, Range(float, 0, 1, above=True))
     decay_after: int = _option(10, Range(int, 0, 1_000_000))
-    init: str = _option("uniform_fan", ("uniform_fan", "uniform", "normal", "normal_fan"))
+    init: str = _option("uniform_fan", DISTRIBUTIONS)
     valid_characters: int = _option(0, Range(int, 0, 1_000_000_000))
     test_characters: int = _option(0, Range(int, 0, 1_000_000_000))
     eval_batch: int = _option(50, Range(int, 1, 65_536))

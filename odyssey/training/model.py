@@ -14,10 +14,10 @@ from torch.nn import functional
 from odyssey.compiler import RNN
 from odyssey.compiler.backends.base import State
 from odyssey.compiler.backends.eager import gather, product
-from odyssey.compiler.initial import InitScheme, draw
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
+from odyssey.expr.schemes import InitScheme, draw
 from odyssey.hyperparameters import Member
 from odyssey.training.seeds import stream
 from odyssey.transforms.ablations import ablate

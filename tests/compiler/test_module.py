@@ -9,8 +9,8 @@ import torch
 import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS
-from odyssey.compiler.initial import InitScheme
 from odyssey.errors import CellError, ConfigError
+from odyssey.expr.schemes import InitScheme
 
 SPECS = [*LIBRARY, "lstm_peephole:FGR", "lstm:CIFG"]
 

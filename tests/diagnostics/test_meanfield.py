@@ -6,11 +6,11 @@ import torch
 
 import odyssey
 from odyssey.cells import LIBRARY
-from odyssey.compiler.initial import InitScheme
 from odyssey.diagnostics.gradients import back_propagate, gradient_norms
 from odyssey.diagnostics.meanfield import predicted_norms
 from odyssey.diagnostics.recurrence import trace
 from odyssey.errors import ConfigError
+from odyssey.expr.schemes import InitScheme
 
 
 def built(cell, members=8, hidden=96, scheme=None):

@@ -1,4 +1,7 @@
-"""Initial weights, drawn with NumPy so that they depend on the generator alone."""
+"""How weights start where a cell has no `init` line: the schemes of the papers.
+
+Drawn with NumPy, so that weights depend on the generator alone.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Equations
 from odyssey.expr.initial import draw_weights
 from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
@@ -56,7 +59,7 @@ def draw(
 
 
 def initial_parameters(
-    cell: Cell,
+    cell: Equations,
     program: Program,
     *,
     input_size: int,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import odyssey
-from odyssey.compiler.initial import DISTRIBUTIONS, InitScheme, draw, initial_parameters
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
+from odyssey.expr.schemes import DISTRIBUTIONS, InitScheme, draw, initial_parameters
 
 HIDDEN, COLUMNS = 25, 400
 
