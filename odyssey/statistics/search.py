@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from odyssey.storage.candidates import FINISHED, RANDOM_ARM, SEED_ARM, STOPPED, finished_candidates
-from odyssey.storage.schema import FAILED, UNMEASURED
+from odyssey.storage.candidates import finished_candidates
+from odyssey.storage.schema import FAILED, FINISHED, RANDOM_ARM, SEED_ARM, STOPPED, UNMEASURED
 
 BAND = (0.05, 0.95)
 RESAMPLES = 1000

@@ -21,18 +21,12 @@ from odyssey.errors import StoreError
 from odyssey.storage import files, frames
 from odyssey.storage.files import DamagedFileError
 from odyssey.storage.places import Place, place
+from odyssey.storage.schema import FINISHED
 
 _log = logging.getLogger(__name__)
 
 ROWS = 200  # of a file
 FLUSH_SECONDS = 2.0
-
-KIND = "search"  # of a run that has candidates, in its run.json
-SEED_ARM = "seed"  # the cells that evolution begins with
-RANDOM_ARM = "random"  # random search beside the strategy
-
-# What became of a candidate, besides `FAILED` and `UNMEASURED`.
-FINISHED, STOPPED = "finished", "stopped"
 
 # name -> (pandas dtype, meaning)
 CANDIDATE_COLUMNS: dict[str, tuple[str, str]] = {

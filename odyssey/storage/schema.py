@@ -13,6 +13,13 @@ from odyssey.hyperparameters import HYPERPARAMETERS
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 UNMEASURED = "unmeasured"  # stopped at the limit of a search
 
+KIND = "search"  # of a run that has candidates, in its run.json
+SEED_ARM = "seed"  # the cells that evolution begins with
+RANDOM_ARM = "random"  # random search beside the strategy
+
+# What became of a candidate, besides `FAILED` and `UNMEASURED`.
+FINISHED, STOPPED = "finished", "stopped"
+
 # The columns by which members are chosen and reported.
 VALID_BPC, TEST_BPC = "valid_bpc", "test_bpc"
 VALID_NATS, TEST_NATS = "valid_nats", "test_nats"

@@ -19,13 +19,8 @@ from odyssey.report.page.records import read_records
 from odyssey.report.search import plots as search_plots
 from odyssey.statistics import search as st
 from odyssey.storage import RunStore
-from odyssey.storage.candidates import (
-    KIND,
-    RANDOM_ARM,
-    SEED_ARM,
-    finished_candidates,
-    load_candidates,
-)
+from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.storage.schema import KIND, RANDOM_ARM, SEED_ARM
 
 BEST_SHOWN = 10
 

@@ -17,8 +17,7 @@ from odyssey.report.page.html import frame_html, time_span
 from odyssey.report.page.shell import render
 from odyssey.report.search.content import SearchContent, format_score
 from odyssey.statistics.search import Audit
-from odyssey.storage.candidates import FINISHED, RANDOM_ARM, SEED_ARM
-from odyssey.storage.schema import UNMEASURED
+from odyssey.storage.schema import FINISHED, RANDOM_ARM, SEED_ARM, UNMEASURED
 
 _WARNING = (
     "These are candidates, not results: the best of many noisy scores is too good by selection. "

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from odyssey.report.page.style import ACCENT, FAINT, INK, PALETTE, new_axes, styled
-from odyssey.storage.candidates import RANDOM_ARM, SEED_ARM
+from odyssey.storage.schema import RANDOM_ARM, SEED_ARM
 
 
 @styled

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from odyssey.storage.candidates import FINISHED
-from odyssey.storage.schema import UNMEASURED
+from odyssey.storage.schema import FINISHED, UNMEASURED
 
 MOST_SHOWN = 10  # cells
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from odyssey.storage.candidates import FINISHED, SEED_ARM, STOPPED
-from odyssey.storage.schema import FAILED, UNMEASURED
+from odyssey.storage.schema import FAILED, FINISHED, SEED_ARM, STOPPED, UNMEASURED
 from odyssey.strategies.promotion import Thresholds
 from odyssey.strategies.proposal import Outcome
 from odyssey.studies.evolve.plan import SearchPlan, StagePlan

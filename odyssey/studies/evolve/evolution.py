@@ -17,7 +17,7 @@ from typing import Any
 
 from odyssey.errors import RunFailedError
 from odyssey.expr import Cell, parse_cell
-from odyssey.storage.candidates import SEED_ARM
+from odyssey.storage.schema import SEED_ARM
 from odyssey.strategies.gatekeeper import Gatekeeper, RefusedError
 from odyssey.strategies.promotion import KnownScores
 from odyssey.strategies.proposal import Breeder, NoCellError, Outcome, Proposal, Strategy

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.storage.candidates import RANDOM_ARM
+from odyssey.storage.schema import RANDOM_ARM
 from odyssey.strategies.promotion import Rule
 from odyssey.strategies.registry import check_options, strategy_options
 from odyssey.training.config import TrainingConfig, training_config

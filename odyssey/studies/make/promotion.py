@@ -14,7 +14,8 @@ import tomli_w
 
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.specs import get_cell
-from odyssey.storage.candidates import SEED_ARM, finished_candidates, load_candidates
+from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.storage.schema import SEED_ARM
 from odyssey.storage.store import load_results
 from odyssey.studies.engine import reopen
 from odyssey.studies.study import Study, absolute_task, parse_study
