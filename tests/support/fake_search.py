@@ -16,7 +16,7 @@ from support.fake_training import Fake, Listed, Slowed, study_text
 
 def search(folder, strategy="aging", candidates=20, *, watcher=None, work=None, **options):
     """Runs or resumes a search without training; gives the summary."""
-    run = opened(folder, study_text(strategy, candidates))
+    run = opened(folder, study_text(strategy, candidates, seed=6))
     work = work or Fake(folder.absolute())
     return execute(run, watcher or Silent(), work=work, **options)
 
@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--list", type=Path, help="file for the trials that were begun and ended")
     options = parser.parse_args()
     folder = options.folder.absolute()
-    text = study_text(options.strategy, options.candidates, train=options.train)
+    text = study_text(options.strategy, options.candidates, train=options.train, seed=6)
     run = opened(folder, text)
     if options.train:
         work = TrialWork(folder, commit(), run.tasks)

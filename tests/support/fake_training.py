@@ -77,10 +77,11 @@ OWN = {
 }
 
 
-def study_text(strategy="aging", candidates=20, *, train=False):
+def study_text(strategy="aging", candidates=20, *, train=False, seed=3):
     """The study of a search; one that trains has gates that its scores are near to."""
     options = OWN.get(strategy, "")
-    text = STUDY.replace('name = "aging"', f'name = "{strategy}"\n{options}')
+    text = STUDY.replace("seed = 3", f"seed = {seed}")
+    text = text.replace('name = "aging"', f'name = "{strategy}"\n{options}')
     text = text.replace("candidates = 20", f"candidates = {candidates}")
     if not train:
         return text
