@@ -72,7 +72,7 @@ def path_shares(adjoints: Adjoints) -> pd.DataFrame:
     whole["origin"] = "loss"
     frame = pd.concat([by_step, whole], ignore_index=True)
     frame.insert(0, "name", recurrence.name)
-    frame["direct"] = frame["route"].map(direct).fillna(value=False).astype(bool)
+    frame["direct"] = [bool(direct.get(route, False)) for route in frame["route"]]
     columns = ["name", "steps_back", "member", "row", "split", "route", "direct", "origin"]
     return frame[[*columns, "share", "size"]]
 
