@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from odyssey.compiler.passes import fold_constants, hoist, order_sums, stack_maps
-from odyssey.compiler.verify import verify_program
 from odyssey.errors import OdysseyError, suggest
 from odyssey.expr.cell import Cell
+from odyssey.expr.invariants import verify_program
 from odyssey.expr.program import Program, drop_dead
 
 PASSES: tuple[tuple[str, Callable[[Program], Program]], ...] = (

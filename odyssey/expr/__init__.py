@@ -4,12 +4,12 @@
 one walk over them, `equations.py` the frozen fields of a cell: the ground. `limits.py` says what
 the language allows, `initial.py` how weights start and `schemes.py` how the others do, `text.py`
 reads and prints cell text, `shapes.py` infers sizes, `verify.py` says what a legal cell is.
-`program.py` is a cell as straight-line code, which the compiler lowers, `running.py` runs in NumPy
-and `precise.py` in any precision. `algebra.py`, `normal_text.py` and `canonical.py` give the normal
-form and content key, `fingerprint.py` the numeric second opinion, `identity.py` the answer to "is
-this the same cell?"; `bounds.py` bounds its values, `jacobian.py` differentiates it, `notation.py`
-prints LaTeX and HTML. `cell.py` is the roof: the `Cell`, which knows all of these. May import sympy
-and numpy only.
+`program.py` is a cell as straight-line code, which the compiler lowers, `invariants.py` what holds
+of it, `running.py` runs in NumPy and `precise.py` in any precision. `algebra.py`, `normal_text.py`
+and `canonical.py` give the normal form and content key, `fingerprint.py` the numeric second
+opinion, `identity.py` the answer to "is this the same cell?"; `bounds.py` bounds its values,
+`jacobian.py` differentiates it, `notation.py` prints LaTeX and HTML. `cell.py` is the roof: the
+`Cell`, which knows all of these. May import sympy and numpy only.
 
 To add a primitive: one row in `primitives.py`; its contract tests come for free.
 """
