@@ -66,3 +66,21 @@ def test_no_script_needs_the_command_line(path):
         if isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         assert not [name for name in names if name.startswith("odyssey.cli")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        p
+        for folder in ("experiments", "analysis", "benchmarks", "checks")
+        for p in sorted((ROOT / folder).rglob("*.py"))
+    ],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_what_a_script_imports_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("odyssey", "support"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from odyssey import load_results
 from odyssey.report.page.style import LINES, PALETTE, save_figure, styled
-from odyssey.statistics.draws import top_count, top_scores
+from odyssey.statistics.draws import top_scores
+from odyssey.statistics.estimates import top_count
 
 # Spec -> how the figure calls it, from the least bias to the most.
 NAMES = {

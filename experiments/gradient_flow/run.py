@@ -8,7 +8,6 @@ again. `figures.py` reads them.
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -71,7 +70,7 @@ def run_one(spec: str, task_name: str) -> pd.DataFrame:
     seeds = [seed for seed, _ in draws]
     before = reach(measure_decay(on_task(cell, task, condition, seeds)), "initialisation")
     members = [
-        replace(m, learning_rate=rate, clip_norm=CLIP)
+        m.replace(learning_rate=rate, clip_norm=CLIP)
         for m, (_, rate) in zip(members_of(condition, seeds), draws, strict=True)
     ]
     began = time.perf_counter()
