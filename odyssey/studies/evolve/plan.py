@@ -11,7 +11,7 @@ from typing import Any
 from odyssey.errors import ConfigError, suggest
 from odyssey.storage.schema import RANDOM_ARM
 from odyssey.strategies.promotion import Rule
-from odyssey.strategies.registry import check_options, strategy_options
+from odyssey.strategies.registry import STRATEGIES, check_options, strategy_options
 from odyssey.training.config import TrainingConfig, training_config
 from odyssey.wording import quoted
 
@@ -128,7 +128,7 @@ def search_plan(
     given = dict(strategy)
     name = given.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError("strategy.name is missing: random, jozefowicz, aging or nsga2")
+        raise ConfigError(f"strategy.name is missing: one of {', '.join(STRATEGIES)}")
     own = strategy_options(name)
     known = [*_WHOLE, *_SHARES, *_TEXTS, "limit", "weights", *own]
     for key in given:
