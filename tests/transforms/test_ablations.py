@@ -11,7 +11,7 @@ from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
 from odyssey.transforms.ablations import ABLATIONS, SHORT, ablate, gates
 
-# What is tried for the kinds of arguments that several rows ask for; for others, the row's examples.
+# What is tried for kinds of arguments that several rows ask for; for others, a row's examples.
 TRIED = {
     "gate": ("f", "i", "z", "r"),
     "other": ("i", "z", "r", "f"),
