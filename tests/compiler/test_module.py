@@ -194,7 +194,7 @@ def test_errors_say_what_was_expected(call, message):
         call()
 
 
-@pytest.mark.parametrize("backend", ["eager", "native"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("population", [None, 2])
 def test_a_cell_without_parameters(backend, population):
     cell = odyssey.parse_cell(

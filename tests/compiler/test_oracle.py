@@ -68,8 +68,8 @@ def random_sizes(rng):
     return steps, batch, int(rng.integers(1, 10)), hidden
 
 
-# blocks of both backends one after the other, so that the oracle is asked once
-BLOCKS = [(b, k) for k in range(20) for b, most in (("native", 20), ("eager", 12)) if k < most]
+# blocks of all backends one after the other, so that the oracle is asked once
+BLOCKS = [(b, k) for k in range(20) for b in BACKENDS if k < (20 if b == "native" else 12)]
 SHIPPED = 2  # blocks of native that are built as users build them
 
 

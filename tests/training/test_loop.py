@@ -12,8 +12,9 @@ from torch.nn import functional
 
 import odyssey
 from odyssey.cells import LIBRARY
+from odyssey.compiler.backends import BACKENDS
 from odyssey.errors import ConfigError, TaskError
-from odyssey.hyperparameters import Member
+from odyssey.hyperparameters import HYPERPARAMETERS, Member
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import OPTIMIZER_NAMES, SCHEDULES, TrainingConfig
 from odyssey.training.loop import _Group, group_members, train
@@ -165,7 +166,7 @@ def test_a_member_that_diverged_leaves_zeros_whenever_it_did():
             assert math.isfinite(max(sizes))
 
 
-@pytest.mark.parametrize("backend", ["eager", "auto"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_diverged_row_is_cleared_at_once(backend):
     """What is left of it must not be computed with: zeros, and not what it diverged to."""
     members = [Member(k, k, hidden_size=6, learning_rate=r) for k, r in enumerate((0.01, 1e6))]
@@ -187,7 +188,7 @@ def test_a_diverged_row_is_cleared_at_once(backend):
 def test_padding_never_moves_whatever_reaches_its_gradient():
     """A unit that a member lacks stays zero, also where its own gradient is no number."""
     members = [Member(k, k, hidden_size=h, learning_rate=0.1) for k, h in enumerate((4, 6))]
-    for backend in ("eager", "auto"):
+    for backend in BACKENDS:
         config = replace(SMALL, backend=backend, padding=2.0)
         group = _Group(odyssey.get_cell("gru"), get_task("xml"), members, config)
         inside_PN = group._inside()
@@ -346,6 +347,23 @@ def test_sum_and_mean_losses_differ_by_the_counted_characters():
         group._update(None)
         steps.append((group.flat.values_PN - before)[0])
     torch.testing.assert_close(steps[1], steps[0] * SMALL.unroll, rtol=1e-9, atol=1e-12)
+
+
+def another_value(row):
+    """A value of a hyperparameter that is not its default."""
+    if row.range.kind is int:
+        return 2000 if row.default is None else row.default + 1
+    values = (0.01, 0.5) if row.default is None else (0.5 * row.default, 0.5)
+    return next(v for v in values if row.range.admits(v) and v != row.default)
+
+
+@pytest.mark.parametrize("row", HYPERPARAMETERS.values(), ids=lambda row: row.name)
+def test_every_hyperparameter_acts(row):
+    cell, task, plain = odyssey.get_cell("lstm"), get_task("xml"), Member(0, 1, hidden_size=4)
+    changed = plain.replace(**{row.name: another_value(row)})
+    (one, other) = (train(cell, task, [m], SMALL).results[0] for m in (plain, changed))
+    assert one.status == other.status == "ok"
+    assert one.test_nats != other.test_nats
 
 
 def test_input_noise_acts_in_training_only_and_per_member():
