@@ -49,6 +49,18 @@ def test_probes_mark_what_they_say(name, text, expected):
     assert "".join(str(int(v)) for v in values) == expected
 
 
+TEXTS = ("", "a", "\n", 'if (é["x"]) {\n\t// ß\n}\n', "中「文」\u3000\u0301", "\r\n\x00" * 9)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", PROBES)
+def test_a_probe_gives_a_finite_number_or_a_bool_a_symbol(name, text):
+    values = PROBES[name](text)
+    assert values.shape == (len(text),)
+    assert values.dtype in (np.bool_, np.float64)
+    assert np.isfinite(values).all()
+
+
 def slow_noise(rng, *shape, memory=0.98):
     """Noise along the first axis that remembers itself, as hidden states do."""
     steps = rng.normal(size=shape)
