@@ -87,16 +87,17 @@ def test_every_cell_is_filed_under_its_identity(expected, strategy):
             assert (row["cell_key"], row["fingerprint"]) == identity
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_what_failed_or_missed_the_screen_has_no_children(expected, strategy):
-    rows = load_candidates(expected / strategy)
-    barren = rows[
-        rows["status"].eq("failed") | (rows["status"].eq("stopped") & rows["stage"].eq("screen"))
-    ]
-    assert len(barren)
-    parents = {int(n) for text in rows["parents"] for n in text.split()}
-    assert parents
-    assert not parents & set(barren["number"])
+def test_what_failed_or_missed_the_screen_has_no_children(expected):
+    barren = 0  # in all searches: which cells fail changes with every table that is drawn from
+    for strategy in STRATEGIES:
+        rows = load_candidates(expected / strategy)
+        missed = rows["status"].eq("stopped") & rows["stage"].eq("screen")
+        numbers = set(rows["number"][rows["status"].eq("failed") | missed])
+        parents = {int(n) for text in rows["parents"] for n in text.split()}
+        assert parents
+        assert not parents & numbers, strategy
+        barren += len(numbers)
+    assert barren
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
