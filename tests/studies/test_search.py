@@ -135,17 +135,20 @@ def test_rows_hold_what_their_trials_gave(expected, strategy):
         assert (row["passed"] == 3) == (row["status"] == "finished")
 
 
-def test_an_audit_trains_on_and_changes_nothing_else(expected, tmp_path):
-    rows = load_candidates(expected / "aging")
-    audited = rows[rows["audited"] == 1]
+def test_an_audit_trains_on_and_changes_nothing_else(tmp_path):
+    searches = []
+    for share in (0.7, 0.0):
+        folder = tmp_path / f"{share}"
+        text = study_text("aging", seed=6).replace("audit = 0.3", f"audit = {share}")
+        text = text.replace("gate = 0.8", "gate = 1.0")  # which about half of the cells miss
+        execute(prepare(parse_study(text), folder), Silent(), work=Fake(folder))
+        searches.append(load_candidates(folder))
+    rows, plain = searches
+    audited = rows[(rows["audited"] == 1) & (rows["status"] != "failed")]
     assert len(audited)
     for row in audited.to_dict("records"):
         assert row["status"] == "stopped"
         assert "full" in json.loads(row["scores"])
-    text = study_text("aging", seed=6).replace("audit = 0.3", "audit = 0.0")
-    folder = tmp_path / "run"
-    execute(prepare(parse_study(text), folder), Silent(), work=Fake(folder))
-    plain = load_candidates(folder)
     columns = ["number", "arm", "cell_key", "parents", "operators", "status", "passed", "score"]
     pd.testing.assert_frame_equal(plain[columns], rows[columns], check_exact=True)
     assert plain["members"].sum() < rows["members"].sum()
@@ -234,7 +237,10 @@ def test_a_corrupt_file_of_candidates_is_made_again(expected, tmp_path):
 
 
 class Faults:
-    """A folder that says what goes wrong with cells whose key begins with a digit."""
+    """A folder that says what goes wrong with cells whose key begins with a digit.
+
+    A fault has several digits, so that it meets some cell of whatever a search draws.
+    """
 
     def __init__(self, folder):
         self.folder = folder
@@ -265,14 +271,14 @@ def test_a_candidate_that_raises_is_recorded_and_the_search_goes_on(tmp_path):
 
 
 def over_the_limit(folder, what, **options):
-    """Runs a search in which cells whose key begins with 0 or 1 are stopped at their limit."""
+    """Runs a search in which cells whose key begins with 0 to 3 are stopped at their limit."""
     faults = Faults(folder.with_name(folder.name + ".faults"))
-    faults.set(what, digits="01")
+    faults.set(what)
     return search(folder, work=Fake(folder, faults=faults.folder), **options), faults
 
 
 def concerned(rows):
-    return rows["name"].str.startswith("m-") & rows["cell_key"].str[0].isin(["0", "1"])
+    return rows["name"].str.startswith("m-") & rows["cell_key"].str[0].isin(list("0123"))
 
 
 @pytest.fixture(scope="module")
@@ -344,7 +350,7 @@ def test_a_search_that_ends_before_its_late_trials_takes_them_up(unmeasured, tmp
         over_the_limit(folder, "over", watcher=Impatient())
     assert "unmeasured" not in set(load_results(folder)["status"])
     faults = Faults(tmp_path / "again")
-    faults.set("over", digits="01")
+    faults.set("over")
     search(folder, work=Fake(folder, faults=faults.folder))
     assert_same(folder, unmeasured[0])
 
@@ -382,8 +388,8 @@ def test_a_limit_is_a_multiple_of_what_the_seeds_took_for_the_work(expected, tmp
 def test_a_ray_worker_that_hangs_in_c_costs_its_candidate_only(short_folder):
     """Death without a hang is the business of test_runners."""
     folder, faults = short_folder / "run", Faults(short_folder / "faults")
-    faults.set("memory", digits="12")
-    faults.set("over_in_c", digits="3")
+    faults.set("memory", digits="0123")
+    faults.set("over_in_c", digits="456")
     work = Fake(folder, faults=faults.folder)
     search(folder, candidates=16, runner="ray", workers=2, work=work)
     rows = load_candidates(folder)
@@ -391,14 +397,14 @@ def test_a_ray_worker_that_hangs_in_c_costs_its_candidate_only(short_folder):
     mutants = rows[rows["arm"] != "seed"]
     digits = mutants["cell_key"].str[0]
     for wanted, status, reason in (
-        ("12", "failed", "MemoryError"),
-        ("3", "unmeasured", "stopped at its limit"),
+        ("0123", "failed", "MemoryError"),
+        ("456", "unmeasured", "stopped at its limit"),
     ):
         found = mutants[digits.isin(list(wanted))]
         assert len(found)
         assert set(found["status"]) == {status}
         assert found["reason"].str.contains(reason).all()
-    others = mutants[~digits.isin(list("123"))]
+    others = mutants[~digits.isin(list("0123456"))]
     assert not others["reason"].str.contains("limit|died|Memory").any()
 
 
