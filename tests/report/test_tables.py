@@ -151,7 +151,7 @@ def test_markdown():
 
 def test_csv_keeps_full_precision(results):
     board = ranking.leaderboard(results)
-    again = pd.read_csv(io.StringIO(tables.to_csv(board)))
+    again = pd.read_csv(io.StringIO(tables.to_csv(board)), float_precision="round_trip")
     np.testing.assert_array_equal(again["mean_valid_bpc"], board["mean_valid_bpc"])
 
 
