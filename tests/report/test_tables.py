@@ -151,8 +151,9 @@ def test_markdown():
 
 def test_csv_keeps_full_precision(results):
     board = ranking.leaderboard(results)
-    again = pd.read_csv(io.StringIO(tables.to_csv(board)), float_precision="round_trip")
-    np.testing.assert_array_equal(again["mean_valid_bpc"], board["mean_valid_bpc"])
+    again = pd.read_csv(io.StringIO(tables.to_csv(board)), dtype=str)
+    values = again["mean_valid_bpc"].map(float)  # pandas of old reads numbers less exactly
+    np.testing.assert_array_equal(values, board["mean_valid_bpc"])
 
 
 @pytest.mark.parametrize(
