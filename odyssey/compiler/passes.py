@@ -41,12 +41,7 @@ def _rewrite(
         moved = replace(node, args=tuple(new[a] for a in node.args))
         result = visit(moved, emit)
         new.append(result if isinstance(result, int) else emit(result))
-    return replace(
-        program,
-        nodes=tuple(nodes),
-        updates=tuple(new[u] for u in program.updates),
-        output=new[program.output],
-    )
+    return program.renumbered(nodes, new)
 
 
 def fold_constants(program: Program) -> Program:
@@ -127,12 +122,7 @@ def order_sums(program: Program) -> Program:
             total = emit("add" if s > 0 else "sub", total, new[a], size=size)
         nodes[total] = replace(nodes[total], label=nodes[total].label or node.label)
         new[k] = total
-    return replace(
-        program,
-        nodes=tuple(nodes),
-        updates=tuple(new[u] for u in program.updates),
-        output=new[program.output],
-    )
+    return program.renumbered(nodes, new)
 
 
 def hoist(program: Program) -> Program:

@@ -9,7 +9,7 @@ the same operand in the same region are stacked into a `Group`: one matrix produ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -115,6 +115,11 @@ class Program:
     def roots(self) -> tuple[int, ...]:
         """Numbers of the values that leave the program."""
         return (*self.updates, self.output)
+
+    def renumbered(self, nodes: Iterable[Node], new: Mapping[int, int] | Sequence[int]) -> Program:
+        """Gives the program with other nodes, where `new` has the number that each old one got."""
+        updates = tuple(new[u] for u in self.updates)
+        return replace(self, nodes=tuple(nodes), updates=updates, output=new[self.output])
 
     def uses(self) -> Counter[int]:
         """Counts how often each value is read, roots included."""
@@ -233,10 +238,7 @@ def drop_dead(program: Program) -> Program:
     )
     alive = {n.name for n in nodes if n.op in ("matmul", "vector")}
     return replace(
-        program,
-        nodes=nodes,
-        updates=tuple(number[u] for u in program.updates),
-        output=number[program.output],
+        program.renumbered(nodes, number),
         matrices={n: s for n, s in program.matrices.items() if n in alive},
         vectors={n: s for n, s in program.vectors.items() if n in alive},
     )

@@ -331,14 +331,8 @@ class _Group:
         x_PTB, target_PTB, weight_PTB, count_P = self._batch()
         h_PTBH, state = self.recurrence.forward(self._inputs(x_PTB), state)
         share_P = 1 / count_P if config.loss == "mean" else self.per_stream_P
-        nll, (dh, dw, db) = self.readout.differentiate(
-            h_PTBH,
-            model.readout,
-            model.readout_bias,
-            target_PTB,
-            weight_PTB,
-            torch.from_numpy(share_P),
-        )
+        inputs = (h_PTBH, model.readout, model.readout_bias, target_PTB, weight_PTB)
+        nll, (dh, dw, db) = self.readout.differentiate(inputs, torch.from_numpy(share_P))
         found = self.recurrence.backward(dh)
         found |= {model.readout: dw, model.readout_bias: db}
         gradients = [found.get(p) for p in self.flat.parameters]
@@ -454,7 +448,7 @@ class _Group:
             x, target, weight = (t.expand(members, -1, -1) for t in _stacked([batch]))
             h_PTBH, state = self.model.hidden(x, state)
             nll_P, hits_P = self.readout.measure(
-                h_PTBH, self.model.readout, self.model.readout_bias, target, weight
+                (h_PTBH, self.model.readout, self.model.readout_bias, target, weight)
             )
             nats_P += nll_P
             right_P += hits_P

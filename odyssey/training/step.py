@@ -21,6 +21,7 @@ from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.backends.base import (
     LayerRecurrence,
     OptimizerState,
+    ReadoutInputs,
     ReadoutLoss,
     State,
     UpdateRules,
@@ -33,25 +34,19 @@ from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 class TorchReadout:
     """The readout in torch; the reference."""
 
-    def measure(
-        self, h: Tensor, weight: Tensor, bias: Tensor, target: Tensor, counted: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def measure(self, inputs: ReadoutInputs) -> tuple[Tensor, Tensor]:
         """See `ReadoutLoss`."""
+        h, weight, bias, target, counted = inputs
         logits = read_out(h, weight, bias)
         right_P = ((logits.argmax(-1) == target) & counted).sum((1, 2))
         return _nats(logits, target, counted), right_P.double()
 
     def differentiate(
-        self,
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        target: Tensor,
-        counted: Tensor,
-        scale_P: Tensor,
+        self, inputs: ReadoutInputs, scale_P: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """See `ReadoutLoss`."""
-        leaves = [t.detach().requires_grad_() for t in (h, weight, bias)]
+        *reals, target, counted = inputs
+        leaves = [t.detach().requires_grad_() for t in reals]
         with torch.enable_grad():
             nll_P = _nats(read_out(*leaves), target, counted)
             dh, dw, db = torch.autograd.grad((nll_P * scale_P).sum(), leaves)

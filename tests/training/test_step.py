@@ -62,16 +62,16 @@ def test_loss_and_gradients_equal_those_of_torch(backend, shape, dtype):
     arguments, scale = problem(*shape, dtype=dtype)
     ours = make_readout(backend, [shape[3]] * shape[0])
     assert not isinstance(ours, TorchReadout)
-    nll, gradients = ours.differentiate(*arguments, scale)
-    want, reference = TorchReadout().differentiate(*arguments, scale)
+    nll, gradients = ours.differentiate(arguments, scale)
+    want, reference = TorchReadout().differentiate(arguments, scale)
     assert nll.dtype == torch.float64
     torch.testing.assert_close(nll, want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     for a, b in zip(gradients, reference, strict=True):
         size = max(float(b.abs().max()), 1.0)
         torch.testing.assert_close(a, b, rtol=0, atol=TOLERANCE[dtype] * size)
-    nats, right = ours.measure(*arguments)
+    nats, right = ours.measure(arguments)
     assert torch.equal(nats, nll)
-    torch.testing.assert_close(right, TorchReadout().measure(*arguments)[1], rtol=0, atol=0)
+    torch.testing.assert_close(right, TorchReadout().measure(arguments)[1], rtol=0, atol=0)
 
 
 def test_loss_of_uniform_logits_is_ln_v(backend):
@@ -79,7 +79,7 @@ def test_loss_of_uniform_logits_is_ln_v(backend):
     arguments[1].zero_()
     arguments[2].zero_()
     arguments[4].fill_(True)
-    nll, _ = make_readout(backend, [3]).differentiate(*arguments, scale)
+    nll, _ = make_readout(backend, [3]).differentiate(arguments, scale)
     assert float(nll[0]) == pytest.approx(24 * math.log(65), rel=1e-14)
 
 
@@ -87,8 +87,8 @@ def test_large_logits_do_not_overflow(backend):
     for dtype in TOLERANCE:
         arguments, scale = problem(1, 5, 7, 6, 65, dtype=dtype)
         arguments[1].mul_(1e4)
-        nll, (dh, *_) = make_readout(backend, [6]).differentiate(*arguments, scale)
-        want, (reference, *_) = TorchReadout().differentiate(*arguments, scale)
+        nll, (dh, *_) = make_readout(backend, [6]).differentiate(arguments, scale)
+        want, (reference, *_) = TorchReadout().differentiate(arguments, scale)
         torch.testing.assert_close(nll, want, rtol=1e-5, atol=0)
         torch.testing.assert_close(dh, reference, rtol=1e-4, atol=1e-2)
 
@@ -100,15 +100,15 @@ def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(backend, pla
     arguments = [t.clone() for t in clean]
     arguments[["h", "weight", "bias"].index(place)][1].flatten()[2] = value
     ours = make_readout(backend, [10] * 3)
-    nll, gradients = ours.differentiate(*arguments, scale)
+    nll, gradients = ours.differentiate(arguments, scale)
     found = [nll, *(g.clone() for g in gradients)]
-    want, reference = TorchReadout().differentiate(*arguments, scale)
+    want, reference = TorchReadout().differentiate(arguments, scale)
     assert bool(torch.isfinite(nll[1])) == bool(torch.isfinite(want[1]))
     assert torch.isnan(nll[1]) == torch.isnan(want[1])
     assert [bool(torch.isfinite(g[1]).all()) for g in found[1:]] == [
         bool(torch.isfinite(g[1]).all()) for g in reference
     ]
-    nll, gradients = ours.differentiate(*clean, scale)
+    nll, gradients = ours.differentiate(clean, scale)
     for a, b in zip(found, [nll, *gradients], strict=True):
         assert torch.equal(a[[0, 2]], b[[0, 2]])
 
@@ -118,13 +118,13 @@ def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(backend, dtype):
     units = [20, 13, 16]
     arguments, scale = problem(3, 11, 23, 20, 30, dtype=dtype)
     together = make_readout(backend, units)
-    nll, gradients = together.differentiate(*arguments, scale)
+    nll, gradients = together.differentiate(arguments, scale)
     nll, gradients = nll.clone(), [g.clone() for g in gradients]
     for k, n in enumerate(units):
         own = [t[k : k + 1] for t in arguments]
         own[0], own[1] = own[0][..., :n].contiguous(), own[1][..., :n].contiguous()
         alone = make_readout(backend, [n])
-        one, (dh, dw, db) = alone.differentiate(*own, scale[k : k + 1])
+        one, (dh, dw, db) = alone.differentiate(own, scale[k : k + 1])
         assert torch.equal(one[0], nll[k])
         assert torch.equal(dh[0], gradients[0][k, ..., :n])
         assert torch.equal(dw[0], gradients[1][k, :, :n])
@@ -139,12 +139,12 @@ def test_targets_may_be_shared_and_must_be_symbols(backend):
     arguments[4] = arguments[4][:1].expand(3, -1, -1)
     ours = make_readout(backend, [6] * 3)
     torch.testing.assert_close(
-        ours.measure(*arguments), TorchReadout().measure(*arguments), rtol=1e-12, atol=0
+        ours.measure(arguments), TorchReadout().measure(arguments), rtol=1e-12, atol=0
     )
     for wrong in (7, -1):
         arguments[3] = torch.full((3, 4, 5), wrong)
         with pytest.raises(ConfigError, match="60 targets are no symbols: expected 0 to 6"):
-            ours.measure(*arguments)
+            ours.measure(arguments)
 
 
 class Some(nn.Module):

@@ -93,16 +93,17 @@ class LayerRecurrence(Protocol):
         ...
 
 
+ReadoutInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""h (P, T, B, H), weight (P, V, H) and bias (P, V), target (P, T, B) int64, which count (bool)."""
+
+
 class ReadoutLoss(Protocol):
     """A softmax readout and its cross-entropy, for the members of a population.
 
-    h is (P, T, B, H), weight (P, V, H), bias (P, V), target (P, T, B) int64 and counted, the
-    positions that count, (P, T, B) bool. Losses are nats, summed over counted positions.
+    Losses are nats, summed over counted positions.
     """
 
-    def measure(
-        self, h: Tensor, weight: Tensor, bias: Tensor, target: Tensor, counted: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def measure(self, inputs: ReadoutInputs) -> tuple[Tensor, Tensor]:
         """Gives nats and right answers of every member, (P,) float64 each.
 
         Raises:
@@ -111,13 +112,7 @@ class ReadoutLoss(Protocol):
         ...
 
     def differentiate(
-        self,
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        target: Tensor,
-        counted: Tensor,
-        scale_P: Tensor,
+        self, inputs: ReadoutInputs, scale_P: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """Gives nats (P,) float64, and the gradients of h, weight and bias.
 

@@ -16,7 +16,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from odyssey.compiler.backends.base import OptimizerState, UpdateRules
+from odyssey.compiler.backends.base import OptimizerState, ReadoutInputs, UpdateRules
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.abi.structures import CPU, Form, Structs, dense, rows
 from odyssey.compiler.backends.native.abi.training import (
@@ -55,39 +55,28 @@ class NativeReadout:
         self.units = torch.tensor(units, dtype=torch.int64, device=CPU)
         self.calls: dict[tuple[object, ...], _ReadoutCall] = {}
 
-    def measure(
-        self, h: Tensor, weight: Tensor, bias: Tensor, target: Tensor, counted: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def measure(self, inputs: ReadoutInputs) -> tuple[Tensor, Tensor]:
         """See `base.ReadoutLoss`."""
-        return self._run((h, weight, bias), (target, counted), None)[:2]
+        return self._run(inputs, None)[:2]
 
     def differentiate(
-        self,
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        target: Tensor,
-        counted: Tensor,
-        scale_P: Tensor,
+        self, inputs: ReadoutInputs, scale_P: Tensor
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """See `base.ReadoutLoss`."""
-        nll_P, _, gradients = self._run((h, weight, bias), (target, counted), scale_P)
+        nll_P, _, gradients = self._run(inputs, scale_P)
         return nll_P, gradients
 
     def _run(
-        self,
-        reals: tuple[Tensor, Tensor, Tensor],
-        targets: tuple[Tensor, Tensor],
-        scale_P: Tensor | None,
+        self, inputs: ReadoutInputs, scale_P: Tensor | None
     ) -> tuple[Tensor, Tensor, _Gradients]:
-        h, weight, _ = reals
+        h, weight, *_ = inputs
         keep = scale_P is not None
         key = (h.shape, weight.shape[1], h.dtype, keep)
         call = self.calls.get(key)
         if call is None:
             self.calls = {k: c for k, c in self.calls.items() if k[3] != keep}
             call = self.calls[key] = _ReadoutCall(h, weight.shape[1], self.units, keep=keep)
-        return call(reals, targets, scale_P)
+        return call(inputs, scale_P)
 
 
 def _rows(tensor: Tensor) -> Tensor:
@@ -126,15 +115,12 @@ class _ReadoutCall:
         z.place("scratch", -(-self.scratch.data_ptr() // 64) * 64, 0)
 
     def __call__(
-        self,
-        reals: tuple[Tensor, Tensor, Tensor],
-        targets: tuple[Tensor, Tensor],
-        scale_P: Tensor | None,
+        self, inputs: ReadoutInputs, scale_P: Tensor | None
     ) -> tuple[Tensor, Tensor, _Gradients]:
         z = self.structs
-        for name, tensor in zip(("h", "w", "b"), reals, strict=True):
+        for name, tensor in zip(("h", "w", "b"), inputs[:3], strict=True):
             z.set(name, dense(tensor))
-        for name, tensor in zip(("target", "weight"), targets, strict=True):
+        for name, tensor in zip(("target", "weight"), inputs[3:], strict=True):
             tensor = _rows(tensor)
             z.set(name, tensor)
             z.change(f"{name}_member", tensor.stride(0))
