@@ -56,7 +56,7 @@ def test_no_seed_of_the_search_comes_back(found):
     assert not seeds & used
     assert promotion_study(found).seed == study.seed
     with pytest.raises(ConfigError, match="take another --seed"):
-        promotion_study(found, PromotionOptions(seed=3))  # the seed of the search
+        promotion_study(found, PromotionOptions(seed=reopen(found).study.seed))
 
 
 def test_all_models_have_the_same_number_of_parameters(found):
