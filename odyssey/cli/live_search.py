@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from odyssey.cli.screen import Screen
+from odyssey.storage.schema import FINISHED
 from odyssey.studies.evolve.board import SearchBoard
 from odyssey.wording import duration
 
@@ -55,7 +56,7 @@ class LiveSearch(Screen):
 def _candidate(board: SearchBoard, row: Mapping[str, Any]) -> str:
     score = row["score"]
     shown = f"score {score:.3f}" if score == score else "no score"
-    what = row["status"] if row["status"] == "finished" else row["reason"]
+    what = row["status"] if row["status"] == FINISHED else row["reason"]
     left = board.snapshot()["seconds_left"]
     rest = f"  {duration(left)} left" if left else ""
     return (

@@ -11,7 +11,8 @@ from odyssey.cli.printing import print_json, print_notices
 from odyssey.cli.signals import ending
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import TrainedCell, TrainOptions, TrainWatcher, train_cell, training_data
-from odyssey.training.config import OPTIMIZER_NAMES
+from odyssey.storage.schema import OK
+from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
 from odyssey.wording import NATS_PER_BIT, duration, each
 
 if TYPE_CHECKING:
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
 
 
 # The training options with flags of their own; `--set` has the others.
-TRAINING: tuple[tuple[str, type, str], ...] = (
-    ("epochs", int, "epochs (20)"),
-    ("updates_per_epoch", int, "updates between validations (50)"),
-    ("batch_size", int, "parallel streams (20)"),
-    ("unroll", int, "steps of truncated back-propagation (35)"),
-    ("optimizer", str, f"{', '.join(OPTIMIZER_NAMES)} (adam)"),
-)
+TRAINING = {
+    "epochs": "epochs",
+    "updates_per_epoch": "updates between validations",
+    "batch_size": "parallel streams",
+    "unroll": "steps of truncated back-propagation",
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +42,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for row in HYPERPARAMETERS.values():
         shown = "" if row.single is None else f" ({row.single})"
         _add_value(parser, row.name, row.range.kind, row.meaning + shown)
-    for name, kind, text in TRAINING:
-        _add_value(parser, name, kind, text)
+    for name, text in TRAINING.items():
+        _add_value(parser, name, int, f"{text} ({getattr(TrainingConfig, name)})")
+    _add_value(parser, "optimizer", str, f"{', '.join(OPTIMIZER_NAMES)} (adam)")
     add_options(
         parser,
         TrainOptions,
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
                 TrainOptions,
                 args,
                 hyperparameters=_given(args, HYPERPARAMETERS),
-                training=_given(args, (name for name, *_ in TRAINING)),
+                training=_given(args, (*TRAINING, "optimizer")),
             ),
             out=args.out,
             watcher=_Noticed() if args.json else _Printed(),
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
 def _print_result(trained: TrainedCell, *, out: str | None) -> None:
     row: dict[str, Any] = trained.row
     task, word = trained.task, each(trained.task.unit, short=True)
-    if row["status"] != "ok":
+    if row["status"] != OK:
         print(f"{row['spec']} on {row['task']}: {row['status']} ({row['reason']})")
     else:
         print(

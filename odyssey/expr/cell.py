@@ -46,7 +46,7 @@ class Cell(Equations):
     @cached_property
     def program(self) -> Program:
         """The equations as straight-line code, before any pass of the compiler."""
-        return translate(self, self.shapes)
+        return translate(self, *self.verified)
 
     @cached_property
     def live(self) -> Program:

@@ -100,12 +100,11 @@ def _nowhere(value: Fraction) -> Fraction | None:
     return None
 
 
-def _zero_at_zero(value: Fraction) -> Fraction | None:
-    return None if value else value
-
-
 def _at_zero(result: Fraction | int) -> Callable[[Fraction], Fraction | None]:
     return lambda value: Fraction(result) if value == 0 else None
+
+
+_ZERO_AT_ZERO = _at_zero(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,7 @@ class Primitive:
     torch: str
     c: str = ""
     interval: Callable[..., Interval]
-    exact: Callable[[Fraction], Fraction | None] = _zero_at_zero
+    exact: Callable[[Fraction], Fraction | None] = _ZERO_AT_ZERO
     derivative: tuple[str, ...]
     latex: str
     html: str = ""

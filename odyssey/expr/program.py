@@ -9,9 +9,10 @@ the same operand in the same region are stacked into a `Group`: one matrix produ
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import TypeVar
 
 import sympy as sp
 
@@ -19,9 +20,9 @@ from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.terms import exact_value, term
-from odyssey.expr.text import format_cell
 
 LEAF_OPS = ("input", "previous", "vector", "constant")
+Name = TypeVar("Name", bound=Hashable)  # of a value: its number, or what it is called
 REGIONS = ("once", "sequence", "step")
 
 
@@ -195,8 +196,14 @@ class _Translator:
         return self.emit(Node(op, numbers, size=sizes[0] if sizes else "1"))
 
 
-def translate(cell: Equations, shapes: Shapes) -> Program:
-    """Writes a cell down as a program before any pass."""
+def translate(cell: Equations, text: str, shapes: Shapes) -> Program:
+    """Writes a cell down as a program before any pass.
+
+    Args:
+        cell: The cell.
+        text: Its text.
+        shapes: Its sizes.
+    """
     translator = _Translator(cell, shapes)
     return Program(
         name=cell.name,
@@ -207,18 +214,18 @@ def translate(cell: Equations, shapes: Shapes) -> Program:
         matrices={n: shapes.matrices[n] for n in cell.matrices},
         vectors={n: shapes.vectors[n] for n in cell.vectors},
         square=shapes.square,
-        text=format_cell(cell),
+        text=text,
     )
 
 
-def reach(roots: Iterable[int], reads: Callable[[int], Iterable[int]]) -> set[int]:
+def reach(roots: Iterable[Name], reads: Callable[[Name], Iterable[Name]]) -> set[Name]:
     """Collects values and all that they read, in any number of steps.
 
     Args:
         roots: Where to begin.
         reads: Gives what a value reads; nothing where the walk ends.
     """
-    reached: set[int] = set()
+    reached: set[Name] = set()
     todo = list(roots)
     while todo:
         k = todo.pop()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from odyssey.studies.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -20,3 +26,25 @@ class ModelChoice:
     task: str = ""
     member: int | None = None
     text: str | None = None
+
+
+def chosen_models(
+    directories: Sequence[str], choice: ModelChoice, *, by_run: bool
+) -> Iterator[tuple[str, str, TrainedModel]]:
+    """Gives the models that are meant of several runs: the run, a label, and the model.
+
+    Args:
+        directories: The runs; a run that is given twice counts once.
+        choice: Which of their models.
+        by_run: Whether labels begin with the name of the run.
+
+    Raises:
+        OdysseyError: As `studies.trained.load_all_trained`.
+    """
+    from odyssey.studies.trained import load_all_trained
+
+    for directory in dict.fromkeys(directories):
+        for trained in load_all_trained(directory, **asdict(choice)):
+            label = str(trained.row["spec"])
+            named = f"{Path(directory).name}: {label}" if by_run else label
+            yield directory, named, trained

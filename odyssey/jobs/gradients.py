@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
-from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.choice import ModelChoice, chosen_models
 from odyssey.specs import expand, get_cell, list_cells
+from odyssey.storage.schema import DIVERGED
 from odyssey.wording import plural, quoted
 
 if TYPE_CHECKING:
@@ -144,8 +145,7 @@ def measure_gradients(
         measured = _along_training(cells, condition, options, progress)
     else:
         measured = _at_start(cells, condition, options, name, values)
-    top = options.num_layers - 1
-    state = next(iter(cells.values())).output + (f".{top}" if top else "")
+    state = _top_state(next(iter(cells.values())), options.num_layers)
     return _study(
         measured,
         options,
@@ -168,6 +168,11 @@ def _study(
     return GradientStudy(measured, table, over, files)
 
 
+def _top_state(cell: Cell, layers: int) -> str:
+    """Names the output of the last layer, as the frames of measurements do."""
+    return cell.output + (f".{layers - 1}" if layers > 1 else "")
+
+
 def _is_run(spec: str) -> bool:
     """Tells a run from a cell; a folder that is called like a cell of the library is no run."""
     return spec not in list_cells() and Path(spec).is_dir()
@@ -185,7 +190,6 @@ def _measure_runs(
     """Measures trained models: the best of every cell that the runs have kept."""
     from odyssey.diagnostics.conditions import check_recurrent, of_model, task_windows
     from odyssey.diagnostics.measure import join_measurements, measure
-    from odyssey.studies.trained import load_all_trained
 
     cells = [spec for spec in specs if not _is_run(spec)]
     if cells:
@@ -198,22 +202,17 @@ def _measure_runs(
     if steps < 1 or rows < 1:
         raise ConfigError(f"--steps and --rows must be at least 1, got {steps} and {rows}")
     parts, states = [], []
-    for directory in dict.fromkeys(specs):
-        for trained in load_all_trained(directory, **dataclasses.asdict(choice)):
-            cell = trained.model.rnn.cell
-            check_recurrent(cell)
-            label = str(trained.row["spec"])
-            if len(specs) > 1:
-                label = f"{Path(directory).name}: {label}"
-            windows = task_windows(trained.task, steps=steps, rows=rows)
-            subject = of_model(trained.model, windows, label)
-            parts.append(measure(subject, at_initialisation=False).labelled(label=label))
-            top = trained.model.rnn.num_layers - 1
-            states.append(cell.output + (f".{top}" if top else ""))
-            if len(parts) > MOST_COMPARED:
-                raise ConfigError(
-                    f"more than {MOST_COMPARED} models; choose some with --cell or --member"
-                )
+    for _, label, trained in chosen_models(specs, choice, by_run=len(specs) > 1):
+        cell = trained.model.rnn.cell
+        check_recurrent(cell)
+        windows = task_windows(trained.task, steps=steps, rows=rows)
+        subject = of_model(trained.model, windows, label)
+        parts.append(measure(subject, at_initialisation=False).labelled(label=label))
+        states.append(_top_state(cell, trained.model.rnn.num_layers))
+        if len(parts) > MOST_COMPARED:
+            raise ConfigError(
+                f"more than {MOST_COMPARED} models; choose some with --cell or --member"
+            )
     over = f"{plural(rows, 'stretch', 'stretches')} of validation data"
     return _study(join_measurements(parts), options, over=over, animate=states[0])
 
@@ -351,7 +350,7 @@ def _along_training(
             name=label,
             progress=lambda updates, label=label: progress(f"{label}: update {updates:,}"),  # type: ignore[misc]
         )
-        lost = sum(r.status == "diverged" for r in results)
+        lost = sum(r.status == DIVERGED for r in results)
         if lost:
             progress(
                 f"{label}: {lost} of {plural(len(results), 'member')} diverged:"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from odyssey.errors import ConfigError
-from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.choice import ModelChoice, chosen_models
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,43 +86,38 @@ def sort_mistakes(
     from odyssey.diagnostics import mistakes
     from odyssey.diagnostics.predictions import predict
     from odyssey.report.inside.error_plots import write_errors
-    from odyssey.studies.trained import load_all_trained
 
     oracles, reading = mistakes.Oracles(), None
     baseline = f"{oracles.contexts}-gram"
     task, unit = "", "characters"
     categories, brackets = [], []
     directories = list(dict.fromkeys(directories))
-    for directory in directories:
-        for trained in load_all_trained(directory, **asdict(choice)):
-            name = str(trained.row["task"])
-            if reading is None:
-                task, unit = name, trained.task.unit
-                reading = mistakes.annotate_text(
-                    trained.task,
-                    characters=options.characters,
-                    split=options.split,
-                    oracles=oracles,
-                )
-            if name != task:
-                raise ConfigError(
-                    f"{directory} has learned {name}, the first model {task};"
-                    " compare models of one task"
-                )
-            label = str(trained.row["spec"])
-            if len(directories) > 1:
-                label = f"{Path(directory).name}: {label}"
-            predicted = predict(
-                trained.model, trained.task, characters=options.characters, split=options.split
+    for directory, label, trained in chosen_models(
+        directories, choice, by_run=len(directories) > 1
+    ):
+        name = str(trained.row["task"])
+        if reading is None:
+            task, unit = name, trained.task.unit
+            reading = mistakes.annotate_text(
+                trained.task,
+                characters=options.characters,
+                split=options.split,
+                oracles=oracles,
             )
-            counted = mistakes.count_errors(
-                mistakes.sort_errors(predicted, reading, oracles=oracles)
+        if name != task:
+            raise ConfigError(
+                f"{directory} has learned {name}, the first model {task};"
+                " compare models of one task"
             )
-            categories.append(counted.assign(label=label, characters=len(predicted)))
-            losses = mistakes.bracket_losses(predicted, reading.text)
-            brackets.append(mistakes.loss_by_distance(losses).assign(label=label))
-            if len(categories) > MOST_MODELS:
-                raise ConfigError(f"more than {MOST_MODELS} models; choose some with --cell")
+        predicted = predict(
+            trained.model, trained.task, characters=options.characters, split=options.split
+        )
+        counted = mistakes.count_errors(mistakes.sort_errors(predicted, reading, oracles=oracles))
+        categories.append(counted.assign(label=label, characters=len(predicted)))
+        losses = mistakes.bracket_losses(predicted, reading.text)
+        brackets.append(mistakes.loss_by_distance(losses).assign(label=label))
+        if len(categories) > MOST_MODELS:
+            raise ConfigError(f"more than {MOST_MODELS} models; choose some with --cell")
     assert reading is not None
     losses = mistakes.bracket_losses(mistakes.ngram_predictions(reading), reading.text)
     brackets.append(mistakes.loss_by_distance(losses).assign(label=baseline))

@@ -268,7 +268,7 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
 
 
 def _estimated_search(study: Study, workers: int) -> SearchEstimate:
-    from odyssey.storage.candidates import SEED
+    from odyssey.storage.schema import SEED_ARM
     from odyssey.studies.engine import check
     from odyssey.studies.estimate import estimate_trials
     from odyssey.studies.evolve.candidate import Candidate, Life
@@ -284,7 +284,7 @@ def _estimated_search(study: Study, workers: int) -> SearchEstimate:
     def draws(count: int, first: int) -> list[dict[str, object]]:
         return draw_members(space, count=count, seed=study.seed, first=first)
 
-    life = Life(Candidate(0, SEED, name, cell.key, "", cell.text), plan, draws=draws, index=0)
+    life = Life(Candidate(0, SEED_ARM, name, cell.key, "", cell.text), plan, draws=draws, index=0)
     stages, start_up = {}, 0.0
     for life.stage, stage in enumerate(plan.stages):
         timed = estimate_trials(life.enter())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS, SINGLE
 from odyssey.specs import get_cell
+from odyssey.storage.schema import OK
 from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_setting
 from odyssey.training.space import fixed_by, searched_by
 
@@ -158,7 +159,7 @@ def train_cell(
             store.update_run(seconds=time.monotonic() - began)
             save_weights(store, model)
     row = dict(result.rows[0])
-    writes = row["status"] == "ok" and learned.is_text and options.sample
+    writes = row["status"] == OK and learned.is_text and options.sample
     return TrainedCell(row, generate(model) if writes else "", learned, study.config, model)
 
 

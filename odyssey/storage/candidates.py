@@ -61,8 +61,6 @@ CANDIDATE_COLUMNS: dict[str, tuple[str, str]] = {
     "trials": ("string", "ids of its trials, joined by blanks"),
     "told": ("float64", "seconds since the epoch when it was told"),
 }
-SEED = "seed"
-"""The arm of the cells that evolution begins with."""
 VOLATILE_CANDIDATE_COLUMNS: tuple[str, ...] = ("told",)
 
 

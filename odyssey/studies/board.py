@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from odyssey.storage.schema import DIVERGED, FAILED
+
 
 @dataclass
 class BestMember:
@@ -56,8 +58,8 @@ class StudyBoard:
         for row in rows:
             entry = self.best.setdefault(row["task"], {}).setdefault(row["spec"], BestMember())
             entry.members += 1
-            entry.diverged += row["status"] == "diverged"
-            entry.failed += row["status"] == "failed"
+            entry.diverged += row["status"] == DIVERGED
+            entry.failed += row["status"] == FAILED
             bpc = row.get("valid_bpc", math.nan)
             if bpc is not None and bpc < entry.bpc:
                 entry.bpc, entry.accuracy = bpc, row["valid_accuracy"]

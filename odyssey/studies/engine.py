@@ -10,7 +10,7 @@ from typing import Any
 
 from odyssey.errors import ConfigError, OdysseyError, RunFailedError, StoreError
 from odyssey.storage.places import Place
-from odyssey.storage.schema import FAILED
+from odyssey.storage.schema import FAILED, KIND, UNMEASURED
 from odyssey.storage.store import RunStore
 from odyssey.studies.evolve.candidate import OVER_LIMIT
 from odyssey.studies.evolve.search import SearchTrials, check_search
@@ -48,7 +48,7 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> OpenRun:
         OdysseyError: As `check`, and nothing has been written then; or the directory cannot be.
     """
     checked = check(study)
-    kind = kind if study.search is None else "search"
+    kind = kind if study.search is None else KIND
     store = RunStore.create(
         out,
         study=study.to_toml(),
@@ -149,12 +149,12 @@ class Recorder:
     def on_failure(self, trial: Trial, reason: str) -> None:
         """Records the trial as failed, with the reason; it is not retried on resuming."""
         self.failed += 1
-        self._record(trial, reason, "failed")
+        self._record(trial, reason, FAILED)
 
     def on_unmeasured(self, trial: Trial) -> None:
         """Records that the trial stays without a result, unless it comes again."""
         if not self.source.postpone(trial):
-            self._record(trial, OVER_LIMIT, "unmeasured")
+            self._record(trial, OVER_LIMIT, UNMEASURED)
 
     def on_tick(self, running: int) -> None:
         """Passes the tick on."""

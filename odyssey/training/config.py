@@ -89,9 +89,8 @@ class TrainingConfig:
     threads: int = _option(1, Range(int, 1, 1_024))
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            name, value = f"training.{field.name}", getattr(self, field.name)
-            allowed = field.metadata["allowed"]
+        for option, allowed in OPTIONS.items():
+            name, value = f"training.{option}", getattr(self, option)
             if isinstance(allowed, Range):
                 allowed.check(name, value)
             elif type(value) is not type(allowed[0]):

@@ -17,7 +17,7 @@ from odyssey.expr.algebra import normalise
 from odyssey.expr.bounds import output_is_bounded
 from odyssey.expr.cell import Cell
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Node, Program
+from odyssey.expr.program import Node, Program, reach
 from odyssey.expr.shapes import Shapes
 from odyssey.wording import quoted
 
@@ -190,17 +190,7 @@ def has_gradient_path(cell: Cell) -> bool:
     """
     normal = normalise(cell)
     reads = {s: normal.states_in(poly, blocked=_FLAT) for s, poly in normal.updates.items()}
-    for state in reads:
-        reached: set[str] = set()
-        todo = list(reads[state])
-        while todo:
-            name = todo.pop()
-            if name not in reached:
-                reached.add(name)
-                todo += reads[name]
-        if state in reached:
-            return True
-    return False
+    return any(state in reach(reads[state], reads.__getitem__) for state in reads)
 
 
 def is_bounded(cell: Cell) -> bool:

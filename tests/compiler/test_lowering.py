@@ -84,4 +84,4 @@ def test_unknown_stage_and_unknown_operation_are_refused():
         output="h",
     )
     with pytest.raises(CellError, match="gamma"):
-        translate(strange, cell.shapes)
+        translate(strange, cell.text, cell.shapes)
