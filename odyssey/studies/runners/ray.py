@@ -40,7 +40,7 @@ from typing import Any
 
 from odyssey.errors import ConfigError, RunCutShortError
 from odyssey.storage.scratch import scratch_folder
-from odyssey.studies.runners.contract import Listener, Work, stalled
+from odyssey.studies.runners.contract import Listener, Ticker, Work, stalled
 from odyssey.studies.trial import Trial, TrialResult
 
 # Seconds for Ray to start or to join a cluster, where no process waits for a core.
@@ -103,6 +103,7 @@ def run_trials(
 
 def _serve(connection: Connection, trials: Iterator[Trial | None], listener: Listener) -> None:
     """Answers the driver until it is done."""
+    ticker = Ticker(listener)  # the driver's ticks may come closer together than it sent them
     while True:
         kind, *rest = connection.recv()
         if kind == "next":
@@ -117,7 +118,7 @@ def _serve(connection: Connection, trials: Iterator[Trial | None], listener: Lis
         elif kind == "unmeasured":
             listener.on_unmeasured(*rest)
         elif kind == "tick":
-            listener.on_tick(*rest)
+            ticker.tick(*rest)
         elif kind == "broken":
             raise RunCutShortError(rest[0])
         else:
