@@ -204,10 +204,6 @@ class TrainingStep:
     update: Callable[[Sequence[Tensor], OptimizerState, UpdateRules], UpdateStep | None]
 
 
-def no_training() -> None:
-    """Leaves the training step to torch and autograd."""
-
-
 @dataclass(frozen=True)
 class Backend:
     """One backend.
@@ -222,4 +218,4 @@ class Backend:
     language: str
     supports: Callable[[Program], str]
     build: BuildLayer
-    training: Callable[[], TrainingStep | None] = no_training
+    training: Callable[[], TrainingStep | None] = lambda: None
