@@ -333,20 +333,16 @@ def test_nothing_wrong_passes_the_operator(kind, tamper):
         else:
             wrong[k] = change[tamper](wrong[k])
         with contextlib.suppress(ConfigError, RuntimeError):
-            found = LOOP(program, x, wrong, units, size)
-            passed.append((k, found))
-    for k, found in passed:
-        # torch joined it with its neighbours, and made their type of it: the value is right
-        want = LOOP(program, x, tensors, units, size)
-        assert tamper in ("half", "double"), k
-        torch.testing.assert_close(found[0], want[0], rtol=1e-2, atol=1e-2)
+            LOOP(program, x, wrong, units, size)
+            passed.append(k)
+    assert not passed
 
 
 @pytest.mark.parametrize("bad", [-1, SIZE, 2**40])
 def test_the_operator_looks_at_class_indices_itself(bad):
     program, x, tensors, units, size = call_of_the_loop("classes")
     x = x.clone()
-    x[0, 1, 0] = bad
+    x[1, 0] = bad
     with pytest.raises(ConfigError, match=f"class indices must be 0 to {SIZE - 1}"):
         LOOP(program, x, tensors, units, size)
 

@@ -34,9 +34,8 @@ def functions(tmp_path_factory):
     """Every function on arrays, compiled on its own."""
     folder, libraries = tmp_path_factory.mktemp("functions"), {}
     for dtype in TYPES:
-        source = write_preamble(
-            "functions", dtype=dtype, target=toolchain.target(), fields="  long h;"
-        ) + write_functions({*REFERENCE, *PAIRS}, dtype)
+        source = write_preamble("functions", dtype=dtype, target=toolchain.target())
+        source += write_functions({*REFERENCE, *PAIRS}, dtype)
         for name in REFERENCE:
             body = f"st(x + j, v{name}(ld(x + j, n - j)), n - j);"
             source += (

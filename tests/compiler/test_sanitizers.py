@@ -77,7 +77,7 @@ def recorded(cell, dtype, monkeypatch, *, seed=0):
 
 def build(recording, folder, *flags):
     return standalone.build(
-        recording.source, folder, flags=[*toolchain.TUNING[:1], *flags, *CHECKS, "-g1"]
+        recording, folder, flags=[*toolchain.TUNING[:1], *flags, *CHECKS, "-g1"]
     )
 
 

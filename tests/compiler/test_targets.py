@@ -20,10 +20,9 @@ from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 
 WIDTHS = list(targets.TARGETS)
-ON_X86 = platform.machine() in ("x86_64", "AMD64")
-OTHERS = (
-    [t for t in WIDTHS if t != toolchain.target()] if ON_X86 else []
-)  # its own is run everywhere
+HERE = toolchain._MACHINES.get(platform.machine(), platform.machine())
+COMPILED = [t for t, row in targets.TARGETS.items() if row.machine in ("", HERE)]
+OTHERS = [t for t in COMPILED if t != toolchain.target()]  # its own is run everywhere
 CROSS = standalone.find_compiler("aarch64-linux-gnu-gcc", "clang --target=aarch64-linux-gnu")
 EMULATOR = standalone.find_compiler("qemu-aarch64", "qemu-aarch64-static")
 NEEDS_CROSS = "no compiler for aarch64 here (apt install gcc-aarch64-linux-gnu)"
@@ -40,7 +39,7 @@ def sizes(spec, hidden):
 
 
 def test_a_narrower_target_can_be_asked_for(monkeypatch):
-    able = WIDTHS[WIDTHS.index(toolchain.widest()) :]
+    able = toolchain.able_targets()
     for target in able:
         monkeypatch.setenv("ODYSSEY_TARGET", target)
         assert toolchain.target() == target
@@ -55,20 +54,20 @@ def test_no_code_is_wider_than_was_asked_for(monkeypatch, tmp_path):
     """A loop that the compiler turns into vectors by itself, as wide as its flags allow."""
     monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} -O3")
     loop = "void f(float *x) { for (int k = 0; k < 4096; k++) x[k] = x[k] * x[k] + 1; }\n"
-    for target in WIDTHS[WIDTHS.index(toolchain.widest()) :] if ON_X86 else []:
+    for target in toolchain.able_targets() if HERE == "x86_64" else []:
         monkeypatch.setenv("ODYSSEY_TARGET", target)
         path = tmp_path / f"{target}.s"
         monkeypatch.setattr(toolchain, "FLAGS", ("-O3", "-S"))
         toolchain.compile_source(loop, path)
         assert ("%zmm" in path.read_text()) <= (target == "avx512")
-        assert ("%ymm" in path.read_text()) <= (target != "plain")
+        assert ("%ymm" in path.read_text()) <= (target in ("avx512", "avx2"))
 
 
 @pytest.mark.parametrize("spec", LIBRARY)
 @pytest.mark.parametrize("target", OTHERS)
 def test_other_vectors_of_this_processor(target, spec, monkeypatch, tmp_path):
     monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} {targets.TARGETS[target].flags}")
-    if WIDTHS.index(target) < WIDTHS.index(toolchain.widest()):
+    if target not in toolchain.able_targets():
         toolchain.compile_source(source(spec, target), tmp_path / "x.so")
         return
     monkeypatch.setattr(toolchain, "target", lambda: target)
@@ -87,7 +86,7 @@ def test_aarch64_compiles(tmp_path):
     for spec in LIBRARY:
         subprocess.run(
             [*CROSS, *flags, "-c", "-x", "c", "-", "-o", str(tmp_path / "x.o")],
-            input=source(spec, "plain"),
+            input=source(spec, "neon"),
             text=True,
             check=True,
         )
@@ -102,14 +101,14 @@ def test_aarch64_computes_the_same(monkeypatch, tmp_path):
 
 
 def computes_the_same(spec, monkeypatch, folder):
-    with standalone.record(monkeypatch, target="plain") as recordings:
+    with standalone.record(monkeypatch, target="neon") as recordings:
         model = rnn(spec, *sizes(spec, 13).values(), backend="native")
         x = torch.randn(3, 7, model.input_size, requires_grad=True)
         state = tuple(s.requires_grad_() for s in model.zero_state(7))
         gradients(model, x, state)
     (recording,) = (r for r in recordings.values() if r.calls)
     assert {"odyssey_forward", "odyssey_backward"} <= {call.entry for call in recording.calls}
-    program = standalone.build(recording.source, folder, command=CROSS, flags=["-static"])
+    program = standalone.build(recording, folder, command=CROSS, flags=["-static"])
     code, error, found = standalone.run(program, recording.calls, emulator=EMULATOR)
     assert code == 0, error
     standalone.assert_same(recording.calls, found, tolerance=1e-5)

@@ -23,6 +23,7 @@ import torch
 from odyssey.compiler import module
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call import kernel
+from odyssey.compiler.backends.native.call.products import SOURCES
 
 MAIN = """
 #include <stdio.h>
@@ -30,6 +31,7 @@ MAIN = """
 #include <string.h>
 
 $declarations
+extern const char odyssey_products[];
 static void (*const entries[])(const void *, const void *) = {$entries};
 
 static long number(FILE *file) {
@@ -57,7 +59,8 @@ int main(int count, char **names) {
       array[a] = calloc(length, sizeof(long));
       for (long k = 0; k < length; k++) {
         const long value = number(in), buffer = number(in);
-        array[a][k] = buffer < 0 ? value : (long)(start[buffer] + value);
+        array[a][k] = buffer == -2  ? (long)odyssey_products
+                      : buffer < 0 ? value : (long)(start[buffer] + value);
       }
     }
     entries[entry](array[0], array[1]);
@@ -78,7 +81,8 @@ int main(int count, char **names) {
 
 @dataclass
 class Call:
-    """One call: each number is (value, -1), or an address as (offset, buffer)."""
+    """One call: each number is (value, -1), an address as (offset, buffer), or (0, -2): the
+    functions that all cells share."""
 
     entry: str
     arrays: list[list[tuple[int, int]]]
@@ -89,10 +93,11 @@ class Call:
 
 @dataclass
 class Recording:
-    """A source and the calls that were made of it."""
+    """A source, the calls that were made of it, and the functions that all cells share."""
 
     source: str
     calls: list[Call]
+    shared: str = ""
 
 
 def _extents():
@@ -139,7 +144,10 @@ class _Recorder:
                 row = []
                 for value in array or ():
                     inside = [e for e in extents if e[0] <= value < e[1]]
-                    if inside:
+                    if value in SOURCES:
+                        self.recording.shared = SOURCES[value]
+                        row.append((0, -2))
+                    elif inside:
                         number = places.setdefault(inside[0], len(places))
                         row.append((value - inside[0][0], number))
                     else:
@@ -167,7 +175,9 @@ def record(monkeypatch, *, target=None):
     recordings = {}
     load = toolchain.load
 
-    def recorded(source):
+    def recorded(source, *entries):
+        if entries:  # no loop of a cell
+            return load(source, *entries)
         recording = recordings.setdefault(source, Recording(source, []))
         return _Recorder(load(source), recording)
 
@@ -213,30 +223,34 @@ def write_calls(calls):
     return b"".join(parts)
 
 
-def build(source, folder, *, flags=(), command=None):
-    """Compiles a source and the program around it; gives the executable."""
+def build(recording, folder, *, flags=(), command=None):
+    """Compiles a recorded source and the program around it; gives the executable."""
     command = tuple(command or toolchain.compiler())
     kept = [flag for flag in toolchain.FLAGS if flag not in ("-shared", "-fPIC")]
     options = (*kept, *flags)
-    (folder / "main.o").write_bytes(_main(command, options))
-    (folder / "cell.c").write_text(source)
-    _compile(folder, *command, *options, "cell.c", "main.o", "-o", "program", "-lm")
+    objects = {"main.o": _object(MAIN_TEXT, command, options)}
+    objects["shared.o"] = _object(recording.shared, command, options)
+    for name, data in objects.items():
+        (folder / name).write_bytes(data)
+    (folder / "cell.c").write_text(recording.source)
+    _compile(folder, *command, *options, "cell.c", *objects, "-o", "program", "-lm")
     return folder / "program"
 
 
+MAIN_TEXT = MAIN.replace(
+    "$declarations",
+    "".join(f"void {name}(const void *, const void *);\n" for name in toolchain.LOOP_ENTRIES),
+).replace("$entries", ", ".join(toolchain.LOOP_ENTRIES))
+
+
 @functools.cache
-def _main(command, options):
-    """The object file of what makes the calls: the same for all sources."""
-    declarations = "".join(
-        f"void {name}(const void *, const void *);\n" for name in toolchain.LOOP_ENTRIES
-    )
-    main = MAIN.replace("$declarations", declarations)
-    main = main.replace("$entries", ", ".join(toolchain.LOOP_ENTRIES))
+def _object(source, command, options):
+    """An object file: what is the same for many cells is compiled once."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "main.c").write_text(main)
-        _compile(folder, *command, *options, "-c", "main.c", "-o", "main.o")
-        return (folder / "main.o").read_bytes()
+        (folder / "part.c").write_text(source)
+        _compile(folder, *command, *options, "-c", "part.c", "-o", "part.o")
+        return (folder / "part.o").read_bytes()
 
 
 def _compile(folder, *arguments):

@@ -1,11 +1,8 @@
-"""The products of each phase of a step, and the register tiles that compute them.
+"""The products of each phase of a step.
 
-A tile is a few vectors of units wide and a few batch rows high, and holds all sums of a phase: the
-operand's numbers are broadcast, the matrices stream through once. For that the matrices of a
-product are packed, in the order in which a tile reads them, into a *panel*.
-
-Forward, a product is up to four maps of one operand. Backward, it is the gradient of one operand
-from those of all its maps: products with the transposed matrices, which add up.
+Forward, a product is the maps of one operand. Backward, it is the gradient of one operand from
+those of all its maps: products with the transposed matrices, which add up. The matrices of a
+product are packed once a call, in the order in which they are read, into a *panel*.
 """
 
 from __future__ import annotations
@@ -13,10 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from odyssey.compiler.backends.native.plan import FIRST, Phase, Plan
-from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.expr.program import Group
-
-MOST_MAPS = 4  # of one product: so many sums of a batch row fit into the registers
 
 
 @dataclass(frozen=True)
@@ -63,10 +57,9 @@ def _forward(plan: Plan, phase: Phase) -> list[Product]:
     out = []
     for group in plan.groups:
         maps = tuple(r for r in group.results if plan.forward_phase.get(r) == phase)
-        for first in range(0, len(maps), MOST_MAPS):
-            part = maps[first : first + MOST_MAPS]
-            inner = (plan.size(group.operand),) * len(part)
-            out.append(Product(part, part, group, f"w{part[0]}", phase[1], inner))
+        if maps:
+            inner = (plan.size(group.operand),) * len(maps)
+            out.append(Product(maps, maps, group, f"w{maps[0]}", phase[1], inner))
     return out
 
 
@@ -95,33 +88,8 @@ def panels(plan: Plan) -> dict[str, Product]:
     return out
 
 
-class Tile:
-    """The register tile of a phase's products.
-
-    Attributes:
-        wide: Vectors of units, so that a row of a product is up to four vectors.
-        rows: Batch rows, at most.
-        starts: Where each product begins in the array `hot` of results, in vectors.
-        length: Of that array.
-        hot: Result -> its place there, for row r and vector u of the tile.
-        shapes: What `frame.write_tiles` must write: (vectors, rows).
-    """
-
-    def __init__(self, products: list[Product], target: str) -> None:
-        columns = [len(p.results) for p in products]
-        self.wide = tile_width(products)
-        self.rows = min(TARGETS[target].rows[g * self.wide] for g in columns)
-        self.starts: list[int] = []
-        self.length = 0
-        self.hot: dict[int, str] = {}
-        for product, g in zip(products, columns, strict=True):
-            for number, r in enumerate(product.results):
-                self.hot[r] = f"HOT({self.length}, (r * {g} + {number}) * wide + u)"
-            self.starts.append(self.length)
-            self.length += g * self.wide * self.rows
-        self.shapes = {(g * wide, self.rows) for g in columns for wide in (1, self.wide)}
-
-
-def tile_width(products: list[Product]) -> int:
-    """Gives the vectors of units of a tile, so that a row of a product is two to four vectors."""
-    return {1: 4, 2: 2}.get(max(len(p.results) for p in products), 1)
+def most_maps(plan: Plan) -> int:
+    """Counts the results of the products of a phase, at most; 1 where a step has none."""
+    every = [(p, b) for b in (False, True) for p in plan.phases(backward=b)]
+    counts = [sum(len(p.results) for p in products(plan, q, backward=b)) for q, b in every]
+    return max(1, *counts)

@@ -100,20 +100,31 @@ def target() -> str:
     own = os.environ.get("ODYSSEY_TARGET")
     if not own:
         return widest()
-    able = list(TARGETS)[list(TARGETS).index(widest()) :]
-    if own not in able:
-        reason = suggest(own, able, what="vectors of this processor")
+    if own not in able_targets():
+        reason = suggest(own, able_targets(), what="vectors of this processor")
         raise ConfigError(f"ODYSSEY_TARGET: {reason}")
     return own
 
 
-@cache
+def able_targets() -> list[str]:
+    """Lists the rows of `targets.TARGETS` that this processor runs, the widest first."""
+    return [name for name in TARGETS if _runs(name)]
+
+
 def widest() -> str:
     """Names the widest vectors of this processor: a row of `targets.TARGETS`."""
+    return able_targets()[0]
+
+
+_NEEDED = {"avx512": {"avx512f", "avx512dq", "avx512bw", "avx512vl"}, "avx2": {"avx2", "fma"}}
+_MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}  # as Windows and macOS say
+
+
+@cache
+def _runs(name: str) -> bool:
+    machine = _MACHINES.get(platform.machine(), platform.machine())
     words = set(processor().split())
-    if {"avx512f", "avx512dq", "avx512bw", "avx512vl"} <= words:
-        return "avx512"
-    return "avx2" if {"avx2", "fma"} <= words else "plain"
+    return TARGETS[name].machine in ("", machine) and _NEEDED.get(name, set()) <= words
 
 
 @cache
@@ -127,10 +138,7 @@ def _version(command: tuple[str, ...], stamp: int) -> str:
 
 def _tuning() -> tuple[str, ...]:
     """Gives the flags for the processor to try in turn; narrower ones where that is asked for."""
-    own = os.environ.get("ODYSSEY_TARGET")
-    if own and platform.machine() in ("x86_64", "AMD64"):
-        return (TARGETS[target()].flags,)
-    return TUNING
+    return (TARGETS[target()].flags,) if os.environ.get("ODYSSEY_TARGET") else TUNING
 
 
 def _key(source: str, command: tuple[str, ...]) -> str:

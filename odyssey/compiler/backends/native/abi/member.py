@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from odyssey.compiler.backends.native.abi.tables import Field, Size, Table
+from odyssey.compiler.backends.native.abi.tables import PRODUCTS, Field, Size, Table
 from odyssey.compiler.backends.native.plan import Plan, Stack
 from odyssey.compiler.backends.native.products import panels
 
-CALL_SIZES = Table(
-    tuple(Field(name, "long", role="number") for name in ("P", "T", "B", "H", "I", "keep", "block"))
-)
+_NUMBERS = ("P", "T", "B", "H", "I", "keep", "block", "rows")
+CALL_SIZES = Table((*(Field(name, "long", role="number") for name in _NUMBERS), PRODUCTS))
 """The fields of `struct sizes`."""
 
 _ROW: tuple[Size, ...] = (("B",), ("H",))
@@ -48,10 +47,10 @@ def member_table(plan: Plan) -> Table:
         fields.append(Field(f"v{k}", "real", f"saved: {plan.about(k)}", steps, "kept"))
     for n, group in enumerate(plan.groups):
         maps = plan.trained(group)
-        if maps:
-            names = ", ".join(plan.program.nodes[r].name for r in maps)
-            shape = (plan.sizes(maps), plan.sizes([group.operand]))
-            fields.append(_output(f"gm{n}", f"gradient of {names}", shape, "b", zeros="ragged"))
+        for i, r in enumerate(maps):
+            shape = (plan.sizes([r]), plan.sizes([group.operand]))
+            about = f"gradient of {plan.program.nodes[r].name}"
+            fields.append(_output(f"gm{n}_{i}", about, shape, "b", zeros="ragged"))
     return Table((*fields, *_workspace(plan)))
 
 
@@ -65,7 +64,7 @@ def _state(name: str, n: int) -> list[Field]:
         Field(f"i{n}", "const real", f"{name} before the first step", _ROW, calls="f"),
         Field(f"s{n}", "real", f"{name} after every step", (("S",), *_ROW), "kept"),
         _output(f"o{n}", f"{name} after the last step", _ROW, "f", zeros="ragged"),
-        Field(f"do{n}", "const real", "gradient of that", _ROW, calls="b"),
+        Field(f"do{n}", "const real", "its gradient, or null", _ROW, calls="b", optional=True),
         _output(f"di{n}", f"{back} before the first step", _ROW, "b", zeros="ragged"),
         Field(f"c{n}", "real", f"{back} on its way back", _ROW, "work", "b"),
     ]
@@ -101,12 +100,13 @@ def _stack(plan: Plan, n: int, stack: Stack) -> list[Field]:
     """Products before the loop, and the gradients of what they are computed from.
 
     An index takes their rows from a table, one a class (`way` index), or blocks of rows are
-    computed from vectors and a matrix (`way` dense).
+    computed from vectors and the matrices (`way` dense).
     """
     total, inner = plan.sizes(stack.leaves), plan.sizes([stack.operand])
-    rows, zeros = _about_rows(stack), _zeros(plan, stack)
+    rows = _about_rows(stack)
     calls = "fb" if n in plan.reread else "f"
-    optional = not stack.biased
+    trained = [k for k in stack.leaves if k in plan.backward.leaves]
+    zeros = "" if trained else "always"
 
     def index(name: str, type: str, note: str, *shape: Size) -> Field:
         return Field(name, type, note, shape, way="index", stack=n)
@@ -114,36 +114,49 @@ def _stack(plan: Plan, n: int, stack: Stack) -> list[Field]:
     def dense(name: str, type: str, note: str, *shape: Size) -> Field:
         return Field(name, type, note, shape, way="dense", stack=n)
 
+    def work(field: Field, calls: str, *, pads: bool = False) -> Field:
+        return replace(field, role="work", calls=calls, pads=pads)
+
     def gradient(field: Field, zeros: str, *, optional: bool = False) -> Field:
         return replace(field, role="output", calls="b", zeros=zeros, optional=optional)
 
-    def packed(field: Field, calls: str) -> Field:
-        return replace(field, role="work", calls=calls, pads=True)
-
-    vectors = "without an index: the vectors whose products they are"
-    into = dense(f"ga{n}", "real", "gradient of the vectors, or null", *_STEPS, inner)
-    bias = dense(f"qx{n}", "const real", "their bias, or null", total)
-    block = dense(f"x{n}", "real", rows, ("N",), ("B",), total)
-    return [
-        replace(index(f"x{n}", "real", rows, ("I",), total), calls=calls),
-        replace(block, role="work", calls=calls),
+    fields = [
+        work(index(f"x{n}", "real", rows, ("I",), total), calls),
+        work(dense(f"x{n}", "real", rows, ("N",), ("B",), total), calls),
         _row_length(n),
-        gradient(index(f"gx{n}", "real", _BACK, ("I",), total), "always"),
+        work(index(f"gx{n}", "real", _BACK, ("I",), total), "b"),
         index(
             *(f"x{n}_index", "const long", "which row each step and batch row reads, or null"),
             *_STEPS,
         ),
-        dense(f"a{n}", "const real", vectors, *_STEPS, inner),
-        dense(f"wx{n}", "const real", "their matrix", total, inner),
-        replace(bias, calls=calls, optional=optional),
-        gradient(into, "" if zeros == "ragged" else "always", optional=True),
-        gradient(dense(f"gw{n}", "real", "gradient of the matrix", total, inner), zeros),
-        gradient(
-            dense(f"gq{n}", "real", "gradient of the bias", total), "always", optional=optional
+        dense(
+            f"a{n}", "const real", "without an index: what the matrices multiply", *_STEPS, inner
         ),
-        packed(dense(f"aw{n}", "real", "packed matrix", total, inner), calls),
-        packed(dense(f"bw{n}", "real", "packed transposed matrix", inner, total), "b"),
+        gradient(
+            dense(f"ga{n}", "real", "its gradient, or null", *_STEPS, inner), zeros, optional=True
+        ),
     ]
+    for i, (r, leaf, bias) in enumerate(
+        zip(stack.results, stack.leaves, stack.biases, strict=True)
+    ):
+        size = plan.sizes([leaf])
+        name, row = plan.program.nodes[r].name, ("real", "its gradient")
+        ragged, never = ("always",) * 2 if leaf not in plan.backward.leaves else ("ragged", "")
+        matrix = (f"wx{n}_{i}", "const real", f"matrix {name}", size, inner)
+        fields += [
+            replace(index(*matrix), calls=calls),
+            dense(*matrix),
+            gradient(index(f"gw{n}_{i}", *row, size, inner), never),
+            gradient(dense(f"gw{n}_{i}", *row, size, inner), ragged),
+            work(dense(f"aw{n}_{i}", "real", "packed", size, inner), calls, pads=True),
+        ]
+        if bias is not None:
+            fields += [
+                Field(f"qx{n}_{i}", "const real", f"bias of {name}", (size,), calls=calls),
+                _output(f"gq{n}_{i}", "its gradient", (size,), "b", zeros="always"),
+            ]
+    packed = dense(f"bw{n}", "real", "packed transposed matrices", inner, total)
+    return [*fields, work(packed, "b", pads=True)]
 
 
 def _workspace(plan: Plan) -> list[Field]:
@@ -158,6 +171,8 @@ def _workspace(plan: Plan) -> list[Field]:
                     shape: tuple[Size, ...] = (("B",), plan.sizes([k]))
                     handed = "one step's values between phases"
                     fields.append(Field(f"{letter}{k}", "real", handed, shape, "work", call))
+    hot = "products of a phase, for some batch rows at a time"
+    fields.append(Field("hot", "real", hot, (("hot",),), "work"))
     for name, product in panels(plan).items():
         shape = ((product.units,), product.inner)
         call = "b" if product.transposed else "f"

@@ -14,7 +14,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from odyssey.compiler.arguments import require
+from odyssey.compiler.arguments import require, require_memory
 from odyssey.compiler.backends.native.abi.tables import Table, length
 from odyssey.errors import ConfigError
 
@@ -23,10 +23,15 @@ Int64Array = ctypes.Array[ctypes.c_int64]
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """Gives a tensor whose memory is as C reads it: row-major, with nothing left to be applied."""
-    if tensor.is_neg():
-        tensor = tensor.resolve_neg()
-    return tensor if tensor.is_contiguous() else tensor.contiguous()
+    """Gives a tensor whose memory is as C reads it: row-major, with nothing left to be applied.
+
+    Raises:
+        ConfigError: It must be copied, and its storage was freed or cut.
+    """
+    if tensor.is_contiguous() and not tensor.is_neg():
+        return tensor
+    require_memory((tensor,))
+    return tensor.resolve_neg().contiguous()
 
 
 class Form:

@@ -105,6 +105,10 @@ class Table:
         }
 
 
+PRODUCTS = Field("products", "const struct products *", "what all cells share", role="number")
+"""The address of the functions that all cells share; see `source.shared`."""
+
+
 def length(size: Size, lengths: Mapping[str, int]) -> int:
     """Gives the value of a size."""
     return sum(lengths[name] for name in size)

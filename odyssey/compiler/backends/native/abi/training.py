@@ -6,7 +6,7 @@ member, count numbers of a parameter.
 
 from __future__ import annotations
 
-from odyssey.compiler.backends.native.abi.tables import Field, Size, Table
+from odyssey.compiler.backends.native.abi.tables import PRODUCTS, Field, Size, Table
 
 BLOCK_ROWS = 192
 """Rows of a readout at a time: whole tiles of 4 vectors, whole groups of 2, 3, 4, 6 and 8 rows."""
@@ -35,6 +35,7 @@ READOUT = Table(
     (
         *(_number("P"), _number("R", "rows of a member: steps times streams")),
         *(_number("H"), _number("S"), _number("keep", "whether gradients are wanted")),
+        PRODUCTS,
         Field("units", "const long", "units of each member", (_P,)),
         Field("h", "const real", "outputs of the last layer", (*_ROWS, ("H",))),
         _away("h"),

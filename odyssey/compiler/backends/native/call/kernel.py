@@ -21,8 +21,11 @@ from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.abi.member import CALL_SIZES, member_table
 from odyssey.compiler.backends.native.abi.structures import Form, Int64Array, Structs
 from odyssey.compiler.backends.native.abi.tables import Table, counts, length
+from odyssey.compiler.backends.native.call.inputs import Inputs, loop_inputs
 from odyssey.compiler.backends.native.call.memory import Layout, borrow, lay_out
+from odyssey.compiler.backends.native.call.products import products
 from odyssey.compiler.backends.native.plan import Plan, make_plan
+from odyssey.compiler.backends.native.products import most_maps
 from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.compiler.lowering import lower
@@ -51,6 +54,7 @@ class Shape:
     Attributes:
         keep: Whether a backward call follows, so that the values of all steps are kept.
         indexed: The stacks whose rows are taken by an index; see `abi.Table.of`.
+        lead: Whether tensors lead with P, as those of a population do.
     """
 
     steps: int
@@ -59,12 +63,13 @@ class Shape:
     units: tuple[int, ...]
     keep: bool = True
     indexed: frozenset[int] = frozenset()
+    lead: bool = True
 
     def __hash__(self) -> int:
         value: int | None = self.__dict__.get("hashed")  # asked for many times a call
         if value is None:
             key = (self.steps, self.batch, self.input_size, self.units, self.keep, self.indexed)
-            value = hash(key)
+            value = hash((key, self.lead))
             object.__setattr__(self, "hashed", value)
         return value
 
@@ -100,6 +105,7 @@ class Kernel:
         self.library = toolchain.load(self.source)
         self.lanes = TARGETS[self.target].bytes // dtype.itemsize
         self.entries = {"f": self.library.odyssey_forward, "b": self.library.odyssey_backward}
+        self.maps = most_maps(plan)
         self.memory: dict[tuple[Any, ...], Any] = {}
 
     def form(self, shape: Shape, call: str) -> Form:
@@ -110,10 +116,15 @@ class Kernel:
             return Form(
                 self.table,
                 call,
-                lengths={**shape.lengths(), "N": block, "D": block + 1},
+                lengths={
+                    **shape.lengths(),
+                    "N": block,
+                    "D": block + 1,
+                    "hot": self.rows(shape) * self.columns(shape),
+                },
                 real=self.dtype,
                 count=shape.members,
-                spread=True,
+                spread=shape.lead,
                 indexed=shape.indexed,
             )
 
@@ -171,6 +182,22 @@ class Kernel:
 
         return self._remembered(("layout", shape, call, role), make)
 
+    def outputs(
+        self, shape: Shape, call: str, unwanted: frozenset[str]
+    ) -> list[tuple[str, tuple[int, ...], bool]]:
+        """Lists what comes out: field, shape, and whether it must be zero before the call."""
+
+        def make() -> list[tuple[str, tuple[int, ...], bool]]:
+            form = self.form(shape, call)
+            kinds = ("always", "ragged") if shape.ragged else ("always",)
+            return [
+                (name, form.rows[name][1], field.zeros in kinds)
+                for name, field in form.fields.items()
+                if field.role == "output" and name not in unwanted
+            ]
+
+        return self._remembered(("outputs", shape, call, unwanted), make)
+
     def workspace(self, shape: Shape, call: str, role: str) -> Tensor:
         """Borrows the memory of a role."""
         return borrow(self.layout(shape, call, role).total, self.dtype)
@@ -181,6 +208,8 @@ class Kernel:
         def make() -> Int64Array:
             structs = Structs(Form(CALL_SIZES, "f", lengths={}, real=self.dtype))
             known = {**shape.lengths(), "keep": int(shape.keep), "block": self.block(shape)}
+            shared = products(DTYPES[self.dtype], self.target, TARGETS[self.target].tilings[0])
+            known |= {"rows": self.rows(shape), "products": shared}
             for name in CALL_SIZES.names:
                 structs.number(name, known[name])
             return structs.filled()
@@ -211,6 +240,22 @@ class Kernel:
 
         return self._remembered(("block", shape), make)
 
+    def columns(self, shape: Shape) -> int:
+        """Gives the numbers of a batch row that a phase's products have, at most."""
+        return self.maps * pad(max(shape.hidden, shape.input_size), self.lanes)
+
+    def rows(self, shape: Shape) -> int:
+        """Gives the batch rows whose products a phase computes at a time."""
+
+        def make() -> int:
+            tiling = TARGETS[self.target].tilings[0]
+            tile = tiling.rows[-1]
+            most = max(tile, tiling.hot * 1024 // (self.columns(shape) * self.dtype.itemsize))
+            parts = -(-shape.batch // most)
+            return min(shape.batch, -(-shape.batch // parts // tile) * tile)
+
+        return self._remembered(("rows", shape), make)
+
     def total(self, row: Sequence[int], shape: Shape) -> int:
         """Gives the length of a row of values."""
         return length(self.plan.sizes(row), shape.lengths())
@@ -223,6 +268,13 @@ class Code:
         self.plan = make_plan(program)
         self.table = member_table(self.plan)
         self.kernels: dict[torch.dtype, Kernel] = {}
+        self._inputs: dict[frozenset[int], Inputs] = {}
+
+    def inputs(self, indexed: frozenset[int]) -> Inputs:
+        """Lists the tensors that the loop reads; `indexed` are the stacks that an index reads."""
+        if indexed not in self._inputs:
+            self._inputs[indexed] = loop_inputs(self.plan, indexed)
+        return self._inputs[indexed]
 
     def kernel(self, dtype: torch.dtype) -> Kernel:
         """Gives the compiled loop for float32 or float64.

@@ -99,12 +99,8 @@ class NativeLayer:
         tensors += [value[k] for k in plan.vectors]
         tensors += [parameters[n] for n in plan.matrices]
         tensors += state
-        if not self.population:
-            x, tensors = x.unsqueeze(0), [t.unsqueeze(0) for t in tensors]
         # what the input's gradient needs is among the tensors
         *outputs, _ = run_loop(self.program.text, x.detach(), tensors, units, input_size)
-        if not self.population:
-            outputs = [o.squeeze(0) for o in outputs]
         count = len(state)
         if plan.writes_output:
             return outputs[count], tuple(outputs[:count])

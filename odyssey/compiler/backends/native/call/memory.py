@@ -2,17 +2,22 @@
 
 Fresh pages cost as much as the arithmetic done on them. A piece of memory is free when no tensor
 but the pool's own looks at its storage: the workspace of a forward call is an ordinary tensor,
-which autograd, a compiled graph or nobody may hold for as long as they like.
+which autograd, a compiled graph or nobody may hold for as long as they like. Large pieces ask the
+system for large pages, for with small ones a long sequence pays more for addresses than for data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ctypes
+import mmap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
+LARGE_PAGE = 1 << 21  # bytes
 ALIGNED = 16  # numbers: 64 bytes of float32
 POOLED = 8  # pieces, lent ones included
 
@@ -42,12 +47,27 @@ class _Piece:
     def __init__(self, total: int, dtype: torch.dtype) -> None:
         with torch.inference_mode(False):  # whoever gets it next may save it for a backward pass
             self.tensor = torch.empty(total, dtype=dtype, device="cpu")
+        _ask_for_large_pages(self.tensor)
         self.storage = self.tensor.untyped_storage()  # its wrapper counts too, so it stays
         self.alone = self.users()
 
     def users(self) -> int:
         """Counts who holds the storage."""
         return int(torch._C._storage_Use_Count(self.storage._cdata))
+
+
+def _ask_for_large_pages(tensor: Tensor) -> None:
+    """Asks for large pages where a tensor covers any; nothing happens where there are none."""
+    start = -(-tensor.data_ptr() // LARGE_PAGE) * LARGE_PAGE
+    length = (tensor.data_ptr() + tensor.nbytes - start) // LARGE_PAGE * LARGE_PAGE
+    if length > 0 and hasattr(mmap, "MADV_HUGEPAGE"):
+        _advise()(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_HUGEPAGE)
+
+
+@cache
+def _advise() -> Callable[..., int]:
+    advise: Callable[..., int] = ctypes.CDLL(None).madvise
+    return advise
 
 
 _POOL: dict[int, _Piece] = {}

@@ -5,37 +5,34 @@ and one that records gradients; with these torch can trace, export and compile w
 into. A cell is named by its text, so that a program that was exported can run in another process.
 Nothing gets to C but through `abi.structures`.
 
-A call goes through these steps: sort the inputs by the stacks that they belong to (`stack_inputs`),
-join and name them as the table of fields does (`_tensors`), make the outputs, borrow memory, fill a
-structure, run. The way back is the same, and then takes apart again what was joined (`_apart`).
-Where nothing watches what torch does, calls go around its dispatcher (`run_loop`, `_below`), which
-costs more than a small cell.
+A call goes through these steps: give each input the name of its field (`Inputs`), make the outputs,
+borrow memory, fill a structure, run. The way back is the same. Where nothing watches what torch
+does, calls go around its dispatcher (`run_loop`, `_below`), which costs more than a small cell.
 
-Shapes: P members, T steps, B batch rows, I input, H hidden units of the largest member. A plain
-module is a population of one.
+Shapes: P members, T steps, B batch rows, I input, H hidden units of the largest member.
 
 `loop(program, x, inputs, units, input_size, keep)` gives the outputs in the order of the table of
-fields, the workspace last. `x` is (P, T, B) int64 or (P, T, B, I); `inputs` are, for each stack,
-rows or vectors (not where class indices take rows), its matrices and biases; then vectors, matrices
-of the loop and states, all (P, ...). `keep` says that a backward call follows.
+fields, the workspace last. `x` is (T, B) int64 or (T, B, I), and P leads there and everywhere if it
+is a population; `inputs` are, for each stack, rows or vectors (not where class indices take rows),
+its matrices and biases; then vectors, matrices of the loop and states. `keep` says that a backward
+call follows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from odyssey.compiler.arguments import has_values, require_classes, require_memory
+from odyssey.compiler.arguments import has_values, require_classes
 from odyssey.compiler.backends.native.abi.structures import dense
 from odyssey.compiler.backends.native.abi.tables import Field, counts, length
 from odyssey.compiler.backends.native.call.kernel import Code, Kernel, Shape, code
 from odyssey.compiler.backends.native.call.memory import lay_out
-from odyssey.compiler.backends.native.plan import Plan, Stack
+from odyssey.compiler.backends.native.plan import Plan
 from odyssey.errors import ConfigError
 
 NO_SECOND = "backend 'native' has no second derivatives; build the RNN with backend='eager'"
@@ -48,68 +45,9 @@ _LIBRARY.define(
     " -> Tensor[]"
 )
 _LIBRARY.define(
-    "loop_backward(str program, Tensor x, Tensor[] inputs, Tensor kept, Tensor[] gradients,"
+    "loop_backward(str program, Tensor x, Tensor[] inputs, Tensor kept, Tensor?[] gradients,"
     " int[] units, int input_size, bool[] wanted) -> Tensor[]"
 )
-
-
-@dataclass(frozen=True)
-class StackInputs:
-    """The tensors of a stack: rows or vectors if they are computed, matrices, biases."""
-
-    stack: Stack
-    values: Tensor | None
-    weights: Sequence[Tensor]
-    biases: Sequence[Tensor | None]
-
-    def weight(self) -> Tensor:
-        """Gives the matrices, stacked."""
-        return self.weights[0] if len(self.weights) == 1 else torch.cat(list(self.weights), -2)
-
-    def bias(self) -> Tensor | None:
-        """Gives the biases side by side, zeros where there is none; None if there are none."""
-        if all(b is None for b in self.biases):
-            return None
-        pairs = zip(self.weights, self.biases, strict=True)
-        biases = [w.new_zeros(w.shape[:-1]) if b is None else b for w, b in pairs]
-        return biases[0] if len(biases) == 1 else torch.cat(biases, -1)
-
-    def rows(self) -> Tensor:
-        """Gives the rows that an index takes: the matrices' columns, biases added."""
-        weight, bias = self.weight(), self.bias()
-        return weight.mT if bias is None else weight.mT + bias.unsqueeze(-2)
-
-
-def stack_inputs(
-    plan: Plan, x: Tensor, inputs: Sequence[Any]
-) -> tuple[list[StackInputs], list[Any]]:
-    """Sorts inputs, or what there is one of for each: what belongs to stacks, and the rest.
-
-    Raises:
-        ConfigError: There are more or fewer than the program has.
-    """
-    left = list(inputs)
-    parts = []
-    count = len(plan.vectors) + len(plan.matrices) + len(plan.program.states)
-    indexed = _indexed(plan, x)
-    for n, stack in enumerate(plan.stacks):
-        maps, biased = len(stack.results), sum(b is not None for b in stack.biases)
-        first = 0 if n in indexed else 1
-        if len(left) < first + maps + biased:
-            break
-        biases = iter(left[first + maps : first + maps + biased])
-        parts.append(
-            StackInputs(
-                stack,
-                left[0] if first else None,
-                left[first : first + maps],
-                [None if b is None else next(biases) for b in stack.biases],
-            )
-        )
-        left = left[first + maps + biased :]
-    if len(parts) != len(plan.stacks) or len(left) != count:
-        raise ConfigError(f"{plan.program.name}: {len(inputs)} tensors are not what its loop reads")
-    return parts, left
 
 
 def _indexed(plan: Plan, x: Tensor) -> frozenset[int]:
@@ -128,91 +66,55 @@ def _begin(
     """Gives the code and the sizes of a call.
 
     Raises:
-        ConfigError: There are no inputs, or x has another number of members or axes.
+        ConfigError: There are no inputs or another number of them, or x has another number of
+            members or axes.
     """
     compiled = code(program)
+    plan = compiled.plan
     if not inputs:
+        raise ConfigError(f"{plan.program.name}: its loop reads no tensors; use backend='eager'")
+    lead = x.dim() - (3 if x.is_floating_point() else 2)
+    if lead not in (0, 1) or len(units) != (x.shape[0] if lead else 1):
         raise ConfigError(
-            f"{compiled.plan.program.name}: its loop reads no tensors; use backend='eager'"
+            f"{plan.program.name}: expected x as (T, B) or (T, B, I), or with P = {len(units)}"
+            f" before that, got {tuple(x.shape)}"
         )
-    if x.dim() < 3 or x.shape[0] != len(units):
-        raise ConfigError(
-            f"{compiled.plan.program.name}: expected x as (P, T, B) or (P, T, B, I) with"
-            f" P = {len(units)}, got {tuple(x.shape)}"
-        )
-    indexed = _indexed(compiled.plan, x)
-    return compiled, Shape(x.shape[1], x.shape[2], input_size, tuple(units), keep, indexed)
+    indexed = _indexed(plan, x)
+    if len(inputs) != len(compiled.inputs(indexed).names):
+        raise ConfigError(f"{plan.program.name}: {len(inputs)} tensors are not what its loop reads")
+    steps, batch = x.shape[lead], x.shape[lead + 1]
+    return compiled, Shape(steps, batch, input_size, tuple(units), keep, indexed, bool(lead))
 
 
 def _tensors(
-    plan: Plan, shape: Shape, x: Tensor, inputs: Sequence[Tensor], wanted: Mapping[str, Field]
+    compiled: Code, shape: Shape, x: Tensor, inputs: Sequence[Tensor], wanted: Mapping[str, Field]
 ) -> dict[str, Tensor]:
     """Names the tensors that go in as the table does, row-major; only those that are wanted."""
-    require_memory((x, *inputs))  # before torch joins what is one tensor in C
-    parts, rest = stack_inputs(plan, x, inputs)
-    _check_parts(plan, shape, parts)
-    named: dict[str, Tensor] = {}
-    index = None
-    for n, part in enumerate(parts):
-        if n in shape.indexed:
-            if index is None:
-                index = dense(x)
-                require_classes(index, shape.input_size)
-            named[f"x{n}_index"] = index
-            if f"x{n}" in wanted:
-                named[f"x{n}"] = dense(part.rows())
-            continue
-        assert part.values is not None
-        named[f"a{n}" if part.weights else f"x{n}"] = dense(part.values)
-        if part.weights:
-            named[f"wx{n}"] = dense(part.weight())
-            bias = part.bias() if f"qx{n}" in wanted else None
-            if bias is not None:
-                named[f"qx{n}"] = dense(bias)
-    names = [f"p{k}" for k in plan.vectors] + [f"m{n}" for n in range(len(plan.matrices))]
-    names += [f"i{n}" for n in range(len(plan.program.states))]
-    for name, tensor in zip(names, rest, strict=True):
-        if name in wanted:
-            named[name] = dense(tensor)
+    names = compiled.inputs(shape.indexed).names
+    named = {n: dense(t) for n, t in zip(names, inputs, strict=True) if n in wanted}
+    if shape.indexed:
+        index = dense(x)
+        require_classes(index, shape.input_size)
+        named |= {f"x{n}_index": index for n in shape.indexed}
     return named
 
 
-def _check_parts(plan: Plan, shape: Shape, parts: Sequence[StackInputs]) -> None:
-    """Checks the shapes of what is joined before C sees it, where broadcasting would hide one.
-
-    Raises:
-        ConfigError: One is wrong.
-    """
-    units = {"I": shape.input_size, "H": shape.hidden}
-    for part in parts:
-        for r, weight, bias in zip(part.stack.results, part.weights, part.biases, strict=True):
-            rows, columns = units[plan.size(r)], units[plan.size(part.stack.operand)]
-            expected = (shape.members, rows, columns)
-            if weight.shape != expected or not (bias is None or bias.shape == expected[:2]):
-                name = plan.program.nodes[r].name
-                raise ConfigError(
-                    f"matrix {name} must be {expected} and its bias {expected[:2]}, got"
-                    f" {tuple(weight.shape)} and {bias if bias is None else tuple(bias.shape)}"
-                )
-
-
-def _outputs(kernel: Kernel, shape: Shape, call: str, unwanted: set[str]) -> dict[str, Tensor]:
+def _outputs(
+    kernel: Kernel, shape: Shape, call: str, unwanted: frozenset[str] = frozenset()
+) -> dict[str, Tensor]:
     """Makes the tensors that come out, in the order of the table."""
-    form = kernel.form(shape, call)
-    outputs = {}
-    for name, field in form.fields.items():
-        if field.role != "output" or name in unwanted:
-            continue
-        dtype, size, _ = form.rows[name]
-        zeros = field.zeros == "always" or (field.zeros == "ragged" and shape.ragged)
-        outputs[name] = (torch.zeros if zeros else torch.empty)(size, dtype=dtype, device="cpu")
-    return outputs
+    return {
+        name: (torch.zeros if zeros else torch.empty)(size, dtype=kernel.dtype, device="cpu")
+        for name, size, zeros in kernel.outputs(shape, call, unwanted)
+    }
 
 
-def _unwanted(plan: Plan, wanted: Sequence[bool]) -> set[str]:
-    """Names the gradients that nobody wants or that are of nothing."""
-    names = {f"ga{n}" for n, want in enumerate(wanted) if not want}
-    return names | {f"gq{n}" for n, stack in enumerate(plan.stacks) if not stack.biased}
+def _unwanted(compiled: Code, indexed: frozenset[int], wanted: Sequence[bool]) -> frozenset[str]:
+    """Names the gradients of vectors that nobody wants; `wanted` says it of each input."""
+    names = compiled.inputs(indexed).names
+    return frozenset(
+        f"g{n}" for n, want in zip(names, wanted, strict=True) if n[0] == "a" and not want
+    )
 
 
 def _loop(
@@ -226,8 +128,8 @@ def _loop(
     """Runs the sequence."""
     compiled, shape = _begin(program, x, inputs, units, input_size, keep)
     kernel = compiled.kernel(inputs[-1].dtype)
-    tensors = _tensors(compiled.plan, shape, x, inputs, kernel.form(shape, "f").fields)
-    outputs = _outputs(kernel, shape, "f", set())
+    tensors = _tensors(compiled, shape, x, inputs, kernel.form(shape, "f").fields)
+    outputs = _outputs(kernel, shape, "f")
     kept = kernel.workspace(shape, "f", "kept")
     _run(kernel, shape, "f", kept, tensors | outputs)
     return [*outputs.values(), kept]
@@ -238,7 +140,7 @@ def _loop_backward(
     x: Tensor,
     inputs: Sequence[Tensor],
     kept: Tensor,
-    gradients: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
     units: Sequence[int],
     input_size: int,
     wanted: Sequence[bool],
@@ -246,12 +148,15 @@ def _loop_backward(
     """Gives the gradients that come out of C, in the order of the table."""
     compiled, shape = _begin(program, x, inputs, units, input_size, True)
     plan, kernel = compiled.plan, compiled.kernel(inputs[-1].dtype)
-    tensors = _tensors(plan, shape, x, inputs, kernel.form(shape, "b").fields)
-    outputs = _outputs(kernel, shape, "b", _unwanted(plan, wanted))
+    tensors = _tensors(compiled, shape, x, inputs, kernel.form(shape, "b").fields)
+    outputs = _outputs(kernel, shape, "b", _unwanted(compiled, shape.indexed, wanted))
     arriving = _arriving(len(plan.program.states), plan.writes_output)
     if len(gradients) != len(arriving):
         raise ConfigError(f"expected {len(arriving)} gradients, got {len(gradients)}")
-    tensors |= {n: dense(g) for n, g in zip(arriving, gradients, strict=True)}
+    tensors |= {n: dense(g) for n, g in zip(arriving, gradients, strict=True) if g is not None}
+    if plan.writes_output and "dy" not in tensors:
+        dtype, size, _ = kernel.form(shape, "b").rows["dy"]
+        tensors["dy"] = torch.zeros(size, dtype=dtype, device="cpu")
     _run(kernel, shape, "b", kept, tensors | outputs)
     return list(outputs.values())
 
@@ -276,11 +181,15 @@ def _arriving(states: int, writes_output: bool) -> tuple[str, ...]:
 
 
 def _like(
-    compiled: Code, shape: Shape, call: str, like: Tensor, unwanted: set[str]
+    compiled: Code,
+    shape: Shape,
+    call: str,
+    like: Tensor,
+    unwanted: frozenset[str] = frozenset(),
 ) -> dict[str, Tensor]:
-    lengths = shape.lengths()
+    lengths, lead = shape.lengths(), [shape.members] if shape.lead else []
     return {
-        name: like.new_empty([shape.members, *(length(s, lengths) for s in field.shape or ())])
+        name: like.new_empty([*lead, *(length(s, lengths) for s in field.shape or ())])
         for name, field in compiled.table.of(call, shape.indexed).items()
         if field.role == "output" and name not in unwanted
     }
@@ -288,8 +197,7 @@ def _like(
 
 def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -> list[Tensor]:
     compiled, shape = _begin(program, x, inputs, *sizes)
-    stack_inputs(compiled.plan, x, inputs)
-    outputs = _like(compiled, shape, "f", inputs[-1], set())
+    outputs = _like(compiled, shape, "f", inputs[-1])
     kept = counts(compiled.table.of("f", shape.indexed), "kept", shape.lengths())
     total = lay_out(kept, shape.members).total
     return [*outputs.values(), inputs[-1].new_empty(total)]
@@ -298,7 +206,8 @@ def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -
 def _fake_backward(program: str, x: Tensor, inputs: Sequence[Tensor], *others: Any) -> list[Tensor]:
     _, _, units, input_size, wanted = others
     compiled, shape = _begin(program, x, inputs, units, input_size, True)
-    return list(_like(compiled, shape, "b", inputs[-1], _unwanted(compiled.plan, wanted)).values())
+    unwanted = _unwanted(compiled, shape.indexed, wanted)
+    return list(_like(compiled, shape, "b", inputs[-1], unwanted).values())
 
 
 # gradients
@@ -318,7 +227,6 @@ class _Recorded(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         if keep:
             ctx.program, ctx.sizes = program, sizes
-            ctx.shapes = [o.shape for o in outputs[:-1]]
             ctx.save_for_backward(x, outputs[-1], *inputs)
         return outputs
 
@@ -326,17 +234,12 @@ class _Recorded(torch.autograd.Function):
     def backward(ctx: Any, *arriving: Tensor | None) -> tuple[Tensor | None, ...]:
         refuse_second_derivatives()
         x, kept, *inputs = ctx.saved_tensors
-        plan = code(ctx.program).plan
-        gradients = [
-            inputs[-1].new_zeros(shape) if g is None else g.to_dense()
-            for shape, g in zip(ctx.shapes, arriving[:-1], strict=True)
-        ]
+        gradients = [None if g is None else g.to_dense() for g in arriving[:-1]]
         units, input_size = ctx.sizes
-        needed, _ = stack_inputs(plan, x, ctx.needs_input_grad[4:])
-        wanted = [bool(part.values) for part in needed]
+        wanted = list(ctx.needs_input_grad[4:])
         arguments = (ctx.program, x, inputs, kept, gradients, units, input_size, wanted)
         leaving = _below(BACKWARD, _loop_backward, x, arguments)
-        return (None, None, None, None, *_apart(code(ctx.program), x, inputs, wanted, leaving))
+        return (None, None, None, None, *_sorted(ctx.program, x, inputs, wanted, leaving))
 
 
 def refuse_second_derivatives() -> None:
@@ -349,58 +252,27 @@ def refuse_second_derivatives() -> None:
         raise ConfigError(NO_SECOND)
 
 
-def _apart(
-    code: Code,
+def _sorted(
+    program: str,
     x: Tensor,
     inputs: Sequence[Tensor],
     wanted: Sequence[bool],
     leaving: Sequence[Tensor],
 ) -> list[Tensor | None]:
-    """Takes gradients apart: what is one tensor in C are those of several inputs."""
-    plan, unwanted = code.plan, _unwanted(code.plan, wanted)
-    fields = code.table.of("b", _indexed(plan, x)).items()
-    names = [n for n, f in fields if f.role == "output" and n not in unwanted]
-    named: dict[str, Tensor] = dict(zip(names, leaving, strict=True))
+    """Gives the gradient of each input; a matrix that several products read gets the sum."""
+    compiled = code(program)
+    indexed = _indexed(compiled.plan, x)
+    out = [n for n, f in compiled.table.of("b", indexed).items() if f.role == "output"]
+    left_out = _unwanted(compiled, indexed, wanted)
+    named = dict(zip((n for n in out if n not in left_out), leaving, strict=True))
     gradients: list[Tensor | None] = []
-    parts, rest = stack_inputs(plan, x, inputs)
-    for n, part in enumerate(parts):
-        gradients += _of_stack(n, part, named)
-    gradients += [named[f"g{k}"] for k in plan.vectors]
-    weights: dict[str, Tensor] = {}
-    for n, group in enumerate(plan.groups):
-        maps = plan.trained(group)
-        if not maps:
-            continue
-        rows = [rest[_matrix(plan, r)].shape[-2] for r in maps]
-        for r, piece in zip(maps, torch.split(named[f"gm{n}"], rows, -2), strict=True):
-            name = plan.program.nodes[r].name
-            weights[name] = weights[name] + piece if name in weights else piece
-    for name, matrix in zip(plan.matrices, rest[len(plan.vectors) :], strict=False):
-        gradients.append(weights[name] if name in weights else torch.zeros_like(matrix))
-    return gradients + [named[f"di{n}"] for n in range(len(plan.program.states))]
-
-
-def _matrix(plan: Plan, r: int) -> int:
-    """Finds the matrix of a product among the inputs that follow the stacks."""
-    return len(plan.vectors) + plan.matrices.index(plan.program.nodes[r].name)
-
-
-def _of_stack(n: int, part: StackInputs, named: Mapping[str, Tensor]) -> list[Tensor | None]:
-    """Gives the gradients of what a stack is made of."""
-    if not part.weights:
-        return [named[f"gx{n}"]]
-    into: list[Tensor | None] = []
-    bias: Tensor | None
-    if part.values is None:
-        table = named[f"gx{n}"]
-        weight, bias = table.mT, table.sum(-2)
-    else:
-        into.append(named.get(f"ga{n}"))
-        weight, bias = named[f"gw{n}"], named.get(f"gq{n}")
-    rows = [w.shape[-2] for w in part.weights]
-    biases: list[Tensor] = [] if bias is None else list(torch.split(bias, rows, -1))
-    kept = [g for g, b in zip(biases, part.biases, strict=False) if b is not None]
-    return [*into, *torch.split(weight, rows, -2), *kept]
+    for tensor, parts in zip(inputs, compiled.inputs(indexed).gradients, strict=True):
+        found = [named[part] for part in parts if part in named]
+        if not found:
+            gradients.append(None if parts else torch.zeros_like(tensor))
+        else:
+            gradients.append(sum(found[1:], found[0]))
+    return gradients
 
 
 def _autograd(

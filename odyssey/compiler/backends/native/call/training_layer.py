@@ -5,10 +5,8 @@ what `NativeLayer` does, and leaves out what costs more than a small cell: the g
 and finding out where everything lies. The steps:
 
 1. for each new shape, buffers and both structures are made, with all that stays filled in
-   (`_Calls`); a matrix of the loop is read where it lies;
-2. forward: the rows of the index tables are made of input matrices and biases, then C runs;
-3. backward: C adds up, in buffers of the same layout, and the gradients of the tables are taken
-   apart into those of matrices and biases.
+   (`_Calls`); parameters are read where they lie;
+2. forward and backward: states, classes and the gradient of the output are put in, and C runs.
 
 Shapes: P members, T steps, B streams, V symbols, H units of the largest member.
 """
@@ -16,7 +14,6 @@ Shapes: P members, T steps, B streams, V symbols, H units of the largest member.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,9 +21,10 @@ from torch import Tensor
 from odyssey.compiler.arguments import require, require_classes
 from odyssey.compiler.backends.base import Layer, State
 from odyssey.compiler.backends.native.abi.structures import CPU, dense
+from odyssey.compiler.backends.native.call.inputs import loop_inputs
 from odyssey.compiler.backends.native.call.kernel import Kernel, Shape
 from odyssey.compiler.backends.native.call.layer import NativeLayer
-from odyssey.compiler.backends.native.plan import Plan, Stack
+from odyssey.compiler.backends.native.plan import Plan
 
 
 def native_recurrence(
@@ -92,23 +90,6 @@ class NativeRecurrence:
         return self.calls.backward(dy)
 
 
-@dataclass
-class _Table:
-    """A stack's rows of weights and biases, one a symbol, and their gradients.
-
-    Attributes:
-        rows: (P, V, columns).
-        gradient: Like it.
-        pieces: Columns of the rows, the matrix (P, V, H) and the bias (P, 1, H) that they are.
-        parts: Columns of the gradient, and the tensors that get matrix and bias gradients of them.
-    """
-
-    rows: Tensor
-    gradient: Tensor
-    pieces: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
-    parts: list[tuple[Tensor, Tensor, Tensor | None]] = field(default_factory=list)
-
-
 class _Calls:
     """The calls of one shape: buffers, and structures with all that stays filled in."""
 
@@ -129,10 +110,8 @@ class _Calls:
         # padding is never written and stays zero
         self.y = self._zeros("f", "y")
         self.forth.put("y", self.y)
-        self.tables = [self._table(n, stack) for n, stack in enumerate(self.plan.stacks)]
-        self._leaves()
+        self._parameters()
         for n in states:  # the loss does not read the final state
-            self.back.put(f"do{n}", self._zeros("b", f"do{n}"))
             self.back.put(f"di{n}", self._zeros("b", f"di{n}"))
         self.outputs = [tuple(self._zeros("f", f"o{n}") for n in states) for _ in range(2)]
         self.turns = [self.forth, self.forth.copy()]  # they take turns in the states they write
@@ -155,68 +134,41 @@ class _Calls:
         dtype, shape, _ = self.kernel.form(self.shape, call).rows[name]
         return torch.zeros(shape, dtype=dtype, device=CPU)
 
-    def _gradient(self, name: str, tensor: Tensor) -> Tensor:
-        self.gradients.setdefault(name, []).append(tensor)
-        return tensor
-
     def _put(self, name: str, tensor: Tensor) -> None:
         """Fills a field in the structures of both calls, where they have it."""
         for structs in (self.forth, self.back):
             if name in structs.form.fields:
                 structs.put(name, tensor)
 
-    def _table(self, n: int, stack: Stack) -> _Table:
-        """Makes the rows of a stack."""
-        kernel, shape, nodes = self.kernel, self.shape, self.plan.program.nodes
-        table = _Table(self._zeros("f", f"x{n}"), self._zeros("b", f"gx{n}"))
-        end = 0
-        for leaf, r, b in zip(stack.leaves, stack.results, stack.biases, strict=True):
-            start, end = end, end + kernel.total([leaf], shape)
-            weight = self.parameters[nodes[r].name]
-            into = self._gradient(nodes[r].name, torch.zeros_like(weight))
-            bias = summed = None
-            if b is not None:
-                bias = self.parameters[nodes[b].name]
-                summed = self._gradient(nodes[b].name, torch.zeros_like(bias))
-                bias = bias.unsqueeze(-2)
-            table.pieces.append((table.rows[..., start:end], weight.mT, bias))
-            table.parts.append((table.gradient[..., start:end], into.mT, summed))
-        self._put(f"x{n}", table.rows)
-        self.back.put(f"gx{n}", table.gradient)
-        self.sums.append(table.gradient)
-        return table
-
-    def _leaves(self) -> None:
-        """Places vectors and matrices of the loop, and their gradients."""
-        kernel, shape, plan, nodes = self.kernel, self.shape, self.plan, self.plan.program.nodes
-        for k in plan.vectors:
-            gradient = self._gradient(nodes[k].name, self._zeros("b", f"g{k}"))
-            self.sums.append(gradient)
-            self._put(f"p{k}", self.parameters[nodes[k].name])
-            self.back.put(f"g{k}", gradient)
-        for n, name in enumerate(plan.matrices):
-            self._put(f"m{n}", self.parameters[name])
-        for n, group in enumerate(plan.groups):
-            maps = plan.trained(group)
-            if maps:
-                sizes = [kernel.total([r], shape) for r in maps]
-                whole = self._zeros("b", f"gm{n}")
-                for r, piece in zip(maps, torch.split(whole, sizes, -2), strict=True):
-                    self._gradient(nodes[r].name, piece)
-                self.back.put(f"gm{n}", whole)
+    def _parameters(self) -> None:
+        """Places the parameters and their gradients."""
+        plan, nodes, fields = self.plan, self.plan.program.nodes, self.back.form.fields
+        places = {f"p{k}": nodes[k].name for k in plan.vectors}
+        places |= {f"m{n}": name for n, name in enumerate(plan.matrices)}
+        for n, stack in enumerate(plan.stacks):
+            for i, (r, b) in enumerate(zip(stack.results, stack.biases, strict=True)):
+                places[f"wx{n}_{i}"] = nodes[r].name
+                if b is not None:
+                    places[f"qx{n}_{i}"] = nodes[b].name
+        inputs = loop_inputs(plan, plan.indexable)
+        for field, parts in zip(inputs.names, inputs.gradients, strict=True):
+            if field not in places:
+                continue
+            name = places[field]
+            self._put(field, self.parameters[name])
+            for part in parts:
+                gradient = self._zeros("b", part)
+                self.back.put(part, gradient)
+                self.gradients.setdefault(name, []).append(gradient)
+                if fields[part].zeros == "always":
+                    self.sums.append(gradient)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """See `base.LayerRecurrence.forward`."""
-        for table in self.tables:
-            for into, weight, bias in table.pieces:
-                if bias is None:
-                    into.copy_(weight)
-                else:
-                    torch.add(weight, bias, out=into)
         x = dense(x)  # the backward call reads them again
         self.turn = 1 - self.turn
         structs, finals = self.turns[self.turn], self.outputs[self.turn]
-        for n in range(len(self.tables)):
+        for n in range(len(self.plan.stacks)):
             structs.set(f"x{n}_index", x)
             self.back.share(f"x{n}_index", structs)
         for n, (first, _) in enumerate(zip(state, finals, strict=True)):
@@ -230,9 +182,4 @@ class _Calls:
             tensor.zero_()
         self.back.set("dy", dense(dy))
         self.kernel.run(self.sizes, "b", self.back)
-        for table in self.tables:
-            for gradient, into, bias in table.parts:
-                into.copy_(gradient)
-                if bias is not None:
-                    torch.sum(gradient, -2, out=bias)
         return {n: g[0] if len(g) == 1 else sum(g[1:], g[0]) for n, g in self.gradients.items()}

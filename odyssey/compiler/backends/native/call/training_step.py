@@ -27,6 +27,7 @@ from odyssey.compiler.backends.native.abi.training import (
     UPDATE_KINDS,
 )
 from odyssey.compiler.backends.native.call.kernel import DTYPES
+from odyssey.compiler.backends.native.call.products import products
 from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.errors import ConfigError
@@ -104,6 +105,8 @@ class _ReadoutCall:
         self.bad = ctypes.c_int64()
         self.structs = z = Structs(form)
         numbers = {"P": P, "R": T * B, "H": H, "S": S, "keep": int(keep)}
+        target = toolchain.target()
+        numbers["products"] = products(DTYPES[dtype], target, TARGETS[target].tilings[0])
         away = {"h": T * B * H, "w": S * H, "b": S, "dw": S * H, "db": S, "target": 0, "weight": 0}
         for name, value in (numbers | {f"{n}_member": d for n, d in away.items()}).items():
             z.number(name, value)

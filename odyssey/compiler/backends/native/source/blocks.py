@@ -4,12 +4,14 @@ A block is so short that its input products and its gradient rows stay in the ca
 stored for the whole sequence. Before a block, the products of its inputs are computed with packed
 matrices. After it, each matrix gets the product of its gradient rows with the rows that it read.
 
-Columns of gradients that lie side by side make one product (*whole*), but only for a member of H
-units; one with fewer has gaps between its columns, and gets one product a map (*apart*).
+Where the input is class indices, its products are rows of a table that is made once a call: the
+transposed matrices side by side, biases added. Gradient rows are added up in a table like it, and
+taken apart at the end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from odyssey.compiler.backends.native.plan import Plan, Stack
@@ -25,32 +27,56 @@ class BlockWriter:
         self.products = [(n, s) for n, s in enumerate(plan.stacks) if s.results]
 
     def pack(self, *, backward: bool) -> list[str]:
-        """Packs the matrices of the input products."""
+        """Packs the matrices of the input products, or makes a table of them."""
         out = []
         for n, stack in self.products:
             inner, total = self.plan.size(stack.operand), self.at.total(stack.leaves)
-            matrix = f"(const real *[]){{m->wx{n}}}"
             if not backward or n in self.plan.reread:
-                out.append(
-                    f"    if (m->a{n}) pack(m->aw{n}, {matrix}, 1, 4, {total}, {inner}, {inner});"
-                )
+                out.append(f"    if (m->x{n}_index) {{")
+                for i, leaf in enumerate(stack.leaves):
+                    to = f"m->x{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row"
+                    size, bias = self.plan.size(leaf), self._bias(n, stack, i)
+                    out.append(f"      q->turn({to}, m->wx{n}_{i}, {size}, {inner}, {bias});")
+                out.append("    } else {")
+                for i, leaf in enumerate(stack.leaves):
+                    size = count(self.plan.size(leaf))
+                    matrix = f"(const real *const[]){{m->wx{n}_{i}}}"
+                    out.append(
+                        f"      q->pack(m->aw{n}_{i}, {matrix}, 1, {size}, {inner}, {inner});"
+                    )
+                out.append("    }")
             if backward:
+                every = ", ".join(f"m->wx{n}_{i}" for i in range(len(stack.leaves)))
+                sizes = ", ".join(self.plan.sizes(stack.leaves))
                 out.append(
-                    f"    if (m->ga{n}) pack_transposed(m->bw{n}, {matrix},"
-                    f" (const long[]){{{total}}}, 1, 4, {inner}, {inner});"
+                    f"    if (m->ga{n}) q->pack_transposed(m->bw{n},"
+                    f" (const real *const[]){{{every}}}, (const long[]){{{sizes}}},"
+                    f" {len(stack.leaves)}, {inner}, {inner});"
+                )
+                out.append(
+                    f"    if (m->x{n}_index)"
+                    f" __builtin_memset(m->gx{n}, 0, {inner} * ({total}) * sizeof(real));"
                 )
         return out
+
+    def _bias(self, n: int, stack: Stack, i: int) -> str:
+        return "0" if stack.biases[i] is None else f"m->qx{n}_{i}"
 
     def inputs(self, *, again: bool) -> list[str]:
         """Computes the input products of a block; `again` only what a backward step reads."""
         out = []
         for n, stack in self.products:
-            if not again or n in self.plan.reread:
-                inner, total = self.plan.size(stack.operand), self.at.total(stack.leaves)
+            if again and n not in self.plan.reread:
+                continue
+            inner = self.plan.size(stack.operand)
+            out.append(f"      if (m->a{n}) {{")
+            for i, leaf in enumerate(stack.leaves):
                 out.append(
-                    f"      if (m->a{n}) affine(m->x{n}, m->a{n} + first * B * {inner}, {inner},"
-                    f" m->aw{n}, {inner}, 0, {inner}, m->qx{n}, count, {total}, 0);"
+                    f"        q->affine(m->x{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row,"
+                    f" m->a{n} + first * B * {inner}, {inner}, m->aw{n}_{i}, {inner}, 0, {inner},"
+                    f" {self._bias(n, stack, i)}, count, {self._count(leaf)}, 0);"
                 )
+            out.append("      }")
         return out
 
     def gradients(self) -> list[str]:
@@ -63,46 +89,61 @@ class BlockWriter:
             out += self._stack(n, stack) if stack.results else self._rows(n, stack)
         return out
 
-    def _runs(self, gradients: list[int]) -> list[list[int]]:
-        """Splits positions where the gradients do not lie side by side."""
-        slots = [self.plan.slots.index(k) for k in gradients]
-        cuts = [0, *(p + 1 for p, (a, b) in enumerate(pairwise(slots)) if b != a + 1), len(slots)]
-        return [list(range(a, b)) for a, b in pairwise(cuts)]
+    def leave(self) -> list[str]:
+        """Takes the gradients of tables apart, after the last block."""
+        out = []
+        for n, stack in self.products:
+            inner, lines = self.plan.size(stack.operand), []
+            for i, leaf in self._trained(stack):
+                rows = f"m->gx{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row"
+                size = self.plan.size(leaf)
+                lines.append(f"      q->turn_back(m->gw{n}_{i}, {rows}, {size}, {inner});")
+                if stack.biases[i] is not None:
+                    lines.append(f"      q->sum_rows(m->gq{n}_{i}, {rows}, {inner}, {size});")
+            if lines:
+                out += [f"    if (m->x{n}_index) {{", *lines, "    }"]
+        return out
 
-    def _either(self, whole: list[str], apart: list[str]) -> list[str]:
-        return [
-            "      if (m->h == H) {",
-            *(f"        {line}" for line in whole),
-            "      } else {",
-            *(f"        {line}" for line in apart),
-            "      }",
-        ]
-
-    def _length(self, row: list[int]) -> str:
-        return count(self.plan.size(row[0])) if len(row) == 1 else self.at.total(row)
+    def _count(self, k: int) -> str:
+        return count(self.plan.size(k))
 
     def _gradient_rows(self, k: int) -> str:
         return f"m->d{self.at.column(k)}, {self.at.width}"
 
+    def _trained(self, stack: Stack) -> list[tuple[int, int]]:
+        """Lists the leaves of a stack that have a gradient, with their places."""
+        return [(i, k) for i, k in enumerate(stack.leaves) if k in self.plan.backward.leaves]
+
     def _group(self, n: int, group: Group) -> list[str]:
         """Gradients of the matrices in the loop."""
-        plan = self.plan
-        maps = plan.trained(group)
-        gradients = [plan.backward.results[r] for r in maps]
+        plan, maps = self.plan, self.plan.trained(group)
         inner = plan.size(group.operand)
-
-        def outer(run: list[int], columns: str) -> str:
-            before = self.at.total(maps[: run[0]])
-            to = f"m->gm{n} + ({before}) * {inner}" if before else f"m->gm{n}"
-            return (
-                f"outer({to}, {inner}, {self._gradient_rows(gradients[run[0]])},"
-                f" {self.at.block(group.operand)}, {inner}, count,"
-                f" {self._length([maps[p] for p in run])}, {columns}, more);"
+        return [
+            self._call_outer(
+                [f"gm{n}_{i}" for i in range(len(maps))],
+                [self._count(r) for r in maps],
+                [plan.backward.results[r] for r in maps],
+                inner,
+                f"{self.at.block(group.operand)}, {inner}, count, {count(inner)}",
             )
+        ]
 
-        runs = self._runs(gradients)
-        whole = [outer(run, inner) for run in runs]
-        return self._either(whole, [outer([p], count(inner)) for run in runs for p in run])
+    def _call_outer(
+        self,
+        matrices: Sequence[str],
+        units: Sequence[str],
+        gradients: Sequence[int],
+        inner: str,
+        operand: str,
+    ) -> str:
+        """Writes the call that adds to the gradients of matrices of one operand."""
+        to = ", ".join(f"m->{name}" for name in matrices)
+        rows = ", ".join(f"m->d{self.at.column(k)}" for k in gradients)
+        return (
+            f"      q->outer((real *const[]){{{to}}}, {inner}, {len(matrices)},"
+            f" (const long[]){{{', '.join(units)}}}, (const real *const[]){{{rows}}},"
+            f" {self.at.width}, {operand}, more);"
+        )
 
     def _rows(self, n: int, stack: Stack) -> list[str]:
         """Hands on the gradients of rows that are no products."""
@@ -112,47 +153,73 @@ class BlockWriter:
                 size = self.plan.size(leaf)
                 rows = self._gradient_rows(self.plan.backward.leaves[leaf])
                 out.append(
-                    f"      copy_rows(m->gx{n} + first * B * {size}, {size}, {rows}, count,"
+                    f"      q->copy_rows(m->gx{n} + first * B * {size}, {size}, {rows}, count,"
                     f" {count(size)});"
                 )
         return out
 
     def _stack(self, n: int, stack: Stack) -> list[str]:
-        """Gradients of matrix, bias and vectors; of a table's rows where an index took them."""
-        leaves, back = stack.leaves, self.plan.backward.leaves
-        columns = [p for p, leaf in enumerate(leaves) if leaf in back]
-        if not columns:
+        """Gradients of matrices, biases and vectors; of a table's rows where an index took them."""
+        back, inner = self.plan.backward.leaves, self.plan.size(stack.operand)
+        trained = self._trained(stack)
+        if not trained:
             return []
-        gradients = [back[leaves[p]] for p in columns]
         out = [f"      if (m->x{n}_index) {{"]
-        for p, k in zip(columns, gradients, strict=True):
+        for _, leaf in trained:
             out.append(
-                f"        scatter(m->gx{n}{self.at.offset(leaves, leaves[p])}, m->x{n}_row,"
-                f" m->x{n}_index + first * B, {self._gradient_rows(k)}, count,"
-                f" {self._length([leaves[p]])});"
+                f"        q->scatter(m->gx{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row,"
+                f" m->x{n}_index + first * B, {self._gradient_rows(back[leaf])}, count,"
+                f" {self._count(leaf)});"
             )
-        out.append("      } else {")
-        whole: list[str] = []
-        apart: list[str] = []
-        for run in self._runs(gradients):
-            whole += self._dense(n, stack, [columns[r] for r in run], gradients[run[0]], whole)
-            for r in run:
-                apart += self._dense(n, stack, [columns[r]], gradients[r], apart)
-        out += [f"  {line}" for line in self._either(whole, apart)]
+        gradients = [back[leaf] for _, leaf in trained]
+        outer = self._call_outer(
+            [f"gw{n}_{i}" for i, _ in trained],
+            [self._count(leaf) for _, leaf in trained],
+            gradients,
+            inner,
+            f"m->a{n} + first * B * {inner}, {inner}, count, {inner}",
+        )
+        out += ["      } else {", f"  {outer}"]
+        for i, leaf in trained:
+            if stack.biases[i] is not None:
+                out.append(
+                    f"        q->sum_rows(m->gq{n}_{i}, {self._gradient_rows(back[leaf])}, count,"
+                    f" {self._count(leaf)});"
+                )
+        out += self._into(n, stack, trained)
         return [*out, "      }"]
 
-    def _dense(
-        self, n: int, stack: Stack, columns: list[int], gradient: int, before: list[str]
-    ) -> list[str]:
-        """Adds to the gradients; the first to those of the vectors writes them."""
+    def _into(self, n: int, stack: Stack, trained: Sequence[tuple[int, int]]) -> list[str]:
+        """Gradients of the vectors: a product a map, or one for maps that lie side by side."""
         inner, total = self.plan.size(stack.operand), self.at.total(stack.leaves)
-        offset = self.at.total(stack.leaves[: columns[0]]) or "0"
-        length = self._length([stack.leaves[p] for p in columns])
-        rows = self._gradient_rows(gradient)
+        back, slots = self.plan.backward.leaves, self.plan.slots
+
+        def product(places: Sequence[int], length: str, *, more: bool) -> str:
+            i, leaf = trained[places[0]]
+            before = self.at.total(stack.leaves[:i]) or "0"
+            return (
+                f"q->affine(m->ga{n} + first * B * {inner}, {inner},"
+                f" {self._gradient_rows(back[leaf])}, m->bw{n}, {total}, {before}, {length}, 0,"
+                f" count, {inner}, {int(more)});"
+            )
+
+        runs: list[list[int]] = [[0]]
+        for p, ((i, a), (j, b)) in enumerate(pairwise(trained), start=1):
+            if i + 1 == j and slots.index(back[a]) + 1 == slots.index(back[b]):
+                runs[-1].append(p)
+            else:
+                runs.append([p])
+        apart = [product([p], self._count(leaf), more=p > 0) for p, (_, leaf) in enumerate(trained)]
+        whole = [
+            product(run, self.at.total([trained[p][1] for p in run]), more=run[0] > 0)
+            for run in runs
+        ]
+        if len(runs) == len(trained):
+            return [f"        if (m->ga{n}) {{", *(f"          {x}" for x in apart), "        }"]
         return [
-            f"outer(m->gw{n} + ({offset}) * {inner}, {inner}, {rows},"
-            f" m->a{n} + first * B * {inner}, {inner}, count, {length}, {inner}, more);",
-            f"if (m->gq{n}) sum_rows(m->gq{n} + {offset}, {rows}, count, {length});",
-            f"if (m->ga{n}) affine(m->ga{n} + first * B * {inner}, {rows}, m->bw{n}, {total},"
-            f" {offset}, {length}, 0, count, {inner}, {int(bool(before))});",
+            f"        if (m->ga{n} && m->h == H) {{",
+            *(f"          {x}" for x in whole),
+            f"        }} else if (m->ga{n}) {{",
+            *(f"          {x}" for x in apart),
+            "        }",
         ]

@@ -1,14 +1,12 @@
-"""The parts of the generated C file that do not depend on the cell.
+"""The parts of the generated C files that depend on no cell: the head, and the entry points.
 
 All of it works on vectors of units through a few primitives: `ld` and `st` load and store up to a
-vector, so that the last units of a row need no code of their own. Matrix products go through
-register tiles (`write_tiles`), one function for each number of rows, for a compiler keeps sums in
-registers only where it can unroll. The parts, in the order of a file:
+vector, so that the last units of a row need no code of their own. What all cells call is a file of
+its own (`shared`): its functions come in a table, `struct products`, whose address is in the
+structure of sizes. The parts:
 
 1. `write_preamble`: types, structures, loads and stores;
-2. `write_tiles`: the register tiles;
-3. `ENTRY`: packing of matrices, products of a block of steps (`outer`: gradients of matrices,
-   `affine`: inputs of the loop), and the two entry points with holes for the cell.
+2. `ENTRY`: the two entry points, with holes for the cell.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ from __future__ import annotations
 from string import Template
 
 from odyssey.compiler.backends.native.source.functions import TYPES
-from odyssey.compiler.backends.native.targets import TARGETS
+from odyssey.compiler.backends.native.targets import MOST_TILE, TARGETS
 
 _PREAMBLE = Template("""\
-/* Odyssey: the cell $name for $dtype and $target vectors. Generated; do not edit.
+/* Odyssey: $name for $dtype and $target vectors. Generated; do not edit.
  *
  * T time steps, B batch rows, I inputs, H hidden units of the largest member, h of this one.
  * Every tensor is row-major; rows of states are (step, batch row), states have T + 1 steps.
@@ -27,12 +25,76 @@ _PREAMBLE = Template("""\
  */
 typedef $real real;
 typedef $integer integer;
-enum { V = $bytes / sizeof(real) };
+enum { V = $bytes / sizeof(real), TILE_VECTORS = $tile };
 typedef real vec __attribute__((vector_size($bytes)));
 typedef integer ivec __attribute__((vector_size($bytes)));
 typedef real loose __attribute__((vector_size($bytes), aligned(sizeof(real)), may_alias));
 
-struct sizes { long P, T, B, H, I, keep, block; };
+/* What all cells call. `wide`: vectors of the widest strip; `tile`: rows of a tile for strips of 1
+ * to `wide` vectors. */
+struct products {
+  long wide, tile[5];
+$functions
+};
+
+static inline vec splat(real x) { return x - (vec){}; }
+
+/* Loads and stores n units, at most a vector; the last units of a row are rare, and stay apart. */
+static __attribute__((noinline)) vec ld_part(const real *from, long n) {
+  vec x = {};
+  for (long k = 0; k < n; k++) x[k] = from[k];
+  return x;
+}
+static __attribute__((noinline)) void st_part(real *to, vec x, long n) {
+  for (long k = 0; k < n; k++) to[k] = x[k];
+}
+static inline vec ld(const real *from, long n) {
+  if (__builtin_expect(n >= V, 1)) return *(const loose *)from;
+  return ld_part(from, n);
+}
+static inline void st(real *to, vec x, long n) {
+  if (__builtin_expect(n >= V, 1)) *(loose *)to = x;
+  else st_part(to, x, n);
+}
+/* Vectors of the next strip of so many columns: strips are about equally wide. */
+static inline long strip(long left, long most) {
+  const long vectors = (left + V - 1) / V;
+  if (vectors <= most) return vectors;
+  const long strips = (vectors + most - 1) / most;
+  return (vectors + strips - 1) / strips;
+}
+""")
+
+FUNCTIONS: dict[str, str] = {
+    "pack": "real *to, const real *const *from, long maps, long units, long inner, long stride",
+    "pack_transposed": (
+        "real *to, const real *const *from, const long *inner, long maps, long units, long stride"
+    ),
+    "product": (
+        "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,"
+        " long a_step, const real *w, long wide, long inner, long rows"
+    ),
+    "outer": (
+        "real *const *to, long to_row, long maps, const long *units, const real *const *d,"
+        " long d_row, const real *x, long x_row, long count, long n, int more"
+    ),
+    "affine": (
+        "real *to, long to_row, const real *x, long x_row, const real *panel, long whole,"
+        " long before, long inner, const real *bias, long count, long n, int more"
+    ),
+    "turn": ("real *to, long to_row, const real *from, long units, long inner, const real *bias"),
+    "turn_back": "real *to, const real *from, long from_row, long units, long inner",
+    "copy_rows": "real *to, long to_row, const real *from, long from_row, long rows, long n",
+    "sum_rows": "real *to, const real *from, long row, long count, long n",
+    "scatter": (
+        "real *to, long to_row, const long *index, const real *from, long from_row, long rows,"
+        " long n"
+    ),
+}
+"""The functions of `struct products`: name -> parameters."""
+
+_CELL = Template("""\
+struct sizes { long P, T, B, H, I, keep, block, rows; const struct products *products; };
 
 struct member {
 $fields
@@ -41,28 +103,12 @@ $fields
 /* Without a backward pass the states take turns in two slots and the saved values share one. */
 #define SLOT(t) (keep ? (t) : ((t) & 1))
 #define KEPT(t) (keep ? (t) : 0)
-#define HOT(start, index) (*(const vec *)(hot + ((start) + (index)) * V))
+/* A vector of the products of a phase: of batch row r, unit j. */
+#define HOT(map) (*(const vec *)(hot + r * hot_row + (map) * units_v + j))
 
-static inline vec splat(real x) { return x - (vec){}; }
-
-/* Loads and stores n units, at most a vector. */
-static inline vec ld(const real *from, long n) {
-  if (n >= V) return *(const loose *)from;
-  vec x = {};
-  for (long k = 0; k < n; k++) x[k] = from[k];
-  return x;
-}
-static inline void st(real *to, vec x, long n) {
-  if (n >= V) *(loose *)to = x;
-  else
-    for (long k = 0; k < n; k++) to[k] = x[k];
-}
-/* Vectors of the next tile: `most` of them, also where one of four would stay empty, or one. */
-static inline long width(long left, long most) {
-  return left > (most == 4 ? 2 : most - 1) * V ? most : 1;
-}
-static void clear(real *to, long vectors) {
-  for (long k = 0; k < vectors; k++) *(vec *)(to + k * V) = (vec){};
+static inline void clear(real *to, long row, long wide, long rows) {
+  for (long r = 0; r < rows; r++)
+    for (long u = 0; u < wide; u++) *(vec *)(to + r * row + u * V) = (vec){};
 }
 """)
 
@@ -89,134 +135,11 @@ static void restore(int before) { (void)before; }
 #endif
 """
 ENTRY = Template("""\
-/* Copies n numbers of every row. */
-static void copy_rows(real *to, long to_row, const real *from, long from_row, long rows, long n) {
-  for (long r = 0; r < rows; r++)
-    for (long j = 0; j < n; j += V)
-      st(to + r * to_row + j, ld(from + r * from_row + j, n - j), n - j);
-}
-
-/* Packs matrices (rows, `inner` columns) by tiles of rows: (tile, column, matrix, rows of it). */
-static void pack(real *to, const real *const *from, long maps, long most, long units, long inner,
-                 long stride) {
-  for (long j = 0, wide; j < units; j += wide * V) {
-    wide = width(units - j, most);
-    const long left = units - j < wide * V ? units - j : wide * V;
-    for (long g = 0; g < maps; g++)
-      for (long k0 = 0; k0 < inner; k0 += 16)
-        for (long v = 0; v < wide * V; v++)
-          for (long k = k0; k < inner && k < k0 + 16; k++)
-            to[(k * maps + g) * wide * V + v] = v < left ? from[g][(j + v) * stride + k] : 0;
-    to += inner * maps * wide * V;
-  }
-}
-/* The same for the transposed matrices: (tile, matrix, row of it, columns). */
-static void pack_transposed(real *to, const real *const *from, const long *inner, long maps,
-                            long most, long units, long stride) {
-  for (long j = 0, wide; j < units; j += wide * V) {
-    wide = width(units - j, most);
-    for (long g = 0; g < maps; g++)
-      for (long k = 0; k < inner[g]; k++, to += wide * V)
-        for (long u = 0; u < wide; u++) {
-          const long n = units - j - u * V;
-          *(loose *)(to + u * V) = ld(from[g] + k * stride + j + u * V, n);
-        }
-  }
-}
-/* Adds gradient rows to the rows that an index took them from. */
-static void scatter(real *to, long to_row, const long *index, const real *from, long from_row,
-                    long rows, long n) {
-  for (long r = 0; r < rows; r++)
-    for (long j = 0; j < n; j += V) {
-      real *place = to + index[r] * to_row + j;
-      st(place, ld(place, n - j) + ld(from + r * from_row + j, n - j), n - j);
-    }
-}
-
 $firsts
 $flush
-/* to (m, n) = d (rows, m), transposed, times x (rows, n); `more`: added to what is there. */
-static void outer(real *all, long all_row, const real *from_d, long d_row, const real *from_x,
-                  long x_row, long count, long m, long n, int more) {
-  for (long k = 0; k < count; k += 128)
-    for (long j = 0, wide; j < n; j += wide * V) {
-      wide = width(n - j, 4);
-      const long inner = count - k < 128 ? count - k : 128;
-      const int partial = n - j < wide * V, sum = more || k;
-      real edge[128 * 4 * V] __attribute__((aligned(64)));
-      if (partial)
-        for (long r = 0; r < inner; r++)
-          for (long u = 0; u < wide; u++)
-            st(edge + (r * wide + u) * V, ld(from_x + (k + r) * x_row + j + u * V, n - j - u * V),
-               V);
-      for (long i = 0, rows; i < m; i += rows) {
-        rows = m - i < $most ? m - i : $most;
-        real *to = all + i * all_row + j;
-        const real *d = from_d + k * d_row + i, *x = from_x + k * x_row + j;
-        if (!partial) {
-          (wide == 4 ? product_4_$most : product_1_$most)(
-              to, all_row, sum ? to : 0, all_row, d, 1, d_row, x, x_row, inner, rows);
-          continue;
-        }
-        real hot[4 * $most * V] __attribute__((aligned(64)));
-        (wide == 4 ? product_4_$most : product_1_$most)(
-            hot, wide * V, 0, 0, d, 1, d_row, edge, wide * V, inner, rows);
-        for (long r = 0; r < rows; r++)
-          for (long u = 0; u < wide; u++) {
-            const long left = n - j - u * V;
-            real *place = to + r * all_row + u * V;
-            st(place, sum ? ld(place, left) + HOT(0, r * wide + u) : HOT(0, r * wide + u), left);
-          }
-      }
-    }
-}
-
-/* to (count, n) = x (count, inner) times a packed matrix of `whole` inner rows, from row `before`
- * on, plus a bias or nothing; `more`: added to what is there. */
-static void affine(real *all, const real *from, long x_row, const real *panel, long whole,
-                   long before, long inner, const real *bias, long count, long n, int more) {
-  for (long first = 0; first < count; first += 96)
-    for (long j = 0, wide; j < n; j += wide * V) {
-      wide = width(n - j, 4);
-      const long end = count - first < 96 ? count : first + 96;
-      const real *w = panel + j * whole + before * wide * V;
-      for (long i = first, rows; i < end; i += rows) {
-        rows = end - i < $most ? end - i : $most;
-        real *to = all + i * n + j;
-        const real *x = from + i * x_row;
-        if (n - j >= wide * V) {
-          const real *start = more ? to : bias ? bias + j : 0;
-          (wide == 4 ? product_4_$most : product_1_$most)(
-              to, n, start, more ? n : 0, x, x_row, 1, w, wide * V, inner, rows);
-          continue;
-        }
-        real hot[4 * $most * V] __attribute__((aligned(64)));
-        (wide == 4 ? product_4_$most : product_1_$most)(
-            hot, wide * V, 0, 0, x, x_row, 1, w, wide * V, inner, rows);
-        for (long r = 0; r < rows; r++)
-          for (long u = 0; u < wide; u++) {
-            const long left = n - j - u * V;
-            real *place = to + r * n + u * V;
-            vec sum = HOT(0, r * wide + u);
-            if (more) sum += ld(place, left);
-            else if (bias) sum += ld(bias + j + u * V, left);
-            st(place, sum, left);
-          }
-      }
-    }
-}
-
-/* to (n) += the sum of rows. */
-static void sum_rows(real *to, const real *from, long row, long count, long n) {
-  for (long j = 0; j < n; j += V) {
-    vec sum = ld(to + j, n - j);
-    for (long r = 0; r < count; r++) sum += ld(from + r * row + j, n - j);
-    st(to + j, sum, n - j);
-  }
-}
-
 /* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
 void odyssey_forward(const struct sizes *z, const struct member *m) {
+  const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
   for (long p = 0; p < z->P; p++, m++) {
@@ -235,6 +158,7 @@ $unload
 }
 
 void odyssey_backward(const struct sizes *z, const struct member *m) {
+  const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();
   for (long p = 0; p < z->P; p++, m++) {
@@ -243,13 +167,14 @@ $pack_backward
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
-      if (more) copy_rows(m->d + count * $width, $width, m->d, $width, B, $width);
+      if (more) q->copy_rows(m->d + count * $width, $width, m->d, $width, B, $width);
 $inputs_again
       for (long t = last - 1; t >= first; t--) {
 $backward
       }
 $gradients
     }
+$leave
 $finish
   }
   restore(mode);
@@ -257,15 +182,15 @@ $finish
 """)
 
 
-def write_preamble(name: str, *, dtype: str, target: str, fields: str) -> str:
-    """Writes the head of a file: types, structures, loads and stores.
+def write_preamble(name: str, *, dtype: str, target: str) -> str:
+    """Writes the head of a file: types, the table of shared functions, loads and stores.
 
     Args:
         name: What the file computes.
         dtype: float32 or float64.
         target: A row of `targets.TARGETS`.
-        fields: Declarations of `struct member`.
     """
+    functions = "\n".join(f"  void (*{name})({row});" for name, row in FUNCTIONS.items())
     return _PREAMBLE.substitute(
         name=name,
         dtype=dtype,
@@ -273,52 +198,15 @@ def write_preamble(name: str, *, dtype: str, target: str, fields: str) -> str:
         real=TYPES[dtype]["real"],
         integer=TYPES[dtype]["integer"],
         bytes=TARGETS[target].bytes,
-        fields=fields,
+        functions=functions,
+        tile=MOST_TILE,
     )
 
 
-def write_tiles(shapes: set[tuple[int, int]]) -> str:
-    """Writes the register tiles: so many vectors side by side, for 1 to so many batch rows.
+def write_structures(fields: str) -> str:
+    """Writes the structures of a cell.
 
-    `to` is the product of `a` (rows, inner) and `w` (inner, vectors), plus `start` if given. Where
-    things lie is free: `a_row` and `a_step` are the distances in `a`, `start_row` may be 0.
+    Args:
+        fields: Declarations of `struct member`.
     """
-    out = [_tile(wide, rows) for wide, rows in sorted(_all(shapes))]
-    for wide, most in sorted(shapes):
-        out.append(
-            f"static void product_{wide}_{most}({_PARAMETERS}, long rows) {{\n  switch (rows) {{"
-        )
-        for rows in range(1, most + 1):
-            out.append(f"    case {rows}: tile_{wide}x{rows}({_ARGUMENTS}); break;")
-        out.append("  }\n}")
-    return "\n".join(out) + "\n"
-
-
-_PARAMETERS = (
-    "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,\n"
-    "    long a_step, const real *w, long w_step, long inner"
-)
-_ARGUMENTS = "to, to_row, start, start_row, a, a_row, a_step, w, w_step, inner"
-
-
-def _all(shapes: set[tuple[int, int]]) -> set[tuple[int, int]]:
-    return {(wide, r) for wide, most in shapes for r in range(1, most + 1)}
-
-
-def _tile(wide: int, rows: int) -> str:
-    places = [(r, c) for r in range(rows) for c in range(wide)]
-    out = [
-        f"static void tile_{wide}x{rows}({_PARAMETERS}) {{",
-        f"  vec {', '.join(f's{r}{c} = {{}}' for r, c in places)};",
-        "  if (start) {",
-        *(f"    s{r}{c} = *(const loose *)(start + {r} * start_row + {c} * V);" for r, c in places),
-        "  }",
-        "  for (long k = 0; k < inner; k++, w += w_step, a += a_step) {",
-        *(f"    const vec w{c} = *(const loose *)(w + {c} * V);" for c in range(wide)),
-    ]
-    for r in range(rows):
-        sums = " ".join(f"s{r}{c} += x{r} * w{c};" for c in range(wide))
-        out.append(f"    const real x{r} = a[{r} * a_row]; {sums}")
-    out.append("  }")
-    out += [f"  *(loose *)(to + {r} * to_row + {c} * V) = s{r}{c};" for r, c in places]
-    return "\n".join([*out, "}"])
+    return _CELL.substitute(fields=fields)

@@ -20,7 +20,7 @@ from odyssey.compiler.backends.native.abi.training import (
     READOUT,
     UPDATE,
 )
-from odyssey.compiler.backends.native.source.frame import FLUSH, write_preamble, write_tiles
+from odyssey.compiler.backends.native.source.frame import FLUSH, write_preamble
 from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
 from odyssey.compiler.backends.native.targets import TARGETS
 
@@ -38,15 +38,6 @@ static inline vec vsqrt(vec x) {
   for (int k = 0; k < V; k++) y[k] = SQRT(y[k]);
   return *(vec *)y;
 }
-/* Vectors of the next tile, of so many that are left. */
-static inline long tile(long left) { return left > 3 ? 4 : left > 1 ? 2 : 1; }
-static inline void product(long wide, real *to, long to_row, const real *start, long start_row,
-                           const real *a, long a_row, long a_step, const real *w, long inner,
-                           long rows) {
-  (wide == 4 ? product_4_MOST4 : wide == 2 ? product_2_MOST2 : product_1_MOST1)(
-      to, to_row, start, start_row, a, a_row, a_step, w, wide * V, inner, rows);
-}
-static inline long most(long wide) { return wide == 4 ? MOST4 : wide == 2 ? MOST2 : MOST1; }
 """
 
 _READOUT = """\
@@ -56,20 +47,20 @@ struct readout {
 $fields
 };
 
-/* Copies rows side by side into tiles (row, vectors of the tile); zeros where columns end. */
-static void tiles(real *to, const real *from, long stride, long rows, long n) {
+/* Copies rows side by side into strips (row, vectors of the strip); zeros where columns end. */
+static void strips(real *to, const real *from, long stride, long rows, long n, long most) {
   for (long j = 0, wide; j < n; j += wide * V) {
-    wide = tile((n - j + V - 1) / V);
+    wide = strip(n - j, most);
     for (long r = 0; r < rows; r++, to += wide * V)
       for (long u = 0; u < wide; u++)
         *(vec *)(to + u * V) = n - j > u * V ? ld(from + r * stride + j + u * V, n - j - u * V)
                                              : (vec){};
   }
 }
-/* Copies rows into tiles of their transpose: (column, vectors of rows); zeros where rows end. */
-static void turned_tiles(real *to, const real *from, long stride, long rows, long n) {
+/* Copies rows into strips of their transpose: (column, vectors of rows); zeros where rows end. */
+static void turned_strips(real *to, const real *from, long stride, long rows, long n, long most) {
   for (long r = 0, wide; r < rows; r += wide * V) {
-    wide = tile((rows - r + V - 1) / V);
+    wide = strip(rows - r, most);
     for (long u = 0; u < wide; u++) {
       const real *x = from + (r + u * V) * stride;
       const long left = rows - r - u * V;
@@ -134,44 +125,40 @@ static long softmax(const struct readout *z, long p, long first, long rows, real
 }
 
 static long member(const struct readout *z, long p) {
-  const long S = z->S, H = z->H, n = z->units[p], N = (n + V - 1) / V * V;
+  const struct products *q = z->products;
+  const long S = z->S, H = z->H, n = z->units[p], N = (n + V - 1) / V * V, most = q->wide;
   const real *w = z->w + p * z->w_member;
   real *turned = z->scratch, *rows = turned + n * BLOCK, *x = rows + N * BLOCK;
   real *panel = x + S * BLOCK, *dw = panel + S * N, *db = dw + S * N;
   double nll = 0, right = 0;
   long bad = 0;
   for (long s = 0; s < S; s++) *(vec *)(db + s * V) = (vec){};
-  if (z->keep) tiles(panel, w, H, S, n);
+  if (z->keep) strips(panel, w, H, S, n, most);
   for (long first = 0; first < z->R; first += BLOCK) {
     const long R = z->R - first < BLOCK ? z->R - first : BLOCK;
     const real *h = z->h + p * z->h_member + first * H;
-    turned_tiles(turned, h, H, R, n);
+    turned_strips(turned, h, H, R, n, most);
     for (long r = 0, wide; r < R; r += wide * V) {
-      wide = tile((R - r + V - 1) / V);
-      for (long s = 0, m = most(wide); s < S; s += m)
-        product(wide, x + s * BLOCK + r, BLOCK, 0, 0, w + s * H, H, 1, turned + r * n, n,
-                S - s < m ? S - s : m);
+      wide = strip(R - r, most);
+      q->product(x + r, BLOCK, 0, 0, w, H, 1, turned + r * n, wide, n, S);
     }
     bad += softmax(z, p, first, R, x, db, &nll, &right);
     if (!z->keep) continue;
-    tiles(rows, h, H, R, n);
+    strips(rows, h, H, R, n, most);
     for (long j = 0, wide; j < n; j += wide * V) {
-      wide = tile((n - j + V - 1) / V);
-      const long m = most(wide);
-      for (long s = 0; s < S; s += m)
-        product(wide, dw + s * N + j, N, first ? dw + s * N + j : 0, N, x + s * BLOCK, BLOCK, 1,
-                rows + j * R, R, S - s < m ? S - s : m);
-      for (long r = 0; r < R; r += m) {
-        real *to = z->dh + (p * z->R + first + r) * H + j;
-        const long left = R - r < m ? R - r : m;
-        if (n - j >= wide * V) {
-          product(wide, to, H, 0, 0, x + r, 1, BLOCK, panel + j * S, S, left);
-          continue;
-        }
-        real edge[8 * 4 * V] __attribute__((aligned(64)));
-        product(wide, edge, wide * V, 0, 0, x + r, 1, BLOCK, panel + j * S, S, left);
-        for (long k = 0; k < left; k++)
-          for (long v = 0; v < n - j; v++) to[k * H + v] = edge[k * wide * V + v];
+      wide = strip(n - j, most);
+      q->product(dw + j, N, first ? dw + j : 0, N, x, BLOCK, 1, rows + j * R, wide, R, S);
+      real *to = z->dh + (p * z->R + first) * H + j;
+      if (n - j >= wide * V) {
+        q->product(to, H, 0, 0, x, 1, BLOCK, panel + j * S, wide, S, R);
+        continue;
+      }
+      real edge[TILE_VECTORS * V] __attribute__((aligned(64)));
+      for (long r = 0, high; r < R; r += high) {
+        high = R - r < q->tile[wide] ? R - r : q->tile[wide];
+        q->product(edge, wide * V, 0, 0, x + r, 1, BLOCK, panel + j * S, wide, S, high);
+        for (long k = 0; k < high; k++)
+          for (long v = 0; v < n - j; v++) to[(r + k) * H + v] = edge[k * wide * V + v];
       }
     }
     for (long r = 0; r < R && n < H; r++)
@@ -343,26 +330,15 @@ def step_source(*, dtype: str, target: str) -> str:
         dtype: float32 or float64.
         target: A row of `targets.TARGETS`.
     """
-    processor = TARGETS[target]
-    head = write_preamble(
-        "(any), its training step,", dtype=dtype, target=target, fields="  long h;"
-    )
-    widths = {wide: processor.rows[wide] for wide in (4, 2, 1)}
-    tiles = _NUMBERS
-    for wide, rows in widths.items():
-        tiles = tiles.replace(f"product_{wide}_MOST{wide}", f"product_{wide}_{rows}")
-    defines = {f"MOST{wide}": rows for wide, rows in widths.items()} | {
-        "BLOCK": BLOCK_ROWS,
-        "SQRT": "sqrtf" if dtype == "float32" else "sqrt",
-    }
+    head = write_preamble("the training step,", dtype=dtype, target=target)
+    defines = {"BLOCK": BLOCK_ROWS, "SQRT": "sqrtf" if dtype == "float32" else "sqrt"}
     return "\n".join(
         [
             head,
             *(f"#define {name} {value}" for name, value in defines.items()),
             write_functions({"exp"}, dtype),
-            write_tiles(set(widths.items())),
-            FLUSH + tiles,
-            _turn(processor.bytes // TYPES[dtype]["bits"]),
+            FLUSH + _NUMBERS,
+            _turn(TARGETS[target].bytes // TYPES[dtype]["bits"]),
             _READOUT.replace("$fields", READOUT.text),
             _UPDATE.replace("$fields", UPDATE.text).replace("$parameter", PARAMETER.text),
         ]

@@ -1,14 +1,13 @@
 """Writes the C file of a program: the whole sequence, forward and backward, in one call each.
 
-A step is a row of phases, each a function. It computes, for a tile of units and a block of batch
-rows, all products that it needs in registers (`tile_*`: the operand's numbers are broadcast, the
-packed matrices stream), then the pointwise code on the results while they are hot. The parts of
-the file, in order:
+A step is a row of phases, each a function. For some batch rows at a time, it computes all products
+that it needs, one after the other (`shared`), then the pointwise code row by row: saved values are
+written and read in the order in which they lie, which is what a processor's prefetching expects.
+The parts of the file, in order:
 
 1. the head, with the structure of a member (`abi.member`), and the functions that the phases call;
-2. the register tiles, as wide and high as the phases use them;
-3. the phases of the forward step, then those of the backward step (`_phase`);
-4. the two entry points: they pack matrices, go through the sequence in blocks of steps, and call
+2. the phases of the forward step, then those of the backward step (`_phase`);
+3. the two entry points: they pack matrices, go through the sequence in blocks of steps, and call
    the phases for each step (`_entries`, with `blocks` for what happens once a block).
 """
 
@@ -16,21 +15,20 @@ from __future__ import annotations
 
 from odyssey.compiler.backends.native.abi.member import member_table
 from odyssey.compiler.backends.native.plan import Phase, Plan
-from odyssey.compiler.backends.native.products import (
-    Product,
-    Tile,
-    carried_product,
-    products,
-    tile_width,
-)
+from odyssey.compiler.backends.native.products import Product, carried_product, products
 from odyssey.compiler.backends.native.source.addresses import Addresses, count
 from odyssey.compiler.backends.native.source.blocks import BlockWriter
-from odyssey.compiler.backends.native.source.frame import ENTRY, FLUSH, write_preamble, write_tiles
+from odyssey.compiler.backends.native.source.frame import (
+    ENTRY,
+    FLUSH,
+    write_preamble,
+    write_structures,
+)
 from odyssey.compiler.backends.native.source.functions import write_functions
 from odyssey.compiler.backends.native.source.pointwise import Pointwise
-from odyssey.compiler.backends.native.targets import TARGETS
 
 _SIZES = "const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;"
+_SHARED = "const struct products *q = z->products;"
 
 
 def generate(plan: Plan, *, dtype: str, target: str) -> str:
@@ -50,8 +48,6 @@ class _Writer:
     def __init__(self, plan: Plan, *, dtype: str, target: str) -> None:
         self.plan, self.dtype, self.target = plan, dtype, target
         self.at = Addresses(plan)
-        self.most = TARGETS[target].rows[4]  # batch rows of the tiles outside the phases
-        self.shapes = {(4, self.most), (1, self.most)}  # of tiles: (vectors, rows)
         self.functions: set[str] = set()
 
     def write(self) -> str:
@@ -60,25 +56,27 @@ class _Writer:
         phases = [
             self._phase(p, backward=b) for b in (False, True) for p in plan.phases(backward=b)
         ]
-        head = write_preamble(
-            plan.program.name, dtype=self.dtype, target=self.target, fields=member_table(plan).text
-        )
+        name = f"the cell {plan.program.name}"
+        head = write_preamble(name, dtype=self.dtype, target=self.target)
+        head += write_structures(member_table(plan).text)
         functions = write_functions(self.functions, self.dtype)
-        return "\n".join([head, functions, write_tiles(self.shapes), *phases, self._entries()])
+        return "\n".join([head, functions, *phases, self._entries()])
 
     # phases
 
     def _phase(self, phase: Phase, *, backward: bool) -> str:
         inside = products(self.plan, phase, backward=backward)
-        tile = Tile(inside, self.target) if inside else None
-        code = Pointwise(self.plan, phase, tile.hot if tile else {}, backward=backward)
+        results = [r for p in inside for r in p.results]
+        hot = {r: f"HOT({n})" for n, r in enumerate(results)}
+        code = Pointwise(self.plan, phase, hot, backward=backward)
         self.functions |= code.functions
-        body = self._tiled(inside, tile, code.lines) if tile else _rows(code.lines)
+        body = self._tiled(inside, code.lines) if inside else _rows(code.lines)
         return "\n".join(
             [
                 f"static void {_name(phase, backward=backward)}(const struct sizes *z,"
                 " const struct member *m, long t, long first) {",
                 f"  {_SIZES}",
+                *([f"  {_SHARED}"] if inside else []),
                 f"  const long units = {count(phase[1])};",
                 *body,
                 "}",
@@ -86,20 +84,20 @@ class _Writer:
             ]
         )
 
-    def _tiled(self, inside: list[Product], tile: Tile, code: list[str]) -> list[str]:
-        """Writes the loops over tiles and batch rows, which are shared out evenly."""
-        self.shapes |= tile.shapes
-        wide = f"width(units - j0, {tile.wide})" if tile.wide > 1 else "1"
+    def _tiled(self, inside: list[Product], code: list[str]) -> list[str]:
+        """Writes the loops over batch rows and strips of units, then those of pointwise code."""
+        maps = sum(len(p.results) for p in inside)
         out = [
-            f"  real hot[{tile.length} * V] __attribute__((aligned(64)));",
-            f"  const long blocks = (B + {tile.rows - 1}) / {tile.rows};",
-            "  for (long j0 = 0, wide; j0 < units; j0 += wide * V) {",
-            f"    wide = {wide};",
-            "    for (long k = 0, b0 = 0, rows; k < blocks; k++, b0 += rows) {",
-            "      rows = (B - b0 + blocks - k - 1) / (blocks - k);",
+            *_hot(maps, "units"),
+            "  for (long b0 = 0, rows; b0 < B; b0 += rows) {",
+            "    rows = B - b0 < z->rows ? B - b0 : z->rows;",
+            "    for (long j0 = 0, wide; j0 < units; j0 += wide * V) {",
+            "      wide = strip(units - j0, q->wide);",
         ]
-        for p, start in zip(inside, tile.starts, strict=True):
-            lines = self._gradient(p, tile, start) if p.transposed else [self._maps(p, tile, start)]
+        start = 0
+        for p in inside:
+            lines = self._gradient(p, start) if p.transposed else self._maps(p, start)
+            start += len(p.results)
             operand = self.plan.about(p.group.operand)
             names = ", ".join(self.plan.program.nodes[r].name for r in p.maps)
             about = f"{names} @ {operand}"
@@ -108,37 +106,40 @@ class _Writer:
             out += _indented(6, [f"/* {about} */", *lines])
         return [
             *out,
-            "      for (long r = 0; r < rows; r++) {",
-            "        const long b = b0 + r, at = t * B + b, here = at - first * B;",
-            "        for (long u = 0; u < wide; u++) {",
-            "          const long j = j0 + u * V, n = units - j;",
-            *_indented(10, code),
-            *("        }", "      }", "    }", "  }"),
+            "    }",
+            "    for (long r = 0; r < rows; r++) {",
+            "      const long b = b0 + r, at = t * B + b, here = at - first * B;",
+            "      for (long j = 0; j < units; j += V) {",
+            "        const long n = units - j;",
+            *_indented(8, code),
+            *("      }", "    }", "  }"),
         ]
 
-    def _maps(self, p: Product, tile: Tile, start: int) -> str:
-        """Writes the call for maps of one operand."""
-        size, g = self.plan.size(p.group.operand), len(p.maps)
+    def _maps(self, p: Product, start: int) -> list[str]:
+        """Writes the calls for maps of one operand."""
+        size, maps, inner = self.plan.size(p.group.operand), len(p.maps), count(p.inner[0])
         row = self.at.row(p.group.operand).replace("+ b)", "+ b0)").replace("+ b *", "+ b0 *")
-        return _call(
-            *(g, tile.wide, tile.rows),
-            f"hot + {start} * V, {g} * wide * V, 0, 0, {row}, {size}, 1,"
-            f" m->{p.panel} + j0 * {g} * {count(size)}, {g} * wide * V, {count(size)}, rows",
-        )
+        to = f"hot + ({start} + g) * units_v" if start else "hot + g * units_v"
+        return [
+            f"for (long g = 0; g < {maps}; g++)",
+            f"  q->product({to} + j0, hot_row, 0, 0, {row}, {size}, 1,",
+            f"             m->{p.panel} + (j0 * {maps} + g * wide * V) * {inner}, wide,"
+            f" {inner}, rows);",
+        ]
 
-    def _gradient(self, p: Product, tile: Tile, start: int) -> list[str]:
+    def _gradient(self, p: Product, start: int) -> list[str]:
         """Writes the calls for a gradient; what comes from a later step is zero in the last one."""
         if self.plan.backward.nodes[p.results[0]].op != "later":
-            return self._transposed(p, tile.wide, tile.rows, start, time="t")
+            return self._transposed(p, start, time="t")
         return [
             "if (t + 1 < T) {",
-            *_indented(2, self._transposed(p, tile.wide, tile.rows, start, time="t + 1")),
-            f"}} else clear(hot + {start} * V, 1 * wide * rows);",
+            *_indented(2, self._transposed(p, start, time="t + 1")),
+            f"}} else clear({_place(start)}, hot_row, wide, rows);",
         ]
 
-    def _transposed(self, p: Product, wide: int, most: int, start: int, *, time: str) -> list[str]:
+    def _transposed(self, p: Product, start: int, *, time: str) -> list[str]:
         """Adds up one product a map; one for all where their gradients lie side by side."""
-        plan, width = self.plan, self.at.width
+        plan, width, to = self.plan, self.at.width, _place(start)
         slots = [plan.slots.index(plan.backward.results[r]) for r in p.maps]
         lengths = [count(size) for size in p.inner]
         inner = " + ".join(lengths)
@@ -147,11 +148,10 @@ class _Writer:
             weights = f"m->{p.panel} + j0 * ({inner})"
             weights += f" + wide * V * ({' + '.join(before)})" if before else ""
             row = f"m->d + (({time} - first) * B + b0) * {width}{self.at.column(plan.slots[slot])}"
-            begin = f"hot + {start} * V" if before else "0"
-            return _call(
-                *(1, wide, most),
-                f"hot + {start} * V, wide * V, {begin}, wide * V, {row}, {width}, 1, {weights},"
-                f" wide * V, {length}, rows",
+            begin = f"{to}, hot_row" if before else "0, 0"
+            return (
+                f"q->product({to}, hot_row, {begin}, {row}, {width}, 1, {weights}, wide,"
+                f" {length}, rows);"
             )
 
         apart = [product(s, lengths[:n], lengths[n]) for n, s in enumerate(slots)]
@@ -170,7 +170,7 @@ class _Writer:
             return [f"        {_name(p, backward=backward)}(z, m, t, first);" for p in phases]
 
         def copies(text: str) -> list[str]:
-            return [f"    copy_rows({text.format(n=n)}, H, B, m->h);" for n in states]
+            return [f"    q->copy_rows({text.format(n=n)}, H, B, m->h);" for n in states]
 
         carried = plan.backward.carried
         finish = [
@@ -184,7 +184,15 @@ class _Writer:
             "pack_backward": self._packs(backward=True) + blocks.pack(backward=True),
             "forward": steps(backward=False),
             "backward": steps(backward=True),
-            "start": copies("m->c{n}, H, m->do{n}"),
+            "start": [
+                line
+                for n in states
+                for line in (
+                    f"    if (m->do{n}) q->copy_rows(m->c{n}, H, m->do{n}, H, B, m->h);",
+                    f"    else __builtin_memset(m->c{n}, 0, B * H * sizeof(real));",
+                )
+            ],
+            "leave": blocks.leave(),
             "finish": finish,
             "inputs": blocks.inputs(again=False),
             "inputs_again": blocks.inputs(again=True),
@@ -194,7 +202,6 @@ class _Writer:
             {name: "\n".join(lines) for name, lines in parts.items()},
             firsts="\n".join(line for s in plan.state if s in carried for line in self._first(s)),
             flush=FLUSH,
-            most=self.most,
             width=self.at.width,
         )
 
@@ -204,47 +211,61 @@ class _Writer:
         out: dict[str, str] = {}
         for phase in plan.phases(backward=backward):
             inside = products(plan, phase, backward=backward)
-            out |= {p.panel: self._pack(p, tile_width(inside)) for p in inside}
+            out |= {p.panel: self._pack(p) for p in inside}
         for state in plan.backward.carried if backward else ():
             p = carried_product(plan, state)
-            out.setdefault(p.panel, self._pack(p, 4))
+            out.setdefault(p.panel, self._pack(p))
         return list(out.values())
 
-    def _pack(self, p: Product, wide: int) -> str:
+    def _pack(self, p: Product) -> str:
         plan = self.plan
         numbers = [plan.matrices.index(plan.program.nodes[r].name) for r in p.maps]
         matrices = f"(const real *[]){{{', '.join(f'm->m{n}' for n in numbers)}}}"
         inner, size = [count(size) for size in p.inner], plan.size(p.group.operand)
         if not p.transposed:
             return (
-                f"    pack(m->{p.panel}, {matrices}, {len(p.maps)}, {wide}, {count(p.units)},"
+                f"    q->pack(m->{p.panel}, {matrices}, {len(p.maps)}, {count(p.units)},"
                 f" {inner[0]}, {size});"
             )
         return (
-            f"    pack_transposed(m->{p.panel}, {matrices}, (const long[]){{{', '.join(inner)}}},"
-            f" {len(p.maps)}, {wide}, {count(p.units)}, {size});"
+            f"    q->pack_transposed(m->{p.panel}, {matrices},"
+            f" (const long[]){{{', '.join(inner)}}}, {len(p.maps)}, {count(p.units)}, {size});"
         )
 
     def _first(self, state: str) -> list[str]:
         """Writes the function that finishes the gradient of a state before the first step."""
-        n, most = self.plan.state[state], self.most
-        product = self._transposed(carried_product(self.plan, state), 4, most, 0, time="0")
+        n = self.plan.state[state]
+        product = self._transposed(carried_product(self.plan, state), 0, time="0")
         return [
             f"static void first_{n}(const struct sizes *z, const struct member *m) {{",
             "  const long B = z->B, H = z->H, I = z->I, first = 0;",
-            f"  real hot[{4 * most} * V] __attribute__((aligned(64)));",
-            "  for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {",
-            "    wide = width(m->h - j0, 4);",
-            "    for (long b0 = 0, rows; b0 < B; b0 += rows) {",
-            f"      rows = B - b0 < {most} ? B - b0 : {most};",
+            f"  {_SHARED}",
+            *_hot(1, "m->h"),
+            "  for (long b0 = 0, rows; b0 < B; b0 += rows) {",
+            "    rows = B - b0 < z->rows ? B - b0 : z->rows;",
+            "    for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {",
+            "      wide = strip(m->h - j0, q->wide);",
             *_indented(6, product),
-            "      for (long r = 0; r < rows; r++)",
-            "        for (long u = 0; u < wide; u++) {",
-            "          const long j = j0 + u * V, at = (b0 + r) * H + j;",
-            f"          const vec sum = ld(m->c{n} + at, m->h - j) + HOT(0, r * wide + u);",
-            f"          st(m->di{n} + at, sum, m->h - j);",
-            *("        }", "    }", "  }", "}", ""),
+            "    }",
+            "    for (long r = 0; r < rows; r++)",
+            "      for (long j = 0; j < m->h; j += V) {",
+            "        const long at = (b0 + r) * H + j;",
+            f"        st(m->di{n} + at, ld(m->c{n} + at, m->h - j) + HOT(0), m->h - j);",
+            *("      }", "  }", "}", ""),
         ]
+
+
+def _hot(maps: int, units: str) -> list[str]:
+    """Declares the place of a phase's products: for each batch row, whole vectors of each."""
+    return [
+        "  real *const hot = m->hot;",
+        f"  const long units_v = ({units} + V - 1) / V * V, hot_row = {maps} * units_v;",
+    ]
+
+
+def _place(start: int) -> str:
+    """Writes where the results of a product begin."""
+    return f"hot + {start} * units_v + j0" if start else "hot + j0"
 
 
 def _name(phase: Phase, *, backward: bool) -> str:
@@ -266,11 +287,3 @@ def _rows(code: list[str]) -> list[str]:
         *_indented(6, code),
         *("    }", "  }"),
     ]
-
-
-def _call(columns: int, wide: int, most: int, arguments: str) -> str:
-    """Writes the call of a register tile: of one vector of units, where only that is left."""
-    if wide == 1:
-        return f"product_{columns}_{most}({arguments});"
-    narrow, full = f"product_{columns}_{most}", f"product_{columns * wide}_{most}"
-    return f"(wide == 1 ? {narrow} : {full})({arguments});"

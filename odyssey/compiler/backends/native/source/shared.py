@@ -1,0 +1,237 @@
+"""The C file of the functions that all cells share: packing, matrix products, copies of rows.
+
+It depends on no cell, so that it is compiled once for a dtype, a target and a tiling; cells call it
+through `struct products`. The idea of a product:
+
+* The columns of a matrix are cut into *strips* of a few vectors, packed so that a strip's rows lie
+  one after the other. A *tile* keeps the sums of a few rows of a strip in registers: for each row
+  of the strip it loads that row's vectors, and multiplies them with one number of each of its own
+  rows. A tile is as high and wide as registers allow, so that it loads much less than it computes.
+* A strip that is used again for the next rows should still be in the first-level cache: it is used
+  up in blocks of `inner` rows. Sums wait in memory meanwhile.
+
+Every number of a product is a sum over the inner length from its first to its last number, each
+added by one operation: the tiling changes no bit of it.
+"""
+
+from __future__ import annotations
+
+from string import Template
+
+from odyssey.compiler.backends.native.source.frame import FUNCTIONS, write_preamble
+from odyssey.compiler.backends.native.targets import MOST_TILE, Tiling
+
+COLUMNS = 128
+"""Rows of a gradient's operands that are used up at a time: their strip lies in the cache."""
+
+_TEXT = Template("""\
+/* Copies n numbers of every row. */
+static void copy_rows($copy_rows) {
+  for (long r = 0; r < rows; r++)
+    for (long j = 0; j < n; j += V)
+      st(to + r * to_row + j, ld(from + r * from_row + j, n - j), n - j);
+}
+
+/* Packs matrices (units, `inner` columns) by strips: (strip, matrix, column, rows of it). */
+static void pack($pack) {
+  for (long j = 0, wide; j < units; j += wide * V) {
+    wide = strip(units - j, WIDE);
+    const long left = units - j < wide * V ? units - j : wide * V;
+    for (long g = 0; g < maps; g++, to += inner * wide * V)
+      for (long k0 = 0; k0 < inner; k0 += 16)
+        for (long v = 0; v < wide * V; v++)
+          for (long k = k0; k < inner && k < k0 + 16; k++)
+            to[k * wide * V + v] = v < left ? from[g][(j + v) * stride + k] : 0;
+  }
+}
+/* The same for the transposed matrices: (strip, matrix, row of it, columns). */
+static void pack_transposed($pack_transposed) {
+  for (long j = 0, wide; j < units; j += wide * V) {
+    wide = strip(units - j, WIDE);
+    for (long g = 0; g < maps; g++)
+      for (long k = 0; k < inner[g]; k++, to += wide * V)
+        for (long u = 0; u < wide; u++) {
+          const long n = units - j - u * V;
+          *(loose *)(to + u * V) = ld(from[g] + k * stride + j + u * V, n);
+        }
+  }
+}
+/* Adds gradient rows to the rows that an index took them from. */
+static void scatter($scatter) {
+  for (long r = 0; r < rows; r++)
+    for (long j = 0; j < n; j += V) {
+      real *place = to + index[r] * to_row + j;
+      st(place, ld(place, n - j) + ld(from + r * from_row + j, n - j), n - j);
+    }
+}
+
+/* to (rows, wide vectors) = a (rows, inner) times a strip, plus `start` if given. Where things lie
+ * is free: `a_row` and `a_step` are the distances in `a`, `start_row` may be 0. */
+static void product($product) {
+  const long most = TILE_ROWS[wide], tiles = (rows + most - 1) / most;
+  const long blocks = (inner + INNER - 1) / INNER;
+  for (long n = 0, k = 0, length; n < blocks; n++, k += length) {
+    length = (inner - k + blocks - n - 1) / (blocks - n);
+    const real *x = a + k * a_step, *strip = w + k * wide * V;
+    for (long i = 0, r = 0, high; i < tiles; i++, r += high) {
+      high = (rows - r + tiles - i - 1) / (tiles - i);
+      real *place = to + r * to_row;
+      if (n) TILES[wide][high](place, to_row, place, to_row, x + r * a_row, a_row, a_step, strip,
+                               length);
+      else TILES[wide][high](place, to_row, start ? start + r * start_row : 0, start_row,
+                             x + r * a_row, a_row, a_step, strip, length);
+    }
+  }
+}
+
+/* The same, where the strip has n columns: what goes beyond them is left as it was. */
+static void product_edge($product, long n) {
+  real edge[TILE_VECTORS * V] __attribute__((aligned(64)));
+  for (long r = 0, high; r < rows; r += high) {
+    high = rows - r < TILE_ROWS[wide] ? rows - r : TILE_ROWS[wide];
+    product(edge, wide * V, 0, 0, a + r * a_row, a_row, a_step, w, wide, inner, high);
+    for (long i = 0; i < high; i++)
+      for (long u = 0; u < wide; u++) {
+        const real *first = start + (r + i) * start_row + u * V;
+        vec sum = *(const vec *)(edge + (i * wide + u) * V);
+        if (start) sum += ld(first, n - u * V);
+        st(to + (r + i) * to_row + u * V, sum, n - u * V);
+      }
+  }
+}
+
+/* For each map: to (units, n) = d (rows, units), transposed, times x (rows, n); `more`: added to
+ * what is there. */
+static void outer($outer) {
+  real strip_x[COLUMNS * WIDE * V] __attribute__((aligned(64)));
+  for (long k = 0; k < count; k += COLUMNS)
+    for (long j = 0, wide; j < n; j += wide * V) {
+      wide = strip(n - j, WIDE);
+      const long inner = count - k < COLUMNS ? count - k : COLUMNS;
+      for (long r = 0; r < inner; r++)
+        for (long u = 0; u < wide; u++)
+          *(vec *)(strip_x + (r * wide + u) * V) =
+              ld(x + (k + r) * x_row + j + u * V, n - j - u * V);
+      for (long g = 0; g < maps; g++) {
+        real *place = to[g] + j;
+        const real *start = more || k ? place : 0, *a = d[g] + k * d_row;
+        if (n - j >= wide * V)
+          product(place, to_row, start, to_row, a, 1, d_row, strip_x, wide, inner, units[g]);
+        else
+          product_edge(place, to_row, start, to_row, a, 1, d_row, strip_x, wide, inner, units[g],
+                       n - j);
+      }
+    }
+}
+
+/* to (count, n) = x (count, inner) times a packed matrix of `whole` inner rows, from row `before`
+ * on, plus a bias or nothing; `more`: added to what is there. */
+static void affine($affine) {
+  for (long first = 0; first < count; first += 96)
+    for (long j = 0, wide; j < n; j += wide * V) {
+      wide = strip(n - j, WIDE);
+      const long rows = count - first < 96 ? count - first : 96;
+      const real *w = panel + j * whole + before * wide * V, *a = x + first * x_row;
+      real *place = to + first * to_row + j;
+      const real *start = more ? place : bias ? bias + j : 0;
+      const long start_row = more ? to_row : 0;
+      if (n - j >= wide * V)
+        product(place, to_row, start, start_row, a, x_row, 1, w, wide, inner, rows);
+      else
+        product_edge(place, to_row, start, start_row, a, x_row, 1, w, wide, inner, rows, n - j);
+    }
+}
+
+/* A matrix (units, inner), transposed, plus a bias or nothing: a row for each class of an input. */
+static void turn($turn) {
+  for (long r0 = 0; r0 < units; r0 += 16)
+    for (long k = 0; k < inner; k++)
+      for (long r = r0; r < units && r < r0 + 16; r++)
+        to[k * to_row + r] = bias ? from[r * inner + k] + bias[r] : from[r * inner + k];
+}
+/* Writes the transpose of such rows as a matrix (units, inner). */
+static void turn_back($turn_back) {
+  for (long r0 = 0; r0 < units; r0 += 16)
+    for (long k = 0; k < inner; k++)
+      for (long r = r0; r < units && r < r0 + 16; r++) to[r * inner + k] = from[k * from_row + r];
+}
+
+/* to (n) += the sum of rows. */
+static void sum_rows($sum_rows) {
+  long j = 0;
+  for (; j + 4 * V <= n; j += 4 * V) {
+    vec sum[4];
+    for (long u = 0; u < 4; u++) sum[u] = *(const loose *)(to + j + u * V);
+    for (long r = 0; r < count; r++)
+      for (long u = 0; u < 4; u++) sum[u] += *(const loose *)(from + r * row + j + u * V);
+    for (long u = 0; u < 4; u++) *(loose *)(to + j + u * V) = sum[u];
+  }
+  for (; j < n; j += V) {
+    vec sum = ld(to + j, n - j);
+    for (long r = 0; r < count; r++) sum += ld(from + r * row + j, n - j);
+    st(to + j, sum, n - j);
+  }
+}
+""")
+
+_PARAMETERS = (
+    "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,\n"
+    "    long a_step, const real *w, long inner"
+)
+
+
+def write_shared(*, dtype: str, target: str, tiling: Tiling) -> str:
+    """Writes the C file.
+
+    Args:
+        dtype: float32 or float64.
+        target: A row of `targets.TARGETS`.
+        tiling: How products are cut.
+    """
+    shapes = [(wide, rows) for wide, most in _widths(tiling) for rows in range(1, most + 1)]
+    assert all(wide * rows <= MOST_TILE for wide, rows in shapes)
+    rows = ", ".join(str(most) for _, most in _widths(tiling))
+    highest = max(tiling.rows)
+    lists = []
+    for wide, most in _widths(tiling):
+        tiles = ", ".join(f"tile_{wide}x{high}" for high in range(1, most + 1))
+        lists.append(f"[{wide}] = {{0, {tiles}}}")
+    return "\n".join(
+        [
+            write_preamble("what all cells share,", dtype=dtype, target=target),
+            f"enum {{ WIDE = {tiling.wide}, INNER = {tiling.inner}, COLUMNS = {COLUMNS} }};",
+            f"static const long TILE_ROWS[] = {{0, {rows}}};",
+            "",
+            *(_tile(wide, high) for wide, high in shapes),
+            f"static void (*const TILES[][{highest + 1}])({_PARAMETERS}) = {{",
+            f"  {', '.join(lists)}}};",
+            _TEXT.substitute(FUNCTIONS),
+            f"const struct products odyssey_products = {{WIDE, {{0, {rows}}},",
+            f"  {', '.join(FUNCTIONS)}}};",
+            "",
+        ]
+    )
+
+
+def _widths(tiling: Tiling) -> list[tuple[int, int]]:
+    return list(enumerate(tiling.rows, start=1))
+
+
+def _tile(wide: int, rows: int) -> str:
+    """Writes a tile: so many vectors side by side, for so many rows."""
+    places = [(r, c) for r in range(rows) for c in range(wide)]
+    out = [
+        f"static void tile_{wide}x{rows}({_PARAMETERS}) {{",
+        f"  vec {', '.join(f's{r}{c} = {{}}' for r, c in places)};",
+        "  if (start) {",
+        *(f"    s{r}{c} = *(const loose *)(start + {r} * start_row + {c} * V);" for r, c in places),
+        "  }",
+        f"  for (long k = 0; k < inner; k++, w += {wide} * V, a += a_step) {{",
+        *(f"    const vec w{c} = *(const loose *)(w + {c} * V);" for c in range(wide)),
+    ]
+    for r in range(rows):
+        sums = " ".join(f"s{r}{c} += x{r} * w{c};" for c in range(wide))
+        out.append(f"    const real x{r} = a[{r} * a_row]; {sums}")
+    out.append("  }")
+    out += [f"  *(loose *)(to + {r} * to_row + {c} * V) = s{r}{c};" for r, c in places]
+    return "\n".join([*out, "}"])
