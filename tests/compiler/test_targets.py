@@ -1,6 +1,5 @@
 """Code for other processors than this one compiles, and where it runs it computes the same."""
 
-import platform
 import shlex
 import subprocess
 
@@ -20,7 +19,7 @@ from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 
 WIDTHS = list(targets.TARGETS)
-HERE = toolchain._MACHINES.get(platform.machine(), platform.machine())
+HERE = toolchain.machine()
 COMPILED = [t for t, row in targets.TARGETS.items() if row.machine in ("", HERE)]
 OTHERS = [t for t in COMPILED if t != toolchain.target()]  # its own is run everywhere
 CROSS = standalone.find_compiler("aarch64-linux-gnu-gcc", "clang --target=aarch64-linux-gnu")

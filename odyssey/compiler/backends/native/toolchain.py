@@ -116,15 +116,19 @@ def widest() -> str:
     return able_targets()[0]
 
 
+def machine() -> str:
+    """Names the kind of this processor, as `targets.Target.machine` does."""
+    other = {"AMD64": "x86_64", "arm64": "aarch64"}  # as Windows and macOS say
+    return other.get(platform.machine(), platform.machine())
+
+
 _NEEDED = {"avx512": {"avx512f", "avx512dq", "avx512bw", "avx512vl"}, "avx2": {"avx2", "fma"}}
-_MACHINES = {"AMD64": "x86_64", "arm64": "aarch64"}  # as Windows and macOS say
 
 
 @cache
 def _runs(name: str) -> bool:
-    machine = _MACHINES.get(platform.machine(), platform.machine())
     words = set(processor().split())
-    return TARGETS[name].machine in ("", machine) and _NEEDED.get(name, set()) <= words
+    return TARGETS[name].machine in ("", machine()) and _NEEDED.get(name, set()) <= words
 
 
 @cache
