@@ -20,7 +20,7 @@ from odyssey.compiler.arguments import (
     tracing,
 )
 from odyssey.compiler.backends import build_layer
-from odyssey.compiler.backends.base import Layer, State
+from odyssey.compiler.backends.base import DirectLayer, Layer, State
 from odyssey.compiler.lowering import lower
 from odyssey.compiler.weights import Weights, is_plain
 from odyssey.errors import CellError, ConfigError
@@ -130,10 +130,12 @@ class RNN(nn.Module):
         self.backend, self.implementation = _built(
             self.cell, self.asked, self.population is not None, self.masked
         )
+        layer = self.implementation
+        self.run_direct = layer.direct if isinstance(layer, DirectLayer) else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the code, which is built anew where the module is loaded."""
-        return {k: v for k, v in self.__dict__.items() if k not in ("backend", "implementation")}
+        return {k: v for k, v in self.__dict__.items() if k not in _BUILT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -233,6 +235,9 @@ class RNN(nn.Module):
         Raises:
             ConfigError: Shapes or types do not fit; the message says what was expected.
         """
+        found = self._direct(x, state)
+        if found is not None:
+            return found
         weights = self.layer_parameters()
         like = self._like(weights)
         if not tracing():  # where sizes are tensors
@@ -266,6 +271,33 @@ class RNN(nn.Module):
         else:
             new = tuple(torch.stack([f[k] for f in finals], axis) for k in range(len(state)))
         return (x.transpose(-2, -3) if self.batch_first else x), new
+
+    def _direct(self, x: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+        """Runs an ordinary call at once where the backend can: a small cell costs less than all
+        the checks. None: it is for the usual way, which also says what is wrong."""
+        run = self.run_direct
+        if run is None or self.batch_first or type(x) is not Tensor:
+            return None
+        axis, names = len(self._lead), self.cell.states
+        if state is not None:
+            shape = (*self._lead, self.num_layers)
+            if type(state) is not tuple or len(state) != len(names):
+                return None
+            if any(type(s) is not Tensor or s.shape[: axis + 1] != shape for s in state):
+                return None
+        finals: list[State] = []
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, Weights)
+            first = None if state is None else tuple(s.select(axis, number) for s in state)
+            sizes = self._input_size(number), self.hidden_size, self.hidden_sizes
+            found = run(x, first, layer, sizes)
+            if found is None:
+                return None
+            x, final = found
+            finals.append(final)
+        if len(finals) == 1:
+            return x, tuple(f.unsqueeze(axis) for f in finals[0])
+        return x, tuple(torch.stack(parts, axis) for parts in zip(*finals, strict=True))
 
     def _checked(self, x: Tensor, weights: Sequence[Mapping[str, Tensor]], like: Tensor) -> Tensor:
         """Checks input and parameters, on every backend with the same words."""
@@ -303,6 +335,9 @@ class RNN(nn.Module):
             f" backend={self.backend}"
         )
         return head + "\n" + self.cell.text.strip()
+
+
+_BUILT = ("backend", "implementation", "run_direct")
 
 
 def _size(value: object, what: str) -> int:

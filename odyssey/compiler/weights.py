@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from odyssey.errors import ConfigError
 
@@ -30,8 +31,15 @@ class Weights(nn.ParameterDict):
 
 def is_plain(weights: Weights) -> bool:
     """Says whether a call gives the parameters themselves, and nothing else happens in it."""
-    hooks = (
-        *(weights._forward_pre_hooks, weights._forward_hooks),
-        *(weights._backward_pre_hooks, weights._backward_hooks),
+    return not hooked(weights) and all(name in weights._parameters for name in weights)
+
+
+def hooked(weights: Weights) -> bool:
+    """Says whether anything is to happen when the module is called."""
+    return bool(
+        weights._forward_pre_hooks
+        or weights._forward_hooks
+        or weights._backward_pre_hooks
+        or weights._backward_hooks
+        or _has_any_global_hook()  # type: ignore[no-untyped-call]
     )
-    return not any(hooks) and all(name in weights._parameters for name in weights)

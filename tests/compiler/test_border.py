@@ -253,6 +253,7 @@ def test_the_operator_is_as_torch_wants_it(kind):
     real = torch.ops.odyssey.loop.default
     from odyssey.compiler.backends.native.call import layer
 
+    model.run_direct = None  # the usual way is the one with the operator in it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer, "run_loop", lambda *given: calls.append(given) or real(*given))
         model(inputs(kind))
@@ -307,6 +308,7 @@ def call_of_the_loop(kind="dense"):
     model, calls = odyssey.RNN(odyssey.get_cell("lstm"), SIZE, HIDDEN, backend="native"), []
     from odyssey.compiler.backends.native.call import layer
 
+    model.run_direct = None  # the usual way is the one with the operator in it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer, "run_loop", lambda *given: calls.append(given) or LOOP(*given))
         with torch.no_grad():

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from odyssey.compiler.weights import Weights
 from odyssey.expr.program import Program
 
 State = tuple[Tensor, ...]
@@ -51,6 +52,27 @@ class Layer(Protocol):
 
         Returns:
             The output (T, B, H) and the state after the last step.
+        """
+        ...
+
+
+@runtime_checkable
+class DirectLayer(Protocol):
+    """A layer that also runs ordinary calls without the checks that `RNN` makes before others."""
+
+    def direct(
+        self, x: Tensor, state: State | None, weights: Weights, sizes: LayerSizes
+    ) -> tuple[Tensor, State] | None:
+        """Runs the layer as a call of `Layer` does, or gives None and has done nothing.
+
+        It gives None for anything out of the ordinary: tensors that are not what they must be,
+        hooks, modes, tracing. Whoever called then checks, and calls in the usual way.
+
+        Args:
+            x: What was given as the input; anything.
+            state: One (B, H) tensor a state, zeros if None.
+            weights: The module of the parameters.
+            sizes: Input size I, hidden size H and the units of each member.
         """
         ...
 

@@ -86,7 +86,7 @@ struct member {
   real *s0; /* h after every step */
   real *o0; /* h after the last step */
   const real *do0; /* its gradient, or null */
-  real *di0; /* gradient of h before the first step */
+  real *di0; /* gradient of h before the first step, or null */
   real *c0; /* gradient of h on its way back */
   real *y; /* output */
   const real *dy; /* its gradient */
@@ -499,7 +499,7 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
       q->turn_back(m->gw0_2, m->gx0 + 2 * H, m->x0_row, H, I);
       q->sum_rows(m->gq0_2, m->gx0 + 2 * H, m->x0_row, I, H);
     }
-    first_0(z, m);
+    if (m->di0) first_0(z, m);
   }
   restore(mode);
 }

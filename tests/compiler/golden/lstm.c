@@ -92,13 +92,13 @@ struct member {
   real *s0; /* h after every step */
   real *o0; /* h after the last step */
   const real *do0; /* its gradient, or null */
-  real *di0; /* gradient of h before the first step */
+  real *di0; /* gradient of h before the first step, or null */
   real *c0; /* gradient of h on its way back */
   const real *i1; /* c before the first step */
   real *s1; /* c after every step */
   real *o1; /* c after the last step */
   const real *do1; /* its gradient, or null */
-  real *di1; /* gradient of c before the first step */
+  real *di1; /* gradient of c before the first step, or null */
   real *c1; /* gradient of c on its way back */
   real *y; /* output */
   const real *dy; /* its gradient */
@@ -475,8 +475,8 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
       q->turn_back(m->gw0_3, m->gx0 + 3 * H, m->x0_row, H, I);
       q->sum_rows(m->gq0_3, m->gx0 + 3 * H, m->x0_row, I, H);
     }
-    first_0(z, m);
-    q->copy_rows(m->di1, H, m->c1, H, B, m->h);
+    if (m->di0) first_0(z, m);
+    if (m->di1) q->copy_rows(m->di1, H, m->c1, H, B, m->h);
   }
   restore(mode);
 }

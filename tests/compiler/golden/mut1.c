@@ -85,7 +85,7 @@ struct member {
   real *s0; /* h after every step */
   real *o0; /* h after the last step */
   const real *do0; /* its gradient, or null */
-  real *di0; /* gradient of h before the first step */
+  real *di0; /* gradient of h before the first step, or null */
   real *c0; /* gradient of h on its way back */
   real *y; /* output */
   const real *dy; /* its gradient */
@@ -481,7 +481,7 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
       q->turn_back(m->gw0_1, m->gx0 + 1 * H, m->x0_row, H, H);
       q->sum_rows(m->gq0_1, m->gx0 + 1 * H, m->x0_row, H, H);
     }
-    first_0(z, m);
+    if (m->di0) first_0(z, m);
   }
   restore(mode);
 }

@@ -65,7 +65,10 @@ def _state(name: str, n: int) -> list[Field]:
         Field(f"s{n}", "real", f"{name} after every step", (("S",), *_ROW), "kept"),
         _output(f"o{n}", f"{name} after the last step", _ROW, "f", zeros="ragged"),
         Field(f"do{n}", "const real", "its gradient, or null", _ROW, calls="b", optional=True),
-        _output(f"di{n}", f"{back} before the first step", _ROW, "b", zeros="ragged"),
+        replace(
+            _output(f"di{n}", f"{back} before the first step, or null", _ROW, "b", zeros="ragged"),
+            optional=True,
+        ),
         Field(f"c{n}", "real", f"{back} on its way back", _ROW, "work", "b"),
     ]
 

@@ -28,8 +28,8 @@ def dense(tensor: Tensor) -> Tensor:
     Raises:
         ConfigError: It must be copied, and its storage was freed or cut.
     """
-    if tensor.is_contiguous() and not tensor.is_neg():
-        return tensor
+    if tensor.layout is not torch.strided or (tensor.is_contiguous() and not tensor.is_neg()):
+        return tensor  # one that is not strided is refused where it goes in
     require_memory((tensor,))
     return tensor.resolve_neg().contiguous()
 

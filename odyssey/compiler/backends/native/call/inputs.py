@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from odyssey.compiler.backends.native.abi.tables import Field
 from odyssey.compiler.backends.native.plan import Plan
 
 
@@ -18,6 +20,17 @@ class Inputs:
 
     names: tuple[str, ...]
     gradients: tuple[tuple[str, ...], ...]
+
+    def unwanted(self, fields: Mapping[str, Field], wanted: Sequence[bool]) -> frozenset[str]:
+        """Names the gradients that nobody wants and that can be left out.
+
+        Args:
+            fields: Those of a backward call.
+            wanted: Whether the gradient of an input is, for each.
+        """
+        parts = zip(self.gradients, wanted, strict=True)
+        alone = (names[0] for names, want in parts if not want and len(names) == 1)
+        return frozenset(name for name in alone if name in fields and fields[name].optional)
 
 
 def loop_inputs(plan: Plan, indexed: frozenset[int]) -> Inputs:

@@ -107,6 +107,7 @@ class Kernel:
         self.entries = {"f": self.library.odyssey_forward, "b": self.library.odyssey_backward}
         self.maps = most_maps(plan)
         self.memory: dict[tuple[Any, ...], Any] = {}
+        self.prepared: dict[Any, Any] = {}  # see `prepared.prepared`
 
     def form(self, shape: Shape, call: str) -> Form:
         """Gives what each field must be in one kind of call."""
@@ -143,15 +144,23 @@ class Kernel:
         structs = structs.copy()
         for role, memory in (("kept", kept), ("work", scratch)):
             layout = layouts[role]
-            dense = memory.is_cpu and memory.is_contiguous() and memory.dtype == self.dtype
-            if not dense or memory.numel() < layout.total:
-                raise ConfigError(
-                    f"the workspace of {self.plan.program.name} is {tuple(memory.shape)}, expected"
-                    f" at least {layout.total} numbers: it is that of another call"
-                )
+            self.check_memory(memory, layout.total)
             structs.move(layout.fields, memory.data_ptr())
             structs.held[role] = memory
         return structs
+
+    def check_memory(self, memory: Tensor, total: int) -> None:
+        """Checks that memory is as long as a layout.
+
+        Raises:
+            ConfigError: It is that of another call.
+        """
+        dense = memory.is_cpu and memory.is_contiguous() and memory.dtype == self.dtype
+        if not dense or memory.numel() < total:
+            raise ConfigError(
+                f"the workspace of {self.plan.program.name} is {tuple(memory.shape)}, expected"
+                f" at least {total} numbers: it is that of another call"
+            )
 
     def _template(self, shape: Shape, call: str) -> tuple[Structs, dict[str, Layout]]:
         """Makes structures with numbers filled in, and fields as if memory began at 0."""

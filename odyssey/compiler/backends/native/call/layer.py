@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from odyssey.compiler.arguments import transforms_active
+from odyssey.compiler.arguments import has_values, transforms_active
 from odyssey.compiler.backends.base import Layer, LayerSizes, State
 from odyssey.compiler.backends.eager import EAGER, build_before_loop
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call.kernel import DTYPES, Code, Kernel, code_of
-from odyssey.compiler.backends.native.call.operator import run_loop
+from odyssey.compiler.backends.native.call.operator import record_loop, run_loop
 from odyssey.compiler.backends.native.plan import Plan
 from odyssey.compiler.backends.native.source.writer import generate
+from odyssey.compiler.weights import Weights, hooked
+from odyssey.errors import ConfigError
 from odyssey.expr.program import Program
 
 
@@ -51,6 +54,80 @@ class NativeLayer:
             self.before = build_before_loop(
                 plan.program, self.values, self.operands, population=population, masked=masked
             )
+
+        self.direct_inputs = self._direct_inputs()
+        self.zeros: dict[Any, Tensor] = {}
+
+    def _direct_inputs(self) -> list[tuple[str, str]] | None:
+        """Lists what the loop reads, by kind and name, where that is x, parameters and states."""
+        plan = self.plan
+        if plan is None or not plan.writes_output:
+            return None
+        nodes, found = plan.program.nodes, []
+        for stack in plan.stacks:
+            if not stack.results or nodes[stack.operand].op != "input":
+                return None
+            found.append(("x", ""))
+            vectors = [b for b in stack.biases if b is not None]
+            if any(nodes[b].op != "vector" for b in vectors):
+                return None
+            found += [("parameter", nodes[k].name) for k in (*stack.results, *vectors)]
+        if any(nodes[k].op != "vector" for k in plan.vectors):
+            return None
+        found += [("parameter", nodes[k].name) for k in plan.vectors]
+        found += [("parameter", name) for name in plan.matrices]
+        return found + [("state", name) for name in plan.program.states]
+
+    def direct(
+        self, x: Tensor, state: State | None, weights: Weights, sizes: LayerSizes
+    ) -> tuple[Tensor, State] | None:
+        """Runs the layer with none but C's own checks; see `backends.base.DirectLayer`."""
+        if self.direct_inputs is None or torch.compiler.is_compiling() or not _plain_call(x):
+            return None
+        dense, given = x.is_floating_point(), weights._parameters
+        lead = 1 if self.population else 0
+        if x.dim() != lead + (3 if dense else 2) or not x.numel() or hooked(weights):
+            return None
+        if state is None:
+            batch = x.shape[lead + 1]
+            states = dict.fromkeys(self.program.states, self._zero_state(batch, sizes, weights))
+        else:
+            states = dict(zip(self.program.states, state, strict=True))
+        inputs: list[Any] = []
+        for kind, name in self.direct_inputs:
+            if kind == "parameter":
+                inputs.append(given.get(name))
+            elif kind == "state":
+                inputs.append(states[name])
+            elif dense:  # an index is no tensor of the loop's
+                inputs.append(x)
+        recording, wanted = torch.is_grad_enabled(), False
+        for tensor in inputs:
+            if type(tensor) not in _PLAIN or (recording and tensor.is_inference()):
+                return None
+            wanted = wanted or tensor.requires_grad
+        try:
+            outputs = record_loop(
+                self.program.text, x, inputs, sizes[2], sizes[0], recording and wanted
+            )
+        except (ConfigError, RuntimeError):  # torch says so of sparse and nested tensors
+            return None  # whoever checks all will say it better, or it is for the eager backend
+        count = len(self.program.states)
+        return outputs[count], tuple(outputs[:count])
+
+    def _zero_state(self, batch: int, sizes: LayerSizes, weights: Weights) -> Tensor | None:
+        """Gives zeros that nobody else holds, for a call that begins without a state."""
+        like = next((p for p in weights._parameters.values() if p is not None), None)
+        if like is None or like.dtype not in DTYPES:
+            return None
+        lead = (len(sizes[2]),) if self.population else ()
+        key: Any = (*lead, batch, sizes[1], like.dtype)
+        zeros = self.zeros.get(key)
+        if zeros is None:
+            with torch.inference_mode(False):
+                zeros = torch.zeros(key[:-1], dtype=like.dtype, device="cpu")
+            self.zeros = {key: zeros}  # the last one: sizes rarely change
+        return zeros
 
     @property
     def plan(self) -> Plan | None:
@@ -108,6 +185,20 @@ class NativeLayer:
         if mask is not None:
             y = torch.where(mask[:, None, None], y, y.new_zeros(()))
         return y, tuple(outputs[:count])
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def _plain_call(x: Tensor) -> bool:
+    """Says whether a call is an ordinary one: nothing watches it, and nothing changes types."""
+    return (
+        type(x) in _PLAIN
+        and x.is_cpu
+        and has_values(x)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch._C._is_torch_function_mode_enabled()
+    )
 
 
 _OURS = (Tensor, torch.nn.Parameter, FakeTensor)

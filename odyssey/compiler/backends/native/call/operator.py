@@ -20,18 +20,19 @@ call follows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from odyssey.compiler.arguments import has_values, require_classes
+from odyssey.compiler.arguments import has_values
 from odyssey.compiler.backends.native.abi.structures import dense
-from odyssey.compiler.backends.native.abi.tables import Field, counts, length
-from odyssey.compiler.backends.native.call.kernel import Code, Kernel, Shape, code
+from odyssey.compiler.backends.native.abi.tables import counts, length
+from odyssey.compiler.backends.native.call.kernel import Code, Shape, code
 from odyssey.compiler.backends.native.call.memory import lay_out
+from odyssey.compiler.backends.native.call.prepared import prepared
 from odyssey.compiler.backends.native.plan import Plan
 from odyssey.errors import ConfigError
 
@@ -62,8 +63,8 @@ def _begin(
     units: Sequence[int],
     input_size: int,
     keep: bool = False,
-) -> tuple[Code, Shape]:
-    """Gives the code and the sizes of a call.
+) -> tuple[Code, tuple[Any, ...]]:
+    """Gives the code and the sizes of a call, as `Shape` takes them.
 
     Raises:
         ConfigError: There are no inputs or another number of them, or x has another number of
@@ -83,38 +84,7 @@ def _begin(
     if len(inputs) != len(compiled.inputs(indexed).names):
         raise ConfigError(f"{plan.program.name}: {len(inputs)} tensors are not what its loop reads")
     steps, batch = x.shape[lead], x.shape[lead + 1]
-    return compiled, Shape(steps, batch, input_size, tuple(units), keep, indexed, bool(lead))
-
-
-def _tensors(
-    compiled: Code, shape: Shape, x: Tensor, inputs: Sequence[Tensor], wanted: Mapping[str, Field]
-) -> dict[str, Tensor]:
-    """Names the tensors that go in as the table does, row-major; only those that are wanted."""
-    names = compiled.inputs(shape.indexed).names
-    named = {n: dense(t) for n, t in zip(names, inputs, strict=True) if n in wanted}
-    if shape.indexed:
-        index = dense(x)
-        require_classes(index, shape.input_size)
-        named |= {f"x{n}_index": index for n in shape.indexed}
-    return named
-
-
-def _outputs(
-    kernel: Kernel, shape: Shape, call: str, unwanted: frozenset[str] = frozenset()
-) -> dict[str, Tensor]:
-    """Makes the tensors that come out, in the order of the table."""
-    return {
-        name: (torch.zeros if zeros else torch.empty)(size, dtype=kernel.dtype, device="cpu")
-        for name, size, zeros in kernel.outputs(shape, call, unwanted)
-    }
-
-
-def _unwanted(compiled: Code, indexed: frozenset[int], wanted: Sequence[bool]) -> frozenset[str]:
-    """Names the gradients of vectors that nobody wants; `wanted` says it of each input."""
-    names = compiled.inputs(indexed).names
-    return frozenset(
-        f"g{n}" for n, want in zip(names, wanted, strict=True) if n[0] == "a" and not want
-    )
+    return compiled, (steps, batch, input_size, tuple(units), keep, indexed, bool(lead))
 
 
 def _loop(
@@ -126,13 +96,10 @@ def _loop(
     keep: bool = False,
 ) -> list[Tensor]:
     """Runs the sequence."""
-    compiled, shape = _begin(program, x, inputs, units, input_size, keep)
-    kernel = compiled.kernel(inputs[-1].dtype)
-    tensors = _tensors(compiled, shape, x, inputs, kernel.form(shape, "f").fields)
-    outputs = _outputs(kernel, shape, "f")
-    kept = kernel.workspace(shape, "f", "kept")
-    _run(kernel, shape, "f", kept, tensors | outputs)
-    return [*outputs.values(), kept]
+    compiled, sizes = _begin(program, x, inputs, units, input_size, keep)
+    call = prepared(compiled, inputs[-1].dtype, "f", sizes)
+    kept = call.kept()
+    return [*call.run(x, inputs, kept).values(), kept]
 
 
 def _loop_backward(
@@ -146,35 +113,29 @@ def _loop_backward(
     wanted: Sequence[bool],
 ) -> list[Tensor]:
     """Gives the gradients that come out of C, in the order of the table."""
-    compiled, shape = _begin(program, x, inputs, units, input_size, True)
-    plan, kernel = compiled.plan, compiled.kernel(inputs[-1].dtype)
-    tensors = _tensors(compiled, shape, x, inputs, kernel.form(shape, "b").fields)
-    outputs = _outputs(kernel, shape, "b", _unwanted(compiled, shape.indexed, wanted))
+    compiled, sizes = _begin(program, x, inputs, units, input_size, True)
+    call = prepared(compiled, inputs[-1].dtype, "b", sizes)
+    plan = compiled.plan
     arriving = _arriving(len(plan.program.states), plan.writes_output)
     if len(gradients) != len(arriving):
         raise ConfigError(f"expected {len(arriving)} gradients, got {len(gradients)}")
-    tensors |= {n: dense(g) for n, g in zip(arriving, gradients, strict=True) if g is not None}
-    if plan.writes_output and "dy" not in tensors:
-        dtype, size, _ = kernel.form(shape, "b").rows["dy"]
-        tensors["dy"] = torch.zeros(size, dtype=dtype, device="cpu")
-    _run(kernel, shape, "b", kept, tensors | outputs)
-    return list(outputs.values())
-
-
-def _run(
-    kernel: Kernel, shape: Shape, call: str, kept: Tensor, tensors: Mapping[str, Tensor]
-) -> None:
-    """Fills a structure and calls C."""
-    structs = kernel.structs(shape, call, kept, kernel.workspace(shape, call, "work"))
-    for name, tensor in tensors.items():
-        structs.put(name, tensor)
-    kernel.run(kernel.sizes(shape), call, structs)
+    others = {n: dense(g) for n, g in zip(arriving, gradients, strict=True) if g is not None}
+    if plan.writes_output and "dy" not in others:
+        dtype, size, _ = call.form.rows["dy"]
+        others["dy"] = torch.zeros(size, dtype=dtype, device="cpu")
+    unwanted = call.unwanted(wanted)
+    return list(call.run(x, inputs, kept, others=others, unwanted=unwanted).values())
 
 
 @cache
 def _arriving(states: int, writes_output: bool) -> tuple[str, ...]:
     """Names the gradients of what `loop` gives before the workspace, as the table does."""
     return (*(f"do{n}" for n in range(states)), *(["dy"] if writes_output else []))
+
+
+def _unwanted(compiled: Code, indexed: frozenset[int], wanted: Sequence[bool]) -> frozenset[str]:
+    """Names the gradients that nobody wants and that are left out; `wanted` says it by input."""
+    return compiled.inputs(indexed).unwanted(compiled.table.of("b", indexed), wanted)
 
 
 # tensors without numbers
@@ -196,7 +157,8 @@ def _like(
 
 
 def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -> list[Tensor]:
-    compiled, shape = _begin(program, x, inputs, *sizes)
+    compiled, known = _begin(program, x, inputs, *sizes)
+    shape = Shape(*known)
     outputs = _like(compiled, shape, "f", inputs[-1])
     kept = counts(compiled.table.of("f", shape.indexed), "kept", shape.lengths())
     total = lay_out(kept, shape.members).total
@@ -205,7 +167,8 @@ def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -
 
 def _fake_backward(program: str, x: Tensor, inputs: Sequence[Tensor], *others: Any) -> list[Tensor]:
     _, _, units, input_size, wanted = others
-    compiled, shape = _begin(program, x, inputs, units, input_size, True)
+    compiled, known = _begin(program, x, inputs, units, input_size, True)
+    shape = Shape(*known)
     unwanted = _unwanted(compiled, shape.indexed, wanted)
     return list(_like(compiled, shape, "b", inputs[-1], unwanted).values())
 
@@ -287,6 +250,21 @@ def _autograd(
     keep = keep or (torch.is_grad_enabled() and any(t.requires_grad for t in inputs))
     sizes = list(units), input_size
     return list(_Recorded.apply(program, x, sizes, keep, *inputs))  # type: ignore[no-untyped-call]
+
+
+def record_loop(
+    program: str,
+    x: Tensor,
+    inputs: Sequence[Tensor],
+    units: Sequence[int],
+    input_size: int,
+    keep: bool,
+) -> list[Tensor]:
+    """Calls `loop` where nothing watches and all tensors are plain; the caller has made sure."""
+    if not keep:
+        return _loop(program, x, inputs, units, input_size)
+    sizes = list(units), input_size
+    return list(_Recorded.apply(program, x, sizes, True, *inputs))  # type: ignore[no-untyped-call]
 
 
 def _no_second(*arguments: Any) -> list[Tensor]:

@@ -111,8 +111,6 @@ class _Calls:
         self.y = self._zeros("f", "y")
         self.forth.put("y", self.y)
         self._parameters()
-        for n in states:  # the loss does not read the final state
-            self.back.put(f"di{n}", self._zeros("b", f"di{n}"))
         self.outputs = [tuple(self._zeros("f", f"o{n}") for n in states) for _ in range(2)]
         self.turns = [self.forth, self.forth.copy()]  # they take turns in the states they write
         for structs, finals in zip(self.turns, self.outputs, strict=True):

@@ -174,7 +174,9 @@ class _Writer:
 
         carried = plan.backward.carried
         finish = [
-            f"    first_{n}(z, m);" if name in carried else copies("m->di{n}, H, m->c{n}")[n]
+            f"    if (m->di{n}) first_{n}(z, m);"
+            if name in carried
+            else f"    if (m->di{n}) q->copy_rows(m->di{n}, H, m->c{n}, H, B, m->h);"
             for name, n in plan.state.items()
         ]
         parts = {
