@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from odyssey.compiler.backends.base import UpdateRules
+from odyssey.compiler.backends.base import SeveralSteps, StepsBatch, UpdateRules
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
@@ -27,7 +28,9 @@ from odyssey.training.config import TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.seeds import stream
-from odyssey.training.step import make_readout, make_recurrence, make_update
+from odyssey.training.step import make_readout, make_recurrence, make_several, make_update
+
+SECONDS_AT_A_TIME = 0.05  # of updates in one call
 
 
 class Inspect(Protocol):
@@ -221,6 +224,12 @@ class _Group:
         self.per_stream_P = np.full(len(members), 1 / config.batch_size)
         self.noisy = any(m.input_noise for m in members)
         self.recurrence = make_recurrence(self.model, dense=self.noisy)
+        self.several = make_several(
+            self.model.rnn.backend, self.recurrence, self.readout, self.step
+        )
+        self.state: tuple[Tensor, ...] | None = None
+        self.ahead: deque[list[Batch]] = deque()  # drawn, and not yet trained on
+        self.at_a_time = 1
         self.best_PN = self.flat.values_PN
         self.stale_P = [0] * len(members)  # epochs since the last improvement
         self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
@@ -270,17 +279,16 @@ class _Group:
         start = time.monotonic()
         if inspect:
             inspect(0, self.model)
-        state: tuple[Tensor, ...] | None = None
         if self.config.epochs == 0:
             self._validate()
         for epoch in range(1, self.config.epochs + 1):
             nats_P, count_P = np.zeros(len(self.members)), np.zeros(len(self.members))
-            for _ in range(self.config.updates_per_epoch):
-                state, nll_P, counted_P = self._update(state)
-                nats_P += nll_P
-                count_P += counted_P
-                if not self.alive.any():
-                    break
+            left = self.config.updates_per_epoch
+            while left and self.alive.any():
+                for nll_P, counted_P in self._advance(left):
+                    nats_P += nll_P
+                    count_P += counted_P
+                    left -= 1
             self._after_epoch(epoch, nats_P / np.maximum(count_P, 1))
             if progress:
                 progress(self._epoch(epoch, time.monotonic() - start))
@@ -308,9 +316,13 @@ class _Group:
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
         """Gives inputs, targets, which of them count (P, T, B), and how many (P,), at least one."""
-        batches: list[Batch] = [next(d) for d in self.data]
+        batches = self._draw()
         counts = [max(np.count_nonzero(b.weights_TB), 1) for b in batches]
         return (*_stacked(batches), np.array(counts, dtype=np.float64))
+
+    def _draw(self) -> list[Batch]:
+        """Gives the next batch of each member."""
+        return self.ahead.popleft() if self.ahead else [next(d) for d in self.data]
 
     def _inputs(self, x_PTB: Tensor) -> Tensor:
         """Adds each member's noise to its one-hot inputs, where any member wants noise."""
@@ -322,6 +334,57 @@ class _Group:
                 noise = torch.randn(x_PTBV.shape[1:], generator=self.noise[k], dtype=self.dtype)
                 x_PTBV[k] += member.input_noise * noise
         return x_PTBV
+
+    def _advance(self, most: int) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Makes one update or more; gives the summed nats and counted characters of each."""
+        several, state = self.several, self.state
+        if several and state is not None and self.alive.all():
+            inner = tuple(s.squeeze(1) for s in state)
+            if several.ready(inner):
+                return self._several(several, min(most, several.most, self.at_a_time))
+        self.state, nll_P, counted_P = self._update(state)
+        return [(nll_P, counted_P)]
+
+    def _several(
+        self, several: SeveralSteps, most: int
+    ) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Makes several updates in one call, which ends where a member diverges."""
+        drawn = [self._draw() for _ in range(most)]
+        joined = [_joined(batches) for batches in drawn]
+        counts = [[max(np.count_nonzero(b.weights_TB), 1) for b in batches] for batches in drawn]
+        count_KP = np.array(counts, dtype=np.float64)
+        mean = self.config.loss == "mean"
+        steps = self.optimizer.steps
+        corrections = []
+        for _ in drawn:
+            self.optimizer.steps += 1
+            corrections.append(self.optimizer.corrections)
+        start = time.perf_counter()
+        done = several.run(
+            StepsBatch(
+                inputs=[x_PTB for x_PTB, _, _ in joined],
+                targets=[target_PTB for _, target_PTB, _ in joined],
+                weights=[weight_PTB for _, _, weight_PTB in joined],
+                scale=1 / count_KP if mean else np.broadcast_to(self.per_stream_P, count_KP.shape),
+                counted=count_KP,
+                corrections=np.array(corrections),
+            )
+        )
+        made = done.updates
+        # short enough to be interrupted, and for whoever watches
+        each = (time.perf_counter() - start) / made
+        self.at_a_time = max(1, min(several.most, round(SECONDS_AT_A_TIME / max(each, 1e-9))))
+        self.ahead.extend(drawn[made:])
+        self.optimizer.steps = steps + made
+        self.updates += made
+        self.state = tuple(s.unsqueeze(1) for s in done.state)
+        nll_P = done.nll[-1]
+        norm_P = torch.from_numpy(done.norm[-1])
+        self._judge(norm_P, done.healthy_P, nll_P / count_KP[made - 1])
+        if not self.alive.all():
+            self.state = self._without_frozen(self.state)
+        last = self._of_the_living(nll_P, count_KP[made - 1])
+        return [*zip(done.nll[:-1], count_KP[: made - 1], strict=True), last]
 
     def _update(
         self, state: tuple[Tensor, ...] | None
@@ -341,13 +404,24 @@ class _Group:
         self._step(gradients, nll_P / count_P)
         if self.alive.all():
             return state, nll_P, count_P
-        # a frozen member adds nothing to its epoch's mean
+        return self._without_frozen(state), *self._of_the_living(nll_P, count_P)
+
+    def _without_frozen(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         kept = self.alive_P.view(-1, 1, 1, 1)
-        state = tuple(torch.where(kept, s, s.new_zeros(())) for s in state)
-        return state, np.where(self.alive, nll_P, 0.0), np.where(self.alive, count_P, 0.0)
+        return tuple(torch.where(kept, s, s.new_zeros(())) for s in state)
+
+    def _of_the_living(
+        self, nll_P: NDArray[np.float64], count_P: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A frozen member adds nothing to its epoch's mean."""
+        return np.where(self.alive, nll_P, 0.0), np.where(self.alive, count_P, 0.0)
 
     def _step(self, gradients: list[Tensor | None], mean_P: NDArray[np.float64]) -> None:
         norm_P, healthy_P = self.step(gradients, mean_P=torch.from_numpy(mean_P))
+        self._judge(norm_P, healthy_P, mean_P)
+
+    def _judge(self, norm_P: Tensor, healthy_P: Tensor, mean_P: NDArray[np.float64]) -> None:
+        """Freezes the members that were not healthy in the last update."""
         if bool(healthy_P.all()):
             return
         for k in np.flatnonzero(self.alive & ~healthy_P.numpy()).tolist():
@@ -464,6 +538,15 @@ class _Group:
 def _content(task: Task) -> str:
     """Names what a task is about: the digest of a text, wherever it lies, else the task's name."""
     return str(task.describe().get("sha256") or task.name)
+
+
+def _joined(
+    batches: Sequence[Batch],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Gives inputs, targets and weights (P, T, B), row-major; a view where there is one member."""
+    parts = zip(*((b.inputs_TB, b.targets_TB, b.weights_TB) for b in batches), strict=True)
+    x, target, weight = (a[0][None] if len(a) == 1 else np.stack(a) for a in parts)
+    return np.ascontiguousarray(x), np.ascontiguousarray(target), np.ascontiguousarray(weight)
 
 
 def _stacked(batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:

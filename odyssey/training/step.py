@@ -23,6 +23,7 @@ from odyssey.compiler.backends.base import (
     OptimizerState,
     ReadoutInputs,
     ReadoutLoss,
+    SeveralSteps,
     State,
     UpdateRules,
     UpdateStep,
@@ -210,6 +211,16 @@ def make_readout(backend: str, units: Sequence[int]) -> ReadoutLoss:
     """
     training = BACKENDS[backend].training()
     return (training.readout(units) if training else None) or TorchReadout()
+
+
+def make_several(
+    backend: str, recurrence: ModelRecurrence, readout: ReadoutLoss, update: Update
+) -> SeveralSteps | None:
+    """Gives several updates in one call, where the backend brings the code of all the parts."""
+    training = BACKENDS[backend].training()
+    if training and isinstance(recurrence, BackendRecurrence) and isinstance(update, BackendUpdate):
+        return training.several(recurrence.layer, readout, update.step)
+    return None
 
 
 def make_update(

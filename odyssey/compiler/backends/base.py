@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey.compiler.weights import Weights
@@ -211,6 +213,66 @@ class UpdateStep(Protocol):
 
 
 @dataclass(frozen=True)
+class StepsBatch:
+    """What several updates, K at most `SeveralSteps.most`, are made of.
+
+    Attributes:
+        inputs: Class indices of each update, (P, T, B) int64, row-major.
+        targets: Its targets, alike.
+        weights: Which of them count, bool, alike.
+        scale: (K, P) float64, what each member's nats are multiplied by in the loss.
+        counted: (K, P) float64, how many targets count.
+        corrections: (K, 2), what adam divides its running mean and square by.
+    """
+
+    inputs: Sequence[NDArray[np.int64]]
+    targets: Sequence[NDArray[np.int64]]
+    weights: Sequence[NDArray[np.bool_]]
+    scale: NDArray[np.float64]
+    counted: NDArray[np.float64]
+    corrections: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StepsDone:
+    """What several updates gave.
+
+    Attributes:
+        updates: How many were made: all of them, or up to the first in which a member that is
+            trained was not healthy.
+        nll: (updates, P) float64, summed nats.
+        norm: (updates, P) float64, norms of the gradients.
+        healthy_P: Of the last of them; the next call may overwrite it.
+        state: After the last of them, one (P, B, H) tensor a state.
+    """
+
+    updates: int
+    nll: NDArray[np.float64]
+    norm: NDArray[np.float64]
+    healthy_P: Tensor
+    state: State
+
+
+class SeveralSteps(Protocol):
+    """Several updates in one call, with the parts that make single ones."""
+
+    most: int
+
+    def ready(self, state: State) -> bool:
+        """Says whether they can go on from a state: the one that the last update left, of the
+        same sizes, with nothing moved since."""
+        ...
+
+    def run(self, batch: StepsBatch) -> StepsDone:
+        """Makes the updates, after `ready`.
+
+        Raises:
+            ConfigError: An array is not what it must be, or an input or target is no symbol.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class TrainingStep:
     """A backend's own code for training; what gives None is left to torch.
 
@@ -219,11 +281,13 @@ class TrainingStep:
             units of each member; it reads the parameters where they lie.
         readout: For the units of each member.
         update: For parameters (P, ...), whose memory it steps.
+        several: For the three parts, where all are its own.
     """
 
     recurrence: Callable[[Layer, Mapping[str, Tensor], int, Sequence[int]], LayerRecurrence | None]
     readout: Callable[[Sequence[int]], ReadoutLoss | None]
     update: Callable[[Sequence[Tensor], OptimizerState, UpdateRules], UpdateStep | None]
+    several: Callable[[LayerRecurrence, ReadoutLoss, UpdateStep], SeveralSteps | None]
 
 
 @dataclass(frozen=True)

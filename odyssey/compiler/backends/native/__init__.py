@@ -16,6 +16,7 @@ from odyssey.compiler.backends.native.call.kernel import code_of
 from odyssey.compiler.backends.native.call.layer import NativeLayer, has_loop
 from odyssey.compiler.backends.native.call.training_layer import native_recurrence
 from odyssey.compiler.backends.native.call.training_step import NativeReadout, native_update
+from odyssey.compiler.backends.native.call.training_steps import native_steps
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Program
 
@@ -43,7 +44,9 @@ def _supports(program: Program) -> str:
 
 def _training() -> TrainingStep | None:
     # a cell without a time loop runs on the native backend without a compiler
-    return None if missing() else TrainingStep(native_recurrence, NativeReadout, native_update)
+    if missing():
+        return None
+    return TrainingStep(native_recurrence, NativeReadout, native_update, native_steps)
 
 
 NATIVE = Backend(language="c", supports=_supports, build=NativeLayer, training=_training)

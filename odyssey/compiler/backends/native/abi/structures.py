@@ -187,6 +187,11 @@ class Structs:
         for k in range(self.form.count):
             self.array[k * self.width + column] = value
 
+    def value(self, name: str) -> int:
+        """Gives a field that is a number, as C left it."""
+        assert self.form.fields[name].role == "number", f"field {name} is no number"
+        return int(self.array[self.first + self.form.columns[name]])
+
     def place(self, name: str, start: int, step: int) -> None:
         """Fills a field of memory that is laid out elsewhere: where it begins, and the bytes from
         one structure to the next."""

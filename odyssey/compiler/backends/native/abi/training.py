@@ -112,3 +112,33 @@ UPDATE = Table(
         Field("square_correction", "const double", "and its running square", ()),
     )
 )
+
+STEPS = Table(
+    (
+        *(_number("P"), _number("updates", "at most"), _number("done", "updates made")),
+        _number("turn", "which of the two forward structures is next"),
+        _number("bad", "why it stopped: 1 for an input that is no symbol, 2 for a target"),
+        *(_number("forward", "entries of the cell's code"), _number("backward")),
+        _number("sizes", "the structure of sizes"),
+        _number("forth", "the structures of the forward call: two sets that take turns"),
+        _number("other"),
+        _number("back", "those of the backward call"),
+        _number("words", "of a member's structure"),
+        _number("fields", "how many of its fields are class indices"),
+        _number("columns", "which words those are"),
+        *(_number("count", "class indices of a member"), _number("symbols")),
+        *(_number("readout", "the structures of both"), _number("update")),
+        _number("sums", "memory that backward calls add to: how many pieces"),
+        *(_number("sum_at", "where"), _number("sum_bytes", "how long")),
+        Field("x", "const long", "where each update's class indices are", (("most",),)),
+        Field("target", "const long", "its symbols", (("most",),)),
+        Field("weight", "const long", "and which of them count", (("most",),)),
+        Field("scale", "const double", "of a member's sum in the loss", (("most",), _P)),
+        Field("counted", "const double", "symbols that count", (("most",), _P)),
+        Field("corrections", "const double", "see struct update", (("most",), ("two",))),
+        Field("mean", "double", "the loss a symbol", (_P,)),
+        _output("nll", "double", "summed nats", (("most",), _P)),
+        _output("norm", "double", "of the gradient", (("most",), _P)),
+    )
+)
+"""Whole updates, one after the other."""

@@ -1,7 +1,9 @@
-"""Calls C: tensors in, tensors out.
+"""Calls into the compiled code, from torch.
 
-`kernel.py` holds the compiled code of a cell and `memory.py` lays out what a call needs;
-`operator.py` makes the loop an operator of torch, `layer.py` runs what comes before the loop in
-torch and then calls it; `training_layer.py` runs a layer in training without autograd,
-`training_step.py` the readout, the loss and the update.
+`kernel.py` is a program's compiled code with its structures and lengths, `products.py` the compiled
+functions that all cells share, `memory.py` the pool that calls borrow from, `inputs.py` what a loop
+reads, in which order, and `prepared.py` the calls of one shape. `operator.py` is the time loop as
+an operator of torch, `layer.py` a layer that uses it. `training_layer.py` and `training_step.py`
+are the parts of a training step on kept buffers, without autograd; `training_steps.py` makes
+several of them in one call.
 """

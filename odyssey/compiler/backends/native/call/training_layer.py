@@ -84,6 +84,11 @@ class NativeRecurrence:
             self.calls.where = where
         return self.calls.forward(x, state)
 
+    def unmoved(self) -> bool:
+        """Says whether the parameters lie where they lay at the last call."""
+        where = [p.data_ptr() for p in self.parameters.values()]
+        return self.calls is not None and self.calls.where == where
+
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
         """See `base.LayerRecurrence`."""
         assert self.calls is not None

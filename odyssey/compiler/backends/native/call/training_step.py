@@ -32,12 +32,12 @@ from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.errors import ConfigError
 
-_ENTRIES = ("odyssey_readout", "odyssey_update")
+_ENTRIES = ("odyssey_readout", "odyssey_update", "odyssey_steps")
 _Gradients = tuple[Tensor, Tensor, Tensor]
 
 
 @cache
-def _library(dtype: torch.dtype) -> ctypes.CDLL:
+def step_library(dtype: torch.dtype) -> ctypes.CDLL:
     """Gives the compiled code for float32 or float64."""
     return toolchain.load(step_source(dtype=DTYPES[dtype], target=toolchain.target()), _ENTRIES)
 
@@ -55,6 +55,15 @@ class NativeReadout:
     def __init__(self, units: Sequence[int]) -> None:
         self.units = torch.tensor(units, dtype=torch.int64, device=CPU)
         self.calls: dict[tuple[object, ...], _ReadoutCall] = {}
+
+    def settled(self, h: Tensor) -> bool:
+        """Says whether the last gradients were those of an output that is still there."""
+        return any(k[3] and c.structs.held.get("h") is h for k, c in self.calls.items())
+
+    def structs(self, h: Tensor) -> Structs:
+        """Gives the structure of such a call."""
+        found = (c for k, c in self.calls.items() if k[3])
+        return next(c.structs for c in found if c.structs.held.get("h") is h)
 
     def measure(self, inputs: ReadoutInputs) -> tuple[Tensor, Tensor]:
         """See `base.ReadoutLoss`."""
@@ -90,7 +99,7 @@ class _ReadoutCall:
 
     def __init__(self, h: Tensor, symbols: int, units: Tensor, *, keep: bool) -> None:
         (P, T, B, H), S, dtype = h.shape, symbols, h.dtype
-        self.run, self.symbols = _library(dtype).odyssey_readout, symbols
+        self.run, self.symbols = step_library(dtype).odyssey_readout, symbols
         lanes = TARGETS[toolchain.target()].bytes // dtype.itemsize
         columns = -(-H // lanes) * lanes
         size = BLOCK_ROWS * (H + columns + S) + S * (2 * columns + lanes)
@@ -209,7 +218,15 @@ class NativeUpdate:
         if rules.inside_PN is not None:
             bits = torch.int32 if self.dtype == torch.float32 else torch.int64
             z.put("inside", (-rules.inside_PN.to(bits)).view(self.dtype))
-        self.run = _library(self.dtype).odyssey_update
+        self.run = step_library(self.dtype).odyssey_update
+
+    def settled(self) -> bool:
+        """Says whether parameters and gradients lie where they lay at the last update."""
+        there = zip(self.arrived, self.rows, strict=True)
+        same = zip(self.parameters, self.values, strict=True)
+        return all(g is not None or "gradient" not in row.held for g, row in there) and all(
+            p.data_ptr() == where for p, where in same
+        )
 
     def _row(self, k: int, members: int, count: int, place: int) -> Structs:
         """Makes the structure of one parameter."""

@@ -1,6 +1,7 @@
-"""Writes C: what a call computes, as text.
+"""What writes the C: `writer.py` the file of a cell, `training_step.py` that of a training step,
+`shared.py` that of the functions which all cells share.
 
-`writer.py` writes the file of a cell, out of `blocks.py` (products of a block of steps),
-`pointwise.py` (elementwise code), `addresses.py` (where values lie), `functions.py` (activations)
-and `frame.py` (what no cell changes); `training_step.py` writes the rest of a training step.
+`frame.py` has the parts that no cell changes, `functions.py` the functions of the language,
+`pointwise.py` the code between products, `blocks.py` what happens once a block of steps;
+`addresses.py` says where values lie.
 """

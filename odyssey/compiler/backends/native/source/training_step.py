@@ -1,4 +1,5 @@
-"""The C file of the training step around a cell: readout, loss and gradients, and the update.
+"""The C file of the training step around a cell: readout, loss and gradients, the update, and
+whole updates one after the other.
 
 Nothing in it depends on the cell: there is one for each dtype and target.
 
@@ -18,6 +19,7 @@ from odyssey.compiler.backends.native.abi.training import (
     BLOCK_ROWS,
     PARAMETER,
     READOUT,
+    STEPS,
     UPDATE,
 )
 from odyssey.compiler.backends.native.source.frame import FLUSH, write_preamble
@@ -289,6 +291,65 @@ void odyssey_update(const struct update *z, const void *unused) {
 }
 """
 
+_STEPS = """\
+/* Whole updates, one after the other, until one is unhealthy: what Python would do between two
+ * calls costs more than a small cell. Addresses are numbers, for the structures of a cell are
+ * unknown here. */
+struct steps {
+$fields
+};
+typedef void (*entry)(const void *, const void *);
+
+static int known(const long *x, long n, long symbols) {
+  long wrong = 0;
+  for (long k = 0; k < n; k++) wrong |= x[k] < 0 || x[k] >= symbols;
+  return !wrong;
+}
+
+void odyssey_steps(struct steps *s, const void *unused) {
+  (void)unused;
+  struct readout *r = (struct readout *)s->readout;
+  struct update *u = (struct update *)s->update;
+  const long *columns = (const long *)s->columns, P = s->P;
+  while (s->done < s->updates) {
+    const long k = s->done;
+    const long *x = (const long *)s->x[k];
+    if (!known(x, P * s->count, s->symbols)) { s->bad = 1; return; }
+    long *forth = (long *)(s->turn ? s->other : s->forth), *back = (long *)s->back;
+    for (long p = 0; p < P; p++)
+      for (long i = 0; i < s->fields; i++)
+        forth[p * s->words + columns[i]] = back[p * s->words + columns[i]] =
+            (long)(x + p * s->count);
+    ((entry)s->forward)((const void *)s->sizes, forth);
+    r->target = (const long *)s->target[k];
+    r->weight = (const unsigned char *)s->weight[k];
+    r->scale = s->scale + k * P;
+    long bad = 0;
+    odyssey_readout(r, &bad);
+    if (bad) { s->bad = 2; return; }
+    for (long p = 0; p < P; p++) {
+      s->nll[k * P + p] = r->nll[p];
+      s->mean[p] = r->nll[p] / s->counted[k * P + p];
+    }
+    for (long i = 0; i < s->sums; i++)
+      __builtin_memset(((void **)s->sum_at)[i], 0, ((long *)s->sum_bytes)[i]);
+    ((entry)s->backward)((const void *)s->sizes, back);
+    u->mean = s->mean;
+    u->mean_correction = s->corrections + 2 * k;
+    u->square_correction = s->corrections + 2 * k + 1;
+    odyssey_update(u, 0);
+    s->done++;
+    s->turn = !s->turn;
+    int healthy = 1;
+    for (long p = 0; p < P; p++) {
+      s->norm[k * P + p] = u->norm[p];
+      healthy &= !u->alive[p] || u->healthy[p];
+    }
+    if (!healthy) return;
+  }
+}
+"""
+
 
 def _turn(lanes: int) -> str:
     """Writes the transposition of a square of numbers in registers: log2 rounds of exchanges."""
@@ -341,5 +402,6 @@ def step_source(*, dtype: str, target: str) -> str:
             _turn(TARGETS[target].bytes // TYPES[dtype]["bits"]),
             _READOUT.replace("$fields", READOUT.text),
             _UPDATE.replace("$fields", UPDATE.text).replace("$parameter", PARAMETER.text),
+            _STEPS.replace("$fields", STEPS.text),
         ]
     )
