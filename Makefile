@@ -89,9 +89,10 @@ types: $(STAMP) ## mypy --strict on odyssey
 contracts: $(STAMP) ## import directions
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## speed beside torch, and what the engine costs (some minutes)
+bench: $(STAMP) ## speed beside torch, what fell since the last time, what the engine costs
 	$(BIN)/python benchmarks/engine_overhead.py
-	$(BIN)/odyssey bench --out benchmarks/results/$$(date +%F)-bench.md
+	$(BIN)/odyssey bench --keep benchmarks/results
+	$(BIN)/python benchmarks/fallen.py
 
 clean: ## remove the environment, caches and smoke runs (results are kept)
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

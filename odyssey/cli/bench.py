@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from odyssey.cli.arguments import add_json, add_options, options_of
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.bench import BenchOptions, bench
+from odyssey.speed.instructions import OTHERS
+from odyssey.speed.names import SECTION_NAMES
 from odyssey.wording import duration
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "sections",
         metavar="SECTION",
         nargs="*",
-        help="dense, classes, cells, sgemm, compile, tiny, step; all of them if none is named",
+        help=f"{', '.join(SECTION_NAMES)}; all of them if none is named",
     )
     add_options(
         parser,
@@ -29,16 +31,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--rounds", "N", "samples of each candidate (9)"),
         ("--steps", "T", "time steps of a sequence (128)"),
         ("--quick", "", "tiny sizes: see that all of it runs"),
+        ("--target", "SET", f"hold all that is measured to {', '.join(OTHERS)}"),
         ("--out", "FILE", "write the tables as Markdown there too"),
+        ("--keep", "DIR", "write tables and figures there, named by date and instruction set"),
     )
-    for flag, text in (("--hidden", "hidden sizes"), ("--batch", "batch sizes")):
+    for flag, text in (
+        ("--hidden", "hidden sizes of dense, classes, cells, sgemm, train and pair"),
+        ("--batch", "batch sizes of dense, classes, cells, sgemm and pair"),
+    ):
         parser.add_argument(
             flag,
             type=int,
             nargs="+",
             default=[],
             metavar="N",
-            help=f"{text} of dense, classes, cells and sgemm, instead of their own",
+            help=f"{text}, instead of their own",
         )
     add_json(parser)
 
@@ -74,8 +81,11 @@ def _ignore(result: Result) -> None:
 def _print(result: Result) -> None:
     from odyssey.speed.document import format_measurement
 
+    print(f"{result.section.title}\n{result.section.note}\n")
+    if result.skipped:
+        print(f"Skipped: {result.skipped}.\n", flush=True)
+        return
     rows = [{name: format_measurement(v) for name, v in row.items()} for row in result.rows]
     numbers = [name for name, v in result.rows[0].items() if not isinstance(v, str)]
-    print(f"{result.section.title}\n{result.section.note}\n")
     print_rows(rows, right=numbers)
     print(flush=True)

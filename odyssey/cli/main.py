@@ -133,7 +133,9 @@ def _run(argv: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with orderly():
-            args, unknown = _parser(COMMANDS.keys() & set(words)).parse_known_args(words)
+            # the first word: later ones may be called like a command, too (odyssey bench train)
+            first = [word for word in words if not word.startswith("-")][:1]
+            args, unknown = _parser(COMMANDS.keys() & set(first)).parse_known_args(words)
             if unknown:
                 args.parser.unknown(unknown)
             return int(importlib.import_module(f"odyssey.cli.{args.command}").run(args) or 0)

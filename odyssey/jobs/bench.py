@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
+from odyssey.speed.instructions import hold_to
 
 if TYPE_CHECKING:
     from odyssey.speed.registry import Progress, Result
@@ -22,10 +23,14 @@ class BenchOptions:
     Attributes:
         rounds: Samples of each candidate; None for 9, or 2 of what is quick.
         steps: Time steps of a sequence; None for 128, or 8 of what is quick.
-        hidden: Hidden sizes of dense, classes, cells and sgemm, instead of their own.
-        batch: Batch sizes of the same.
+        hidden: Hidden sizes of dense, classes, cells, sgemm, train and pair, instead of their own.
+        batch: Batch sizes of the same but train.
         quick: Whether sizes are tiny, to see that all of it runs.
+        target: The instruction set that our code and all other libraries are held to, a row of
+            `odyssey.speed.instructions.OTHERS`; the widest of the processor if None.
         out: A file for the tables as Markdown.
+        keep: A folder for the tables as Markdown and the figures as JSON, in files that are named
+            by date and instruction set.
     """
 
     rounds: int | None = None
@@ -33,7 +38,9 @@ class BenchOptions:
     hidden: tuple[int, ...] = ()
     batch: tuple[int, ...] = ()
     quick: bool = False
+    target: str | None = None
     out: str | None = None
+    keep: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,17 +70,21 @@ def bench(
         measured: Hears of every section when it is.
 
     Raises:
-        ConfigError: There is no such section, no C compiler, or the file cannot be written.
+        ConfigError: There is no such section or instruction set, no C compiler, a file cannot be
+            written, or torch is loaded and cannot be held to an instruction set any more.
     """
+    options = options or BenchOptions()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # read when the libraries are loaded, which is below
+    if options.target is not None:
+        hold_to(options.target)
 
     from odyssey.speed.document import finding_rows, write_document
     from odyssey.speed.machine import describe_machine
+    from odyssey.speed.record import write_record
     from odyssey.speed.registry import run_sections
     from odyssey.speed.section import Settings
 
-    options = options or BenchOptions()
     settings = Settings(
         rounds=(2 if options.quick else 9) if options.rounds is None else options.rounds,
         steps=(8 if options.quick else 128) if options.steps is None else options.steps,
@@ -81,19 +92,46 @@ def bench(
         batch=options.batch,
         quick=options.quick,
     )
-    out = Path(options.out) if options.out else None
-    if out and (out.is_dir() or not out.absolute().parent.is_dir()):
-        raise ConfigError(f"--out {out}: name a file in a folder that exists")
+    date = datetime.date.today()
+    running = run_sections(sections, settings, progress=progress)
+    pages, record = _files(options, date)
     results = []
-    for result in run_sections(sections, settings, progress=progress):
+    for result in running:
         results.append(result)
         measured(result)
     machine = describe_machine()
-    if out:
-        text = write_document(results, settings, machine=machine, date=datetime.date.today())
-        try:
-            out.write_text(text, "utf-8")
-        except OSError as error:
-            raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from None
+    facts: dict[str, Any] = {"machine": machine, "date": date}
+    for path in pages:
+        _write(path, write_document(results, settings, **facts))
+    if record:
+        _write(record, write_record(results, settings, **facts))
     findings = [dict(row) for row in finding_rows(results, settings)]
     return BenchReport(machine, tuple(results), findings)
+
+
+def _files(options: BenchOptions, date: datetime.date) -> tuple[list[Path], Path | None]:
+    """Gives the files for the tables, and the one for the figures if these are kept."""
+    from odyssey.compiler.backends.native import toolchain
+    from odyssey.speed.record import record_paths
+
+    pages = [Path(options.out)] if options.out else []
+    for out in pages:
+        if out.is_dir() or not out.absolute().parent.is_dir():
+            raise ConfigError(f"--out {out}: name a file in a folder that exists")
+    if not options.keep:
+        return pages, None
+    folder = Path(options.keep)
+    if not folder.is_dir():
+        raise ConfigError(f"--keep {folder}: name a folder that exists")
+    page, record = record_paths(folder, date=date, target=toolchain.target())
+    for path in (page, record):
+        if path.exists():
+            raise ConfigError(f"--keep {folder}: {path.name} is there already; move it away")
+    return [*pages, page], record
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({error.strerror})") from None

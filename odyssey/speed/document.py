@@ -43,10 +43,11 @@ def write_document(
     told = "; ".join(f"{name}: {value}" for name, value in machine.items())
     how = f"T = {settings.steps}, medians of {settings.rounds} interleaved rounds"
     lines = [f"# Benchmarks, {date.isoformat()}", "", f"{told}. {how}.", ""]
-    lines += _table(finding_rows(results, settings))
+    found = finding_rows(results, settings)
+    lines += _table(found) if found else ["Nothing was measured."]
     for result in results:
         lines += ["", f"## {result.section.title} (`{result.name}`)", "", result.section.note, ""]
-        lines += _table(result.rows)
+        lines += [f"Skipped: {result.skipped}."] if result.skipped else _table(result.rows)
     return "\n".join(lines) + "\n"
 
 

@@ -115,7 +115,7 @@ def dense_findings(rows: Sequence[Measurement]) -> list[Finding]:
         worst = min(column([r for r in rows if r["cell"] == spec], "nn / native"))
         found.append(Finding(f"{spec} against nn.{layer.__name__}, worst shape", worst, bound))
     mean = geometric_mean(column(rows, "nn / native"))
-    return [*found, Finding("against nn.*, geometric mean", mean, 1.5)]
+    return [*found, Finding("against nn.*, geometric mean", mean, 2.0)]
 
 
 def classes_cases(settings: Settings) -> list[Case]:

@@ -10,7 +10,7 @@ import torch
 
 from odyssey.compiler.backends.native import toolchain
 from odyssey.errors import ConfigError, suggest
-from odyssey.speed import building, cells, layers, rates, steps
+from odyssey.speed import building, cells, layers, pair, rates, steps, throughput
 from odyssey.speed.section import Finding, Measurement, Section, Settings
 
 SECTIONS: dict[str, Section] = {
@@ -34,7 +34,8 @@ SECTIONS: dict[str, Section] = {
         "One layer against a loop over time as one writes it in torch by hand (input products"
         " of all steps at once, one stacked product a step, one call per gate and operation) and"
         " against backend eager, which also joins activations. Forward and backward with the"
-        " gradients of weights, dense input, I = H. Milliseconds.",
+        " gradients of weights, dense input, I = H. Milliseconds. loop / BLAS: the rate of the"
+        " loop's matrix products beside that of plain ones, as in section sgemm.",
         cells.cell_cases,
         cells.cell_findings,
     ),
@@ -49,7 +50,9 @@ SECTIONS: dict[str, Section] = {
     "compile": Section(
         "From a cell to code that runs",
         "Cold: generate C, compile and load with an empty cache. Warm load: from the cache, not"
-        " loaded before in this process. Milliseconds.",
+        " loaded before in this process. One line: the same compiler and flags on a file of one"
+        " line, which is the unit of the figures. The matrix products that all cells share are"
+        " compiled once on a machine and are a row of their own. Milliseconds.",
         building.build_cases,
         building.build_findings,
     ),
@@ -70,17 +73,43 @@ SECTIONS: dict[str, Section] = {
         steps.step_cases,
         steps.step_findings,
     ),
+    "train": Section(
+        "Symbols that a core trains on",
+        "Updates of odyssey train, lstm on class indices, 20 streams, unrolled over 35 steps, adam"
+        " and clipped norms, and the share that forward and backward of the cell alone have in an"
+        " update. Milliseconds, and symbols a second.",
+        throughput.throughput_cases,
+        throughput.throughput_findings,
+    ),
+    "pair": Section(
+        "Two processes on two cores",
+        "The layer of section dense in two processes of one thread each: each of them while the"
+        " other waits, then both at once. Calls a second; together / alone is that of the process"
+        " that loses more.",
+        pair.pair_cases,
+        pair.pair_findings,
+        pair.lacking_cores,
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a section found."""
+    """What a section found.
+
+    Attributes:
+        name: Name of the section.
+        section: The section.
+        rows: Its table.
+        findings: What the table says.
+        skipped: Why nothing was measured; empty where something was.
+    """
 
     name: str
     section: Section
     rows: tuple[Measurement, ...]
     findings: tuple[Finding, ...]
+    skipped: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,24 +128,30 @@ def run_sections(
 ) -> Iterator[Result]:
     """Measures sections in the order of `SECTIONS`, with one thread.
 
+    A section that needs what this machine has not comes last, without rows, and says why.
+
     Args:
         names: Their names; all of them if empty.
         settings: What to measure.
         progress: Called before every case.
 
     Raises:
-        ConfigError: There is no such section, or there is no C compiler.
+        ConfigError: There is no such section, no C compiler, or no instruction set of the name in
+            ODYSSEY_TARGET.
     """
     for name in names:
         if name not in SECTIONS:
             raise ConfigError(suggest(name, SECTIONS, what="section of the benchmark"))
     toolchain.compiler()
+    toolchain.target()
     return _results([n for n in SECTIONS if not names or n in names], settings, progress)
 
 
 def _results(
     names: Sequence[str], settings: Settings, progress: Callable[[Progress], None]
 ) -> Iterator[Result]:
+    lacking = {name: reason for name in names if (reason := SECTIONS[name].lacking())}
+    names = [name for name in names if name not in lacking]
     work = [(name, case) for name in names for case in SECTIONS[name].cases(settings)]
     whole = sum(case.effort for _, case in work)
     threads, start, done = torch.get_num_threads(), time.monotonic(), 0.0
@@ -134,3 +169,5 @@ def _results(
                 yield Result(name, section, tuple(rows[name]), found)
     finally:
         torch.set_num_threads(threads)
+    for name, reason in lacking.items():
+        yield Result(name, SECTIONS[name], (), (), reason)

@@ -75,13 +75,20 @@ class Finding:
         name: What the figure is.
         value: The figure.
         bound: What the project wants of it at the usual sizes; None where it only informs.
-        at_most: Whether the bound is an upper one.
+        at_most: Whether less is better, and the bound an upper one.
+        neutral: Whether neither more nor less is better, as of what ours is measured beside.
     """
 
     name: str
     value: float
     bound: float | None = None
     at_most: bool = False
+    neutral: bool = False
+
+    @property
+    def better(self) -> str:
+        """Says which way is better: "more", "less", or nothing."""
+        return "" if self.neutral else "less" if self.at_most else "more"
 
     @property
     def wanted(self) -> str:
@@ -108,12 +115,14 @@ class Section:
         note: What is compared with what, in a sentence or two.
         cases: The lines to measure.
         findings: What the lines say in a few figures.
+        lacking: Says what the section needs and this machine has not, or nothing.
     """
 
     title: str
     note: str
     cases: Callable[[Settings], Sequence[Case]]
     findings: Callable[[Sequence[Measurement]], Sequence[Finding]]
+    lacking: Callable[[], str] = lambda: ""
 
 
 def column(rows: Sequence[Measurement], name: str) -> list[float]:

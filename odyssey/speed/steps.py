@@ -200,8 +200,8 @@ def tiny_findings(rows: Sequence[Measurement]) -> list[Finding]:
 # step: a population of lstm
 
 
-def _cell_step(members: int, hidden: int, batch: int, steps: int) -> Contender:
-    """The cell alone, forward and backward, from a given state."""
+def cell_step(members: int, hidden: int, batch: int, steps: int) -> Contender:
+    """Gives lstm alone, forward and backward from a given state, for a population."""
     model = CharModel(get_cell("lstm"), CLASSES, [hidden] * members, 1, backend="native")
     model.rnn.reset_parameters()
     cell = make_recurrence(model, dense=False)
@@ -219,7 +219,7 @@ def _cell_step(members: int, hidden: int, batch: int, steps: int) -> Contender:
 def _step(members: int, settings: Settings) -> Measurement:
     hidden, batch, steps = (12, 4, 6) if settings.quick else (128, 50, 50)
     updates = 3 if settings.quick else 20
-    alone = _cell_step(members, hidden, batch, steps)
+    alone = cell_step(members, hidden, batch, steps)
     people = [
         Member(m, m + 1, hidden_size=hidden, learning_rate=0.002, clip_norm=5.0)
         for m in range(members)
