@@ -18,13 +18,16 @@ struct products {
   void (*pack)(real *to, const real *const *from, long maps, long units, long inner, long stride);
   void (*pack_transposed)(real *to, const real *const *from, const long *inner, long maps, long units, long stride);
   void (*product)(real *to, long to_row, const real *start, long start_row, const real *a, long a_row, long a_step, const real *w, long wide, long inner, long rows);
+  void (*gradient)(real *to, long to_row, long maps, const real *const *d, long d_row, const real *w, long wide, const long *inner, long rows);
   void (*outer)(real *const *to, long to_row, long maps, const long *units, const real *const *d, long d_row, const real *x, long x_row, long count, long n, int more);
-  void (*affine)(real *to, long to_row, const real *x, long x_row, const real *panel, long whole, long before, long inner, const real *bias, long count, long n, int more);
-  void (*turn)(real *to, long to_row, const real *from, long units, long inner, const real *bias);
-  void (*turn_back)(real *to, const real *from, long from_row, long units, long inner);
+  void (*pack_each)(real *const *to, const real *const *from, long maps, const long *units, long inner);
+  void (*inputs)(real *to, long to_row, long maps, const long *places, const long *units, const real *x, const real *const *panels, long inner, const real *const *bias, long count);
+  void (*into)(real *to, long to_row, long maps, const long *places, const long *units, const real *const *rows, long d_row, const real *panel, long whole, long count);
+  void (*table)(real *to, long to_row, const real *const *from, long maps, const long *places, const long *units, long inner, const real *const *bias);
+  void (*add_up)(real *to, long to_row, long maps, const long *places, const long *units, const long *index, const real *const *rows, long d_row, long count);
+  void (*leave)(real *const *to, const real *from, long from_row, long maps, const long *places, const long *units, long inner, real *const *bias);
+  void (*add_rows)(real *const *to, const real *const *rows, long row, long maps, const long *units, long count);
   void (*copy_rows)(real *to, long to_row, const real *from, long from_row, long rows, long n);
-  void (*sum_rows)(real *to, const real *from, long row, long count, long n);
-  void (*scatter)(real *to, long to_row, const long *index, const real *from, long from_row, long rows, long n);
 };
 
 static inline vec splat(real x) { return x - (vec){}; }
@@ -88,8 +91,35 @@ struct member {
 /* Without a backward pass the states take turns in two slots and the saved values share one. */
 #define SLOT(t) (keep ? (t) : ((t) & 1))
 #define KEPT(t) (keep ? (t) : 0)
-/* A vector of the products of a phase: of batch row r, unit j. */
-#define HOT(map) (*(const vec *)(hot + r * hot_row + (map) * units_v + j))
+/* A vector of the products of a phase, of a batch row and unit j. */
+#define HOT(map) (*(const vec *)(hot + (map) * units_v + j))
+#define LD(from) (*(const loose *)(from))
+#define ST(to, x) (*(loose *)(to) = (x))
+
+/* For what only works out where things are: optimising that takes longer than all the rest. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define COLD __attribute__((noinline, optimize("O1")))
+#else
+#define COLD __attribute__((noinline))
+#endif
+
+/* Runs the pointwise code of a phase for the units of a batch row; what is left over of a vector is
+ * copied, so that the code is there once, and without a choice at every load and store. */
+typedef void (*row_code)(real *const *rows, const real *hot, long units_v, long vectors);
+static __attribute__((noinline)) void run_row(row_code code, real *const *rows, long count,
+                                              const char *stored, const real *hot, long units) {
+  const long whole = units / V, left = units % V, units_v = (whole + (left > 0)) * V;
+  code(rows, hot, units_v, whole);
+  if (!left) return;
+  real edge[count][V] __attribute__((aligned(64))), *places[count];
+  for (long k = 0; k < count; k++) {
+    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);
+    places[k] = edge[k];
+  }
+  code(places, hot + whole * V, units_v, 1);
+  for (long k = 0; k < count; k++)
+    if (stored[k]) st_part(rows[k] + whole * V, *(const vec *)edge[k], left);
+}
 
 static inline void clear(real *to, long row, long wide, long rows) {
   for (long r = 0; r < rows; r++)
@@ -163,18 +193,38 @@ static inline vec vtanh(vec x) {
   return m / (m + 2);
 }
 
-static void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  for (long j = 0; j < vectors * V; j += V) {
+  }
+}
+static COLD void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   for (long b = 0; b < B; b++) {
     const long at = t * B + b, here = at - first * B;
-    for (long j = 0; j < units; j += V) {
-      const long n = units - j;
-    }
+    real *const rows[] = {
+    };
+    static const char stored[] = {};
+    run_row(forward_0h_row, rows, 0, stored, 0, units);
   }
 }
 
-static void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_1h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v5 = LD(r0 + j);
+    const vec v3 = HOT(0);
+    const vec v6 = v5 + v3;
+    const vec v7 = vtanh(v6); /* h[t] */
+    ST(r1 + j, v7);
+    ST(r2 + j, v7);
+  }
+}
+static COLD void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -191,20 +241,36 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t, lo
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v5 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + j, n);
-        const vec v3 = HOT(0);
-        const vec v6 = v5 + v3;
-        const vec v7 = vtanh(v6); /* h[t] */
-        st(m->s0 + (SLOT(t + 1) * B + b) * H + j, v7, n);
-        st(m->y + at * H + j, v7, n);
-      }
+      real *const rows[] = {
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row),
+        (real *)(m->s0 + (SLOT(t + 1) * B + b) * H),
+        (real *)(m->y + at * H),
+      };
+      static const char stored[] = {0, 1, 1};
+      run_row(forward_1h_row, rows, 3, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void backward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v8 = LD(r0 + j) + HOT(0);
+    const vec v9 = LD(r1 + j);
+    const vec v10 = v8 + v9;
+    const vec v7 = LD(r2 + j); /* h[t] */
+    const vec v13 = v7 * v7;
+    const vec v14 = splat((real)1.0) - v13;
+    const vec v15 = v10 * v14;
+    ST(r3 + j, v15);
+    ST(r0 + j, splat(0));
+  }
+}
+static COLD void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -216,28 +282,26 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t, l
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        q->product(hot + j0, hot_row, 0, 0, m->d + ((t + 1 - first) * B + b0) * (1 * H), (1 * H), 1, m->b2 + j0 * (m->h), wide, m->h, rows);
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * (1 * H);
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (1 * H),
+                    m->b2 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v8 = ld(m->c0 + b * H + j, n) + HOT(0);
-        const vec v9 = ld(m->dy + at * H + j, n);
-        const vec v10 = v8 + v9;
-        const vec v7 = ld(m->s0 + (SLOT(t + 1) * B + b) * H + j, n); /* h[t] */
-        const vec v13 = v7 * v7;
-        const vec v14 = splat((real)1.0) - v13;
-        const vec v15 = v10 * v14;
-        st(m->d + here * (1 * H) + j, v15, n);
-        st(m->c0 + b * H + j, splat(0), n);
-      }
+      real *const rows[] = {
+        (real *)(m->c0 + b * H),
+        (real *)(m->dy + at * H),
+        (real *)(m->s0 + (SLOT(t + 1) * B + b) * H),
+        (real *)(m->d + here * (1 * H)),
+      };
+      static const char stored[] = {1, 0, 0, 1};
+      run_row(backward_0h_row, rows, 4, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void first_0(const struct sizes *z, const struct member *m) {
+static COLD void first_0(const struct sizes *z, const struct member *m) {
   const long B = z->B, H = z->H, I = z->I, first = 0;
   const struct products *q = z->products;
   real *const hot = m->hot;
@@ -246,13 +310,17 @@ static void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      q->product(hot + j0, hot_row, 0, 0, m->d + ((0 - first) * B + b0) * (1 * H), (1 * H), 1, m->b2 + j0 * (m->h), wide, m->h, rows);
+      const real *const before = m->d + ((0 - first) * B + b0) * (1 * H);
+      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (1 * H),
+                  m->b2 + j0 * (m->h), wide, (const long[]){m->h}, rows);
     }
-    for (long r = 0; r < rows; r++)
+    for (long r = 0; r < rows; r++) {
       for (long j = 0; j < m->h; j += V) {
-        const long at = (b0 + r) * H + j;
-        st(m->di0 + at, ld(m->c0 + at, m->h - j) + HOT(0), m->h - j);
+        const long at = (b0 + r) * H + j, n = m->h - j;
+        const vec sum = *(const vec *)(hot + r * hot_row + j);
+        st(m->di0 + at, sum + ld(m->c0 + at, n), n);
       }
+    }
   }
 }
 
@@ -278,23 +346,21 @@ static void restore(int before) { (void)before; }
 #endif
 
 /* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
-void odyssey_forward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_forward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
   for (long p = 0; p < z->P; p++, m++) {
     q->copy_rows(m->s0, H, m->i0, H, B, m->h);
     q->pack(m->w3, (const real *[]){m->m0}, 1, m->h, m->h, H);
-    if (m->x0_index) {
-      q->turn(m->x0, m->x0_row, m->wx0_0, H, I, m->qx0_0);
-    } else {
-      q->pack(m->aw0_0, (const real *const[]){m->wx0_0}, 1, m->h, I, I);
-    }
+    if (m->x0_index)
+      q->table(m->x0, m->x0_row, (const real *const[]){m->wx0_0}, 1, (const long[]){0}, (const long[]){H}, I, (const real *const[]){m->qx0_0});
+    else
+      q->pack_each((real *const[]){m->aw0_0}, (const real *const[]){m->wx0_0}, 1, (const long[]){m->h}, I);
     for (long first = 0; first < T; first += z->block) {
       const long last = T - first < z->block ? T : first + z->block, count = (last - first) * B;
-      if (m->a0) {
-        q->affine(m->x0, m->x0_row, m->a0 + first * B * I, I, m->aw0_0, I, 0, I, m->qx0_0, count, m->h, 0);
-      }
+      if (m->a0)
+        q->inputs(m->x0, m->x0_row, 1, (const long[]){0}, (const long[]){m->h}, m->a0 + first * B * I, (const real *const[]){m->aw0_0}, I, (const real *const[]){m->qx0_0}, count);
       for (long t = first; t < last; t++) {
         forward_0h(z, m, t, first);
         forward_1h(z, m, t, first);
@@ -305,7 +371,7 @@ void odyssey_forward(const struct sizes *z, const struct member *m) {
   restore(mode);
 }
 
-void odyssey_backward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();
@@ -313,8 +379,10 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
     if (m->do0) q->copy_rows(m->c0, H, m->do0, H, B, m->h);
     else __builtin_memset(m->c0, 0, B * H * sizeof(real));
     q->pack_transposed(m->b2, (const real *[]){m->m0}, (const long[]){m->h}, 1, m->h, H);
-    if (m->ga0) q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0}, (const long[]){H}, 1, I, I);
-    if (m->x0_index) __builtin_memset(m->gx0, 0, I * (1 * H) * sizeof(real));
+    if (m->ga0)
+      q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0}, (const long[]){H}, 1, I, I);
+    if (m->x0_index)
+      __builtin_memset(m->gx0, 0, I * (1 * H) * sizeof(real));
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
@@ -324,20 +392,17 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
         backward_0h(z, m, t, first);
       }
       q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, (1 * H), m->s0 + first * B * H, H, count, m->h, more);
-      if (m->x0_index) {
-        q->scatter(m->gx0, m->x0_row, m->x0_index + first * B, m->d, (1 * H), count, m->h);
-      } else {
+      if (m->x0_index)
+        q->add_up(m->gx0, m->x0_row, 1, (const long[]){0}, (const long[]){m->h}, m->x0_index + first * B, (const real *const[]){m->d}, (1 * H), count);
+      else {
         q->outer((real *const[]){m->gw0_0}, I, 1, (const long[]){m->h}, (const real *const[]){m->d}, (1 * H), m->a0 + first * B * I, I, count, I, more);
-        q->sum_rows(m->gq0_0, m->d, (1 * H), count, m->h);
-        if (m->ga0) {
-          q->affine(m->ga0 + first * B * I, I, m->d, (1 * H), m->bw0, 1 * H, 0, m->h, 0, count, I, 0);
-        }
+        q->add_rows((real *const[]){m->gq0_0}, (const real *const[]){m->d}, (1 * H), 1, (const long[]){m->h}, count);
+        if (m->ga0)
+          q->into(m->ga0 + first * B * I, I, 1, (const long[]){0}, (const long[]){m->h}, (const real *const[]){m->d}, (1 * H), m->bw0, 1 * H, count);
       }
     }
-    if (m->x0_index) {
-      q->turn_back(m->gw0_0, m->gx0, m->x0_row, H, I);
-      q->sum_rows(m->gq0_0, m->gx0, m->x0_row, I, H);
-    }
+    if (m->x0_index)
+      q->leave((real *const[]){m->gw0_0}, m->gx0, m->x0_row, 1, (const long[]){0}, (const long[]){H}, I, (real *const[]){m->gq0_0});
     if (m->di0) first_0(z, m);
   }
   restore(mode);

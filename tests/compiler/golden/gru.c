@@ -18,13 +18,16 @@ struct products {
   void (*pack)(real *to, const real *const *from, long maps, long units, long inner, long stride);
   void (*pack_transposed)(real *to, const real *const *from, const long *inner, long maps, long units, long stride);
   void (*product)(real *to, long to_row, const real *start, long start_row, const real *a, long a_row, long a_step, const real *w, long wide, long inner, long rows);
+  void (*gradient)(real *to, long to_row, long maps, const real *const *d, long d_row, const real *w, long wide, const long *inner, long rows);
   void (*outer)(real *const *to, long to_row, long maps, const long *units, const real *const *d, long d_row, const real *x, long x_row, long count, long n, int more);
-  void (*affine)(real *to, long to_row, const real *x, long x_row, const real *panel, long whole, long before, long inner, const real *bias, long count, long n, int more);
-  void (*turn)(real *to, long to_row, const real *from, long units, long inner, const real *bias);
-  void (*turn_back)(real *to, const real *from, long from_row, long units, long inner);
+  void (*pack_each)(real *const *to, const real *const *from, long maps, const long *units, long inner);
+  void (*inputs)(real *to, long to_row, long maps, const long *places, const long *units, const real *x, const real *const *panels, long inner, const real *const *bias, long count);
+  void (*into)(real *to, long to_row, long maps, const long *places, const long *units, const real *const *rows, long d_row, const real *panel, long whole, long count);
+  void (*table)(real *to, long to_row, const real *const *from, long maps, const long *places, const long *units, long inner, const real *const *bias);
+  void (*add_up)(real *to, long to_row, long maps, const long *places, const long *units, const long *index, const real *const *rows, long d_row, long count);
+  void (*leave)(real *const *to, const real *from, long from_row, long maps, const long *places, const long *units, long inner, real *const *bias);
+  void (*add_rows)(real *const *to, const real *const *rows, long row, long maps, const long *units, long count);
   void (*copy_rows)(real *to, long to_row, const real *from, long from_row, long rows, long n);
-  void (*sum_rows)(real *to, const real *from, long row, long count, long n);
-  void (*scatter)(real *to, long to_row, const long *index, const real *from, long from_row, long rows, long n);
 };
 
 static inline vec splat(real x) { return x - (vec){}; }
@@ -111,8 +114,35 @@ struct member {
 /* Without a backward pass the states take turns in two slots and the saved values share one. */
 #define SLOT(t) (keep ? (t) : ((t) & 1))
 #define KEPT(t) (keep ? (t) : 0)
-/* A vector of the products of a phase: of batch row r, unit j. */
-#define HOT(map) (*(const vec *)(hot + r * hot_row + (map) * units_v + j))
+/* A vector of the products of a phase, of a batch row and unit j. */
+#define HOT(map) (*(const vec *)(hot + (map) * units_v + j))
+#define LD(from) (*(const loose *)(from))
+#define ST(to, x) (*(loose *)(to) = (x))
+
+/* For what only works out where things are: optimising that takes longer than all the rest. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define COLD __attribute__((noinline, optimize("O1")))
+#else
+#define COLD __attribute__((noinline))
+#endif
+
+/* Runs the pointwise code of a phase for the units of a batch row; what is left over of a vector is
+ * copied, so that the code is there once, and without a choice at every load and store. */
+typedef void (*row_code)(real *const *rows, const real *hot, long units_v, long vectors);
+static __attribute__((noinline)) void run_row(row_code code, real *const *rows, long count,
+                                              const char *stored, const real *hot, long units) {
+  const long whole = units / V, left = units % V, units_v = (whole + (left > 0)) * V;
+  code(rows, hot, units_v, whole);
+  if (!left) return;
+  real edge[count][V] __attribute__((aligned(64))), *places[count];
+  for (long k = 0; k < count; k++) {
+    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);
+    places[k] = edge[k];
+  }
+  code(places, hot + whole * V, units_v, 1);
+  for (long k = 0; k < count; k++)
+    if (stored[k]) st_part(rows[k] + whole * V, *(const vec *)edge[k], left);
+}
 
 static inline void clear(real *to, long row, long wide, long rows) {
   for (long r = 0; r < rows; r++)
@@ -194,18 +224,41 @@ static inline vec vtanh(vec x) {
   return m / (m + 2);
 }
 
-static void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  for (long j = 0; j < vectors * V; j += V) {
+  }
+}
+static COLD void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   for (long b = 0; b < B; b++) {
     const long at = t * B + b, here = at - first * B;
-    for (long j = 0; j < units; j += V) {
-      const long n = units - j;
-    }
+    real *const rows[] = {
+    };
+    static const char stored[] = {};
+    run_row(forward_0h_row, rows, 0, stored, 0, units);
   }
 }
 
-static void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_1h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v5 = LD(r0 + j);
+    const vec v3 = HOT(0);
+    const vec v6 = v5 + v3;
+    const vec v7 = vsigmoid(v6); /* r */
+    const vec v2 = LD(r1 + j);
+    const vec v15 = v7 * v2;
+    ST(r2 + j, v7);
+    ST(r3 + j, v15);
+  }
+}
+static COLD void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -222,22 +275,48 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t, lo
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v5 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + j, n);
-        const vec v3 = HOT(0);
-        const vec v6 = v5 + v3;
-        const vec v7 = vsigmoid(v6); /* r */
-        const vec v2 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v15 = v7 * v2;
-        st(m->v7 + (KEPT(t) * B + b) * H + j, v7, n);
-        st(m->v15 + (KEPT(t) * B + b) * H + j, v15, n);
-      }
+      real *const rows[] = {
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row),
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v7 + (KEPT(t) * B + b) * H),
+        (real *)(m->v15 + (KEPT(t) * B + b) * H),
+      };
+      static const char stored[] = {0, 0, 1, 1};
+      run_row(forward_1h_row, rows, 4, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void forward_2h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_2h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  real *const r6 = rows[6];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v11 = LD(r0 + j);
+    const vec v9 = HOT(0);
+    const vec v12 = v11 + v9;
+    const vec v13 = vsigmoid(v12); /* z */
+    const vec v18 = LD(r1 + j);
+    const vec v16 = HOT(1);
+    const vec v19 = v18 + v16;
+    const vec v20 = vtanh(v19); /* n */
+    const vec v2 = LD(r2 + j);
+    const vec v21 = v13 * v2;
+    const vec v23 = splat((real)1.0) - v13;
+    const vec v24 = v23 * v20;
+    const vec v25 = v21 + v24; /* h[t] */
+    ST(r3 + j, v13);
+    ST(r4 + j, v20);
+    ST(r5 + j, v25);
+    ST(r6 + j, v25);
+  }
+}
+static COLD void forward_2h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -258,31 +337,58 @@ static void forward_2h(const struct sizes *z, const struct member *m, long t, lo
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v11 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 1 * H + j, n);
-        const vec v9 = HOT(0);
-        const vec v12 = v11 + v9;
-        const vec v13 = vsigmoid(v12); /* z */
-        const vec v18 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 2 * H + j, n);
-        const vec v16 = HOT(1);
-        const vec v19 = v18 + v16;
-        const vec v20 = vtanh(v19); /* n */
-        const vec v2 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v21 = v13 * v2;
-        const vec v23 = splat((real)1.0) - v13;
-        const vec v24 = v23 * v20;
-        const vec v25 = v21 + v24; /* h[t] */
-        st(m->v13 + (KEPT(t) * B + b) * H + j, v13, n);
-        st(m->v20 + (KEPT(t) * B + b) * H + j, v20, n);
-        st(m->s0 + (SLOT(t + 1) * B + b) * H + j, v25, n);
-        st(m->y + at * H + j, v25, n);
-      }
+      real *const rows[] = {
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 1 * H),
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 2 * H),
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v13 + (KEPT(t) * B + b) * H),
+        (real *)(m->v20 + (KEPT(t) * B + b) * H),
+        (real *)(m->s0 + (SLOT(t + 1) * B + b) * H),
+        (real *)(m->y + at * H),
+      };
+      static const char stored[] = {0, 0, 0, 1, 1, 1, 1};
+      run_row(forward_2h_row, rows, 7, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void backward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  real *const r6 = rows[6];
+  real *const r7 = rows[7];
+  real *const r8 = rows[8];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v26 = LD(r0 + j) + HOT(0);
+    const vec v27 = LD(r1 + j);
+    const vec v28 = v26 + v27;
+    const vec v20 = LD(r2 + j); /* n */
+    const vec v30 = v28 * v20;
+    const vec v32 = -v30;
+    const vec v2 = LD(r3 + j);
+    const vec v33 = v28 * v2;
+    const vec v42 = v32 + v33;
+    const vec v13 = LD(r4 + j); /* z */
+    const vec v43 = splat((real)1.0) - v13;
+    const vec v44 = v13 * v43;
+    const vec v45 = v42 * v44;
+    const vec v23 = splat((real)1.0) - v13;
+    const vec v31 = v28 * v23;
+    const vec v36 = v20 * v20;
+    const vec v37 = splat((real)1.0) - v36;
+    const vec v38 = v31 * v37;
+    ST(r5 + j, v45);
+    ST(r6 + j, v38);
+    ST(r7 + j, v28);
+    ST(r8 + j, v38);
+  }
+}
+static COLD void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -294,46 +400,56 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t, l
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        if (m->h == H) {
-          q->product(hot + j0, hot_row, 0, 0, m->d + ((t + 1 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide, m->h + m->h, rows);
-        } else {
-          q->product(hot + j0, hot_row, 0, 0, m->d + ((t + 1 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide, m->h, rows);
-          q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((t + 1 - first) * B + b0) * (3 * H) + 1 * H, (3 * H), 1, m->b2 + j0 * (m->h + m->h) + wide * V * (m->h), wide, m->h, rows);
-        }
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * (3 * H);
+        q->gradient(hot + j0, hot_row, 2, (const real *const[]){before, before + 1 * H}, (3 * H),
+                    m->b2 + j0 * (m->h + m->h), wide, (const long[]){m->h, m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v26 = ld(m->c0 + b * H + j, n) + HOT(0);
-        const vec v27 = ld(m->dy + at * H + j, n);
-        const vec v28 = v26 + v27;
-        const vec v20 = ld(m->v20 + (KEPT(t) * B + b) * H + j, n); /* n */
-        const vec v30 = v28 * v20;
-        const vec v32 = -v30;
-        const vec v2 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v33 = v28 * v2;
-        const vec v42 = v32 + v33;
-        const vec v13 = ld(m->v13 + (KEPT(t) * B + b) * H + j, n); /* z */
-        const vec v43 = splat((real)1.0) - v13;
-        const vec v44 = v13 * v43;
-        const vec v45 = v42 * v44;
-        const vec v23 = splat((real)1.0) - v13;
-        const vec v31 = v28 * v23;
-        const vec v36 = v20 * v20;
-        const vec v37 = splat((real)1.0) - v36;
-        const vec v38 = v31 * v37;
-        st(m->d + here * (3 * H) + 1 * H + j, v45, n);
-        st(m->d + here * (3 * H) + 2 * H + j, v38, n);
-        st(m->e28 + b * H + j, v28, n);
-        st(m->e38 + b * H + j, v38, n);
-      }
+      real *const rows[] = {
+        (real *)(m->c0 + b * H),
+        (real *)(m->dy + at * H),
+        (real *)(m->v20 + (KEPT(t) * B + b) * H),
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v13 + (KEPT(t) * B + b) * H),
+        (real *)(m->d + here * (3 * H) + 1 * H),
+        (real *)(m->d + here * (3 * H) + 2 * H),
+        (real *)(m->e28 + b * H),
+        (real *)(m->e38 + b * H),
+      };
+      static const char stored[] = {0, 0, 0, 0, 0, 1, 1, 1, 1};
+      run_row(backward_0h_row, rows, 9, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void backward_1h(const struct sizes *z, const struct member *m, long t, long first) {
+static void backward_1h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v39 = HOT(0);
+    const vec v2 = LD(r0 + j);
+    const vec v40 = v39 * v2;
+    const vec v7 = LD(r1 + j); /* r */
+    const vec v46 = splat((real)1.0) - v7;
+    const vec v47 = v7 * v46;
+    const vec v48 = v40 * v47;
+    const vec v28 = LD(r2 + j);
+    const vec v13 = LD(r3 + j); /* z */
+    const vec v34 = v28 * v13;
+    const vec v41 = v39 * v7;
+    const vec v49 = v34 + v41;
+    ST(r4 + j, v48);
+    ST(r5 + j, v49);
+  }
+}
+static COLD void backward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -344,32 +460,29 @@ static void backward_1h(const struct sizes *z, const struct member *m, long t, l
     for (long j0 = 0, wide; j0 < units; j0 += wide * V) {
       wide = strip(units - j0, q->wide);
       /* gradient of %15 mul through the products */
-      q->product(hot + j0, hot_row, 0, 0, m->d + ((t - first) * B + b0) * (3 * H) + 2 * H, (3 * H), 1, m->b15 + j0 * (m->h), wide, m->h, rows);
+      {
+        const real *const before = m->d + ((t - first) * B + b0) * (3 * H);
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 2 * H}, (3 * H),
+                    m->b15 + j0 * (m->h), wide, (const long[]){m->h}, rows);
+      }
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v39 = HOT(0);
-        const vec v2 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v40 = v39 * v2;
-        const vec v7 = ld(m->v7 + (KEPT(t) * B + b) * H + j, n); /* r */
-        const vec v46 = splat((real)1.0) - v7;
-        const vec v47 = v7 * v46;
-        const vec v48 = v40 * v47;
-        const vec v28 = ld(m->e28 + b * H + j, n);
-        const vec v13 = ld(m->v13 + (KEPT(t) * B + b) * H + j, n); /* z */
-        const vec v34 = v28 * v13;
-        const vec v41 = v39 * v7;
-        const vec v49 = v34 + v41;
-        st(m->d + here * (3 * H) + j, v48, n);
-        st(m->c0 + b * H + j, v49, n);
-      }
+      real *const rows[] = {
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v7 + (KEPT(t) * B + b) * H),
+        (real *)(m->e28 + b * H),
+        (real *)(m->v13 + (KEPT(t) * B + b) * H),
+        (real *)(m->d + here * (3 * H)),
+        (real *)(m->c0 + b * H),
+      };
+      static const char stored[] = {0, 0, 0, 0, 1, 1};
+      run_row(backward_1h_row, rows, 6, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void first_0(const struct sizes *z, const struct member *m) {
+static COLD void first_0(const struct sizes *z, const struct member *m) {
   const long B = z->B, H = z->H, I = z->I, first = 0;
   const struct products *q = z->products;
   real *const hot = m->hot;
@@ -378,18 +491,17 @@ static void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      if (m->h == H) {
-        q->product(hot + j0, hot_row, 0, 0, m->d + ((0 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide, m->h + m->h, rows);
-      } else {
-        q->product(hot + j0, hot_row, 0, 0, m->d + ((0 - first) * B + b0) * (3 * H), (3 * H), 1, m->b2 + j0 * (m->h + m->h), wide, m->h, rows);
-        q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((0 - first) * B + b0) * (3 * H) + 1 * H, (3 * H), 1, m->b2 + j0 * (m->h + m->h) + wide * V * (m->h), wide, m->h, rows);
+      const real *const before = m->d + ((0 - first) * B + b0) * (3 * H);
+      q->gradient(hot + j0, hot_row, 2, (const real *const[]){before, before + 1 * H}, (3 * H),
+                  m->b2 + j0 * (m->h + m->h), wide, (const long[]){m->h, m->h}, rows);
+    }
+    for (long r = 0; r < rows; r++) {
+      for (long j = 0; j < m->h; j += V) {
+        const long at = (b0 + r) * H + j, n = m->h - j;
+        const vec sum = *(const vec *)(hot + r * hot_row + j);
+        st(m->di0 + at, sum + ld(m->c0 + at, n), n);
       }
     }
-    for (long r = 0; r < rows; r++)
-      for (long j = 0; j < m->h; j += V) {
-        const long at = (b0 + r) * H + j;
-        st(m->di0 + at, ld(m->c0 + at, m->h - j) + HOT(0), m->h - j);
-      }
   }
 }
 
@@ -415,7 +527,7 @@ static void restore(int before) { (void)before; }
 #endif
 
 /* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
-void odyssey_forward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_forward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
@@ -424,22 +536,14 @@ void odyssey_forward(const struct sizes *z, const struct member *m) {
     q->pack(m->w3, (const real *[]){m->m0}, 1, m->h, m->h, H);
     q->pack(m->w9, (const real *[]){m->m1}, 1, m->h, m->h, H);
     q->pack(m->w16, (const real *[]){m->m2}, 1, m->h, m->h, H);
-    if (m->x0_index) {
-      q->turn(m->x0, m->x0_row, m->wx0_0, H, I, m->qx0_0);
-      q->turn(m->x0 + 1 * H, m->x0_row, m->wx0_1, H, I, m->qx0_1);
-      q->turn(m->x0 + 2 * H, m->x0_row, m->wx0_2, H, I, m->qx0_2);
-    } else {
-      q->pack(m->aw0_0, (const real *const[]){m->wx0_0}, 1, m->h, I, I);
-      q->pack(m->aw0_1, (const real *const[]){m->wx0_1}, 1, m->h, I, I);
-      q->pack(m->aw0_2, (const real *const[]){m->wx0_2}, 1, m->h, I, I);
-    }
+    if (m->x0_index)
+      q->table(m->x0, m->x0_row, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2}, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){H, H, H}, I, (const real *const[]){m->qx0_0, m->qx0_1, m->qx0_2});
+    else
+      q->pack_each((real *const[]){m->aw0_0, m->aw0_1, m->aw0_2}, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2}, 3, (const long[]){m->h, m->h, m->h}, I);
     for (long first = 0; first < T; first += z->block) {
       const long last = T - first < z->block ? T : first + z->block, count = (last - first) * B;
-      if (m->a0) {
-        q->affine(m->x0, m->x0_row, m->a0 + first * B * I, I, m->aw0_0, I, 0, I, m->qx0_0, count, m->h, 0);
-        q->affine(m->x0 + 1 * H, m->x0_row, m->a0 + first * B * I, I, m->aw0_1, I, 0, I, m->qx0_1, count, m->h, 0);
-        q->affine(m->x0 + 2 * H, m->x0_row, m->a0 + first * B * I, I, m->aw0_2, I, 0, I, m->qx0_2, count, m->h, 0);
-      }
+      if (m->a0)
+        q->inputs(m->x0, m->x0_row, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, m->a0 + first * B * I, (const real *const[]){m->aw0_0, m->aw0_1, m->aw0_2}, I, (const real *const[]){m->qx0_0, m->qx0_1, m->qx0_2}, count);
       for (long t = first; t < last; t++) {
         forward_0h(z, m, t, first);
         forward_1h(z, m, t, first);
@@ -451,7 +555,7 @@ void odyssey_forward(const struct sizes *z, const struct member *m) {
   restore(mode);
 }
 
-void odyssey_backward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();
@@ -460,8 +564,10 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
     else __builtin_memset(m->c0, 0, B * H * sizeof(real));
     q->pack_transposed(m->b2, (const real *[]){m->m0, m->m1}, (const long[]){m->h, m->h}, 2, m->h, H);
     q->pack_transposed(m->b15, (const real *[]){m->m2}, (const long[]){m->h}, 1, m->h, H);
-    if (m->ga0) q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2}, (const long[]){H, H, H}, 3, I, I);
-    if (m->x0_index) __builtin_memset(m->gx0, 0, I * (3 * H) * sizeof(real));
+    if (m->ga0)
+      q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2}, (const long[]){H, H, H}, 3, I, I);
+    if (m->x0_index)
+      __builtin_memset(m->gx0, 0, I * (3 * H) * sizeof(real));
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
@@ -473,32 +579,17 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
       }
       q->outer((real *const[]){m->gm0_0, m->gm0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H}, (3 * H), m->s0 + first * B * H, H, count, m->h, more);
       q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 2 * H}, (3 * H), m->v15 + first * B * H, H, count, m->h, more);
-      if (m->x0_index) {
-        q->scatter(m->gx0, m->x0_row, m->x0_index + first * B, m->d, (3 * H), count, m->h);
-        q->scatter(m->gx0 + 1 * H, m->x0_row, m->x0_index + first * B, m->d + 1 * H, (3 * H), count, m->h);
-        q->scatter(m->gx0 + 2 * H, m->x0_row, m->x0_index + first * B, m->d + 2 * H, (3 * H), count, m->h);
-      } else {
+      if (m->x0_index)
+        q->add_up(m->gx0, m->x0_row, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), count);
+      else {
         q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2}, I, 3, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), m->a0 + first * B * I, I, count, I, more);
-        q->sum_rows(m->gq0_0, m->d, (3 * H), count, m->h);
-        q->sum_rows(m->gq0_1, m->d + 1 * H, (3 * H), count, m->h);
-        q->sum_rows(m->gq0_2, m->d + 2 * H, (3 * H), count, m->h);
-        if (m->ga0 && m->h == H) {
-          q->affine(m->ga0 + first * B * I, I, m->d, (3 * H), m->bw0, 3 * H, 0, 3 * H, 0, count, I, 0);
-        } else if (m->ga0) {
-          q->affine(m->ga0 + first * B * I, I, m->d, (3 * H), m->bw0, 3 * H, 0, m->h, 0, count, I, 0);
-          q->affine(m->ga0 + first * B * I, I, m->d + 1 * H, (3 * H), m->bw0, 3 * H, 1 * H, m->h, 0, count, I, 1);
-          q->affine(m->ga0 + first * B * I, I, m->d + 2 * H, (3 * H), m->bw0, 3 * H, 2 * H, m->h, 0, count, I, 1);
-        }
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), 3, (const long[]){m->h, m->h, m->h}, count);
+        if (m->ga0)
+          q->into(m->ga0 + first * B * I, I, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), m->bw0, 3 * H, count);
       }
     }
-    if (m->x0_index) {
-      q->turn_back(m->gw0_0, m->gx0, m->x0_row, H, I);
-      q->sum_rows(m->gq0_0, m->gx0, m->x0_row, I, H);
-      q->turn_back(m->gw0_1, m->gx0 + 1 * H, m->x0_row, H, I);
-      q->sum_rows(m->gq0_1, m->gx0 + 1 * H, m->x0_row, I, H);
-      q->turn_back(m->gw0_2, m->gx0 + 2 * H, m->x0_row, H, I);
-      q->sum_rows(m->gq0_2, m->gx0 + 2 * H, m->x0_row, I, H);
-    }
+    if (m->x0_index)
+      q->leave((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2}, m->gx0, m->x0_row, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){H, H, H}, I, (real *const[]){m->gq0_0, m->gq0_1, m->gq0_2});
     if (m->di0) first_0(z, m);
   }
   restore(mode);

@@ -18,13 +18,16 @@ struct products {
   void (*pack)(real *to, const real *const *from, long maps, long units, long inner, long stride);
   void (*pack_transposed)(real *to, const real *const *from, const long *inner, long maps, long units, long stride);
   void (*product)(real *to, long to_row, const real *start, long start_row, const real *a, long a_row, long a_step, const real *w, long wide, long inner, long rows);
+  void (*gradient)(real *to, long to_row, long maps, const real *const *d, long d_row, const real *w, long wide, const long *inner, long rows);
   void (*outer)(real *const *to, long to_row, long maps, const long *units, const real *const *d, long d_row, const real *x, long x_row, long count, long n, int more);
-  void (*affine)(real *to, long to_row, const real *x, long x_row, const real *panel, long whole, long before, long inner, const real *bias, long count, long n, int more);
-  void (*turn)(real *to, long to_row, const real *from, long units, long inner, const real *bias);
-  void (*turn_back)(real *to, const real *from, long from_row, long units, long inner);
+  void (*pack_each)(real *const *to, const real *const *from, long maps, const long *units, long inner);
+  void (*inputs)(real *to, long to_row, long maps, const long *places, const long *units, const real *x, const real *const *panels, long inner, const real *const *bias, long count);
+  void (*into)(real *to, long to_row, long maps, const long *places, const long *units, const real *const *rows, long d_row, const real *panel, long whole, long count);
+  void (*table)(real *to, long to_row, const real *const *from, long maps, const long *places, const long *units, long inner, const real *const *bias);
+  void (*add_up)(real *to, long to_row, long maps, const long *places, const long *units, const long *index, const real *const *rows, long d_row, long count);
+  void (*leave)(real *const *to, const real *from, long from_row, long maps, const long *places, const long *units, long inner, real *const *bias);
+  void (*add_rows)(real *const *to, const real *const *rows, long row, long maps, const long *units, long count);
   void (*copy_rows)(real *to, long to_row, const real *from, long from_row, long rows, long n);
-  void (*sum_rows)(real *to, const real *from, long row, long count, long n);
-  void (*scatter)(real *to, long to_row, const long *index, const real *from, long from_row, long rows, long n);
 };
 
 static inline vec splat(real x) { return x - (vec){}; }
@@ -126,8 +129,35 @@ struct member {
 /* Without a backward pass the states take turns in two slots and the saved values share one. */
 #define SLOT(t) (keep ? (t) : ((t) & 1))
 #define KEPT(t) (keep ? (t) : 0)
-/* A vector of the products of a phase: of batch row r, unit j. */
-#define HOT(map) (*(const vec *)(hot + r * hot_row + (map) * units_v + j))
+/* A vector of the products of a phase, of a batch row and unit j. */
+#define HOT(map) (*(const vec *)(hot + (map) * units_v + j))
+#define LD(from) (*(const loose *)(from))
+#define ST(to, x) (*(loose *)(to) = (x))
+
+/* For what only works out where things are: optimising that takes longer than all the rest. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define COLD __attribute__((noinline, optimize("O1")))
+#else
+#define COLD __attribute__((noinline))
+#endif
+
+/* Runs the pointwise code of a phase for the units of a batch row; what is left over of a vector is
+ * copied, so that the code is there once, and without a choice at every load and store. */
+typedef void (*row_code)(real *const *rows, const real *hot, long units_v, long vectors);
+static __attribute__((noinline)) void run_row(row_code code, real *const *rows, long count,
+                                              const char *stored, const real *hot, long units) {
+  const long whole = units / V, left = units % V, units_v = (whole + (left > 0)) * V;
+  code(rows, hot, units_v, whole);
+  if (!left) return;
+  real edge[count][V] __attribute__((aligned(64))), *places[count];
+  for (long k = 0; k < count; k++) {
+    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);
+    places[k] = edge[k];
+  }
+  code(places, hot + whole * V, units_v, 1);
+  for (long k = 0; k < count; k++)
+    if (stored[k]) st_part(rows[k] + whole * V, *(const vec *)edge[k], left);
+}
 
 static inline void clear(real *to, long row, long wide, long rows) {
   for (long r = 0; r < rows; r++)
@@ -209,18 +239,84 @@ static inline vec vtanh(vec x) {
   return m / (m + 2);
 }
 
-static void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  for (long j = 0; j < vectors * V; j += V) {
+  }
+}
+static COLD void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   for (long b = 0; b < B; b++) {
     const long at = t * B + b, here = at - first * B;
-    for (long j = 0; j < units; j += V) {
-      const long n = units - j;
-    }
+    real *const rows[] = {
+    };
+    static const char stored[] = {};
+    run_row(forward_0h_row, rows, 0, stored, 0, units);
   }
 }
 
-static void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_1h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  real *const r6 = rows[6];
+  real *const r7 = rows[7];
+  real *const r8 = rows[8];
+  real *const r9 = rows[9];
+  real *const r10 = rows[10];
+  real *const r11 = rows[11];
+  real *const r12 = rows[12];
+  real *const r13 = rows[13];
+  real *const r14 = rows[14];
+  real *const r15 = rows[15];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v5 = LD(r0 + j);
+    const vec v3 = HOT(3);
+    const vec v6 = v5 + v3;
+    const vec v7 = vtanh(v6); /* g */
+    const vec v14 = LD(r1 + j);
+    const vec v9 = HOT(0);
+    const vec v15 = v14 + v9;
+    const vec v10 = LD(r2 + j);
+    const vec v11 = LD(r3 + j);
+    const vec v12 = v10 * v11;
+    const vec v16 = v15 + v12;
+    const vec v17 = vsigmoid(v16); /* i */
+    const vec v23 = LD(r4 + j);
+    const vec v19 = HOT(1);
+    const vec v24 = v23 + v19;
+    const vec v20 = LD(r5 + j);
+    const vec v21 = v20 * v11;
+    const vec v25 = v24 + v21;
+    const vec v26 = vsigmoid(v25); /* f */
+    const vec v35 = LD(r6 + j);
+    const vec v31 = HOT(2);
+    const vec v36 = v35 + v31;
+    const vec v32 = LD(r7 + j);
+    const vec v27 = v26 * v11;
+    const vec v28 = v17 * v7;
+    const vec v29 = v27 + v28; /* c[t] */
+    const vec v33 = v32 * v29;
+    const vec v37 = v36 + v33;
+    const vec v38 = vsigmoid(v37); /* o */
+    const vec v39 = vtanh(v29);
+    const vec v40 = v38 * v39; /* h[t] */
+    ST(r8 + j, v7);
+    ST(r9 + j, v17);
+    ST(r10 + j, v26);
+    ST(r11 + j, v38);
+    ST(r12 + j, v39);
+    ST(r13 + j, v40);
+    ST(r14 + j, v29);
+    ST(r15 + j, v40);
+  }
+}
+static COLD void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -237,53 +333,110 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t, lo
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v5 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 3 * H + j, n);
-        const vec v3 = HOT(3);
-        const vec v6 = v5 + v3;
-        const vec v7 = vtanh(v6); /* g */
-        const vec v14 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + j, n);
-        const vec v9 = HOT(0);
-        const vec v15 = v14 + v9;
-        const vec v10 = ld(m->p10 + j, n);
-        const vec v11 = ld(m->s1 + (SLOT(t) * B + b) * H + j, n);
-        const vec v12 = v10 * v11;
-        const vec v16 = v15 + v12;
-        const vec v17 = vsigmoid(v16); /* i */
-        const vec v23 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 1 * H + j, n);
-        const vec v19 = HOT(1);
-        const vec v24 = v23 + v19;
-        const vec v20 = ld(m->p20 + j, n);
-        const vec v21 = v20 * v11;
-        const vec v25 = v24 + v21;
-        const vec v26 = vsigmoid(v25); /* f */
-        const vec v35 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 2 * H + j, n);
-        const vec v31 = HOT(2);
-        const vec v36 = v35 + v31;
-        const vec v32 = ld(m->p32 + j, n);
-        const vec v27 = v26 * v11;
-        const vec v28 = v17 * v7;
-        const vec v29 = v27 + v28; /* c[t] */
-        const vec v33 = v32 * v29;
-        const vec v37 = v36 + v33;
-        const vec v38 = vsigmoid(v37); /* o */
-        const vec v39 = vtanh(v29);
-        const vec v40 = v38 * v39; /* h[t] */
-        st(m->v7 + (KEPT(t) * B + b) * H + j, v7, n);
-        st(m->v17 + (KEPT(t) * B + b) * H + j, v17, n);
-        st(m->v26 + (KEPT(t) * B + b) * H + j, v26, n);
-        st(m->v38 + (KEPT(t) * B + b) * H + j, v38, n);
-        st(m->v39 + (KEPT(t) * B + b) * H + j, v39, n);
-        st(m->s0 + (SLOT(t + 1) * B + b) * H + j, v40, n);
-        st(m->s1 + (SLOT(t + 1) * B + b) * H + j, v29, n);
-        st(m->y + at * H + j, v40, n);
-      }
+      real *const rows[] = {
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 3 * H),
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row),
+        (real *)(m->p10),
+        (real *)(m->s1 + (SLOT(t) * B + b) * H),
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 1 * H),
+        (real *)(m->p20),
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 2 * H),
+        (real *)(m->p32),
+        (real *)(m->v7 + (KEPT(t) * B + b) * H),
+        (real *)(m->v17 + (KEPT(t) * B + b) * H),
+        (real *)(m->v26 + (KEPT(t) * B + b) * H),
+        (real *)(m->v38 + (KEPT(t) * B + b) * H),
+        (real *)(m->v39 + (KEPT(t) * B + b) * H),
+        (real *)(m->s0 + (SLOT(t + 1) * B + b) * H),
+        (real *)(m->s1 + (SLOT(t + 1) * B + b) * H),
+        (real *)(m->y + at * H),
+      };
+      static const char stored[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+      run_row(forward_1h_row, rows, 16, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void backward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  real *const r6 = rows[6];
+  real *const r7 = rows[7];
+  real *const r8 = rows[8];
+  real *const r9 = rows[9];
+  real *const r10 = rows[10];
+  real *const r11 = rows[11];
+  real *const r12 = rows[12];
+  real *const r13 = rows[13];
+  real *const r14 = rows[14];
+  real *const r15 = rows[15];
+  real *const r16 = rows[16];
+  real *const r17 = rows[17];
+  real *const r18 = rows[18];
+  real *const r19 = rows[19];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v42 = LD(r0 + j);
+    const vec v41 = LD(r1 + j) + HOT(0);
+    const vec v43 = LD(r2 + j);
+    const vec v44 = v41 + v43;
+    const vec v38 = LD(r3 + j); /* o */
+    const vec v47 = v44 * v38;
+    const vec v39 = LD(r4 + j);
+    const vec v49 = v39 * v39;
+    const vec v50 = splat((real)1.0) - v49;
+    const vec v51 = v47 * v50;
+    const vec v57 = v42 + v51;
+    const vec v46 = v44 * v39;
+    const vec v52 = splat((real)1.0) - v38;
+    const vec v53 = v38 * v52;
+    const vec v54 = v46 * v53;
+    const vec v32 = LD(r5 + j);
+    const vec v56 = v54 * v32;
+    const vec v58 = v57 + v56;
+    const vec v7 = LD(r6 + j); /* g */
+    const vec v59 = v58 * v7;
+    const vec v17 = LD(r7 + j); /* i */
+    const vec v68 = splat((real)1.0) - v17;
+    const vec v69 = v17 * v68;
+    const vec v70 = v59 * v69;
+    const vec v11 = LD(r8 + j);
+    const vec v61 = v58 * v11;
+    const vec v26 = LD(r9 + j); /* f */
+    const vec v63 = splat((real)1.0) - v26;
+    const vec v64 = v26 * v63;
+    const vec v65 = v61 * v64;
+    const vec v60 = v58 * v17;
+    const vec v75 = v7 * v7;
+    const vec v76 = splat((real)1.0) - v75;
+    const vec v77 = v60 * v76;
+    const vec v29 = LD(r10 + j); /* c[t] */
+    const vec v55 = v54 * v29;
+    const vec v66 = v65 * v11;
+    const vec v71 = v70 * v11;
+    const vec v62 = v58 * v26;
+    const vec v20 = LD(r11 + j);
+    const vec v67 = v65 * v20;
+    const vec v73 = v62 + v67;
+    const vec v10 = LD(r12 + j);
+    const vec v72 = v70 * v10;
+    const vec v74 = v73 + v72;
+    ST(r13 + j, v70);
+    ST(r14 + j, v65);
+    ST(r15 + j, v54);
+    ST(r16 + j, v77);
+    ST(r1 + j, splat(0));
+    ST(r0 + j, v74);
+    ST(r17 + j, LD(r17 + j) + v55);
+    ST(r18 + j, LD(r18 + j) + v66);
+    ST(r19 + j, LD(r19 + j) + v71);
+  }
+}
+static COLD void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -295,80 +448,42 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t, l
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        if (m->h == H) {
-          q->product(hot + j0, hot_row, 0, 0, m->d + ((t + 1 - first) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, m->h + m->h + m->h + m->h, rows);
-        } else {
-          q->product(hot + j0, hot_row, 0, 0, m->d + ((t + 1 - first) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, m->h, rows);
-          q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((t + 1 - first) * B + b0) * (4 * H) + 1 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h), wide, m->h, rows);
-          q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((t + 1 - first) * B + b0) * (4 * H) + 2 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h), wide, m->h, rows);
-          q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((t + 1 - first) * B + b0) * (4 * H) + 3 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h + m->h), wide, m->h, rows);
-        }
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * (4 * H);
+        q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, (4 * H),
+                    m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, (const long[]){m->h, m->h, m->h, m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v42 = ld(m->c1 + b * H + j, n);
-        const vec v41 = ld(m->c0 + b * H + j, n) + HOT(0);
-        const vec v43 = ld(m->dy + at * H + j, n);
-        const vec v44 = v41 + v43;
-        const vec v38 = ld(m->v38 + (KEPT(t) * B + b) * H + j, n); /* o */
-        const vec v47 = v44 * v38;
-        const vec v39 = ld(m->v39 + (KEPT(t) * B + b) * H + j, n);
-        const vec v49 = v39 * v39;
-        const vec v50 = splat((real)1.0) - v49;
-        const vec v51 = v47 * v50;
-        const vec v57 = v42 + v51;
-        const vec v46 = v44 * v39;
-        const vec v52 = splat((real)1.0) - v38;
-        const vec v53 = v38 * v52;
-        const vec v54 = v46 * v53;
-        const vec v32 = ld(m->p32 + j, n);
-        const vec v56 = v54 * v32;
-        const vec v58 = v57 + v56;
-        const vec v7 = ld(m->v7 + (KEPT(t) * B + b) * H + j, n); /* g */
-        const vec v59 = v58 * v7;
-        const vec v17 = ld(m->v17 + (KEPT(t) * B + b) * H + j, n); /* i */
-        const vec v68 = splat((real)1.0) - v17;
-        const vec v69 = v17 * v68;
-        const vec v70 = v59 * v69;
-        const vec v11 = ld(m->s1 + (SLOT(t) * B + b) * H + j, n);
-        const vec v61 = v58 * v11;
-        const vec v26 = ld(m->v26 + (KEPT(t) * B + b) * H + j, n); /* f */
-        const vec v63 = splat((real)1.0) - v26;
-        const vec v64 = v26 * v63;
-        const vec v65 = v61 * v64;
-        const vec v60 = v58 * v17;
-        const vec v75 = v7 * v7;
-        const vec v76 = splat((real)1.0) - v75;
-        const vec v77 = v60 * v76;
-        const vec v29 = ld(m->s1 + (SLOT(t + 1) * B + b) * H + j, n); /* c[t] */
-        const vec v55 = v54 * v29;
-        const vec v66 = v65 * v11;
-        const vec v71 = v70 * v11;
-        const vec v62 = v58 * v26;
-        const vec v20 = ld(m->p20 + j, n);
-        const vec v67 = v65 * v20;
-        const vec v73 = v62 + v67;
-        const vec v10 = ld(m->p10 + j, n);
-        const vec v72 = v70 * v10;
-        const vec v74 = v73 + v72;
-        st(m->d + here * (4 * H) + j, v70, n);
-        st(m->d + here * (4 * H) + 1 * H + j, v65, n);
-        st(m->d + here * (4 * H) + 2 * H + j, v54, n);
-        st(m->d + here * (4 * H) + 3 * H + j, v77, n);
-        st(m->c0 + b * H + j, splat(0), n);
-        st(m->c1 + b * H + j, v74, n);
-        st(m->g32 + j, ld(m->g32 + j, n) + v55, n);
-        st(m->g20 + j, ld(m->g20 + j, n) + v66, n);
-        st(m->g10 + j, ld(m->g10 + j, n) + v71, n);
-      }
+      real *const rows[] = {
+        (real *)(m->c1 + b * H),
+        (real *)(m->c0 + b * H),
+        (real *)(m->dy + at * H),
+        (real *)(m->v38 + (KEPT(t) * B + b) * H),
+        (real *)(m->v39 + (KEPT(t) * B + b) * H),
+        (real *)(m->p32),
+        (real *)(m->v7 + (KEPT(t) * B + b) * H),
+        (real *)(m->v17 + (KEPT(t) * B + b) * H),
+        (real *)(m->s1 + (SLOT(t) * B + b) * H),
+        (real *)(m->v26 + (KEPT(t) * B + b) * H),
+        (real *)(m->s1 + (SLOT(t + 1) * B + b) * H),
+        (real *)(m->p20),
+        (real *)(m->p10),
+        (real *)(m->d + here * (4 * H)),
+        (real *)(m->d + here * (4 * H) + 1 * H),
+        (real *)(m->d + here * (4 * H) + 2 * H),
+        (real *)(m->d + here * (4 * H) + 3 * H),
+        (real *)(m->g32),
+        (real *)(m->g20),
+        (real *)(m->g10),
+      };
+      static const char stored[] = {1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1};
+      run_row(backward_0h_row, rows, 20, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void first_0(const struct sizes *z, const struct member *m) {
+static COLD void first_0(const struct sizes *z, const struct member *m) {
   const long B = z->B, H = z->H, I = z->I, first = 0;
   const struct products *q = z->products;
   real *const hot = m->hot;
@@ -377,20 +492,17 @@ static void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      if (m->h == H) {
-        q->product(hot + j0, hot_row, 0, 0, m->d + ((0 - first) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, m->h + m->h + m->h + m->h, rows);
-      } else {
-        q->product(hot + j0, hot_row, 0, 0, m->d + ((0 - first) * B + b0) * (4 * H), (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, m->h, rows);
-        q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((0 - first) * B + b0) * (4 * H) + 1 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h), wide, m->h, rows);
-        q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((0 - first) * B + b0) * (4 * H) + 2 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h), wide, m->h, rows);
-        q->product(hot + j0, hot_row, hot + j0, hot_row, m->d + ((0 - first) * B + b0) * (4 * H) + 3 * H, (4 * H), 1, m->b2 + j0 * (m->h + m->h + m->h + m->h) + wide * V * (m->h + m->h + m->h), wide, m->h, rows);
+      const real *const before = m->d + ((0 - first) * B + b0) * (4 * H);
+      q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, (4 * H),
+                  m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, (const long[]){m->h, m->h, m->h, m->h}, rows);
+    }
+    for (long r = 0; r < rows; r++) {
+      for (long j = 0; j < m->h; j += V) {
+        const long at = (b0 + r) * H + j, n = m->h - j;
+        const vec sum = *(const vec *)(hot + r * hot_row + j);
+        st(m->di0 + at, sum + ld(m->c0 + at, n), n);
       }
     }
-    for (long r = 0; r < rows; r++)
-      for (long j = 0; j < m->h; j += V) {
-        const long at = (b0 + r) * H + j;
-        st(m->di0 + at, ld(m->c0 + at, m->h - j) + HOT(0), m->h - j);
-      }
   }
 }
 
@@ -416,7 +528,7 @@ static void restore(int before) { (void)before; }
 #endif
 
 /* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
-void odyssey_forward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_forward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
@@ -424,25 +536,14 @@ void odyssey_forward(const struct sizes *z, const struct member *m) {
     q->copy_rows(m->s0, H, m->i0, H, B, m->h);
     q->copy_rows(m->s1, H, m->i1, H, B, m->h);
     q->pack(m->w9, (const real *[]){m->m0, m->m1, m->m2, m->m3}, 4, m->h, m->h, H);
-    if (m->x0_index) {
-      q->turn(m->x0, m->x0_row, m->wx0_0, H, I, m->qx0_0);
-      q->turn(m->x0 + 1 * H, m->x0_row, m->wx0_1, H, I, m->qx0_1);
-      q->turn(m->x0 + 2 * H, m->x0_row, m->wx0_2, H, I, m->qx0_2);
-      q->turn(m->x0 + 3 * H, m->x0_row, m->wx0_3, H, I, m->qx0_3);
-    } else {
-      q->pack(m->aw0_0, (const real *const[]){m->wx0_0}, 1, m->h, I, I);
-      q->pack(m->aw0_1, (const real *const[]){m->wx0_1}, 1, m->h, I, I);
-      q->pack(m->aw0_2, (const real *const[]){m->wx0_2}, 1, m->h, I, I);
-      q->pack(m->aw0_3, (const real *const[]){m->wx0_3}, 1, m->h, I, I);
-    }
+    if (m->x0_index)
+      q->table(m->x0, m->x0_row, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2, m->wx0_3}, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){H, H, H, H}, I, (const real *const[]){m->qx0_0, m->qx0_1, m->qx0_2, m->qx0_3});
+    else
+      q->pack_each((real *const[]){m->aw0_0, m->aw0_1, m->aw0_2, m->aw0_3}, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2, m->wx0_3}, 4, (const long[]){m->h, m->h, m->h, m->h}, I);
     for (long first = 0; first < T; first += z->block) {
       const long last = T - first < z->block ? T : first + z->block, count = (last - first) * B;
-      if (m->a0) {
-        q->affine(m->x0, m->x0_row, m->a0 + first * B * I, I, m->aw0_0, I, 0, I, m->qx0_0, count, m->h, 0);
-        q->affine(m->x0 + 1 * H, m->x0_row, m->a0 + first * B * I, I, m->aw0_1, I, 0, I, m->qx0_1, count, m->h, 0);
-        q->affine(m->x0 + 2 * H, m->x0_row, m->a0 + first * B * I, I, m->aw0_2, I, 0, I, m->qx0_2, count, m->h, 0);
-        q->affine(m->x0 + 3 * H, m->x0_row, m->a0 + first * B * I, I, m->aw0_3, I, 0, I, m->qx0_3, count, m->h, 0);
-      }
+      if (m->a0)
+        q->inputs(m->x0, m->x0_row, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, m->a0 + first * B * I, (const real *const[]){m->aw0_0, m->aw0_1, m->aw0_2, m->aw0_3}, I, (const real *const[]){m->qx0_0, m->qx0_1, m->qx0_2, m->qx0_3}, count);
       for (long t = first; t < last; t++) {
         forward_0h(z, m, t, first);
         forward_1h(z, m, t, first);
@@ -454,7 +555,7 @@ void odyssey_forward(const struct sizes *z, const struct member *m) {
   restore(mode);
 }
 
-void odyssey_backward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();
@@ -464,8 +565,10 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
     if (m->do1) q->copy_rows(m->c1, H, m->do1, H, B, m->h);
     else __builtin_memset(m->c1, 0, B * H * sizeof(real));
     q->pack_transposed(m->b2, (const real *[]){m->m0, m->m1, m->m2, m->m3}, (const long[]){m->h, m->h, m->h, m->h}, 4, m->h, H);
-    if (m->ga0) q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2, m->wx0_3}, (const long[]){H, H, H, H}, 4, I, I);
-    if (m->x0_index) __builtin_memset(m->gx0, 0, I * (4 * H) * sizeof(real));
+    if (m->ga0)
+      q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0, m->wx0_1, m->wx0_2, m->wx0_3}, (const long[]){H, H, H, H}, 4, I, I);
+    if (m->x0_index)
+      __builtin_memset(m->gx0, 0, I * (4 * H) * sizeof(real));
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
@@ -475,37 +578,17 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
         backward_0h(z, m, t, first);
       }
       q->outer((real *const[]){m->gm0_0, m->gm0_1, m->gm0_2, m->gm0_3}, H, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->s0 + first * B * H, H, count, m->h, more);
-      if (m->x0_index) {
-        q->scatter(m->gx0, m->x0_row, m->x0_index + first * B, m->d, (4 * H), count, m->h);
-        q->scatter(m->gx0 + 1 * H, m->x0_row, m->x0_index + first * B, m->d + 1 * H, (4 * H), count, m->h);
-        q->scatter(m->gx0 + 2 * H, m->x0_row, m->x0_index + first * B, m->d + 2 * H, (4 * H), count, m->h);
-        q->scatter(m->gx0 + 3 * H, m->x0_row, m->x0_index + first * B, m->d + 3 * H, (4 * H), count, m->h);
-      } else {
+      if (m->x0_index)
+        q->add_up(m->gx0, m->x0_row, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), count);
+      else {
         q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2, m->gw0_3}, I, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->a0 + first * B * I, I, count, I, more);
-        q->sum_rows(m->gq0_0, m->d, (4 * H), count, m->h);
-        q->sum_rows(m->gq0_1, m->d + 1 * H, (4 * H), count, m->h);
-        q->sum_rows(m->gq0_2, m->d + 2 * H, (4 * H), count, m->h);
-        q->sum_rows(m->gq0_3, m->d + 3 * H, (4 * H), count, m->h);
-        if (m->ga0 && m->h == H) {
-          q->affine(m->ga0 + first * B * I, I, m->d, (4 * H), m->bw0, 4 * H, 0, 4 * H, 0, count, I, 0);
-        } else if (m->ga0) {
-          q->affine(m->ga0 + first * B * I, I, m->d, (4 * H), m->bw0, 4 * H, 0, m->h, 0, count, I, 0);
-          q->affine(m->ga0 + first * B * I, I, m->d + 1 * H, (4 * H), m->bw0, 4 * H, 1 * H, m->h, 0, count, I, 1);
-          q->affine(m->ga0 + first * B * I, I, m->d + 2 * H, (4 * H), m->bw0, 4 * H, 2 * H, m->h, 0, count, I, 1);
-          q->affine(m->ga0 + first * B * I, I, m->d + 3 * H, (4 * H), m->bw0, 4 * H, 3 * H, m->h, 0, count, I, 1);
-        }
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2, m->gq0_3}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), 4, (const long[]){m->h, m->h, m->h, m->h}, count);
+        if (m->ga0)
+          q->into(m->ga0 + first * B * I, I, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->bw0, 4 * H, count);
       }
     }
-    if (m->x0_index) {
-      q->turn_back(m->gw0_0, m->gx0, m->x0_row, H, I);
-      q->sum_rows(m->gq0_0, m->gx0, m->x0_row, I, H);
-      q->turn_back(m->gw0_1, m->gx0 + 1 * H, m->x0_row, H, I);
-      q->sum_rows(m->gq0_1, m->gx0 + 1 * H, m->x0_row, I, H);
-      q->turn_back(m->gw0_2, m->gx0 + 2 * H, m->x0_row, H, I);
-      q->sum_rows(m->gq0_2, m->gx0 + 2 * H, m->x0_row, I, H);
-      q->turn_back(m->gw0_3, m->gx0 + 3 * H, m->x0_row, H, I);
-      q->sum_rows(m->gq0_3, m->gx0 + 3 * H, m->x0_row, I, H);
-    }
+    if (m->x0_index)
+      q->leave((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2, m->gw0_3}, m->gx0, m->x0_row, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){H, H, H, H}, I, (real *const[]){m->gq0_0, m->gq0_1, m->gq0_2, m->gq0_3});
     if (m->di0) first_0(z, m);
     if (m->di1) q->copy_rows(m->di1, H, m->c1, H, B, m->h);
   }

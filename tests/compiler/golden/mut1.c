@@ -18,13 +18,16 @@ struct products {
   void (*pack)(real *to, const real *const *from, long maps, long units, long inner, long stride);
   void (*pack_transposed)(real *to, const real *const *from, const long *inner, long maps, long units, long stride);
   void (*product)(real *to, long to_row, const real *start, long start_row, const real *a, long a_row, long a_step, const real *w, long wide, long inner, long rows);
+  void (*gradient)(real *to, long to_row, long maps, const real *const *d, long d_row, const real *w, long wide, const long *inner, long rows);
   void (*outer)(real *const *to, long to_row, long maps, const long *units, const real *const *d, long d_row, const real *x, long x_row, long count, long n, int more);
-  void (*affine)(real *to, long to_row, const real *x, long x_row, const real *panel, long whole, long before, long inner, const real *bias, long count, long n, int more);
-  void (*turn)(real *to, long to_row, const real *from, long units, long inner, const real *bias);
-  void (*turn_back)(real *to, const real *from, long from_row, long units, long inner);
+  void (*pack_each)(real *const *to, const real *const *from, long maps, const long *units, long inner);
+  void (*inputs)(real *to, long to_row, long maps, const long *places, const long *units, const real *x, const real *const *panels, long inner, const real *const *bias, long count);
+  void (*into)(real *to, long to_row, long maps, const long *places, const long *units, const real *const *rows, long d_row, const real *panel, long whole, long count);
+  void (*table)(real *to, long to_row, const real *const *from, long maps, const long *places, const long *units, long inner, const real *const *bias);
+  void (*add_up)(real *to, long to_row, long maps, const long *places, const long *units, const long *index, const real *const *rows, long d_row, long count);
+  void (*leave)(real *const *to, const real *from, long from_row, long maps, const long *places, const long *units, long inner, real *const *bias);
+  void (*add_rows)(real *const *to, const real *const *rows, long row, long maps, const long *units, long count);
   void (*copy_rows)(real *to, long to_row, const real *from, long from_row, long rows, long n);
-  void (*sum_rows)(real *to, const real *from, long row, long count, long n);
-  void (*scatter)(real *to, long to_row, const long *index, const real *from, long from_row, long rows, long n);
 };
 
 static inline vec splat(real x) { return x - (vec){}; }
@@ -109,8 +112,35 @@ struct member {
 /* Without a backward pass the states take turns in two slots and the saved values share one. */
 #define SLOT(t) (keep ? (t) : ((t) & 1))
 #define KEPT(t) (keep ? (t) : 0)
-/* A vector of the products of a phase: of batch row r, unit j. */
-#define HOT(map) (*(const vec *)(hot + r * hot_row + (map) * units_v + j))
+/* A vector of the products of a phase, of a batch row and unit j. */
+#define HOT(map) (*(const vec *)(hot + (map) * units_v + j))
+#define LD(from) (*(const loose *)(from))
+#define ST(to, x) (*(loose *)(to) = (x))
+
+/* For what only works out where things are: optimising that takes longer than all the rest. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define COLD __attribute__((noinline, optimize("O1")))
+#else
+#define COLD __attribute__((noinline))
+#endif
+
+/* Runs the pointwise code of a phase for the units of a batch row; what is left over of a vector is
+ * copied, so that the code is there once, and without a choice at every load and store. */
+typedef void (*row_code)(real *const *rows, const real *hot, long units_v, long vectors);
+static __attribute__((noinline)) void run_row(row_code code, real *const *rows, long count,
+                                              const char *stored, const real *hot, long units) {
+  const long whole = units / V, left = units % V, units_v = (whole + (left > 0)) * V;
+  code(rows, hot, units_v, whole);
+  if (!left) return;
+  real edge[count][V] __attribute__((aligned(64))), *places[count];
+  for (long k = 0; k < count; k++) {
+    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);
+    places[k] = edge[k];
+  }
+  code(places, hot + whole * V, units_v, 1);
+  for (long k = 0; k < count; k++)
+    if (stored[k]) st_part(rows[k] + whole * V, *(const vec *)edge[k], left);
+}
 
 static inline void clear(real *to, long row, long wide, long rows) {
   for (long r = 0; r < rows; r++)
@@ -192,18 +222,41 @@ static inline vec vtanh(vec x) {
   return m / (m + 2);
 }
 
-static void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  for (long j = 0; j < vectors * V; j += V) {
+  }
+}
+static COLD void forward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const long units = m->h;
   for (long b = 0; b < B; b++) {
     const long at = t * B + b, here = at - first * B;
-    for (long j = 0; j < units; j += V) {
-      const long n = units - j;
-    }
+    real *const rows[] = {
+    };
+    static const char stored[] = {};
+    run_row(forward_0h_row, rows, 0, stored, 0, units);
   }
 }
 
-static void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_1h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v9 = LD(r0 + j);
+    const vec v7 = HOT(0);
+    const vec v10 = v9 + v7;
+    const vec v11 = vsigmoid(v10); /* r */
+    const vec v6 = LD(r1 + j);
+    const vec v12 = v11 * v6;
+    ST(r2 + j, v11);
+    ST(r3 + j, v12);
+  }
+}
+static COLD void forward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -220,22 +273,52 @@ static void forward_1h(const struct sizes *z, const struct member *m, long t, lo
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v9 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + j, n);
-        const vec v7 = HOT(0);
-        const vec v10 = v9 + v7;
-        const vec v11 = vsigmoid(v10); /* r */
-        const vec v6 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v12 = v11 * v6;
-        st(m->v11 + (KEPT(t) * B + b) * H + j, v11, n);
-        st(m->v12 + (KEPT(t) * B + b) * H + j, v12, n);
-      }
+      real *const rows[] = {
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row),
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v11 + (KEPT(t) * B + b) * H),
+        (real *)(m->v12 + (KEPT(t) * B + b) * H),
+      };
+      static const char stored[] = {0, 0, 1, 1};
+      run_row(forward_1h_row, rows, 4, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void forward_2h(const struct sizes *z, const struct member *m, long t, long first) {
+static void forward_2h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  real *const r6 = rows[6];
+  real *const r7 = rows[7];
+  real *const r8 = rows[8];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v3 = LD(r0 + j);
+    const vec v4 = vsigmoid(v3); /* z */
+    const vec v0 = LD(r1 + j);
+    const vec v14 = vtanh(v0);
+    const vec v15 = LD(r2 + j);
+    const vec v16 = v15 + v14;
+    const vec v13 = HOT(0);
+    const vec v17 = v16 + v13;
+    const vec v18 = vtanh(v17);
+    const vec v19 = v18 * v4;
+    const vec v6 = LD(r3 + j);
+    const vec v21 = splat((real)1.0) - v4;
+    const vec v22 = v6 * v21;
+    const vec v23 = v19 + v22; /* h[t] */
+    ST(r4 + j, v4);
+    ST(r5 + j, v14);
+    ST(r6 + j, v18);
+    ST(r7 + j, v23);
+    ST(r8 + j, v23);
+  }
+}
+static COLD void forward_2h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -252,33 +335,68 @@ static void forward_2h(const struct sizes *z, const struct member *m, long t, lo
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v3 = ld(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 1 * H + j, n);
-        const vec v4 = vsigmoid(v3); /* z */
-        const vec v0 = ld(m->x1 + at * m->x1_row + j, n);
-        const vec v14 = vtanh(v0);
-        const vec v15 = ld(m->p15 + j, n);
-        const vec v16 = v15 + v14;
-        const vec v13 = HOT(0);
-        const vec v17 = v16 + v13;
-        const vec v18 = vtanh(v17);
-        const vec v19 = v18 * v4;
-        const vec v6 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v21 = splat((real)1.0) - v4;
-        const vec v22 = v6 * v21;
-        const vec v23 = v19 + v22; /* h[t] */
-        st(m->v4 + (KEPT(t) * B + b) * H + j, v4, n);
-        st(m->v14 + (KEPT(t) * B + b) * H + j, v14, n);
-        st(m->v18 + (KEPT(t) * B + b) * H + j, v18, n);
-        st(m->s0 + (SLOT(t + 1) * B + b) * H + j, v23, n);
-        st(m->y + at * H + j, v23, n);
-      }
+      real *const rows[] = {
+        (real *)(m->x0 + (m->x0_index ? m->x0_index[at] : here) * m->x0_row + 1 * H),
+        (real *)(m->x1 + at * m->x1_row),
+        (real *)(m->p15),
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v4 + (KEPT(t) * B + b) * H),
+        (real *)(m->v14 + (KEPT(t) * B + b) * H),
+        (real *)(m->v18 + (KEPT(t) * B + b) * H),
+        (real *)(m->s0 + (SLOT(t + 1) * B + b) * H),
+        (real *)(m->y + at * H),
+      };
+      static const char stored[] = {0, 0, 0, 0, 1, 1, 1, 1, 1};
+      run_row(forward_2h_row, rows, 9, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
+static void backward_0h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  real *const r6 = rows[6];
+  real *const r7 = rows[7];
+  real *const r8 = rows[8];
+  real *const r9 = rows[9];
+  real *const r10 = rows[10];
+  real *const r11 = rows[11];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v24 = LD(r0 + j) + HOT(0);
+    const vec v25 = LD(r1 + j);
+    const vec v26 = v24 + v25;
+    const vec v4 = LD(r2 + j); /* z */
+    const vec v31 = v26 * v4;
+    const vec v18 = LD(r3 + j);
+    const vec v34 = v18 * v18;
+    const vec v35 = splat((real)1.0) - v34;
+    const vec v36 = v31 * v35;
+    const vec v6 = LD(r4 + j);
+    const vec v29 = v26 * v6;
+    const vec v30 = -v29;
+    const vec v32 = v26 * v18;
+    const vec v47 = v30 + v32;
+    const vec v48 = splat((real)1.0) - v4;
+    const vec v49 = v4 * v48;
+    const vec v50 = v47 * v49;
+    const vec v14 = LD(r5 + j);
+    const vec v37 = v14 * v14;
+    const vec v38 = splat((real)1.0) - v37;
+    const vec v39 = v36 * v38;
+    ST(r6 + j, v36);
+    ST(r7 + j, v50);
+    ST(r8 + j, v39);
+    ST(r9 + j, v26);
+    ST(r10 + j, v36);
+    ST(r11 + j, LD(r11 + j) + v36);
+  }
+}
+static COLD void backward_0h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -290,46 +408,60 @@ static void backward_0h(const struct sizes *z, const struct member *m, long t, l
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        q->product(hot + j0, hot_row, 0, 0, m->d + ((t + 1 - first) * B + b0) * (4 * H), (4 * H), 1, m->b6 + j0 * (m->h), wide, m->h, rows);
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * (4 * H);
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (4 * H),
+                    m->b6 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v24 = ld(m->c0 + b * H + j, n) + HOT(0);
-        const vec v25 = ld(m->dy + at * H + j, n);
-        const vec v26 = v24 + v25;
-        const vec v4 = ld(m->v4 + (KEPT(t) * B + b) * H + j, n); /* z */
-        const vec v31 = v26 * v4;
-        const vec v18 = ld(m->v18 + (KEPT(t) * B + b) * H + j, n);
-        const vec v34 = v18 * v18;
-        const vec v35 = splat((real)1.0) - v34;
-        const vec v36 = v31 * v35;
-        const vec v6 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v29 = v26 * v6;
-        const vec v30 = -v29;
-        const vec v32 = v26 * v18;
-        const vec v47 = v30 + v32;
-        const vec v48 = splat((real)1.0) - v4;
-        const vec v49 = v4 * v48;
-        const vec v50 = v47 * v49;
-        const vec v14 = ld(m->v14 + (KEPT(t) * B + b) * H + j, n);
-        const vec v37 = v14 * v14;
-        const vec v38 = splat((real)1.0) - v37;
-        const vec v39 = v36 * v38;
-        st(m->d + here * (4 * H) + 1 * H + j, v36, n);
-        st(m->d + here * (4 * H) + 2 * H + j, v50, n);
-        st(m->d + here * (4 * H) + 3 * H + j, v39, n);
-        st(m->e26 + b * H + j, v26, n);
-        st(m->e36 + b * H + j, v36, n);
-        st(m->g15 + j, ld(m->g15 + j, n) + v36, n);
-      }
+      real *const rows[] = {
+        (real *)(m->c0 + b * H),
+        (real *)(m->dy + at * H),
+        (real *)(m->v4 + (KEPT(t) * B + b) * H),
+        (real *)(m->v18 + (KEPT(t) * B + b) * H),
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v14 + (KEPT(t) * B + b) * H),
+        (real *)(m->d + here * (4 * H) + 1 * H),
+        (real *)(m->d + here * (4 * H) + 2 * H),
+        (real *)(m->d + here * (4 * H) + 3 * H),
+        (real *)(m->e26 + b * H),
+        (real *)(m->e36 + b * H),
+        (real *)(m->g15),
+      };
+      static const char stored[] = {0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
+      run_row(backward_0h_row, rows, 12, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void backward_1h(const struct sizes *z, const struct member *m, long t, long first) {
+static void backward_1h_row(real *const *rows, const real *hot, long units_v,
+                    long vectors) {
+  real *const r0 = rows[0];
+  real *const r1 = rows[1];
+  real *const r2 = rows[2];
+  real *const r3 = rows[3];
+  real *const r4 = rows[4];
+  real *const r5 = rows[5];
+  for (long j = 0; j < vectors * V; j += V) {
+    const vec v40 = HOT(0);
+    const vec v6 = LD(r0 + j);
+    const vec v41 = v40 * v6;
+    const vec v11 = LD(r1 + j); /* r */
+    const vec v43 = splat((real)1.0) - v11;
+    const vec v44 = v11 * v43;
+    const vec v45 = v41 * v44;
+    const vec v26 = LD(r2 + j);
+    const vec v4 = LD(r3 + j); /* z */
+    const vec v21 = splat((real)1.0) - v4;
+    const vec v28 = v26 * v21;
+    const vec v42 = v40 * v11;
+    const vec v46 = v28 + v42;
+    ST(r4 + j, v45);
+    ST(r5 + j, v46);
+  }
+}
+static COLD void backward_1h(const struct sizes *z, const struct member *m, long t, long first) {
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const struct products *q = z->products;
   const long units = m->h;
@@ -340,33 +472,29 @@ static void backward_1h(const struct sizes *z, const struct member *m, long t, l
     for (long j0 = 0, wide; j0 < units; j0 += wide * V) {
       wide = strip(units - j0, q->wide);
       /* gradient of %12 mul through the products */
-      q->product(hot + j0, hot_row, 0, 0, m->d + ((t - first) * B + b0) * (4 * H) + 1 * H, (4 * H), 1, m->b12 + j0 * (m->h), wide, m->h, rows);
+      {
+        const real *const before = m->d + ((t - first) * B + b0) * (4 * H);
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 1 * H}, (4 * H),
+                    m->b12 + j0 * (m->h), wide, (const long[]){m->h}, rows);
+      }
     }
     for (long r = 0; r < rows; r++) {
       const long b = b0 + r, at = t * B + b, here = at - first * B;
-      for (long j = 0; j < units; j += V) {
-        const long n = units - j;
-        const vec v40 = HOT(0);
-        const vec v6 = ld(m->s0 + (SLOT(t) * B + b) * H + j, n);
-        const vec v41 = v40 * v6;
-        const vec v11 = ld(m->v11 + (KEPT(t) * B + b) * H + j, n); /* r */
-        const vec v43 = splat((real)1.0) - v11;
-        const vec v44 = v11 * v43;
-        const vec v45 = v41 * v44;
-        const vec v26 = ld(m->e26 + b * H + j, n);
-        const vec v4 = ld(m->v4 + (KEPT(t) * B + b) * H + j, n); /* z */
-        const vec v21 = splat((real)1.0) - v4;
-        const vec v28 = v26 * v21;
-        const vec v42 = v40 * v11;
-        const vec v46 = v28 + v42;
-        st(m->d + here * (4 * H) + j, v45, n);
-        st(m->c0 + b * H + j, v46, n);
-      }
+      real *const rows[] = {
+        (real *)(m->s0 + (SLOT(t) * B + b) * H),
+        (real *)(m->v11 + (KEPT(t) * B + b) * H),
+        (real *)(m->e26 + b * H),
+        (real *)(m->v4 + (KEPT(t) * B + b) * H),
+        (real *)(m->d + here * (4 * H)),
+        (real *)(m->c0 + b * H),
+      };
+      static const char stored[] = {0, 0, 0, 0, 1, 1};
+      run_row(backward_1h_row, rows, 6, stored, hot + r * hot_row, units);
     }
   }
 }
 
-static void first_0(const struct sizes *z, const struct member *m) {
+static COLD void first_0(const struct sizes *z, const struct member *m) {
   const long B = z->B, H = z->H, I = z->I, first = 0;
   const struct products *q = z->products;
   real *const hot = m->hot;
@@ -375,13 +503,17 @@ static void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      q->product(hot + j0, hot_row, 0, 0, m->d + ((0 - first) * B + b0) * (4 * H), (4 * H), 1, m->b6 + j0 * (m->h), wide, m->h, rows);
+      const real *const before = m->d + ((0 - first) * B + b0) * (4 * H);
+      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (4 * H),
+                  m->b6 + j0 * (m->h), wide, (const long[]){m->h}, rows);
     }
-    for (long r = 0; r < rows; r++)
+    for (long r = 0; r < rows; r++) {
       for (long j = 0; j < m->h; j += V) {
-        const long at = (b0 + r) * H + j;
-        st(m->di0 + at, ld(m->c0 + at, m->h - j) + HOT(0), m->h - j);
+        const long at = (b0 + r) * H + j, n = m->h - j;
+        const vec sum = *(const vec *)(hot + r * hot_row + j);
+        st(m->di0 + at, sum + ld(m->c0 + at, n), n);
       }
+    }
   }
 }
 
@@ -407,7 +539,7 @@ static void restore(int before) { (void)before; }
 #endif
 
 /* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
-void odyssey_forward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_forward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
@@ -415,19 +547,14 @@ void odyssey_forward(const struct sizes *z, const struct member *m) {
     q->copy_rows(m->s0, H, m->i0, H, B, m->h);
     q->pack(m->w7, (const real *[]){m->m0}, 1, m->h, m->h, H);
     q->pack(m->w13, (const real *[]){m->m1}, 1, m->h, m->h, H);
-    if (m->x0_index) {
-      q->turn(m->x0, m->x0_row, m->wx0_0, H, H, m->qx0_0);
-      q->turn(m->x0 + 1 * H, m->x0_row, m->wx0_1, H, H, m->qx0_1);
-    } else {
-      q->pack(m->aw0_0, (const real *const[]){m->wx0_0}, 1, m->h, H, H);
-      q->pack(m->aw0_1, (const real *const[]){m->wx0_1}, 1, m->h, H, H);
-    }
+    if (m->x0_index)
+      q->table(m->x0, m->x0_row, (const real *const[]){m->wx0_0, m->wx0_1}, 2, (const long[]){0, 1 * H}, (const long[]){H, H}, H, (const real *const[]){m->qx0_0, m->qx0_1});
+    else
+      q->pack_each((real *const[]){m->aw0_0, m->aw0_1}, (const real *const[]){m->wx0_0, m->wx0_1}, 2, (const long[]){m->h, m->h}, H);
     for (long first = 0; first < T; first += z->block) {
       const long last = T - first < z->block ? T : first + z->block, count = (last - first) * B;
-      if (m->a0) {
-        q->affine(m->x0, m->x0_row, m->a0 + first * B * H, H, m->aw0_0, H, 0, H, m->qx0_0, count, m->h, 0);
-        q->affine(m->x0 + 1 * H, m->x0_row, m->a0 + first * B * H, H, m->aw0_1, H, 0, H, m->qx0_1, count, m->h, 0);
-      }
+      if (m->a0)
+        q->inputs(m->x0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, m->a0 + first * B * H, (const real *const[]){m->aw0_0, m->aw0_1}, H, (const real *const[]){m->qx0_0, m->qx0_1}, count);
       for (long t = first; t < last; t++) {
         forward_0h(z, m, t, first);
         forward_1h(z, m, t, first);
@@ -439,7 +566,7 @@ void odyssey_forward(const struct sizes *z, const struct member *m) {
   restore(mode);
 }
 
-void odyssey_backward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();
@@ -448,8 +575,10 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
     else __builtin_memset(m->c0, 0, B * H * sizeof(real));
     q->pack_transposed(m->b6, (const real *[]){m->m0}, (const long[]){m->h}, 1, m->h, H);
     q->pack_transposed(m->b12, (const real *[]){m->m1}, (const long[]){m->h}, 1, m->h, H);
-    if (m->ga0) q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0, m->wx0_1}, (const long[]){H, H}, 2, H, H);
-    if (m->x0_index) __builtin_memset(m->gx0, 0, H * (2 * H) * sizeof(real));
+    if (m->ga0)
+      q->pack_transposed(m->bw0, (const real *const[]){m->wx0_0, m->wx0_1}, (const long[]){H, H}, 2, H, H);
+    if (m->x0_index)
+      __builtin_memset(m->gx0, 0, H * (2 * H) * sizeof(real));
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
@@ -461,26 +590,18 @@ void odyssey_backward(const struct sizes *z, const struct member *m) {
       }
       q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, (4 * H), m->s0 + first * B * H, H, count, m->h, more);
       q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 1 * H}, (4 * H), m->v12 + first * B * H, H, count, m->h, more);
-      if (m->x0_index) {
-        q->scatter(m->gx0, m->x0_row, m->x0_index + first * B, m->d, (4 * H), count, m->h);
-        q->scatter(m->gx0 + 1 * H, m->x0_row, m->x0_index + first * B, m->d + 2 * H, (4 * H), count, m->h);
-      } else {
+      if (m->x0_index)
+        q->add_up(m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), count);
+      else {
         q->outer((real *const[]){m->gw0_0, m->gw0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), m->a0 + first * B * H, H, count, H, more);
-        q->sum_rows(m->gq0_0, m->d, (4 * H), count, m->h);
-        q->sum_rows(m->gq0_1, m->d + 2 * H, (4 * H), count, m->h);
-        if (m->ga0) {
-          q->affine(m->ga0 + first * B * H, H, m->d, (4 * H), m->bw0, 2 * H, 0, m->h, 0, count, H, 0);
-          q->affine(m->ga0 + first * B * H, H, m->d + 2 * H, (4 * H), m->bw0, 2 * H, 1 * H, m->h, 0, count, H, 1);
-        }
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), 2, (const long[]){m->h, m->h}, count);
+        if (m->ga0)
+          q->into(m->ga0 + first * B * H, H, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), m->bw0, 2 * H, count);
       }
       q->copy_rows(m->gx1 + first * B * H, H, m->d + 3 * H, (4 * H), count, m->h);
     }
-    if (m->x0_index) {
-      q->turn_back(m->gw0_0, m->gx0, m->x0_row, H, H);
-      q->sum_rows(m->gq0_0, m->gx0, m->x0_row, H, H);
-      q->turn_back(m->gw0_1, m->gx0 + 1 * H, m->x0_row, H, H);
-      q->sum_rows(m->gq0_1, m->gx0 + 1 * H, m->x0_row, H, H);
-    }
+    if (m->x0_index)
+      q->leave((real *const[]){m->gw0_0, m->gw0_1}, m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){H, H}, H, (real *const[]){m->gq0_0, m->gq0_1});
     if (m->di0) first_0(z, m);
   }
   restore(mode);

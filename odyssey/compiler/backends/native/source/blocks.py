@@ -11,8 +11,7 @@ taken apart at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable
 
 from odyssey.compiler.backends.native.plan import Plan, Stack
 from odyssey.compiler.backends.native.source.addresses import Addresses, count
@@ -31,36 +30,38 @@ class BlockWriter:
         out = []
         for n, stack in self.products:
             inner, total = self.plan.size(stack.operand), self.at.total(stack.leaves)
+            maps, every = len(stack.leaves), range(len(stack.leaves))
+            matrices = _pointers(f"m->wx{n}_{i}" for i in every)
             if not backward or n in self.plan.reread:
-                out.append(f"    if (m->x{n}_index) {{")
-                for i, leaf in enumerate(stack.leaves):
-                    to = f"m->x{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row"
-                    size, bias = self.plan.size(leaf), self._bias(n, stack, i)
-                    out.append(f"      q->turn({to}, m->wx{n}_{i}, {size}, {inner}, {bias});")
-                out.append("    } else {")
-                for i, leaf in enumerate(stack.leaves):
-                    size = count(self.plan.size(leaf))
-                    matrix = f"(const real *const[]){{m->wx{n}_{i}}}"
-                    out.append(
-                        f"      q->pack(m->aw{n}_{i}, {matrix}, 1, {size}, {inner}, {inner});"
-                    )
-                out.append("    }")
+                out += [
+                    f"    if (m->x{n}_index)",
+                    f"      q->table(m->x{n}, m->x{n}_row, {matrices}, {maps},"
+                    f" {self._places(stack, every)}, {_numbers(self.plan.sizes(stack.leaves))},"
+                    f" {inner}, {self._biases(n, stack)});",
+                    "    else",
+                    f"      q->pack_each({_places(f'm->aw{n}_{i}' for i in every)}, {matrices},"
+                    f" {maps}, {self._units(stack, every)}, {inner});",
+                ]
             if backward:
-                every = ", ".join(f"m->wx{n}_{i}" for i in range(len(stack.leaves)))
-                sizes = ", ".join(self.plan.sizes(stack.leaves))
-                out.append(
-                    f"    if (m->ga{n}) q->pack_transposed(m->bw{n},"
-                    f" (const real *const[]){{{every}}}, (const long[]){{{sizes}}},"
-                    f" {len(stack.leaves)}, {inner}, {inner});"
-                )
-                out.append(
-                    f"    if (m->x{n}_index)"
-                    f" __builtin_memset(m->gx{n}, 0, {inner} * ({total}) * sizeof(real));"
-                )
+                out += [
+                    f"    if (m->ga{n})",
+                    f"      q->pack_transposed(m->bw{n}, {matrices},"
+                    f" {_numbers(self.plan.sizes(stack.leaves))}, {maps}, {inner}, {inner});",
+                    f"    if (m->x{n}_index)",
+                    f"      __builtin_memset(m->gx{n}, 0, {inner} * ({total}) * sizeof(real));",
+                ]
         return out
 
-    def _bias(self, n: int, stack: Stack, i: int) -> str:
-        return "0" if stack.biases[i] is None else f"m->qx{n}_{i}"
+    def _biases(self, n: int, stack: Stack) -> str:
+        biases = enumerate(stack.biases)
+        return _pointers("0" if b is None else f"m->qx{n}_{i}" for i, b in biases)
+
+    def _places(self, stack: Stack, chosen: Iterable[int]) -> str:
+        """Writes how far into a row of a stack its leaves begin."""
+        return _numbers(self.at.total(stack.leaves[:i]) or "0" for i in chosen)
+
+    def _units(self, stack: Stack, chosen: Iterable[int]) -> str:
+        return _numbers(self._count(stack.leaves[i]) for i in chosen)
 
     def inputs(self, *, again: bool) -> list[str]:
         """Computes the input products of a block; `again` only what a backward step reads."""
@@ -68,15 +69,15 @@ class BlockWriter:
         for n, stack in self.products:
             if again and n not in self.plan.reread:
                 continue
-            inner = self.plan.size(stack.operand)
-            out.append(f"      if (m->a{n}) {{")
-            for i, leaf in enumerate(stack.leaves):
-                out.append(
-                    f"        q->affine(m->x{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row,"
-                    f" m->a{n} + first * B * {inner}, {inner}, m->aw{n}_{i}, {inner}, 0, {inner},"
-                    f" {self._bias(n, stack, i)}, count, {self._count(leaf)}, 0);"
-                )
-            out.append("      }")
+            inner, every = self.plan.size(stack.operand), range(len(stack.leaves))
+            panels = _pointers(f"m->aw{n}_{i}" for i in every)
+            out += [
+                f"      if (m->a{n})",
+                f"        q->inputs(m->x{n}, m->x{n}_row, {len(every)},"
+                f" {self._places(stack, every)}, {self._units(stack, every)},"
+                f" m->a{n} + first * B * {inner}, {panels}, {inner}, {self._biases(n, stack)},"
+                " count);",
+            ]
         return out
 
     def gradients(self) -> list[str]:
@@ -93,16 +94,21 @@ class BlockWriter:
         """Takes the gradients of tables apart, after the last block."""
         out = []
         for n, stack in self.products:
-            inner, lines = self.plan.size(stack.operand), []
-            for i, leaf in self._trained(stack):
-                rows = f"m->gx{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row"
-                size = self.plan.size(leaf)
-                lines.append(f"      q->turn_back(m->gw{n}_{i}, {rows}, {size}, {inner});")
-                if stack.biases[i] is not None:
-                    lines.append(f"      q->sum_rows(m->gq{n}_{i}, {rows}, {inner}, {size});")
-            if lines:
-                out += [f"    if (m->x{n}_index) {{", *lines, "    }"]
+            trained = [i for i, _ in self._trained(stack)]
+            if not trained:
+                continue
+            matrices = _places(f"m->gw{n}_{i}" for i in trained)
+            sizes = _numbers(self.plan.size(stack.leaves[i]) for i in trained)
+            out += [
+                f"    if (m->x{n}_index)",
+                f"      q->leave({matrices}, m->gx{n}, m->x{n}_row, {len(trained)},"
+                f" {self._places(stack, trained)}, {sizes}, {self.plan.size(stack.operand)},"
+                f" {self._bias_gradients(n, stack, trained)});",
+            ]
         return out
+
+    def _bias_gradients(self, n: int, stack: Stack, chosen: Iterable[int]) -> str:
+        return _places("0" if stack.biases[i] is None else f"m->gq{n}_{i}" for i in chosen)
 
     def _count(self, k: int) -> str:
         return count(self.plan.size(k))
@@ -114,36 +120,20 @@ class BlockWriter:
         """Lists the leaves of a stack that have a gradient, with their places."""
         return [(i, k) for i, k in enumerate(stack.leaves) if k in self.plan.backward.leaves]
 
+    def _gradients_of(self, gradients: Iterable[int]) -> str:
+        """Writes where the rows of gradients begin."""
+        return _pointers(f"m->d{self.at.column(k)}" for k in gradients)
+
     def _group(self, n: int, group: Group) -> list[str]:
         """Gradients of the matrices in the loop."""
         plan, maps = self.plan, self.plan.trained(group)
         inner = plan.size(group.operand)
         return [
-            self._call_outer(
-                [f"gm{n}_{i}" for i in range(len(maps))],
-                [self._count(r) for r in maps],
-                [plan.backward.results[r] for r in maps],
-                inner,
-                f"{self.at.block(group.operand)}, {inner}, count, {count(inner)}",
-            )
+            f"      q->outer({_places(f'm->gm{n}_{i}' for i in range(len(maps)))}, {inner},"
+            f" {len(maps)}, {_numbers(self._count(r) for r in maps)},"
+            f" {self._gradients_of(plan.backward.results[r] for r in maps)}, {self.at.width},"
+            f" {self.at.block(group.operand)}, {inner}, count, {count(inner)}, more);"
         ]
-
-    def _call_outer(
-        self,
-        matrices: Sequence[str],
-        units: Sequence[str],
-        gradients: Sequence[int],
-        inner: str,
-        operand: str,
-    ) -> str:
-        """Writes the call that adds to the gradients of matrices of one operand."""
-        to = ", ".join(f"m->{name}" for name in matrices)
-        rows = ", ".join(f"m->d{self.at.column(k)}" for k in gradients)
-        return (
-            f"      q->outer((real *const[]){{{to}}}, {inner}, {len(matrices)},"
-            f" (const long[]){{{', '.join(units)}}}, (const real *const[]){{{rows}}},"
-            f" {self.at.width}, {operand}, more);"
-        )
 
     def _rows(self, n: int, stack: Stack) -> list[str]:
         """Hands on the gradients of rows that are no products."""
@@ -161,65 +151,37 @@ class BlockWriter:
     def _stack(self, n: int, stack: Stack) -> list[str]:
         """Gradients of matrices, biases and vectors; of a table's rows where an index took them."""
         back, inner = self.plan.backward.leaves, self.plan.size(stack.operand)
-        trained = self._trained(stack)
+        trained = [i for i, _ in self._trained(stack)]
         if not trained:
             return []
-        out = [f"      if (m->x{n}_index) {{"]
-        for _, leaf in trained:
-            out.append(
-                f"        q->scatter(m->gx{n}{self.at.offset(stack.leaves, leaf)}, m->x{n}_row,"
-                f" m->x{n}_index + first * B, {self._gradient_rows(back[leaf])}, count,"
-                f" {self._count(leaf)});"
-            )
-        gradients = [back[leaf] for _, leaf in trained]
-        outer = self._call_outer(
-            [f"gw{n}_{i}" for i, _ in trained],
-            [self._count(leaf) for _, leaf in trained],
-            gradients,
-            inner,
-            f"m->a{n} + first * B * {inner}, {inner}, count, {inner}",
-        )
-        out += ["      } else {", f"  {outer}"]
-        for i, leaf in trained:
-            if stack.biases[i] is not None:
-                out.append(
-                    f"        q->sum_rows(m->gq{n}_{i}, {self._gradient_rows(back[leaf])}, count,"
-                    f" {self._count(leaf)});"
-                )
-        out += self._into(n, stack, trained)
-        return [*out, "      }"]
-
-    def _into(self, n: int, stack: Stack, trained: Sequence[tuple[int, int]]) -> list[str]:
-        """Gradients of the vectors: a product a map, or one for maps that lie side by side."""
-        inner, total = self.plan.size(stack.operand), self.at.total(stack.leaves)
-        back, slots = self.plan.backward.leaves, self.plan.slots
-
-        def product(places: Sequence[int], length: str, *, more: bool) -> str:
-            i, leaf = trained[places[0]]
-            before = self.at.total(stack.leaves[:i]) or "0"
-            return (
-                f"q->affine(m->ga{n} + first * B * {inner}, {inner},"
-                f" {self._gradient_rows(back[leaf])}, m->bw{n}, {total}, {before}, {length}, 0,"
-                f" count, {inner}, {int(more)});"
-            )
-
-        runs: list[list[int]] = [[0]]
-        for p, ((i, a), (j, b)) in enumerate(pairwise(trained), start=1):
-            if i + 1 == j and slots.index(back[a]) + 1 == slots.index(back[b]):
-                runs[-1].append(p)
-            else:
-                runs.append([p])
-        apart = [product([p], self._count(leaf), more=p > 0) for p, (_, leaf) in enumerate(trained)]
-        whole = [
-            product(run, self.at.total([trained[p][1] for p in run]), more=run[0] > 0)
-            for run in runs
-        ]
-        if len(runs) == len(trained):
-            return [f"        if (m->ga{n}) {{", *(f"          {x}" for x in apart), "        }"]
+        maps, units, width = len(trained), self._units(stack, trained), self.at.width
+        rows = self._gradients_of(back[stack.leaves[i]] for i in trained)
+        places = self._places(stack, trained)
+        biases = self._bias_gradients(n, stack, trained)
+        vectors = f"m->a{n} + first * B * {inner}"
+        sums = [f"        q->add_rows({biases}, {rows}, {width}, {maps}, {units}, count);"]
         return [
-            f"        if (m->ga{n} && m->h == H) {{",
-            *(f"          {x}" for x in whole),
-            f"        }} else if (m->ga{n}) {{",
-            *(f"          {x}" for x in apart),
-            "        }",
+            f"      if (m->x{n}_index)",
+            f"        q->add_up(m->gx{n}, m->x{n}_row, {maps}, {places}, {units},"
+            f" m->x{n}_index + first * B, {rows}, {width}, count);",
+            "      else {",
+            f"        q->outer({_places(f'm->gw{n}_{i}' for i in trained)}, {inner}, {maps},"
+            f" {units}, {rows}, {width}, {vectors}, {inner}, count, {inner}, more);",
+            *(sums if stack.biased else []),
+            f"        if (m->ga{n})",
+            f"          q->into(m->ga{n} + first * B * {inner}, {inner}, {maps}, {places}, {units},"
+            f" {rows}, {width}, m->bw{n}, {self.at.total(stack.leaves)}, count);",
+            "      }",
         ]
+
+
+def _numbers(values: Iterable[str]) -> str:
+    return f"(const long[]){{{', '.join(values)}}}"
+
+
+def _pointers(values: Iterable[str]) -> str:
+    return f"(const real *const[]){{{', '.join(values)}}}"
+
+
+def _places(values: Iterable[str]) -> str:
+    return f"(real *const[]){{{', '.join(values)}}}"

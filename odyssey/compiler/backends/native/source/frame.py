@@ -74,22 +74,42 @@ FUNCTIONS: dict[str, str] = {
         "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,"
         " long a_step, const real *w, long wide, long inner, long rows"
     ),
+    "gradient": (
+        "real *to, long to_row, long maps, const real *const *d, long d_row, const real *w,"
+        " long wide, const long *inner, long rows"
+    ),
     "outer": (
         "real *const *to, long to_row, long maps, const long *units, const real *const *d,"
         " long d_row, const real *x, long x_row, long count, long n, int more"
     ),
-    "affine": (
-        "real *to, long to_row, const real *x, long x_row, const real *panel, long whole,"
-        " long before, long inner, const real *bias, long count, long n, int more"
+    "pack_each": (
+        "real *const *to, const real *const *from, long maps, const long *units, long inner"
     ),
-    "turn": ("real *to, long to_row, const real *from, long units, long inner, const real *bias"),
-    "turn_back": "real *to, const real *from, long from_row, long units, long inner",
+    "inputs": (
+        "real *to, long to_row, long maps, const long *places, const long *units, const real *x,"
+        " const real *const *panels, long inner, const real *const *bias, long count"
+    ),
+    "into": (
+        "real *to, long to_row, long maps, const long *places, const long *units,"
+        " const real *const *rows, long d_row, const real *panel, long whole, long count"
+    ),
+    "table": (
+        "real *to, long to_row, const real *const *from, long maps, const long *places,"
+        " const long *units, long inner, const real *const *bias"
+    ),
+    "add_up": (
+        "real *to, long to_row, long maps, const long *places, const long *units,"
+        " const long *index, const real *const *rows, long d_row, long count"
+    ),
+    "leave": (
+        "real *const *to, const real *from, long from_row, long maps, const long *places,"
+        " const long *units, long inner, real *const *bias"
+    ),
+    "add_rows": (
+        "real *const *to, const real *const *rows, long row, long maps, const long *units,"
+        " long count"
+    ),
     "copy_rows": "real *to, long to_row, const real *from, long from_row, long rows, long n",
-    "sum_rows": "real *to, const real *from, long row, long count, long n",
-    "scatter": (
-        "real *to, long to_row, const long *index, const real *from, long from_row, long rows,"
-        " long n"
-    ),
 }
 """The functions of `struct products`: name -> parameters."""
 
@@ -103,8 +123,35 @@ $fields
 /* Without a backward pass the states take turns in two slots and the saved values share one. */
 #define SLOT(t) (keep ? (t) : ((t) & 1))
 #define KEPT(t) (keep ? (t) : 0)
-/* A vector of the products of a phase: of batch row r, unit j. */
-#define HOT(map) (*(const vec *)(hot + r * hot_row + (map) * units_v + j))
+/* A vector of the products of a phase, of a batch row and unit j. */
+#define HOT(map) (*(const vec *)(hot + (map) * units_v + j))
+#define LD(from) (*(const loose *)(from))
+#define ST(to, x) (*(loose *)(to) = (x))
+
+/* For what only works out where things are: optimising that takes longer than all the rest. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define COLD __attribute__((noinline, optimize("O1")))
+#else
+#define COLD __attribute__((noinline))
+#endif
+
+/* Runs the pointwise code of a phase for the units of a batch row; what is left over of a vector is
+ * copied, so that the code is there once, and without a choice at every load and store. */
+typedef void (*row_code)(real *const *rows, const real *hot, long units_v, long vectors);
+static __attribute__((noinline)) void run_row(row_code code, real *const *rows, long count,
+                                              const char *stored, const real *hot, long units) {
+  const long whole = units / V, left = units % V, units_v = (whole + (left > 0)) * V;
+  code(rows, hot, units_v, whole);
+  if (!left) return;
+  real edge[count][V] __attribute__((aligned(64))), *places[count];
+  for (long k = 0; k < count; k++) {
+    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);
+    places[k] = edge[k];
+  }
+  code(places, hot + whole * V, units_v, 1);
+  for (long k = 0; k < count; k++)
+    if (stored[k]) st_part(rows[k] + whole * V, *(const vec *)edge[k], left);
+}
 
 static inline void clear(real *to, long row, long wide, long rows) {
   for (long r = 0; r < rows; r++)
@@ -138,7 +185,7 @@ ENTRY = Template("""\
 $firsts
 $flush
 /* The steps go by in blocks of `block`, so that what a block's products need stays in the cache. */
-void odyssey_forward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_forward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;
   const __auto_type mode = flush();
@@ -157,7 +204,7 @@ $unload
   restore(mode);
 }
 
-void odyssey_backward(const struct sizes *z, const struct member *m) {
+COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
   const struct products *q = z->products;
   const long T = z->T, B = z->B, H = z->H, I = z->I, keep = 1;
   const __auto_type mode = flush();

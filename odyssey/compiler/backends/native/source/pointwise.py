@@ -1,5 +1,8 @@
 """The pointwise code of one phase, for one vector of units: loads, operations, stores.
 
+It is a function of the rows of memory that it works on (`ROW`), always for whole vectors: where
+units are left over at the end of a row, it is given copies of them.
+
 It is written backwards from what leaves the phase: each such value asks for what it reads, and is
 written down after that; nothing else is. A value comes from a register (a product of this phase,
 or what has been written down), from memory, or it is computed. The backward code reads forward
@@ -27,6 +30,8 @@ class Pointwise:
         backward: Whether it is a phase of the backward step.
 
     Attributes:
+        places: Where a row of memory begins -> its name in the code.
+        stored: The names of the rows that are written.
         lines: The code.
         functions: The primitives that it calls.
     """
@@ -35,10 +40,45 @@ class Pointwise:
         self.plan, self.at = plan, Addresses(plan)
         self.phase, self.hot, self.backward = phase, hot, backward
         self.phases = plan.backward_phase if backward else plan.forward_phase
+        self.places: dict[str, str] = {}
+        self.stored: set[str] = set()
         self.lines: list[str] = []
         self.functions: set[str] = set()
         self.written: dict[int, str] = {}
         (self._store_backward if backward else self._store_forward)()
+
+    def function(self, name: str) -> list[str]:
+        """Writes the function: rows, the products of this batch row, how many vectors."""
+        rows = [f"  real *const {row} = rows[{k}];" for k, row in enumerate(self.places.values())]
+        return [
+            f"static void {name}(real *const *rows, const real *hot, long units_v,",
+            "                    long vectors) {",
+            *rows,
+            "  for (long j = 0; j < vectors * V; j += V) {",
+            *(f"    {line}" for line in self.lines),
+            "  }",
+            "}",
+        ]
+
+    def call(self, name: str, hot: str) -> list[str]:
+        """Writes the call for a batch row."""
+        flags = ", ".join(str(int(row in self.stored)) for row in self.places.values())
+        return [
+            "real *const rows[] = {",
+            *(f"  (real *)({place})," for place in self.places),
+            "};",
+            f"static const char stored[] = {{{flags}}};",
+            f"run_row({name}, rows, {len(self.places)}, stored, {hot}, units);",
+        ]
+
+    def _row(self, row: str) -> str:
+        """Names where a row of memory begins."""
+        return self.places.setdefault(row, f"r{len(self.places)}")
+
+    def _store(self, row: str, value: str) -> None:
+        name = self._row(row)
+        self.stored.add(name)
+        self.lines.append(f"ST({name} + j, {value});")
 
     def _mine(self, k: int) -> bool:
         """Says whether this phase computes a value; what no phase does, the first one does."""
@@ -48,14 +88,15 @@ class Pointwise:
         plan, at = self.plan, self.at
         leaving = [k for k in plan.saved if self._mine(k)]
         leaving += plan.crossing(self.phase, backward=False)
-        stores = {f"{at.row(k)} + j": k for k in leaving}
+        stores = {at.row(k): k for k in leaving}
         for n, k in enumerate(plan.program.updates):
             if self._mine(k):
-                stores[f"{at.state(n, 't + 1')} + j"] = k
+                stores[at.state(n, "t + 1")] = k
         if plan.writes_output and self._mine(plan.program.output):
-            stores["m->y + at * H + j"] = plan.program.output
+            stores["m->y + at * H"] = plan.program.output
         values = {to: self._value(k) for to, k in stores.items()}
-        self.lines += [f"st({to}, {value}, n);" for to, value in values.items()]
+        for to, value in values.items():
+            self._store(to, value)
 
     def _store_backward(self) -> None:
         plan, back = self.plan, self.plan.backward
@@ -63,21 +104,22 @@ class Pointwise:
         sums: dict[str, str] = {}
         for k in plan.slots:
             if self._mine(k):
-                row = f"m->d + here * {self.at.width}{self.at.column(k)}"
-                stores[f"{row} + j"] = self._value(k)
+                stores[f"m->d + here * {self.at.width}{self.at.column(k)}"] = self._value(k)
         for leaf, k in back.leaves.items():
             if leaf in plan.vectors and self._mine(k):
-                sums[f"m->g{leaf} + j"] = self._value(k)
+                sums[f"m->g{leaf}"] = self._value(k)
         for k in plan.crossing(self.phase, backward=True):
-            stores[f"m->e{k} + b * {plan.size(k)} + j"] = self._value(k)
+            stores[f"m->e{k} + b * {plan.size(k)}"] = self._value(k)
         for name, n in plan.state.items():
             number = back.previous.get(name)
             if number is None and self.phase == FIRST:
-                stores[f"m->c{n} + b * H + j"] = "splat(0)"
+                stores[f"m->c{n} + b * H"] = "splat(0)"
             elif number is not None and self._mine(number):
-                stores[f"m->c{n} + b * H + j"] = self._value(number)
-        self.lines += [f"st({to}, {value}, n);" for to, value in stores.items()]
-        self.lines += [f"st({to}, ld({to}, n) + {value}, n);" for to, value in sums.items()]
+                stores[f"m->c{n} + b * H"] = self._value(number)
+        for to, value in stores.items():
+            self._store(to, value)
+        for to, value in sums.items():
+            self._store(to, f"{self._load(to)} + {value}")
 
     def _value(self, k: int) -> str:
         """Gives the name of a value, and writes down how it comes to be where that is not yet."""
@@ -117,7 +159,7 @@ class Pointwise:
         return self._operation(node)
 
     def _load(self, row: str) -> str:
-        return f"ld({row} + j, n)"
+        return f"LD({self._row(row)} + j)"
 
     def _input(self, k: int) -> str:
         """Writes the address of an input of the loop."""

@@ -56,13 +56,19 @@ static void pack_transposed($pack_transposed) {
         }
   }
 }
-/* Adds gradient rows to the rows that an index took them from. */
-static void scatter($scatter) {
-  for (long r = 0; r < rows; r++)
-    for (long j = 0; j < n; j += V) {
-      real *place = to + index[r] * to_row + j;
-      st(place, ld(place, n - j) + ld(from + r * from_row + j, n - j), n - j);
-    }
+/* The same for each of several matrices, into a place of its own. */
+static void pack_each($pack_each) {
+  for (long g = 0; g < maps; g++) pack(to[g], from + g, 1, units[g], inner, inner);
+}
+/* Adds gradient rows to the rows that an index took them from; each map has columns of its own. */
+static void add_up($add_up) {
+  for (long g = 0; g < maps; g++)
+    for (long r = 0; r < count; r++)
+      for (long j = 0; j < units[g]; j += V) {
+        real *place = to + index[r] * to_row + places[g] + j;
+        const long n = units[g] - j;
+        st(place, ld(place, n) + ld(rows[g] + r * d_row + j, n), n);
+      }
 }
 
 /* to (rows, wide vectors) = a (rows, inner) times a strip, plus `start` if given. Where things lie
@@ -126,7 +132,8 @@ static void outer($outer) {
 
 /* to (count, n) = x (count, inner) times a packed matrix of `whole` inner rows, from row `before`
  * on, plus a bias or nothing; `more`: added to what is there. */
-static void affine($affine) {
+static void affine(real *to, long to_row, const real *x, long x_row, const real *panel, long whole,
+                   long before, long inner, const real *bias, long count, long n, int more) {
   for (long first = 0; first < count; first += 96)
     for (long j = 0, wide; j < n; j += wide * V) {
       wide = strip(n - j, WIDE);
@@ -142,22 +149,58 @@ static void affine($affine) {
     }
 }
 
-/* A matrix (units, inner), transposed, plus a bias or nothing: a row for each class of an input. */
-static void turn($turn) {
-  for (long r0 = 0; r0 < units; r0 += 16)
-    for (long k = 0; k < inner; k++)
-      for (long r = r0; r < units && r < r0 + 16; r++)
-        to[k * to_row + r] = bias ? from[r * inner + k] + bias[r] : from[r * inner + k];
+/* For each map: its columns of `to` (count, .) = x (count, inner) times its packed matrix. */
+static void inputs($inputs) {
+  for (long g = 0; g < maps; g++)
+    affine(to + places[g], to_row, x, inner, panels[g], inner, 0, inner, bias[g], count, units[g],
+           0);
 }
-/* Writes the transpose of such rows as a matrix (units, inner). */
-static void turn_back($turn_back) {
-  for (long r0 = 0; r0 < units; r0 += 16)
-    for (long k = 0; k < inner; k++)
-      for (long r = r0; r < units && r < r0 + 16; r++) to[r * inner + k] = from[k * from_row + r];
+
+/* How many maps from g on have rows that lie side by side, units and places alike. */
+static long together(long g, long maps, const long *units, const long *places,
+                     const real *const *rows) {
+  long n = 1;
+  while (g + n < maps && rows[g + n] == rows[g + n - 1] + units[g + n - 1] &&
+         (!places || places[g + n] == places[g + n - 1] + units[g + n - 1]))
+    n++;
+  return n;
+}
+
+/* to (count, to_row) = the sum over maps of rows (count, units) times a packed matrix each, which
+ * begin at `places` of `whole` rows. Maps that lie side by side are one product. */
+static void into($into) {
+  for (long g = 0, n, inner; g < maps; g += n) {
+    n = together(g, maps, units, places, rows);
+    inner = 0;
+    for (long k = 0; k < n; k++) inner += units[g + k];
+    affine(to, to_row, rows[g], d_row, panel, whole, places[g], inner, 0, count, to_row, g > 0);
+  }
+}
+
+/* A strip of the gradient of an operand: the sum over maps of their gradient rows (rows, inner)
+ * times a strip of their matrices, which lie one after the other. */
+static void gradient($gradient) {
+  for (long g = 0, n, length; g < maps; g += n) {
+    n = together(g, maps, inner, 0, d);
+    length = 0;
+    for (long k = 0; k < n; k++) length += inner[g + k];
+    product(to, to_row, g ? to : 0, to_row, d[g], d_row, 1, w, wide, length, rows);
+    w += length * wide * V;
+  }
+}
+
+/* Matrices (units, inner), transposed, side by side, plus biases: a row for each class. */
+static void table($table) {
+  for (long g = 0; g < maps; g++)
+    for (long r0 = 0; r0 < units[g]; r0 += 16)
+      for (long k = 0; k < inner; k++)
+        for (long r = r0; r < units[g] && r < r0 + 16; r++)
+          to[k * to_row + places[g] + r] =
+              bias[g] ? from[g][r * inner + k] + bias[g][r] : from[g][r * inner + k];
 }
 
 /* to (n) += the sum of rows. */
-static void sum_rows($sum_rows) {
+static void sum_rows(real *to, const real *from, long row, long count, long n) {
   long j = 0;
   for (; j + 4 * V <= n; j += 4 * V) {
     vec sum[4];
@@ -170,6 +213,23 @@ static void sum_rows($sum_rows) {
     vec sum = ld(to + j, n - j);
     for (long r = 0; r < count; r++) sum += ld(from + r * row + j, n - j);
     st(to + j, sum, n - j);
+  }
+}
+
+static void add_rows($add_rows) {
+  for (long g = 0; g < maps; g++)
+    if (to[g]) sum_rows(to[g], rows[g], row, count, units[g]);
+}
+
+/* Takes a table of gradients apart: into matrices (units, inner), and added to biases. */
+static void leave($leave) {
+  for (long g = 0; g < maps; g++) {
+    const real *rows = from + places[g];
+    for (long r0 = 0; r0 < units[g]; r0 += 16)
+      for (long k = 0; k < inner; k++)
+        for (long r = r0; r < units[g] && r < r0 + 16; r++)
+          to[g][r * inner + k] = rows[k * from_row + r];
+    if (bias[g]) sum_rows(bias[g], rows, from_row, inner, units[g]);
   }
 }
 """)

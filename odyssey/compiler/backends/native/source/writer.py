@@ -70,10 +70,13 @@ class _Writer:
         hot = {r: f"HOT({n})" for n, r in enumerate(results)}
         code = Pointwise(self.plan, phase, hot, backward=backward)
         self.functions |= code.functions
-        body = self._tiled(inside, code.lines) if inside else _rows(code.lines)
+        name = f"{_name(phase, backward=backward)}_row"
+        row = code.call(name, "hot + r * hot_row" if inside else "0")
+        body = self._tiled(inside, row) if inside else _rows(row)
         return "\n".join(
             [
-                f"static void {_name(phase, backward=backward)}(const struct sizes *z,"
+                *code.function(name),
+                f"static COLD void {_name(phase, backward=backward)}(const struct sizes *z,"
                 " const struct member *m, long t, long first) {",
                 f"  {_SIZES}",
                 *([f"  {_SHARED}"] if inside else []),
@@ -84,7 +87,7 @@ class _Writer:
             ]
         )
 
-    def _tiled(self, inside: list[Product], code: list[str]) -> list[str]:
+    def _tiled(self, inside: list[Product], row: list[str]) -> list[str]:
         """Writes the loops over batch rows and strips of units, then those of pointwise code."""
         maps = sum(len(p.results) for p in inside)
         out = [
@@ -109,10 +112,8 @@ class _Writer:
             "    }",
             "    for (long r = 0; r < rows; r++) {",
             "      const long b = b0 + r, at = t * B + b, here = at - first * B;",
-            "      for (long j = 0; j < units; j += V) {",
-            "        const long n = units - j;",
-            *_indented(8, code),
-            *("      }", "    }", "  }"),
+            *_indented(6, row),
+            *("    }", "  }"),
         ]
 
     def _maps(self, p: Product, start: int) -> list[str]:
@@ -130,7 +131,7 @@ class _Writer:
     def _gradient(self, p: Product, start: int) -> list[str]:
         """Writes the calls for a gradient; what comes from a later step is zero in the last one."""
         if self.plan.backward.nodes[p.results[0]].op != "later":
-            return self._transposed(p, start, time="t")
+            return ["{", *_indented(2, self._transposed(p, start, time="t")), "}"]
         return [
             "if (t + 1 < T) {",
             *_indented(2, self._transposed(p, start, time="t + 1")),
@@ -138,27 +139,17 @@ class _Writer:
         ]
 
     def _transposed(self, p: Product, start: int, *, time: str) -> list[str]:
-        """Adds up one product a map; one for all where their gradients lie side by side."""
-        plan, width, to = self.plan, self.at.width, _place(start)
-        slots = [plan.slots.index(plan.backward.results[r]) for r in p.maps]
+        """Writes the call for the gradient of an operand."""
+        slots = [self.plan.backward.results[r] for r in p.maps]
+        rows = [f"before{self.at.column(k)}" for k in slots]
         lengths = [count(size) for size in p.inner]
-        inner = " + ".join(lengths)
-
-        def product(slot: int, before: list[str], length: str) -> str:
-            weights = f"m->{p.panel} + j0 * ({inner})"
-            weights += f" + wide * V * ({' + '.join(before)})" if before else ""
-            row = f"m->d + (({time} - first) * B + b0) * {width}{self.at.column(plan.slots[slot])}"
-            begin = f"{to}, hot_row" if before else "0, 0"
-            return (
-                f"q->product({to}, hot_row, {begin}, {row}, {width}, 1, {weights}, wide,"
-                f" {length}, rows);"
-            )
-
-        apart = [product(s, lengths[:n], lengths[n]) for n, s in enumerate(slots)]
-        if len(slots) == 1 or slots != list(range(slots[0], slots[0] + len(slots))):
-            return apart
-        whole = product(slots[0], [], inner)
-        return ["if (m->h == H) {", f"  {whole}", "} else {", *_indented(2, apart), "}"]
+        return [
+            f"const real *const before = m->d + (({time} - first) * B + b0) * {self.at.width};",
+            f"q->gradient({_place(start)}, hot_row, {len(rows)},"
+            f" (const real *const[]){{{', '.join(rows)}}}, {self.at.width},",
+            f"            m->{p.panel} + j0 * ({' + '.join(lengths)}), wide,"
+            f" (const long[]){{{', '.join(lengths)}}}, rows);",
+        ]
 
     # entry points
 
@@ -239,7 +230,7 @@ class _Writer:
         n = self.plan.state[state]
         product = self._transposed(carried_product(self.plan, state), 0, time="0")
         return [
-            f"static void first_{n}(const struct sizes *z, const struct member *m) {{",
+            f"static COLD void first_{n}(const struct sizes *z, const struct member *m) {{",
             "  const long B = z->B, H = z->H, I = z->I, first = 0;",
             f"  {_SHARED}",
             *_hot(1, "m->h"),
@@ -249,11 +240,12 @@ class _Writer:
             "      wide = strip(m->h - j0, q->wide);",
             *_indented(6, product),
             "    }",
-            "    for (long r = 0; r < rows; r++)",
+            "    for (long r = 0; r < rows; r++) {",
             "      for (long j = 0; j < m->h; j += V) {",
-            "        const long at = (b0 + r) * H + j;",
-            f"        st(m->di{n} + at, ld(m->c{n} + at, m->h - j) + HOT(0), m->h - j);",
-            *("      }", "  }", "}", ""),
+            "        const long at = (b0 + r) * H + j, n = m->h - j;",
+            "        const vec sum = *(const vec *)(hot + r * hot_row + j);",
+            f"        st(m->di{n} + at, sum + ld(m->c{n} + at, n), n);",
+            *("      }", "    }", "  }", "}", ""),
         ]
 
 
@@ -279,13 +271,11 @@ def _indented(spaces: int, lines: list[str]) -> list[str]:
     return [" " * spaces + line for line in lines]
 
 
-def _rows(code: list[str]) -> list[str]:
-    """Writes the loops of a phase without products."""
+def _rows(row: list[str]) -> list[str]:
+    """Writes the loop of a phase without products."""
     return [
         "  for (long b = 0; b < B; b++) {",
         "    const long at = t * B + b, here = at - first * B;",
-        "    for (long j = 0; j < units; j += V) {",
-        "      const long n = units - j;",
-        *_indented(6, code),
-        *("    }", "  }"),
+        *_indented(4, row),
+        "  }",
     ]
