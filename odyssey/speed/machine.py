@@ -8,11 +8,11 @@ import subprocess
 
 import torch
 
-from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native import toolchain, tuning
 
 
 def describe_machine() -> dict[str, str]:
-    """Names the processor, the vectors that code is generated for, the compiler and torch."""
+    """Names the processor, the vectors and tilings of its code, the compiler and torch."""
     lines = toolchain.processor().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     command = toolchain.compiler()
@@ -20,6 +20,7 @@ def describe_machine() -> dict[str, str]:
     return {
         "processor": f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores",
         "target": toolchain.target(),
+        "tilings": tuning.origin("float32", toolchain.target()),
         "compiler": (told.stdout.splitlines() or [" ".join(command)])[0],
         "torch": torch.__version__,
         "threads": "1",
