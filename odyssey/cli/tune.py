@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     shown = [{n: f"{v:.1f}" if isinstance(v, float) else v for n, v in r.items()} for r in rows]
     print_rows(shown, right=columns)
     print("\nGFLOP/s of whole layers of lstm and elman, forward and backward, with the tiling and")
-    print("with the built-in one; torch: of the matrix products alone, by torch.")
+    print("with the built-in one; of their matrix products alone, by us (built in) and by torch.")
     print("\n" + "; ".join(f"{name}: {value}" for name, value in report.machine.items()))
     for path in report.files:
         print(f"written: {path}")
@@ -69,6 +69,7 @@ def _row(row: Tuned) -> dict[str, str | int | float]:
         "tiling": row.tiling.name,
         "GFLOP/s": row.rate,
         "built in": row.built_in,
+        "products": row.products,
         "torch": row.torch,
         "rounds": row.rounds,
     }

@@ -1,16 +1,17 @@
 """Which tiling of matrix products is fastest for a size: what `odyssey tune` measures.
 
 A size is measured in rounds. In each, every tiling runs a whole layer forward and backward, of
-both cells of `CELLS`, and torch's own matrix product computes the products of the same layers and
-nothing else. A tiling takes the place of the built-in one only where it is faster by `LEAST_GAIN`
-in the odd rounds, in the even ones and in all: with several candidates, one is always ahead by
-chance.
+both cells of `CELLS`; the matrix products of the same layers alone are computed by our code and by
+torch's, to compare. A tiling takes the place of the built-in one only where it is faster by
+`LEAST_GAIN` in the middle one of the rounds, and faster at all in more of them than a fair coin
+would give: half, and two standard deviations. One of several candidates is always ahead by chance.
 
 Shapes: T steps, B batch rows, I = H input and hidden units, G stacked maps of H rows each.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +26,8 @@ from odyssey.compiler.backends.native.call.products import products
 from odyssey.compiler.backends.native.targets import TARGETS, Tiling
 from odyssey.specs import get_cell
 from odyssey.speed.layers import LAYERS, layer_step
+from odyssey.speed.matrix_products import LayerProducts
 from odyssey.speed.measure import (
-    Contender,
     geometric_mean,
     repeats_for,
     sample_seconds,
@@ -36,8 +37,8 @@ from odyssey.speed.measure import (
 CELLS = ("lstm", "elman")
 STEPS = 32
 LEAST_GAIN = 1.02
-LEAST_ROUNDS, MOST_ROUNDS = 4, 40
-TORCH = "torch"  # among the names of tilings
+LEAST_ROUNDS, MOST_ROUNDS = 8, 40
+PRODUCTS, TORCH = "products", "torch"  # among the names of tilings
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -59,7 +60,8 @@ class Tuned:
         tiling: The tiling to use.
         rate: Its rate: of whole layers, whose other work is not counted.
         built_in: That of the tiling that is used without measurements.
-        torch: That of the layers' products alone by torch.
+        products: That of the layers' matrix products alone, with that tiling.
+        torch: That of the same products by torch.
         rounds: In how many rounds it was measured.
     """
 
@@ -67,6 +69,7 @@ class Tuned:
     tiling: Tiling
     rate: float
     built_in: float
+    products: float
     torch: float
     rounds: int
 
@@ -82,7 +85,7 @@ class Progress:
 
 
 Round = Callable[[], Mapping[str, float]]
-"""Measures once: name of a tiling, or `TORCH` -> GFLOP/s."""
+"""Measures once: name of a tiling, `PRODUCTS` or `TORCH` -> GFLOP/s."""
 
 
 def tune_sizes(
@@ -123,6 +126,7 @@ def tune_sizes(
                 best,
                 rate=_rate(rounds, best.name),
                 built_in=_rate(rounds, tilings[0].name),
+                products=_rate(rounds, PRODUCTS),
                 torch=_rate(rounds, TORCH),
                 rounds=len(rounds),
             )
@@ -134,15 +138,17 @@ def choose(rounds: Sequence[Mapping[str, float]], tilings: Sequence[Tiling]) -> 
     """Gives the fastest tiling; the first where none is surely faster.
 
     Args:
-        rounds: The rates of each round, at least two.
+        rounds: The rates of each round.
         tilings: The tilings.
     """
-    best = max(tilings, key=lambda t: _rate(rounds, t.name))
-    gains = [
-        _rate(part, best.name) / _rate(part, tilings[0].name)
-        for part in (rounds, rounds[::2], rounds[1::2])
-    ]
-    return best if min(gains) >= LEAST_GAIN else tilings[0]
+
+    def gains(tiling: Tiling) -> list[float]:
+        return [r[tiling.name] / r[tilings[0].name] for r in rounds]
+
+    best = max(tilings, key=lambda t: statistics.median(gains(t)))
+    wins, count = sum(g > 1 for g in gains(best)), len(rounds)
+    sure = wins >= count / 2 + math.sqrt(count)
+    return best if sure and statistics.median(gains(best)) >= LEAST_GAIN else tilings[0]
 
 
 def _rate(rounds: Sequence[Mapping[str, float]], name: str) -> float:
@@ -160,13 +166,15 @@ def prepare_layers(size: Size) -> Round:
 
     def measure() -> dict[str, float]:
         nonlocal number
-        turn = number % len(tilings)  # who comes first after torch's products finds a cold cache
+        turn = number % len(tilings)  # who comes first after other products finds a cold cache
         number += 1
         rates = {
             tiling.name: geometric_mean([layer.rate(tiling) for layer in layers])
             for tiling in (*tilings[turn:], *tilings[:turn])
         }
-        return rates | {TORCH: geometric_mean([layer.torch_rate() for layer in layers])}
+        for name in (PRODUCTS, TORCH):
+            rates[name] = geometric_mean([layer.alone_rate(name) for layer in layers])
+        return rates
 
     return measure
 
@@ -182,10 +190,12 @@ class _Layer:
         model = RNN(get_cell(spec), size.hidden, size.hidden, backend="native", dtype=dtype)
         self.kernel: Kernel = code_of(model.program).kernel(dtype)
         self.step = layer_step(model, x_TBI, torch.randn(x_TBI.shape, dtype=dtype))
-        self.torch_step = _torch_products(size, gates)
         self.repeats = repeats_for(self.step)
-        self.torch_repeats = repeats_for(self.torch_step)
-        for tiling in TARGETS[toolchain.target()].tilings:  # structures and pages of each
+        tilings = TARGETS[toolchain.target()].tilings
+        alone = LayerProducts(dtype, STEPS, size.batch, size.hidden, gates)
+        self.alone = {TORCH: alone.torch(), PRODUCTS: alone.ours(tilings[0])}
+        self.alone_repeats = {name: repeats_for(run) for name, run in self.alone.items()}
+        for tiling in tilings:  # structures and pages of each
             self.rate(tiling)
 
     def rate(self, tiling: Tiling) -> float:
@@ -196,31 +206,6 @@ class _Layer:
         finally:
             self.kernel.use(None)
 
-    def torch_rate(self) -> float:
-        """Measures the layer's products by torch, in GFLOP/s."""
-        return self.operations / sample_seconds(self.torch_step, self.torch_repeats) / 1e9
-
-
-def _torch_products(size: Size, gates: int) -> Contender:
-    """Gives all products of a layer by torch: into memory that is there, on data that lie ready."""
-    dtype, rows, stacked = DTYPES[size.dtype], STEPS * size.batch, gates * size.hidden
-
-    def numbers(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, dtype=dtype)
-
-    x, w, dz = numbers(rows, size.hidden), numbers(stacked, size.hidden), numbers(rows, stacked)
-    dx, dw, z = torch.empty_like(x), torch.empty_like(w), torch.empty_like(dz)
-    steps = [(x[k : k + size.batch], z[k : k + size.batch]) for k in range(0, rows, size.batch)]
-    back = [(dz[k : k + size.batch], dx[k : k + size.batch]) for k in range(0, rows, size.batch)]
-
-    def run() -> None:
-        torch.mm(x, w.T, out=z)
-        for h, out in steps:
-            torch.mm(h, w.T, out=out)
-        for d, out in back:
-            torch.mm(d, w, out=out)
-        torch.mm(dz, w, out=dx)
-        torch.mm(dz.T, x, out=dw)
-        torch.mm(dz.T, x, out=dw)
-
-    return run
+    def alone_rate(self, name: str) -> float:
+        """Measures the layer's products alone, in GFLOP/s."""
+        return self.operations / sample_seconds(self.alone[name], self.alone_repeats[name]) / 1e9

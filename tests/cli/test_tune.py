@@ -53,7 +53,7 @@ def test_json_and_the_doctor(odyssey):
     found = odyssey("tune", *SMALL, "--json").json
     (row,) = found["sizes"]
     assert (row["dtype"], row["H"], row["B"]) == ("float32", 4, 1)
-    assert min(row["GFLOP/s"], row["built in"], row["torch"]) > 0
+    assert min(row["GFLOP/s"], row["built in"], row["products"], row["torch"]) > 0
     assert found["machine"]["target"] == target
     tuning.reread()  # as a new process does
     assert re.match(
