@@ -130,7 +130,7 @@ def test_a_round_has_every_tiling_and_torch(dtype):
 @pytest.mark.parametrize("hidden", [5, 64])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_products_alone_are_the_same_by_us_and_by_torch(dtype, hidden):
-    alone = LayerProducts(dtype, 3, 2, hidden, 4)
+    alone = LayerProducts(dtype, 60, 2, hidden, 4)  # two blocks of steps
     found = []
     for run in (alone.torch(), *(alone.ours(tiling) for tiling in TILINGS)):
         alone.dx.zero_(), alone.dw.zero_()
@@ -138,7 +138,7 @@ def test_products_alone_are_the_same_by_us_and_by_torch(dtype, hidden):
         found.append((alone.dx.clone(), alone.dw.clone()))
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
 
 
 # the job
