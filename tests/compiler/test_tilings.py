@@ -84,9 +84,8 @@ SMALL = (Tiling(FIRST.rows, 16, 1), Tiling((3, 2), 8, 4))
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("target", toolchain.able_targets())
-def test_no_bit_depends_on_the_tiling(target, dtype, shipped, new_kernels, monkeypatch):
+def test_no_bit_depends_on_the_tiling(target, dtype, shipped, monkeypatch):
     monkeypatch.setenv("ODYSSEY_TARGET", target)
-    kernel.forget()
     first, *others = TARGETS[target].tilings
     for spec, hidden, batch in (("lstm", 100, 20), ("gru", 48, 1), ("elman", 13, 7)):
         expected = layer(spec, hidden, batch, dtype, first)
