@@ -25,15 +25,24 @@ if COMPILER:
 @pytest.fixture
 def shipped(monkeypatch):
     """Builds with the flags that users have."""
-    from odyssey.compiler import module
-
     if SHIPPED:
         monkeypatch.setenv("CC", SHIPPED)
     else:
         monkeypatch.delenv("CC", raising=False)
-    module._built.cache_clear()
+    _forget_code()
     yield
+    _forget_code()
+
+
+def _forget_code():
+    """Lets everything be built anew: what is optimised rounds otherwise than what is not."""
+    from odyssey.compiler import module
+    from odyssey.compiler.backends.native.call import kernel, products, training_step
+
+    kernel.forget()
     module._built.cache_clear()
+    products.products.cache_clear()
+    training_step._library.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,6 +34,7 @@ COMMANDS = {
     "units": "see what the units and gates of a trained model follow",
     "data": "list the data sets, or get one",
     "bench": "measure speed beside torch's own layers and loops, one thread",
+    "tune": "measure which tilings of matrix products are fastest here, and keep them",
     "doctor": "say what works here, and what to do about what does not",
 }
 

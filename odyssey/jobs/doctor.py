@@ -8,6 +8,8 @@ import platform
 import subprocess
 from typing import Any, NamedTuple
 
+from odyssey.errors import ConfigError
+
 PACKAGES = ("torch", "ray", "numpy", "scipy", "sympy", "pandas", "pyarrow", "matplotlib", "seaborn")
 
 
@@ -22,7 +24,7 @@ class Checkup(NamedTuple):
 
 def examine() -> list[Checkup]:
     """Tries everything that Odyssey needs."""
-    return [*_versions(), _compiler(), _threads(), _layer(), _ray(), _data()]
+    return [*_versions(), _compiler(), _tilings(), _threads(), _layer(), _ray(), _data()]
 
 
 def _versions() -> list[Checkup]:
@@ -48,6 +50,19 @@ def _compiler() -> Checkup:
     return Checkup(
         "C compiler", True, "none: cells run on the slower eager backend", "install gcc or clang"
     )
+
+
+def _tilings() -> Checkup:
+    from odyssey.compiler.backends.native import toolchain, tuning
+
+    try:
+        target = toolchain.target()
+    except ConfigError as error:
+        return Checkup("tilings", False, str(error), "unset ODYSSEY_TARGET")
+    origins = {dtype: tuning.origin(dtype, target) for dtype in ("float32", "float64")}
+    found = f"{target}: " + ", ".join(f"{dtype} {origin}" for dtype, origin in origins.items())
+    tuned = origins["float32"] != tuning.BUILT_IN
+    return Checkup("tilings", True, found, "" if tuned else "odyssey tune, if speed matters")
 
 
 def _threads() -> Checkup:

@@ -7,8 +7,9 @@
 library's cells and those of `random.cells`; `tracing.py` says where the time of a step goes;
 `instructions.py` holds all that is measured to one instruction set, before it is loaded;
 `machine.py` says what it ran on, `document.py` writes the Markdown and `record.py` the JSON that
-two dates are compared by. May import training, specs, tasks and the compiler; nothing but its job
-and the command line imports it.
+two dates are compared by. `tuning.py` finds the fastest tiling of matrix products for a size
+(`odyssey tune`), `matrix_products.py` are those of a layer alone. May import training, specs,
+tasks and the compiler; nothing but its jobs and the command line imports it.
 
 To add a section: its cases and goals in a file here, its row in `SECTIONS`, its name in `names.py`.
 """

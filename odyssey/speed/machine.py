@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native import toolchain, tuning
 from odyssey.speed.instructions import describe_others
 
 
@@ -29,6 +29,7 @@ def describe_machine() -> dict[str, str]:
         "clock": read_clock(_cpuinfo()),
         "target": toolchain.target(),
         "other libraries": describe_others(),
+        "tilings": tuning.origin("float32", toolchain.target()),
         "compiler": (told.stdout.splitlines() or [" ".join(command)])[0],
         "torch": f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}",
         "threads": "1",

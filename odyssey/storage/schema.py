@@ -57,7 +57,7 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     TEST_BPC: ("float64", "the same in bits per character or byte"),
     TEST_ACCURACY: ("float64", "next-symbol accuracy on test"),
     "backend": ("string", "compiler backend"),
-    "versions": ("string", "versions of odyssey, python, torch, numpy, as one line"),
+    "versions": ("string", "odyssey, python, torch, numpy; target and tilings of native code"),
     "commit": ("string", "git commit of the working directory, with '+' when dirty"),
 }
 

@@ -144,6 +144,7 @@ def trained_trial(
         progress: Called after every epoch.
         inspect: Called with the model before the first update and after every epoch.
     """
+    from odyssey.compiler.backends import BACKENDS
     from odyssey.training.loop import train
 
     config = training_config(trial.training)
@@ -154,7 +155,9 @@ def trained_trial(
         trained = train(cell, task, members, config, progress=progress, inspect=inspect)
     seconds = (time.perf_counter() - start) / len(members)
     processor_seconds = (time.process_time() - processor_start) / len(members)
-    backend = trained.models[0][0].rnn.backend
+    model = trained.models[0][0]
+    backend = model.rnn.backend
+    facts = BACKENDS[backend].facts(model.readout.dtype)
     rows = []
     for member, result in zip(members, trained.results, strict=True):
         rows.append(
@@ -179,6 +182,7 @@ def trained_trial(
                 "test_bpc": result.test_nats / NATS_PER_BIT,
                 "test_accuracy": result.test_accuracy,
                 "backend": backend,
+                "versions": f"{versions()}, {facts}" if facts else versions(),
             }
         )
     curves = [

@@ -52,6 +52,7 @@ TABLE = [
     (("data", "list"), 0),
     (("data", "get", HOSTILE), 2),
     (("bench", HOSTILE), 2),
+    (("tune", "--dtype", HOSTILE), 2),
     (("doctor",), 0),
     (("show", HOSTILE), 2),
     (("--help",), 0),

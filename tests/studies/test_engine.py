@@ -125,6 +125,7 @@ def test_the_table_is_complete(expected):
     assert (rows["valid_bpc"] == rows["valid_nats"] / math.log(2)).all()
     assert rows["num_parameters"].min() > 0
     assert rows["versions"].str.contains("torch").all()
+    assert rows["versions"].str.contains("tilings (?:built in|tuned)").all()
     curves = load_curves(expected)
     assert set(curves["metric"]) == {"train_nats", "valid_nats", "valid_accuracy", "learning_rate"}
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -299,9 +300,11 @@ class Backend:
         supports: Says why it cannot run a program here, or nothing.
         build: Builds a layer for a program that it supports.
         training: Gives its own code for training, or None where torch does that.
+        facts: Says, for the record, what its code for a dtype depends on here besides versions.
     """
 
     language: str
     supports: Callable[[Program], str]
     build: BuildLayer
     training: Callable[[], TrainingStep | None] = lambda: None
+    facts: Callable[[torch.dtype], str] = lambda dtype: ""

@@ -3,16 +3,19 @@
 `plan.py` decides what is computed in which phase of a step and what is stored, `products.py` which
 products a phase has; `source/` writes the C, `toolchain.py` compiles it and keeps it in a cache,
 `call/` calls it. `abi/` is the border that both sides share: tables of the fields of C structures,
-which write their text and are what Python fills. `targets.py` says what processors there are.
+which write their text and are what Python fills. `targets.py` says what processors there are and
+how products may be cut for them, `tuning.py` how they are cut on this one.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
+import torch
+
 from odyssey.compiler.backends.base import Backend, TrainingStep
-from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.call.kernel import code_of
+from odyssey.compiler.backends.native import toolchain, tuning
+from odyssey.compiler.backends.native.call.kernel import DTYPES, code_of
 from odyssey.compiler.backends.native.call.layer import NativeLayer, has_loop
 from odyssey.compiler.backends.native.call.training_layer import native_recurrence
 from odyssey.compiler.backends.native.call.training_step import NativeReadout, native_update
@@ -49,4 +52,11 @@ def _training() -> TrainingStep | None:
     return TrainingStep(native_recurrence, NativeReadout, native_update, native_steps)
 
 
-NATIVE = Backend(language="c", supports=_supports, build=NativeLayer, training=_training)
+def _facts(dtype: torch.dtype) -> str:
+    target = toolchain.target()
+    return f"code for {target}, tilings {tuning.origin(DTYPES[dtype], target)}"
+
+
+NATIVE = Backend(
+    language="c", supports=_supports, build=NativeLayer, training=_training, facts=_facts
+)

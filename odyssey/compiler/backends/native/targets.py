@@ -47,27 +47,64 @@ class Target:
 
     Attributes:
         bytes: Width of a vector.
-        tilings: Those that may suit; the first is used where nothing was measured.
+        registers: Vectors that a tile may keep at a time: its sums, a row of its strip and a
+            number of its own; one less than there are where a product is added in two operations.
+        tilings: Those that may suit; the first is used where nothing was measured (`tuning`).
         machine: The kind of processor that has them, as `platform.machine` names it; any if empty.
         flags: What makes a compiler use them and nothing wider.
     """
 
     bytes: int
+    registers: int
     tilings: tuple[Tiling, ...]
     machine: str = ""
     flags: str = ""
 
+    def tiling(self, name: str) -> Tiling | None:
+        """Finds a tiling by its name."""
+        return next((t for t in self.tilings if t.name == name), None)
+
+
+_MANY = (  # for 32 registers
+    Tiling((8, 8, 8, 6), 256, 128),
+    Tiling((8, 8, 8, 6), 512, 128),
+    Tiling((8, 8, 8, 6), 256, 32),
+    Tiling((8, 8, 8, 6), 256, 512),
+    Tiling((16, 14, 9, 6), 256, 128),
+    Tiling((16, 12, 8), 256, 128),
+    Tiling((16, 14), 512, 128),
+)
+_FEW = (  # for 16 registers without products that add
+    Tiling((8, 5, 3), 256, 128),
+    Tiling((8, 5, 3), 512, 128),
+    Tiling((8, 5, 3), 256, 32),
+    Tiling((8, 5, 3), 256, 512),
+    Tiling((12, 6, 3), 256, 128),
+    Tiling((12, 6), 512, 128),
+)
 
 TARGETS = {
     "avx512": Target(
-        64,
-        (Tiling((8, 8, 8, 6), 256, 128),),
-        "x86_64",
-        "-march=x86-64 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl",
+        64, 32, _MANY, "x86_64", "-march=x86-64 -mfma -mavx512f -mavx512dq -mavx512bw -mavx512vl"
     ),
-    "avx2": Target(32, (Tiling((8, 6, 4), 256, 128),), "x86_64", "-march=x86-64 -mfma -mavx2"),
-    "sse2": Target(16, (Tiling((8, 5, 3), 256, 128),), "x86_64", "-march=x86-64"),
-    "neon": Target(16, (Tiling((8, 8, 8, 6), 256, 128),), "aarch64", "-march=armv8-a"),
-    "plain": Target(16, (Tiling((8, 5, 3), 256, 128),)),
+    "avx2": Target(
+        32,
+        16,
+        (
+            Tiling((8, 6, 4), 256, 128),
+            Tiling((8, 6, 4), 128, 128),
+            Tiling((8, 6, 4), 512, 128),
+            Tiling((8, 6, 4), 256, 32),
+            Tiling((8, 6, 4), 256, 512),
+            Tiling((12, 6, 4), 256, 128),
+            Tiling((12, 6), 256, 128),
+            Tiling((12, 6), 512, 128),
+        ),
+        "x86_64",
+        "-march=x86-64 -mfma -mavx2",
+    ),
+    "sse2": Target(16, 15, _FEW, "x86_64", "-march=x86-64"),
+    "neon": Target(16, 32, _MANY, "aarch64", "-march=armv8-a"),
+    "plain": Target(16, 15, _FEW),
 }
 """The widest of a kind of processor first: one runs its own and all that follow of that kind."""

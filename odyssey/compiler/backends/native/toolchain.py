@@ -198,7 +198,7 @@ def load(source: str, entries: Sequence[str] = LOOP_ENTRIES) -> ctypes.CDLL:
     if key in _UNCACHED:
         return _UNCACHED[key]
     folder = cache_folder()
-    reason = _prepare(folder)
+    reason = prepare_cache(folder)
     if not reason:
         path = folder / f"{key}.so"
         if _is_whole(path):
@@ -221,7 +221,7 @@ _UNCACHED: dict[str, ctypes.CDLL] = {}
 """Libraries of this process that are in no cache; a loaded library stays for its life anyway."""
 
 
-def _prepare(folder: Path) -> str:
+def prepare_cache(folder: Path) -> str:
     """Makes the cache folder; says why it cannot be used, or nothing."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -289,12 +289,27 @@ def _seal(path: Path) -> None:
 def _is_whole(path: Path) -> bool:
     """Says whether a library is all there, and nobody else's."""
     try:
-        with open(path, "rb", opener=_open_regular) as file:
-            safe = not _danger(path, os.fstat(file.fileno()))
-            data = file.read() if safe else b""
+        data = read_own(path)
     except OSError:
         return False
     return hashlib.sha256(data[:-32]).digest() == data[-32:]
+
+
+def read_own(path: Path, *, most: int = -1) -> bytes:
+    """Reads a regular file that belongs to this user or root and that nobody else may write.
+
+    Args:
+        path: The file.
+        most: Bytes to read at most; all if negative.
+
+    Raises:
+        OSError: It cannot be read, or is none.
+    """
+    with open(path, "rb", opener=_open_regular) as file:
+        danger = _danger(path, os.fstat(file.fileno()))
+        if danger:
+            raise OSError(danger)
+        return file.read(most)
 
 
 def _open_regular(path: str, flags: int) -> int:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native import toolchain, tuning
 from odyssey.compiler.backends.native.abi.member import CALL_SIZES, member_table
 from odyssey.compiler.backends.native.abi.structures import Form, Int64Array, Structs
 from odyssey.compiler.backends.native.abi.tables import Table, counts, length
@@ -27,7 +27,7 @@ from odyssey.compiler.backends.native.call.products import products
 from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.products import most_maps
 from odyssey.compiler.backends.native.source.writer import generate
-from odyssey.compiler.backends.native.targets import TARGETS
+from odyssey.compiler.backends.native.targets import TARGETS, Tiling
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
@@ -106,8 +106,22 @@ class Kernel:
         self.lanes = TARGETS[self.target].bytes // dtype.itemsize
         self.entries = {"f": self.library.odyssey_forward, "b": self.library.odyssey_backward}
         self.maps = most_maps(plan)
-        self.memory: dict[tuple[Any, ...], Any] = {}
-        self.prepared: dict[Any, Any] = {}  # see `prepared.prepared`
+        self.fixed: Tiling | None = None
+        self.memories: dict[Tiling | None, dict[tuple[Any, ...], Any]] = {}
+        self.calls: dict[Tiling | None, dict[Any, Any]] = {}
+        self.use(None)
+
+    def use(self, tiling: Tiling | None) -> None:
+        """Cuts all products in one way, to measure it; None for that of each size."""
+        self.fixed = tiling
+        self.memory = self.memories.setdefault(tiling, {})
+        self.prepared = self.calls.setdefault(tiling, {})  # see `prepared.prepared`
+
+    def tiling(self, shape: Shape) -> Tiling:
+        """Gives how the products of a size are cut."""
+        if self.fixed is not None:
+            return self.fixed
+        return tuning.tiling_for(DTYPES[self.dtype], self.target, shape.hidden, shape.batch)
 
     def form(self, shape: Shape, call: str) -> Form:
         """Gives what each field must be in one kind of call."""
@@ -217,7 +231,7 @@ class Kernel:
         def make() -> Int64Array:
             structs = Structs(Form(CALL_SIZES, "f", lengths={}, real=self.dtype))
             known = {**shape.lengths(), "keep": int(shape.keep), "block": self.block(shape)}
-            shared = products(DTYPES[self.dtype], self.target, TARGETS[self.target].tilings[0])
+            shared = products(DTYPES[self.dtype], self.target, self.tiling(shape))
             known |= {"rows": self.rows(shape), "products": shared}
             for name in CALL_SIZES.names:
                 structs.number(name, known[name])
@@ -257,7 +271,7 @@ class Kernel:
         """Gives the batch rows whose products a phase computes at a time."""
 
         def make() -> int:
-            tiling = TARGETS[self.target].tilings[0]
+            tiling = self.tiling(shape)
             tile = tiling.rows[-1]
             most = max(tile, tiling.hot * 1024 // (self.columns(shape) * self.dtype.itemsize))
             parts = -(-shape.batch // most)

@@ -30,6 +30,7 @@ from odyssey.compiler.backends.native.call.kernel import DTYPES
 from odyssey.compiler.backends.native.call.products import products
 from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.compiler.backends.native.targets import TARGETS
+from odyssey.compiler.backends.native.tuning import tiling_for
 from odyssey.errors import ConfigError
 
 _ENTRIES = ("odyssey_readout", "odyssey_update", "odyssey_steps")
@@ -115,7 +116,9 @@ class _ReadoutCall:
         self.structs = z = Structs(form)
         numbers = {"P": P, "R": T * B, "H": H, "S": S, "keep": int(keep)}
         target = toolchain.target()
-        numbers["products"] = products(DTYPES[dtype], target, TARGETS[target].tilings[0])
+        numbers["products"] = products(
+            DTYPES[dtype], target, tiling_for(DTYPES[dtype], target, H, B)
+        )
         away = {"h": T * B * H, "w": S * H, "b": S, "dw": S * H, "db": S, "target": 0, "weight": 0}
         for name, value in (numbers | {f"{n}_member": d for n, d in away.items()}).items():
             z.number(name, value)

@@ -90,19 +90,20 @@ static void product($product) {
   }
 }
 
-/* The same, where the strip has n columns: what goes beyond them is left as it was. */
+/* The same, where the strip has n columns: what goes beyond them is left as it was. The sums begin
+ * with `start` here, too: where strips end depends on the tiling, and numbers must not. */
 static void product_edge($product, long n) {
   real edge[TILE_VECTORS * V] __attribute__((aligned(64)));
   for (long r = 0, high; r < rows; r += high) {
     high = rows - r < TILE_ROWS[wide] ? rows - r : TILE_ROWS[wide];
-    product(edge, wide * V, 0, 0, a + r * a_row, a_row, a_step, w, wide, inner, high);
+    for (long i = 0; start && i < high; i++)
+      for (long u = 0; u < wide; u++)
+        *(vec *)(edge + (i * wide + u) * V) = ld(start + (r + i) * start_row + u * V, n - u * V);
+    product(edge, wide * V, start ? edge : 0, wide * V, a + r * a_row, a_row, a_step, w, wide,
+            inner, high);
     for (long i = 0; i < high; i++)
-      for (long u = 0; u < wide; u++) {
-        const real *first = start + (r + i) * start_row + u * V;
-        vec sum = *(const vec *)(edge + (i * wide + u) * V);
-        if (start) sum += ld(first, n - u * V);
-        st(to + (r + i) * to_row + u * V, sum, n - u * V);
-      }
+      for (long u = 0; u < wide; u++)
+        st(to + (r + i) * to_row + u * V, *(const vec *)(edge + (i * wide + u) * V), n - u * V);
   }
 }
 
