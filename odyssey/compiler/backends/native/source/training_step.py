@@ -335,8 +335,8 @@ void odyssey_steps(struct steps *s, const void *unused) {
       __builtin_memset(((void **)s->sum_at)[i], 0, ((long *)s->sum_bytes)[i]);
     ((entry)s->backward)((const void *)s->sizes, back);
     u->mean = s->mean;
-    u->mean_correction = s->corrections + 2 * k;
-    u->square_correction = s->corrections + 2 * k + 1;
+    *(double *)u->mean_correction = s->corrections[2 * k]; /* where single updates write them */
+    *(double *)u->square_correction = s->corrections[2 * k + 1];
     odyssey_update(u, 0);
     s->done++;
     s->turn = !s->turn;
