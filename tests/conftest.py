@@ -42,7 +42,7 @@ def _forget_code():
     kernel.forget()
     module._built.cache_clear()
     products.products.cache_clear()
-    training_step._library.cache_clear()
+    training_step.step_library.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -129,7 +129,7 @@ struct member {
 #define ST(to, x) (*(loose *)(to) = (x))
 
 /* For what only works out where things are: optimising that takes longer than all the rest. */
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__OPTIMIZE__) && defined(__GNUC__) && !defined(__clang__)
 #define COLD __attribute__((noinline, optimize("O1")))
 #else
 #define COLD __attribute__((noinline))
