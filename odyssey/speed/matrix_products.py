@@ -32,7 +32,8 @@ struct call {{
 void {_ENTRY}(const struct call *c, void *unused) {{
   const struct products *q = c->q;
   const long T = c->T, B = c->B, H = c->H, G = c->G, N = G * H, H_v = (H + V - 1) / V * V;
-  const real *maps[8], *whole[1] = {{c->w}};
+  const long zero = 0;
+  const real *maps[8], *whole[1] = {{c->w}}, *panel[1] = {{c->panel}}, *none[1] = {{0}};
   real *dw[1] = {{c->dw}};
   for (long g = 0; g < G; g++) maps[g] = c->w + g * H * H;
   /* forward: the input of a block of steps, then step by step */
@@ -40,7 +41,7 @@ void {_ENTRY}(const struct call *c, void *unused) {{
   q->pack(c->panel2, maps, G, H, H, H);
   for (long first = 0, count; first < T; first += count) {{
     count = T - first < c->block ? T - first : c->block;
-    q->affine(c->z, N, c->x + first * B * H, H, c->panel, H, 0, H, 0, count * B, N, 0);
+    q->inputs(c->z, N, 1, &zero, &N, c->x + first * B * H, panel, H, none, count * B);
     for (long t = first; t < first + count; t++)
       for (long j = 0, wide; j < H; j += wide * V) {{
         wide = strip(H - j, q->wide);
@@ -60,7 +61,7 @@ void {_ENTRY}(const struct call *c, void *unused) {{
         q->product(c->hot + j, G * H_v, 0, 0, c->dz + t * B * N, N, 1, c->panel + j * N, wide, N,
                    B);
       }}
-    q->affine(c->dx + first * B * H, H, d[0], N, c->panel, N, 0, N, 0, count * B, H, 0);
+    q->into(c->dx + first * B * H, H, 1, &zero, &N, d, N, c->panel, N, count * B);
     q->outer(dw, H, 1, &N, d, N, x, H, count * B, H, first > 0);
     q->outer(dw, H, 1, &N, d, N, x, H, count * B, H, first > 0);
   }}

@@ -232,10 +232,6 @@ static COLD void forward_0h(const struct sizes *z, const struct member *m, long 
   const long units = m->h;
   for (long b = 0; b < B; b++) {
     const long at = t * B + b, here = at - first * B;
-    real *const rows[] = {
-    };
-    static const char stored[] = {};
-    run_row(forward_0h_row, rows, 0, stored, 0, units);
   }
 }
 

@@ -61,7 +61,9 @@ class Pointwise:
         ]
 
     def call(self, name: str, hot: str) -> list[str]:
-        """Writes the call for a batch row."""
+        """Writes the call for a batch row; nothing where there is nothing to do."""
+        if not self.places:
+            return []
         flags = ", ".join(str(int(row in self.stored)) for row in self.places.values())
         return [
             "real *const rows[] = {",
