@@ -205,22 +205,6 @@ class Kernel:
 
         return self._remembered(("layout", shape, call, role), make)
 
-    def outputs(
-        self, shape: Shape, call: str, unwanted: frozenset[str]
-    ) -> list[tuple[str, tuple[int, ...], bool]]:
-        """Lists what comes out: field, shape, and whether it must be zero before the call."""
-
-        def make() -> list[tuple[str, tuple[int, ...], bool]]:
-            form = self.form(shape, call)
-            kinds = ("always", "ragged") if shape.ragged else ("always",)
-            return [
-                (name, form.rows[name][1], field.zeros in kinds)
-                for name, field in form.fields.items()
-                if field.role == "output" and name not in unwanted
-            ]
-
-        return self._remembered(("outputs", shape, call, unwanted), make)
-
     def workspace(self, shape: Shape, call: str, role: str) -> Tensor:
         """Borrows the memory of a role."""
         return borrow(self.layout(shape, call, role).total, self.dtype)
@@ -292,12 +276,31 @@ class Code:
         self.table = member_table(self.plan)
         self.kernels: dict[torch.dtype, Kernel] = {}
         self._inputs: dict[frozenset[int], Inputs] = {}
+        self._outputs: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
     def inputs(self, indexed: frozenset[int]) -> Inputs:
         """Lists the tensors that the loop reads; `indexed` are the stacks that an index reads."""
         if indexed not in self._inputs:
             self._inputs[indexed] = loop_inputs(self.plan, indexed)
         return self._inputs[indexed]
+
+    def outputs(
+        self, call: str, indexed: frozenset[int], wanted: tuple[bool, ...] = ()
+    ) -> tuple[str, ...]:
+        """Names what comes out of a call, in the order of the table.
+
+        Args:
+            call: `f` or `b`.
+            indexed: The stacks that an index reads.
+            wanted: Whether the gradient of each input is; all are if empty.
+        """
+        key = call, indexed, wanted
+        if key not in self._outputs:
+            fields = self.table.of(call, indexed)
+            left = self.inputs(indexed).unwanted(fields, wanted) if wanted else ()
+            names = (n for n, f in fields.items() if f.role == "output" and n not in left)
+            self._outputs[key] = tuple(names)
+        return self._outputs[key]
 
     def kernel(self, dtype: torch.dtype) -> Kernel:
         """Gives the compiled loop for float32 or float64.

@@ -13,6 +13,7 @@ from odyssey.compiler.arguments import has_values, transforms_active
 from odyssey.compiler.backends.base import Layer, LayerSizes, State
 from odyssey.compiler.backends.eager import EAGER, build_before_loop
 from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native.call.inputs import Source
 from odyssey.compiler.backends.native.call.kernel import DTYPES, Code, Kernel, code_of
 from odyssey.compiler.backends.native.call.operator import record_loop, run_loop
 from odyssey.compiler.backends.native.plan import Plan
@@ -43,40 +44,21 @@ class NativeLayer:
         # all is made here, for a compiler of torch reads a call and runs nothing of it
         self.eager: Layer = EAGER.build(program, population=population, masked=masked)
         self.code: Code | None = code_of(program) if has_loop(program) else None
-        if self.plan is not None:
-            plan, nodes = self.plan, self.plan.program.nodes
-            rows = [s.leaves[0] for s in plan.stacks if not s.results]
-            biases = [b for s in plan.stacks for b in s.biases if b is not None]
+        self.direct_inputs: list[Source] | None = None
+        self.zeros: dict[Any, Tensor] = {}
+        if self.code is not None:
+            plan, nodes = self.code.plan, self.code.plan.program.nodes
+            sources = self.code.inputs(frozenset()).sources
+            values = [int(k) for kind, k in sources if kind == "value"]
+            read = [int(k) for kind, k in sources if kind == "operand"]
             whole = [] if plan.writes_output else [plan.program.output]
-            self.values = list(dict.fromkeys((*rows, *biases, *plan.vectors, *whole)))
-            read = (s.operand for s in plan.stacks if s.results)
+            self.values = list(dict.fromkeys((*values, *whole)))
             self.operands = [k for k in dict.fromkeys(read) if nodes[k].op != "input"]
             self.before = build_before_loop(
                 plan.program, self.values, self.operands, population=population, masked=masked
             )
-
-        self.direct_inputs = self._direct_inputs()
-        self.zeros: dict[Any, Tensor] = {}
-
-    def _direct_inputs(self) -> list[tuple[str, str]] | None:
-        """Lists what the loop reads, by kind and name, where that is x, parameters and states."""
-        plan = self.plan
-        if plan is None or not plan.writes_output:
-            return None
-        nodes, found = plan.program.nodes, []
-        for stack in plan.stacks:
-            if not stack.results or nodes[stack.operand].op != "input":
-                return None
-            found.append(("x", ""))
-            vectors = [b for b in stack.biases if b is not None]
-            if any(nodes[b].op != "vector" for b in vectors):
-                return None
-            found += [("parameter", nodes[k].name) for k in (*stack.results, *vectors)]
-        if any(nodes[k].op != "vector" for k in plan.vectors):
-            return None
-        found += [("parameter", nodes[k].name) for k in plan.vectors]
-        found += [("parameter", name) for name in plan.matrices]
-        return found + [("state", name) for name in plan.program.states]
+            if not self.values and not self.operands:  # it reads x, parameters and states
+                self.direct_inputs = list(sources)
 
     def direct(
         self, x: Tensor, state: State | None, weights: Weights, sizes: LayerSizes
@@ -96,9 +78,9 @@ class NativeLayer:
         inputs: list[Any] = []
         for kind, name in self.direct_inputs:
             if kind == "parameter":
-                inputs.append(given.get(name))
+                inputs.append(given.get(str(name)))
             elif kind == "state":
-                inputs.append(states[name])
+                inputs.append(states[str(name)])
             elif dense:  # an index is no tensor of the loop's
                 inputs.append(x)
         recording, wanted = torch.is_grad_enabled(), False
@@ -155,27 +137,21 @@ class NativeLayer:
         sizes: LayerSizes,
     ) -> tuple[Tensor, State]:
         """Runs the layer; see `backends.base.Layer`."""
-        plan = self.plan
-        if plan is None or _elsewhere(x, *state, *parameters.values()):
+        if self.code is None or _elsewhere(x, *state, *parameters.values()):
             return self.eager(x, state, parameters, mask, sizes)
+        plan, nodes = self.code.plan, self.code.plan.program.nodes
         input_size, hidden, units = sizes
         values = self.before(x, parameters, mask, input_size, hidden)
         value = dict(zip(self.values, values, strict=False))
-        operand = dict(zip(self.operands, values[len(self.values) :], strict=True))
-        nodes = plan.program.nodes
-        tensors: list[Tensor] = []
-        for n, stack in enumerate(plan.stacks):
-            if not stack.results:
-                tensors.append(value[stack.leaves[0]])
-            elif n not in plan.indexable:
-                tensors.append(operand[stack.operand])
-            elif x.is_floating_point():  # an index is no tensor of the loop's
-                tensors.append(x)
-            tensors += [parameters[nodes[r].name] for r in stack.results]
-            tensors += [value[b] for b in stack.biases if b is not None]
-        tensors += [value[k] for k in plan.vectors]
-        tensors += [parameters[n] for n in plan.matrices]
-        tensors += state
+        known: dict[str, Mapping[Any, Tensor]] = {
+            "value": value,
+            "operand": dict(zip(self.operands, values[len(self.values) :], strict=True))
+            | {k: x for k, node in enumerate(nodes) if node.op == "input"},
+            "parameter": parameters,
+            "state": dict(zip(plan.program.states, state, strict=True)),
+        }
+        indexed = frozenset() if x.is_floating_point() else plan.indexable
+        tensors = [known[kind][key] for kind, key in self.code.inputs(indexed).sources]
         # what the input's gradient needs is among the tensors
         *outputs, _ = run_loop(self.program.text, x.detach(), tensors, units, input_size)
         count = len(state)

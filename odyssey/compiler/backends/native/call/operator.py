@@ -123,19 +123,13 @@ def _loop_backward(
     if plan.writes_output and "dy" not in others:
         dtype, size, _ = call.form.rows["dy"]
         others["dy"] = torch.zeros(size, dtype=dtype, device="cpu")
-    unwanted = call.unwanted(wanted)
-    return list(call.run(x, inputs, kept, others=others, unwanted=unwanted).values())
+    return list(call.run(x, inputs, kept, others=others, wanted=wanted).values())
 
 
 @cache
 def _arriving(states: int, writes_output: bool) -> tuple[str, ...]:
     """Names the gradients of what `loop` gives before the workspace, as the table does."""
     return (*(f"do{n}" for n in range(states)), *(["dy"] if writes_output else []))
-
-
-def _unwanted(compiled: Code, indexed: frozenset[int], wanted: Sequence[bool]) -> frozenset[str]:
-    """Names the gradients that nobody wants and that are left out; `wanted` says it by input."""
-    return compiled.inputs(indexed).unwanted(compiled.table.of("b", indexed), wanted)
 
 
 # tensors without numbers
@@ -146,14 +140,14 @@ def _like(
     shape: Shape,
     call: str,
     like: Tensor,
-    unwanted: frozenset[str] = frozenset(),
-) -> dict[str, Tensor]:
+    wanted: Sequence[bool] = (),
+) -> list[Tensor]:
     lengths, lead = shape.lengths(), [shape.members] if shape.lead else []
-    return {
-        name: like.new_empty([*lead, *(length(s, lengths) for s in field.shape or ())])
-        for name, field in compiled.table.of(call, shape.indexed).items()
-        if field.role == "output" and name not in unwanted
-    }
+    fields = compiled.table.of(call, shape.indexed)
+    return [
+        like.new_empty([*lead, *(length(s, lengths) for s in fields[name].shape or ())])
+        for name in compiled.outputs(call, shape.indexed, tuple(wanted))
+    ]
 
 
 def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -> list[Tensor]:
@@ -162,15 +156,13 @@ def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -
     outputs = _like(compiled, shape, "f", inputs[-1])
     kept = counts(compiled.table.of("f", shape.indexed), "kept", shape.lengths())
     total = lay_out(kept, shape.members).total
-    return [*outputs.values(), inputs[-1].new_empty(total)]
+    return [*outputs, inputs[-1].new_empty(total)]
 
 
 def _fake_backward(program: str, x: Tensor, inputs: Sequence[Tensor], *others: Any) -> list[Tensor]:
     _, _, units, input_size, wanted = others
     compiled, known = _begin(program, x, inputs, units, input_size, True)
-    shape = Shape(*known)
-    unwanted = _unwanted(compiled, shape.indexed, wanted)
-    return list(_like(compiled, shape, "b", inputs[-1], unwanted).values())
+    return _like(compiled, Shape(*known), "b", inputs[-1], wanted)
 
 
 # gradients
@@ -225,9 +217,8 @@ def _sorted(
     """Gives the gradient of each input; a matrix that several products read gets the sum."""
     compiled = code(program)
     indexed = _indexed(compiled.plan, x)
-    out = [n for n, f in compiled.table.of("b", indexed).items() if f.role == "output"]
-    left_out = _unwanted(compiled, indexed, wanted)
-    named = dict(zip((n for n in out if n not in left_out), leaving, strict=True))
+    names = compiled.outputs("b", indexed, tuple(wanted))
+    named = dict(zip(names, leaving, strict=True))
     gradients: list[Tensor | None] = []
     for tensor, parts in zip(inputs, compiled.inputs(indexed).gradients, strict=True):
         found = [named[part] for part in parts if part in named]

@@ -37,20 +37,13 @@ class Prepared:
         self.inputs = [(k, name) for k, name in names if name in self.form.fields]
         self.indices = [f"x{n}_index" for n in sorted(shape.indexed)]
         self.totals = {r: kernel.layout(shape, call, r).total for r in ("kept", "work")}
-        self.leaving: dict[frozenset[str], list[tuple[str, tuple[int, ...], bool]]] = {}
+        zeros = ("always", "ragged") if shape.ragged else ("always",)
+        self.zeros = {name for name, f in self.form.fields.items() if f.zeros in zeros}
         self.placed: dict[tuple[int, int], Structs] = {}
 
     def kept(self) -> Tensor:
         """Borrows the memory of what a forward call keeps."""
         return borrow(self.totals["kept"], self.kernel.dtype)
-
-    def unwanted(self, wanted: Sequence[bool]) -> frozenset[str]:
-        """Names the gradients that nobody wants and that can be left out.
-
-        Args:
-            wanted: Whether the gradient of an input is, for each.
-        """
-        return self.code.inputs(self.shape.indexed).unwanted(self.form.fields, wanted)
 
     def run(
         self,
@@ -59,7 +52,7 @@ class Prepared:
         kept: Tensor,
         *,
         others: Mapping[str, Tensor] | None = None,
-        unwanted: frozenset[str] = frozenset(),
+        wanted: Sequence[bool] = (),
     ) -> dict[str, Tensor]:
         """Calls C.
 
@@ -68,7 +61,7 @@ class Prepared:
             inputs: What the loop reads; see `inputs.Inputs`.
             kept: The memory of what a forward call keeps.
             others: Further tensors by field.
-            unwanted: Outputs that are left out.
+            wanted: Whether the gradient of each input is; all are if empty.
 
         Returns:
             What comes out, in the order of the table.
@@ -90,21 +83,19 @@ class Prepared:
             structs.put(name, tensor)
         for name, tensor in (others or {}).items():
             structs.put(name, tensor)
-        outputs = self._outputs(unwanted)
+        outputs = self._outputs(tuple(wanted))
         for name, tensor in outputs.items():
             structs.put(name, tensor)
         self.kernel.run(self.sizes, self.call, structs)
         return outputs
 
-    def _outputs(self, unwanted: frozenset[str]) -> dict[str, Tensor]:
-        rows = self.leaving.get(unwanted)
-        if rows is None:
-            rows = self.kernel.outputs(self.shape, self.call, unwanted)
-            self.leaving[unwanted] = rows
-        dtype = self.kernel.dtype
+    def _outputs(self, wanted: tuple[bool, ...]) -> dict[str, Tensor]:
+        dtype, rows = self.kernel.dtype, self.form.rows
         return {
-            name: (torch.zeros if zeros else torch.empty)(size, dtype=dtype, device=CPU)
-            for name, size, zeros in rows
+            name: (torch.zeros if name in self.zeros else torch.empty)(
+                rows[name][1], dtype=dtype, device=CPU
+            )
+            for name in self.code.outputs(self.call, self.shape.indexed, wanted)
         }
 
     def _place(self, kept: Tensor, work: Tensor) -> Structs:

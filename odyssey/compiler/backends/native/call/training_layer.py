@@ -31,22 +31,21 @@ def native_recurrence(
     layer: Layer, parameters: Mapping[str, Tensor], symbols: int, units: Sequence[int]
 ) -> NativeRecurrence | None:
     """Gives the layer for training; None where autograd is needed. See `base.TrainingStep`."""
-    plan = layer.plan if isinstance(layer, NativeLayer) else None
-    rows = all(p.is_contiguous() for p in parameters.values())
-    if plan is None or not rows or not _reads_parameters_only(plan):
+    if not isinstance(layer, NativeLayer) or layer.plan is None:
         return None
-    assert isinstance(layer, NativeLayer)
+    rows = all(p.is_contiguous() for p in parameters.values())
+    if not rows or not _reads_parameters_only(layer.plan):
+        return None
     return NativeRecurrence(layer, parameters, symbols=symbols, units=units)
 
 
 def _reads_parameters_only(plan: Plan) -> bool:
     """Says whether all that a loop reads is class indices and parameters."""
-    nodes = plan.program.nodes
-    read = [*plan.vectors, *(b for s in plan.stacks for b in s.biases if b is not None)]
+    kinds = {kind for kind, _ in loop_inputs(plan, plan.indexable).sources}
     return (
         plan.writes_output
         and len(plan.indexable) == len(plan.stacks)
-        and all(nodes[k].op == "vector" for k in read)
+        and kinds <= {"parameter", "state"}
     )
 
 
@@ -77,22 +76,23 @@ class NativeRecurrence:
         """See `base.LayerRecurrence`."""
         require_classes(x, self.symbols)
         size = x.shape[1], x.shape[2]
-        where = [p.data_ptr() for p in self.parameters.values()]
-        if self.calls is None or self.calls.size != size or self.calls.where != where:
+        if self.calls is None or self.calls.size != size or not self.unmoved():
             shape = Shape(*size, self.symbols, self.units, True, self.kernel.plan.indexable)
             self.calls = _Calls(self.kernel, self.parameters, shape)
-            self.calls.where = where
         return self.calls.forward(x, state)
 
     def unmoved(self) -> bool:
         """Says whether the parameters lie where they lay at the last call."""
-        where = [p.data_ptr() for p in self.parameters.values()]
-        return self.calls is not None and self.calls.where == where
+        return self.calls is not None and self.calls.where == _places(self.parameters)
 
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
         """See `base.LayerRecurrence`."""
         assert self.calls is not None
         return self.calls.backward(dy)
+
+
+def _places(parameters: Mapping[str, Tensor]) -> list[int]:
+    return [p.data_ptr() for p in parameters.values()]
 
 
 class _Calls:
@@ -101,7 +101,7 @@ class _Calls:
     def __init__(self, kernel: Kernel, parameters: Mapping[str, Tensor], shape: Shape) -> None:
         self.kernel, self.shape, self.plan = kernel, shape, kernel.plan
         self.size = shape.steps, shape.batch
-        self.where: list[int] = []
+        self.where = _places(parameters)
         self.sizes = kernel.sizes(shape)
         self.parameters = self._checked(parameters)
         self.gradients: dict[str, list[Tensor]] = {}
@@ -145,19 +145,12 @@ class _Calls:
 
     def _parameters(self) -> None:
         """Places the parameters and their gradients."""
-        plan, nodes, fields = self.plan, self.plan.program.nodes, self.back.form.fields
-        places = {f"p{k}": nodes[k].name for k in plan.vectors}
-        places |= {f"m{n}": name for n, name in enumerate(plan.matrices)}
-        for n, stack in enumerate(plan.stacks):
-            for i, (r, b) in enumerate(zip(stack.results, stack.biases, strict=True)):
-                places[f"wx{n}_{i}"] = nodes[r].name
-                if b is not None:
-                    places[f"qx{n}_{i}"] = nodes[b].name
-        inputs = loop_inputs(plan, plan.indexable)
-        for field, parts in zip(inputs.names, inputs.gradients, strict=True):
-            if field not in places:
+        fields, inputs = self.back.form.fields, loop_inputs(self.plan, self.plan.indexable)
+        rows = zip(inputs.names, inputs.gradients, inputs.sources, strict=True)
+        for field, parts, (kind, key) in rows:
+            if kind != "parameter":
                 continue
-            name = places[field]
+            name = str(key)
             self._put(field, self.parameters[name])
             for part in parts:
                 gradient = self._zeros("b", part)
