@@ -18,6 +18,7 @@ struct products {
   void (*pack)(real *to, const real *const *from, long maps, long units, long inner, long stride);
   void (*pack_transposed)(real *to, const real *const *from, const long *inner, long maps, long units, long stride);
   void (*product)(real *to, long to_row, const real *start, long start_row, const real *a, long a_row, long a_step, const real *w, long wide, long inner, long rows);
+  void (*columns)(real *to, long to_row, const real *start, long start_row, const real *a, long a_row, long a_step, const real *w, long wide, long inner, long rows, long n);
   void (*gradient)(real *to, long to_row, long maps, const real *const *d, long d_row, const real *w, long wide, const long *inner, long rows);
   void (*outer)(real *const *to, long to_row, long maps, const long *units, const real *const *d, long d_row, const real *x, long x_row, long count, long n, int more);
   void (*pack_each)(real *const *to, const real *const *from, long maps, const long *units, long inner);

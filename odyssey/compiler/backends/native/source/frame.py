@@ -65,15 +65,17 @@ static inline long strip(long left, long most) {
 }
 """)
 
+_PRODUCT = (
+    "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,"
+    " long a_step, const real *w, long wide, long inner, long rows"
+)
 FUNCTIONS: dict[str, str] = {
     "pack": "real *to, const real *const *from, long maps, long units, long inner, long stride",
     "pack_transposed": (
         "real *to, const real *const *from, const long *inner, long maps, long units, long stride"
     ),
-    "product": (
-        "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,"
-        " long a_step, const real *w, long wide, long inner, long rows"
-    ),
+    "product": _PRODUCT,
+    "columns": f"{_PRODUCT}, long n",
     "gradient": (
         "real *to, long to_row, long maps, const real *const *d, long d_row, const real *w,"
         " long wide, const long *inner, long rows"

@@ -19,7 +19,8 @@ from __future__ import annotations
 from string import Template
 
 from odyssey.compiler.backends.native.source.frame import FUNCTIONS, write_preamble
-from odyssey.compiler.backends.native.targets import MOST_TILE, Tiling
+from odyssey.compiler.backends.native.source.functions import TYPES
+from odyssey.compiler.backends.native.targets import MOST_TILE, TARGETS, Tiling
 
 COLUMNS = 128
 """Rows of a gradient's operands that are used up at a time: their strip lies in the cache."""
@@ -32,16 +33,22 @@ static void copy_rows($copy_rows) {
       st(to + r * to_row + j, ld(from + r * from_row + j, n - j), n - j);
 }
 
+$turn
 /* Packs matrices (units, `inner` columns) by strips: (strip, matrix, column, rows of it). */
 static void pack($pack) {
   for (long j = 0, wide; j < units; j += wide * V) {
     wide = strip(units - j, WIDE);
-    const long left = units - j < wide * V ? units - j : wide * V;
     for (long g = 0; g < maps; g++, to += inner * wide * V)
-      for (long k0 = 0; k0 < inner; k0 += 16)
-        for (long v = 0; v < wide * V; v++)
-          for (long k = k0; k < inner && k < k0 + 16; k++)
-            to[k * wide * V + v] = v < left ? from[g][(j + v) * stride + k] : 0;
+      for (long u = 0; u < wide; u++) {
+        const real *x = from[g] + (j + u * V) * stride;
+        const long left = units - j - u * V;
+        real *place = to + u * V;
+        long k = 0;
+        if (left >= V)
+          for (; k + V <= inner; k += V) turn(place + k * wide * V, wide * V, x + k, stride);
+        for (; k < inner; k++)
+          for (long v = 0; v < V; v++) place[k * wide * V + v] = v < left ? x[v * stride + k] : 0;
+      }
   }
 }
 /* The same for the transposed matrices: (strip, matrix, row of it, columns). */
@@ -90,9 +97,12 @@ static void product($product) {
   }
 }
 
-/* The same, where the strip has n columns: what goes beyond them is left as it was. The sums begin
- * with `start` here, too: where strips end depends on the tiling, and numbers must not. */
-static void product_edge($product, long n) {
+/* The same for the first n columns of a strip: what goes beyond them is left as it was. */
+static void columns($columns) {
+  if (n >= wide * V) {
+    product(to, to_row, start, start_row, a, a_row, a_step, w, wide, inner, rows);
+    return;
+  }
   real edge[TILE_VECTORS * V] __attribute__((aligned(64)));
   for (long r = 0, high; r < rows; r += high) {
     high = rows - r < TILE_ROWS[wide] ? rows - r : TILE_ROWS[wide];
@@ -122,11 +132,7 @@ static void outer($outer) {
       for (long g = 0; g < maps; g++) {
         real *place = to[g] + j;
         const real *start = more || k ? place : 0, *a = d[g] + k * d_row;
-        if (n - j >= wide * V)
-          product(place, to_row, start, to_row, a, 1, d_row, strip_x, wide, inner, units[g]);
-        else
-          product_edge(place, to_row, start, to_row, a, 1, d_row, strip_x, wide, inner, units[g],
-                       n - j);
+        columns(place, to_row, start, to_row, a, 1, d_row, strip_x, wide, inner, units[g], n - j);
       }
     }
 }
@@ -143,10 +149,7 @@ static void affine(real *to, long to_row, const real *x, long x_row, const real 
       real *place = to + first * to_row + j;
       const real *start = more ? place : bias ? bias + j : 0;
       const long start_row = more ? to_row : 0;
-      if (n - j >= wide * V)
-        product(place, to_row, start, start_row, a, x_row, 1, w, wide, inner, rows);
-      else
-        product_edge(place, to_row, start, start_row, a, x_row, 1, w, wide, inner, rows, n - j);
+      columns(place, to_row, start, start_row, a, x_row, 1, w, wide, inner, rows, n - j);
     }
 }
 
@@ -266,7 +269,7 @@ def write_shared(*, dtype: str, target: str, tiling: Tiling) -> str:
             *(_tile(wide, high) for wide, high in shapes),
             f"static void (*const TILES[][{highest + 1}])({_PARAMETERS}) = {{",
             f"  {', '.join(lists)}}};",
-            _TEXT.substitute(FUNCTIONS),
+            _TEXT.substitute(FUNCTIONS, turn=_turn(TARGETS[target].bytes // TYPES[dtype]["bits"])),
             f"const struct products odyssey_products = {{WIDE, {{0, {rows}}},",
             f"  {', '.join(FUNCTIONS)}}};",
             "",
@@ -296,3 +299,36 @@ def _tile(wide: int, rows: int) -> str:
     out.append("  }")
     out += [f"  *(loose *)(to + {r} * to_row + {c} * V) = s{r}{c};" for r, c in places]
     return "\n".join([*out, "}"])
+
+
+def _turn(lanes: int) -> str:
+    """Writes the transposition of a square of numbers in registers: log2 rounds of exchanges."""
+    out = [
+        "#if defined(__has_builtin)",
+        "#if __has_builtin(__builtin_shufflevector)",
+        "#define SHUFFLES",
+        "#endif",
+        "#endif",
+        "static void turn(real *to, long to_row, const real *from, long from_row) {",
+        "#ifdef SHUFFLES",
+        *(f"  vec a{i} = *(const loose *)(from + {i} * from_row), b{i};" for i in range(lanes)),
+    ]
+    here, there = "a", "b"
+    step = lanes // 2
+    while step:
+        low = ", ".join(str(lanes + v - step if v & step else v) for v in range(lanes))
+        high = ", ".join(str(lanes + v if v & step else v + step) for v in range(lanes))
+        for i in (i for i in range(lanes) if not i & step):
+            pair = f"{here}{i}, {here}{i + step}"
+            out.append(f"  {there}{i} = __builtin_shufflevector({pair}, {low});")
+            out.append(f"  {there}{i + step} = __builtin_shufflevector({pair}, {high});")
+        here, there, step = there, here, step // 2
+    out += [f"  *(vec *)(to + {i} * to_row) = {here}{i};" for i in range(lanes)]
+    out += [
+        "#else",
+        "  for (long k = 0; k < V; k++)",
+        "    for (long v = 0; v < V; v++) to[k * to_row + v] = from[v * from_row + k];",
+        "#endif",
+        "}",
+    ]
+    return "\n".join(out) + "\n"

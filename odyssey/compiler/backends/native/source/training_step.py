@@ -4,7 +4,7 @@ whole updates one after the other.
 Nothing in it depends on the cell: there is one for each dtype and target.
 
 The readout goes through the rows (steps times streams) of a member in blocks, so that logits never
-leave the cache: for each block, rows are transposed into tiles, logits are a product, the softmax
+leave the cache: for each block, rows are packed, logits are a product, the softmax
 turns them into gradients of the loss in place, and two more products give the gradients of weight
 and rows. Logits are stored by symbol, so that one vector holds one symbol's logit of V rows, and
 the softmax needs no sums across a vector.
@@ -23,8 +23,7 @@ from odyssey.compiler.backends.native.abi.training import (
     UPDATE,
 )
 from odyssey.compiler.backends.native.source.frame import FLUSH, write_preamble
-from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
-from odyssey.compiler.backends.native.targets import TARGETS
+from odyssey.compiler.backends.native.source.functions import write_functions
 
 _NUMBERS = """\
 extern double log(double), sqrt(double);
@@ -48,34 +47,6 @@ _READOUT = """\
 struct readout {
 $fields
 };
-
-/* Copies rows side by side into strips (row, vectors of the strip); zeros where columns end. */
-static void strips(real *to, const real *from, long stride, long rows, long n, long most) {
-  for (long j = 0, wide; j < n; j += wide * V) {
-    wide = strip(n - j, most);
-    for (long r = 0; r < rows; r++, to += wide * V)
-      for (long u = 0; u < wide; u++)
-        *(vec *)(to + u * V) = n - j > u * V ? ld(from + r * stride + j + u * V, n - j - u * V)
-                                             : (vec){};
-  }
-}
-/* Copies rows into strips of their transpose: (column, vectors of rows); zeros where rows end. */
-static void turned_strips(real *to, const real *from, long stride, long rows, long n, long most) {
-  for (long r = 0, wide; r < rows; r += wide * V) {
-    wide = strip(rows - r, most);
-    for (long u = 0; u < wide; u++) {
-      const real *x = from + (r + u * V) * stride;
-      const long left = rows - r - u * V;
-      real *place = to + u * V;
-      long k = 0;
-      if (left >= V)
-        for (; k + V <= n; k += V) turn(place + k * wide * V, wide * V, x + k, stride);
-      for (; k < n; k++)
-        for (long v = 0; v < V; v++) place[k * wide * V + v] = v < left ? x[v * stride + k] : 0;
-    }
-    to += n * wide * V;
-  }
-}
 
 /* Turns logits (S, BLOCK) of a block into gradients of the loss; sums the loss. */
 static long softmax(const struct readout *z, long p, long first, long rows, real *x, real *db,
@@ -135,33 +106,23 @@ static long member(const struct readout *z, long p) {
   double nll = 0, right = 0;
   long bad = 0;
   for (long s = 0; s < S; s++) *(vec *)(db + s * V) = (vec){};
-  if (z->keep) strips(panel, w, H, S, n, most);
+  if (z->keep) q->pack_transposed(panel, &w, &S, 1, n, H);
   for (long first = 0; first < z->R; first += BLOCK) {
     const long R = z->R - first < BLOCK ? z->R - first : BLOCK;
     const real *h = z->h + p * z->h_member + first * H;
-    turned_strips(turned, h, H, R, n, most);
+    q->pack(turned, &h, 1, R, n, H);
     for (long r = 0, wide; r < R; r += wide * V) {
       wide = strip(R - r, most);
       q->product(x + r, BLOCK, 0, 0, w, H, 1, turned + r * n, wide, n, S);
     }
     bad += softmax(z, p, first, R, x, db, &nll, &right);
     if (!z->keep) continue;
-    strips(rows, h, H, R, n, most);
+    q->pack_transposed(rows, &h, &R, 1, n, H);
     for (long j = 0, wide; j < n; j += wide * V) {
       wide = strip(n - j, most);
       q->product(dw + j, N, first ? dw + j : 0, N, x, BLOCK, 1, rows + j * R, wide, R, S);
-      real *to = z->dh + (p * z->R + first) * H + j;
-      if (n - j >= wide * V) {
-        q->product(to, H, 0, 0, x, 1, BLOCK, panel + j * S, wide, S, R);
-        continue;
-      }
-      real edge[TILE_VECTORS * V] __attribute__((aligned(64)));
-      for (long r = 0, high; r < R; r += high) {
-        high = R - r < q->tile[wide] ? R - r : q->tile[wide];
-        q->product(edge, wide * V, 0, 0, x + r, 1, BLOCK, panel + j * S, wide, S, high);
-        for (long k = 0; k < high; k++)
-          for (long v = 0; v < n - j; v++) to[(r + k) * H + v] = edge[k * wide * V + v];
-      }
+      q->columns(z->dh + (p * z->R + first) * H + j, H, 0, 0, x, 1, BLOCK, panel + j * S, wide, S,
+                 R, n - j);
     }
     for (long r = 0; r < R && n < H; r++)
       __builtin_memset(z->dh + (p * z->R + first + r) * H + n, 0, (H - n) * sizeof(real));
@@ -351,39 +312,6 @@ void odyssey_steps(struct steps *s, const void *unused) {
 """
 
 
-def _turn(lanes: int) -> str:
-    """Writes the transposition of a square of numbers in registers: log2 rounds of exchanges."""
-    out = [
-        "#if defined(__has_builtin)",
-        "#if __has_builtin(__builtin_shufflevector)",
-        "#define SHUFFLES",
-        "#endif",
-        "#endif",
-        "static void turn(real *to, long to_row, const real *from, long from_row) {",
-        "#ifdef SHUFFLES",
-        *(f"  vec a{i} = *(const loose *)(from + {i} * from_row), b{i};" for i in range(lanes)),
-    ]
-    here, there = "a", "b"
-    step = lanes // 2
-    while step:
-        low = ", ".join(str(lanes + v - step if v & step else v) for v in range(lanes))
-        high = ", ".join(str(lanes + v if v & step else v + step) for v in range(lanes))
-        for i in (i for i in range(lanes) if not i & step):
-            pair = f"{here}{i}, {here}{i + step}"
-            out.append(f"  {there}{i} = __builtin_shufflevector({pair}, {low});")
-            out.append(f"  {there}{i + step} = __builtin_shufflevector({pair}, {high});")
-        here, there, step = there, here, step // 2
-    out += [f"  *(vec *)(to + {i} * to_row) = {here}{i};" for i in range(lanes)]
-    out += [
-        "#else",
-        "  for (long k = 0; k < V; k++)",
-        "    for (long v = 0; v < V; v++) to[k * to_row + v] = from[v * from_row + k];",
-        "#endif",
-        "}",
-    ]
-    return "\n".join(out) + "\n"
-
-
 def step_source(*, dtype: str, target: str) -> str:
     """Writes the C file.
 
@@ -399,7 +327,6 @@ def step_source(*, dtype: str, target: str) -> str:
             *(f"#define {name} {value}" for name, value in defines.items()),
             write_functions({"exp"}, dtype),
             FLUSH + _NUMBERS,
-            _turn(TARGETS[target].bytes // TYPES[dtype]["bits"]),
             _READOUT.replace("$fields", READOUT.text),
             _UPDATE.replace("$fields", UPDATE.text).replace("$parameter", PARAMETER.text),
             _STEPS.replace("$fields", STEPS.text),
