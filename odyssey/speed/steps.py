@@ -35,7 +35,7 @@ from odyssey.training.step import make_recurrence
 
 MEMBERS = (1, 4)
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "batch": ("odyssey.training.loop:_Group._batch", "odyssey.training.loop:_Group._inputs"),
+    "batch": ("odyssey.training.batches:Draws.__next__", "odyssey.training.loop:_Group._inputs"),
     "cell forward": ("odyssey.training.step:BackendRecurrence.forward",),
     "cell backward": ("odyssey.training.step:BackendRecurrence.backward",),
     "readout and loss": (

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
 from odyssey.storage.schema import DIVERGED, OK
 from odyssey.tasks.base import Batch, HeldOut, Task
+from odyssey.training.batches import Draws, join
 from odyssey.training.config import TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
@@ -213,22 +213,20 @@ class _Group:
         )
         self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = [torch.Generator().manual_seed(m.seed) for m in members]
-        self.data = [
+        self.draws = Draws(
             task.train(
                 batch_size=config.batch_size,
                 unroll=config.unroll,
                 rng=stream(m.seed, "data", _content(task)),
             )
             for m in members
-        ]
-        self.per_stream_P = np.full(len(members), 1 / config.batch_size)
+        )
         self.noisy = any(m.input_noise for m in members)
         self.recurrence = make_recurrence(self.model, dense=self.noisy)
         self.several = make_several(
             self.model.rnn.backend, self.recurrence, self.readout, self.step
         )
         self.state: tuple[Tensor, ...] | None = None
-        self.ahead: deque[list[Batch]] = deque()  # drawn, and not yet trained on
         self.at_a_time = 1
         self.best_PN = self.flat.values_PN
         self.stale_P = [0] * len(members)  # epochs since the last improvement
@@ -314,16 +312,6 @@ class _Group:
             seconds=seconds,
         )
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
-        """Gives inputs, targets, which of them count (P, T, B), and how many (P,), at least one."""
-        batches = self._draw()
-        counts = [max(np.count_nonzero(b.weights_TB), 1) for b in batches]
-        return (*_stacked(batches), np.array(counts, dtype=np.float64))
-
-    def _draw(self) -> list[Batch]:
-        """Gives the next batch of each member."""
-        return self.ahead.popleft() if self.ahead else [next(d) for d in self.data]
-
     def _inputs(self, x_PTB: Tensor) -> Tensor:
         """Adds each member's noise to its one-hot inputs, where any member wants noise."""
         if not self.noisy:
@@ -349,11 +337,8 @@ class _Group:
         self, several: SeveralSteps, most: int
     ) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Makes several updates in one call, which ends where a member diverges."""
-        drawn = [self._draw() for _ in range(most)]
-        joined = [_joined(batches) for batches in drawn]
-        counts = [[max(np.count_nonzero(b.weights_TB), 1) for b in batches] for batches in drawn]
-        count_KP = np.array(counts, dtype=np.float64)
-        mean = self.config.loss == "mean"
+        drawn = [next(self.draws) for _ in range(most)]
+        count_KP = np.stack([batch.count_P for batch in drawn])
         steps = self.optimizer.steps
         corrections = []
         for _ in drawn:
@@ -362,10 +347,10 @@ class _Group:
         start = time.perf_counter()
         done = several.run(
             StepsBatch(
-                inputs=[x_PTB for x_PTB, _, _ in joined],
-                targets=[target_PTB for _, target_PTB, _ in joined],
-                weights=[weight_PTB for _, _, weight_PTB in joined],
-                scale=1 / count_KP if mean else np.broadcast_to(self.per_stream_P, count_KP.shape),
+                inputs=[batch.inputs for batch in drawn],
+                targets=[batch.targets for batch in drawn],
+                weights=[batch.weights for batch in drawn],
+                scale=self._scale(count_KP),
                 counted=count_KP,
                 corrections=np.array(corrections),
             )
@@ -374,7 +359,7 @@ class _Group:
         # short enough to be interrupted, and for whoever watches
         each = (time.perf_counter() - start) / made
         self.at_a_time = max(1, min(several.most, round(SECONDS_AT_A_TIME / max(each, 1e-9))))
-        self.ahead.extend(drawn[made:])
+        self.draws.give_back(drawn[made:])
         self.optimizer.steps = steps + made
         self.updates += made
         self.state = tuple(s.unsqueeze(1) for s in done.state)
@@ -390,12 +375,14 @@ class _Group:
         self, state: tuple[Tensor, ...] | None
     ) -> tuple[tuple[Tensor, ...], NDArray[np.float64], NDArray[np.float64]]:
         """Makes one update; gives the state, and summed nats and counted characters by member."""
-        model, config = self.model, self.config
-        x_PTB, target_PTB, weight_PTB, count_P = self._batch()
+        model = self.model
+        batch = next(self.draws)
+        (x_PTB, target_PTB, weight_PTB), count_P = batch.tensors(), batch.count_P
         h_PTBH, state = self.recurrence.forward(self._inputs(x_PTB), state)
-        share_P = 1 / count_P if config.loss == "mean" else self.per_stream_P
         inputs = (h_PTBH, model.readout, model.readout_bias, target_PTB, weight_PTB)
-        nll, (dh, dw, db) = self.readout.differentiate(inputs, torch.from_numpy(share_P))
+        nll, (dh, dw, db) = self.readout.differentiate(
+            inputs, torch.from_numpy(self._scale(count_P))
+        )
         found = self.recurrence.backward(dh)
         found |= {model.readout: dw, model.readout_bias: db}
         gradients = [found.get(p) for p in self.flat.parameters]
@@ -405,6 +392,12 @@ class _Group:
         if self.alive.all():
             return state, nll_P, count_P
         return self._without_frozen(state), *self._of_the_living(nll_P, count_P)
+
+    def _scale(self, count: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Gives what nats are multiplied by in the loss, for counts (..., P)."""
+        if self.config.loss == "mean":
+            return 1 / count
+        return np.full(count.shape, 1 / self.config.batch_size)
 
     def _without_frozen(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         kept = self.alive_P.view(-1, 1, 1, 1)
@@ -519,7 +512,7 @@ class _Group:
             warmup=config.eval_warmup,
         )
         for batch in batches:
-            x, target, weight = (t.expand(members, -1, -1) for t in _stacked([batch]))
+            x, target, weight = (t.expand(members, -1, -1) for t in join([batch]).tensors())
             h_PTBH, state = self.model.hidden(x, state)
             nll_P, hits_P = self.readout.measure(
                 (h_PTBH, self.model.readout, self.model.readout_bias, target, weight)
@@ -538,21 +531,3 @@ class _Group:
 def _content(task: Task) -> str:
     """Names what a task is about: the digest of a text, wherever it lies, else the task's name."""
     return str(task.describe().get("sha256") or task.name)
-
-
-def _joined(
-    batches: Sequence[Batch],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Gives inputs, targets and weights (P, T, B), row-major; a view where there is one member."""
-    parts = zip(*((b.inputs_TB, b.targets_TB, b.weights_TB) for b in batches), strict=True)
-    x, target, weight = (a[0][None] if len(a) == 1 else np.stack(a) for a in parts)
-    return np.ascontiguousarray(x), np.ascontiguousarray(target), np.ascontiguousarray(weight)
-
-
-def _stacked(batches: Sequence[Batch]) -> tuple[Tensor, Tensor, Tensor]:
-    parts = [(b.inputs_TB, b.targets_TB, b.weights_TB) for b in batches]
-    if len(parts) == 1:
-        x, target, weight = (torch.from_numpy(a).unsqueeze(0) for a in parts[0])
-    else:
-        x, target, weight = (torch.from_numpy(np.stack(a)) for a in zip(*parts, strict=True))
-    return x, target, weight

@@ -1,0 +1,69 @@
+"""The batches of all members side by side, as a training step takes them.
+
+Shapes: P members, T steps, B streams.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odyssey.tasks.base import Batch
+
+
+@dataclass(frozen=True)
+class JoinedBatch:
+    """One batch of every member, row-major (P, T, B); views where there is one member.
+
+    Attributes:
+        inputs: Class indices, int64.
+        targets: Class indices, int64.
+        weights: Which targets count, bool.
+    """
+
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    weights: NDArray[np.bool_]
+
+    @property
+    def count_P(self) -> NDArray[np.float64]:
+        """How many targets count, (P,), at least one."""
+        counts = [max(np.count_nonzero(w), 1) for w in self.weights]
+        return np.array(counts, dtype=np.float64)
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Gives the three as tensors in the same memory."""
+        x, target, weight = map(torch.from_numpy, (self.inputs, self.targets, self.weights))
+        return x, target, weight
+
+
+def join(batches: Sequence[Batch]) -> JoinedBatch:
+    """Puts a batch of every member side by side."""
+    parts = zip(*((b.inputs_TB, b.targets_TB, b.weights_TB) for b in batches), strict=True)
+    stacked = (a[0][None] if len(a) == 1 else np.stack(a) for a in parts)
+    return JoinedBatch(*map(np.ascontiguousarray, stacked))
+
+
+class Draws:
+    """Draws batches; those that were drawn and given back come first.
+
+    Args:
+        streams: The batches of each member, without end.
+    """
+
+    def __init__(self, streams: Iterable[Iterator[Batch]]) -> None:
+        self.streams = list(streams)
+        self.returned: deque[JoinedBatch] = deque()
+
+    def __next__(self) -> JoinedBatch:
+        return self.returned.popleft() if self.returned else join([next(s) for s in self.streams])
+
+    def give_back(self, batches: Iterable[JoinedBatch]) -> None:
+        """Takes batches back that nothing was trained on, in their order."""
+        self.returned.extendleft(reversed([*batches]))
