@@ -55,6 +55,11 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+def add_numbers(parser: argparse.ArgumentParser, flag: str, text: str) -> None:
+    """Adds a flag that takes one whole number or more."""
+    parser.add_argument(flag, type=int, nargs="+", default=[], metavar="N", help=text)
+
+
 def add_settings(parser: argparse.ArgumentParser, text: str, *, metavar: str = "KEY=VALUE") -> None:
     """Adds --set, as `settings`."""
     shared: dict[str, Any] = {"dest": "settings", "action": "append", "default": []}

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from odyssey.cli.arguments import add_json, add_options, options_of
+from odyssey.cli.arguments import add_json, add_numbers, add_options, options_of
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.bench import BenchOptions, bench
 from odyssey.speed.instructions import OTHERS
@@ -35,18 +35,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--out", "FILE", "write the tables as Markdown there too"),
         ("--keep", "DIR", "write tables and figures there, named by date and instruction set"),
     )
-    for flag, text in (
-        ("--hidden", "hidden sizes of dense, classes, cells, sgemm, train and pair"),
-        ("--batch", "batch sizes of dense, classes, cells, sgemm and pair"),
-    ):
-        parser.add_argument(
-            flag,
-            type=int,
-            nargs="+",
-            default=[],
-            metavar="N",
-            help=f"{text}, instead of their own",
-        )
+    of = "of dense, classes, cells, sgemm"
+    add_numbers(parser, "--hidden", f"hidden sizes {of}, train and pair, instead of their own")
+    add_numbers(parser, "--batch", f"batch sizes {of} and pair, instead of their own")
     add_json(parser)
 
 

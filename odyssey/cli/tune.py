@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from odyssey.cli.arguments import add_json, add_options, options_of
+from odyssey.cli.arguments import add_json, add_numbers, add_options, options_of
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.cli.signals import ending
 from odyssey.jobs.tune import BATCH, DTYPES, HIDDEN, TuneOptions, forget_tunings, tune
@@ -25,15 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=TuneOptions.dtype,
         help="the type of the numbers (float32)",
     )
-    for flag, usual, text in (("--hidden", HIDDEN, "hidden"), ("--batch", BATCH, "batch")):
-        parser.add_argument(
-            flag,
-            type=int,
-            nargs="+",
-            default=[],
-            metavar="N",
-            help=f"{text} sizes ({', '.join(map(str, usual))})",
-        )
+    for flag, usual in (("hidden", HIDDEN), ("batch", BATCH)):
+        add_numbers(parser, f"--{flag}", f"{flag} sizes ({', '.join(map(str, usual))})")
     parser.add_argument(
         "--forget", action="store_true", help="go back to the built-in tilings; measure nothing"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
 from odyssey.speed.instructions import hold_to
+from odyssey.threads import hold_to_one_thread
 
 if TYPE_CHECKING:
     from odyssey.speed.registry import Progress, Result
@@ -74,8 +74,7 @@ def bench(
             written, or torch is loaded and cannot be held to an instruction set any more.
     """
     options = options or BenchOptions()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"  # read when the libraries are loaded, which is below
+    hold_to_one_thread()  # before the libraries are loaded, which is below
     if options.target is not None:
         hold_to(options.target)
 

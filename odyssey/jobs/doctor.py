@@ -9,6 +9,7 @@ import subprocess
 from typing import Any, NamedTuple
 
 from odyssey.errors import ConfigError
+from odyssey.threads import count_cores
 
 PACKAGES = ("torch", "ray", "numpy", "scipy", "sympy", "pandas", "pyarrow", "matplotlib", "seaborn")
 
@@ -66,8 +67,7 @@ def _tilings() -> Checkup:
 
 
 def _threads() -> Checkup:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Checkup("processors", True, f"{cores} usable; one thread a trial", "")
+    return Checkup("processors", True, f"{count_cores()} usable; one thread a trial", "")
 
 
 def _layer() -> Checkup:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.ranges import Range
+from odyssey.threads import hold_to_one_thread
 
 if TYPE_CHECKING:
     from odyssey.speed.tuning import Progress, Round, Size, Tuned
@@ -81,8 +81,7 @@ def tune(
     Raises:
         ConfigError: There is no C compiler, or the cache cannot be used.
     """
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"  # read when the libraries are loaded, which is below
+    hold_to_one_thread()  # before the libraries are loaded, which is below
 
     from odyssey.compiler.backends.native import toolchain, tuning
     from odyssey.speed.machine import describe_machine

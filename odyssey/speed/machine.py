@@ -47,13 +47,6 @@ def read_clock(cpuinfo: str) -> str:
     return f"{max(map(float, values)) / 1e3:.2f} GHz" if values else ""
 
 
-def count_cores() -> int:
-    """Counts the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _cpuinfo() -> str:
     with contextlib.suppress(OSError):
         return Path("/proc/cpuinfo").read_text()

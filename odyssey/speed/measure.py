@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import torch
+
 Contender = Callable[[], object]
 
 SAMPLE_SECONDS = 0.002  # a sample of a candidate that is quicker repeats it
@@ -25,6 +27,17 @@ def without_collection() -> Iterator[None]:
     finally:
         if before:
             gc.enable()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Lets torch have one thread inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def sample_seconds(step: Contender, repeats: int = 1) -> float:

@@ -23,9 +23,9 @@ from odyssey.compiler import RNN
 from odyssey.errors import RunFailedError
 from odyssey.specs import get_cell
 from odyssey.speed.layers import layer_step
-from odyssey.speed.machine import count_cores
 from odyssey.speed.measure import without_collection
 from odyssey.speed.section import Case, Finding, Measurement, Settings, column
+from odyssey.threads import count_cores
 
 GOAL = 0.9
 SECONDS = 0.4  # of a turn: many calls of the largest layer

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from odyssey.compiler.backends.native import toolchain
 from odyssey.errors import ConfigError, suggest
 from odyssey.speed import building, cells, layers, pair, rates, steps, throughput
+from odyssey.speed.measure import one_torch_thread
 from odyssey.speed.section import Finding, Measurement, Section, Settings
 
 SECTIONS: dict[str, Section] = {
@@ -154,10 +153,9 @@ def _results(
     names = [name for name in names if name not in lacking]
     work = [(name, case) for name in names for case in SECTIONS[name].cases(settings)]
     whole = sum(case.effort for _, case in work)
-    threads, start, done = torch.get_num_threads(), time.monotonic(), 0.0
+    start, done = time.monotonic(), 0.0
     rows: dict[str, list[Measurement]] = {name: [] for name in names}
-    torch.set_num_threads(1)
-    try:
+    with one_torch_thread():
         for number, (name, case) in enumerate(work):
             left = (time.monotonic() - start) / done * (whole - done) if done else None
             progress(Progress(name, case.name, number, len(work), left))
@@ -167,7 +165,5 @@ def _results(
                 section = SECTIONS[name]
                 found = tuple(section.findings(rows[name]))
                 yield Result(name, section, tuple(rows[name]), found)
-    finally:
-        torch.set_num_threads(threads)
     for name, reason in lacking.items():
         yield Result(name, SECTIONS[name], (), (), reason)

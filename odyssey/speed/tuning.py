@@ -21,7 +21,7 @@ import torch
 
 from odyssey.compiler import RNN
 from odyssey.compiler.backends.native import toolchain
-from odyssey.compiler.backends.native.call.kernel import Kernel, code_of
+from odyssey.compiler.backends.native.call.kernel import DTYPES, Kernel, code_of
 from odyssey.compiler.backends.native.call.products import products
 from odyssey.compiler.backends.native.targets import TARGETS, Tiling
 from odyssey.specs import get_cell
@@ -29,6 +29,7 @@ from odyssey.speed.layers import LAYERS, layer_step
 from odyssey.speed.matrix_products import LayerProducts
 from odyssey.speed.measure import (
     geometric_mean,
+    one_torch_thread,
     repeats_for,
     sample_seconds,
     without_collection,
@@ -39,7 +40,7 @@ STEPS = 32
 LEAST_GAIN = 1.02
 LEAST_ROUNDS, MOST_ROUNDS = 8, 40
 PRODUCTS, TORCH = "products", "torch"  # among the names of tilings
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,8 @@ def tune_sizes(
     prepare = prepare or prepare_layers
     tilings = TARGETS[toolchain.target()].tilings
     work = sorted(sizes, key=lambda s: s.hidden**2 * s.batch)
-    threads, start = torch.get_num_threads(), clock()
-    torch.set_num_threads(1)
-    try:
+    start = clock()
+    with one_torch_thread():
         for done, size in enumerate(work):
             left = max(0.0, start + seconds - clock())
             progress(Progress(size, done, len(work), left))
@@ -130,8 +130,6 @@ def tune_sizes(
                 torch=_rate(rounds, TORCH),
                 rounds=len(rounds),
             )
-    finally:
-        torch.set_num_threads(threads)
 
 
 def choose(rounds: Sequence[Mapping[str, float]], tilings: Sequence[Tiling]) -> Tiling:
@@ -183,7 +181,7 @@ class _Layer:
     """A layer of a cell, and the products that it is made of."""
 
     def __init__(self, spec: str, size: Size) -> None:
-        dtype, gates = DTYPES[size.dtype], LAYERS[spec][2]
+        dtype, gates = TYPES[size.dtype], LAYERS[spec][2]
         # an operation is a product or a sum; a matrix is used forward, and for both gradients
         self.operations = 12 * gates * size.hidden**2 * STEPS * size.batch
         x_TBI = torch.randn(STEPS, size.batch, size.hidden, dtype=dtype, requires_grad=True)

@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -250,19 +250,28 @@ def _touch(path: Path) -> None:
         os.utime(path)
 
 
-def _build(source: str, entries: Sequence[str], path: Path) -> ctypes.CDLL:
-    """Builds a library beside its place in the cache, loads it, and moves it there."""
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Gives a new file beside a place, which goes there where nothing went wrong, in one piece.
+
+    A kill leaves a file with a name that `_trim` clears away.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     os.close(handle)
-    new = Path(name)
     try:
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
+def _build(source: str, entries: Sequence[str], path: Path) -> ctypes.CDLL:
+    """Builds a library beside its place in the cache, loads it, and moves it there."""
+    with beside(path) as new:
         compile_source(source, new)
         _seal(new)
         library = _open(new, entries)  # before the rename: what is in the cache has been loaded
-        os.replace(new, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(new)
     _trim(path.parent)
     return library
 

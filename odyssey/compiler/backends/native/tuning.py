@@ -9,14 +9,11 @@ of its tilings.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -112,15 +109,8 @@ def write_tuning(
     }
     text = json.dumps({**data, "digest": _digest(data)}, indent=1) + "\n"
     try:
-        # with a name that `toolchain` clears away after a kill
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, path)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        with toolchain.beside(path) as new:
+            new.write_text(text, "utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
