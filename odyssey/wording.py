@@ -6,7 +6,13 @@ import math
 import reprlib
 from collections.abc import Mapping
 
-SINGULAR: Mapping[str, str] = {"bytes": "byte", "characters": "character", "symbols": "symbol"}
+SINGULAR: Mapping[str, str] = {
+    "bytes": "byte",
+    "characters": "character",
+    "symbols": "symbol",
+    "steps": "step",
+}
+SQUARED_ERROR = "squared error"
 NATS_PER_BIT = math.log(2.0)
 LONGEST = 60
 """Characters of a value that a message quotes; of a longer one it shows both ends."""
@@ -72,6 +78,44 @@ def unit_of_all(records: Mapping[str, object]) -> str:
     """Names what the losses of several tasks are counted by: "symbols" where they differ."""
     units = {unit_of(r) if isinstance(r, Mapping) else "characters" for r in records.values()}
     return units.pop() if len(units) == 1 else "symbols" if units else "characters"
+
+
+def loss_of(record: Mapping[str, object], what: str = "bits", *, short: bool = False) -> str:
+    """Names the loss of a task: `bits per character`, in short `bits/char`; or squared error.
+
+    Args:
+        record: What the task said of itself.
+        what: Bits or nats.
+        short: As it stands in a column's heading.
+    """
+    if record.get("loss") == SQUARED_ERROR:
+        return SQUARED_ERROR
+    return per_unit(unit_of(record), what, short=short)
+
+
+def loss_of_all(records: Mapping[str, object], what: str = "bits", *, short: bool = False) -> str:
+    """Names the loss of several tasks; just that where they differ in more than their unit."""
+    described = [r for r in records.values() if isinstance(r, Mapping)]
+    squared = {r.get("loss") == SQUARED_ERROR for r in described}
+    if squared == {True}:
+        return SQUARED_ERROR
+    return "loss" if True in squared else per_unit(unit_of_all(records), what, short=short)
+
+
+def accuracy_of(record: Mapping[str, object]) -> str:
+    """Says what the accuracy of a task is a share of."""
+    named = record.get("accuracy")
+    return str(named) if named else f"next-{each(unit_of(record))} accuracy"
+
+
+def per_unit(unit: str, what: str = "bits", *, short: bool = False) -> str:
+    """Writes `bits per character`, or `bits/char`."""
+    return f"{what}/{each(unit, short=True)}" if short else f"{what} per {each(unit)}"
+
+
+def in_bits(loss: float, record: Mapping[str, object]) -> float:
+    """Gives a loss in bits from nats; a squared error stays what it is."""
+    return loss if record.get("loss") == SQUARED_ERROR else loss / NATS_PER_BIT
 
 
 def each(unit: str, *, short: bool = False) -> str:

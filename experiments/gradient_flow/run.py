@@ -61,7 +61,7 @@ def reach(found: Measurements, when: str) -> pd.DataFrame:
 def run_one(spec: str, task_name: str) -> pd.DataFrame:
     """Trains one cell on one task, all seeds and rates side by side; measures before and after."""
     cell, task = get_cell(spec), get_task(task_name)
-    hidden = hidden_size_for(cell, PARAMETERS, num_symbols=task.num_symbols, num_layers=1)
+    hidden = hidden_size_for(cell, PARAMETERS, signature=task.signature, num_layers=1)
     condition = Condition(
         hidden_size=hidden, steps=STEPS, rows=ROWS, init="uniform_fan", init_scale=1.0
     )

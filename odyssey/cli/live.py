@@ -15,7 +15,7 @@ from rich.text import Text
 from odyssey.cli.screen import Screen
 from odyssey.names import printable
 from odyssey.studies.board import StudyBoard
-from odyssey.wording import duration, each, unit_of, unit_of_all
+from odyssey.wording import duration, loss_of, unit_of_all
 
 MOST_CELLS_SHOWN = 8
 
@@ -63,7 +63,7 @@ class LiveBoard(Screen):
 
 
 def _bits(board: StudyBoard, task: str) -> str:
-    return f"bits/{each(unit_of(board.tasks.get(task, {})), short=True)}"
+    return loss_of(board.tasks.get(task, {}), short=True)
 
 
 def _left(board: StudyBoard) -> str:

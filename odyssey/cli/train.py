@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.arguments import add_json, add_options, add_settings, options_of
@@ -13,7 +14,7 @@ from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import TrainedCell, TrainOptions, TrainWatcher, train_cell, training_data
 from odyssey.storage.schema import OK
 from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
-from odyssey.wording import NATS_PER_BIT, duration, each
+from odyssey.wording import accuracy_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
@@ -73,14 +74,15 @@ class _Printed(TrainWatcher):
     """Prints a line an epoch, and samples."""
 
     def begin(self, task: Task) -> None:
-        print_notices({task.name: task.describe()})
-        self._word = each(task.unit, short=True)
+        self._record = task.describe()
+        print_notices({task.name: self._record})
 
     def epoch(self, epoch: Epoch, seconds_left: float) -> None:
         text = (
             f"epoch {epoch.epoch:>3}/{epoch.epochs}  update {epoch.updates:>6}"
-            f"  train {epoch.train_nats[0] / NATS_PER_BIT:.3f}"
-            f"  valid {epoch.valid_nats[0] / NATS_PER_BIT:.3f} bits/{self._word}"
+            f"  train {in_bits(epoch.train_nats[0], self._record):.3f}"
+            f"  valid {in_bits(epoch.valid_nats[0], self._record):.3f}"
+            f" {loss_of(self._record, short=True)}"
             f"  {duration(seconds_left)} left"
         )
         print(text, flush=True)
@@ -117,9 +119,29 @@ def run(args: argparse.Namespace) -> None:
         _print_result(trained, out=args.out)
 
 
+def print_scores(row: Mapping[str, Any], split: str, record: Mapping[str, Any]) -> None:
+    """Prints what a member scores on held-out data, where that was measured.
+
+    Args:
+        row: Its row of results.
+        split: valid, test or longer: the task with longer sequences.
+        record: What the task says of itself.
+    """
+    loss = row.get(f"{split}_nats", math.nan)
+    if math.isnan(loss):
+        return
+    text = f"  {split:<6}  {loss:.4f} {loss_of(record, 'nats', short=True)}"
+    if (bits := in_bits(loss, record)) != loss:
+        text += f"  {bits:.4f} {loss_of(record, short=True)}"
+    text += f"  {row[f'{split}_accuracy']:.2%} {accuracy_of(record)}"
+    if not math.isnan(exact := row.get(f"{split}_exact", math.nan)):
+        text += f"  {exact:.2%} of sequences wholly right"
+    print(text)
+
+
 def _print_result(trained: TrainedCell, *, out: str | None) -> None:
     row: dict[str, Any] = trained.row
-    task, word = trained.task, each(trained.task.unit, short=True)
+    task, record = trained.task, trained.task.describe()
     if row["status"] != OK:
         print(f"{row['spec']} on {row['task']}: {row['status']} ({row['reason']})")
     else:
@@ -128,12 +150,8 @@ def _print_result(trained: TrainedCell, *, out: str | None) -> None:
             f" {row['characters']:,} {task.unit} in {duration(row['seconds'])};"
             f" counted: {task.counted}"
         )
-        for split in ("valid", "test"):
-            print(
-                f"  {split:<5}  {row[f'{split}_nats']:.4f} nats/{word}"
-                f"  {row[f'{split}_bpc']:.4f} bits/{word}"
-                f"  {row[f'{split}_accuracy']:.2%} next-{each(task.unit)} accuracy"
-            )
+        for split in ("valid", "test", "longer"):
+            print_scores(row, split, record)
     if trained.sample:
         print(f"\nsample:\n{trained.sample}")
     if out:

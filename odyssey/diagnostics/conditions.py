@@ -25,7 +25,7 @@ from odyssey.expr import Cell
 from odyssey.expr.schemes import InitScheme
 from odyssey.hyperparameters import Member
 from odyssey.tasks.base import Task
-from odyssey.training.model import CharModel
+from odyssey.training.model import SequenceModel
 from odyssey.training.seeds import stream
 from odyssey.transforms.ablations import ablate
 
@@ -156,9 +156,9 @@ def on_task(
         TaskError: The task has no counted symbol so far into its held-out data.
     """
     check_recurrent(cell)
-    model = CharModel(
+    model = SequenceModel(
         cell,
-        task.num_symbols,
+        task.signature,
         [condition.hidden_size] * len(seeds),
         condition.num_layers,
         backend="eager",
@@ -224,7 +224,7 @@ def task_windows(task: Task, *, steps: int, rows: int) -> Windows:
     return Windows(np.stack(windows, 1), np.array(targets))
 
 
-def of_model(model: CharModel, windows: Windows, name: str = "") -> Subject:
+def of_model(model: SequenceModel, windows: Windows, name: str = "") -> Subject:
     """Sets a character model up on a task's windows.
 
     The injected gradient has the direction of the cross-entropy of the window's target, and length
@@ -232,7 +232,7 @@ def of_model(model: CharModel, windows: Windows, name: str = "") -> Subject:
     """
     members = len(model.rnn.hidden_sizes)
     x = torch.as_tensor(windows.inputs_TB).expand(members, -1, -1)
-    power = 1.0 / model.num_symbols
+    power = 1.0 / model.signature.inputs.size
     if model.embedding is not None:
         x = gather(x, model.embedding.detach().double())
         power = float(x.square().mean())

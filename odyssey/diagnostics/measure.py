@@ -33,7 +33,7 @@ from odyssey.expr import Cell
 from odyssey.tasks.base import Task
 from odyssey.training.config import TrainingConfig
 from odyssey.training.loop import MemberResult, train
-from odyssey.training.model import CharModel
+from odyssey.training.model import SequenceModel
 from odyssey.training.seeds import stream
 
 SPECTRUM_MEMBERS = 4  # factoring a 2H x 2H matrix takes longer than all else
@@ -205,7 +205,7 @@ def along_training(
     windows = task_windows(task, steps=condition.steps, rows=condition.rows)
     found: list[Measurements] = []
 
-    def inspect(updates: int, model: CharModel, *, positions: tuple[int, ...]) -> None:
+    def inspect(updates: int, model: SequenceModel, *, positions: tuple[int, ...]) -> None:
         del positions  # members of one size are one group
         subject = of_model(model, windows, name or cell.name)
         found.append(measure(subject, at_initialisation=updates == 0).labelled(update=updates))

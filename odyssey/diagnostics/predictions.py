@@ -9,14 +9,14 @@ from torch.nn import functional
 
 from odyssey.errors import ConfigError
 from odyssey.tasks.base import HeldOut, Task
-from odyssey.training.model import CharModel
+from odyssey.training.model import SequenceModel
 
 SYMBOLS_A_CALL = 1000  # symbols a call of the model reads
 
 
 @torch.no_grad()
 def predict(
-    model: CharModel,
+    model: SequenceModel,
     task: Task,
     *,
     characters: int,

@@ -26,7 +26,7 @@ from odyssey.expr.terms import Named, Previous, add
 from odyssey.wording import quoted
 
 if TYPE_CHECKING:
-    from odyssey.training.model import CharModel
+    from odyssey.training.model import SequenceModel
 
 LEFT, RIGHT = 0.1, 0.9
 """A gate below or above these counts as shut or open (Karpathy, Johnson, Fei-Fei 2015)."""
@@ -120,7 +120,7 @@ def record(
     return Recording(recurrence.name, tuple(_of_states(recurrence, x, member)))
 
 
-def record_model(model: CharModel, symbols: NDArray[np.int64], *, member: int = 0) -> Recording:
+def record_model(model: SequenceModel, symbols: NDArray[np.int64], *, member: int = 0) -> Recording:
     """Records the recurrent layers of a character model that reads class indices (T,)."""
     _check_recurrent(model.rnn.cell)
     x = torch.as_tensor(symbols, dtype=torch.int64)

@@ -277,7 +277,9 @@ def _sweep(text: str) -> tuple[str, list[Any]]:
 def _task(spec: str) -> Task:
     from odyssey.tasks.registry import get_task
 
-    return get_task(spec)
+    task = get_task(spec)
+    task.require_stream("`odyssey gradients`")
+    return task
 
 
 def _at_start(

@@ -96,6 +96,7 @@ def sort_mistakes(
         directories, choice, by_run=len(directories) > 1
     ):
         name = str(trained.row["task"])
+        trained.task.require_stream("`odyssey errors`")
         if reading is None:
             task, unit = name, trained.task.unit
             reading = mistakes.annotate_text(

@@ -320,13 +320,13 @@ def _weight_megabytes(study: Study, trials: Sequence[Trial]) -> float:
         return 0.0
     sizes: dict[tuple[str, str], list[int]] = {}
     for trial in trials:
-        cell, symbols = parse_cell(trial.cell_text), get_task(trial.task).num_symbols
+        cell, signature = parse_cell(trial.cell_text), get_task(trial.task).signature
         for member in (Member(**m) for m in trial.members):
             sizes.setdefault((trial.task, trial.spec), []).append(
                 member.parameters
                 or count_parameters(
                     cell,
-                    num_symbols=symbols,
+                    signature=signature,
                     hidden_size=member.hidden_size,
                     num_layers=member.num_layers,
                 )

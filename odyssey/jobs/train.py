@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from odyssey.tasks.base import Task
     from odyssey.training.config import TrainingConfig
     from odyssey.training.loop import Epoch
-    from odyssey.training.model import CharModel
+    from odyssey.training.model import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class TrainedCell:
     sample: str
     task: Task
     config: TrainingConfig
-    model: CharModel
+    model: SequenceModel
 
 
 def train_cell(
@@ -132,14 +132,14 @@ def train_cell(
         rate = (time.monotonic() - began) / epoch.epoch
         watcher.epoch(epoch, rate * (epoch.epochs - epoch.epoch))
 
-    def inspect(updates: int, model: CharModel, *, positions: tuple[int, ...]) -> None:
+    def inspect(updates: int, model: SequenceModel, *, positions: tuple[int, ...]) -> None:
         nonlocal due
         del positions  # there is one member
         if options.sample_every and updates >= due:
             due = updates - updates % options.sample_every + options.sample_every
             watcher.sampled(updates, generate(model))
 
-    def generate(model: CharModel) -> str:
+    def generate(model: SequenceModel) -> str:
         codes = sample(
             model,
             learned.sample_prime(),

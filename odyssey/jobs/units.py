@@ -130,6 +130,7 @@ def _trained(directory: str, choice: ModelChoice) -> tuple[TrainedModel, str | N
     from odyssey.studies.trained import load_trained
 
     trained = load_trained(directory, **asdict(replace(choice, text=None)))
+    trained.task.require_stream("`odyssey units`")
     if choice.text is None:
         return trained, None
     digest = hashlib.sha256(read_file(Path(choice.text))).hexdigest()

@@ -26,11 +26,12 @@ from odyssey.speed.layers import CLASSES
 from odyssey.speed.measure import Contender, repeats_for, sample_seconds, without_collection
 from odyssey.speed.section import Case, Finding, Measurement, Settings, column
 from odyssey.speed.tracing import traced
+from odyssey.tasks.signature import Signature
 from odyssey.tasks.text import TextTask
 from odyssey.training import loop
 from odyssey.training.config import TrainingConfig
 from odyssey.training.loop import Epoch, train
-from odyssey.training.model import CharModel
+from odyssey.training.model import SequenceModel
 from odyssey.training.step import make_recurrence
 
 MEMBERS = (1, 4)
@@ -204,7 +205,9 @@ def tiny_findings(rows: Sequence[Measurement]) -> list[Finding]:
 
 def cell_step(members: int, hidden: int, batch: int, steps: int) -> Contender:
     """Gives lstm alone, forward and backward from a given state, for a population."""
-    model = CharModel(get_cell("lstm"), CLASSES, [hidden] * members, 1, backend="native")
+    model = SequenceModel(
+        get_cell("lstm"), Signature.symbols(CLASSES), [hidden] * members, 1, backend="native"
+    )
     model.rnn.reset_parameters()
     cell = make_recurrence(model, dense=False)
     x_PTB = torch.randint(CLASSES, (members, steps, batch))

@@ -121,6 +121,9 @@ def guessing_values(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Series[
     if "num_symbols" not in results:
         return pd.Series(np.nan, index=results.index, dtype="float64")
     symbols = results["num_symbols"].astype("Float64")
+    if "guess_nats" in results:  # of bits: as many symbols as there are patterns
+        patterns = np.exp(results["guess_nats"].to_numpy(float))
+        symbols = symbols.fillna(pd.Series(patterns, results.index, dtype="Float64"))
     # A trial whose worker died records no V; its task has one all the same.
     known = symbols.groupby(results["task"]).transform("max")
     scores = known.map({v: guessing(v, value) for v in known.dropna().unique()})

@@ -37,7 +37,7 @@ def check_listed(study: Study) -> CheckedStudy:
     training = dataclasses.asdict(study.config)
     check_memory(
         cells,
-        {spec: task.num_symbols for spec, task in tasks.items()},
+        tasks,
         draw_members(study.distributions, count=study.members, seed=study.seed),
         training,
         population=study.population or study.members,

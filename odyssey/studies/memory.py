@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.hyperparameters import HYPERPARAMETERS
+from odyssey.tasks.base import Task
+from odyssey.training.sizes import input_size
 
 MOST_GIB = 64
 """What one trial may need."""
@@ -21,7 +23,7 @@ _COPIES = 5
 
 def check_memory(
     cells: Mapping[str, Cell],
-    symbols: Mapping[str, int],
+    tasks: Mapping[str, Task],
     members: Sequence[Mapping[str, Any]],
     training: Mapping[str, Any],
     *,
@@ -31,7 +33,7 @@ def check_memory(
 
     Args:
         cells: The cells, by the name to show.
-        symbols: The number of symbols of every task.
+        tasks: The tasks, by spec.
         members: All draws, as plain data.
         training: The training options, in full.
         population: Members of a trial.
@@ -40,20 +42,20 @@ def check_memory(
         ConfigError: It is; the message names the cell, the task and the sizes to change.
     """
     for name, cell in cells.items():
-        for task, count in symbols.items():
-            need = member_bytes(cell, count, members, training)
+        for spec, task in tasks.items():
+            need = member_bytes(cell, task, members, training)
             starts = np.arange(0, len(members), population)
             gib = float(np.add.reduceat(need, starts).max()) / 2**30
             if gib > MOST_GIB:
                 raise ConfigError(
-                    f"{name} on {task}: a trial would need about {gib:,.0f} GiB of memory, "
+                    f"{name} on {spec}: a trial would need about {gib:,.0f} GiB of memory, "
                     f"more than {MOST_GIB}; make hidden_size, num_layers, batch_size, unroll, "
                     "eval_batch, eval_unroll or population smaller"
                 )
 
 
 def member_bytes(
-    cell: Cell, num_symbols: int, members: Sequence[Mapping[str, Any]], training: Mapping[str, Any]
+    cell: Cell, task: Task, members: Sequence[Mapping[str, Any]], training: Mapping[str, Any]
 ) -> NDArray[np.float64]:
     """Estimates the memory of every member in training, in bytes, to within a factor of two or so.
 
@@ -65,7 +67,8 @@ def member_bytes(
         default = HYPERPARAMETERS[name].default or np.nan
         return np.array([float(m.get(name) or default) for m in members])
 
-    shapes = cell.shapes
+    shapes, width = cell.shapes, input_size(task.signature)
+    outputs = task.signature.outputs.size
     wanted, layers = column("parameters"), column("num_layers")
     squares = sum(pair == ("H", "H") for pair in shapes.matrices.values()) or 1
     hidden = np.where(np.isnan(wanted), column("hidden_size"), np.sqrt(wanted / squares / layers))
@@ -76,15 +79,15 @@ def member_bytes(
         vectors = [size[a] for a in shapes.vectors.values()]
         return sum([*products, *vectors], start=np.zeros_like(hidden))
 
-    first = hidden if shapes.square else np.full(len(members), float(num_symbols))
+    first = hidden if shapes.square else np.full(len(members), float(width))
     weights = layer(first) + (layers - 1) * layer(hidden)
-    weights += num_symbols * (hidden + 1) + (num_symbols * hidden if shapes.square else 0)
+    weights += outputs * (hidden + 1) + (width * hidden if shapes.square else 0)
     weights = np.where(np.isnan(wanted), weights, wanted)
     values = len(cell.equations) + len(shapes.matrices)
-    steps = training["batch_size"] * training["unroll"]
-    read_steps = training["eval_batch"] * training["eval_unroll"]
-    kept = steps * (values * layers * hidden + 2 * num_symbols)
-    read = read_steps * (2 * layers * hidden + 2 * num_symbols)
+    steps = training["batch_size"] * (task.steps or training["unroll"])
+    read_steps = training["eval_batch"] * (task.steps or training["eval_unroll"])
+    kept = steps * (values * layers * hidden + 2 * outputs)
+    read = read_steps * (2 * layers * hidden + 2 * outputs)
     width = 8 if training["dtype"] == "float64" else 4
     need = width * (_COPIES * weights + np.maximum(kept, read))
     return np.asarray(need, dtype=np.float64)

@@ -19,7 +19,7 @@ from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
 
 if TYPE_CHECKING:
-    from odyssey.training.model import CharModel
+    from odyssey.training.model import SequenceModel
 
 WEIGHTS = "weights.npz"
 
@@ -34,12 +34,12 @@ class TrainedModel:
         row: Its row of results.
     """
 
-    model: CharModel
+    model: SequenceModel
     task: Task
     row: pd.Series[float]
 
 
-def save_weights(store: RunStore, model: CharModel) -> None:
+def save_weights(store: RunStore, model: SequenceModel) -> None:
     """Writes the parameters of a model's first member into the run directory, atomically."""
     weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
     write_arrays(store.path / WEIGHTS, weights)
@@ -128,13 +128,13 @@ def _single(store: RunStore) -> pd.DataFrame:
 def _load(store: RunStore, row: pd.Series[float], text: str | None) -> TrainedModel:
     import torch
 
-    from odyssey.training.model import CharModel
+    from odyssey.training.model import SequenceModel
 
     spec = str(row["task"])
     task = recorded_task(spec, store.run.get("tasks", {}).get(spec, {}), text=text)
-    model = CharModel(
+    model = SequenceModel(
         parse_cell(str(row["cell_text"])),
-        task.num_symbols,
+        task.signature,
         [int(row["hidden_size"])],
         int(row["num_layers"]),
     )

@@ -49,13 +49,13 @@ def unpadded(trained: Trained, position: int) -> dict[str, NDArray[Any]]:
         trained: A trained population.
         position: The place of the member in it.
     """
-    from odyssey.training.model import CharModel
+    from odyssey.training.model import SequenceModel
 
     model, positions = next((m, p) for m, p in trained.models if position in p)
     row = positions.index(position)
     rnn = model.rnn
-    own = CharModel(
-        rnn.cell, model.num_symbols, [rnn.hidden_sizes[row]], rnn.num_layers, backend="eager"
+    own = SequenceModel(
+        rnn.cell, model.signature, [rnn.hidden_sizes[row]], rnn.num_layers, backend="eager"
     )
     shapes = {name: p.shape[1:] for name, p in own.named_parameters()}
     return {

@@ -24,10 +24,11 @@ from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import write_weights
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.signature import guess_nats
 from odyssey.tasks.text import MissingText
 from odyssey.training.config import training_config
 from odyssey.version import __version__
-from odyssey.wording import NATS_PER_BIT
+from odyssey.wording import in_bits
 
 if TYPE_CHECKING:
     from odyssey.training.loop import Epoch, Inspect, Trained
@@ -158,12 +159,14 @@ def trained_trial(
     model = trained.models[0][0]
     backend = model.rnn.backend
     facts = BACKENDS[backend].facts(model.readout.dtype)
+    outputs, record = task.signature.outputs, task.describe()
     rows = []
     for member, result in zip(members, trained.results, strict=True):
         rows.append(
             _common_columns(trial, member, cell=cell.name, commit=commit)
             | {
-                "num_symbols": task.num_symbols,
+                "num_symbols": None if outputs.dense else outputs.size,
+                "guess_nats": guess_nats(outputs),
                 "hidden_size": result.member.hidden_size,
                 "num_parameters": result.num_parameters,
                 "status": result.status,
@@ -176,11 +179,15 @@ def trained_trial(
                 "processor_seconds": processor_seconds,
                 "train_nats": result.train_nats,
                 "valid_nats": result.valid_nats,
-                "valid_bpc": result.valid_nats / NATS_PER_BIT,
+                "valid_bpc": in_bits(result.valid_nats, record),
                 "valid_accuracy": result.valid_accuracy,
                 "test_nats": result.test_nats,
-                "test_bpc": result.test_nats / NATS_PER_BIT,
+                "test_bpc": in_bits(result.test_nats, record),
                 "test_accuracy": result.test_accuracy,
+                "test_exact": result.test_exact,
+                "longer_nats": result.longer_nats,
+                "longer_accuracy": result.longer_accuracy,
+                "longer_exact": result.longer_exact,
                 "backend": backend,
                 "versions": f"{versions()}, {facts}" if facts else versions(),
             }

@@ -32,6 +32,8 @@ class Arithmetic(GeneratedTask):
         distractors: The probability that one more distractor follows.
     """
 
+    exact = True
+
     def __init__(self, name: str, *, digits: int, distractors: float) -> None:
         self._digits = digits
         self._distractors = distractors

@@ -1,6 +1,6 @@
-"""What a task is: parallel streams of class indices, cut into truncated-BPTT segments.
+"""What a task is: parallel streams, cut into truncated-BPTT segments, or whole sequences.
 
-Shapes: T time steps, B parallel streams, N targets.
+Shapes: T time steps, B parallel streams, N targets, I numbers of an input, K of an output.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
+from odyssey.tasks.signature import Signature
 
 HeldOut = Literal["valid", "test"]
 Split = Literal["train", "valid", "test"]
@@ -24,21 +25,32 @@ Split = Literal["train", "valid", "test"]
 class Batch:
     """Holds one truncated-BPTT segment of B parallel streams.
 
-    The recurrent state carries over from the previous batch of the same iterator.
+    The recurrent state carries over from the previous batch of the same iterator, but in columns
+    that are fresh.
 
     Attributes:
-        inputs_TB: Class indices, int64.
-        targets_TB: The symbol that follows each input, int64.
+        inputs_TB: Class indices (T, B), int64; or bits or reals (T, B, I), float32.
+        targets_TB: The class that is to be predicted at each input (T, B), int64: of a stream the
+            symbol that follows; or bits or reals (T, B, K), float32.
         weights_TB: The positions that count in loss and accuracy, bool.
+        fresh_B: The columns whose state begins anew with this batch, bool; None: none does.
+        ends_TB: The positions at which a sequence ends, bool; None where there are no sequences.
+        given_B: What the sequence of each column is conditioned on (B, ...), float32; all columns
+            are then fresh.
+        read: How many inputs are no padding; None: all.
     """
 
-    inputs_TB: NDArray[np.int64]
-    targets_TB: NDArray[np.int64]
+    inputs_TB: NDArray[np.int64] | NDArray[np.float32]
+    targets_TB: NDArray[np.int64] | NDArray[np.float32]
     weights_TB: NDArray[np.bool_]
+    fresh_B: NDArray[np.bool_] | None = None
+    ends_TB: NDArray[np.bool_] | None = None
+    given_B: NDArray[np.float32] | None = None
+    read: int | None = None
 
 
 class Task(ABC):
-    """Predicts the next symbol of a stream.
+    """What is to be predicted at every step: in most tasks, the next symbol of a stream.
 
     Attributes:
         name: The normalised spec: options that equal their default are left out.
@@ -58,8 +70,34 @@ class Task(ABC):
 
     @property
     def num_symbols(self) -> int:
-        """Counts the classes."""
+        """Counts the symbols."""
         return len(self.symbols)
+
+    @property
+    def signature(self) -> Signature:
+        """Says what a model reads and predicts: here, symbols."""
+        return Signature.symbols(self.num_symbols)
+
+    @property
+    def steps(self) -> int | None:
+        """Gives the steps of a batch, at most, where the task decides it and not the unroll."""
+        return None
+
+    exact: bool = False
+    """Whether a sequence can be answered wholly right, so that this is worth a score."""
+
+    @property
+    def longer(self) -> str | None:
+        """Names the task of the same symbols with longer sequences: does a model generalise?"""
+        return None
+
+    is_stream: bool = True
+    """Whether it is a stream of symbols, each of which is the input that follows its target."""
+
+    def require_stream(self, what: str) -> None:
+        """Raises TaskError for a task that is no stream, naming what needs one."""
+        if not self.is_stream:
+            raise TaskError(f"{self.name} is no stream of symbols, which {what} needs")
 
     enough: Mapping[str, int] = MappingProxyType({"valid": 5_000, "test": 10_000})
     """Targets of held-out data that a measurement takes where nobody says how many."""
@@ -138,6 +176,7 @@ def in_pieces(
     *,
     unroll: int,
     warmup: int = 0,
+    last: NDArray[np.bool_] | None = None,
 ) -> Iterator[Batch]:
     """Yields a finite stream once, as B contiguous pieces side by side.
 
@@ -151,6 +190,7 @@ def in_pieces(
         unroll: The number of steps in a batch.
         warmup: Symbols that a column reads before its own, with weight False; fewer where the
             stream has fewer, so that the first column begins with its first target.
+        last: The symbols that end a sequence, (N + 1,); None where there are none.
     """
     start_B = np.maximum(first_B - warmup, 0)
     longest = int((end_B - start_B).max())
@@ -164,4 +204,5 @@ def in_pieces(
             inputs_TB=symbols[at_TB].astype(np.int64),
             targets_TB=symbols[at_TB + 1].astype(np.int64),
             weights_TB=counts_TB if counted is None else counts_TB & counted[at_TB + 1],
+            ends_TB=None if last is None else counts_TB & last[at_TB + 1],
         )

@@ -111,12 +111,15 @@ class GeneratedTask(Task):
         wanted = np.arange(1, batch_size, dtype=np.int64) * length // batch_size
         inner = np.minimum(cuts[np.searchsorted(cuts, wanted)], length)
         bounds = np.concatenate([[0], inner, [length]]).astype(np.int64)
+        last = np.zeros(offsets[-1], dtype=np.bool_)
+        last[ends - 1] = True
         return in_pieces(
             np.concatenate([chunk.symbols_N for chunk in chunks]),
             np.concatenate([chunk.counted_N for chunk in chunks]),
             bounds[:-1],
             bounds[1:],
             unroll=unroll,
+            last=last,
         )
 
     def encode(self, text: str) -> NDArray[np.int64]:

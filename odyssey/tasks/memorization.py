@@ -24,6 +24,8 @@ class Memorization(GeneratedTask):
         symbols: How many symbols there are to choose from.
     """
 
+    exact = True
+
     def __init__(self, name: str, *, length: int, symbols: int) -> None:
         self._length = length
         self._choices = symbols

@@ -13,6 +13,7 @@ from odyssey.errors import TaskError, suggest
 from odyssey.names import TEXT_PREFIX, split_text
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
+from odyssey.tasks.digits import HouseNumbers
 from odyssey.tasks.download import DATASETS, Dataset, dataset_path
 from odyssey.tasks.memorization import ALPHABET, Memorization
 from odyssey.tasks.options import (
@@ -27,6 +28,7 @@ from odyssey.tasks.options import (
 )
 from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
+from odyssey.tasks.signature import ATTENTION, WAYS
 from odyssey.tasks.text import MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
 from odyssey.wording import quoted, shorten
@@ -41,12 +43,14 @@ class TaskRow:
         options: What may stand after the '@'.
         make: Makes the task from its normalised spec and the value of each option.
         read: Gives the bytes of a text, from the value of each option; None where there is none.
+        sequences: Whether it is a `SequenceTask`, not a stream of symbols.
     """
 
     summary: str
     options: tuple[Option, ...]
     make: Callable[[str, dict[str, Any]], Task]
     read: Callable[[dict[str, Any]], bytes] | None = None
+    sequences: bool = False
 
 
 def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
@@ -110,15 +114,28 @@ _TASKS: dict[str, TaskRow] = {
         (whole("max_steps", 50, least=1, most=1000),),
         lambda name, values: Xml(name, **values),
     ),
+    "house-numbers": TaskRow(
+        "read a number of handwritten digits from left to right (Ba et al., 2015)",
+        (
+            whole("digits", 5, least=1, most=20),
+            one_of("look", ATTENTION, among=WAYS),
+        ),
+        lambda name, values: HouseNumbers(name, digits=values["digits"], way=values["look"]),
+        sequences=True,
+    ),
     "python-source": _python_source(),
     **{name: _corpus(name, dataset) for name, dataset in DATASETS.items()},
 }
 _TEXT_OPTIONS = _text_options("90/5/5")
 
 
-def list_tasks() -> list[str]:
-    """Lists the tasks that have a name; `text:PATH` makes one of any file."""
-    return list(_TASKS)
+def list_tasks(*, sequences: bool | None = None) -> list[str]:
+    """Lists the tasks that have a name; `text:PATH` makes one of any file.
+
+    Args:
+        sequences: Those of whole sequences only, or those that are streams; None: all.
+    """
+    return [name for name, row in _TASKS.items() if sequences in (None, row.sequences)]
 
 
 def describe_tasks() -> list[dict[str, str]]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from odyssey.compiler.backends.base import State
 from odyssey.tasks.base import Batch
 
 
@@ -22,14 +24,20 @@ class JoinedBatch:
     """One batch of every member, row-major (P, T, B); views where there is one member.
 
     Attributes:
-        inputs: Class indices, int64.
-        targets: Class indices, int64.
+        inputs: Class indices, int64; or floats (P, T, B, I).
+        targets: Class indices, int64; or floats (P, T, B, K).
         weights: Which targets count, bool.
+        fresh: Which columns begin anew (P, B), bool; None: none.
+        given: What columns are conditioned on (P, B, ...), float32.
+        read_P: How many inputs are no padding.
     """
 
-    inputs: NDArray[np.int64]
-    targets: NDArray[np.int64]
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
     weights: NDArray[np.bool_]
+    fresh: NDArray[np.bool_] | None
+    given: NDArray[np.float32] | None
+    read_P: NDArray[np.int64]
 
     @property
     def count_P(self) -> NDArray[np.float64]:
@@ -37,17 +45,67 @@ class JoinedBatch:
         counts = [max(np.count_nonzero(w), 1) for w in self.weights]
         return np.array(counts, dtype=np.float64)
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Gives the three as tensors in the same memory."""
+    def tensors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Gives inputs, targets and weights; classes and weights in the same memory.
+
+        Args:
+            dtype: The type of floats.
+        """
         x, target, weight = map(torch.from_numpy, (self.inputs, self.targets, self.weights))
-        return x, target, weight
+        if x.is_floating_point():
+            x = x.to(dtype)
+        return x, target.to(dtype) if target.is_floating_point() else target, weight
+
+    def condition(self, dtype: torch.dtype) -> Tensor | None:
+        """Gives what columns are conditioned on, (P, B, ...)."""
+        return None if self.given is None else torch.from_numpy(self.given).to(dtype)
+
+    def begin(self, state: State | None) -> State | None:
+        """Gives the state before the first step, (P, L, B, H) each: anew in fresh columns."""
+        if state is None or self.fresh is None or not self.fresh.any():
+            return state
+        if self.fresh.all():
+            return None
+        goes_on = torch.from_numpy(~self.fresh)[:, None, :, None]
+        return tuple(torch.where(goes_on, s, s.new_zeros(())) for s in state)
 
 
 def join(batches: Sequence[Batch]) -> JoinedBatch:
-    """Puts a batch of every member side by side."""
-    parts = zip(*((b.inputs_TB, b.targets_TB, b.weights_TB) for b in batches), strict=True)
-    stacked = (a[0][None] if len(a) == 1 else np.stack(a) for a in parts)
-    return JoinedBatch(*map(np.ascontiguousarray, stacked))
+    """Puts a batch of every member side by side; short ones are padded with weight False."""
+    steps = max(len(b.inputs_TB) for b in batches)
+
+    def side_by_side(arrays: Sequence[NDArray[Any]], *, pad: bool = True) -> NDArray[Any]:
+        if pad:
+            arrays = [_padded(a, steps) for a in arrays]
+        return np.ascontiguousarray(arrays[0][None] if len(arrays) == 1 else np.stack(arrays))
+
+    fresh = [b.fresh_B for b in batches]
+    given = [b.given_B for b in batches]
+    return JoinedBatch(
+        side_by_side([b.inputs_TB for b in batches]),
+        side_by_side([b.targets_TB for b in batches]),
+        side_by_side([b.weights_TB for b in batches]),
+        None
+        if all(f is None for f in fresh)
+        else side_by_side(
+            [
+                np.zeros(b.weights_TB.shape[1], dtype=np.bool_) if f is None else f
+                for b, f in zip(batches, fresh, strict=True)
+            ],
+            pad=False,
+        ),
+        None
+        if any(g is None for g in given)
+        else side_by_side([g for g in given if g is not None], pad=False),
+        np.array([b.weights_TB.size if b.read is None else b.read for b in batches]),
+    )
+
+
+def _padded(array_TB: NDArray[Any], steps: int) -> NDArray[Any]:
+    missing = steps - len(array_TB)
+    if not missing:
+        return array_TB
+    return np.concatenate([array_TB, np.zeros((missing, *array_TB.shape[1:]), array_TB.dtype)])
 
 
 class Draws:
@@ -63,6 +121,18 @@ class Draws:
 
     def __next__(self) -> JoinedBatch:
         return self.returned.popleft() if self.returned else join([next(s) for s in self.streams])
+
+    def going_on(self, most: int) -> list[JoinedBatch]:
+        """Draws batches of one shape in which no column begins anew; none if the first is not."""
+        drawn: list[JoinedBatch] = []
+        while len(drawn) < most:
+            batch = next(self)
+            begins = batch.fresh is not None and bool(batch.fresh.any())
+            if begins or (drawn and batch.weights.shape != drawn[0].weights.shape):
+                self.give_back([batch])
+                break
+            drawn.append(batch)
+        return drawn
 
     def give_back(self, batches: Iterable[JoinedBatch]) -> None:
         """Takes batches back that nothing was trained on, in their order."""

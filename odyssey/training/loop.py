@@ -1,13 +1,13 @@
 """The training loop: truncated back-propagation for a population, one task.
 
-Shapes: P members, T steps, B streams, V symbols, N parameters of a member.
+Shapes: P members, T steps, B streams, N parameters of a member.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -18,15 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey.compiler.backends.base import SeveralSteps, StepsBatch, UpdateRules
-from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
 from odyssey.storage.schema import DIVERGED, OK
-from odyssey.tasks.base import Batch, HeldOut, Task
-from odyssey.training.batches import Draws, join
+from odyssey.tasks.base import HeldOut, Task
+from odyssey.tasks.registry import get_task
+from odyssey.tasks.signature import Signature, Values, guess_nats
+from odyssey.training.batches import Draws, JoinedBatch
 from odyssey.training.config import TrainingConfig
-from odyssey.training.model import CharModel, count_parameters, hidden_size_for
+from odyssey.training.model import SequenceModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
+from odyssey.training.scores import Scores, measure
 from odyssey.training.seeds import stream
 from odyssey.training.step import make_readout, make_recurrence, make_several, make_update
 
@@ -36,14 +38,17 @@ SECONDS_AT_A_TIME = 0.05  # of updates in one call
 class Inspect(Protocol):
     """Looks at a model while it is trained."""
 
-    def __call__(self, updates: int, model: CharModel, *, positions: tuple[int, ...]) -> None:
+    def __call__(self, updates: int, model: SequenceModel, *, positions: tuple[int, ...]) -> None:
         """Looks."""
         ...
 
 
 @dataclass
 class MemberResult:
-    """What training left of one member; losses in nats per counted character."""
+    """What training left of one member.
+
+    Losses are of a counted target: nats, or the squared error where outputs are reals.
+    """
 
     member: Member
     num_parameters: int
@@ -58,6 +63,10 @@ class MemberResult:
     valid_accuracy: float = math.nan
     test_nats: float = math.nan
     test_accuracy: float = math.nan
+    test_exact: float = math.nan
+    longer_nats: float = math.nan
+    longer_accuracy: float = math.nan
+    longer_exact: float = math.nan
     curve: list[tuple[int, int, str, float]] = field(default_factory=list)
 
 
@@ -82,7 +91,7 @@ class Trained:
     """
 
     results: list[MemberResult]
-    models: list[tuple[CharModel, tuple[int, ...]]]
+    models: list[tuple[SequenceModel, tuple[int, ...]]]
 
 
 def train(
@@ -98,7 +107,7 @@ def train(
 
     A member's numbers do not depend on the others: members of like size are trained side by side
     with padding and masks, others apart. A member whose loss is not finite, or grows beyond
-    `diverged_factor * ln(V)`, is frozen and recorded as diverged at that update.
+    `diverged_factor` times what guessing costs, is frozen and recorded as diverged at that update.
 
     Args:
         cell: The cell.
@@ -112,14 +121,14 @@ def train(
 
     Returns:
         One result a member, in their order; the best parameters are those of the lowest
-        validation loss, and the test is measured with them.
+        validation loss, and the test is measured with them, and the task with longer sequences.
 
     Raises:
         ConfigError: A member's hyperparameters do not fit the cell.
         TaskError: The data are too short for a batch.
     """
     task.check_fits(config.batch_size, config.unroll)
-    sized = [_sized(cell, m, task.num_symbols) for m in members]
+    sized = [_sized(cell, m, task.signature) for m in members]
     results: dict[int, MemberResult] = {}
     models = []
     for positions in group_members(sized, padding=config.padding):
@@ -131,11 +140,11 @@ def train(
     return Trained([results[k] for k in range(len(members))], models)
 
 
-def _sized(cell: Cell, member: Member, num_symbols: int) -> Member:
+def _sized(cell: Cell, member: Member, signature: Signature) -> Member:
     if member.parameters is None:
         return member
     hidden = hidden_size_for(
-        cell, member.parameters, num_symbols=num_symbols, num_layers=member.num_layers
+        cell, member.parameters, signature=signature, num_layers=member.num_layers
     )
     return member.replace(hidden_size=hidden)
 
@@ -168,9 +177,9 @@ class _Group:
         self.task, self.members, self.config = task, members, config
         sizes = [m.hidden_size for m in members]
         self.dtype = torch.float64 if config.dtype == "float64" else torch.float32
-        self.model = CharModel(
+        self.model = SequenceModel(
             cell,
-            task.num_symbols,
+            task.signature,
             sizes,
             members[0].num_layers,
             backend=config.backend,
@@ -179,13 +188,14 @@ class _Group:
         for number, member in enumerate(members):
             self.model.initialise(number, member, config.init)
         self.flat = FlatParameters(self.model, len(members))
-        self.readout = make_readout(self.model.rnn.backend, self.model.rnn.hidden_sizes)
+        outputs = task.signature.outputs
+        self.readout = make_readout(self.model.rnn.backend, self.model.rnn.hidden_sizes, outputs)
         self.results = [
             MemberResult(
                 m,
                 count_parameters(
                     cell,
-                    num_symbols=task.num_symbols,
+                    signature=task.signature,
                     hidden_size=m.hidden_size,
                     num_layers=m.num_layers,
                 ),
@@ -208,7 +218,7 @@ class _Group:
             self.rate_P,
             self._vector([m.clip_norm or math.inf for m in members]),
             self._vector([m.clip_value or math.inf for m in members]),
-            config.diverged_factor * math.log(max(task.num_symbols, 2)),
+            config.diverged_factor * _guess(outputs),
             self._inside() if self.model.rnn.masked else None,
         )
         self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
@@ -222,7 +232,7 @@ class _Group:
             for m in members
         )
         self.noisy = any(m.input_noise for m in members)
-        self.recurrence = make_recurrence(self.model, dense=self.noisy)
+        self.recurrence = make_recurrence(self.model, dense=self.noisy or task.signature.dense)
         self.several = make_several(
             self.model.rnn.backend, self.recurrence, self.readout, self.step
         )
@@ -232,6 +242,7 @@ class _Group:
         self.stale_P = [0] * len(members)  # epochs since the last improvement
         self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
         self.updates = 0
+        self.read_P = np.zeros(len(members), dtype=np.int64)  # inputs, of healthy updates
 
     def _vector(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=self.dtype)
@@ -244,8 +255,8 @@ class _Group:
             parts = []
             for name, parameter in self.model.named_parameters():
                 inside = torch.ones(parameter.shape[1:], dtype=torch.bool)
-                for axis, size in enumerate(self._padded_axes(name)):
-                    if size == "H":
+                for axis, padded in enumerate(self.model.padded_axes(name)):
+                    if padded:
                         index = torch.arange(hidden) < member.hidden_size
                         view = [1] * inside.dim()
                         view[axis] = -1
@@ -254,24 +265,10 @@ class _Group:
             kept.append(torch.cat(parts))
         return torch.stack(kept)
 
-    def _padded_axes(self, name: str) -> tuple[str, ...]:
-        """Names the sizes of a parameter's axes: "H" is padded."""
-        if name == "embedding":
-            return ("H", "V")
-        if name == "readout":
-            return ("V", "H")
-        if name == "readout_bias":
-            return ("V",)
-        _, _, layer, own = name.split(".")  # rnn.layers.<l>.<name>
-        program = self.model.rnn.program
-        sizes = program.matrices.get(own) or (program.vectors[own],)
-        first = "H" if program.square or layer != "0" else "V"
-        return tuple(first if s == "I" else "H" for s in sizes)
-
     def run(
         self,
         progress: Callable[[Epoch], None] | None,
-        inspect: Callable[[int, CharModel], None] | None = None,
+        inspect: Callable[[int, SequenceModel], None] | None = None,
     ) -> None:
         """Trains to the end and measures the test loss at the best validation loss."""
         start = time.monotonic()
@@ -295,10 +292,23 @@ class _Group:
             if not bool(self.alive_P.any()):
                 break
         self.flat.assign(self.best_PN)
-        nats, accuracy = self.measure("test", self.config.test_characters)
+        self._test()
+
+    def _test(self) -> None:
+        """Measures test data, and those of the task with longer sequences where there is one."""
+        config, longer = self.config, self.task.longer
+        scores = self.measure("test", config.test_characters)
+        further = None
+        if longer is not None:
+            further = self.measure("test", config.test_characters, task=get_task(longer))
         for k, result in enumerate(self.results):
-            if result.status == OK:
-                result.test_nats, result.test_accuracy = nats[k], accuracy[k]
+            if result.status != OK:
+                continue
+            result.test_nats, result.test_accuracy = scores.nats[k], scores.accuracy[k]
+            result.test_exact = scores.exact[k]
+            if further is not None:
+                result.longer_nats, result.longer_accuracy = further.nats[k], further.accuracy[k]
+                result.longer_exact = further.exact[k]
 
     def _epoch(self, epoch: int, seconds: float) -> Epoch:
         last = [{metric: v for _, _, metric, v in r.curve[-4:]} for r in self.results]
@@ -313,10 +323,10 @@ class _Group:
         )
 
     def _inputs(self, x_PTB: Tensor) -> Tensor:
-        """Adds each member's noise to its one-hot inputs, where any member wants noise."""
+        """Adds each member's noise to its inputs, classes one-hot, where any member wants it."""
         if not self.noisy:
             return x_PTB
-        x_PTBV = self.model.one_hot(x_PTB)
+        x_PTBV = self.model.dense(x_PTB).clone()
         for k, member in enumerate(self.members):
             if member.input_noise:
                 noise = torch.randn(x_PTBV.shape[1:], generator=self.noise[k], dtype=self.dtype)
@@ -329,15 +339,16 @@ class _Group:
         if several and state is not None and self.alive.all():
             inner = tuple(s.squeeze(1) for s in state)
             if several.ready(inner):
-                return self._several(several, min(most, several.most, self.at_a_time))
+                drawn = self.draws.going_on(min(most, several.most, self.at_a_time))
+                if drawn:
+                    return self._several(several, drawn)
         self.state, nll_P, counted_P = self._update(state)
         return [(nll_P, counted_P)]
 
     def _several(
-        self, several: SeveralSteps, most: int
+        self, several: SeveralSteps, drawn: Sequence[JoinedBatch]
     ) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Makes several updates in one call, which ends where a member diverges."""
-        drawn = [next(self.draws) for _ in range(most)]
         count_KP = np.stack([batch.count_P for batch in drawn])
         steps = self.optimizer.steps
         corrections = []
@@ -363,9 +374,11 @@ class _Group:
         self.optimizer.steps = steps + made
         self.updates += made
         self.state = tuple(s.unsqueeze(1) for s in done.state)
+        self.read_P += sum(batch.read_P for batch in drawn[: made - 1])
         nll_P = done.nll[-1]
         norm_P = torch.from_numpy(done.norm[-1])
         self._judge(norm_P, done.healthy_P, nll_P / count_KP[made - 1])
+        self.read_P += drawn[made - 1].read_P
         if not self.alive.all():
             self.state = self._without_frozen(self.state)
         last = self._of_the_living(nll_P, count_KP[made - 1])
@@ -377,9 +390,11 @@ class _Group:
         """Makes one update; gives the state, and summed nats and counted characters by member."""
         model = self.model
         batch = next(self.draws)
-        (x_PTB, target_PTB, weight_PTB), count_P = batch.tensors(), batch.count_P
-        h_PTBH, state = self.recurrence.forward(self._inputs(x_PTB), state)
-        inputs = (h_PTBH, model.readout, model.readout_bias, target_PTB, weight_PTB)
+        (x, target, weight_PTB), count_P = batch.tensors(self.dtype), batch.count_P
+        h_PTBH, state = self.recurrence.forward(
+            self._inputs(x), batch.begin(state), batch.condition(self.dtype)
+        )
+        inputs = (h_PTBH, model.readout, model.readout_bias, target, weight_PTB)
         nll, (dh, dw, db) = self.readout.differentiate(
             inputs, torch.from_numpy(self._scale(count_P))
         )
@@ -389,6 +404,7 @@ class _Group:
         self.updates += 1
         nll_P: NDArray[np.float64] = nll.numpy()
         self._step(gradients, nll_P / count_P)
+        self.read_P += batch.read_P
         if self.alive.all():
             return state, nll_P, count_P
         return self._without_frozen(state), *self._of_the_living(nll_P, count_P)
@@ -418,12 +434,12 @@ class _Group:
         if bool(healthy_P.all()):
             return
         for k in np.flatnonzero(self.alive & ~healthy_P.numpy()).tolist():
-            self._count(k, self.updates - 1)
+            self._count(k, self.updates - 1)  # read_P does not have the last update yet
             self._diverge(k, float(mean_P[k]), float(norm_P[k]))
 
     def _count(self, k: int, updates: int) -> None:
         self.results[k].updates = updates
-        self.results[k].characters = updates * self.config.batch_size * self.config.unroll
+        self.results[k].characters = int(self.read_P[k])
 
     def _diverge(self, k: int, loss: float, norm: float) -> None:
         result = self.results[k]
@@ -472,7 +488,8 @@ class _Group:
 
     def _validate(self) -> list[bool]:
         """Measures the validation loss; says which members improved."""
-        nats, accuracy = self.measure("valid", self.config.valid_characters)
+        scores = self.measure("valid", self.config.valid_characters)
+        nats, accuracy = scores.nats, scores.accuracy
         improved = [False] * len(self.members)
         for k, result in enumerate(self.results):
             if not bool(self.alive_P[k]):
@@ -489,43 +506,16 @@ class _Group:
                 self.best_PN[k] = self.flat.row(k)
         return improved
 
-    @torch.no_grad()
-    def measure(self, split: HeldOut, characters: int) -> tuple[list[float], list[float]]:
-        """Measures nats per counted character and accuracy of every member on held-out data.
+    def measure(self, split: HeldOut, characters: int, *, task: Task | None = None) -> Scores:
+        """Measures every member; see `scores.measure`."""
+        own = task or self.task
+        return measure(self.model, own, split, self.config, characters=characters)
 
-        Args:
-            split: Of which data.
-            characters: Targets, at most; 0 takes what the task says is enough.
-        """
-        config = self.config
-        characters = characters or self.task.enough[split]
-        members = len(self.members)
-        nats_P = torch.zeros(members, dtype=torch.float64)
-        right_P = torch.zeros(members, dtype=torch.float64)
-        count = 0
-        state = None
-        batches: Iterator[Batch] = self.task.held_out(
-            split,
-            batch_size=config.eval_batch,
-            unroll=config.eval_unroll,
-            characters=characters,
-            warmup=config.eval_warmup,
-        )
-        for batch in batches:
-            x, target, weight = (t.expand(members, -1, -1) for t in join([batch]).tensors())
-            h_PTBH, state = self.model.hidden(x, state)
-            nll_P, hits_P = self.readout.measure(
-                (h_PTBH, self.model.readout, self.model.readout_bias, target, weight)
-            )
-            nats_P += nll_P
-            right_P += hits_P
-            count += int(weight[0].sum())
-        if count == 0:
-            raise ConfigError(
-                f"{self.task.name}: no counted character among {characters} for {split};"
-                f" raise training.{split}_characters"
-            )
-        return (nats_P / count).tolist(), (right_P / count).tolist()
+
+def _guess(outputs: Values) -> float:
+    """Gives what guessing costs at a step, 1 where there is no scale, ln 2 at least."""
+    guess = guess_nats(outputs)
+    return 1.0 if math.isnan(guess) else max(guess, math.log(2))
 
 
 def _content(task: Task) -> str:

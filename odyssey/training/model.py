@@ -1,6 +1,7 @@
-"""The character model: recurrent layers and a softmax readout, for a population.
+"""The model: recurrent layers and a linear readout, for a population.
 
-Shapes: P members, T steps, B streams, V symbols, H units of the largest member.
+Shapes: P members, T steps, B streams, I numbers of an input, K of an output (of classes, one each),
+H units of the largest member.
 """
 
 from __future__ import annotations
@@ -19,19 +20,23 @@ from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.schemes import InitScheme, draw
 from odyssey.hyperparameters import Member
+from odyssey.tasks.signature import EVERY, Signature
+from odyssey.training.condition import Conditioner, Memory
 from odyssey.training.seeds import stream
+from odyssey.training.sizes import count_condition, input_size
 from odyssey.transforms.ablations import ablate
 
 
-class CharModel(nn.Module):
-    """Predicts the next symbol from class indices.
+class SequenceModel(nn.Module):
+    """Predicts the outputs of a task at every step of its inputs.
 
-    A cell that reads its input elementwise gets the symbols embedded at hidden size, as in
-    Jozefowicz et al. 2015; any other reads them one-hot.
+    Classes are read one-hot; a cell that reads its input elementwise gets the inputs mapped to
+    hidden size, as in Jozefowicz et al. 2015. What sequences are conditioned on is encoded by a
+    `Conditioner`, and stands behind the input in one vector.
 
     Args:
         cell: The cell.
-        num_symbols: Number of symbols V.
+        signature: What is read and predicted.
         hidden_sizes: Units of each member.
         num_layers: Layers, the same for all members.
         backend: Compiler backend.
@@ -41,7 +46,7 @@ class CharModel(nn.Module):
     def __init__(
         self,
         cell: Cell,
-        num_symbols: int,
+        signature: Signature,
         hidden_sizes: Sequence[int],
         num_layers: int,
         *,
@@ -51,21 +56,26 @@ class CharModel(nn.Module):
         super().__init__()
         members, hidden = len(hidden_sizes), max(hidden_sizes)
         square = cell.shapes.square
-        self.num_symbols = num_symbols
+        self.signature = signature
+        width, outputs = input_size(signature), signature.outputs.size
         self.embedding = (
-            nn.Parameter(torch.zeros(members, hidden, num_symbols, dtype=dtype)) if square else None
+            nn.Parameter(torch.zeros(members, hidden, width, dtype=dtype)) if square else None
         )
         self.rnn = RNN(
             cell,
-            hidden if square else num_symbols,
+            hidden if square else width,
             list(hidden_sizes),
             num_layers,
             population=members,
             backend=backend,
             dtype=dtype,
         )
-        self.readout = nn.Parameter(torch.zeros(members, num_symbols, hidden, dtype=dtype))
-        self.readout_bias = nn.Parameter(torch.zeros(members, num_symbols, dtype=dtype))
+        self.readout = nn.Parameter(torch.zeros(members, outputs, hidden, dtype=dtype))
+        self.readout_bias = nn.Parameter(torch.zeros(members, outputs, dtype=dtype))
+        condition = signature.condition
+        self.conditioner = (
+            None if condition is None else Conditioner(condition, members, hidden, dtype)
+        )
 
     @torch.no_grad()
     def initialise(self, number: int, member: Member, distribution: str) -> None:
@@ -77,40 +87,117 @@ class CharModel(nn.Module):
             distribution: See `compiler.initial.InitScheme`.
         """
         scheme = InitScheme(distribution, member.init_scale)
-        hidden, symbols = self.rnn.hidden_sizes[number], self.num_symbols
+        hidden, outputs = self.rnn.hidden_sizes[number], self.signature.outputs.size
         cell = self.rnn.cell
         if member.forget_bias is not None:
             cell = ablate(cell, f"forget_bias={member.forget_bias!r}")
         rng = stream(member.seed, "initial", self.rnn.cell.key)
         self.rnn.reset_member(number, scheme, rng=rng, cell=cell)
         self.readout[number, :, :hidden] = torch.as_tensor(
-            draw(scheme, (symbols, hidden), hidden_size=hidden, rng=rng)
+            draw(scheme, (outputs, hidden), hidden_size=hidden, rng=rng)
         )
         if self.embedding is not None:
+            width = input_size(self.signature)
             self.embedding[number, :hidden] = torch.as_tensor(
-                draw(scheme, (hidden, symbols), hidden_size=hidden, rng=rng)
+                draw(scheme, (hidden, width), hidden_size=hidden, rng=rng)
             )
+        if self.conditioner is not None:
+            own = stream(member.seed, "initial", "condition")
+            self.conditioner.initialise(number, hidden, own)
 
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Gives logits (P, T, B, V) and the new state.
+    def forward(
+        self, x: Tensor, state: State | None, memory: Memory | None = None
+    ) -> tuple[Tensor, State]:
+        """Gives logits, of reals the numbers themselves, (P, T, B, K), and the new state.
 
         Args:
-            x: (P, T, B) int64 class indices, or (P, T, B, V) floats (one-hot plus noise).
+            x: (P, T, B) int64 class indices, or (P, T, B, I) floats.
             state: The state, or None at the start.
+            memory: What `encode` made of the condition, where there is one.
         """
-        h_PTBH, state = self.hidden(x, state)
+        h_PTBH, state = self.hidden(x, state, memory)
         return read_out(h_PTBH, self.readout, self.readout_bias), state
 
-    def hidden(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """Gives the outputs of the last layer (P, T, B, H) and the new state; see `forward`."""
+    def encode(self, given: Tensor | None, *, learning: bool = False) -> Memory | None:
+        """Encodes what sequences are conditioned on (P, B, ...), for all their steps."""
+        if self.conditioner is None:
+            return None
+        assert given is not None, "the task has a condition"
+        memory: Memory = self.conditioner(given, learning=learning)
+        return memory
+
+    def hidden(
+        self, x: Tensor, state: State | None, memory: Memory | None = None
+    ) -> tuple[Tensor, State]:
+        """Gives the outputs of the last layer (P, T, B, H) and the new state; see `forward`.
+
+        With attention, the state has one part more: the last output.
+        """
+        if self.conditioner is None:
+            return self._layers(x, state)
+        assert memory is not None, "encode() the condition first"
+        if memory.vector_PBD is None:
+            h, state, _ = self.attend(x, state, memory)
+            return h, state
+        vector = memory.vector_PBD.unsqueeze(1)
+        if self.signature.condition is not None and self.signature.condition.way == EVERY:
+            x = self.dense(x)
+            return self._layers(torch.cat([x, vector.expand(-1, x.shape[1], -1, -1)], -1), state)
+        if state is None:  # an input of its own before the first step
+            nothing = vector.new_zeros(*vector.shape[:3], self.signature.inputs.size)
+            _, state = self._layers(torch.cat([nothing, vector], -1), None)
+        if x.is_floating_point():
+            x = functional.pad(x, (0, vector.shape[-1]))
+        return self._layers(x, state)  # classes are columns of the same matrices
+
+    def attend(
+        self, x: Tensor, state: State | None, memory: Memory
+    ) -> tuple[Tensor, State, Tensor]:
+        """Gives outputs and state as `hidden`, and the weights of places (P, T, B, L)."""
+        assert self.conditioner is not None
+        x = self.dense(x)
+        members, steps, batch, _ = x.shape
+        inner = None if state is None else state[:-1]
+        h = (
+            x.new_zeros(members, batch, self.rnn.hidden_size)
+            if state is None
+            else state[-1].squeeze(1)
+        )
+        outputs, weights = [], []
+        for t in range(steps):
+            context, weight = self.conditioner.attend(h, memory)
+            read = torch.cat([x[:, t], context], -1).unsqueeze(1)
+            y, inner = self._layers(read, inner)
+            h = y.squeeze(1)
+            outputs.append(h)
+            weights.append(weight)
+        assert inner is not None
+        return torch.stack(outputs, 1), (*inner, h.unsqueeze(1)), torch.stack(weights, 1)
+
+    def _layers(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         if self.embedding is not None:
             x = product(x, self.embedding) if x.is_floating_point() else gather(x, self.embedding)
         output: tuple[Tensor, State] = self.rnn(x, state)
         return output
 
-    def one_hot(self, x: Tensor) -> Tensor:
-        """Writes class indices out as one-hot vectors."""
-        return functional.one_hot(x, self.num_symbols).to(self.readout.dtype)
+    def dense(self, x: Tensor) -> Tensor:
+        """Writes class indices out as one-hot vectors; floats stay as they are."""
+        if x.is_floating_point():
+            return x
+        return functional.one_hot(x, self.signature.inputs.size).to(self.readout.dtype)
+
+    def padded_axes(self, name: str) -> tuple[bool, ...]:
+        """Says which axes of a parameter are as long as a member has units: others are full."""
+        if name == "embedding":
+            return True, False
+        if name in ("readout", "conditioner.query"):
+            return False, True
+        if not name.startswith("rnn."):
+            return (False,) * (self.get_parameter(name).dim() - 1)
+        _, _, layer, own = name.split(".")  # rnn.layers.<l>.<name>
+        program = self.rnn.program
+        sizes = program.matrices.get(own) or (program.vectors[own],)
+        return tuple(s == "H" or program.square or layer != "0" for s in sizes)
 
 
 def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -119,20 +206,24 @@ def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return logits.view(*h.shape[:3], weight.shape[1])
 
 
-def count_parameters(cell: Cell, *, num_symbols: int, hidden_size: int, num_layers: int) -> int:
-    """Counts the parameters of one member's model, embedding and readout included."""
+def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_layers: int) -> int:
+    """Counts the parameters of one member's model, with embedding, readout and encoder."""
     shapes = cell.shapes
     live = set(lower(cell).parameters())
-    total = num_symbols * (hidden_size + 1) + (num_symbols * hidden_size if shapes.square else 0)
+    width = input_size(signature)
+    total = signature.outputs.size * (hidden_size + 1)
+    total += width * hidden_size if shapes.square else 0
+    if signature.condition is not None:
+        total += count_condition(signature.condition, hidden_size)
     for layer in range(num_layers):
-        first = hidden_size if layer or shapes.square else num_symbols
+        first = hidden_size if layer or shapes.square else width
         sizes = {"I": first, "H": hidden_size}
         total += sum(sizes[a] * sizes[b] for n, (a, b) in shapes.matrices.items() if n in live)
         total += sum(sizes[a] for n, a in shapes.vectors.items() if n in live)
     return total
 
 
-def hidden_size_for(cell: Cell, parameters: int, *, num_symbols: int, num_layers: int) -> int:
+def hidden_size_for(cell: Cell, parameters: int, *, signature: Signature, num_layers: int) -> int:
     """Finds the largest hidden size whose model has at most so many parameters.
 
     Raises:
@@ -141,7 +232,7 @@ def hidden_size_for(cell: Cell, parameters: int, *, num_symbols: int, num_layers
 
     def count(hidden: int) -> int:
         return count_parameters(
-            cell, num_symbols=num_symbols, hidden_size=hidden, num_layers=num_layers
+            cell, signature=signature, hidden_size=hidden, num_layers=num_layers
         )
 
     if count(1) > parameters:

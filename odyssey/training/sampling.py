@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
 from odyssey.tasks.base import Task
-from odyssey.training.model import CharModel
+from odyssey.training.model import SequenceModel
 
 
 @torch.no_grad()
 def sample(
-    model: CharModel,
+    model: SequenceModel,
     prime: NDArray[np.int64],
     *,
     length: int,

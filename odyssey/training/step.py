@@ -4,12 +4,13 @@ A step is forward through the recurrent layers, readout and loss with their grad
 through the layers, and the update. A backend may bring code for each part (`base.TrainingStep`);
 torch is the reference for all of them, and does what a backend does not.
 
-Shapes: P members, T steps, B streams, V symbols, H units, N parameters of a member.
+Shapes: P members, T steps, B streams, I numbers of an input, K of an output, H units, N parameters
+of a member.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,19 +29,74 @@ from odyssey.compiler.backends.base import (
     UpdateRules,
     UpdateStep,
 )
-from odyssey.training.model import CharModel, read_out
+from odyssey.tasks.signature import BITS, CLASSES, REALS, Kind, Values
+from odyssey.training.model import SequenceModel, read_out
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 
 
+@dataclass(frozen=True)
+class OutputRule:
+    """How outputs of one kind are judged.
+
+    Attributes:
+        loss: Gives the loss of every position (P, T, B), from the readout's numbers (P, T, B, K)
+            and the targets.
+        hits: Says what is predicted, alike: a share of 1, or whether it is.
+    """
+
+    loss: Callable[[Tensor, Tensor], Tensor]
+    hits: Callable[[Tensor, Tensor], Tensor]
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    flat = functional.cross_entropy(logits.flatten(0, 2), target.flatten(), reduction="none")
+    return flat.view(target.shape)
+
+
+def _bernoulli(logits: Tensor, target: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(-1)
+
+
+def _frame_accuracy(logits: Tensor, target: Tensor) -> Tensor:
+    said, there = logits > 0, target > 0.5
+    either = (said | there).sum(-1)
+    both = (said & there).sum(-1)
+    return torch.where(either == 0, 1.0, both / either.clamp(min=1))
+
+
+RULES: Mapping[Kind, OutputRule] = {
+    CLASSES: OutputRule(_cross_entropy, lambda y, target: y.argmax(-1) == target),
+    # accuracy of a frame: what is both said and there, of what is either (Bay et al., 2009)
+    BITS: OutputRule(_bernoulli, _frame_accuracy),
+    # right within 0.04 (Hochreiter and Schmidhuber, 1997, for the adding problem)
+    REALS: OutputRule(
+        lambda y, target: (y - target).square().sum(-1),
+        lambda y, target: ((y - target).abs() < 0.04).all(-1),
+    ),
+}
+
+
 class TorchReadout:
-    """The readout in torch; the reference."""
+    """The readout and its loss in torch; the reference.
+
+    Args:
+        kind: Of the outputs.
+    """
+
+    def __init__(self, kind: Kind = CLASSES) -> None:
+        self.rule = RULES[kind]
 
     def measure(self, inputs: ReadoutInputs) -> tuple[Tensor, Tensor]:
         """See `ReadoutLoss`."""
         h, weight, bias, target, counted = inputs
-        logits = read_out(h, weight, bias)
-        right_P = ((logits.argmax(-1) == target) & counted).sum((1, 2))
-        return _nats(logits, target, counted), right_P.double()
+        outputs = read_out(h, weight, bias)
+        right_P = (self.rule.hits(outputs, target) * counted).sum((1, 2), dtype=torch.float64)
+        return self._nats(outputs, target, counted), right_P
+
+    def hits(self, inputs: ReadoutInputs) -> Tensor:
+        """Says which positions (P, T, B) are predicted."""
+        h, weight, bias, target, _ = inputs
+        return self.rule.hits(read_out(h, weight, bias), target) == 1
 
     def differentiate(
         self, inputs: ReadoutInputs, scale_P: Tensor
@@ -49,16 +105,12 @@ class TorchReadout:
         *reals, target, counted = inputs
         leaves = [t.detach().requires_grad_() for t in reals]
         with torch.enable_grad():
-            nll_P = _nats(read_out(*leaves), target, counted)
+            nll_P = self._nats(read_out(*leaves), target, counted)
             dh, dw, db = torch.autograd.grad((nll_P * scale_P).sum(), leaves)
         return nll_P.detach(), (dh, dw, db)
 
-
-def _nats(logits_PTBV: Tensor, target_PTB: Tensor, counted_PTB: Tensor) -> Tensor:
-    flat = functional.cross_entropy(
-        logits_PTBV.flatten(0, 2), target_PTB.flatten(), reduction="none"
-    )
-    return (flat.view(target_PTB.shape) * counted_PTB).sum((1, 2), dtype=torch.float64)
+    def _nats(self, outputs: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+        return (self.rule.loss(outputs, target) * counted).sum((1, 2), dtype=torch.float64)
 
 
 class ModelRecurrence(Protocol):
@@ -67,12 +119,15 @@ class ModelRecurrence(Protocol):
     What it gives may be overwritten by the next call; states by the next but one.
     """
 
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State | None, given: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Gives outputs (P, T, B, H) and the new state, neither with a graph.
 
         Args:
-            x: (P, T, B) int64 class indices, or (P, T, B, V) floats.
+            x: (P, T, B) int64 class indices, or (P, T, B, I) floats.
             state: The state, or None at the start.
+            given: What sequences are conditioned on (P, B, ...).
         """
         ...
 
@@ -84,14 +139,18 @@ class ModelRecurrence(Protocol):
 class TorchRecurrence:
     """The layers with autograd; for all cells, depths and inputs."""
 
-    def __init__(self, model: CharModel) -> None:
+    def __init__(self, model: SequenceModel) -> None:
         self.model = model
         head = (model.readout, model.readout_bias)
-        self.inner = [p for p in model.parameters() if all(p is not q for q in head)]
+        self.inner = [
+            p for p in model.parameters() if p.requires_grad and all(p is not q for q in head)
+        ]
 
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State | None, given: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """See `ModelRecurrence`."""
-        self.h, new = self.model.hidden(x, state)
+        self.h, new = self.model.hidden(x, state, self.model.encode(given, learning=True))
         return self.h.detach(), tuple(s.detach() for s in new)
 
     def backward(self, dh: Tensor) -> dict[Tensor, Tensor | None]:
@@ -112,13 +171,16 @@ class BackendRecurrence:
     """
 
     def __init__(
-        self, model: CharModel, parameters: dict[str, Tensor], layer: LayerRecurrence
+        self, model: SequenceModel, parameters: dict[str, Tensor], layer: LayerRecurrence
     ) -> None:
         self.parameters, self.layer = parameters, layer
         self.start = model.rnn.zero_state
 
-    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, state: State | None, given: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """See `ModelRecurrence`."""
+        assert given is None, "torch runs models with a condition"
         if state is None:
             state = self.start(x.shape[-1])
         h, new = self.layer.forward(x, tuple(s.squeeze(1) for s in state))
@@ -183,7 +245,7 @@ class BackendUpdate:
         return self.step(gradients, mean_P=mean_P, corrections=self.optimizer.corrections)
 
 
-def make_recurrence(model: CharModel, *, dense: bool) -> ModelRecurrence:
+def make_recurrence(model: SequenceModel, *, dense: bool) -> ModelRecurrence:
     """Gives the recurrence for a model: without autograd where its backend can and it is all.
 
     Args:
@@ -194,23 +256,24 @@ def make_recurrence(model: CharModel, *, dense: bool) -> ModelRecurrence:
     training = BACKENDS[rnn.backend].training()
     if training and rnn.num_layers == 1 and rnn.plain and model.embedding is None and not dense:
         (parameters,) = rnn.layer_parameters()
-        layer = training.recurrence(
-            rnn.implementation, parameters, model.num_symbols, rnn.hidden_sizes
-        )
+        symbols = model.signature.inputs.size
+        layer = training.recurrence(rnn.implementation, parameters, symbols, rnn.hidden_sizes)
         if layer:
             return BackendRecurrence(model, parameters, layer)
     return TorchRecurrence(model)
 
 
-def make_readout(backend: str, units: Sequence[int]) -> ReadoutLoss:
+def make_readout(backend: str, units: Sequence[int], outputs: Values) -> ReadoutLoss:
     """Gives the readout of a backend, or torch's.
 
     Args:
         backend: The backend that runs the cell.
         units: Units of each member.
+        outputs: What is predicted.
     """
     training = BACKENDS[backend].training()
-    return (training.readout(units) if training else None) or TorchReadout()
+    own = training.readout(units) if training and outputs.kind == CLASSES else None
+    return own or TorchReadout(outputs.kind)
 
 
 def make_several(

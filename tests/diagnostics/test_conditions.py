@@ -23,7 +23,7 @@ from odyssey.diagnostics.measure import (
 from odyssey.errors import CellError, ConfigError, TaskError
 from odyssey.specs import get_cell
 from odyssey.tasks.registry import get_task
-from odyssey.training.model import CharModel
+from odyssey.training.model import SequenceModel
 
 SEEDS = range(1, 11)
 # |dL/dh| so many steps back of a random gradient of length 1: 128 units, 65 inputs N(0, 1), mean of
@@ -97,7 +97,7 @@ def test_windows_end_where_the_task_counts():
 def test_on_a_task_the_gradient_is_that_of_the_loss(spec):
     task = get_task("xml")
     condition = Condition(hidden_size=6, steps=7, rows=2)
-    model = CharModel(get_cell(spec), task.num_symbols, [6], 1, dtype=torch.float64)
+    model = SequenceModel(get_cell(spec), task.signature, [6], 1, dtype=torch.float64)
     with torch.no_grad():
         for p in model.parameters():
             p.normal_(0, 0.3)

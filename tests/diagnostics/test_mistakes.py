@@ -24,7 +24,8 @@ from odyssey.errors import ConfigError, TaskError
 from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
 from odyssey.tasks.registry import get_task
-from odyssey.training.model import CharModel
+from odyssey.tasks.signature import Signature
+from odyssey.training.model import SequenceModel
 
 TRAIN = 'the cat sat. "the cat sat." the cat sat: ' * 200
 
@@ -127,7 +128,7 @@ def test_a_model_without_errors_has_none():
 
 
 def test_predictions_are_those_of_one_long_stream(task):
-    model = CharModel(get_cell("lstm"), task.num_symbols, [8], 2, dtype=torch.float64)
+    model = SequenceModel(get_cell("lstm"), task.signature, [8], 2, dtype=torch.float64)
     model.initialise(0, Member(0, 1, hidden_size=8, num_layers=2, init_scale=2.0), "uniform_fan")
     found = predict(model, task, characters=150)
     symbols = torch.as_tensor(task.indices("test")[:151].astype(np.int64))
@@ -142,7 +143,7 @@ def test_predictions_are_those_of_one_long_stream(task):
 
 def test_predictions_carry_the_state_from_piece_to_piece():
     task = get_task("arithmetic")
-    model = CharModel(get_cell("gru"), task.num_symbols, [8], 1)
+    model = SequenceModel(get_cell("gru"), task.signature, [8], 1)
     model.initialise(0, Member(0, 1, hidden_size=8, init_scale=3.0), "uniform_fan")
     many = predict(model, task, characters=SYMBOLS_A_CALL + 5, split="valid")
     batch = next(task.held_out("valid", batch_size=1, unroll=SYMBOLS_A_CALL + 5))
@@ -199,7 +200,11 @@ def test_the_ngram_is_a_baseline(task):
         (lambda: Oracles(boosts=(0.1,)), ConfigError, "boosts must end with 0.5"),
         (lambda: sort_errors(predictions([0.5] * 3), made_up("abc")), ConfigError, "character 3"),
         (
-            lambda: predict(CharModel(get_cell("gru"), 3, [2], 1), get_task("xml"), characters=0),
+            lambda: predict(
+                SequenceModel(get_cell("gru"), Signature.symbols(3), [2], 1),
+                get_task("xml"),
+                characters=0,
+            ),
             ConfigError,
             "at least one character",
         ),

@@ -11,7 +11,8 @@ from odyssey.cells import LIBRARY
 from odyssey.diagnostics.recording import record, record_model, saturation
 from odyssey.errors import CellError, ConfigError
 from odyssey.specs import get_cell
-from odyssey.training.model import CharModel
+from odyssey.tasks.signature import Signature
+from odyssey.training.model import SequenceModel
 
 STEPS = 6
 
@@ -80,7 +81,7 @@ def test_modules_of_torch_give_their_states():
 @pytest.mark.parametrize("spec", ["gru", "mut1"])  # mut1 embeds its input
 def test_a_model_reads_class_indices(spec):
     cell = get_cell(spec)
-    model = CharModel(cell, 7, [5], 1)
+    model = SequenceModel(cell, Signature.symbols(7), [5], 1)
     for parameter in model.parameters():
         nn.init.normal_(parameter)
     symbols = np.random.default_rng(1).integers(7, size=STEPS)

@@ -62,10 +62,10 @@ def test_no_seed_of_the_search_comes_back(found):
 def test_all_models_have_the_same_number_of_parameters(found):
     study = promotion_study(found, PromotionOptions(parameters=9_000))
     for task in study.tasks:
-        symbols = get_task(task).num_symbols
+        signature = get_task(task).signature
         for cell in study.resolve_cells().values():
-            hidden = hidden_size_for(cell, 9_000, num_symbols=symbols, num_layers=1)
-            count = count_parameters(cell, num_symbols=symbols, hidden_size=hidden, num_layers=1)
+            hidden = hidden_size_for(cell, 9_000, signature=signature, num_layers=1)
+            count = count_parameters(cell, signature=signature, hidden_size=hidden, num_layers=1)
             assert 8_000 < count <= 9_000
     members = {m["parameters"] for t in study.trials(study.resolve_cells()) for m in t.members}
     assert members == {9_000}

@@ -1,4 +1,4 @@
-"""What holds for every task: a new row of the registry is tested by these."""
+"""What holds for every stream of symbols: a new row of the registry is tested by these."""
 
 import itertools
 import json
@@ -11,7 +11,7 @@ from odyssey.errors import TaskError
 from odyssey.tasks import Task, get_task, list_tasks
 
 SPECS = [
-    *list_tasks(),
+    *list_tasks(sequences=False),
     "text:FILE",
     "text:FILE@unit=characters,split=60/20/20",
     "tinyshakespeare@unit=characters",

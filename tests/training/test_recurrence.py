@@ -7,7 +7,8 @@ import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS, native
 from odyssey.errors import ConfigError
-from odyssey.training.model import CharModel
+from odyssey.tasks.signature import Signature
+from odyssey.training.model import SequenceModel
 from odyssey.training.step import BackendRecurrence, TorchRecurrence, make_recurrence
 
 SPECS = (
@@ -32,8 +33,13 @@ def _compiler():
 
 def make_model(spec, sizes=tuple(SIZES), backend="native"):
     torch.manual_seed(1)
-    model = CharModel(
-        odyssey.get_cell(spec), SYMBOLS, list(sizes), 1, backend=backend, dtype=torch.float64
+    model = SequenceModel(
+        odyssey.get_cell(spec),
+        Signature.symbols(SYMBOLS),
+        list(sizes),
+        1,
+        backend=backend,
+        dtype=torch.float64,
     )
     for p in model.rnn.parameters():
         torch.nn.init.normal_(p, std=0.4)
@@ -93,9 +99,13 @@ def test_which_models_need_autograd():
     embedded = make_model("mut1")
     assert embedded.embedding is not None
     assert isinstance(make_recurrence(embedded, dense=False), TorchRecurrence)
-    deep = CharModel(odyssey.get_cell("lstm"), SYMBOLS, [4], 2, backend="native")
+    deep = SequenceModel(
+        odyssey.get_cell("lstm"), Signature.symbols(SYMBOLS), [4], 2, backend="native"
+    )
     assert isinstance(make_recurrence(deep, dense=False), TorchRecurrence)
-    slow = CharModel(odyssey.get_cell("lstm"), SYMBOLS, [4], 1, backend="eager")
+    slow = SequenceModel(
+        odyssey.get_cell("lstm"), Signature.symbols(SYMBOLS), [4], 1, backend="eager"
+    )
     assert isinstance(make_recurrence(slow, dense=False), TorchRecurrence)
 
 

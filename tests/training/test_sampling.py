@@ -11,8 +11,9 @@ import odyssey
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
+from odyssey.tasks.signature import Signature
 from odyssey.training.loop import train
-from odyssey.training.model import CharModel
+from odyssey.training.model import SequenceModel
 from odyssey.training.sampling import sample, stream_text
 
 
@@ -37,7 +38,7 @@ def test_learns_a_deterministic_text(tmp_path):
 
 
 def test_sampling_errors_and_temperature():
-    model = CharModel(odyssey.get_cell("elman"), 5, [3], 1)
+    model = SequenceModel(odyssey.get_cell("elman"), Signature.symbols(5), [3], 1)
     start, rng = np.array([0]), np.random.default_rng(0)
     with pytest.raises(ConfigError, match="temperature"):
         list(sample(model, start, length=3, temperature=-1, rng=rng))
@@ -50,7 +51,7 @@ def test_sampling_errors_and_temperature():
 
 
 def test_top_k_draws_among_the_likeliest_alone():
-    model = CharModel(odyssey.get_cell("elman"), 5, [3], 1)
+    model = SequenceModel(odyssey.get_cell("elman"), Signature.symbols(5), [3], 1)
     with torch.no_grad():
         model.readout.zero_()
         model.readout_bias[0] = torch.tensor([0.0, 3.0, 3.0, 1.0, 2.0])

@@ -1,4 +1,4 @@
-"""What losses are counted by while a run is reported: bits per character, byte or symbol."""
+"""What losses are counted by while a run is reported: bits per character, byte, symbol or step."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from odyssey.wording import each, unit_of_all
+from odyssey.wording import loss_of_all
 
-_UNIT: ContextVar[str] = ContextVar("unit", default="characters")
+_TASKS: ContextVar[Mapping[str, Any]] = ContextVar("tasks", default={})  # noqa: B039 (never changed)
 
 
 @contextmanager
@@ -20,18 +20,18 @@ def counting(run: Mapping[str, Any]) -> Iterator[None]:
         run: The facts of `run.json`.
     """
     tasks = run.get("tasks")
-    before = _UNIT.set(unit_of_all(tasks if isinstance(tasks, Mapping) else {}))
+    before = _TASKS.set(tasks if isinstance(tasks, Mapping) else {})
     try:
         yield
     finally:
-        _UNIT.reset(before)
+        _TASKS.reset(before)
 
 
 def per(what: str = "bits") -> str:
     """Gives the unit of a loss in words: `bits per character`."""
-    return f"{what} per {each(_UNIT.get())}"
+    return loss_of_all(_TASKS.get(), what)
 
 
 def slash(what: str = "bits") -> str:
     """Gives the unit of a loss in a column's heading: `bits/char`."""
-    return f"{what}/{each(_UNIT.get(), short=True)}"
+    return loss_of_all(_TASKS.get(), what, short=True)

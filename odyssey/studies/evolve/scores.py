@@ -106,8 +106,14 @@ def _score(row: Mapping[str, Any], column: str) -> float:
     """Gives a score of a row, guessing where it is worse; NaN where there is none."""
     value, symbols = row.get(column), row.get("num_symbols")
     # A row of an older record has no symbols, or a missing value.
-    known = int(symbols) if isinstance(symbols, Integral) else None
+    known = float(symbols) if isinstance(symbols, Integral) else _patterns(row)
     return no_worse_than_guessing(math.nan if value is None else float(value), known, column)
+
+
+def _patterns(row: Mapping[str, Any]) -> float | None:
+    """Gives how many symbols would make guessing as costly as it is; None where that is unknown."""
+    nats = row.get("guess_nats")
+    return None if nats is None or not math.isfinite(nats) else math.exp(nats)
 
 
 def _best(of: Callable[[float, float], float], known: float, value: float) -> float:

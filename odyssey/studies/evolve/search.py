@@ -27,6 +27,7 @@ from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
+from odyssey.training.sizes import input_size
 from odyssey.training.space import draw_members
 from odyssey.transforms.constraints import Constraints, flops, nodes, parameters, reject
 from odyssey.transforms.degenerate import degenerate
@@ -61,12 +62,12 @@ def check_search(study: Study) -> CheckedStudy:
             tasks[spec].check_fits(stage.training["batch_size"], stage.training["unroll"])
         check_memory(
             cells,
-            {spec: tasks[spec].num_symbols for spec in stage.tasks},
+            {spec: tasks[spec] for spec in stage.tasks},
             draw_members(study.distributions, count=stage.draws, seed=study.seed),
             stage.training,
             population=stage.population or stage.draws,
         )
-    constraints, sizes = _limits(plan, max(t.num_symbols for t in tasks.values()))
+    constraints, sizes = _limits(plan, max(input_size(t.signature) for t in tasks.values()))
     Constraints.from_mapping(constraints)
     try:
         check_weights(plan.weights or None)
@@ -105,10 +106,10 @@ def _plan(study: Study) -> SearchPlan:
     return plan
 
 
-def _limits(plan: SearchPlan, num_symbols: int) -> tuple[dict[str, Any], dict[str, int]]:
+def _limits(plan: SearchPlan, width: int) -> tuple[dict[str, Any], dict[str, int]]:
     """Splits the table of constraints into limits, and the sizes they are measured at."""
     limits = dict(plan.constraints)
-    sizes = {"input_size": num_symbols, "hidden_size": HIDDEN_SIZE}
+    sizes = {"input_size": width, "hidden_size": HIDDEN_SIZE}
     for name in sizes:
         value = limits.pop(name, sizes[name])
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100_000:
@@ -178,7 +179,15 @@ def make_evolution(
 
 def known_scores(store: RunStore) -> dict[str, TrialScore]:
     """Reads the scores of all finished trials, by id."""
-    columns = ["trial", "status", "reason", "num_symbols", "valid_nats", "valid_accuracy"]
+    columns = [
+        "trial",
+        "status",
+        "reason",
+        "num_symbols",
+        "guess_nats",
+        "valid_nats",
+        "valid_accuracy",
+    ]
     columns += ["characters", "seconds", "processor_seconds"]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     frame = store.results()[columns]

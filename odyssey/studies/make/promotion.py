@@ -40,7 +40,7 @@ class PromotionOptions:
         tasks: Task specs; without them those of the search and one that it has not seen.
         draws: Draws of hyperparameters and seeds per cell and task.
         parameters: Of a model, readout included; without it those of an LSTM of the search's
-            hidden size on the task with the most symbols.
+            hidden size on the task where it has most.
         seed: The seed that everything is derived from; one made of the search's own if None.
         settings: `key=value` overrides of any field of the study, as in `epochs=40`.
     """
@@ -131,16 +131,17 @@ def _unseen(seen: Sequence[str]) -> str:
 
 
 def _parameters(space: Mapping[str, Any], tasks: Sequence[str]) -> int:
-    """Counts the parameters of an LSTM of the search's size, on the task with the most symbols."""
+    """Counts the parameters of an LSTM of the search's size, on the task where it has most."""
     sizes = [
         m["hidden_size"]
         for m in draw_members(search_space(space), count=64, seed=0)
         if "hidden_size" in m
     ]
     hidden = round(math.exp(sum(map(math.log, sizes)) / len(sizes))) if sizes else FALLBACK_HIDDEN
-    symbols = max(get_task(task).num_symbols for task in tasks)
-    return count_parameters(
-        get_cell(BASELINES[0]), num_symbols=symbols, hidden_size=hidden, num_layers=1
+    lstm = get_cell(BASELINES[0])
+    return max(
+        count_parameters(lstm, signature=get_task(task).signature, hidden_size=hidden, num_layers=1)
+        for task in tasks
     )
 
 

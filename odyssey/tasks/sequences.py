@@ -1,0 +1,261 @@
+"""Tasks made of whole sequences: finite sets, or drawn without end, side by side in buckets.
+
+A batch holds B sequences, of like length where they have no condition, padded to the longest, every
+one from a fresh state. So they are back-propagated whole, and the unroll of truncated BPTT does not
+apply; sequences longer than `most_steps` are cut there, and the state is carried on.
+
+Shapes: T time steps, B sequences side by side, I and K numbers of an input and an output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odyssey.errors import TaskError
+from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape
+from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature, Values
+from odyssey.wording import SQUARED_ERROR
+
+ACCURACY = {
+    CLASSES: "of counted targets right",
+    BITS: "frame accuracy",
+    REALS: "of counted targets within 0.04",
+}
+POOL = 16  # batches among which sequences are sorted by length
+WHOLE_SPLIT = 10**9
+MOST_STEPS = 2_000
+
+
+@dataclass(frozen=True)
+class Example:
+    """Holds one sequence.
+
+    Attributes:
+        inputs_T: Class indices (T,), int64; or bits or reals (T, I).
+        targets_T: What is to be predicted at each input, alike (T,) or (T, K).
+        weights_T: Which targets count, bool; None when all do.
+        given: What it is conditioned on, as `Condition.shape`.
+    """
+
+    inputs_T: NDArray[Any]
+    targets_T: NDArray[Any]
+    weights_T: NDArray[np.bool_] | None = None
+    given: NDArray[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs_T)
+
+
+class SequenceTask(Task):
+    """Predicts targets of whole sequences; a subclass says which.
+
+    Args:
+        name: The normalised spec.
+        signature: What a model reads and predicts.
+        symbols: The printable forms of the output's classes, where there are any.
+        counted: Which targets count, in words.
+        facts: What `describe` says beside that.
+        most_steps: Steps of a batch, at most.
+    """
+
+    is_text = False
+    is_stream = False
+    unit = "steps"
+    enough = MappingProxyType({"valid": WHOLE_SPLIT, "test": WHOLE_SPLIT})
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        signature: Signature,
+        symbols: tuple[str, ...] = (),
+        counted: str,
+        facts: Mapping[str, object],
+        most_steps: int = MOST_STEPS,
+    ) -> None:
+        self.name = name
+        self.symbols = symbols
+        self.counted = counted
+        self.most_steps = most_steps
+        self._signature = signature
+        self._facts = dict(facts)
+
+    @property
+    def signature(self) -> Signature:
+        """Says what a model reads and predicts."""
+        return self._signature
+
+    @property
+    def steps(self) -> int:
+        """Gives the steps of a batch, at most."""
+        return min(self.most_steps, max(map(len, self.held_out_examples("valid"))))
+
+    @abstractmethod
+    def held_out_examples(self, split: HeldOut) -> Sequence[Example]:
+        """Gives the sequences of a held-out split, the same at every call."""
+
+    @abstractmethod
+    def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
+        """Yields training sequences without end, `count` at a time."""
+
+    def characters(self, split: Split) -> int | None:
+        """Gives the number of steps in a held-out split; None for what is drawn without end."""
+        if split == "train":
+            return None
+        return sum(map(len, self.held_out_examples(split)))
+
+    def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yields batches of whole sequences; in a pool they are sorted, and batches shuffled."""
+        check_shape(batch_size=batch_size, unroll=unroll)
+        seed = rng.integers(2**63, size=2)  # a restored state restores the batches
+        return self._train(np.random.default_rng(seed), batch_size)
+
+    def _train(self, rng: np.random.Generator, batch_size: int) -> Iterator[Batch]:
+        # sequences of one length are alike in what they are conditioned on, and an encoder that
+        # takes means over a batch would lose just that
+        size = POOL if self._signature.condition is None else 1
+        for pool in self.pools(rng, size * batch_size):
+            order = np.argsort([len(e) for e in pool], kind="stable")
+            for k in rng.permutation(size):
+                chosen = order[k * batch_size : (k + 1) * batch_size]
+                yield from self._side_by_side([pool[j] for j in chosen], batch_size)
+
+    def held_out(
+        self,
+        split: HeldOut,
+        *,
+        batch_size: int,
+        unroll: int,
+        characters: int | None = None,
+        warmup: int = 0,
+    ) -> Iterator[Batch]:
+        """Yields whole sequences, the first so many that have `characters` targets at most.
+
+        Every sequence begins from a fresh state: there is no warm-up.
+        """
+        check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
+        return self._held_out(split, batch_size, characters)
+
+    def _held_out(self, split: HeldOut, batch_size: int, characters: int | None) -> Iterator[Batch]:
+        examples = list(self.held_out_examples(split))
+        if characters is not None:
+            ends = np.cumsum([len(e) for e in examples])
+            examples = examples[: max(1, int(np.searchsorted(ends, characters, side="right")))]
+        examples.sort(key=len)
+        for start in range(0, len(examples), batch_size):
+            yield from self._side_by_side(examples[start : start + batch_size], batch_size)
+
+    def _side_by_side(self, examples: Sequence[Example], columns: int) -> Iterator[Batch]:
+        """Puts sequences side by side, padded with weight False, and cuts what is too long."""
+        T, B = max(map(len, examples)), columns
+        x = _empty(T, B, self._signature.inputs)
+        y = _empty(T, B, self._signature.outputs)
+        counts = np.zeros((T, B), dtype=np.bool_)
+        ends = np.zeros((T, B), dtype=np.bool_)
+        given = None
+        if (condition := self._signature.condition) is not None:
+            given = np.zeros((B, *condition.shape), dtype=np.float32)
+        for b, example in enumerate(examples):
+            steps = len(example)
+            x[:steps, b], y[:steps, b] = example.inputs_T, example.targets_T
+            counts[:steps, b] = True if example.weights_T is None else example.weights_T
+            ends[steps - 1, b] = True
+            if given is not None:
+                assert example.given is not None
+                given[b] = example.given
+        lengths = np.array([len(e) for e in examples])
+        for start in range(0, T, self.most_steps):
+            part = slice(start, start + self.most_steps)
+            yield Batch(
+                inputs_TB=x[part],
+                targets_TB=y[part],
+                weights_TB=counts[part],
+                fresh_B=np.full(B, start == 0),
+                ends_TB=ends[part],
+                given_B=given if start == 0 else None,
+                read=int(np.clip(lengths - start, 0, self.most_steps).sum()),
+            )
+
+    def encode(self, text: str) -> NDArray[np.int64]:
+        """Raises TaskError: its sequences are no text."""
+        raise TaskError(f"{self.name} reads no text")
+
+    def decode(self, indices: NDArray[np.integer] | Sequence[int]) -> str:
+        """Turns the classes of an output into text."""
+        return "".join(self.symbols[int(k)] for k in indices)
+
+    def sample_prime(self) -> NDArray[np.int64]:
+        """Raises TaskError: nothing is generated from a text."""
+        raise TaskError(f"{self.name} writes no text: nothing to sample from a model of it")
+
+    def describe(self) -> dict[str, object]:
+        """Describes the task as plain data."""
+        inputs, outputs = self._signature.inputs, self._signature.outputs
+        return {
+            "name": self.name,
+            "counted": self.counted,
+            "unit": self.unit,
+            "inputs": f"{inputs.size} {inputs.kind}",
+            "outputs": f"{outputs.size} {outputs.kind}",
+            "accuracy": ACCURACY[outputs.kind],
+            **({"loss": SQUARED_ERROR} if outputs.kind == REALS else {}),
+            **({} if outputs.dense else {"num_symbols": outputs.size}),
+            **self._facts,
+        }
+
+
+class FiniteTask(SequenceTask):
+    """Learns from a finite set of sequences, each once in every pass, in an order of its own."""
+
+    @abstractmethod
+    def examples(self, split: Split) -> Sequence[Example]:
+        """Gives the sequences of a split, the same at every call."""
+
+    def held_out_examples(self, split: HeldOut) -> Sequence[Example]:
+        """Gives the sequences of a held-out split."""
+        return self.examples(split)
+
+    def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
+        """Yields the training set, permuted anew in every pass; a pool may span passes."""
+        examples = self.examples("train")
+        waiting: list[int] = []
+        while True:
+            while len(waiting) < count:
+                waiting += rng.permutation(len(examples)).tolist()
+            yield [examples[k] for k in waiting[:count]]
+            del waiting[:count]
+
+
+class DrawnTask(SequenceTask):
+    """Learns from sequences drawn at random without end."""
+
+    held_out_sequences: int = 1_000
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, count: int, split: Split) -> Sequence[Example]:
+        """Draws independent sequences; of a held-out split, from data that training never sees."""
+
+    def held_out_examples(self, split: HeldOut) -> Sequence[Example]:
+        """Draws those of a held-out split, with a seed fixed by the spec and the split."""
+        digest = hashlib.sha256(f"odyssey held-out data: {self.name}, {split}".encode()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest))
+        return self.draw(rng, self.held_out_sequences, split)
+
+    def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
+        """Draws without end."""
+        while True:
+            yield self.draw(rng, count, "train")
+
+
+def _empty(steps: int, columns: int, values: Values) -> NDArray[Any]:
+    if values.dense:
+        return np.zeros((steps, columns, values.size), dtype=np.float32)
+    return np.zeros((steps, columns), dtype=np.int64)

@@ -1,0 +1,138 @@
+"""What models score on held-out data: loss, accuracy, and how many sequences are wholly right.
+
+Shapes: P members, T steps, B columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from odyssey.errors import ConfigError
+from odyssey.tasks.base import Batch, HeldOut, Task
+from odyssey.training.batches import join
+from odyssey.training.config import TrainingConfig
+from odyssey.training.model import SequenceModel
+from odyssey.training.step import TorchReadout, make_readout
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What every member scores on held-out data.
+
+    Attributes:
+        nats: Loss of a counted target.
+        accuracy: The share of counted targets that are predicted.
+        exact: The share of sequences all of whose counted targets are; NaN where not measured.
+    """
+
+    nats: list[float]
+    accuracy: list[float]
+    exact: list[float]
+
+
+@torch.no_grad()
+def measure(
+    model: SequenceModel,
+    task: Task,
+    split: HeldOut,
+    config: TrainingConfig,
+    *,
+    characters: int = 0,
+) -> Scores:
+    """Measures every member on held-out data; sequences wholly right, on test data only.
+
+    Args:
+        model: The model.
+        task: A task of its signature.
+        split: Of which data.
+        config: How held-out data are read: `eval_batch`, `eval_unroll` and `eval_warmup`.
+        characters: Targets, at most; 0 takes what the task says is enough.
+
+    Raises:
+        ConfigError: No target counts.
+    """
+    characters = characters or task.enough[split]
+    members = len(model.readout)
+    readout = make_readout(model.rnn.backend, model.rnn.hidden_sizes, model.signature.outputs)
+    judge = TorchReadout(model.signature.outputs.kind)
+    nats_P = torch.zeros(members, dtype=torch.float64)
+    right_P = torch.zeros(members, dtype=torch.float64)
+    exact = ExactCounter(members) if task.exact and split == "test" else None
+    count = 0
+    state = None
+    for batch in task.held_out(
+        split,
+        batch_size=config.eval_batch,
+        unroll=config.eval_unroll,
+        characters=characters,
+        warmup=config.eval_warmup,
+    ):
+        joined, dtype = join([batch]), model.readout.dtype
+        x, target, weight = (t.expand(members, *t.shape[1:]) for t in joined.tensors(dtype))
+        given, memory = joined.condition(dtype), None
+        if given is not None:
+            memory = model.encode(given.expand(members, *given.shape[1:]))
+        h_PTBH, state = model.hidden(x, joined.begin(state), memory)
+        inputs = (h_PTBH, model.readout, model.readout_bias, target, weight)
+        nll_P, hits_P = readout.measure(inputs)
+        nats_P += nll_P
+        right_P += hits_P
+        count += int(weight[0].sum())
+        if exact:
+            exact.add(judge.hits(inputs).numpy(), batch)
+    if count == 0:
+        raise ConfigError(
+            f"{task.name}: no counted character among {characters} for {split};"
+            f" raise training.{split}_characters"
+        )
+    shares = exact.shares if exact else [math.nan] * members
+    return Scores((nats_P / count).tolist(), (right_P / count).tolist(), shares)
+
+
+class ExactCounter:
+    """Counts the sequences of parallel streams of which every counted target is predicted.
+
+    A sequence that has not ended, or of which nothing counts, is none.
+
+    Args:
+        members: P.
+    """
+
+    def __init__(self, members: int) -> None:
+        self._right_P = np.zeros(members)
+        self._count = 0
+        self._wrong_PB: NDArray[np.bool_] | None = None
+        self._counted_B: NDArray[np.bool_] | None = None
+
+    def add(self, hits_PTB: NDArray[np.bool_], batch: Batch) -> None:
+        """Goes on with a batch; `hits_PTB` says what was predicted."""
+        assert batch.ends_TB is not None, "a task with exact scores says where sequences end"
+        steps, columns = batch.weights_TB.shape
+        if self._wrong_PB is None or self._counted_B is None:
+            self._wrong_PB = np.zeros((len(hits_PTB), columns), dtype=np.bool_)
+            self._counted_B = np.zeros(columns, dtype=np.bool_)
+        if batch.fresh_B is not None:
+            self._wrong_PB &= ~batch.fresh_B
+            self._counted_B &= ~batch.fresh_B
+        for t in range(steps):
+            weight_B, end_B = batch.weights_TB[t], batch.ends_TB[t]
+            self._wrong_PB |= weight_B & ~hits_PTB[:, t]
+            self._counted_B |= weight_B
+            whole_B = end_B & self._counted_B
+            self._right_P += (whole_B & ~self._wrong_PB).sum(1)
+            self._count += int(whole_B.sum())
+            self._wrong_PB &= ~end_B
+            self._counted_B &= ~end_B
+
+    @property
+    def shares(self) -> list[float]:
+        """The share of sequences that are wholly right, for every member."""
+        if not self._count:
+            return [math.nan] * len(self._right_P)
+        shares: list[float] = (self._right_P / self._count).tolist()
+        return shares
