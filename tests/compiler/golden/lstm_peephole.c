@@ -169,6 +169,9 @@ static inline void clear(real *to, long row, long wide, long rows) {
 #define MAGIC_BITS 0x4B400000
 #define MANTISSA 23
 #define BIAS 127
+#define TO_POWER 12583039.0f
+#define TO_POWER_BITS 0x4B40007F
+#define LOG2E 1.44269504f
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW -2.12194440e-4f
 #define LARGE 88.0f
@@ -206,35 +209,37 @@ static inline vec pick(ivec mask, vec a, vec b) {
   return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
 }
 
-/* exp(x) - 1 = scale * p + (scale - 1) with scale = 2^n and p = exp(r) - 1, |r| <= ln(2)/2. */
-static inline vec reduced(vec x, ivec *n) {
-  const vec rounded = x * (real)1.44269504088896340736 + MAGIC;
-  *n = (ivec)rounded - MAGIC_BITS;
-  const vec whole = rounded - MAGIC;
-  const vec r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
-  vec p = splat((real)0.0001984126984126984);
-  p = p * r + (real)0.001388888888888889;
-  p = p * r + (real)0.008333333333333333;
-  p = p * r + (real)0.041666666666666664;
-  p = p * r + (real)0.16666666666666666;
-  p = p * r + (real)0.5;
-  p = p * r + (real)1.0;
-  return p * r;
+/* 2^f - 1 for |f| <= 1/2. */
+static inline vec exp2m1(vec f) {
+  vec p = splat((real)0.00015403512225020677);
+  p = p * f + (real)0.0013390735257416964;
+  p = p * f + (real)0.009618237614631653;
+  p = p * f + (real)0.05550357326865196;
+  p = p * f + (real)0.24022649228572845;
+  p = p * f + (real)0.6931471824645996;
+  return p * f;
 }
-static inline vec power_of_two(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
+/* exp(x * factor / LOG2E) = (1 + p) * power_of_two(n); p is returned. One constant is enough for
+ * what has bounds, such as sigmoid: where |x| is large, its value hardly depends on x. */
+static inline vec reduced(vec x, real factor, ivec *n) {
+  const vec rounded = x * factor + TO_POWER;
+  *n = (ivec)rounded;
+  return exp2m1(x * factor - (rounded - TO_POWER));
+}
+/* The bias of exponents is in n; what stands above the exponent is shifted out. */
+static inline vec power_of_two(ivec n) { return (vec)(n << MANTISSA); }
 
 static inline vec vsigmoid(vec x) {
-  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), -x));
+  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), x));
   ivec n;
-  const vec p = reduced(y, &n);
-  const vec scale = power_of_two(n);
-  return 1 / (p * scale + (scale + 1));
+  const vec p = reduced(y, -LOG2E, &n) + 1;
+  return 1 / (p * power_of_two(n) + 1);
 }
 
 static inline vec vtanh(vec x) {
-  const vec y = at_most(splat(40), at_least(splat(-40), x + x));
+  const vec y = at_most(splat(20), at_least(splat(-20), x));
   ivec n;
-  const vec p = reduced(y, &n);
+  const vec p = reduced(y, 2 * LOG2E, &n);
   const vec scale = power_of_two(n);
   const vec m = p * scale + (scale - 1); /* exp(2x) - 1 */
   return m / (m + 2);
