@@ -84,6 +84,7 @@ struct member {
   const real *dy; /* its gradient */
   real *gm0_0; /* gradient of U_h */
   real *d; /* gradient rows of a block of steps: %15 */
+  long d_row; /* numbers from row to row */
   real *hot; /* products of a phase, for some batch rows at a time */
   real *w3; /* packed matrices */
   real *b2; /* packed matrices */
@@ -285,8 +286,8 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        const real *const before = m->d + ((t + 1 - first) * B + b0) * (1 * H);
-        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (1 * H),
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, m->d_row,
                     m->b2 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
@@ -296,7 +297,7 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
         (real *)(m->c0 + b * H),
         (real *)(m->dy + at * H),
         (real *)(m->s0 + (SLOT(t + 1) * B + b) * H),
-        (real *)(m->d + here * (1 * H)),
+        (real *)(m->d + here * m->d_row),
       };
       static const char stored[] = {1, 0, 0, 1};
       run_row(backward_0h_row, rows, 4, stored, hot + r * hot_row, units);
@@ -313,8 +314,8 @@ static COLD void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      const real *const before = m->d + ((0 - first) * B + b0) * (1 * H);
-      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (1 * H),
+      const real *const before = m->d + ((0 - first) * B + b0) * m->d_row;
+      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, m->d_row,
                   m->b2 + j0 * (m->h), wide, (const long[]){m->h}, rows);
     }
     for (long r = 0; r < rows; r++) {
@@ -389,19 +390,19 @@ COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
-      if (more) q->copy_rows(m->d + count * (1 * H), (1 * H), m->d, (1 * H), B, (1 * H));
+      if (more) q->copy_rows(m->d + count * m->d_row, m->d_row, m->d, m->d_row, B, m->d_row);
 
       for (long t = last - 1; t >= first; t--) {
         backward_0h(z, m, t, first);
       }
-      q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, (1 * H), m->s0 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, m->d_row, m->s0 + first * B * H, H, count, m->h, more);
       if (m->x0_index)
-        q->add_up(m->gx0, m->x0_row, 1, (const long[]){0}, (const long[]){m->h}, m->x0_index + first * B, (const real *const[]){m->d}, (1 * H), count);
+        q->add_up(m->gx0, m->x0_row, 1, (const long[]){0}, (const long[]){m->h}, m->x0_index + first * B, (const real *const[]){m->d}, m->d_row, count);
       else {
-        q->outer((real *const[]){m->gw0_0}, I, 1, (const long[]){m->h}, (const real *const[]){m->d}, (1 * H), m->a0 + first * B * I, I, count, I, more);
-        q->add_rows((real *const[]){m->gq0_0}, (const real *const[]){m->d}, (1 * H), 1, (const long[]){m->h}, count);
+        q->outer((real *const[]){m->gw0_0}, I, 1, (const long[]){m->h}, (const real *const[]){m->d}, m->d_row, m->a0 + first * B * I, I, count, I, more);
+        q->add_rows((real *const[]){m->gq0_0}, (const real *const[]){m->d}, m->d_row, 1, (const long[]){m->h}, count);
         if (m->ga0)
-          q->into(m->ga0 + first * B * I, I, 1, (const long[]){0}, (const long[]){m->h}, (const real *const[]){m->d}, (1 * H), m->bw0, 1 * H, count);
+          q->into(m->ga0 + first * B * I, I, 1, (const long[]){0}, (const long[]){m->h}, (const real *const[]){m->d}, m->d_row, m->bw0, 1 * H, count);
       }
     }
     if (m->x0_index)

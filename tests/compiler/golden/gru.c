@@ -102,6 +102,7 @@ struct member {
   real *gm0_1; /* gradient of U_z */
   real *gm1_0; /* gradient of U_n */
   real *d; /* gradient rows of a block of steps: %48, %45, %38 */
+  long d_row; /* numbers from row to row */
   real *e28; /* one step's values between phases */
   real *e38; /* one step's values between phases */
   real *hot; /* products of a phase, for some batch rows at a time */
@@ -402,8 +403,8 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        const real *const before = m->d + ((t + 1 - first) * B + b0) * (3 * H);
-        q->gradient(hot + j0, hot_row, 2, (const real *const[]){before, before + 1 * H}, (3 * H),
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 2, (const real *const[]){before, before + 1 * H}, m->d_row,
                     m->b2 + j0 * (m->h + m->h), wide, (const long[]){m->h, m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
@@ -415,8 +416,8 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
         (real *)(m->v20 + (KEPT(t) * B + b) * H),
         (real *)(m->s0 + (SLOT(t) * B + b) * H),
         (real *)(m->v13 + (KEPT(t) * B + b) * H),
-        (real *)(m->d + here * (3 * H) + 1 * H),
-        (real *)(m->d + here * (3 * H) + 2 * H),
+        (real *)(m->d + here * m->d_row + 1 * H),
+        (real *)(m->d + here * m->d_row + 2 * H),
         (real *)(m->e28 + b * H),
         (real *)(m->e38 + b * H),
       };
@@ -463,8 +464,8 @@ static COLD void backward_1h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of %15 mul through the products */
       {
-        const real *const before = m->d + ((t - first) * B + b0) * (3 * H);
-        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 2 * H}, (3 * H),
+        const real *const before = m->d + ((t - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 2 * H}, m->d_row,
                     m->b15 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       }
     }
@@ -475,7 +476,7 @@ static COLD void backward_1h(const struct sizes *z, const struct member *m, long
         (real *)(m->v7 + (KEPT(t) * B + b) * H),
         (real *)(m->e28 + b * H),
         (real *)(m->v13 + (KEPT(t) * B + b) * H),
-        (real *)(m->d + here * (3 * H)),
+        (real *)(m->d + here * m->d_row),
         (real *)(m->c0 + b * H),
       };
       static const char stored[] = {0, 0, 0, 0, 1, 1};
@@ -493,8 +494,8 @@ static COLD void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      const real *const before = m->d + ((0 - first) * B + b0) * (3 * H);
-      q->gradient(hot + j0, hot_row, 2, (const real *const[]){before, before + 1 * H}, (3 * H),
+      const real *const before = m->d + ((0 - first) * B + b0) * m->d_row;
+      q->gradient(hot + j0, hot_row, 2, (const real *const[]){before, before + 1 * H}, m->d_row,
                   m->b2 + j0 * (m->h + m->h), wide, (const long[]){m->h, m->h}, rows);
     }
     for (long r = 0; r < rows; r++) {
@@ -573,21 +574,21 @@ COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
-      if (more) q->copy_rows(m->d + count * (3 * H), (3 * H), m->d, (3 * H), B, (3 * H));
+      if (more) q->copy_rows(m->d + count * m->d_row, m->d_row, m->d, m->d_row, B, m->d_row);
 
       for (long t = last - 1; t >= first; t--) {
         backward_0h(z, m, t, first);
         backward_1h(z, m, t, first);
       }
-      q->outer((real *const[]){m->gm0_0, m->gm0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H}, (3 * H), m->s0 + first * B * H, H, count, m->h, more);
-      q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 2 * H}, (3 * H), m->v15 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm0_0, m->gm0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H}, m->d_row, m->s0 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 2 * H}, m->d_row, m->v15 + first * B * H, H, count, m->h, more);
       if (m->x0_index)
-        q->add_up(m->gx0, m->x0_row, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), count);
+        q->add_up(m->gx0, m->x0_row, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, count);
       else {
-        q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2}, I, 3, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), m->a0 + first * B * I, I, count, I, more);
-        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), 3, (const long[]){m->h, m->h, m->h}, count);
+        q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2}, I, 3, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, m->a0 + first * B * I, I, count, I, more);
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, 3, (const long[]){m->h, m->h, m->h}, count);
         if (m->ga0)
-          q->into(m->ga0 + first * B * I, I, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, (3 * H), m->bw0, 3 * H, count);
+          q->into(m->ga0 + first * B * I, I, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, m->bw0, 3 * H, count);
       }
     }
     if (m->x0_index)

@@ -122,6 +122,7 @@ struct member {
   real *gm0_2; /* gradient of U_o */
   real *gm0_3; /* gradient of U_g */
   real *d; /* gradient rows of a block of steps: %70, %65, %54, %77 */
+  long d_row; /* numbers from row to row */
   real *hot; /* products of a phase, for some batch rows at a time */
   real *w9; /* packed matrices */
   real *b2; /* packed matrices */
@@ -450,8 +451,8 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        const real *const before = m->d + ((t + 1 - first) * B + b0) * (4 * H);
-        q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, (4 * H),
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, m->d_row,
                     m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, (const long[]){m->h, m->h, m->h, m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
@@ -471,10 +472,10 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
         (real *)(m->s1 + (SLOT(t + 1) * B + b) * H),
         (real *)(m->p20),
         (real *)(m->p10),
-        (real *)(m->d + here * (4 * H)),
-        (real *)(m->d + here * (4 * H) + 1 * H),
-        (real *)(m->d + here * (4 * H) + 2 * H),
-        (real *)(m->d + here * (4 * H) + 3 * H),
+        (real *)(m->d + here * m->d_row),
+        (real *)(m->d + here * m->d_row + 1 * H),
+        (real *)(m->d + here * m->d_row + 2 * H),
+        (real *)(m->d + here * m->d_row + 3 * H),
         (real *)(m->g32),
         (real *)(m->g20),
         (real *)(m->g10),
@@ -494,8 +495,8 @@ static COLD void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      const real *const before = m->d + ((0 - first) * B + b0) * (4 * H);
-      q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, (4 * H),
+      const real *const before = m->d + ((0 - first) * B + b0) * m->d_row;
+      q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, m->d_row,
                   m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, (const long[]){m->h, m->h, m->h, m->h}, rows);
     }
     for (long r = 0; r < rows; r++) {
@@ -574,19 +575,19 @@ COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
-      if (more) q->copy_rows(m->d + count * (4 * H), (4 * H), m->d, (4 * H), B, (4 * H));
+      if (more) q->copy_rows(m->d + count * m->d_row, m->d_row, m->d, m->d_row, B, m->d_row);
 
       for (long t = last - 1; t >= first; t--) {
         backward_0h(z, m, t, first);
       }
-      q->outer((real *const[]){m->gm0_0, m->gm0_1, m->gm0_2, m->gm0_3}, H, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->s0 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm0_0, m->gm0_1, m->gm0_2, m->gm0_3}, H, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, m->s0 + first * B * H, H, count, m->h, more);
       if (m->x0_index)
-        q->add_up(m->gx0, m->x0_row, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), count);
+        q->add_up(m->gx0, m->x0_row, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, count);
       else {
-        q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2, m->gw0_3}, I, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->a0 + first * B * I, I, count, I, more);
-        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2, m->gq0_3}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), 4, (const long[]){m->h, m->h, m->h, m->h}, count);
+        q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2, m->gw0_3}, I, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, m->a0 + first * B * I, I, count, I, more);
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2, m->gq0_3}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, 4, (const long[]){m->h, m->h, m->h, m->h}, count);
         if (m->ga0)
-          q->into(m->ga0 + first * B * I, I, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->bw0, 4 * H, count);
+          q->into(m->ga0 + first * B * I, I, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, m->bw0, 4 * H, count);
       }
     }
     if (m->x0_index)

@@ -101,6 +101,7 @@ struct member {
   real *gm0_0; /* gradient of U_r */
   real *gm1_0; /* gradient of U_h */
   real *d; /* gradient rows of a block of steps: %45, %36, %50, %39 */
+  long d_row; /* numbers from row to row */
   real *e26; /* one step's values between phases */
   real *e36; /* one step's values between phases */
   real *hot; /* products of a phase, for some batch rows at a time */
@@ -410,8 +411,8 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        const real *const before = m->d + ((t + 1 - first) * B + b0) * (4 * H);
-        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (4 * H),
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, m->d_row,
                     m->b6 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
@@ -424,9 +425,9 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
         (real *)(m->v18 + (KEPT(t) * B + b) * H),
         (real *)(m->s0 + (SLOT(t) * B + b) * H),
         (real *)(m->v14 + (KEPT(t) * B + b) * H),
-        (real *)(m->d + here * (4 * H) + 1 * H),
-        (real *)(m->d + here * (4 * H) + 2 * H),
-        (real *)(m->d + here * (4 * H) + 3 * H),
+        (real *)(m->d + here * m->d_row + 1 * H),
+        (real *)(m->d + here * m->d_row + 2 * H),
+        (real *)(m->d + here * m->d_row + 3 * H),
         (real *)(m->e26 + b * H),
         (real *)(m->e36 + b * H),
         (real *)(m->g15),
@@ -475,8 +476,8 @@ static COLD void backward_1h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of %12 mul through the products */
       {
-        const real *const before = m->d + ((t - first) * B + b0) * (4 * H);
-        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 1 * H}, (4 * H),
+        const real *const before = m->d + ((t - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 1 * H}, m->d_row,
                     m->b12 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       }
     }
@@ -487,7 +488,7 @@ static COLD void backward_1h(const struct sizes *z, const struct member *m, long
         (real *)(m->v11 + (KEPT(t) * B + b) * H),
         (real *)(m->e26 + b * H),
         (real *)(m->v4 + (KEPT(t) * B + b) * H),
-        (real *)(m->d + here * (4 * H)),
+        (real *)(m->d + here * m->d_row),
         (real *)(m->c0 + b * H),
       };
       static const char stored[] = {0, 0, 0, 0, 1, 1};
@@ -505,8 +506,8 @@ static COLD void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      const real *const before = m->d + ((0 - first) * B + b0) * (4 * H);
-      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (4 * H),
+      const real *const before = m->d + ((0 - first) * B + b0) * m->d_row;
+      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, m->d_row,
                   m->b6 + j0 * (m->h), wide, (const long[]){m->h}, rows);
     }
     for (long r = 0; r < rows; r++) {
@@ -584,23 +585,23 @@ COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
-      if (more) q->copy_rows(m->d + count * (4 * H), (4 * H), m->d, (4 * H), B, (4 * H));
+      if (more) q->copy_rows(m->d + count * m->d_row, m->d_row, m->d, m->d_row, B, m->d_row);
 
       for (long t = last - 1; t >= first; t--) {
         backward_0h(z, m, t, first);
         backward_1h(z, m, t, first);
       }
-      q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, (4 * H), m->s0 + first * B * H, H, count, m->h, more);
-      q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 1 * H}, (4 * H), m->v12 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, m->d_row, m->s0 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 1 * H}, m->d_row, m->v12 + first * B * H, H, count, m->h, more);
       if (m->x0_index)
-        q->add_up(m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), count);
+        q->add_up(m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, count);
       else {
-        q->outer((real *const[]){m->gw0_0, m->gw0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), m->a0 + first * B * H, H, count, H, more);
-        q->add_rows((real *const[]){m->gq0_0, m->gq0_1}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), 2, (const long[]){m->h, m->h}, count);
+        q->outer((real *const[]){m->gw0_0, m->gw0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, m->a0 + first * B * H, H, count, H, more);
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1}, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, 2, (const long[]){m->h, m->h}, count);
         if (m->ga0)
-          q->into(m->ga0 + first * B * H, H, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), m->bw0, 2 * H, count);
+          q->into(m->ga0 + first * B * H, H, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, m->bw0, 2 * H, count);
       }
-      q->copy_rows(m->gx1 + first * B * H, H, m->d + 3 * H, (4 * H), count, m->h);
+      q->copy_rows(m->gx1 + first * B * H, H, m->d + 3 * H, m->d_row, count, m->h);
     }
     if (m->x0_index)
       q->leave((real *const[]){m->gw0_0, m->gw0_1}, m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){H, H}, H, (real *const[]){m->gq0_0, m->gq0_1});
