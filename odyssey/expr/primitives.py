@@ -192,11 +192,10 @@ _ROWS = (
         mpmath=lambda m, a: 1 / (1 + m.exp(-a)),
         torch="torch.sigmoid",
         c="""\
-  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), -x));
+  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), x));
   ivec n;
-  const vec p = reduced(y, &n);
-  const vec scale = power_of_two(n);
-  return 1 / (p * scale + (scale + 1));
+  const vec p = reduced(y, -LOG2E, &n) + 1;
+  return 1 / (p * power_of_two(n) + 1);
 """,
         interval=_increasing(lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0),
         exact=_at_zero(Fraction(1, 2)),
@@ -212,9 +211,9 @@ _ROWS = (
         mpmath=lambda m, a: m.tanh(a),
         torch="torch.tanh",
         c="""\
-  const vec y = at_most(splat(40), at_least(splat(-40), x + x));
+  const vec y = at_most(splat(20), at_least(splat(-20), x));
   ivec n;
-  const vec p = reduced(y, &n);
+  const vec p = reduced(y, 2 * LOG2E, &n);
   const vec scale = power_of_two(n);
   const vec m = p * scale + (scale - 1); /* exp(2x) - 1 */
   return m / (m + 2);
@@ -257,10 +256,11 @@ _ROWS = (
         torch="torch.exp",
         c="""\
   x = at_most(splat(HIGHEST), at_least(splat(LOWEST), x));
-  ivec n;
-  const vec p = reduced(x, &n) + 1;
-  const ivec half = n >> 1; /* in two factors, for 2^n may be out of range where exp(x) is not */
-  return p * power_of_two(half) * power_of_two(n - half);
+  const vec rounded = x * LOG2E + TO_POWER, whole = rounded - TO_POWER;
+  const vec p = exp2m1(((x - whole * LN2_HIGH) - whole * LN2_LOW) * LOG2E) + 1;
+  /* in two factors, for 2^n may be out of range where exp(x) is not */
+  const ivec n = (ivec)rounded, half = (n - TO_POWER_BITS) >> 1;
+  return p * power_of_two(half + BIAS) * power_of_two(n - half);
 """,
         interval=_increasing(lambda v: math.exp(v) if v < 700 else math.inf),
         exact=_at_zero(1),

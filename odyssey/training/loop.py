@@ -32,7 +32,7 @@ from odyssey.training.scores import Scores, measure
 from odyssey.training.seeds import stream
 from odyssey.training.step import make_readout, make_recurrence, make_several, make_update
 
-SECONDS_AT_A_TIME = 0.05  # of updates in one call
+SECONDS_AT_A_TIME = 0.1  # of updates in one call
 
 
 class Inspect(Protocol):

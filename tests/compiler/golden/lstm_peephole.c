@@ -122,6 +122,7 @@ struct member {
   real *gm0_2; /* gradient of U_o */
   real *gm0_3; /* gradient of U_g */
   real *d; /* gradient rows of a block of steps: %70, %65, %54, %77 */
+  long d_row; /* numbers from row to row */
   real *hot; /* products of a phase, for some batch rows at a time */
   real *w9; /* packed matrices */
   real *b2; /* packed matrices */
@@ -169,6 +170,9 @@ static inline void clear(real *to, long row, long wide, long rows) {
 #define MAGIC_BITS 0x4B400000
 #define MANTISSA 23
 #define BIAS 127
+#define TO_POWER 12583039.0f
+#define TO_POWER_BITS 0x4B40007F
+#define LOG2E 1.44269504f
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW -2.12194440e-4f
 #define LARGE 88.0f
@@ -206,35 +210,37 @@ static inline vec pick(ivec mask, vec a, vec b) {
   return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
 }
 
-/* exp(x) - 1 = scale * p + (scale - 1) with scale = 2^n and p = exp(r) - 1, |r| <= ln(2)/2. */
-static inline vec reduced(vec x, ivec *n) {
-  const vec rounded = x * (real)1.44269504088896340736 + MAGIC;
-  *n = (ivec)rounded - MAGIC_BITS;
-  const vec whole = rounded - MAGIC;
-  const vec r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
-  vec p = splat((real)0.0001984126984126984);
-  p = p * r + (real)0.001388888888888889;
-  p = p * r + (real)0.008333333333333333;
-  p = p * r + (real)0.041666666666666664;
-  p = p * r + (real)0.16666666666666666;
-  p = p * r + (real)0.5;
-  p = p * r + (real)1.0;
-  return p * r;
+/* 2^f - 1 for |f| <= 1/2. */
+static inline vec exp2m1(vec f) {
+  vec p = splat((real)0.00015403512225020677);
+  p = p * f + (real)0.0013390735257416964;
+  p = p * f + (real)0.009618237614631653;
+  p = p * f + (real)0.05550357326865196;
+  p = p * f + (real)0.24022649228572845;
+  p = p * f + (real)0.6931471824645996;
+  return p * f;
 }
-static inline vec power_of_two(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
+/* exp(x * factor / LOG2E) = (1 + p) * power_of_two(n); p is returned. One constant is enough for
+ * what has bounds, such as sigmoid: where |x| is large, its value hardly depends on x. */
+static inline vec reduced(vec x, real factor, ivec *n) {
+  const vec rounded = x * factor + TO_POWER;
+  *n = (ivec)rounded;
+  return exp2m1(x * factor - (rounded - TO_POWER));
+}
+/* The bias of exponents is in n; what stands above the exponent is shifted out. */
+static inline vec power_of_two(ivec n) { return (vec)(n << MANTISSA); }
 
 static inline vec vsigmoid(vec x) {
-  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), -x));
+  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), x));
   ivec n;
-  const vec p = reduced(y, &n);
-  const vec scale = power_of_two(n);
-  return 1 / (p * scale + (scale + 1));
+  const vec p = reduced(y, -LOG2E, &n) + 1;
+  return 1 / (p * power_of_two(n) + 1);
 }
 
 static inline vec vtanh(vec x) {
-  const vec y = at_most(splat(40), at_least(splat(-40), x + x));
+  const vec y = at_most(splat(20), at_least(splat(-20), x));
   ivec n;
-  const vec p = reduced(y, &n);
+  const vec p = reduced(y, 2 * LOG2E, &n);
   const vec scale = power_of_two(n);
   const vec m = p * scale + (scale - 1); /* exp(2x) - 1 */
   return m / (m + 2);
@@ -445,8 +451,8 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        const real *const before = m->d + ((t + 1 - first) * B + b0) * (4 * H);
-        q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, (4 * H),
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, m->d_row,
                     m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, (const long[]){m->h, m->h, m->h, m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
@@ -466,10 +472,10 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
         (real *)(m->s1 + (SLOT(t + 1) * B + b) * H),
         (real *)(m->p20),
         (real *)(m->p10),
-        (real *)(m->d + here * (4 * H)),
-        (real *)(m->d + here * (4 * H) + 1 * H),
-        (real *)(m->d + here * (4 * H) + 2 * H),
-        (real *)(m->d + here * (4 * H) + 3 * H),
+        (real *)(m->d + here * m->d_row),
+        (real *)(m->d + here * m->d_row + 1 * H),
+        (real *)(m->d + here * m->d_row + 2 * H),
+        (real *)(m->d + here * m->d_row + 3 * H),
         (real *)(m->g32),
         (real *)(m->g20),
         (real *)(m->g10),
@@ -489,8 +495,8 @@ static COLD void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      const real *const before = m->d + ((0 - first) * B + b0) * (4 * H);
-      q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, (4 * H),
+      const real *const before = m->d + ((0 - first) * B + b0) * m->d_row;
+      q->gradient(hot + j0, hot_row, 4, (const real *const[]){before, before + 1 * H, before + 2 * H, before + 3 * H}, m->d_row,
                   m->b2 + j0 * (m->h + m->h + m->h + m->h), wide, (const long[]){m->h, m->h, m->h, m->h}, rows);
     }
     for (long r = 0; r < rows; r++) {
@@ -569,19 +575,19 @@ COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
-      if (more) q->copy_rows(m->d + count * (4 * H), (4 * H), m->d, (4 * H), B, (4 * H));
+      if (more) q->copy_rows(m->d + count * m->d_row, m->d_row, m->d, m->d_row, B, m->d_row);
 
       for (long t = last - 1; t >= first; t--) {
         backward_0h(z, m, t, first);
       }
-      q->outer((real *const[]){m->gm0_0, m->gm0_1, m->gm0_2, m->gm0_3}, H, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->s0 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm0_0, m->gm0_1, m->gm0_2, m->gm0_3}, H, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, m->s0 + first * B * H, H, count, m->h, more);
       if (m->x0_index)
-        q->add_up(m->gx0, m->x0_row, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), count);
+        q->add_up(m->gx0, m->x0_row, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, count);
       else {
-        q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2, m->gw0_3}, I, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->a0 + first * B * I, I, count, I, more);
-        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2, m->gq0_3}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), 4, (const long[]){m->h, m->h, m->h, m->h}, count);
+        q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2, m->gw0_3}, I, 4, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, m->a0 + first * B * I, I, count, I, more);
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2, m->gq0_3}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, 4, (const long[]){m->h, m->h, m->h, m->h}, count);
         if (m->ga0)
-          q->into(m->ga0 + first * B * I, I, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, (4 * H), m->bw0, 4 * H, count);
+          q->into(m->ga0 + first * B * I, I, 4, (const long[]){0, 1 * H, 2 * H, 3 * H}, (const long[]){m->h, m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H, m->d + 3 * H}, m->d_row, m->bw0, 4 * H, count);
       }
     }
     if (m->x0_index)

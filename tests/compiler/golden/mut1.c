@@ -101,6 +101,7 @@ struct member {
   real *gm0_0; /* gradient of U_r */
   real *gm1_0; /* gradient of U_h */
   real *d; /* gradient rows of a block of steps: %45, %36, %50, %39 */
+  long d_row; /* numbers from row to row */
   real *e26; /* one step's values between phases */
   real *e36; /* one step's values between phases */
   real *hot; /* products of a phase, for some batch rows at a time */
@@ -152,6 +153,9 @@ static inline void clear(real *to, long row, long wide, long rows) {
 #define MAGIC_BITS 0x4B400000
 #define MANTISSA 23
 #define BIAS 127
+#define TO_POWER 12583039.0f
+#define TO_POWER_BITS 0x4B40007F
+#define LOG2E 1.44269504f
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW -2.12194440e-4f
 #define LARGE 88.0f
@@ -189,35 +193,37 @@ static inline vec pick(ivec mask, vec a, vec b) {
   return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
 }
 
-/* exp(x) - 1 = scale * p + (scale - 1) with scale = 2^n and p = exp(r) - 1, |r| <= ln(2)/2. */
-static inline vec reduced(vec x, ivec *n) {
-  const vec rounded = x * (real)1.44269504088896340736 + MAGIC;
-  *n = (ivec)rounded - MAGIC_BITS;
-  const vec whole = rounded - MAGIC;
-  const vec r = (x - whole * LN2_HIGH) - whole * LN2_LOW;
-  vec p = splat((real)0.0001984126984126984);
-  p = p * r + (real)0.001388888888888889;
-  p = p * r + (real)0.008333333333333333;
-  p = p * r + (real)0.041666666666666664;
-  p = p * r + (real)0.16666666666666666;
-  p = p * r + (real)0.5;
-  p = p * r + (real)1.0;
-  return p * r;
+/* 2^f - 1 for |f| <= 1/2. */
+static inline vec exp2m1(vec f) {
+  vec p = splat((real)0.00015403512225020677);
+  p = p * f + (real)0.0013390735257416964;
+  p = p * f + (real)0.009618237614631653;
+  p = p * f + (real)0.05550357326865196;
+  p = p * f + (real)0.24022649228572845;
+  p = p * f + (real)0.6931471824645996;
+  return p * f;
 }
-static inline vec power_of_two(ivec n) { return (vec)((n + BIAS) << MANTISSA); }
+/* exp(x * factor / LOG2E) = (1 + p) * power_of_two(n); p is returned. One constant is enough for
+ * what has bounds, such as sigmoid: where |x| is large, its value hardly depends on x. */
+static inline vec reduced(vec x, real factor, ivec *n) {
+  const vec rounded = x * factor + TO_POWER;
+  *n = (ivec)rounded;
+  return exp2m1(x * factor - (rounded - TO_POWER));
+}
+/* The bias of exponents is in n; what stands above the exponent is shifted out. */
+static inline vec power_of_two(ivec n) { return (vec)(n << MANTISSA); }
 
 static inline vec vsigmoid(vec x) {
-  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), -x));
+  const vec y = at_most(splat(LARGE), at_least(splat(-LARGE), x));
   ivec n;
-  const vec p = reduced(y, &n);
-  const vec scale = power_of_two(n);
-  return 1 / (p * scale + (scale + 1));
+  const vec p = reduced(y, -LOG2E, &n) + 1;
+  return 1 / (p * power_of_two(n) + 1);
 }
 
 static inline vec vtanh(vec x) {
-  const vec y = at_most(splat(40), at_least(splat(-40), x + x));
+  const vec y = at_most(splat(20), at_least(splat(-20), x));
   ivec n;
-  const vec p = reduced(y, &n);
+  const vec p = reduced(y, 2 * LOG2E, &n);
   const vec scale = power_of_two(n);
   const vec m = p * scale + (scale - 1); /* exp(2x) - 1 */
   return m / (m + 2);
@@ -405,8 +411,8 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of h through the products */
       if (t + 1 < T) {
-        const real *const before = m->d + ((t + 1 - first) * B + b0) * (4 * H);
-        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (4 * H),
+        const real *const before = m->d + ((t + 1 - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, m->d_row,
                     m->b6 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       } else clear(hot + j0, hot_row, wide, rows);
     }
@@ -419,9 +425,9 @@ static COLD void backward_0h(const struct sizes *z, const struct member *m, long
         (real *)(m->v18 + (KEPT(t) * B + b) * H),
         (real *)(m->s0 + (SLOT(t) * B + b) * H),
         (real *)(m->v14 + (KEPT(t) * B + b) * H),
-        (real *)(m->d + here * (4 * H) + 1 * H),
-        (real *)(m->d + here * (4 * H) + 2 * H),
-        (real *)(m->d + here * (4 * H) + 3 * H),
+        (real *)(m->d + here * m->d_row + 1 * H),
+        (real *)(m->d + here * m->d_row + 2 * H),
+        (real *)(m->d + here * m->d_row + 3 * H),
         (real *)(m->e26 + b * H),
         (real *)(m->e36 + b * H),
         (real *)(m->g15),
@@ -470,8 +476,8 @@ static COLD void backward_1h(const struct sizes *z, const struct member *m, long
       wide = strip(units - j0, q->wide);
       /* gradient of %12 mul through the products */
       {
-        const real *const before = m->d + ((t - first) * B + b0) * (4 * H);
-        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 1 * H}, (4 * H),
+        const real *const before = m->d + ((t - first) * B + b0) * m->d_row;
+        q->gradient(hot + j0, hot_row, 1, (const real *const[]){before + 1 * H}, m->d_row,
                     m->b12 + j0 * (m->h), wide, (const long[]){m->h}, rows);
       }
     }
@@ -482,7 +488,7 @@ static COLD void backward_1h(const struct sizes *z, const struct member *m, long
         (real *)(m->v11 + (KEPT(t) * B + b) * H),
         (real *)(m->e26 + b * H),
         (real *)(m->v4 + (KEPT(t) * B + b) * H),
-        (real *)(m->d + here * (4 * H)),
+        (real *)(m->d + here * m->d_row),
         (real *)(m->c0 + b * H),
       };
       static const char stored[] = {0, 0, 0, 0, 1, 1};
@@ -500,8 +506,8 @@ static COLD void first_0(const struct sizes *z, const struct member *m) {
     rows = B - b0 < z->rows ? B - b0 : z->rows;
     for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {
       wide = strip(m->h - j0, q->wide);
-      const real *const before = m->d + ((0 - first) * B + b0) * (4 * H);
-      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, (4 * H),
+      const real *const before = m->d + ((0 - first) * B + b0) * m->d_row;
+      q->gradient(hot + j0, hot_row, 1, (const real *const[]){before}, m->d_row,
                   m->b6 + j0 * (m->h), wide, (const long[]){m->h}, rows);
     }
     for (long r = 0; r < rows; r++) {
@@ -579,23 +585,23 @@ COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
     for (long last = T, first; last; last = first) {
       first = last > z->block ? last - z->block : 0;
       const long count = (last - first) * B, more = last < T;
-      if (more) q->copy_rows(m->d + count * (4 * H), (4 * H), m->d, (4 * H), B, (4 * H));
+      if (more) q->copy_rows(m->d + count * m->d_row, m->d_row, m->d, m->d_row, B, m->d_row);
 
       for (long t = last - 1; t >= first; t--) {
         backward_0h(z, m, t, first);
         backward_1h(z, m, t, first);
       }
-      q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, (4 * H), m->s0 + first * B * H, H, count, m->h, more);
-      q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 1 * H}, (4 * H), m->v12 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm0_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d}, m->d_row, m->s0 + first * B * H, H, count, m->h, more);
+      q->outer((real *const[]){m->gm1_0}, H, 1, (const long[]){m->h}, (const real *const[]){m->d + 1 * H}, m->d_row, m->v12 + first * B * H, H, count, m->h, more);
       if (m->x0_index)
-        q->add_up(m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), count);
+        q->add_up(m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, count);
       else {
-        q->outer((real *const[]){m->gw0_0, m->gw0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), m->a0 + first * B * H, H, count, H, more);
-        q->add_rows((real *const[]){m->gq0_0, m->gq0_1}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), 2, (const long[]){m->h, m->h}, count);
+        q->outer((real *const[]){m->gw0_0, m->gw0_1}, H, 2, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, m->a0 + first * B * H, H, count, H, more);
+        q->add_rows((real *const[]){m->gq0_0, m->gq0_1}, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, 2, (const long[]){m->h, m->h}, count);
         if (m->ga0)
-          q->into(m->ga0 + first * B * H, H, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, (4 * H), m->bw0, 2 * H, count);
+          q->into(m->ga0 + first * B * H, H, 2, (const long[]){0, 1 * H}, (const long[]){m->h, m->h}, (const real *const[]){m->d, m->d + 2 * H}, m->d_row, m->bw0, 2 * H, count);
       }
-      q->copy_rows(m->gx1 + first * B * H, H, m->d + 3 * H, (4 * H), count, m->h);
+      q->copy_rows(m->gx1 + first * B * H, H, m->d + 3 * H, m->d_row, count, m->h);
     }
     if (m->x0_index)
       q->leave((real *const[]){m->gw0_0, m->gw0_1}, m->gx0, m->x0_row, 2, (const long[]){0, 1 * H}, (const long[]){H, H}, H, (real *const[]){m->gq0_0, m->gq0_1});

@@ -165,8 +165,10 @@ def _stack(plan: Plan, n: int, stack: Stack) -> list[Field]:
 def _workspace(plan: Plan) -> list[Field]:
     """Gradient rows, what the phases of a step hand to each other, and packed matrices."""
     note = "gradient rows of a block of steps: " + ", ".join(f"%{k}" for k in plan.slots)
-    rows = (("D",), ("B",), plan.sizes(plan.slots))
-    fields = [Field("d", "real", note, rows, "work", "b")]
+    fields = [
+        Field("d", "real", note, (("D",), ("B",), ("d_row",)), "work", "b"),
+        Field("d_row", "long", "numbers from row to row", role="number"),
+    ]
     for letter, call, backward in (("f", "f", False), ("e", "b", True)):
         for phase in plan.phases(backward=backward):
             for k in plan.crossing(phase, backward=backward):

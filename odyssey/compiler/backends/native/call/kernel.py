@@ -22,7 +22,7 @@ from odyssey.compiler.backends.native.abi.member import CALL_SIZES, member_table
 from odyssey.compiler.backends.native.abi.structures import Form, Int64Array, Structs
 from odyssey.compiler.backends.native.abi.tables import Table, counts, length
 from odyssey.compiler.backends.native.call.inputs import Inputs, loop_inputs
-from odyssey.compiler.backends.native.call.memory import Layout, borrow, lay_out
+from odyssey.compiler.backends.native.call.memory import ALIGNED, Layout, borrow, lay_out
 from odyssey.compiler.backends.native.call.products import products
 from odyssey.compiler.backends.native.plan import Plan, make_plan
 from odyssey.compiler.backends.native.products import most_maps
@@ -36,6 +36,7 @@ from odyssey.expr.program import Program
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 BLOCK_BYTES = 1 << 18  # from half to four times as much measured the same
 LEAST_ROWS = 96
+ALIASED = 1024  # bytes; rows that are multiples of it apart share few sets of the first-level cache
 MOST_REMEMBERED = 1000  # sizes, of a kernel
 MOST_CODES = 512
 
@@ -136,6 +137,7 @@ class Kernel:
                     "N": block,
                     "D": block + 1,
                     "hot": self.rows(shape) * self.columns(shape),
+                    "d_row": self.gradient_row(shape),
                 },
                 real=self.dtype,
                 count=shape.members,
@@ -182,6 +184,7 @@ class Kernel:
         def make() -> tuple[Structs, dict[str, Layout]]:
             structs = Structs(self.form(shape, call))
             structs.number("h", *shape.units)
+            structs.number("d_row", self.gradient_row(shape))
             for n, stack in enumerate(self.plan.stacks):
                 structs.number(f"x{n}_row", self.total(stack.leaves, shape))
             layouts = {role: self.layout(shape, call, role) for role in ("kept", "work")}
@@ -246,6 +249,15 @@ class Kernel:
             return max(1, min(shape.steps, most // shape.batch))
 
         return self._remembered(("block", shape), make)
+
+    def gradient_row(self, shape: Shape) -> int:
+        """Gives how far apart gradient rows lie, in numbers.
+
+        A product goes down the columns of these rows; where they are multiples of `ALIASED` apart,
+        a few sets of the cache must hold them all.
+        """
+        width = self.total(self.plan.slots, shape)
+        return width + (0 if width * self.dtype.itemsize % ALIASED else ALIGNED)
 
     def columns(self, shape: Shape) -> int:
         """Gives the numbers of a batch row that a phase's products have, at most."""

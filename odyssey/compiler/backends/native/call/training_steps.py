@@ -31,7 +31,7 @@ from odyssey.compiler.backends.native.call.training_step import (
 )
 from odyssey.errors import ConfigError
 
-MOST = 32
+MOST = 128
 """Updates of one call."""
 
 

@@ -39,8 +39,8 @@ class Addresses:
 
     @property
     def width(self) -> str:
-        """The length of a gradient row."""
-        return f"({self.total(self.plan.slots) or '0 * I'})"
+        """How far apart gradient rows lie."""
+        return "m->d_row"
 
     def state(self, n: int, time: str) -> str:
         """Writes the address of a state's row after step `time - 1`."""

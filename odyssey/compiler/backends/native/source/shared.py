@@ -34,6 +34,20 @@ static void copy_rows($copy_rows) {
 }
 
 $turn
+/* to (columns, rows) = from (rows, columns), transposed. */
+static void transpose(real *to, long to_row, const real *from, long from_row, long rows,
+                      long columns) {
+  for (long r = 0; r < rows; r += V)
+    for (long c = 0; c < columns; c += V) {
+      real *place = to + c * to_row + r;
+      const real *x = from + r * from_row + c;
+      if (r + V <= rows && c + V <= columns) turn(place, to_row, x, from_row);
+      else
+        for (long i = 0; i < V && r + i < rows; i++)
+          for (long k = 0; k < V && c + k < columns; k++)
+            place[k * to_row + i] = x[i * from_row + k];
+    }
+}
 /* Packs matrices (units, `inner` columns) by strips: (strip, matrix, column, rows of it). */
 static void pack($pack) {
   for (long j = 0, wide; j < units; j += wide * V) {
@@ -67,15 +81,29 @@ static void pack_transposed($pack_transposed) {
 static void pack_each($pack_each) {
   for (long g = 0; g < maps; g++) pack(to[g], from + g, 1, units[g], inner, inner);
 }
+/* How many maps from g on have rows that lie side by side, units and places alike. */
+static long together(long g, long maps, const long *units, const long *places,
+                     const real *const *rows) {
+  long n = 1;
+  while (g + n < maps && rows[g + n] == rows[g + n - 1] + units[g + n - 1] &&
+         (!places || places[g + n] == places[g + n - 1] + units[g + n - 1]))
+    n++;
+  return n;
+}
 /* Adds gradient rows to the rows that an index took them from; each map has columns of its own. */
 static void add_up($add_up) {
-  for (long g = 0; g < maps; g++)
-    for (long r = 0; r < count; r++)
-      for (long j = 0; j < units[g]; j += V) {
-        real *place = to + index[r] * to_row + places[g] + j;
-        const long n = units[g] - j;
-        st(place, ld(place, n) + ld(rows[g] + r * d_row + j, n), n);
-      }
+  for (long g = 0, n, length; g < maps; g += n) {
+    n = together(g, maps, units, places, rows);
+    length = 0;
+    for (long k = 0; k < n; k++) length += units[g + k];
+    for (long r = 0; r < count; r++) {
+      real *place = to + index[r] * to_row + places[g];
+      const real *row = rows[g] + r * d_row;
+      long j = 0;
+      for (; j + V <= length; j += V) *(loose *)(place + j) += *(const loose *)(row + j);
+      for (; j < length; j++) place[j] += row[j];
+    }
+  }
 }
 
 /* to (rows, wide vectors) = a (rows, inner) times a strip, plus `start` if given. Where things lie
@@ -160,16 +188,6 @@ static void inputs($inputs) {
            0);
 }
 
-/* How many maps from g on have rows that lie side by side, units and places alike. */
-static long together(long g, long maps, const long *units, const long *places,
-                     const real *const *rows) {
-  long n = 1;
-  while (g + n < maps && rows[g + n] == rows[g + n - 1] + units[g + n - 1] &&
-         (!places || places[g + n] == places[g + n - 1] + units[g + n - 1]))
-    n++;
-  return n;
-}
-
 /* to (count, to_row) = the sum over maps of rows (count, units) times a packed matrix each, which
  * begin at `places` of `whole` rows. Maps that lie side by side are one product. */
 static void into($into) {
@@ -195,12 +213,15 @@ static void gradient($gradient) {
 
 /* Matrices (units, inner), transposed, side by side, plus biases: a row for each class. */
 static void table($table) {
-  for (long g = 0; g < maps; g++)
-    for (long r0 = 0; r0 < units[g]; r0 += 16)
-      for (long k = 0; k < inner; k++)
-        for (long r = r0; r < units[g] && r < r0 + 16; r++)
-          to[k * to_row + places[g] + r] =
-              bias[g] ? from[g][r * inner + k] + bias[g][r] : from[g][r * inner + k];
+  for (long g = 0; g < maps; g++) {
+    real *place = to + places[g];
+    transpose(place, to_row, from[g], inner, units[g], inner);
+    for (long k = 0; k < inner && bias[g]; k++, place += to_row)
+      for (long j = 0; j < units[g]; j += V) {
+        const long n = units[g] - j;
+        st(place + j, ld(place + j, n) + ld(bias[g] + j, n), n);
+      }
+  }
 }
 
 /* to (n) += the sum of rows. */
@@ -229,10 +250,7 @@ static void add_rows($add_rows) {
 static void leave($leave) {
   for (long g = 0; g < maps; g++) {
     const real *rows = from + places[g];
-    for (long r0 = 0; r0 < units[g]; r0 += 16)
-      for (long k = 0; k < inner; k++)
-        for (long r = r0; r < units[g] && r < r0 + 16; r++)
-          to[g][r * inner + k] = rows[k * from_row + r];
+    transpose(to[g], inner, rows, from_row, inner, units[g]);
     if (bias[g]) sum_rows(bias[g], rows, from_row, inner, units[g]);
   }
 }
@@ -323,7 +341,7 @@ def _turn(lanes: int) -> str:
             out.append(f"  {there}{i} = __builtin_shufflevector({pair}, {low});")
             out.append(f"  {there}{i + step} = __builtin_shufflevector({pair}, {high});")
         here, there, step = there, here, step // 2
-    out += [f"  *(vec *)(to + {i} * to_row) = {here}{i};" for i in range(lanes)]
+    out += [f"  *(loose *)(to + {i} * to_row) = {here}{i};" for i in range(lanes)]
     out += [
         "#else",
         "  for (long k = 0; k < V; k++)",

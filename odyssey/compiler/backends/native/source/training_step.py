@@ -62,9 +62,11 @@ static long softmax(const struct readout *z, long p, long first, long rows, real
     ivec at = {};
     for (long s = 1; s < S; s++) {
       const vec y = *(vec *)(x + s * BLOCK + r) + b[s];
-      const ivec more = y > high;
-      high = pick(more, y, high);
-      at = (more & (integer)s) | (~more & at);
+      if (!z->keep) { /* who trains does not count hits */
+        const ivec more = y > high;
+        at = (more & (integer)s) | (~more & at);
+      }
+      high = at_least(high, y);
     }
     real own[V];
     for (long v = 0; v < n; v++) {
@@ -73,7 +75,10 @@ static long softmax(const struct readout *z, long p, long first, long rows, real
       own[v] = x[s * BLOCK + r + v] + b[s];
     }
     for (long s = 0; s < S; s++) {
-      const vec y = vexp((*(vec *)(x + s * BLOCK + r) + b[s]) - high);
+      ivec n; /* exp of what is at most 0 */
+      const vec below = (*(vec *)(x + s * BLOCK + r) + b[s]) - high;
+      const vec p = reduced(at_least(splat(-LARGE), below), LOG2E, &n) + 1;
+      const vec y = p * power_of_two(n);
       *(vec *)(x + s * BLOCK + r) = y;
       sum += y;
     }
@@ -88,11 +93,16 @@ static long softmax(const struct readout *z, long p, long first, long rows, real
     }
     *nll += log(all);
     if (!z->keep) continue;
-    for (long s = 0; s < S; s++) *(vec *)(x + s * BLOCK + r) *= part;
+    for (long s = 0; s < S; s++) {
+      const vec y = *(vec *)(x + s * BLOCK + r) * part;
+      *(vec *)(x + s * BLOCK + r) = y;
+      *(vec *)(db + s * V) += y;
+    }
     for (long v = 0; v < n; v++)
-      if (weight[r + v] && target[r + v] >= 0 && target[r + v] < S)
+      if (weight[r + v] && target[r + v] >= 0 && target[r + v] < S) {
         x[target[r + v] * BLOCK + r + v] -= (real)z->scale[p];
-    for (long s = 0; s < S; s++) *(vec *)(db + s * V) += *(vec *)(x + s * BLOCK + r);
+        db[target[r + v] * V + v] -= (real)z->scale[p];
+      }
   }
   return bad;
 }
@@ -325,7 +335,7 @@ def step_source(*, dtype: str, target: str) -> str:
         [
             head,
             *(f"#define {name} {value}" for name, value in defines.items()),
-            write_functions({"exp"}, dtype),
+            write_functions({"reduced"}, dtype),
             FLUSH + _NUMBERS,
             _READOUT.replace("$fields", READOUT.text),
             _UPDATE.replace("$fields", UPDATE.text).replace("$parameter", PARAMETER.text),
