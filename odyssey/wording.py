@@ -6,7 +6,12 @@ import math
 import reprlib
 from collections.abc import Mapping
 
-SINGULAR: Mapping[str, str] = {"bytes": "byte", "characters": "character", "symbols": "symbol"}
+SINGULAR: Mapping[str, str] = {
+    "bytes": "byte",
+    "characters": "character",
+    "words": "word",
+    "symbols": "symbol",
+}
 NATS_PER_BIT = math.log(2.0)
 LONGEST = 60
 """Characters of a value that a message quotes; of a longer one it shows both ends."""
@@ -54,7 +59,7 @@ def duration(seconds: float) -> str:
 
 
 def unit_of(record: Mapping[str, object]) -> str:
-    """Names what a task's losses are counted by: "bytes" or "characters".
+    """Names what a task's losses are counted by: "bytes", "characters" or "words".
 
     Args:
         record: What the task said of itself, as `Task.describe` or `run.json` have it. Records
@@ -75,6 +80,6 @@ def unit_of_all(records: Mapping[str, object]) -> str:
 
 
 def each(unit: str, *, short: bool = False) -> str:
-    """Gives the word after "bits per", as in bits/char or bits/byte."""
+    """Gives the word after "bits per", as in bits/char, bits/byte or bits/word."""
     word = SINGULAR.get(unit, "character")
     return "char" if short and word == "character" else word
