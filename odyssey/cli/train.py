@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from odyssey.cli.signals import ending
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import TrainedCell, TrainOptions, TrainWatcher, train_cell, training_data
 from odyssey.storage.schema import OK
-from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
+from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
 from odyssey.wording import NATS_PER_BIT, duration, each
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 TRAINING = {
     "epochs": "epochs",
     "updates_per_epoch": "updates between validations",
+    "passes": "passes over a text, each an epoch, instead of these two",
     "batch_size": "parallel streams",
     "unroll": "steps of truncated back-propagation",
 }
@@ -36,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="keep the record, curves and weights in DIR")
     parser.add_argument(
         "--preset",
-        help="a paper's protocol, for training and hyperparameters: odyssey, jozefowicz, karpathy;"
-        " what it leaves open, and the other options, are as below",
+        help="the protocol of a paper or a program, for training and hyperparameters:"
+        f" {', '.join(PRESETS)}; what it leaves open, and the other options, are as below",
     )
     for row in HYPERPARAMETERS.values():
         shown = "" if row.single is None else f" ({row.single})"
@@ -81,12 +83,17 @@ class _Printed(TrainWatcher):
             f"epoch {epoch.epoch:>3}/{epoch.epochs}  update {epoch.updates:>6}"
             f"  train {epoch.train_nats[0] / NATS_PER_BIT:.3f}"
             f"  valid {epoch.valid_nats[0] / NATS_PER_BIT:.3f} bits/{self._word}"
-            f"  {duration(seconds_left)} left"
+            f"{_smooth(epoch.smooth_nats[0])}  {duration(seconds_left)} left"
         )
         print(text, flush=True)
 
     def sampled(self, updates: int, text: str) -> None:
         print(f"--- sample after {updates:,} updates\n{text}\n---", flush=True)
+
+
+def _smooth(nats: float) -> str:
+    """Writes the smooth loss where it is kept, in the nats of min-char-rnn."""
+    return "" if math.isnan(nats) else f"  smooth {nats:.4f} nats"
 
 
 class _Noticed(TrainWatcher):
@@ -129,6 +136,9 @@ def _print_result(trained: TrainedCell, *, out: str | None) -> None:
             f" counted: {task.counted}"
         )
         for split in ("valid", "test"):
+            if math.isnan(row[f"{split}_nats"]):
+                print(f"  {split:<5}  not measured: the split is empty")
+                continue
             print(
                 f"  {split:<5}  {row[f'{split}_nats']:.4f} nats/{word}"
                 f"  {row[f'{split}_bpc']:.4f} bits/{word}"

@@ -199,6 +199,7 @@ def _space(chosen: dict[str, Any], preset: str) -> dict[str, Any]:
         own.pop("hidden_size", None)
     if not preset and chosen.get("clip_norm") == 0:
         del chosen["clip_norm"], own["clip_norm"]  # no clipping needs no number
+    fixed.pop("forget_bias", None)  # the training's preset brings it to the cells that it fits
     return own | fixed | chosen
 
 

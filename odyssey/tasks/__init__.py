@@ -3,8 +3,8 @@
 `base.py` says what a task is; `registry.py` makes one from a spec such as `arithmetic@digits=4` or
 `text:book.txt`, whose options `options.py` reads. Generated tasks (`memorization.py`,
 `arithmetic.py`, `xml.py`) share `generated.py`; texts (files, the corpora of `download.py`,
-`python_source.py`) share `text.py`, read by `reading.py` into a `vocabulary.py`, or into `words.py`.
-Imports numpy and pooch only.
+`python_source.py`) share `text.py`, read by `reading.py` into a `vocabulary.py`, or into
+`words.py`. Imports numpy and pooch only.
 
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To
 add a corpus: one row in `download.DATASETS`.

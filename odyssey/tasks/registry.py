@@ -215,9 +215,7 @@ def _as_recorded(data: bytes, record: Mapping[str, Any]) -> Task:
     known = KnownWords(record["words"], record["least_count"]) if unit == "words" else None
     facts = {k: record[k] for k in ("path", "licence", "python") if k in record}
     name = str(record["name"])
-    task = TextTask(
-        name, data, unit=unit, encoding=encoding, split=parts, facts=facts, known=known
-    )
+    task = TextTask(name, data, unit=unit, encoding=encoding, split=parts, facts=facts, known=known)
     if task.num_symbols != record["num_symbols"]:
         raise TaskError(
             f"{name} has {task.num_symbols} symbols, and had {record['num_symbols']} when the run"

@@ -75,9 +75,10 @@ class TextTask(_Text):
     """Predicts the next byte, character or word of a text.
 
     The vocabulary is that of the whole text: a symbol that occurs only in the valid or test split
-    is a class too; but of words it is that of the train split. Training streams start at B places, equally far apart, the first one drawn at
-    random; each reads on through the train split and around its end. Held-out text is cut into
-    B contiguous pieces; all of a split but its first symbol is predicted once.
+    is a class too; but of words it is that of the train split. Training streams start at B places,
+    equally far apart, the first one drawn at random; each reads on through the train split and
+    around its end. Held-out text is cut into B contiguous pieces; all of a split but its first
+    symbol is predicted once.
 
     Args:
         name: The normalised spec.
@@ -136,8 +137,16 @@ class TextTask(_Text):
 
     def indices(self, split: Split) -> NDArray[np.integer]:
         """Gives the class indices of a whole split, (N,), read-only."""
-        text_N = self._splits[split].view()
+        text_N = self._there(split).view()
         text_N.flags.writeable = False
+        return text_N
+
+    def _there(self, split: Split) -> NDArray[np.integer]:
+        text_N = self._splits[split]
+        if not text_N.size:
+            raise TaskError(
+                f"{self.name} has no {split} split (split={self._facts['split']}); give it one"
+            )
         return text_N
 
     def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
@@ -212,11 +221,7 @@ class TextTask(_Text):
         """
         assert split in ("valid", "test")
         check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
-        text_N = self._splits[split]
-        if not text_N.size:
-            raise TaskError(
-                f"{self.name} has no {split} split (split={self._facts['split']}); give it one"
-            )
+        text_N = self._there(split)
         length = text_N.size - 1 if characters is None else min(characters, text_N.size - 1)
         bounds_B = np.arange(batch_size + 1, dtype=np.int64)
         first_B, end_B = (b * length // batch_size for b in (bounds_B[:-1], bounds_B[1:]))

@@ -25,11 +25,13 @@ class JoinedBatch:
         inputs: Class indices, int64.
         targets: Class indices, int64.
         weights: Which targets count, bool.
+        fresh: Columns whose state begins anew, bool (P, B); None: none does.
     """
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
     weights: NDArray[np.bool_]
+    fresh: NDArray[np.bool_] | None = None
 
     @property
     def count_P(self) -> NDArray[np.float64]:
@@ -47,7 +49,12 @@ def join(batches: Sequence[Batch]) -> JoinedBatch:
     """Puts a batch of every member side by side."""
     parts = zip(*((b.inputs_TB, b.targets_TB, b.weights_TB) for b in batches), strict=True)
     stacked = (a[0][None] if len(a) == 1 else np.stack(a) for a in parts)
-    return JoinedBatch(*map(np.ascontiguousarray, stacked))
+    fresh = None
+    if any(b.fresh_B is not None for b in batches):
+        none = np.zeros(batches[0].inputs_TB.shape[1], dtype=np.bool_)
+        fresh = np.stack([none if b.fresh_B is None else b.fresh_B for b in batches])
+    x, target, weight = map(np.ascontiguousarray, stacked)
+    return JoinedBatch(x, target, weight, fresh)
 
 
 class Draws:
@@ -63,6 +70,19 @@ class Draws:
 
     def __next__(self) -> JoinedBatch:
         return self.returned.popleft() if self.returned else join([next(s) for s in self.streams])
+
+    def peek(self) -> JoinedBatch:
+        """Gives the batch that is drawn next."""
+        if not self.returned:
+            self.returned.append(next(self))
+        return self.returned[0]
+
+    def take(self, most: int) -> list[JoinedBatch]:
+        """Draws up to so many batches, at least one; before the next fresh states it ends."""
+        drawn = [next(self)]
+        while len(drawn) < most and self.peek().fresh is None:
+            drawn.append(next(self))
+        return drawn
 
     def give_back(self, batches: Iterable[JoinedBatch]) -> None:
         """Takes batches back that nothing was trained on, in their order."""

@@ -24,7 +24,8 @@ from odyssey.hyperparameters import Member
 from odyssey.storage.schema import DIVERGED, OK
 from odyssey.tasks.base import Batch, HeldOut, Task
 from odyssey.training.batches import Draws, join
-from odyssey.training.config import TrainingConfig
+from odyssey.training.budget import check_training, in_updates
+from odyssey.training.config import BEGINNING, TrainingConfig
 from odyssey.training.model import CharModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.seeds import stream
@@ -71,6 +72,7 @@ class Epoch:
     updates: int
     train_nats: tuple[float, ...]
     valid_nats: tuple[float, ...]
+    smooth_nats: tuple[float, ...]
     seconds: float
 
 
@@ -118,7 +120,8 @@ def train(
         ConfigError: A member's hyperparameters do not fit the cell.
         TaskError: The data are too short for a batch.
     """
-    task.check_fits(config.batch_size, config.unroll)
+    check_training(config, task)
+    config = in_updates(config, task)
     sized = [_sized(cell, m, task.num_symbols) for m in members]
     results: dict[int, MemberResult] = {}
     models = []
@@ -214,7 +217,9 @@ class _Group:
         self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = [torch.Generator().manual_seed(m.seed) for m in members]
         self.draws = Draws(
-            task.train(
+            task.train_in_order(batch_size=config.batch_size, unroll=config.unroll)
+            if config.start == BEGINNING
+            else task.train(
                 batch_size=config.batch_size,
                 unroll=config.unroll,
                 rng=stream(m.seed, "data", _content(task)),
@@ -231,6 +236,7 @@ class _Group:
         self.best_PN = self.flat.values_PN
         self.stale_P = [0] * len(members)  # epochs since the last improvement
         self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
+        self.smooth_P = np.full(len(members), math.log(task.num_symbols))
         self.updates = 0
 
     def _vector(self, values: Sequence[float]) -> Tensor:
@@ -287,6 +293,7 @@ class _Group:
                     nats_P += nll_P
                     count_P += counted_P
                     left -= 1
+                    self._smooth(nll_P, counted_P)
             self._after_epoch(epoch, nats_P / np.maximum(count_P, 1))
             if progress:
                 progress(self._epoch(epoch, time.monotonic() - start))
@@ -295,13 +302,15 @@ class _Group:
             if not bool(self.alive_P.any()):
                 break
         self.flat.assign(self.best_PN)
+        if self.task.characters("test") == 0:
+            return  # an empty split leaves NaN
         nats, accuracy = self.measure("test", self.config.test_characters)
         for k, result in enumerate(self.results):
             if result.status == OK:
                 result.test_nats, result.test_accuracy = nats[k], accuracy[k]
 
     def _epoch(self, epoch: int, seconds: float) -> Epoch:
-        last = [{metric: v for _, _, metric, v in r.curve[-4:]} for r in self.results]
+        last = [{metric: v for _, _, metric, v in r.curve[-5:]} for r in self.results]
         return Epoch(
             epoch=epoch,
             epochs=self.config.epochs,
@@ -309,8 +318,15 @@ class _Group:
             updates=self.updates,
             train_nats=tuple(v.get("train_nats", math.nan) for v in last),
             valid_nats=tuple(v.get("valid_nats", math.nan) for v in last),
+            smooth_nats=tuple(v.get("smooth_nats", math.nan) for v in last),
             seconds=seconds,
         )
+
+    def _smooth(self, nll_P: NDArray[np.float64], count_P: NDArray[np.float64]) -> None:
+        """Takes an update into the running mean of the training loss."""
+        if weight := self.config.smoothing:
+            mean_P = np.divide(nll_P, count_P, out=self.smooth_P.copy(), where=count_P > 0)
+            self.smooth_P = weight * self.smooth_P + (1 - weight) * mean_P
 
     def _inputs(self, x_PTB: Tensor) -> Tensor:
         """Adds each member's noise to its one-hot inputs, where any member wants noise."""
@@ -326,7 +342,11 @@ class _Group:
     def _advance(self, most: int) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Makes one update or more; gives the summed nats and counted characters of each."""
         several, state = self.several, self.state
-        if several and state is not None and self.alive.all():
+        fresh = self.draws.peek().fresh
+        if fresh is not None and state is not None:
+            begins = torch.from_numpy(fresh)[:, None, :, None]
+            self.state = state = tuple(torch.where(begins, s.new_zeros(()), s) for s in state)
+        elif several and state is not None and self.alive.all():
             inner = tuple(s.squeeze(1) for s in state)
             if several.ready(inner):
                 return self._several(several, min(most, several.most, self.at_a_time))
@@ -337,7 +357,7 @@ class _Group:
         self, several: SeveralSteps, most: int
     ) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Makes several updates in one call, which ends where a member diverges."""
-        drawn = [next(self.draws) for _ in range(most)]
+        drawn = self.draws.take(most)
         count_KP = np.stack([batch.count_P for batch in drawn])
         steps = self.optimizer.steps
         corrections = []
@@ -442,6 +462,8 @@ class _Group:
             if alive:
                 self._count(k, self.updates)
                 self.results[k].train_nats = float(train_P[k])
+                if self.config.smoothing:
+                    self._note(k, "smooth_nats", float(self.smooth_P[k]))
                 self._note(k, "train_nats", float(train_P[k]))
         improved = self._validate()
         for k, alive in enumerate(before):
@@ -454,7 +476,8 @@ class _Group:
     def _schedule(self, k: int, epoch: int) -> None:
         config = self.config
         stale, patience = self.stale_P[k], config.patience
-        if config.schedule == "decay" and epoch >= config.decay_after:
+        since = epoch - config.decay_after
+        if config.schedule == "decay" and since >= 0 and since % config.decay_every == 0:
             self.rate_P[k] *= config.decay
         if config.schedule == "plateau":
             # once halving has begun it goes on, improvement or not, then training stops

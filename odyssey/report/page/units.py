@@ -32,6 +32,11 @@ def per(what: str = "bits") -> str:
     return f"{what} per {each(_UNIT.get())}"
 
 
+def symbols() -> str:
+    """Names what is read and written: words, or characters, as which bytes are spoken of."""
+    return "words" if _UNIT.get() == "words" else "characters"
+
+
 def slash(what: str = "bits") -> str:
     """Gives the unit of a loss in a column's heading: `bits/char`."""
     return f"{what}/{each(_UNIT.get(), short=True)}"
