@@ -13,7 +13,7 @@ from odyssey.cli.signals import ending
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import TrainedCell, TrainOptions, TrainWatcher, train_cell, training_data
 from odyssey.storage.schema import OK
-from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
+from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
 from odyssey.wording import accuracy_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TRAINING = {
     "epochs": "epochs",
     "updates_per_epoch": "updates between validations",
+    "passes": "passes over a text, each an epoch, instead of these two",
     "batch_size": "parallel streams",
     "unroll": "steps of truncated back-propagation",
 }
@@ -37,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="keep the record, curves and weights in DIR")
     parser.add_argument(
         "--preset",
-        help="a paper's protocol, for training and hyperparameters: odyssey, jozefowicz, karpathy;"
-        " what it leaves open, and the other options, are as below",
+        help="the protocol of a paper or a program, for training and hyperparameters:"
+        f" {', '.join(PRESETS)}; what it leaves open, and the other options, are as below",
     )
     for row in HYPERPARAMETERS.values():
         shown = "" if row.single is None else f" ({row.single})"
@@ -83,12 +84,17 @@ class _Printed(TrainWatcher):
             f"  train {in_bits(epoch.train_nats[0], self._record):.3f}"
             f"  valid {in_bits(epoch.valid_nats[0], self._record):.3f}"
             f" {loss_of(self._record, short=True)}"
-            f"  {duration(seconds_left)} left"
+            f"{_smooth(epoch.smooth_nats[0])}  {duration(seconds_left)} left"
         )
         print(text, flush=True)
 
     def sampled(self, updates: int, text: str) -> None:
         print(f"--- sample after {updates:,} updates\n{text}\n---", flush=True)
+
+
+def _smooth(nats: float) -> str:
+    """Writes the smooth loss where it is kept, in the nats of min-char-rnn."""
+    return "" if math.isnan(nats) else f"  smooth {nats:.4f} nats"
 
 
 class _Noticed(TrainWatcher):
@@ -129,6 +135,8 @@ def print_scores(row: Mapping[str, Any], split: str, record: Mapping[str, Any]) 
     """
     loss = row.get(f"{split}_nats", math.nan)
     if math.isnan(loss):
+        if split == "test":
+            print("  test    not measured: the split is empty")
         return
     text = f"  {split:<6}  {loss:.4f} {loss_of(record, 'nats', short=True)}"
     if (bits := in_bits(loss, record)) != loss:

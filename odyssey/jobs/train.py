@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS, SINGLE
 from odyssey.specs import get_cell
+from odyssey.storage.samples import SAMPLES
 from odyssey.storage.schema import OK
 from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_setting
 from odyssey.training.space import fixed_by, searched_by
@@ -36,7 +37,8 @@ class TrainOptions:
         training: Fields of `TrainingConfig` by name.
         seed: Seed.
         sample: Symbols to sample at the end; 0 for none.
-        sample_every: Samples while training too, every so many updates, after a validation.
+        sample_every: Samples while training too, every so many updates, after a validation; the
+            run keeps these samples.
         temperature: Of the sample.
         settings: `key=value`: any of both, as in `schedule=decay`.
     """
@@ -114,6 +116,8 @@ def train_cell(
     options, watcher = options or TrainOptions(), watcher or TrainWatcher()
     study = _study(spec, task, options)
 
+    from odyssey.diagnostics.brackets import count_brackets
+    from odyssey.storage.samples import KeptSample, write_samples
     from odyssey.studies.engine import check, prepare
     from odyssey.studies.trained import save_weights
     from odyssey.studies.work import commit, trained_trial
@@ -127,8 +131,12 @@ def train_cell(
     trials, store = (run.trials, run.store) if run else (check(study).trials, None)
     began = time.monotonic()
     due = options.sample_every or math.inf
+    valid_nats = math.nan
+    kept: list[KeptSample] = []
 
     def progress(epoch: Epoch) -> None:
+        nonlocal valid_nats
+        valid_nats = epoch.valid_nats[0]
         rate = (time.monotonic() - began) / epoch.epoch
         watcher.epoch(epoch, rate * (epoch.epochs - epoch.epoch))
 
@@ -137,7 +145,13 @@ def train_cell(
         del positions  # there is one member
         if options.sample_every and updates >= due:
             due = updates - updates % options.sample_every + options.sample_every
-            watcher.sampled(updates, generate(model))
+            text = generate(model)
+            watcher.sampled(updates, text)
+            if store:
+                loss = valid_nats if math.isfinite(valid_nats) else None
+                found = count_brackets(text)
+                kept.append(KeptSample(updates, text, loss, found.opened, found.closed))
+                write_samples(store.path, kept)
 
     def generate(model: SequenceModel) -> str:
         codes = sample(
@@ -199,6 +213,7 @@ def _space(chosen: dict[str, Any], preset: str) -> dict[str, Any]:
         own.pop("hidden_size", None)
     if not preset and chosen.get("clip_norm") == 0:
         del chosen["clip_norm"], own["clip_norm"]  # no clipping needs no number
+    fixed.pop("forget_bias", None)  # the training's preset brings it to the cells that it fits
     return own | fixed | chosen
 
 
@@ -209,7 +224,8 @@ def _undone(store: RunStore | None) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if store and not store.finished() and isinstance(store.path, Path):
-            (store.path / "run.json").unlink(missing_ok=True)
+            for name in ("run.json", SAMPLES):
+                (store.path / name).unlink(missing_ok=True)
         raise
 
 

@@ -101,8 +101,8 @@ class Study:
             raise ConfigError("more_baselines are others than the baseline, which comes first")
         self._check_tables()
         self.config  # noqa: B018 - validates
-        space = self.distributions
-        if self.search is not None and "forget_bias" in space:
+        self.distributions  # noqa: B018 - validates
+        if self.search is not None and "forget_bias" in self.space:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
 
     def _check_texts(self) -> None:
@@ -135,8 +135,14 @@ class Study:
 
     @property
     def distributions(self) -> Space:
-        """Where the hyperparameters are drawn from, checked."""
-        return search_space(self.space, protocol=str(self.training.get("preset", "")))
+        """Where the hyperparameters are drawn from, checked.
+
+        The forget bias of a preset is for the cells that have a gate f, which a search does not
+        promise.
+        """
+        space = search_space(self.space, protocol=str(self.training.get("preset", "")))
+        unfit = self.strategy and "forget_bias" not in self.space
+        return {n: d for n, d in space.items() if not (unfit and n == "forget_bias")}
 
     @property
     def search(self) -> SearchPlan | None:
@@ -167,15 +173,11 @@ class Study:
             ConfigError: A hyperparameter does not fit a cell.
         """
         space = self.distributions
-        if "forget_bias" in space:
-            for spec, cell in cells.items():
-                try:
-                    ablate(cell, "forget_bias=1")
-                except CellError as error:
-                    raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
+        gateless = self._gateless(cells) if "forget_bias" in space else set()
         members = draw_members(space, count=self.members, seed=self.seed)
         for member in members:
             Member(**member)
+        unbiased = [{k: v for k, v in m.items() if k != "forget_bias"} for m in members]
         size = self.population or self.members
         training = dataclasses.asdict(self.config)
         trials: list[Trial] = []
@@ -190,11 +192,25 @@ class Study:
                             cell_key=cell.key,
                             lineage=cell.lineage or (cell.name,),
                             task=task,
-                            members=tuple(members[start : start + size]),
+                            members=tuple(
+                                (unbiased if spec in gateless else members)[start : start + size]
+                            ),
                             training=training,
                         )
                     )
         return trials
+
+    def _gateless(self, cells: Mapping[str, Cell]) -> set[str]:
+        """Names the cells that a forget bias passes by; one that was asked for must fit."""
+        found = set()
+        for spec, cell in cells.items():
+            try:
+                ablate(cell, "forget_bias=1")
+            except CellError as error:
+                if "forget_bias" in self.space:
+                    raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
+                found.add(spec)
+        return found
 
     def to_toml(self) -> str:
         """Writes the study out in full."""

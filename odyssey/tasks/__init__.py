@@ -4,7 +4,7 @@
 one from a spec such as `arithmetic@digits=4` or `text:book.txt`, whose options `options.py` reads.
 Generated tasks (`memorization.py`, `arithmetic.py`, `xml.py`) share `generated.py`; texts (files,
 the corpora of `download.py`, `python_source.py`) share `text.py`, read by `reading.py` into a
-`vocabulary.py`. Imports numpy and pooch only.
+`vocabulary.py`, or into `words.py`. Imports numpy and pooch only.
 
 Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has handwritten digits.
 

@@ -57,7 +57,7 @@ class Task(ABC):
         symbols: The printable form of each class; the index is the class.
         counted: Which positions count, in words.
         is_text: Whether a sample of generated text means anything to a reader.
-        unit: What a symbol is: "characters", or the "bytes" of a text.
+        unit: What a symbol is: "characters", or the "bytes" or "words" of a text.
         notices: What its user may not expect of how it was read, a line each.
     """
 
@@ -109,6 +109,30 @@ class Task(ABC):
     @abstractmethod
     def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Yields batches of shape (unroll, batch_size) without end; `rng` decides everything."""
+
+    def train_in_order(self, *, batch_size: int, unroll: int) -> Iterator[Batch]:
+        """Yields the train split from its beginning, pass after pass, each with fresh states.
+
+        Raises:
+            TaskError: The data are generated, and have no beginning to come back to.
+        """
+        raise TaskError(f"{self.name} is generated without end; leave out start=beginning")
+
+    def updates_per_pass(self, *, batch_size: int, unroll: int, in_order: bool = False) -> int:
+        """Counts the batches after which all of the train split has been read once.
+
+        Args:
+            batch_size: The number B of streams.
+            unroll: The number T of steps in a batch.
+            in_order: Whether they are those of `train_in_order`.
+
+        Raises:
+            TaskError: The data are generated, and have no end.
+        """
+        raise TaskError(
+            f"{self.name} is generated without end and has no passes;"
+            " give epochs and updates_per_epoch instead"
+        )
 
     @abstractmethod
     def held_out(

@@ -29,7 +29,7 @@ from odyssey.tasks.options import (
 from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
 from odyssey.tasks.signature import ATTENTION, WAYS
-from odyssey.tasks.text import MissingText, TextTask, read_file
+from odyssey.tasks.text import KnownWords, MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
 from odyssey.wording import quoted, shorten
 
@@ -55,7 +55,7 @@ class TaskRow:
 
 def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
     return (
-        one_of("unit", unit, among=(AUTO, "characters", "bytes")),
+        one_of("unit", unit, among=(AUTO, "characters", "bytes", "words")),
         Option(
             "encoding",
             AUTO,
@@ -63,7 +63,20 @@ def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
             encoding_name,
         ),
         split(split_default),
+        whole("words", KnownWords.most, least=2, most=1_000_000),
+        whole("least_count", KnownWords.least_count, least=1, most=1_000_000),
     )
+
+
+def _text_task(
+    name: str, data: bytes, values: Mapping[str, Any], *, facts: Mapping[str, object]
+) -> TextTask:
+    """Makes a text task from the values of `_text_options`."""
+    known = KnownWords(values["words"], values["least_count"])
+    if values["unit"] != "words" and known != KnownWords():
+        raise TaskError(f"{name}: words= and least_count= are about words; add unit=words")
+    how = {option: values[option] for option in ("unit", "encoding", "split")}
+    return TextTask(name, data, **how, known=known, facts=facts)
 
 
 def _python_source() -> TaskRow:
@@ -87,7 +100,7 @@ def _corpus(name: str, dataset: Dataset) -> TaskRow:
         return read_file(dataset_path(name))
 
     def make(spec: str, values: dict[str, Any]) -> Task:
-        return TextTask(spec, read(values), **values, facts={"licence": dataset.licence})
+        return _text_task(spec, read(values), values, facts={"licence": dataset.licence})
 
     return TaskRow(dataset.summary, _text_options(dataset.split, dataset.unit), make, read)
 
@@ -165,7 +178,7 @@ def get_task(spec: str) -> Task:
     if spec.startswith(TEXT_PREFIX):
         path, name, values = _text_spec(spec.removeprefix(TEXT_PREFIX))
         data = read_file(Path(path).expanduser())
-        return TextTask(name, data, **values, facts={"path": path})
+        return _text_task(name, data, values, facts={"path": path})
     row, name, values = _row(spec)
     return row.make(name, values)
 
@@ -214,11 +227,12 @@ def recorded_task(spec: str, record: Mapping[str, Any], *, text: str | None = No
 def _as_recorded(data: bytes, record: Mapping[str, Any]) -> Task:
     """Makes a text task from its bytes and a record, also one of before encodings were recorded."""
     unit = record["unit"]
-    encoding = record.get("encoding", "utf-8") if unit == "characters" else AUTO
+    encoding = record.get("encoding", "utf-8") if unit in ("characters", "words") else AUTO
     parts = read_split(record["split"])
+    known = KnownWords(record["words"], record["least_count"]) if unit == "words" else None
     facts = {k: record[k] for k in ("path", "licence", "python") if k in record}
     name = str(record["name"])
-    task = TextTask(name, data, unit=unit, encoding=encoding, split=parts, facts=facts)
+    task = TextTask(name, data, unit=unit, encoding=encoding, split=parts, facts=facts, known=known)
     if task.num_symbols != record["num_symbols"]:
         raise TaskError(
             f"{name} has {task.num_symbols} symbols, and had {record['num_symbols']} when the run"

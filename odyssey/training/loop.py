@@ -25,7 +25,8 @@ from odyssey.tasks.base import HeldOut, Task
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.signature import Signature, Values, guess_nats
 from odyssey.training.batches import Draws, JoinedBatch
-from odyssey.training.config import TrainingConfig
+from odyssey.training.budget import check_training, in_updates
+from odyssey.training.config import BEGINNING, TrainingConfig
 from odyssey.training.model import SequenceModel, count_parameters, hidden_size_for
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.scores import Scores, measure
@@ -80,6 +81,7 @@ class Epoch:
     updates: int
     train_nats: tuple[float, ...]
     valid_nats: tuple[float, ...]
+    smooth_nats: tuple[float, ...]
     seconds: float
 
 
@@ -127,7 +129,8 @@ def train(
         ConfigError: A member's hyperparameters do not fit the cell.
         TaskError: The data are too short for a batch.
     """
-    task.check_fits(config.batch_size, config.unroll)
+    check_training(config, task)
+    config = in_updates(config, task)
     sized = [_sized(cell, m, task.signature) for m in members]
     results: dict[int, MemberResult] = {}
     models = []
@@ -224,7 +227,9 @@ class _Group:
         self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = [torch.Generator().manual_seed(m.seed) for m in members]
         self.draws = Draws(
-            task.train(
+            task.train_in_order(batch_size=config.batch_size, unroll=config.unroll)
+            if config.start == BEGINNING
+            else task.train(
                 batch_size=config.batch_size,
                 unroll=config.unroll,
                 rng=stream(m.seed, "data", _content(task)),
@@ -241,6 +246,7 @@ class _Group:
         self.best_PN = self.flat.values_PN
         self.stale_P = [0] * len(members)  # epochs since the last improvement
         self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
+        self.smooth_P = np.full(len(members), _guess(outputs))
         self.updates = 0
         self.read_P = np.zeros(len(members), dtype=np.int64)  # inputs, of healthy updates
 
@@ -284,6 +290,7 @@ class _Group:
                     nats_P += nll_P
                     count_P += counted_P
                     left -= 1
+                    self._smooth(nll_P, counted_P)
             self._after_epoch(epoch, nats_P / np.maximum(count_P, 1))
             if progress:
                 progress(self._epoch(epoch, time.monotonic() - start))
@@ -292,7 +299,8 @@ class _Group:
             if not bool(self.alive_P.any()):
                 break
         self.flat.assign(self.best_PN)
-        self._test()
+        if self.task.characters("test") != 0:  # an empty split leaves NaN
+            self._test()
 
     def _test(self) -> None:
         """Measures test data, and those of the task with longer sequences where there is one."""
@@ -311,7 +319,7 @@ class _Group:
                 result.longer_exact = further.exact[k]
 
     def _epoch(self, epoch: int, seconds: float) -> Epoch:
-        last = [{metric: v for _, _, metric, v in r.curve[-4:]} for r in self.results]
+        last = [{metric: v for _, _, metric, v in r.curve[-5:]} for r in self.results]
         return Epoch(
             epoch=epoch,
             epochs=self.config.epochs,
@@ -319,8 +327,15 @@ class _Group:
             updates=self.updates,
             train_nats=tuple(v.get("train_nats", math.nan) for v in last),
             valid_nats=tuple(v.get("valid_nats", math.nan) for v in last),
+            smooth_nats=tuple(v.get("smooth_nats", math.nan) for v in last),
             seconds=seconds,
         )
+
+    def _smooth(self, nll_P: NDArray[np.float64], count_P: NDArray[np.float64]) -> None:
+        """Takes an update into the running mean of the training loss."""
+        if weight := self.config.smoothing:
+            mean_P = np.divide(nll_P, count_P, out=self.smooth_P.copy(), where=count_P > 0)
+            self.smooth_P = weight * self.smooth_P + (1 - weight) * mean_P
 
     def _inputs(self, x_PTB: Tensor) -> Tensor:
         """Adds each member's noise to its inputs, classes one-hot, where any member wants it."""
@@ -458,6 +473,8 @@ class _Group:
             if alive:
                 self._count(k, self.updates)
                 self.results[k].train_nats = float(train_P[k])
+                if self.config.smoothing:
+                    self._note(k, "smooth_nats", float(self.smooth_P[k]))
                 self._note(k, "train_nats", float(train_P[k]))
         improved = self._validate()
         for k, alive in enumerate(before):
@@ -470,7 +487,8 @@ class _Group:
     def _schedule(self, k: int, epoch: int) -> None:
         config = self.config
         stale, patience = self.stale_P[k], config.patience
-        if config.schedule == "decay" and epoch >= config.decay_after:
+        since = epoch - config.decay_after
+        if config.schedule == "decay" and since >= 0 and since % config.decay_every == 0:
             self.rate_P[k] *= config.decay
         if config.schedule == "plateau":
             # once halving has begun it goes on, improvement or not, then training stops
