@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.arguments import add_json, add_options, add_settings, options_of
 from odyssey.cli.printing import print_json, print_notices
 from odyssey.cli.signals import ending
+from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS
-from odyssey.jobs.train import TrainedCell, TrainOptions, TrainWatcher, train_cell, training_data
+from odyssey.jobs.train import (
+    TrainedCell,
+    TrainOptions,
+    TrainWatcher,
+    resume_training,
+    train_cell,
+    training_data,
+)
 from odyssey.storage.schema import OK
 from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
 from odyssey.wording import accuracy_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
-    from odyssey.training.loop import Epoch
+    from odyssey.training.results import Epoch
 
 
 # The training options with flags of their own; `--set` has the others.
@@ -33,9 +42,14 @@ TRAINING = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("spec", metavar="SPEC")
-    parser.add_argument("--task", required=True, metavar="TASK", help="xml, text:book.txt, ...")
+    parser.add_argument("spec", nargs="?", metavar="SPEC")
+    parser.add_argument("--task", metavar="TASK", help="xml, text:book.txt, ...")
     parser.add_argument("--out", metavar="DIR", help="keep the record, curves and weights in DIR")
+    parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with a training in DIR from its checkpoint; a finished one with more --epochs",
+    )
     parser.add_argument(
         "--preset",
         help="the protocol of a paper or a program, for training and hyperparameters:"
@@ -58,6 +72,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             "also sample while training, every so many updates (after a validation)",
         ),
         ("--temperature", "X", "of the sample"),
+        ("--checkpoint-every", "N", "updates between checkpoints in DIR ({})"),
+        ("--init-from", "RUN", "begin with the weights of another run"),
     )
     add_settings(parser, "any other training option, as in schedule=decay (docs/training.md)")
     add_json(parser)
@@ -106,23 +122,44 @@ class _Noticed(TrainWatcher):
 
 def run(args: argparse.Namespace) -> None:
     """Trains, prints the progress and the result, and a sample for text tasks."""
-    with ending("nothing of a single training is kept before its end; start it again"):
-        trained = train_cell(
-            args.spec,
-            args.task,
-            options_of(
-                TrainOptions,
-                args,
-                hyperparameters=_given(args, HYPERPARAMETERS),
-                training=_given(args, (*TRAINING, "optimizer")),
-            ),
-            out=args.out,
-            watcher=_Noticed() if args.json else _Printed(),
-        )
+    options = options_of(
+        TrainOptions,
+        args,
+        hyperparameters=_given(args, HYPERPARAMETERS),
+        training=_given(args, (*TRAINING, "optimizer")),
+    )
+    watcher = _Noticed() if args.json else _Printed()
+    out = args.resume or args.out
+    with ending(_kept(out)):
+        if args.resume:
+            _check_resumed(args, options)
+            trained = resume_training(args.resume, options, watcher=watcher)
+        elif args.spec and args.task:
+            trained = train_cell(args.spec, args.task, options, out=out, watcher=watcher)
+        else:
+            raise ConfigError("name a cell and a task: odyssey train SPEC --task TASK")
     if args.json:
         print_json(training_data(trained))
     else:
-        _print_result(trained, out=args.out)
+        _print_result(trained, out=out)
+
+
+def _kept(out: str | None) -> str:
+    """Says what a signal leaves."""
+    if out is None:
+        return "nothing is kept of a training without --out DIR; start it again"
+    return f"a checkpoint is kept; go on with: odyssey train --resume {shlex.quote(out)}"
+
+
+def _check_resumed(args: argparse.Namespace, options: TrainOptions) -> None:
+    """Refuses what would make it another training."""
+    named = args.spec, args.task, args.out, args.preset, args.init_from
+    seeded = options.seed != TrainOptions.seed
+    if any(named) or seeded or options.hyperparameters or options.settings:
+        raise ConfigError(
+            "--resume DIR goes on with the training as it was: only --epochs or --passes, "
+            "--checkpoint-every and the options of samples may stand beside it"
+        )
 
 
 def print_scores(row: Mapping[str, Any], split: str, record: Mapping[str, Any]) -> None:

@@ -83,10 +83,17 @@ def begin_run(study: Study, options: RunOptions) -> OpenRun:
 
 
 def resume_run(directory: str | Place) -> OpenRun:
-    """Opens a run to go on with it, as the study that it began with; nothing is run yet."""
+    """Opens a run to go on with it, as the study that it began with; nothing is run yet.
+
+    Raises:
+        ConfigError: As `engine.reopen`; or it is a single training, which has a checkpoint.
+    """
     from odyssey.studies.engine import reopen
 
-    return reopen(directory)
+    run = reopen(directory)
+    if run.store.run.get("kind") == "train":
+        raise ConfigError(f"{directory} is a training: odyssey train --resume {directory}")
+    return run
 
 
 def work_through(
