@@ -35,6 +35,7 @@ from odyssey.tasks.options import (
 from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
 from odyssey.tasks.recall import KEYS, VALUES, Induction, Recall
+from odyssey.tasks.sets import TASK_SETS
 from odyssey.tasks.text import MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
 from odyssey.wording import quoted, shorten
@@ -333,6 +334,8 @@ def _read(spec: str) -> bytes:
 def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
     """Gives the row that a spec names, the normalised spec, and the value of each option."""
     name, at, given = spec.partition("@")
+    if spec in TASK_SETS:
+        raise TaskError(f"{spec} is a set of tasks; name one: {', '.join(TASK_SETS[spec])}")
     if name not in _TASKS:
         if any(mark in name for mark in "/\\.") or Path(name[:200]).is_file():
             shown = shorten(name)

@@ -8,6 +8,7 @@ import pytest
 from odyssey.tasks import get_task, list_tasks
 from odyssey.tasks.generated import GeneratedTask
 from odyssey.tasks.registry import describe_tasks
+from odyssey.tasks.sets import TASK_SETS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text("utf-8")
 ROWS = {
@@ -36,3 +37,10 @@ def test_the_row_says_what_the_task_says(name):
     (row,) = (row for row in describe_tasks() if row["name"] == name)
     assert re.findall(r"`(.*?)`", options) == row["options"].split(",")
     assert (chance, optimum) == (score(task.chance), score(task.optimum))
+
+
+def test_every_set_is_listed():
+    for name, members in TASK_SETS.items():
+        assert f"`{name}`: {', '.join(f'`{member}`' for member in members)}" in DOCUMENT.replace(
+            "\n", " "
+        )
