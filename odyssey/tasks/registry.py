@@ -13,9 +13,16 @@ from odyssey.errors import TaskError, suggest
 from odyssey.names import TEXT_PREFIX, split_text
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
+from odyssey.tasks.copying import Copy, Reverse, SelectiveCopy
+from odyssey.tasks.counting import LETTERS, Counting
 from odyssey.tasks.digits import HouseNumbers
 from odyssey.tasks.download import DATASETS, Dataset, dataset_path
-from odyssey.tasks.memorization import ALPHABET, Memorization
+from odyssey.tasks.dyck import COUNTED, OPENING, Dyck
+from odyssey.tasks.generated import ALPHABET
+from odyssey.tasks.group import GROUPS, Group
+from odyssey.tasks.listops import ListOps
+from odyssey.tasks.memorization import Memorization
+from odyssey.tasks.modular import Modular
 from odyssey.tasks.options import (
     Option,
     fraction,
@@ -28,6 +35,8 @@ from odyssey.tasks.options import (
 )
 from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
+from odyssey.tasks.recall import KEYS, VALUES, Induction, Recall
+from odyssey.tasks.sets import TASK_SETS
 from odyssey.tasks.signature import ATTENTION, WAYS
 from odyssey.tasks.text import KnownWords, MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
@@ -44,6 +53,7 @@ class TaskRow:
         make: Makes the task from its normalised spec and the value of each option.
         read: Gives the bytes of a text, from the value of each option; None where there is none.
         sequences: Whether it is a `SequenceTask`, not a stream of symbols.
+        longer: The option that is twice as large in the same task at twice the length.
     """
 
     summary: str
@@ -51,6 +61,7 @@ class TaskRow:
     make: Callable[[str, dict[str, Any]], Task]
     read: Callable[[dict[str, Any]], bytes] | None = None
     sequences: bool = False
+    longer: str | None = None
 
 
 def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
@@ -113,6 +124,7 @@ _TASKS: dict[str, TaskRow] = {
             whole("symbols", 26, least=2, most=len(ALPHABET)),
         ),
         lambda name, values: Memorization(name, **values),
+        longer="length",
     ),
     "arithmetic": TaskRow(
         "add and subtract numbers written among distractors (Jozefowicz et al., 2015)",
@@ -121,11 +133,108 @@ _TASKS: dict[str, TaskRow] = {
             fraction("distractors", 0.48, most=0.95),
         ),
         lambda name, values: Arithmetic(name, **values),
+        longer="digits",
     ),
     "xml": TaskRow(
         "nested tags with random names (Jozefowicz et al., 2015)",
         (whole("max_steps", 50, least=1, most=1000),),
         lambda name, values: Xml(name, **values),
+        longer="max_steps",
+    ),
+    "copy": TaskRow(
+        "read symbols, wait, and reproduce them (Hochreiter and Schmidhuber, 1997)",
+        (
+            whole("length", 8, least=1, most=1000),
+            whole("symbols", 8, least=2, most=len(ALPHABET)),
+            whole("delay", 10, least=1, most=10_000),
+        ),
+        lambda name, values: Copy(name, **values),
+        longer="delay",
+    ),
+    "selective-copy": TaskRow(
+        "reproduce the symbols that lie among blanks (Gu and Dao, 2023)",
+        (
+            whole("length", 6, least=1, most=1000),
+            whole("symbols", 8, least=2, most=len(ALPHABET)),
+            whole("blanks", 30, least=1, most=10_000),
+        ),
+        lambda name, values: SelectiveCopy(name, **values),
+        longer="blanks",
+    ),
+    "reverse": TaskRow(
+        "read symbols and write them backwards (Grefenstette et al., 2015)",
+        (
+            whole("length", 16, least=1, most=1000),
+            whole("symbols", 8, least=2, most=len(ALPHABET)),
+        ),
+        lambda name, values: Reverse(name, **values),
+        longer="length",
+    ),
+    "recall": TaskRow(
+        "read pairs of a key and a value, then give the values of keys (Arora et al., 2023)",
+        (
+            whole("pairs", 3, least=1, most=len(KEYS)),
+            whole("keys", 6, least=1, most=len(KEYS)),
+            whole("values", 4, least=2, most=len(VALUES)),
+        ),
+        lambda name, values: Recall(name, **values),
+        longer="pairs",
+    ),
+    "induction": TaskRow(
+        "give the symbol that followed a mark (Olsson et al., 2022; Gu and Dao, 2023)",
+        (
+            whole("length", 50, least=2, most=10_000),
+            whole("symbols", 16, least=2, most=len(ALPHABET)),
+        ),
+        lambda name, values: Induction(name, **values),
+        longer="length",
+    ),
+    "dyck": TaskRow(
+        "nested brackets of some kinds, to a bounded depth (Hewitt et al., 2020)",
+        (
+            whole("kinds", 3, least=1, most=len(OPENING)),
+            whole("depth", 8, least=1, most=1000),
+            one_of("counts", "all", among=tuple(COUNTED)),
+        ),
+        lambda name, values: Dyck(name, **values),
+        longer="depth",
+    ),
+    "anbncn": TaskRow(
+        "runs of the same length, a letter each (Gers and Schmidhuber, 2001)",
+        (
+            whole("length", 60, least=1, most=10_000),
+            whole("letters", 3, least=2, most=len(LETTERS)),
+        ),
+        lambda name, values: Counting(name, **values),
+        longer="length",
+    ),
+    "group": TaskRow(
+        "the product of all elements so far, after each; Z2 is parity (Merrill et al., 2024)",
+        (
+            one_of("name", "S4", among=tuple(GROUPS)),
+            whole("length", 20, least=1, most=10_000),
+        ),
+        lambda name, values: Group(name, group=values["name"], length=values["length"]),
+        longer="length",
+    ),
+    "modular": TaskRow(
+        "evaluate an expression modulo a small number (Delétang et al., 2023)",
+        (
+            whole("modulus", 5, least=2, most=10),
+            whole("length", 4, least=2, most=16),
+            whole("depth", 0, least=0, most=16),
+        ),
+        lambda name, values: Modular(name, **values),
+        longer="length",
+    ),
+    "listops": TaskRow(
+        "evaluate nested lists under maximum, minimum, median, sum (Nangia and Bowman, 2018)",
+        (
+            whole("depth", 3, least=1, most=16),
+            whole("arguments", 3, least=2, most=5),
+        ),
+        lambda name, values: ListOps(name, **values),
+        longer="depth",
     ),
     "house-numbers": TaskRow(
         "read a number of handwritten digits from left to right (Ba et al., 2015)",
@@ -180,7 +289,9 @@ def get_task(spec: str) -> Task:
         data = read_file(Path(path).expanduser())
         return _text_task(name, data, values, facts={"path": path})
     row, name, values = _row(spec)
-    return row.make(name, values)
+    task = row.make(name, values)
+    task.longer = _longer(row, values, task=name.partition("@")[0])
+    return task
 
 
 def recorded_task(spec: str, record: Mapping[str, Any], *, text: str | None = None) -> Task:
@@ -254,6 +365,8 @@ def _read(spec: str) -> bytes:
 def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
     """Gives the row that a spec names, the normalised spec, and the value of each option."""
     name, at, given = spec.partition("@")
+    if spec in TASK_SETS:
+        raise TaskError(f"{spec} is a set of tasks; name one: {', '.join(TASK_SETS[spec])}")
     if name not in _TASKS:
         if any(mark in name for mark in "/\\.") or Path(name[:200]).is_file():
             shown = shorten(name)
@@ -262,6 +375,19 @@ def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
     row = _TASKS[name]
     values = read_options(given if at else None, row.options, task=name)
     return row, name + show_options(values, row.options), values
+
+
+def _longer(row: TaskRow, values: dict[str, Any], *, task: str) -> str | None:
+    """Gives the spec of the variant of twice the length; None where there is none."""
+    if row.longer is None:
+        return None
+    longer = values | {row.longer: 2 * values[row.longer]}
+    spec = task + show_options(longer, row.options)
+    try:
+        row.make(spec, read_options(spec.partition("@")[2] or None, row.options, task=task))
+    except TaskError:
+        return None
+    return spec
 
 
 def _text_spec(spec: str) -> tuple[str, str, dict[str, Any]]:

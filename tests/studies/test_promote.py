@@ -14,6 +14,7 @@ from odyssey.storage.candidates import finished_candidates, load_candidates
 from odyssey.studies.engine import reopen
 from odyssey.studies.make.promotion import BASELINES, PromotionOptions, promotion_study
 from odyssey.tasks.registry import get_task
+from odyssey.tasks.sets import TASK_SETS
 from odyssey.training.model import count_parameters, hidden_size_for
 
 
@@ -42,6 +43,8 @@ def test_a_task_that_the_search_has_not_seen_is_added(found):
     assert promotion_study(found, PromotionOptions(tasks=("memorization@length=7",))).tasks == (
         "memorization@length=7",
     )
+    tasks = promotion_study(found, PromotionOptions(tasks=("unseen10",))).tasks
+    assert tasks == TASK_SETS["unseen10"]
     assert "new to them: python-source" in promotion_study(found).description
     assert (
         "new to them: none" in promotion_study(found, PromotionOptions(tasks=("xml",))).description

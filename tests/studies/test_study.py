@@ -23,6 +23,7 @@ from odyssey.studies.study import (
     recorded_study,
 )
 from odyssey.studies.trial import Trial
+from odyssey.tasks.sets import TASK_SETS
 from odyssey.training.config import EARLIER, PRESETS
 from odyssey.training.space import fixed_by
 
@@ -219,6 +220,18 @@ def test_settings_are_dotted_keys_with_toml_values():
     assert study.config.nesterov is True
     assert study.space == {"learning_rate": {"choice": [0.1, 0.2]}, "hidden_size": 16}
     assert study.tasks == ("memorization",)
+
+
+def test_a_set_of_tasks_stands_for_its_members():
+    members = list(TASK_SETS["unseen10"])
+    study = parse_study(MINIMAL, settings=['tasks=["xml", "unseen10", "copy"]'])
+    assert list(study.tasks) == ["xml", *(m for m in members if m != "copy"), "copy"]
+    assert parse_study(study.to_toml()) == study
+    stages = ['stages=[{name="a", tasks=["unseen10"]}]', "strategy.name=random"]
+    (stage,) = parse_study(MINIMAL, settings=stages).search.stages
+    assert list(stage.tasks) == members
+    with pytest.raises(ConfigError, match="names 'xml' twice"):
+        parse_study(MINIMAL, settings=['tasks=["xml", "unseen10", "xml"]'])
 
 
 def test_a_name_that_stands_in_one_table_needs_no_table():

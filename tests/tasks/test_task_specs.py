@@ -5,6 +5,7 @@ import pytest
 from odyssey.errors import TaskError
 from odyssey.tasks import get_task, list_tasks
 from odyssey.tasks.registry import describe_tasks
+from odyssey.tasks.sets import TASK_SETS, expand_tasks
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,7 @@ def test_paths_may_hold_an_at_sign(tmp_path, monkeypatch, file, options, name):
         ("text:book.txt@encoding=rot13", "expected the name of an encoding"),
         ("text:book.txt@encoding=base64", "expected the name of an encoding"),
         ("text:book.txt@encoding=", "expected the name of an encoding"),
+        ("unseen10", "unseen10 is a set of tasks; name one: copy, "),
         ("text:book.txt@units=bytes", "no option of text:PATH called 'units'; closest: unit"),
     ],
 )
@@ -126,3 +128,18 @@ def test_the_table_lists_every_task_with_its_options():
 def test_defaults_can_be_written_out(corpora):
     for row in describe_tasks()[:-1]:
         assert get_task(f"{row['name']}@{row['options']}").name == row["name"]
+
+
+def test_every_member_of_a_set_is_a_task(corpora):
+    for name, members in TASK_SETS.items():
+        assert name not in list_tasks()
+        assert len(set(members)) == len(members) > 1
+        assert [get_task(member).name for member in members] == list(members)
+
+
+def test_sets_stand_for_their_members():
+    members = list(TASK_SETS["unseen10"])
+    assert expand_tasks(["xml", "unseen10"]) == ["xml", *members]
+    assert expand_tasks(["unseen10", "copy"]) == [m for m in members if m != "copy"] + ["copy"]
+    assert expand_tasks(["unseen10", "unseen10"]) == members
+    assert expand_tasks(["xml", "xml"]) == ["xml", "xml"]
