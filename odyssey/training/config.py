@@ -65,6 +65,8 @@ class TrainingConfig:
         eval_unroll: Steps per segment in validation and test.
         eval_warmup: Symbols of a text that every stream of validation and test reads before its
             own, uncounted; with 0 each begins in the middle of the text from a state of zeros.
+        longer: Whether the best model is also measured on the task with longer sequences, where
+            there is one; a search does not, unless it is told to.
         diverged_factor: A loss above this many times ln(symbols) counts as diverged.
         padding: Members whose hidden sizes differ by more than this factor are trained apart.
         dtype: float32 or float64.
@@ -96,6 +98,7 @@ class TrainingConfig:
     eval_batch: int = _option(50, Range(int, 1, 65_536))
     eval_unroll: int = _option(100, Range(int, 1, 100_000))
     eval_warmup: int = _option(50, Range(int, 0, 1_000_000))
+    longer: bool = _option(True, SWITCH)
     diverged_factor: float = _option(1000.0, Range(float, 0, 1e12))
     padding: float = _option(1.5, Range(float, 1, 1e6))
     dtype: str = _option("float32", ("float32", "float64"))
@@ -120,7 +123,14 @@ class TrainingConfig:
 OPTIONS: dict[str, Range | tuple[Any, ...]] = {
     field.name: field.metadata["allowed"] for field in dataclasses.fields(TrainingConfig)
 }
-EARLIER = {"eval_warmup": 0, "passes": 0, "start": ANYWHERE, "decay_every": 1, "smoothing": 0.0}
+EARLIER: dict[str, Any] = {
+    "eval_warmup": 0,
+    "passes": 0,
+    "start": ANYWHERE,
+    "decay_every": 1,
+    "smoothing": 0.0,
+    "longer": False,
+}
 """Options that older records do not name, with the value that says what was done then."""
 
 FORMER = {"valid_characters": 5_000, "test_characters": 10_000}

@@ -265,7 +265,8 @@ class Group:
 
     def _test(self) -> None:
         """Measures test data, and those of the task with longer sequences where there is one."""
-        config, longer = self.config, self.task.longer
+        config = self.config
+        longer = self.task.longer if config.longer else None
         scores = self.measure("test", config.test_characters)
         further = None
         if longer is not None:
