@@ -132,7 +132,7 @@ def test_train_says_when_it_diverged(odyssey):
     ("arguments", "says"),
     [
         ((), "the following arguments are required"),
-        (("lstm",), "required: --task"),
+        (("lstm",), "name a cell and a task"),
         (("lstmm", "--task", "xml"), "no cell called 'lstmm'"),
         (("lstm", "--task", "xlm"), "no task called 'xlm'"),
         (("lstm", "--task", "text:no-such-file"), "no file "),
