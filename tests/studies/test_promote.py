@@ -15,6 +15,7 @@ from odyssey.studies.engine import reopen
 from odyssey.studies.make.promotion import BASELINES, PromotionOptions, promotion_study
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.sets import TASK_SETS
+from odyssey.training.config import training_config
 from odyssey.training.model import count_parameters, hidden_size_for
 
 
@@ -76,7 +77,7 @@ def test_all_models_have_the_same_number_of_parameters(found):
 
 def test_the_budget_is_that_of_the_last_stage_unless_set(found):
     plan = reopen(found).study.search
-    assert dict(plan.stages[-1].training) == dict(promotion_study(found).training)
+    assert promotion_study(found).config == training_config(plan.stages[-1].training)
     assert promotion_study(found, PromotionOptions(settings=("epochs=3",))).config.epochs == 3
 
 
