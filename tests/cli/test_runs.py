@@ -131,7 +131,7 @@ def test_train_says_when_it_diverged(odyssey):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "the following arguments are required"),
+        ((), "name a cell and a task"),
         (("lstm",), "name a cell and a task"),
         (("lstmm", "--task", "xml"), "no cell called 'lstmm'"),
         (("lstm", "--task", "xlm"), "no task called 'xlm'"),
