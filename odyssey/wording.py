@@ -11,6 +11,7 @@ SINGULAR: Mapping[str, str] = {
     "characters": "character",
     "symbols": "symbol",
     "steps": "step",
+    "frames": "frame",
 }
 SQUARED_ERROR = "squared error"
 NATS_PER_BIT = math.log(2.0)

@@ -6,10 +6,11 @@ Generated tasks (`memorization.py`, `arithmetic.py`, `xml.py`) share `generated.
 the corpora of `download.py`, `python_source.py`) share `text.py`, read by `reading.py` into a
 `vocabulary.py`. Imports numpy and pooch only.
 
-Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has handwritten digits.
+Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has handwritten digits,
+`music.py` polyphonic music, `adding.py` the adding problem.
 
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To
-add a corpus: one row in `download.DATASETS`.
+add a corpus, or pieces of music: one row in `download.DATASETS`.
 """
 
 from odyssey.tasks.base import Batch, Task

