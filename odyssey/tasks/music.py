@@ -113,11 +113,17 @@ class Music(FiniteTask):
         pieces = self.pieces(split)
         if self.first == GIVEN:
             return [Example(p[:-1], p[1:]) for p in pieces if len(p) > 1]
-        silence = np.zeros((1, KEYS), dtype=np.uint8)
-        return [Example(np.concatenate([silence, p[:-1]]), p) for p in pieces]
+        return [Example(self.inputs(p[:-1]), p) for p in pieces]
 
-    def prime(self, piece: int, frames: int) -> NDArray[np.uint8]:
-        """Gives the first frames of a test piece, (T, 88), what a model goes on from.
+    def inputs(self, frames_TK: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Gives what a model reads of a piece that begins so: silence first, where it predicts
+        the first frame."""
+        if self.first == GIVEN:
+            return frames_TK
+        return np.concatenate([np.zeros((1, KEYS), dtype=np.uint8), frames_TK])
+
+    def begin(self, piece: int, frames: int) -> NDArray[np.uint8]:
+        """Gives the first frames of a test piece (T, 88), for a model to go on from.
 
         Args:
             piece: Its number, from 0 on.
