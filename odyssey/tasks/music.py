@@ -5,10 +5,9 @@ the left. A frame is predicted from those before it by 88 independent Bernoulli 
 the sum of their cross-entropies: nats a frame. The splits into training, validation and test pieces
 are the papers'.
 
-Papers count frames in two ways. In the usual one (Bai et al., 2018, whose code this follows), the
-first frame of a piece is given and frames 2 to T are predicted; in the other, the first is predicted
-too, from an input of zeros. The loss is a mean over all predicted frames of all pieces, not over
-pieces.
+Papers may count frames in two ways. As in the code of Bai et al. (2018), the first frame of a piece
+is given and frames 2 to T are predicted; or the first is predicted too, from an input of zeros. The
+loss is a mean over all predicted frames of all pieces, not over pieces.
 
 Shapes: N pieces, T frames.
 """

@@ -135,6 +135,10 @@ def test_data_list(odyssey, data):
         "warpeace": False,
         "text8": False,
         "enwik8": False,
+        "jsb-chorales": False,
+        "nottingham": False,
+        "musedata": False,
+        "piano-midi": False,
     }
     for name in list_tasks():
         assert name in text

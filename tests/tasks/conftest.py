@@ -2,28 +2,12 @@
 
 import dataclasses
 import hashlib
-import io
 import random
 
-import numpy as np
 import pytest
-from scipy.io import savemat
+from support.pieces import pieces
 
 from odyssey.tasks import download
-
-
-def pieces(seed):
-    """The bytes of a .mat file with 6 short pieces a split, one of them of a single frame."""
-    rng = np.random.default_rng(seed)
-    found = {}
-    for name in ("traindata", "validdata", "testdata"):
-        cells = np.empty((1, 6), dtype=object)
-        for k in range(6):
-            cells[0, k] = (rng.random((1 + 7 * k, 88)) < 0.05).astype(np.uint8)
-        found[name] = cells
-    file = io.BytesIO()
-    savemat(file, found)
-    return file.getvalue()
 
 
 @pytest.fixture

@@ -301,9 +301,10 @@ def test_a_loss_out_of_bounds_is_no_update(bad):
         torch.testing.assert_close(moved[[0, 2]], torch.full((2, 738), 0.1), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["xml", "adding@length=7"])
 @pytest.mark.parametrize("spec", ["lstm", "mut1"])
 @pytest.mark.parametrize("loss", ["mean", "sum"])
-def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
+def test_training_on_all_backends_gives_the_same_numbers(spec, loss, task):
     config = TrainingConfig(
         batch_size=3, unroll=6, optimizer="adam", dtype="float64", loss=loss
     )  # fmt: skip
@@ -315,7 +316,7 @@ def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
     found = {}
     for backend in BACKENDS:
         cell = odyssey.get_cell(spec)
-        group = _Group(cell, get_task("xml"), members, replace(config, backend=backend))
+        group = _Group(cell, get_task(task), members, replace(config, backend=backend))
         state, nats = None, []
         for _ in range(12):
             state, nll, count = group._update(state)

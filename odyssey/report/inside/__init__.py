@@ -2,6 +2,6 @@
 
 `gradient_study.py` writes a gradient study, with `gradient_plots.py`, `growth_plots.py` and
 `animation.py`; `units_page.py` is the page of units, `unit_plots.py` their figures, `lstmvis.py`
-an export; `error_plots.py` draws categories of errors. Music that a model makes: `midi.py` writes it
-as MIDI, `piano_roll.py` draws it.
+an export; `error_plots.py` draws categories of errors; `midi.py` writes music that a model makes,
+`piano_roll.py` draws it.
 """

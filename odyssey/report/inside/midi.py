@@ -51,9 +51,7 @@ def list_notes(frames_TK: NDArray[np.integer], *, lowest: int) -> list[Note]:
     notes = []
     for key in range(frames_TK.shape[1]):
         starts, ends = (np.flatnonzero(changes[:, key] == sign) for sign in (1, -1))
-        notes += [
-            Note(lowest + key, int(a), int(b)) for a, b in zip(starts, ends, strict=True)
-        ]
+        notes += [Note(lowest + key, int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
     return sorted(notes, key=lambda note: (note.start, note.pitch))
 
 

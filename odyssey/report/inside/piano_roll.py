@@ -38,13 +38,14 @@ def plot_piano_roll(frame: pd.DataFrame, *, begun: int, frames: int, quarters: f
     """Draws a panel a part, one above the other, on the same axes.
 
     Args:
-        frame: Of `tidy_notes`, a note at least.
+        frame: Of `tidy_notes`.
         begun: Frames that the model was given: a line ends them.
         frames: How long the parts are, at most.
         quarters: How many quarter notes a frame lasts.
     """
-    parts = list(dict.fromkeys(frame["part"]))
-    low, high = int(frame["pitch"].min()), int(frame["pitch"].max())
+    parts = list(dict.fromkeys(frame["part"])) or ["silence"]
+    low = int(frame["pitch"].min()) if len(frame) else _FOURTH
+    high = int(frame["pitch"].max()) if len(frame) else _FOURTH
     width = min(max(4.0, 1.2 + _INCHES * frames), 14.0)
     height = 0.5 + len(parts) * (0.5 + 0.045 * (high - low + 4))
     figure = Figure(figsize=(width, height), layout="constrained")
