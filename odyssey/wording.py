@@ -12,6 +12,7 @@ SINGULAR: Mapping[str, str] = {
     "words": "word",
     "symbols": "symbol",
     "steps": "step",
+    "frames": "frame",
 }
 SQUARED_ERROR = "squared error"
 NATS_PER_BIT = math.log(2.0)

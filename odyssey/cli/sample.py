@@ -1,4 +1,4 @@
-"""`odyssey sample`: a trained model writes, character by character."""
+"""`odyssey sample`: a trained model writes, character by character, or plays."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from odyssey.cli.arguments import add_choice, add_json, add_options, options_of
 from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
-from odyssey.jobs.sample import SampleOptions, sample_text, score_sample
+from odyssey.jobs.play import PlayedMusic, PlayOptions
+from odyssey.jobs.sample import SampleOptions, sample_any, score_sample
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,11 +22,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         SampleOptions,
-        ("--length", "N", "symbols ({})"),
+        ("--length", "N", "symbols (2000), or frames of music (120)"),
         ("--temperature", "X", "0: likeliest"),
         ("--top-k", "K", "draw among the K likeliest only"),
         ("--prime", "TEXT", r"text to go on from; \xNN as in what samples print"),
         ("--seed", "N", "seed ({})"),
+    )
+    add_options(
+        parser,
+        PlayOptions,
+        ("--to", "DIR", "of music: the folder of a MIDI file and a piano roll ({})"),
+        ("--piece", "N", "of music: the test piece to go on from ({})"),
+        ("--begun", "N", "of music: how many frames of it are given ({})"),
     )
     parser.add_argument(
         "--raw",
@@ -48,8 +56,21 @@ def run(args: argparse.Namespace) -> None:
     if args.raw and (args.json or sys.stdout.isatty()):
         where = "JSON" if args.json else "a terminal"
         raise ConfigError(f"--raw is for files and pipes, not for {where}: control characters")
-    written = sample_text(args.directory, options, choice=options_of(ModelChoice, args))
-    if args.json:
+    written = sample_any(
+        args.directory,
+        options,
+        options_of(PlayOptions, args),
+        choice=options_of(ModelChoice, args),
+    )
+    if isinstance(written, PlayedMusic):
+        if args.raw:
+            raise ConfigError("--raw is for text; music is written as files, into --to")
+        if args.json:
+            print_json({n: v if isinstance(v, int) else str(v) for n, v in vars(written).items()})
+            return
+        print(f"{written.begun} frames given, {written.made} made")
+        print(f"wrote {written.midi} and {written.figure}")
+    elif args.json:
         decode = written.task.decode
         text = decode(list(written.generated))
         score = score_sample(text).data() if args.score else {}

@@ -1,4 +1,4 @@
-"""A trained model writes, symbol by symbol."""
+"""A trained model writes, symbol by symbol; one of music plays."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.play import PlayedMusic, PlayOptions, play
 
 if TYPE_CHECKING:
     from odyssey.diagnostics.brackets import Brackets
     from odyssey.diagnostics.latex import Compiled
+    from odyssey.studies.trained import TrainedModel
     from odyssey.tasks.base import Task
+
+
+LENGTH = 2000
+"""Symbols that are written where nobody says how many."""
 
 
 @dataclass(frozen=True)
@@ -21,21 +27,21 @@ class SampleOptions:
     r"""How a model writes.
 
     Attributes:
-        length: Symbols.
+        length: Symbols, or frames of music; None: what is usual for either.
         temperature: Divides the logits; 0 always takes the likeliest symbol.
         top_k: Draws among so many likeliest symbols; among all if None.
         prime: Text to go on from, `\xNN` as in what samples print; None begins as the task does.
         seed: Seed.
     """
 
-    length: int = 2000
+    length: int | None = None
     temperature: float = 1.0
     top_k: int | None = None
     prime: str | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.length < 1:
+        if self.length is not None and self.length < 1:
             raise ConfigError(f"--length must be at least 1, got {self.length}")
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"--temperature must be a number >= 0, got {self.temperature}")
@@ -126,18 +132,57 @@ def sample_text(
         OdysseyError: There is no such model, or the prime holds a symbol that its task lacks.
     """
     from odyssey.studies.trained import load_trained
+
+    trained = load_trained(directory, **asdict(choice or ModelChoice()))
+    return _write(trained, options or SampleOptions())
+
+
+def sample_any(
+    directory: str, options: SampleOptions, music: PlayOptions, *, choice: ModelChoice
+) -> WrittenText | PlayedMusic:
+    """Lets a model that a run has kept write or play, whatever it has learned.
+
+    Args:
+        directory: The run.
+        options: How it writes; of music, length, temperature and seed count.
+        music: How it plays.
+        choice: Which of the models of the run.
+
+    Raises:
+        OdysseyError: There is no such model, it cannot begin so, or nothing can be written.
+    """
+    from odyssey.studies.trained import load_trained
+    from odyssey.tasks.music import Music
+    from odyssey.training.seeds import stream
+
+    trained = load_trained(directory, **asdict(choice))
+    if not isinstance(trained.task, Music):
+        return _write(trained, options)
+    for flag, given in (("--prime", options.prime), ("--top-k", options.top_k)):
+        if given is not None:
+            raise ConfigError(f"{flag} is for text, and {trained.task.name} is music")
+    return play(
+        trained.model,
+        trained.task,
+        music,
+        length=options.length,
+        temperature=options.temperature,
+        rng=stream(options.seed, "sample"),
+    )
+
+
+def _write(trained: TrainedModel, options: SampleOptions) -> WrittenText:
+    """Lets a model write."""
     from odyssey.training.sampling import sample
     from odyssey.training.seeds import stream
 
-    options = options or SampleOptions()
-    trained = load_trained(directory, **asdict(choice or ModelChoice()))
     task = trained.task
     own = options.prime is None
     prime = task.sample_prime() if options.prime is None else task.encode(options.prime)
     generated = sample(
         trained.model,
         prime,
-        length=options.length,
+        length=LENGTH if options.length is None else options.length,
         temperature=options.temperature,
         top_k=options.top_k,
         rng=stream(options.seed, "sample"),

@@ -24,7 +24,7 @@ from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import write_weights
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
-from odyssey.tasks.signature import guess_nats
+from odyssey.tasks.signature import REALS, guess_nats
 from odyssey.tasks.text import MissingText
 from odyssey.training.config import training_config
 from odyssey.version import __version__
@@ -183,7 +183,9 @@ def trained_trial(
             _common_columns(trial, member, cell=cell.name, commit=commit)
             | {
                 "num_symbols": None if outputs.dense else outputs.size,
-                "guess_nats": guess_nats(outputs),
+                "guess_nats": task.chance.nats
+                if outputs.kind == REALS and task.chance
+                else guess_nats(outputs),
                 "hidden_size": result.member.hidden_size,
                 "num_parameters": result.num_parameters,
                 "status": result.status,

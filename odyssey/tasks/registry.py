@@ -11,18 +11,20 @@ from typing import Any
 
 from odyssey.errors import TaskError, suggest
 from odyssey.names import TEXT_PREFIX, split_text
+from odyssey.tasks.adding import LONGEST, Adding
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
 from odyssey.tasks.copying import Copy, Reverse, SelectiveCopy
 from odyssey.tasks.counting import LETTERS, Counting
 from odyssey.tasks.digits import HouseNumbers
-from odyssey.tasks.download import DATASETS, Dataset, dataset_path
+from odyssey.tasks.download import DATASETS, MUSIC_NAME, Dataset, dataset_path
 from odyssey.tasks.dyck import COUNTED, OPENING, Dyck
 from odyssey.tasks.generated import ALPHABET
 from odyssey.tasks.group import GROUPS, Group
 from odyssey.tasks.listops import ListOps
 from odyssey.tasks.memorization import Memorization
 from odyssey.tasks.modular import Modular
+from odyssey.tasks.music import FIRST_FRAME, GIVEN, QUARTERS, Music
 from odyssey.tasks.options import (
     Option,
     fraction,
@@ -114,6 +116,24 @@ def _corpus(name: str, dataset: Dataset) -> TaskRow:
         return _text_task(spec, read(values), values, facts={"licence": dataset.licence})
 
     return TaskRow(dataset.summary, _text_options(dataset.split, dataset.unit), make, read)
+
+
+def _music(name: str, dataset: Dataset) -> TaskRow:
+    def make(spec: str, values: dict[str, Any]) -> Task:
+        return Music(
+            spec,
+            dataset_path(name),
+            quarters=QUARTERS.get(name, 0.5),
+            first=values["first"],
+            most_steps=values["steps"],
+            facts={"licence": dataset.licence, "file": dataset.digest},
+        )
+
+    options = (
+        one_of("first", GIVEN, among=FIRST_FRAME),
+        whole("steps", 200, least=1, most=10_000),
+    )
+    return TaskRow(dataset.summary, options, make, sequences=True)
 
 
 _TASKS: dict[str, TaskRow] = {
@@ -245,8 +265,18 @@ _TASKS: dict[str, TaskRow] = {
         lambda name, values: HouseNumbers(name, digits=values["digits"], way=values["look"]),
         sequences=True,
     ),
+    "adding": TaskRow(
+        "add two marked numbers among many (Hochreiter and Schmidhuber, 1997)",
+        (whole("length", 100, least=2, most=LONGEST),),
+        lambda name, values: Adding(name, **values),
+        sequences=True,
+        longer="length",
+    ),
     "python-source": _python_source(),
-    **{name: _corpus(name, dataset) for name, dataset in DATASETS.items()},
+    **{
+        name: (_music if dataset.file == MUSIC_NAME else _corpus)(name, dataset)
+        for name, dataset in DATASETS.items()
+    },
 }
 _TEXT_OPTIONS = _text_options("90/5/5")
 

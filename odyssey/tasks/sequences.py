@@ -208,6 +208,7 @@ class SequenceTask(Task):
             "accuracy": ACCURACY[outputs.kind],
             **({"loss": SQUARED_ERROR} if outputs.kind == REALS else {}),
             **({} if outputs.dense else {"num_symbols": outputs.size}),
+            **self.baselines(),
             **self._facts,
         }
 

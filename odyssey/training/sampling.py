@@ -1,4 +1,4 @@
-"""Generating text from a trained character model, as in char-rnn."""
+"""Generating from a trained model: text from one of characters, as in char-rnn; music."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ def sample(
     Raises:
         ConfigError: The temperature is negative, the prime empty or `top_k` below 1.
     """
-    if not 0 <= temperature < float("inf"):
-        raise ConfigError(f"temperature must be a number >= 0, got {temperature}")
+    _check(temperature)
     if top_k is not None and top_k < 1:
         raise ConfigError(f"top-k must be at least 1, got {top_k}")
     if len(prime) == 0:
@@ -61,6 +60,52 @@ def sample(
             choice = int(rng.choice(len(p), p=p / p.sum()))
         yield choice
         pending = [choice]
+
+
+@torch.no_grad()
+def sample_frames(
+    model: SequenceModel,
+    prime: NDArray[np.integer],
+    *,
+    length: int,
+    temperature: float,
+    rng: np.random.Generator,
+    member: int = 0,
+) -> Iterator[NDArray[np.uint8]]:
+    """Generates frames of independent bits one by one, each the input of the next.
+
+    Args:
+        model: A model that reads and predicts as many bits.
+        prime: Frames (N, K) that are read first; at least one.
+        length: How many to generate.
+        temperature: Divides the logits; 0 sets a bit that is likelier set than not.
+        rng: The generator.
+        member: Row of the population.
+
+    Raises:
+        ConfigError: The temperature is negative, or the prime empty.
+    """
+    _check(temperature)
+    if len(prime) == 0:
+        raise ConfigError("sampling needs at least one frame to start from")
+    members, dtype = model.readout.shape[0], model.readout.dtype
+    state = None
+    pending = np.asarray(prime)
+    for _ in range(length):
+        x = torch.from_numpy(pending).to(dtype)[None, :, None]
+        logits, state = model(x.expand(members, -1, -1, -1), state)
+        scores = logits[member, -1, 0].double()
+        if temperature == 0:
+            frame = (scores > 0).numpy()
+        else:
+            frame = rng.random(len(scores)) < torch.sigmoid(scores / temperature).numpy()
+        yield frame.astype(np.uint8)
+        pending = frame[None].astype(np.uint8)
+
+
+def _check(temperature: float) -> None:
+    if not 0 <= temperature < float("inf"):
+        raise ConfigError(f"temperature must be a number >= 0, got {temperature}")
 
 
 def stream_text(task: Task, indices: Iterable[int], *, after: int | None = None) -> Iterator[str]:

@@ -272,7 +272,7 @@ def make_readout(backend: str, units: Sequence[int], outputs: Values) -> Readout
         outputs: What is predicted.
     """
     training = BACKENDS[backend].training()
-    own = training.readout(units) if training and outputs.kind == CLASSES else None
+    own = training.readout(units, outputs.kind) if training else None
     return own or TorchReadout(outputs.kind)
 
 

@@ -5,22 +5,24 @@ import hashlib
 import random
 
 import pytest
+from support.pieces import pieces
 
 from odyssey.tasks import download
 
 
 @pytest.fixture
 def corpora(tmp_path, monkeypatch):
-    """A data folder where every corpus is present, 5,000 bytes of it; gives the folder."""
+    """A data folder where every corpus is present, 5,000 bytes of it, and music; gives it."""
     folder = tmp_path / "data"
     monkeypatch.setenv(download.DATA_VARIABLE, str(folder))
-    for name, dataset in download.DATASETS.items():
+    for number, (name, dataset) in enumerate(download.DATASETS.items()):
         words = random.Random(name)
         lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
-        data = "\n".join(lines).encode()[:5000]
-        data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
+        written = "\n".join(lines).encode()[:5000]
+        written = written.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
+        data = written if dataset.file == download.FILE_NAME else pieces(number)
         (folder / name).mkdir(parents=True)
-        (folder / name / "input.txt").write_bytes(data)
+        (folder / name / dataset.file).write_bytes(data)
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         entry = dataclasses.replace(dataset, size=len(data), digest=digest)
         monkeypatch.setitem(download.DATASETS, name, entry)

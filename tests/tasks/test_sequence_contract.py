@@ -13,8 +13,8 @@ from odyssey.tasks.sequences import SequenceTask
 from odyssey.tasks.signature import WAYS
 
 
-@pytest.fixture(params=list_tasks(sequences=True))
-def task(request):
+@pytest.fixture(params=[*list_tasks(sequences=True), "jsb-chorales@first=predicted,steps=7"])
+def task(request, corpora):
     return get_task(request.param)
 
 

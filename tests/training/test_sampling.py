@@ -11,10 +11,10 @@ import odyssey
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
-from odyssey.tasks.signature import Signature
+from odyssey.tasks.signature import BITS, Signature, Values
 from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel
-from odyssey.training.sampling import sample, stream_text
+from odyssey.training.sampling import sample, sample_frames, stream_text
 
 
 def test_learns_a_deterministic_text(tmp_path):
@@ -78,3 +78,59 @@ def test_text_streams_as_it_decodes(tmp_path, unit):
     rng = np.random.default_rng(1)
     wild = rng.integers(task.num_symbols, size=300).tolist()
     assert "".join(stream_text(task, wild)) == task.decode(wild)
+
+
+def player(spec="lstm", keys=6):
+    bits = Values(BITS, keys)
+    model = SequenceModel(odyssey.get_cell(spec), Signature(bits, bits), [7, 5], 1)
+    for k, size in enumerate((7, 5)):
+        model.initialise(k, Member(k, 3 + k, hidden_size=size), "normal")
+    return model
+
+
+def frames_of(model, prime, temperature, *, length=8, member=0, seed=0):
+    rng = np.random.default_rng(seed)
+    found = sample_frames(
+        model, prime, length=length, temperature=temperature, rng=rng, member=member
+    )
+    return np.stack(list(found))
+
+
+@pytest.mark.parametrize("member", [0, 1])
+def test_frames_are_those_of_the_whole_sequence_read_at_once(member):
+    """What is written becomes what is read: one frame at a time gives what all at once give."""
+    model, rng = player(), np.random.default_rng(1)
+    with torch.no_grad():
+        model.readout *= 30
+    prime = (rng.random((4, 6)) < 0.5).astype(np.uint8)
+    made = frames_of(model, prime, 0, member=member)
+    read = torch.from_numpy(np.concatenate([prime, made]))[None, :, None].float()
+    logits, _ = model(read.expand(2, -1, -1, -1), None)
+    assert np.array_equal(made, (logits[member, 3:-1, 0] > 0).numpy())
+    assert made.any()
+    assert not made.all()
+
+
+def test_bits_are_independent_and_a_temperature_moves_them_to_one_half():
+    model = player("elman", keys=3)
+    with torch.no_grad():
+        model.readout.zero_()
+        model.readout_bias[:] = torch.tensor([2.0, -1.0, 0.0])
+    prime = np.zeros((1, 3), dtype=np.uint8)
+    for temperature in (1.0, 4.0):
+        made = frames_of(model, prime, temperature, length=4000)
+        want = 1 / (1 + np.exp(-np.array([2.0, -1.0, 0.0]) / temperature))
+        np.testing.assert_allclose(made.mean(0), want, atol=0.03)
+        assert np.abs(np.corrcoef(made.T) - np.eye(3)).max() < 0.06
+    assert np.array_equal(frames_of(model, prime, 0)[:, :2], np.tile([1, 0], (8, 1)))
+    warm = [frames_of(model, prime, 1.0, seed=s, length=50) for s in (0, 0, 1)]
+    assert np.array_equal(warm[0], warm[1])
+    assert not np.array_equal(warm[0], warm[2])
+
+
+def test_frames_need_a_beginning_and_a_temperature():
+    model, prime = player(), np.zeros((1, 6), dtype=np.uint8)
+    with pytest.raises(ConfigError, match="at least one frame"):
+        frames_of(model, prime[:0], 1)
+    with pytest.raises(ConfigError, match="temperature"):
+        frames_of(model, prime, -1)

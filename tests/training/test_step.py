@@ -14,16 +14,17 @@ import odyssey
 from odyssey.compiler.backends import BACKENDS, native
 from odyssey.compiler.backends.base import UpdateRules
 from odyssey.compiler.backends.native import targets, toolchain
-from odyssey.compiler.backends.native.abi.training import UPDATE_KINDS
+from odyssey.compiler.backends.native.abi.training import READOUT_KINDS, UPDATE_KINDS
 from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
-from odyssey.tasks.signature import Values
+from odyssey.tasks.signature import BITS, CLASSES, REALS, Values
 from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
 from odyssey.training.group import Group
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (
+    RULES,
     TorchReadout,
     TorchUpdate,
     make_readout,
@@ -31,7 +32,7 @@ from odyssey.training.step import (
 )
 
 pytestmark = pytest.mark.skipif(bool(native.missing()), reason="needs a C compiler")
-CLASSES = Values("classes", 0)
+KINDS = (CLASSES, BITS, REALS)
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 3e-6}
 # P, T, B, H, V: one of everything, below and above the vectors, more rows than a block
 SHAPES = [
@@ -40,31 +41,50 @@ SHAPES = [
 ]
 
 
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(params=[name for name, row in BACKENDS.items() if row.training()])
 def backend(request):
     """A backend with code of its own for training."""
     return request.param
 
 
-def problem(P, T, B, H, V, dtype=torch.float64, seed=0):
+def problem(P, T, B, H, V, kind=CLASSES, *, dtype=torch.float64, seed=0):
     torch.manual_seed(seed)
-    return [
+    arguments = [
         torch.randn(P, T, B, H, dtype=dtype),
         torch.randn(P, V, H, dtype=dtype),
         torch.randn(P, V, dtype=dtype),
         torch.randint(0, V, (P, T, B)),
         torch.rand(P, T, B) < 0.7,
-    ], torch.rand(P, dtype=torch.float64) + 0.5
+    ]
+    if kind != CLASSES:
+        h, weight, bias = arguments[:3]
+        weight /= H**0.5  # or float32 has few digits left of a difference
+        y = torch.baddbmm(bias[:, None], h.flatten(1, 2), weight.mT).view(P, T, B, V)
+        near = y + 0.2 * torch.rand(P, T, B, 1, dtype=dtype) * torch.randn_like(y)
+        arguments[3] = near if kind == REALS else (near > 0).to(dtype)
+        if kind == BITS:
+            arguments[3][:, 0, 0] = 0.0
+    return arguments, torch.rand(P, dtype=torch.float64) + 0.5
+
+
+def readout_of(backend, units, kind):
+    readout = make_readout(backend, units, Values(kind, 0))
+    assert not isinstance(readout, TorchReadout)
+    return readout
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_loss_and_gradients_equal_those_of_torch(backend, shape, dtype):
-    arguments, scale = problem(*shape, dtype=dtype)
-    ours = make_readout(backend, [shape[3]] * shape[0], CLASSES)
-    assert not isinstance(ours, TorchReadout)
+def test_loss_and_gradients_equal_those_of_torch(backend, kind, shape, dtype):
+    arguments, scale = problem(*shape, kind, dtype=dtype)
+    ours = readout_of(backend, [shape[3]] * shape[0], kind)
     nll, gradients = ours.differentiate(arguments, scale)
-    want, reference = TorchReadout().differentiate(arguments, scale)
+    want, reference = TorchReadout(kind).differentiate(arguments, scale)
     assert nll.dtype == torch.float64
     torch.testing.assert_close(nll, want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
     for a, b in zip(gradients, reference, strict=True):
@@ -72,7 +92,17 @@ def test_loss_and_gradients_equal_those_of_torch(backend, shape, dtype):
         torch.testing.assert_close(a, b, rtol=0, atol=TOLERANCE[dtype] * size)
     nats, right = ours.measure(arguments)
     assert torch.equal(nats, nll)
-    torch.testing.assert_close(right, TorchReadout().measure(arguments)[1], rtol=0, atol=0)
+    hits = TorchReadout(kind).measure(arguments)[1]  # shares of a frame are float32 there
+    torch.testing.assert_close(right, hits, rtol=1e-6 if kind == BITS else 0, atol=0)
+
+
+def test_right_numbers_are_counted(backend):
+    """Some of them are right, or the test above compares nothing."""
+    for kind in (BITS, REALS):
+        arguments, _ = problem(2, 9, 31, 16, 3, kind)
+        _, right = readout_of(backend, [16] * 2, kind).measure(arguments)
+        counted = arguments[4].sum((1, 2))
+        assert bool(((right > 0.05 * counted) & (right < 0.99 * counted)).all())
 
 
 def test_loss_of_uniform_logits_is_ln_v(backend):
@@ -80,30 +110,52 @@ def test_loss_of_uniform_logits_is_ln_v(backend):
     arguments[1].zero_()
     arguments[2].zero_()
     arguments[4].fill_(True)
-    nll, _ = make_readout(backend, [3], CLASSES).differentiate(arguments, scale)
+    nll, _ = readout_of(backend, [3], CLASSES).differentiate(arguments, scale)
     assert float(nll[0]) == pytest.approx(24 * math.log(65), rel=1e-14)
 
 
-def test_large_logits_do_not_overflow(backend):
+@pytest.mark.parametrize("outputs", [1, 63, 64, 65, 200])
+def test_a_bit_that_may_be_either_costs_ln_2(backend, outputs):
     for dtype in TOLERANCE:
-        arguments, scale = problem(1, 5, 7, 6, 65, dtype=dtype)
+        arguments, scale = problem(1, 4, 6, 3, outputs, BITS, dtype=dtype)
+        arguments[1].zero_()
+        arguments[2].zero_()
+        arguments[4].fill_(True)
+        nll, _ = readout_of(backend, [3], BITS).differentiate(arguments, scale)
+        assert float(nll[0]) == pytest.approx(24 * outputs * math.log(2), rel=TOLERANCE[dtype])
+
+
+def test_a_number_that_is_off_costs_its_square(backend):
+    arguments, scale = problem(1, 4, 6, 3, 2, REALS)
+    arguments[1].zero_()
+    arguments[2].zero_()
+    arguments[3].fill_(0.5)
+    arguments[4].fill_(True)
+    nll, (_, _, db) = readout_of(backend, [3], REALS).differentiate(arguments, scale)
+    assert float(nll[0]) == pytest.approx(24 * 2 * 0.25, rel=1e-14)
+    torch.testing.assert_close(db, -24 * scale * torch.ones_like(db), rtol=1e-14, atol=0)
+
+
+def test_large_logits_do_not_overflow(backend, kind):
+    for dtype in TOLERANCE:
+        arguments, scale = problem(1, 5, 7, 6, 65, kind, dtype=dtype)
         arguments[1].mul_(1e4)
-        nll, (dh, *_) = make_readout(backend, [6], CLASSES).differentiate(arguments, scale)
-        want, (reference, *_) = TorchReadout().differentiate(arguments, scale)
+        nll, (dh, *_) = readout_of(backend, [6], kind).differentiate(arguments, scale)
+        want, (reference, *_) = TorchReadout(kind).differentiate(arguments, scale)
         torch.testing.assert_close(nll, want, rtol=1e-5, atol=0)
         torch.testing.assert_close(dh, reference, rtol=1e-4, atol=1e-2)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", ["h", "weight", "bias"])
-def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(backend, place, value):
-    clean, scale = problem(3, 6, 9, 10, 12)
+def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(backend, kind, place, value):
+    clean, scale = problem(3, 6, 9, 10, 12, kind)
     arguments = [t.clone() for t in clean]
     arguments[["h", "weight", "bias"].index(place)][1].flatten()[2] = value
-    ours = make_readout(backend, [10] * 3, CLASSES)
+    ours = readout_of(backend, [10] * 3, kind)
     nll, gradients = ours.differentiate(arguments, scale)
     found = [nll, *(g.clone() for g in gradients)]
-    want, reference = TorchReadout().differentiate(arguments, scale)
+    want, reference = TorchReadout(kind).differentiate(arguments, scale)
     assert bool(torch.isfinite(nll[1])) == bool(torch.isfinite(want[1]))
     assert torch.isnan(nll[1]) == torch.isnan(want[1])
     assert [bool(torch.isfinite(g[1]).all()) for g in found[1:]] == [
@@ -115,16 +167,16 @@ def test_what_is_not_finite_is_so_in_both_and_stays_with_its_member(backend, pla
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(backend, dtype):
+def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(backend, kind, dtype):
     units = [20, 13, 16]
-    arguments, scale = problem(3, 11, 23, 20, 30, dtype=dtype)
-    together = make_readout(backend, units, CLASSES)
+    arguments, scale = problem(3, 11, 23, 20, 30, kind, dtype=dtype)
+    together = readout_of(backend, units, kind)
     nll, gradients = together.differentiate(arguments, scale)
     nll, gradients = nll.clone(), [g.clone() for g in gradients]
     for k, n in enumerate(units):
         own = [t[k : k + 1] for t in arguments]
         own[0], own[1] = own[0][..., :n].contiguous(), own[1][..., :n].contiguous()
-        alone = make_readout(backend, [n], CLASSES)
+        alone = readout_of(backend, [n], kind)
         one, (dh, dw, db) = alone.differentiate(own, scale[k : k + 1])
         assert torch.equal(one[0], nll[k])
         assert torch.equal(dh[0], gradients[0][k, ..., :n])
@@ -134,18 +186,27 @@ def test_a_member_does_not_depend_on_its_neighbours_to_the_bit(backend, dtype):
         assert not gradients[1][k, :, n:].any()
 
 
-def test_targets_may_be_shared_and_must_be_symbols(backend):
-    arguments, _ = problem(3, 4, 5, 6, 7)
-    arguments[3] = arguments[3][:1].expand(3, -1, -1)
+def test_targets_may_be_shared(backend, kind):
+    arguments, _ = problem(3, 4, 5, 6, 7, kind)
+    arguments[3] = arguments[3][:1].expand_as(arguments[3])
     arguments[4] = arguments[4][:1].expand(3, -1, -1)
-    ours = make_readout(backend, [6] * 3, CLASSES)
+    ours = readout_of(backend, [6] * 3, kind)
     torch.testing.assert_close(
-        ours.measure(arguments), TorchReadout().measure(arguments), rtol=1e-12, atol=0
+        ours.measure(arguments), TorchReadout(kind).measure(arguments), rtol=1e-6, atol=0
     )
+
+
+def test_targets_must_be_what_they_are(backend):
+    arguments, _ = problem(3, 4, 5, 6, 7)
+    ours = readout_of(backend, [6] * 3, CLASSES)
     for wrong in (7, -1):
         arguments[3] = torch.full((3, 4, 5), wrong)
         with pytest.raises(ConfigError, match="60 targets are no symbols: expected 0 to 6"):
             ours.measure(arguments)
+    for bad in (torch.zeros(3, 4, 5, 6, dtype=torch.float64), torch.zeros(3, 4, 5, 7)):
+        arguments[3] = bad
+        with pytest.raises(ConfigError, match="values"):
+            readout_of(backend, [6] * 3, BITS).measure(arguments)
 
 
 class Some(nn.Module):
@@ -240,9 +301,10 @@ def test_a_loss_out_of_bounds_is_no_update(bad):
         torch.testing.assert_close(moved[[0, 2]], torch.full((2, 738), 0.1), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["xml", "adding@length=7"])
 @pytest.mark.parametrize("spec", ["lstm", "mut1"])
 @pytest.mark.parametrize("loss", ["mean", "sum"])
-def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
+def test_training_on_all_backends_gives_the_same_numbers(spec, loss, task):
     config = TrainingConfig(
         batch_size=3, unroll=6, optimizer="adam", dtype="float64", loss=loss
     )  # fmt: skip
@@ -254,7 +316,7 @@ def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
     found = {}
     for backend in BACKENDS:
         cell = odyssey.get_cell(spec)
-        group = Group(cell, get_task("xml"), members, replace(config, backend=backend))
+        group = Group(cell, get_task(task), members, replace(config, backend=backend))
         state, nats = None, []
         for _ in range(12):
             state, nll, count = group._update(state)
@@ -269,6 +331,10 @@ def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
         assert living == alive
         for one, other in ((n.nats, m.nats), (n.accuracy, m.accuracy)):
             np.testing.assert_allclose(one[:2], other[:2], rtol=1e-8)
+
+
+def test_the_outputs_of_c_are_those_of_training():
+    assert set(READOUT_KINDS) == set(RULES)
 
 
 def test_the_optimizers_of_c_are_some_of_training():

@@ -119,13 +119,16 @@ class LayerRecurrence(Protocol):
 
 
 ReadoutInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""h (P, T, B, H), weight (P, V, H) and bias (P, V), target (P, T, B) int64, which count (bool)."""
+"""h (P, T, B, H), weight (P, V, H) and bias (P, V), target, which count (P, T, B), bool.
+
+Targets are classes (P, T, B), int64, or (P, T, B, V) of the parameters' type: bits, or reals.
+"""
 
 
 class ReadoutLoss(Protocol):
-    """A softmax readout and its cross-entropy, for the members of a population.
+    """A readout and its loss, for the members of a population.
 
-    Losses are nats, summed over counted positions.
+    Losses are nats, of reals squared errors, summed over counted positions.
     """
 
     def measure(self, inputs: ReadoutInputs) -> tuple[Tensor, Tensor]:
@@ -280,13 +283,14 @@ class TrainingStep:
     Attributes:
         recurrence: For a layer, its parameters (P, ...) by name, the number of symbols V and the
             units of each member; it reads the parameters where they lie.
-        readout: For the units of each member.
+        readout: For the units of each member, and the kind of the outputs: classes (softmax and
+            cross-entropy), bits (independent Bernoulli variables) or reals (squared error).
         update: For parameters (P, ...), whose memory it steps.
         several: For the three parts, where all are its own.
     """
 
     recurrence: Callable[[Layer, Mapping[str, Tensor], int, Sequence[int]], LayerRecurrence | None]
-    readout: Callable[[Sequence[int]], ReadoutLoss | None]
+    readout: Callable[[Sequence[int], str], ReadoutLoss | None]
     update: Callable[[Sequence[Tensor], OptimizerState, UpdateRules], UpdateStep | None]
     several: Callable[[LayerRecurrence, ReadoutLoss, UpdateStep], SeveralSteps | None]
 

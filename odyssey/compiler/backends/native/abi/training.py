@@ -14,6 +14,9 @@ BLOCK_ROWS = 192
 UPDATE_KINDS = ("sgd", "rmsprop", "adam", "adagrad")
 """The optimisers, in the order of the numbers in the field `kind` of an update."""
 
+READOUT_KINDS = ("classes", "bits", "reals")
+"""The kinds of outputs, in the order of the numbers in the field `kind` of a readout."""
+
 _P: Size = ("P",)
 _ROWS: tuple[Size, ...] = (_P, ("T",), ("B",))
 _WEIGHT: tuple[Size, ...] = (_P, ("S",), ("H",))
@@ -35,6 +38,7 @@ READOUT = Table(
     (
         *(_number("P"), _number("R", "rows of a member: steps times streams")),
         *(_number("H"), _number("S"), _number("keep", "whether gradients are wanted")),
+        _number("kind", "of the outputs: classes, bits or reals"),
         PRODUCTS,
         Field("units", "const long", "units of each member", (_P,)),
         Field("h", "const real", "outputs of the last layer", (*_ROWS, ("H",))),
@@ -43,8 +47,17 @@ READOUT = Table(
         _away("w"),
         Field("b", "const real", "bias", (_P, ("S",))),
         _away("b"),
-        Field("target", "const long", "symbols", _ROWS, apart=True),
+        Field("target", "const long", "of classes: symbols", _ROWS, optional=True, apart=True),
         _away("target"),
+        Field(
+            "values",
+            "const real",
+            "of bits and reals: what is to be predicted",
+            (*_ROWS, ("S",)),
+            optional=True,
+            apart=True,
+        ),
+        _away("values"),
         Field("weight", "const unsigned char", "which rows count", _ROWS, apart=True),
         _away("weight"),
         Field("scale", "const double", "of a member's sum in the loss", (_P,), calls="b"),
@@ -58,7 +71,7 @@ READOUT = Table(
         Field("scratch", "real", "", (("scratch",),), "work"),
     )
 )
-"""A softmax readout and its cross-entropy: `f` measures, `b` differentiates."""
+"""A readout and its loss: `f` measures, `b` differentiates."""
 
 PARAMETER = Table(
     (

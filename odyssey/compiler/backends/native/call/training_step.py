@@ -23,6 +23,7 @@ from odyssey.compiler.backends.native.abi.training import (
     BLOCK_ROWS,
     PARAMETER,
     READOUT,
+    READOUT_KINDS,
     UPDATE,
     UPDATE_KINDS,
 )
@@ -35,6 +36,7 @@ from odyssey.errors import ConfigError
 
 _ENTRIES = ("odyssey_readout", "odyssey_update", "odyssey_steps")
 _Gradients = tuple[Tensor, Tensor, Tensor]
+CLASSES = READOUT_KINDS[0]
 
 
 @cache
@@ -44,16 +46,18 @@ def step_library(dtype: torch.dtype) -> ctypes.CDLL:
 
 
 class NativeReadout:
-    """A softmax readout and its cross-entropy, for the members of a population in one call.
+    """A readout and its loss, for the members of a population in one call.
 
     The logits are never kept: rows are taken in blocks, with their gradients. Buffers live as long
     as the object, so what `differentiate` gives is overwritten by its next call.
 
     Args:
         units: Units of each member; columns of h beyond them do not count, and get gradient zero.
+        kind: Of the outputs, one of `READOUT_KINDS`.
     """
 
-    def __init__(self, units: Sequence[int]) -> None:
+    def __init__(self, units: Sequence[int], kind: str) -> None:
+        self.kind = kind
         self.units = torch.tensor(units, dtype=torch.int64, device=CPU)
         self.calls: dict[tuple[object, ...], _ReadoutCall] = {}
 
@@ -86,7 +90,8 @@ class NativeReadout:
         call = self.calls.get(key)
         if call is None:
             self.calls = {k: c for k, c in self.calls.items() if k[3] != keep}
-            call = self.calls[key] = _ReadoutCall(h, weight.shape[1], self.units, keep=keep)
+            call = _ReadoutCall(h, weight.shape[1], self.units, kind=self.kind, keep=keep)
+            self.calls[key] = call
         return call(inputs, scale_P)
 
 
@@ -98,12 +103,14 @@ def _rows(tensor: Tensor) -> Tensor:
 class _ReadoutCall:
     """Calls of one shape: their buffers, and the structure with what does not change filled in."""
 
-    def __init__(self, h: Tensor, symbols: int, units: Tensor, *, keep: bool) -> None:
+    def __init__(self, h: Tensor, symbols: int, units: Tensor, *, kind: str, keep: bool) -> None:
         (P, T, B, H), S, dtype = h.shape, symbols, h.dtype
         self.run, self.symbols = step_library(dtype).odyssey_readout, symbols
+        self.goal = "target" if kind == CLASSES else "values"
         lanes = TARGETS[toolchain.target()].bytes // dtype.itemsize
         columns = -(-H // lanes) * lanes
         size = BLOCK_ROWS * (H + columns + S) + S * (2 * columns + lanes)
+        size += 0 if kind == CLASSES else BLOCK_ROWS * S
         lengths = {"P": P, "T": T, "B": B, "H": H, "S": S, "scratch": size}
         form = Form(READOUT, "b" if keep else "f", lengths=lengths, real=dtype)
         # room for a start at a multiple of 64 bytes
@@ -115,11 +122,13 @@ class _ReadoutCall:
         self.bad = ctypes.c_int64()
         self.structs = z = Structs(form)
         numbers = {"P": P, "R": T * B, "H": H, "S": S, "keep": int(keep)}
+        numbers["kind"] = READOUT_KINDS.index(kind)
         target = toolchain.target()
         numbers["products"] = products(
             DTYPES[dtype], target, tiling_for(DTYPES[dtype], target, H, B)
         )
-        away = {"h": T * B * H, "w": S * H, "b": S, "dw": S * H, "db": S, "target": 0, "weight": 0}
+        away = {"h": T * B * H, "w": S * H, "b": S, "dw": S * H, "db": S}
+        away |= dict.fromkeys(("target", "values", "weight"), 0)
         for name, value in (numbers | {f"{n}_member": d for n, d in away.items()}).items():
             z.number(name, value)
         z.put("units", units)
@@ -135,7 +144,7 @@ class _ReadoutCall:
         z = self.structs
         for name, tensor in zip(("h", "w", "b"), inputs[:3], strict=True):
             z.set(name, dense(tensor))
-        for name, tensor in zip(("target", "weight"), inputs[3:], strict=True):
+        for name, tensor in zip((self.goal, "weight"), inputs[3:], strict=True):
             tensor = _rows(tensor)
             z.set(name, tensor)
             z.change(f"{name}_member", tensor.stride(0))

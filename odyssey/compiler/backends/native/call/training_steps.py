@@ -25,6 +25,7 @@ from odyssey.compiler.backends.native.abi.structures import CPU, Form, Structs
 from odyssey.compiler.backends.native.abi.training import STEPS
 from odyssey.compiler.backends.native.call.training_layer import NativeRecurrence
 from odyssey.compiler.backends.native.call.training_step import (
+    CLASSES,
     NativeReadout,
     NativeUpdate,
     step_library,
@@ -38,10 +39,12 @@ MOST = 128
 def native_steps(
     recurrence: LayerRecurrence, readout: ReadoutLoss, update: UpdateStep
 ) -> NativeSteps | None:
-    """Gives several updates in one call; None where a part is not this backend's own."""
+    """Gives several updates in one call; None where a part is not this backend's own, or what is
+    predicted are no classes."""
     if (
         isinstance(recurrence, NativeRecurrence)
         and isinstance(readout, NativeReadout)
+        and readout.kind == CLASSES
         and isinstance(update, NativeUpdate)
     ):
         return NativeSteps(recurrence, readout, update)

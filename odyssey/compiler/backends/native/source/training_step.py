@@ -7,7 +7,8 @@ The readout goes through the rows (steps times streams) of a member in blocks, s
 leave the cache: for each block, rows are packed, logits are a product, the softmax
 turns them into gradients of the loss in place, and two more products give the gradients of weight
 and rows. Logits are stored by symbol, so that one vector holds one symbol's logit of V rows, and
-the softmax needs no sums across a vector.
+the softmax needs no sums across a vector. Bits and reals go the same way with a loss of their own;
+their targets are packed as the rows are, so that they too are stored by output.
 
 The update makes two passes over the parameters of a member: the norm of its gradient, then the
 step, in one function for every optimiser (`apply`), which the compiler specialises.
@@ -19,6 +20,7 @@ from odyssey.compiler.backends.native.abi.training import (
     BLOCK_ROWS,
     PARAMETER,
     READOUT,
+    READOUT_KINDS,
     STEPS,
     UPDATE,
 )
@@ -42,8 +44,8 @@ static inline vec vsqrt(vec x) {
 """
 
 _READOUT = """\
-/* The loss of a softmax readout, R rows a member: h (R, H) of which `units` count, w (S, H),
- * b (S), S symbols. The logits of a block of rows are stored by symbol, (S, BLOCK). */
+/* The loss of a readout, R rows a member: h (R, H) of which `units` count, w (S, H), b (S), S
+ * outputs. The logits of a block of rows are stored by output, (S, BLOCK). */
 struct readout {
 $fields
 };
@@ -107,12 +109,92 @@ static long softmax(const struct readout *z, long p, long first, long rows, real
   return bad;
 }
 
+/* Independent bits, for V rows: x (S, BLOCK) turns into gradients times `part`; their targets are
+ * `away` numbers apart. A bit costs (1 - t) y - log sigmoid(y) = (1 - t) y - min(y, 0) + log(1 + e)
+ * with e = exp(-|y|); of up to 64 factors 1 + e, at most 2 each, one logarithm is taken. */
+static void bernoulli(const struct readout *z, const real *b, const real *goal, long away, vec part,
+                      real *x, real *db, double *loss, double *hit) {
+  const long S = z->S;
+  vec cost = {}, all = splat(1);
+  ivec both = {}, either = {};
+  for (long v = 0; v < V; v++) loss[v] = 0;
+  for (long s = 0; s < S; s++) {
+    const vec y = *(vec *)(x + s * BLOCK) + b[s], t = *(vec *)(goal + s * away);
+    ivec n;
+    const vec q = reduced(at_least(splat(-LARGE), at_most(y, -y)), LOG2E, &n) + 1;
+    const vec e = q * power_of_two(n), sum = 1 + e;
+    cost += (1 - t) * y - at_most(splat(0), y);
+    all *= sum;
+    if (s % 64 == 63 || s == S - 1) {
+      for (long v = 0; v < V; v++) loss[v] += log(all[v]);
+      all = splat(1);
+    }
+    if (!z->keep) { /* who trains does not count hits; a mask that is set is -1 */
+      const ivec said = y > 0, there = t > (real)0.5;
+      both -= said & there;
+      either -= said | there;
+      continue;
+    }
+    const vec g = (pick(y > 0, splat(1), e) / sum - t) * part;
+    *(vec *)(x + s * BLOCK) = g;
+    *(vec *)(db + s * V) += g;
+  }
+  for (long v = 0; v < V; v++) {
+    loss[v] += cost[v];
+    hit[v] = either[v] ? (double)both[v] / either[v] : 1;
+  }
+}
+
+/* Squared errors, alike; a row is right where all its numbers are, within 0.04. */
+static void errors(const struct readout *z, const real *b, const real *goal, long away, vec part,
+                   real *x, real *db, double *loss, double *hit) {
+  vec cost = {};
+  ivec near = (vec){} == 0;
+  for (long s = 0; s < z->S; s++) {
+    const vec d = *(vec *)(x + s * BLOCK) + b[s] - *(vec *)(goal + s * away), g = 2 * d * part;
+    cost += d * d;
+    near &= (d < (real)0.04) & (d > (real)-0.04);
+    if (!z->keep) continue;
+    *(vec *)(x + s * BLOCK) = g;
+    *(vec *)(db + s * V) += g;
+  }
+  for (long v = 0; v < V; v++) loss[v] = cost[v], hit[v] = near[v] != 0;
+}
+
+/* What `softmax` does, for bits and reals. */
+static void values(const struct readout *z, long p, long first, long rows, real *x, real *goals,
+                   real *db, double *nll, double *right) {
+  const struct products *q = z->products;
+  const long S = z->S;
+  const real *b = z->b + p * z->b_member, *from = z->values + p * z->values_member + first * S;
+  const unsigned char *weight = z->weight + p * z->weight_member + first;
+  q->pack(goals, &from, 1, rows, S, S);
+  for (long start = 0, wide; start < rows; start += wide * V) {
+    wide = strip(rows - start, q->wide);
+    for (long u = 0; u < wide; u++) {
+      const long r = start + u * V, n = rows - r < V ? rows - r : V;
+      const real *goal = goals + start * S + u * V;
+      double loss[V], hit[V];
+      vec part = {};
+      for (long v = 0; v < n && z->keep; v++) part[v] = (real)(z->scale[p] * (weight[r + v] != 0));
+      for (long v = n; v < V; v++) /* no row: 0 times an infinite weight is NaN */
+        for (long s = 0; s < S; s++) x[s * BLOCK + r + v] = 0;
+      (z->kind == BITS ? bernoulli : errors)(z, b, goal, wide * V, part, x + r, db, loss, hit);
+      for (long v = 0; v < n; v++) {
+        const double counts = weight[r + v] != 0; /* a product, not a choice: NaN stays NaN */
+        *nll += loss[v] * counts;
+        *right += hit[v] * counts;
+      }
+    }
+  }
+}
+
 static long member(const struct readout *z, long p) {
   const struct products *q = z->products;
   const long S = z->S, H = z->H, n = z->units[p], N = (n + V - 1) / V * V, most = q->wide;
   const real *w = z->w + p * z->w_member;
   real *turned = z->scratch, *rows = turned + n * BLOCK, *x = rows + N * BLOCK;
-  real *panel = x + S * BLOCK, *dw = panel + S * N, *db = dw + S * N;
+  real *panel = x + S * BLOCK, *dw = panel + S * N, *db = dw + S * N, *goals = db + S * V;
   double nll = 0, right = 0;
   long bad = 0;
   for (long s = 0; s < S; s++) *(vec *)(db + s * V) = (vec){};
@@ -125,7 +207,8 @@ static long member(const struct readout *z, long p) {
       wide = strip(R - r, most);
       q->product(x + r, BLOCK, 0, 0, w, H, 1, turned + r * n, wide, n, S);
     }
-    bad += softmax(z, p, first, R, x, db, &nll, &right);
+    if (z->kind == CLASSES) bad += softmax(z, p, first, R, x, db, &nll, &right);
+    else values(z, p, first, R, x, goals, db, &nll, &right);
     if (!z->keep) continue;
     q->pack_transposed(rows, &h, &R, 1, n, H);
     for (long j = 0, wide; j < n; j += wide * V) {
@@ -330,7 +413,8 @@ def step_source(*, dtype: str, target: str) -> str:
         target: A row of `targets.TARGETS`.
     """
     head = write_preamble("the training step,", dtype=dtype, target=target)
-    defines = {"BLOCK": BLOCK_ROWS, "SQRT": "sqrtf" if dtype == "float32" else "sqrt"}
+    defines: dict[str, object] = {kind.upper(): k for k, kind in enumerate(READOUT_KINDS)}
+    defines |= {"BLOCK": BLOCK_ROWS, "SQRT": "sqrtf" if dtype == "float32" else "sqrt"}
     return "\n".join(
         [
             head,
