@@ -91,6 +91,11 @@ class Task(ABC):
         """Names the task of the same symbols with longer sequences: does a model generalise?"""
         return None
 
+    start: int | None = None
+    """The class that is read first where an output is written from its condition alone."""
+    end: int | None = None
+    """The class that ends such an output."""
+
     is_stream: bool = True
     """Whether it is a stream of symbols, each of which is the input that follows its target."""
 

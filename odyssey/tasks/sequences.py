@@ -12,9 +12,9 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,12 @@ ACCURACY = {
     BITS: "frame accuracy",
     REALS: "of counted targets within 0.04",
 }
+Shown = Literal["own", "another", "mean"]
+"""What sequences are shown as their condition: their own, another's of the split, or the mean."""
+OWN: Shown = "own"
+ANOTHER: Shown = "another"
+MEAN: Shown = "mean"
+
 POOL = 16  # batches among which sequences are sorted by length
 WHOLE_SPLIT = 10**9
 MOST_STEPS = 2_000
@@ -43,15 +49,36 @@ class Example:
         targets_T: What is to be predicted at each input, alike (T,) or (T, K).
         weights_T: Which targets count, bool; None when all do.
         given: What it is conditioned on, as `Condition.shape`.
+        columns_T: Where in a picture that stands which is to be predicted, columns of pixels (T,);
+            NaN for nowhere. None where nobody knows.
     """
 
     inputs_T: NDArray[Any]
     targets_T: NDArray[Any]
     weights_T: NDArray[np.bool_] | None = None
     given: NDArray[Any] | None = None
+    columns_T: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs_T)
+
+
+def with_conditions(examples: Sequence[Example], shown: Shown) -> list[Example]:
+    """Gives sequences with their own conditions, each with another one's, or all with the mean.
+
+    Which other one is fixed: the next on one round through all of them in a random order, so that
+    none has its own where there are two or more.
+    """
+    if shown == OWN:
+        return list(examples)
+    given = [e.given for e in examples if e.given is not None]
+    assert len(given) == len(examples), "sequences without conditions have no others"
+    if shown == MEAN:
+        mean = np.mean(given, axis=0, dtype=np.float64).astype(np.float32)
+        return [replace(e, given=mean) for e in examples]
+    order = np.random.default_rng(0).permutation(len(examples))
+    after = dict(zip(order.tolist(), np.roll(order, -1).tolist(), strict=True))
+    return [replace(e, given=given[after[k]]) for k, e in enumerate(examples)]
 
 
 class SequenceTask(Task):
@@ -136,16 +163,20 @@ class SequenceTask(Task):
         unroll: int,
         characters: int | None = None,
         warmup: int = 0,
+        shown: Shown = OWN,
     ) -> Iterator[Batch]:
         """Yields whole sequences, the first so many that have `characters` targets at most.
 
-        Every sequence begins from a fresh state: there is no warm-up.
+        Every sequence begins from a fresh state: there is no warm-up. With `shown`, what they are
+        conditioned on is not their own: does a model look at it at all?
         """
         check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
-        return self._held_out(split, batch_size, characters)
+        return self._held_out(split, batch_size, characters, shown)
 
-    def _held_out(self, split: HeldOut, batch_size: int, characters: int | None) -> Iterator[Batch]:
-        examples = list(self.held_out_examples(split))
+    def _held_out(
+        self, split: HeldOut, batch_size: int, characters: int | None, shown: Shown
+    ) -> Iterator[Batch]:
+        examples = with_conditions(self.held_out_examples(split), shown)
         if characters is not None:
             ends = np.cumsum([len(e) for e in examples])
             examples = examples[: max(1, int(np.searchsorted(ends, characters, side="right")))]

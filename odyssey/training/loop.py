@@ -64,6 +64,8 @@ class MemberResult:
     test_nats: float = math.nan
     test_accuracy: float = math.nan
     test_exact: float = math.nan
+    shuffled_nats: float = math.nan
+    blank_nats: float = math.nan
     longer_nats: float = math.nan
     longer_accuracy: float = math.nan
     longer_exact: float = math.nan
@@ -306,6 +308,7 @@ class _Group:
                 continue
             result.test_nats, result.test_accuracy = scores.nats[k], scores.accuracy[k]
             result.test_exact = scores.exact[k]
+            result.shuffled_nats, result.blank_nats = scores.shuffled[k], scores.blank[k]
             if further is not None:
                 result.longer_nats, result.longer_accuracy = further.nats[k], further.accuracy[k]
                 result.longer_exact = further.exact[k]
