@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape
+from odyssey.tasks.pictures import read_picture
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature, Values
 from odyssey.wording import SQUARED_ERROR
 
@@ -74,7 +75,7 @@ def with_conditions(examples: Sequence[Example], shown: Shown) -> list[Example]:
     given = [e.given for e in examples if e.given is not None]
     assert len(given) == len(examples), "sequences without conditions have no others"
     if shown == MEAN:
-        mean = np.mean(given, axis=0, dtype=np.float64).astype(np.float32)
+        mean = np.stack(given).mean(0, dtype=np.float64).astype(np.float32)
         return [replace(e, given=mean) for e in examples]
     order = np.random.default_rng(0).permutation(len(examples))
     after = dict(zip(order.tolist(), np.roll(order, -1).tolist(), strict=True))
@@ -214,6 +215,16 @@ class SequenceTask(Task):
                 given_B=given if start == 0 else None,
                 read=int(np.clip(lengths - start, 0, self.most_steps).sum()),
             )
+
+    dark = True
+    """Whether the ground of its pictures is dark, so that bright ones are to be inverted."""
+
+    def read_picture(self, path: str) -> NDArray[np.float32]:
+        """Reads a picture file as the task's own pictures are; see `pictures.read_picture`."""
+        condition = self._signature.condition
+        assert condition is not None, "its sequences have no pictures"
+        height, width, _ = condition.shape
+        return read_picture(path, height, width, dark=self.dark)
 
     def encode(self, text: str) -> NDArray[np.int64]:
         """Raises TaskError: its sequences are no text."""

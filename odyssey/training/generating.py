@@ -1,8 +1,8 @@
 """Outputs written from what they are conditioned on: greedily, by sampling, or by beam search.
 
-A model of a task with marks of a start and an end (`Task.start`, `Task.end`) reads its condition and
-the start, and from then on what it wrote itself, until it writes the end. All sequences of a batch
-are written side by side, a column a sequence and beam.
+A model of a task with marks of a start and an end (`Task.start`, `Task.end`) reads its condition
+and the start, and from then on what it wrote itself, until it writes the end. All sequences of a
+batch are written side by side, a column a sequence and beam.
 
 Shapes: B sequences, K beams, C = B K columns, V classes, L places that are looked at, T steps.
 """
@@ -96,7 +96,9 @@ def write(
         raise ConfigError(f"{task.name}: nothing is written from what is given")
     if how.temperature is not None:
         assert rng is not None, "sampling wants a generator"
-        return _sample(_Columns(model, given, 1, member), task.start, task.end, how, rng)
+        columns = _Columns(model, given, 1, member)
+        marks = task.start, task.end
+        return _sample(columns, marks, how.longest, how.temperature, rng)
     return _search(_Columns(model, given, how.beams, member), task.start, task.end, how)
 
 
@@ -150,18 +152,22 @@ def _repeated(memory: Memory, beams: int) -> Memory:
 
 
 def _sample(
-    columns: _Columns, start: int, end: int, how: Writing, rng: np.random.Generator
+    columns: _Columns,
+    marks: tuple[int, int],
+    longest: int,
+    temperature: float,
+    rng: np.random.Generator,
 ) -> list[Answer]:
     """Draws a symbol at a time; probabilities are those of the model, without temperature."""
-    B = columns.sequences
+    (start, end), B = marks, columns.sequences
     read_B = np.full(B, start)
     written: list[list[int]] = [[] for _ in range(B)]
     looked: list[list[NDArray[np.float32]]] = [[] for _ in range(B)]
     nats, open_ = [0.0] * B, [True] * B
-    for _ in range(how.longest):
+    for _ in range(longest):
         logits, looks = columns.step(read_B)
         log_p = torch.log_softmax(logits, 1).numpy()
-        p = torch.softmax(logits / how.temperature, 1).numpy()
+        p = torch.softmax(logits / temperature, 1).numpy()
         for b in range(B):
             choice = int(rng.choice(p.shape[1], p=p[b] / p[b].sum()))
             read_B[b] = choice
