@@ -124,35 +124,28 @@ def read_captions(path: Path) -> tuple[list[Path], list[str]]:
         TaskError: It cannot be read, lacks a column, or has too few rows or an odd caption.
     """
     table = path / TABLE if path.is_dir() else path
+    named = quoted(str(table), LONGEST_PATH)
     try:
         text = table.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise TaskError(
-            f"cannot read {quoted(str(table), LONGEST_PATH)}: {error.strerror or error}"
-        ) from None
+        raise TaskError(f"cannot read {named}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise TaskError(
-            f"{quoted(str(table), LONGEST_PATH)} is not UTF-8; save it as UTF-8"
-        ) from None
+        raise TaskError(f"{named} is not UTF-8; save it as UTF-8") from None
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
         rows = list(reader)
     except csv.Error as error:
-        raise TaskError(f"{quoted(str(table), LONGEST_PATH)} is no CSV: {error}") from None
+        raise TaskError(f"{named} is no CSV: {error}") from None
     if missing := [c for c in COLUMNS if c not in (reader.fieldnames or ())]:
-        raise TaskError(
-            f"{quoted(str(table), LONGEST_PATH)} has no column {missing[0]}; expected {','.join(COLUMNS)}"
-        )
+        raise TaskError(f"{named} has no column {missing[0]}; expected {','.join(COLUMNS)}")
     if len(rows) < FEWEST:
-        raise TaskError(
-            f"{quoted(str(table), LONGEST_PATH)} has {len(rows)} captions; give at least {FEWEST}"
-        )
+        raise TaskError(f"{named} has {len(rows)} captions; give at least {FEWEST}")
     files, captions = [], []
     for number, row in enumerate(rows, start=1):
         caption = " ".join((row["caption"] or "").split())
         if not row["file"] or not 1 <= len(caption) <= LONGEST:
             raise TaskError(
-                f"{quoted(str(table), LONGEST_PATH)}, row {number}: expected a file and a caption of 1 to"
+                f"{named}, row {number}: expected a file and a caption of 1 to"
                 f" {LONGEST:,} characters"
             )
         files.append(table.parent / row["file"])

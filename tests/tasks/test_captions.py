@@ -124,7 +124,7 @@ def test_pictures_are_fitted(tmp_path):
     half.paste(255, (10, 5, 30, 15))
     small = fitted(half, 10, 10)
     assert small[:2].max() == small[-2:].max() == 0  # the border is black, and so what is left over
-    assert small[4, 3] == small[5, 6] == 1
+    assert small[4, 3] == small[4, 6] == 1
     assert fitted(half, 20, 40, dark=True).tolist() == fitted(half, 20, 40).tolist()
     bright = Image.eval(half, lambda v: 255 - v)
     assert np.allclose(fitted(bright, 20, 40, dark=True), fitted(half, 20, 40))
