@@ -42,7 +42,7 @@ def _where_measured(member: pd.Series[float] | None) -> dict[str, float]:
     """Gives what only some tasks measure; losses in the unit of the test loss."""
     if member is None:
         return dict.fromkeys(WHERE_MEASURED, np.nan)
-    unit = member[TEST_BPC] / member[TEST_NATS]
+    unit = member[TEST_BPC] / member.get(TEST_NATS, np.nan)
     losses = {SHUFFLED_BPC: SHUFFLED_NATS, BLANK_BPC: BLANK_NATS}
     found = {name: unit * member.get(source, np.nan) for name, source in losses.items()}
     return {TEST_EXACT: member.get(TEST_EXACT, np.nan), **found}

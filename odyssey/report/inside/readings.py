@@ -100,7 +100,7 @@ def plot_readings(readings: Sequence[PictureReading], *, steps: int = 8) -> Figu
     columns = 1 + (min(steps, max(len(r.steps) for r in readings)) if looked else 0)
     height, width = readings[0].picture_HW.shape
     wide = 1.25 if width > height else 0.75
-    tall = wide * height / width + 0.24
+    tall = wide * height / width + (0.24 if looked else 0.4)
     if not looked:
         columns = min(4, len(readings))
     rows = len(readings) if looked else -(-len(readings) // columns)
@@ -113,10 +113,10 @@ def plot_readings(readings: Sequence[PictureReading], *, steps: int = 8) -> Figu
         ax = panels[k, 0] if looked else panels[k // columns, k % columns]
         ax.imshow(reading.picture_HW, cmap="gray", vmin=0, vmax=1)
         color = {None: INK, True: PALETTE[2], False: PALETTE[1]}[reading.right]
-        title = reading.written if reading.right is not False else f"{reading.written} ✗"
-        if reading.right is False and not looked:
-            title += f"\n({reading.truth})"
-        ax.set_title(drawable(title) if "\n" not in title else title, color=color, fontsize=7.5)
+        title = drawable(reading.written)
+        if reading.right is False:
+            title += ("\n" * (not looked) or ", ") + f"is {drawable(reading.truth or '')}"
+        ax.set_title(title, color=color, fontsize=7.5)
         for t in range(min(columns - 1, len(reading.steps)) if looked else 0):
             panels[k, t + 1].imshow(reading.heat(t))
             panels[k, t + 1].set_title(drawable(reading.steps[t]), fontsize=7.5)
