@@ -55,6 +55,7 @@ class PictureScores:
         pictures: How many were read.
         exact: Share that was read wholly right, with the beam.
         words: Mean F1 of the words of what was written; NaN where there are no words.
+        other_words: The same against the caption of another picture: what chance gives.
         nats: Loss of a counted target, with a sequence's own picture.
         shuffled_nats: With another one of the test data.
         blank_nats: With their mean picture.
@@ -64,6 +65,7 @@ class PictureScores:
     pictures: int
     exact: float
     words: float
+    other_words: float
     nats: float
     shuffled_nats: float
     blank_nats: float
@@ -97,7 +99,8 @@ class ReadPictures:
         s = self.scores
         rows = [("read wholly right", f"{s.exact:.1%} of {s.pictures:,} test pictures")]
         if not math.isnan(s.words):
-            rows.append(("F1 of words", f"{s.words:.3f}"))
+            chance = f"{s.other_words:.3f} against another picture's caption"
+            rows.append(("F1 of words", f"{s.words:.3f}; {chance}"))
         named = ("own picture", s.nats), ("another's", s.shuffled_nats), ("mean", s.blank_nats)
         losses = ", ".join(f"{what} {in_bits(nats, self.record):.3f}" for what, nats in named)
         rows.append((f"test loss, {loss_of(self.record, short=True)}", losses))
@@ -224,10 +227,14 @@ def _score(
         frame = None
     texts = [(r.written, r.truth or "") for r in readings]
     words = any(" " in truth for _, truth in texts)
+    others = [
+        (one, other) for (one, _), (_, other) in zip(texts, texts[1:] + texts[:1], strict=True)
+    ]
     scores = PictureScores(
         pictures=len(readings),
         exact=sum(written == truth for written, truth in texts) / len(texts),
-        words=sum(_word_f1(*pair) for pair in texts) / len(texts) if words else math.nan,
+        words=_word_f1(texts) if words else math.nan,
+        other_words=_word_f1(others) if words else math.nan,
         nats=found.nats[0],
         shuffled_nats=found.shuffled[0],
         blank_nats=found.blank[0],
@@ -236,11 +243,13 @@ def _score(
     return scores, frame
 
 
-def _word_f1(written: str, truth: str) -> float:
-    """Gives the F1 of the words of a text, as often as they occur."""
-    one, other = Counter(written.split()), Counter(truth.split())
-    both = (one & other).total()
-    return 2 * both / max(one.total() + other.total(), 1)
+def _word_f1(texts: Sequence[tuple[str, str]]) -> float:
+    """Gives the mean F1 of the words of pairs of texts, counted as often as they occur."""
+    total = 0.0
+    for pair in texts:
+        one, other = (Counter(text.split()) for text in pair)
+        total += 2 * (one & other).total() / max(one.total() + other.total(), 1)
+    return total / len(texts)
 
 
 def _written(

@@ -60,6 +60,7 @@ def test_it_writes_captions_and_reads_files(odyssey, folder):
     well(odyssey(*TRAIN, *SIZES, "--task", TASK, "--out", "run"))
     called = well(odyssey("caption", "run", "--beam", 1))
     assert "F1 of words: " in called.out
+    assert "against another picture's caption" in called.out
     assert "attention" not in called.out
     pictures = ("some/0.png", "some/1.png")
     found = well(odyssey("caption", "run", *pictures, "--out", "mine", "--json")).json
