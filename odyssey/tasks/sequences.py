@@ -236,7 +236,8 @@ class SequenceTask(Task):
 
     def sample_prime(self) -> NDArray[np.int64]:
         """Raises TaskError: nothing is generated from a text."""
-        raise TaskError(f"{self.name} writes no text: nothing to sample from a model of it")
+        hint = "" if self.end is None else "; `odyssey caption` lets it read pictures"
+        raise TaskError(f"{self.name} writes no text: nothing to sample from a model of it{hint}")
 
     def describe(self) -> dict[str, object]:
         """Describes the task as plain data."""
