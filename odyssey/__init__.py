@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from odyssey.expr import Cell as Cell
     from odyssey.expr import parse_cell as parse_cell
     from odyssey.jobs.ablate import ablate_cell
+    from odyssey.jobs.caption import caption_pictures
     from odyssey.jobs.gradients import measure_gradients
     from odyssey.jobs.mistakes import sort_mistakes
     from odyssey.jobs.promote import promote_cells
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from odyssey.storage import load_results as load_results
 
     ablate = ablate_cell
+    caption = caption_pictures
     gradients = measure_gradients
     mistakes = sort_mistakes
     promote = promote_cells
@@ -60,6 +62,7 @@ _WHERE = {
     "load_curves": ("odyssey.storage", "load_curves"),
     "load_results": ("odyssey.storage", "load_results"),
     "ablate": ("odyssey.jobs.ablate", "ablate_cell"),
+    "caption": ("odyssey.jobs.caption", "caption_pictures"),
     "gradients": ("odyssey.jobs.gradients", "measure_gradients"),
     "mistakes": ("odyssey.jobs.mistakes", "sort_mistakes"),
     "promote": ("odyssey.jobs.promote", "promote_cells"),

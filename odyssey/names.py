@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 TEXT_PREFIX = "text:"
+CAPTIONS_PREFIX = "captions:"
+PATH_PREFIXES = (TEXT_PREFIX, CAPTIONS_PREFIX)
+"""Of task specs whose rest is a path, and options."""
 
 _CELL_FILE = re.compile(r"(.*?\.cell)(?::(.*))?", re.DOTALL)
 _OPTIONS = re.compile(r"\s*\w+\s*=[^,=]*(,\s*\w+\s*=[^,=]*)*")
@@ -21,6 +24,11 @@ _LONGEST = 200  # characters of a line
 _LONGEST_FILE = 60  # bytes of the name of a file, without what tells it from others
 # Devices of Windows, whatever follows a dot.
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+
+
+def path_prefix(spec: str) -> str:
+    """Gives what stands before the path in a task spec, "" where it holds none."""
+    return next((prefix for prefix in PATH_PREFIXES if spec.startswith(prefix)), "")
 
 
 def split_text(spec: str) -> tuple[str, str]:
@@ -103,9 +111,9 @@ def short_names(specs: Iterable[str]) -> dict[str, str]:
 
 def _last_folders(spec: str, count: int) -> str:
     """Gives a spec with the last parts of its path; whole, where it has no more, or no path."""
-    if spec.startswith(TEXT_PREFIX):
-        path, options = split_text(spec.removeprefix(TEXT_PREFIX))
-        before, after = TEXT_PREFIX, f"@{options}" if options else ""
+    if before := path_prefix(spec):
+        path, options = split_text(spec.removeprefix(before))
+        after = f"@{options}" if options else ""
     else:
         path, operators = split_cell(spec)
         if not path.endswith(".cell") and "/" not in path.partition("@")[0]:
@@ -123,7 +131,7 @@ def paths_in(data: object) -> list[str]:
         return [path for part in data for path in paths_in(part)]
     if not isinstance(data, str) or "\n" in data or "/" not in data:
         return []
-    is_file = data.startswith((TEXT_PREFIX, "/")) or split_cell(data)[0].endswith(".cell")
+    is_file = data.startswith((*PATH_PREFIXES, "/")) or split_cell(data)[0].endswith(".cell")
     return [data] if is_file else []
 
 

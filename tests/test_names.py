@@ -104,3 +104,13 @@ def test_paths_are_found_and_renamed_wherever_they_stand():
     found = paths_in(data)
     assert found == ["text:/home/ann/b.txt", "/home/ann/b.txt", "/home/ann/x.cell:NFG"]
     assert "ann" not in str(renamed(data, short_names(found)))
+
+
+def test_folders_of_pictures_are_shown_without_their_folders():
+    specs = ["captions:/home/a/icons@look=every", "captions:/srv/b/icons", "icons"]
+    assert short_names(specs) == {
+        specs[0]: "captions:icons@look=every",
+        specs[1]: "captions:icons",
+        specs[2]: "icons",
+    }
+    assert paths_in(specs) == specs[:2]

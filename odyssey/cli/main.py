@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "say how far a run is, from another terminal",
     "report": "write and print the report of a run",
     "sample": "let a trained model write",
+    "caption": "let a trained model read pictures, and see where it looks",
     "gradients": "measure how far gradients reach back, and along which paths",
     "errors": "sort what trained models get wrong on a text by why they do",
     "units": "see what the units and gates of a trained model follow",

@@ -21,7 +21,7 @@ from odyssey.jobs.train import (
     train_cell,
     training_data,
 )
-from odyssey.storage.schema import OK
+from odyssey.storage.schema import BLANK_NATS, OK, SHUFFLED_NATS
 from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
 from odyssey.wording import accuracy_of, duration, in_bits, loss_of
 
@@ -182,6 +182,15 @@ def print_scores(row: Mapping[str, Any], split: str, record: Mapping[str, Any]) 
     if not math.isnan(exact := row.get(f"{split}_exact", math.nan)):
         text += f"  {exact:.2%} of sequences wholly right"
     print(text)
+    if split == "test" and not math.isnan(row.get(SHUFFLED_NATS, math.nan)):
+        other = " ".join(
+            f" {in_bits(row[name], record):.4f} {loss_of(record, short=True)} with {what};"
+            for name, what in (
+                (SHUFFLED_NATS, "another sequence's condition"),
+                (BLANK_NATS, "the mean of all"),
+            )
+        )
+        print(f"          {other[:-1]}")
 
 
 def _print_result(trained: TrainedCell, *, out: str | None) -> None:

@@ -8,8 +8,20 @@ import pandas as pd
 from odyssey.names import short_names
 from odyssey.statistics import estimates
 from odyssey.statistics.estimates import top_count
-from odyssey.storage.schema import DIVERGED, TEST_ACCURACY, TEST_BPC, VALID_BPC
+from odyssey.storage.schema import (
+    BLANK_NATS,
+    DIVERGED,
+    SHUFFLED_NATS,
+    TEST_ACCURACY,
+    TEST_BPC,
+    TEST_EXACT,
+    TEST_NATS,
+    VALID_BPC,
+)
 
+SHUFFLED_BPC, BLANK_BPC = "shuffled_bpc", "blank_bpc"
+WHERE_MEASURED = (TEST_EXACT, SHUFFLED_BPC, BLANK_BPC)
+"""Columns of the leaderboard that are there where some member has them."""
 RANK_ON = "rank on "  # columns of `overall`: one a task
 
 
@@ -24,6 +36,16 @@ def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
     spec = frame["spec"].fillna(frame["cell"]).fillna("unnamed").astype("string")
     names = short_names(spec.unique())
     return frame.assign(label=spec.map(names).astype("string"))
+
+
+def _where_measured(member: pd.Series[float] | None) -> dict[str, float]:
+    """Gives what only some tasks measure; losses in the unit of the test loss."""
+    if member is None:
+        return dict.fromkeys(WHERE_MEASURED, np.nan)
+    unit = member[TEST_BPC] / member.get(TEST_NATS, np.nan)
+    losses = {SHUFFLED_BPC: SHUFFLED_NATS, BLANK_BPC: BLANK_NATS}
+    found = {name: unit * member.get(source, np.nan) for name, source in losses.items()}
+    return {TEST_EXACT: member.get(TEST_EXACT, np.nan), **found}
 
 
 def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
@@ -43,7 +65,8 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
         label, spec, cell, members, ok, diverged, failed, guessed (members whose validation loss
         counts as guessing, the lost among them), mean_valid_bpc, low, high, half_width,
         best_valid_bpc, best_member, test_bpc, test_accuracy, top (how many draws count as the
-        best), top_valid_bpc and top_test_bpc (their means), median_parameters.
+        best), top_valid_bpc and top_test_bpc (their means), median_parameters; and where they
+        were measured, of the best member, test_exact, shuffled_bpc and blank_bpc.
     """
     results = with_labels(results)
     usable = estimates.valid_rows(results)
@@ -80,6 +103,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
                 "best_member": pd.NA if best is None else best["member"],
                 TEST_BPC: np.nan if best is None else best[TEST_BPC],
                 TEST_ACCURACY: np.nan if best is None else best[TEST_ACCURACY],
+                **_where_measured(best),
                 "top": len(top),
                 "top_valid_bpc": top[VALID_BPC].mean(),
                 "top_test_bpc": top[TEST_BPC].mean(),
@@ -97,7 +121,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
         .sort_values(
             ["place", "best_valid_bpc", "mean_valid_bpc"], kind="stable", ignore_index=True
         )
-        .drop(columns="place")
+        .drop(columns=["place", *(c for c in WHERE_MEASURED if board[c].isna().all())])
     )
     # Cells without any result share the last place.
     board["rank"] = (

@@ -24,6 +24,7 @@ FINISHED, STOPPED = "finished", "stopped"
 VALID_BPC, TEST_BPC = "valid_bpc", "test_bpc"
 VALID_NATS, TEST_NATS = "valid_nats", "test_nats"
 VALID_ACCURACY, TEST_ACCURACY = "valid_accuracy", "test_accuracy"
+TEST_EXACT, SHUFFLED_NATS, BLANK_NATS = "test_exact", "shuffled_nats", "blank_nats"
 
 # name -> (pandas dtype, meaning)
 RESULT_COLUMNS: dict[str, tuple[str, str]] = {
@@ -60,7 +61,9 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     TEST_NATS: ("float64", "test loss at the best validation loss, nats per character or byte"),
     TEST_BPC: ("float64", "the same in bits per character or byte"),
     TEST_ACCURACY: ("float64", "next-symbol accuracy on test"),
-    "test_exact": ("float64", "share of test sequences that are wholly right; NaN: not measured"),
+    TEST_EXACT: ("float64", "share of test sequences that are wholly right; NaN: not measured"),
+    SHUFFLED_NATS: ("float64", "test loss with another sequence's condition; NaN: there is none"),
+    BLANK_NATS: ("float64", "test loss with the mean of the test data's conditions"),
     "longer_nats": ("float64", "test loss on longer sequences; NaN: the task has none"),
     "longer_accuracy": ("float64", "accuracy on them"),
     "longer_exact": ("float64", "share of them that are wholly right"),

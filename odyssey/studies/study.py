@@ -22,7 +22,7 @@ import tomli_w
 from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.hyperparameters import HYPERPARAMETERS, SEEDS, Member
-from odyssey.names import TEXT_PREFIX, split_text
+from odyssey.names import path_prefix, split_text
 from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
@@ -361,10 +361,11 @@ def absolute_cell(spec: str, base: Path | None = None) -> str:
 
 def absolute_task(spec: str, base: Path | None = None) -> str:
     """Makes the path in a task spec absolute, as `absolute_cell` does."""
-    path, options = split_text(spec.removeprefix(TEXT_PREFIX))
-    if not spec.startswith(TEXT_PREFIX) or not path:
+    prefix = path_prefix(spec)
+    path, options = split_text(spec.removeprefix(prefix))
+    if not prefix or not path:
         return spec
-    return f"{TEXT_PREFIX}{_absolute(path, base)}" + (f"@{options}" if options else "")
+    return f"{prefix}{_absolute(path, base)}" + (f"@{options}" if options else "")
 
 
 def absolute_tasks(specs: Sequence[str], base: Path | None = None) -> list[str]:

@@ -204,6 +204,8 @@ def trained_trial(
                 "test_bpc": in_bits(result.test_nats, record),
                 "test_accuracy": result.test_accuracy,
                 "test_exact": result.test_exact,
+                "shuffled_nats": result.shuffled_nats,
+                "blank_nats": result.blank_nats,
                 "longer_nats": result.longer_nats,
                 "longer_accuracy": result.longer_accuracy,
                 "longer_exact": result.longer_exact,

@@ -7,9 +7,10 @@ one from a spec such as `arithmetic@digits=4` or `text:book.txt`, whose options 
 `copying.py`, `recall.py`, `counting.py`, `dyck.py`, `group.py`, `modular.py` and `listops.py`;
 `nesting.py` pairs brackets, `trees.py` draws expressions. Texts (files, the corpora of
 `download.py`, `python_source.py`) share `text.py`, read by `reading.py` into a `vocabulary.py`, or
-into `words.py`. Imports numpy and pooch only.
+into `words.py`. Imports numpy, scipy, pooch, Pillow and scikit-learn only.
 
 Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has handwritten digits,
+`captions.py` pictures with captions, of a folder or those of `icons.py`, read by `pictures.py`;
 `music.py` polyphonic music, `adding.py` the adding problem.
 
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To

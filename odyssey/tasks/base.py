@@ -124,6 +124,11 @@ class Task(ABC):
         """Whether a sequence can be answered wholly right, so that this is worth a score."""
         return self.optimum is not None and self.optimum.accuracy == 1
 
+    start: int | None = None
+    """The class that is read first where an output is written from its condition alone."""
+    end: int | None = None
+    """The class that ends such an output."""
+
     is_stream: bool = True
     """Whether it is a stream of symbols, each of which is the input that follows its target."""
 

@@ -72,6 +72,7 @@ class HouseNumbers(DrawnTask):
             counted="every digit and the end",
             facts={"data": "scikit-learn's handwritten digits", "digits": digits, "look": way},
         )
+        self.start = self.end = len(DIGITS)
 
     @property
     def exact(self) -> bool:
@@ -92,8 +93,9 @@ class HouseNumbers(DrawnTask):
         for n, length in enumerate(lengths_N):
             free = self.width - SIZE * length
             gaps = np.sort((places[n, :length] * (free + 1)).astype(np.int64))
+            lefts = gaps + SIZE * np.arange(length)
             for k in range(length):
-                left, top = gaps[k] + SIZE * k, down[n, k]
+                left, top = lefts[k], down[n, k]
                 picture = pictures[chosen[n, k]]
                 canvas[n, top : top + SIZE, left : left + SIZE, 0] = picture / (LEVELS - 1)
             answer = np.append(shown[chosen[n, :length]], len(DIGITS))
@@ -102,6 +104,7 @@ class HouseNumbers(DrawnTask):
                     inputs_T=np.append(len(DIGITS), answer[:-1]),
                     targets_T=answer,
                     given=canvas[n],
+                    columns_T=np.append(lefts + (SIZE - 1) / 2, np.nan),
                 )
             )
         return examples

@@ -1,19 +1,23 @@
-"""The tasks by name, and the specs that address them: `NAME[@key=value,...]`, `text:PATH[@...]`."""
+"""The tasks by name, and the specs that address them: `NAME[@key=value,...]`, `text:PATH[@...]`.
+
+`captions:PATH[@...]` is a folder of pictures with a table of captions.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from odyssey.errors import TaskError, suggest
-from odyssey.names import TEXT_PREFIX, split_text
+from odyssey.names import CAPTIONS_PREFIX, PATH_PREFIXES, TEXT_PREFIX, split_text
 from odyssey.tasks.adding import LONGEST, Adding
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
+from odyssey.tasks.captions import folder_task
 from odyssey.tasks.copying import Copy, Reverse, SelectiveCopy
 from odyssey.tasks.counting import LETTERS, Counting
 from odyssey.tasks.digits import HouseNumbers
@@ -21,6 +25,7 @@ from odyssey.tasks.download import DATASETS, MUSIC_NAME, Dataset, dataset_path
 from odyssey.tasks.dyck import COUNTED, OPENING, Dyck
 from odyssey.tasks.generated import ALPHABET
 from odyssey.tasks.group import GROUPS, Group
+from odyssey.tasks.icons import icons_task
 from odyssey.tasks.listops import ListOps
 from odyssey.tasks.memorization import Memorization
 from odyssey.tasks.modular import Modular
@@ -39,10 +44,12 @@ from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
 from odyssey.tasks.recall import KEYS, VALUES, Induction, Recall
 from odyssey.tasks.sets import TASK_SETS
-from odyssey.tasks.signature import ATTENTION, WAYS
+from odyssey.tasks.signature import ATTENTION, FIRST, WAYS
 from odyssey.tasks.text import KnownWords, MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
 from odyssey.wording import quoted, shorten
+
+PICTURES = "pictures_sha256"  # of what `describe` says of pictures
 
 
 @dataclass(frozen=True)
@@ -272,6 +279,12 @@ _TASKS: dict[str, TaskRow] = {
         sequences=True,
         longer="length",
     ),
+    "icons": TaskRow(
+        "write the names of Material Design Icons (with odyssey-cells[icons])",
+        (one_of("look", FIRST, among=WAYS),),
+        lambda name, values: icons_task(name, way=values["look"]),
+        sequences=True,
+    ),
     "python-source": _python_source(),
     **{
         name: (_music if dataset.file == MUSIC_NAME else _corpus)(name, dataset)
@@ -279,6 +292,12 @@ _TASKS: dict[str, TaskRow] = {
     },
 }
 _TEXT_OPTIONS = _text_options("90/5/5")
+_CAPTION_OPTIONS = (
+    whole("height", 24, least=4, most=256),
+    whole("width", 24, least=4, most=256),
+    one_of("look", FIRST, among=WAYS),
+    split("80/10/10"),
+)
 
 
 def list_tasks(*, sequences: bool | None = None) -> list[str]:
@@ -294,6 +313,8 @@ def describe_tasks() -> list[dict[str, str]]:
     """Lists the tasks as rows (name, summary, options with their defaults), without making any."""
     rows = [(name, row.summary, row.options) for name, row in _TASKS.items()]
     rows.append((f"{TEXT_PREFIX}PATH", "any file", _TEXT_OPTIONS))
+    about = "a folder of pictures with captions.csv"
+    rows.append((f"{CAPTIONS_PREFIX}PATH", about, _CAPTION_OPTIONS))
     return [
         {
             "name": name,
@@ -315,9 +336,13 @@ def get_task(spec: str) -> Task:
         TaskError: Unknown names, nonsense values, a text that cannot be read or split.
     """
     if spec.startswith(TEXT_PREFIX):
-        path, name, values = _text_spec(spec.removeprefix(TEXT_PREFIX))
+        path, name, values = _path_spec(spec, TEXT_PREFIX, _TEXT_OPTIONS)
         data = read_file(Path(path).expanduser())
         return _text_task(name, data, values, facts={"path": path})
+    if spec.startswith(CAPTIONS_PREFIX):
+        path, name, values = _path_spec(spec, CAPTIONS_PREFIX, _CAPTION_OPTIONS)
+        parts, way = values.pop("split"), values.pop("look")
+        return folder_task(name, path, parts=parts, way=way, **values)
     row, name, values = _row(spec)
     task = row.make(name, values)
     task.longer = _longer(row, values, task=name.partition("@")[0])
@@ -343,7 +368,10 @@ def recorded_task(spec: str, record: Mapping[str, Any], *, text: str | None = No
     if not record.get("sha256"):
         if text is not None:
             raise TaskError(f"{spec} reads no text: leave out --text")
-        return get_task(spec)
+        task = get_task(spec)
+        if task.describe().get(PICTURES) != record.get(PICTURES, task.describe().get(PICTURES)):
+            raise TaskError(f"{spec}: pictures or captions have changed since the run began")
+        return task
     try:
         data = _read(spec) if text is None else read_file(Path(text).expanduser())
         found = hashlib.sha256(data).hexdigest()
@@ -385,7 +413,7 @@ def _as_recorded(data: bytes, record: Mapping[str, Any]) -> Task:
 def _read(spec: str) -> bytes:
     """Reads the text that a spec names."""
     if spec.startswith(TEXT_PREFIX):
-        return read_file(Path(_text_spec(spec.removeprefix(TEXT_PREFIX))[0]).expanduser())
+        return read_file(Path(_path_spec(spec, TEXT_PREFIX, _TEXT_OPTIONS)[0]).expanduser())
     row, _, values = _row(spec)
     if row.read is None:
         raise TaskError(f"{spec} reads no text")
@@ -401,7 +429,9 @@ def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
         if any(mark in name for mark in "/\\.") or Path(name[:200]).is_file():
             shown = shorten(name)
             raise TaskError(f"no task called {quoted(name)}; for a file write {TEXT_PREFIX}{shown}")
-        raise TaskError(suggest(name, [*_TASKS, f"{TEXT_PREFIX}PATH"], what="task"))
+        raise TaskError(
+            suggest(name, [*_TASKS, *(f"{prefix}PATH" for prefix in PATH_PREFIXES)], what="task")
+        )
     row = _TASKS[name]
     values = read_options(given if at else None, row.options, task=name)
     return row, name + show_options(values, row.options), values
@@ -420,13 +450,16 @@ def _longer(row: TaskRow, values: dict[str, Any], *, task: str) -> str | None:
     return spec
 
 
-def _text_spec(spec: str) -> tuple[str, str, dict[str, Any]]:
-    """Gives the path of a text, its normalised spec, and the value of each option."""
-    path, given = split_text(spec)
+def _path_spec(
+    spec: str, prefix: str, options: Sequence[Option]
+) -> tuple[str, str, dict[str, Any]]:
+    """Gives the path in a spec, the normalised spec, and the value of each option."""
+    path, given = split_text(spec.removeprefix(prefix))
     if not path:
-        raise TaskError(f"{TEXT_PREFIX}{shorten(spec)} names no file; expected {TEXT_PREFIX}PATH")
-    values = read_options(given or None, _TEXT_OPTIONS, task=f"{TEXT_PREFIX}PATH")
-    shown = show_options(values, _TEXT_OPTIONS)
+        raise TaskError(f"{shorten(spec)} names no file; expected {prefix}PATH")
+    values = read_options(given or None, options, task=f"{prefix}PATH")
+    shown = show_options(values, options)
     if not shown and split_text(path)[1]:
-        shown = f"@unit={AUTO}"  # or the end of the path would be read as options
-    return path, TEXT_PREFIX + path + shown, values
+        first = options[0]  # or the end of the path would be read as options
+        shown = f"@{first.name}={first.show(first.default)}"
+    return path, prefix + path + shown, values

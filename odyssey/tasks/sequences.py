@@ -12,15 +12,16 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape
+from odyssey.tasks.pictures import read_picture
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature, Values
 from odyssey.wording import SQUARED_ERROR
 
@@ -29,6 +30,12 @@ ACCURACY = {
     BITS: "frame accuracy",
     REALS: "of counted targets within 0.04",
 }
+Shown = Literal["own", "another", "mean"]
+"""What sequences are shown as their condition: their own, another's of the split, or the mean."""
+OWN: Shown = "own"
+ANOTHER: Shown = "another"
+MEAN: Shown = "mean"
+
 POOL = 16  # batches among which sequences are sorted by length
 WHOLE_SPLIT = 10**9
 MOST_STEPS = 2_000
@@ -43,15 +50,36 @@ class Example:
         targets_T: What is to be predicted at each input, alike (T,) or (T, K).
         weights_T: Which targets count, bool; None when all do.
         given: What it is conditioned on, as `Condition.shape`.
+        columns_T: Where in a picture that stands which is to be predicted, columns of pixels (T,);
+            NaN for nowhere. None where nobody knows.
     """
 
     inputs_T: NDArray[Any]
     targets_T: NDArray[Any]
     weights_T: NDArray[np.bool_] | None = None
     given: NDArray[Any] | None = None
+    columns_T: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs_T)
+
+
+def with_conditions(examples: Sequence[Example], shown: Shown) -> list[Example]:
+    """Gives sequences with their own conditions, each with another one's, or all with the mean.
+
+    Which other one is fixed: the next on one round through all of them in a random order, so that
+    none has its own where there are two or more.
+    """
+    if shown == OWN:
+        return list(examples)
+    given = [e.given for e in examples if e.given is not None]
+    assert len(given) == len(examples), "sequences without conditions have no others"
+    if shown == MEAN:
+        mean = np.stack(given).mean(0, dtype=np.float64).astype(np.float32)
+        return [replace(e, given=mean) for e in examples]
+    order = np.random.default_rng(0).permutation(len(examples))
+    after = dict(zip(order.tolist(), np.roll(order, -1).tolist(), strict=True))
+    return [replace(e, given=given[after[k]]) for k, e in enumerate(examples)]
 
 
 class SequenceTask(Task):
@@ -136,16 +164,20 @@ class SequenceTask(Task):
         unroll: int,
         characters: int | None = None,
         warmup: int = 0,
+        shown: Shown = OWN,
     ) -> Iterator[Batch]:
         """Yields whole sequences, the first so many that have `characters` targets at most.
 
-        Every sequence begins from a fresh state: there is no warm-up.
+        Every sequence begins from a fresh state: there is no warm-up. With `shown`, what they are
+        conditioned on is not their own: does a model look at it at all?
         """
         check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
-        return self._held_out(split, batch_size, characters)
+        return self._held_out(split, batch_size, characters, shown)
 
-    def _held_out(self, split: HeldOut, batch_size: int, characters: int | None) -> Iterator[Batch]:
-        examples = list(self.held_out_examples(split))
+    def _held_out(
+        self, split: HeldOut, batch_size: int, characters: int | None, shown: Shown
+    ) -> Iterator[Batch]:
+        examples = with_conditions(self.held_out_examples(split), shown)
         if characters is not None:
             ends = np.cumsum([len(e) for e in examples])
             examples = examples[: max(1, int(np.searchsorted(ends, characters, side="right")))]
@@ -184,6 +216,16 @@ class SequenceTask(Task):
                 read=int(np.clip(lengths - start, 0, self.most_steps).sum()),
             )
 
+    dark = True
+    """Whether the ground of its pictures is dark, so that bright ones are to be inverted."""
+
+    def read_picture(self, path: str) -> NDArray[np.float32]:
+        """Reads a picture file as the task's own pictures are; see `pictures.read_picture`."""
+        condition = self._signature.condition
+        assert condition is not None, "its sequences have no pictures"
+        height, width, _ = condition.shape
+        return read_picture(path, height, width, dark=self.dark)
+
     def encode(self, text: str) -> NDArray[np.int64]:
         """Raises TaskError: its sequences are no text."""
         raise TaskError(f"{self.name} reads no text")
@@ -194,7 +236,8 @@ class SequenceTask(Task):
 
     def sample_prime(self) -> NDArray[np.int64]:
         """Raises TaskError: nothing is generated from a text."""
-        raise TaskError(f"{self.name} writes no text: nothing to sample from a model of it")
+        hint = "" if self.end is None else "; `odyssey caption` lets it read pictures"
+        raise TaskError(f"{self.name} writes no text: nothing to sample from a model of it{hint}")
 
     def describe(self) -> dict[str, object]:
         """Describes the task as plain data."""

@@ -276,6 +276,7 @@ class Group:
                 continue
             result.test_nats, result.test_accuracy = scores.nats[k], scores.accuracy[k]
             result.test_exact = scores.exact[k]
+            result.shuffled_nats, result.blank_nats = scores.shuffled[k], scores.blank[k]
             if further is not None:
                 result.longer_nats, result.longer_accuracy = further.nats[k], further.accuracy[k]
                 result.longer_exact = further.exact[k]

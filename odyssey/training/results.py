@@ -30,6 +30,8 @@ class MemberResult:
     test_nats: float = math.nan
     test_accuracy: float = math.nan
     test_exact: float = math.nan
+    shuffled_nats: float = math.nan
+    blank_nats: float = math.nan
     longer_nats: float = math.nan
     longer_accuracy: float = math.nan
     longer_exact: float = math.nan

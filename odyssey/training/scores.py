@@ -6,14 +6,17 @@ Shapes: P members, T steps, B columns.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from odyssey.errors import ConfigError
 from odyssey.tasks.base import Batch, HeldOut, Task
+from odyssey.tasks.sequences import ANOTHER, MEAN, Shown
 from odyssey.training.batches import join
 from odyssey.training.config import TrainingConfig
 from odyssey.training.model import SequenceModel
@@ -28,11 +31,15 @@ class Scores:
         nats: Loss of a counted target.
         accuracy: The share of counted targets that are predicted.
         exact: The share of sequences all of whose counted targets are; NaN where not measured.
+        shuffled: Loss with the condition of another sequence; NaN where not measured.
+        blank: Loss with the mean of all conditions; NaN where not measured.
     """
 
     nats: list[float]
     accuracy: list[float]
     exact: list[float]
+    shuffled: list[float]
+    blank: list[float]
 
 
 @torch.no_grad()
@@ -44,7 +51,10 @@ def measure(
     *,
     characters: int = 0,
 ) -> Scores:
-    """Measures every member on held-out data; sequences wholly right, on test data only.
+    """Measures every member on held-out data; on test data also what only tests need.
+
+    That is the share of sequences wholly right, and the losses with conditions that are not a
+    sequence's own: a model that ignores its conditions is as good with them.
 
     Args:
         model: The model.
@@ -57,21 +67,60 @@ def measure(
         ConfigError: No target counts.
     """
     characters = characters or task.enough[split]
+
+    def scored(exact: bool = False, **shown: Shown) -> _Sums:
+        batches = task.held_out(
+            split,
+            batch_size=config.eval_batch,
+            unroll=config.eval_unroll,
+            characters=characters,
+            warmup=config.eval_warmup,
+            **shown,
+        )
+        return _sums(model, batches, exact=exact)
+
+    own = scored(exact=task.exact and split == "test")
+    if own.count == 0:
+        raise ConfigError(
+            f"{task.name}: no counted character among {characters} for {split};"
+            f" raise training.{split}_characters"
+        )
+    other = [[math.nan] * len(model.readout)] * 2
+    if task.signature.condition is not None and split == "test":
+        other = [scored(shown=shown).nats for shown in (ANOTHER, MEAN)]
+    return Scores(own.nats, own.accuracy, own.exact, *other)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over batches (P,) float64, how many targets they are of, and shares of sequences."""
+
+    nats_P: Tensor
+    right_P: Tensor
+    exact: list[float]
+    count: int
+
+    @property
+    def nats(self) -> list[float]:
+        means: list[float] = (self.nats_P / self.count).tolist()
+        return means
+
+    @property
+    def accuracy(self) -> list[float]:
+        means: list[float] = (self.right_P / self.count).tolist()
+        return means
+
+
+def _sums(model: SequenceModel, batches: Iterable[Batch], *, exact: bool) -> _Sums:
     members = len(model.readout)
     readout = make_readout(model.rnn.backend, model.rnn.hidden_sizes, model.signature.outputs)
     judge = TorchReadout(model.signature.outputs.kind)
     nats_P = torch.zeros(members, dtype=torch.float64)
     right_P = torch.zeros(members, dtype=torch.float64)
-    exact = ExactCounter(members) if task.exact and split == "test" else None
+    counter = ExactCounter(members) if exact else None
     count = 0
     state = None
-    for batch in task.held_out(
-        split,
-        batch_size=config.eval_batch,
-        unroll=config.eval_unroll,
-        characters=characters,
-        warmup=config.eval_warmup,
-    ):
+    for batch in batches:
         joined, dtype = join([batch]), model.readout.dtype
         x, target, weight = (t.expand(members, *t.shape[1:]) for t in joined.tensors(dtype))
         given, memory = joined.condition(dtype), None
@@ -83,15 +132,9 @@ def measure(
         nats_P += nll_P
         right_P += hits_P
         count += int(weight[0].sum())
-        if exact:
-            exact.add(judge.hits(inputs).numpy(), batch)
-    if count == 0:
-        raise ConfigError(
-            f"{task.name}: no counted character among {characters} for {split};"
-            f" raise training.{split}_characters"
-        )
-    shares = exact.shares if exact else [math.nan] * members
-    return Scores((nats_P / count).tolist(), (right_P / count).tolist(), shares)
+        if counter:
+            counter.add(judge.hits(inputs).numpy(), batch)
+    return _Sums(nats_P, right_P, counter.shares if counter else [math.nan] * members, count)
 
 
 class ExactCounter:

@@ -129,7 +129,11 @@ def test_data_list(odyssey, data):
     text = "\n".join(table(odyssey("data", "list")))
     found = well(odyssey("data", "list", "--json")).json
     assert found["directory"] == str(data)
-    assert [row["name"] for row in found["tasks"]] == [*list_tasks(), "text:PATH"]
+    assert [row["name"] for row in found["tasks"]] == [
+        *list_tasks(),
+        "text:PATH",
+        "captions:PATH",
+    ]
     assert {row["name"]: row["present"] for row in found["datasets"]} == {
         name: name == "tinyshakespeare" for name in download.DATASETS
     }

@@ -47,6 +47,21 @@ SMALL = pd.DataFrame(
 )
 
 
+def test_losses_with_other_pictures_stand_beside_the_test_loss_where_they_were_measured():
+    nats = SMALL["test_bpc"] * np.log(2)
+    more = {"test_nats": nats, "test_exact": 0.25, "shuffled_nats": 3 * nats, "blank_nats": NAN}
+    board = ranking.leaderboard(SMALL.assign(**more)).set_index(["task", "label"])
+    steady = board.loc[("a", "steady")]
+    assert steady["shuffled_bpc"] == pytest.approx(3 * 2.5)
+    assert steady["test_exact"] == 0.25
+    assert np.isnan(board.loc[("a", "lost")]["shuffled_bpc"])
+    assert "blank_bpc" not in board
+    text = tables.to_markdown(board.reset_index())
+    assert "with another's picture bits/char" in text
+    assert "mean picture" not in text
+    assert not {"shuffled_bpc", "test_exact"} & set(ranking.leaderboard(SMALL))
+
+
 def test_leaderboard_known_answer():
     board = ranking.leaderboard(SMALL).set_index(["task", "label"])
     assert list(board.loc["a"].index) == ["lucky", "steady", "lost"]

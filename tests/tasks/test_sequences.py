@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from odyssey.errors import TaskError
-from odyssey.tasks.sequences import DrawnTask, Example, FiniteTask
+from odyssey.tasks.sequences import (
+    ANOTHER,
+    MEAN,
+    OWN,
+    DrawnTask,
+    Example,
+    FiniteTask,
+    with_conditions,
+)
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Condition, Signature, Values
 
 TRAINED = 50
@@ -162,3 +170,20 @@ def test_it_says_what_it_is_and_writes_no_text():
             call()
     with pytest.raises(TaskError, match="batch_size is 0"):
         Sums().train(batch_size=0, unroll=1, rng=np.random.default_rng())
+
+
+def test_no_sequence_keeps_its_condition():
+    task = Lengths(condition=Condition((3,), "first"))
+    examples = task.held_out_examples("test")
+    others = with_conditions(examples, ANOTHER)
+    given, other = ([e.given[0] for e in part] for part in (examples, others))
+    assert sorted(given) == sorted(other)
+    assert all(a != b for a, b in zip(given, other, strict=True))
+    assert other == [e.given[0] for e in with_conditions(examples, ANOTHER)]
+    assert all((e.given == np.mean(given)).all() for e in with_conditions(examples, MEAN))
+    assert with_conditions(examples, OWN) == list(examples)
+    for part in (others, with_conditions(examples, MEAN)):
+        for mine, its in zip(examples, part, strict=True):
+            assert mine.targets_T is its.targets_T or (mine.targets_T == its.targets_T).all()
+    (batch,) = task.held_out("test", batch_size=9, unroll=5, shown=ANOTHER)
+    assert sorted(batch.given_B[: len(examples), 0]) == sorted(given)

@@ -12,7 +12,13 @@ import odyssey
 from odyssey.hyperparameters import Member
 from odyssey.tasks.base import Batch
 from odyssey.tasks.registry import get_task
-from odyssey.tasks.sequences import DrawnTask, Example, FiniteTask
+from odyssey.tasks.sequences import (
+    ANOTHER,
+    DrawnTask,
+    Example,
+    FiniteTask,
+    with_conditions,
+)
 from odyssey.tasks.signature import (
     ATTENTION,
     BITS,
@@ -189,6 +195,42 @@ def test_the_condition_is_read(way):
     trained = train(odyssey.get_cell("lstm"), task, [member], config)
     (result,) = trained.results
     assert result.test_exact > 0.95  # without looking, a quarter
+    assert min(result.shuffled_nats, result.blank_nats) > 5 * result.test_nats
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_losses_with_conditions_that_are_not_the_sequences_own(way):
+    task = Pictures(Condition((4, 12, 1), way))
+    group = Group(
+        odyssey.get_cell("gru"), task, [Member(k, k, hidden_size=5) for k in (0, 1)], CONFIG
+    )
+    scores = group.measure("test", 0)
+    examples = task.held_out_examples("test")
+    mean = np.mean([e.given for e in examples], 0)
+    other = with_conditions(examples, ANOTHER)
+    for k in (0, 1):
+        for name, given in (
+            ("nats", [e.given for e in examples]),
+            ("shuffled", [e.given for e in other]),
+            ("blank", [mean] * len(examples)),
+        ):
+            nats = count = 0
+            for example, own in zip(examples, given, strict=True):
+                memory = group.model.encode(torch.as_tensor(own).double().expand(2, 1, -1, -1, -1))
+                x = torch.from_numpy(example.inputs_T).view(1, -1, 1).expand(2, -1, -1)
+                with torch.no_grad():
+                    log_p = torch.log_softmax(group.model(x, None, memory)[0][k, :, 0], -1)
+                nats -= log_p[np.arange(len(example)), example.targets_T].sum().item()
+                count += len(example)
+            assert getattr(scores, name)[k] == pytest.approx(nats / count, rel=1e-6), name
+    valid = group.measure("valid", 0)
+    assert np.isnan([*valid.shuffled, *valid.blank]).all()
+
+
+def test_what_has_no_condition_has_no_losses_without_its_own():
+    group = Group(odyssey.get_cell("gru"), get_task("xml"), [Member(0, 1, hidden_size=5)], CONFIG)
+    scores = group.measure("test", 300)
+    assert np.isnan([*scores.shuffled, *scores.blank]).all()
 
 
 def test_a_condition_needs_torch():

@@ -98,6 +98,9 @@ BOARD_COLUMNS: dict[str, Column] = {
     "half_width": Column("± 95 % bits/char", "±\n95 %", _bits),
     "test_bpc": Column("test bits/char", "test\nbpc", _bits, best="low"),
     "test_accuracy": Column("test accuracy %", "test\nacc%", _percent, best="high"),
+    "test_exact": Column("test sequences right %", "exact\n%", _percent, best="high"),
+    "shuffled_bpc": Column("with another's picture bits/char", "other\nbpc", _bits),
+    "blank_bpc": Column("with the mean picture bits/char", "mean pic\nbpc", _bits),
     "median_parameters": Column("parameters", "para-\nmeters", _count),
     "draws": Column("draws", "draws", _whole),
     "lost": Column("lost", "lost", _whole),
@@ -126,7 +129,16 @@ BOARD_COLUMNS: dict[str, Column] = {
 # What a narrow terminal goes without, first things first.
 _DISPENSABLE = (
     *("relative", "mean_best", "odyssey_p_bonferroni", "lost", "top_score", "improvement"),
-    *("median_parameters", "test_accuracy", "half_width", "failed", "guessed", "test_bpc"),
+    *(
+        "blank_bpc",
+        "shuffled_bpc",
+        "median_parameters",
+        "test_accuracy",
+        "half_width",
+        "failed",
+        "guessed",
+        "test_bpc",
+    ),
 )
 _VERDICTS = ("verdict", "odyssey_verdict")
 _LEFT = (
