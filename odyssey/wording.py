@@ -110,6 +110,20 @@ def accuracy_of(record: Mapping[str, object]) -> str:
     return str(named) if named else f"next-{each(unit_of(record))} accuracy"
 
 
+def baselines_of(record: Mapping[str, object]) -> str:
+    """Says what chance and the best predictor score on a task, as far as that is known.
+
+    For example `chance 3.000 bits per character (12.5 %), optimum 0.000 (100.0 %)`.
+    """
+    parts: list[str] = []
+    for name in ("chance", "optimum"):
+        loss, accuracy = record.get(f"{name}_nats"), record.get(f"{name}_accuracy")
+        if isinstance(loss, int | float) and isinstance(accuracy, int | float):
+            unit = "" if parts else f" {loss_of(record)}"
+            parts.append(f"{name} {in_bits(loss, record):.3f}{unit} ({100 * accuracy:.1f} %)")
+    return ", ".join(parts)
+
+
 def per_unit(unit: str, what: str = "bits", *, short: bool = False) -> str:
     """Writes `bits per character`, or `bits/char`."""
     return f"{what}/{each(unit, short=True)}" if short else f"{what} per {each(unit)}"

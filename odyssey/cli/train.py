@@ -23,7 +23,7 @@ from odyssey.jobs.train import (
 )
 from odyssey.storage.schema import BLANK_NATS, OK, SHUFFLED_NATS
 from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
-from odyssey.wording import accuracy_of, duration, in_bits, loss_of
+from odyssey.wording import accuracy_of, baselines_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
@@ -206,6 +206,8 @@ def _print_result(trained: TrainedCell, *, out: str | None) -> None:
         )
         for split in ("valid", "test", "longer"):
             print_scores(row, split, record)
+        if known := baselines_of(record):
+            print(f"  {known}")
     if trained.sample:
         print(f"\nsample:\n{trained.sample}")
     if out:

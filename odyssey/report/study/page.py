@@ -27,7 +27,7 @@ from odyssey.statistics import estimates, published, ranking
 from odyssey.storage import RunStore
 from odyssey.storage.samples import KeptSample, read_samples
 from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
-from odyssey.wording import NATS_PER_BIT, plural
+from odyssey.wording import NATS_PER_BIT, baselines_of, plural
 
 _MOST_MEMBERS = 12  # that a row of failures names
 
@@ -175,6 +175,7 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "counted": str(counted.get(spec) or ""),
+                "baselines": _baselines(content.run, spec),
                 "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
                 "pictures": [p for p in content.pictures if p.task == name],
@@ -182,6 +183,12 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
             }
         )
     return tasks
+
+
+def _baselines(run: Mapping[str, Any], spec: str) -> str:
+    tasks = run.get("tasks")
+    record = tasks.get(spec) if isinstance(tasks, Mapping) else None
+    return baselines_of(record) if isinstance(record, Mapping) else ""
 
 
 def _sample(sample: KeptSample) -> dict[str, str]:

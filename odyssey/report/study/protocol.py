@@ -63,7 +63,7 @@ def protocol(
     training, space = _settings(run, study_text)
     rows = [("draws", _draws(results)), ("scores", _scores(run, results))]
     if training:
-        rows.append(("training", _training(training, results)))
+        rows.append(("training", _training(training, results, _whole(run))))
     if space:
         rows.append(("hyperparameters", _space(space)))
     if compared is not None:
@@ -230,10 +230,28 @@ def _scores(run: Mapping[str, Any], results: pd.DataFrame) -> str:
     )
 
 
-def _training(training: Mapping[str, Any], results: pd.DataFrame) -> str:
+def _whole(run: Mapping[str, Any]) -> bool:
+    """Tells whether the tasks of a run are of whole sequences, to which the unroll is nothing."""
+    tasks = run.get("tasks")
+    records = list(tasks.values()) if isinstance(tasks, Mapping) else []
+    return bool(records) and all(isinstance(r, Mapping) and "inputs" in r for r in records)
+
+
+def _training(training: Mapping[str, Any], results: pd.DataFrame, whole: bool) -> str:
     known = dict(training)
     text = []
-    if {"epochs", "updates_per_epoch", "batch_size", "unroll"} <= set(known):
+    if whole and {"epochs", "updates_per_epoch", "batch_size", "unroll"} <= set(known):
+        epochs, updates, batch = (
+            int(known.pop(n)) for n in ("epochs", "updates_per_epoch", "batch_size")
+        )
+        for name in ("unroll", "passes"):
+            known.pop(name, None)
+        most = int(results["characters"].max())
+        text.append(
+            f"{epochs} epochs of {updates} updates at most, {batch} whole sequences each: "
+            f"{most:,} steps a draw at most"
+        )
+    elif {"epochs", "updates_per_epoch", "batch_size", "unroll"} <= set(known):
         epochs, updates, batch, unroll = (
             int(known.pop(n)) for n in ("epochs", "updates_per_epoch", "batch_size", "unroll")
         )
