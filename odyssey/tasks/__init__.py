@@ -8,7 +8,9 @@ one from a spec such as `arithmetic@digits=4` or `text:book.txt`, whose options 
 `nesting.py` pairs brackets, `trees.py` draws expressions. Texts (files, the corpora of
 `download.py`, `python_source.py`) share `text.py`, read by `reading.py` into a `vocabulary.py`, or
 into `words.py`. Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has
-handwritten digits. Imports numpy and pooch only.
+handwritten digits, to be read as house numbers, `scanning.py` reads them pixel by pixel,
+`painting.py` paints them, `frames.py` shows one after the other; `dates.py` translates,
+`sentiment.py` reads reviews. Imports numpy, pooch and scikit-learn (its digits) only.
 
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To
 add a corpus: one row in `download.DATASETS`. To add a set: one row in `sets.TASK_SETS`.

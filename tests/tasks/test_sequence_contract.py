@@ -12,9 +12,19 @@ from odyssey.tasks import get_task, list_tasks
 from odyssey.tasks.sequences import SequenceTask
 from odyssey.tasks.signature import WAYS
 
+SPECS = [
+    *list_tasks(sequences=True),
+    "digits@read=rows",
+    "digits@read=picture,order=permuted",
+    "frames@length=3,count=seen",
+    "paint@levels=2",
+    "dates@spellings=3",
+    "sentiment@unit=words",
+]
 
-@pytest.fixture(params=list_tasks(sequences=True))
-def task(request):
+
+@pytest.fixture(params=SPECS)
+def task(request, corpora):
     return get_task(request.param)
 
 
