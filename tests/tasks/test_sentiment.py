@@ -8,7 +8,7 @@ import pytest
 from odyssey.errors import TaskError
 from odyssey.tasks import download, get_task
 
-PRAISE = [f"a film n° {k} to be loved , truly" for k in range(60)]
+PRAISE = [f"a film n° {100 + k} to be loved , truly" for k in range(60)]
 BLAME = [f"dull thing {k} , alas" for k in range(40)]
 
 
