@@ -1,4 +1,4 @@
-"""`odyssey sample`: a trained model writes, character by character, or plays."""
+"""`odyssey sample`: a trained model writes, character by character, plays, or paints pictures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from odyssey.cli.arguments import add_choice, add_json, add_options, options_of
 from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.paint import PaintOptions, paint_pictures
 from odyssey.jobs.play import PlayedMusic, PlayOptions
 from odyssey.jobs.sample import SampleOptions, sample_any, score_sample
 
@@ -45,11 +46,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="say how many brackets are closed and, where pdflatex is there, which LaTeX compiles",
     )
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        metavar="N",
+        help="of a model that paints: so many pictures, 0 to 9 in turn, as one sheet (PNG, PDF)",
+    )
+    add_options(parser, PaintOptions, ("--out", "DIR", "where the sheet of pictures goes ({})"))
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints the prime and what the model makes of it, as it is generated."""
+    """Prints the prime and what the model makes of it, as it is generated; or paints."""
+    if args.pictures is not None:
+        _paint(args)
+        return
     options = options_of(SampleOptions, args)
     if args.raw and args.score:
         raise ConfigError("--raw writes the text and nothing else: leave out --score")
@@ -87,3 +98,28 @@ def run(args: argparse.Namespace) -> None:
         print()
         if args.score:
             print("", *score_sample("".join(pieces)).lines(), sep="\n")
+
+
+def _paint(args: argparse.Namespace) -> None:
+    """Writes a sheet of pictures, and says what the model knows of pictures that it never saw."""
+    if args.prime is not None or args.raw or args.score:
+        raise ConfigError("--pictures paints, it writes no text: leave out --prime, --raw, --score")
+    painted = paint_pictures(
+        args.directory,
+        options_of(PaintOptions, args),
+        sampling=options_of(SampleOptions, args),
+        choice=options_of(ModelChoice, args),
+    )
+    if args.json:
+        print_json(
+            {
+                "pictures": [picture.tolist() for picture in painted.pictures],
+                "digits": list(painted.digits),
+                "test_nats_per_picture": painted.nats,
+                "test_accuracy_by_bayes": painted.accuracy,
+                "files": painted.files,
+            }
+        )
+        return
+    print(f"pictures: {painted.files['png']}")
+    print(f"test: {painted.nats:.1f} nats a picture; {painted.accuracy:.1%} of their digits told")

@@ -11,7 +11,7 @@ and Lyapunov exponents, `paths.py` the ways of a gradient, `meanfield.py` what t
 the text, `unit_scores.py` compares the two. `predictions.py` has the loss of every symbol,
 `mistakes.py` sorts errors by oracles, of which `ngrams.py` is one. `attention.py` says where models
 look in pictures. Of what models write, `brackets.py` counts what is closed, `latex.py` what
-compiles.
+compiles; `painting.py` judges pictures by models that paint.
 
 To add a measurement: a file here with a function that gives a frame, and a plot of that frame
 in `odyssey/report/`.

@@ -10,8 +10,10 @@ one from a spec such as `arithmetic@digits=4` or `text:book.txt`, whose options 
 into `words.py`. Imports numpy, scipy, pooch, Pillow and scikit-learn only.
 
 Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has handwritten digits,
-`captions.py` pictures with captions, of a folder or those of `icons.py`, read by `pictures.py`;
-`music.py` polyphonic music, `adding.py` the adding problem.
+to be read as house numbers, `scanning.py` reads them pixel by pixel, `painting.py` paints them,
+`frames.py` shows one after the other; `captions.py` has pictures with captions, of a folder or
+those of `icons.py`, read by `pictures.py`; `dates.py` translates, `sentiment.py` reads reviews;
+`music.py` is polyphonic music, `adding.py` the adding problem.
 
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To
 add a corpus, or pieces of music: one row in `download.DATASETS`. To add a set: one row in

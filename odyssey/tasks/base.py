@@ -66,7 +66,7 @@ CERTAIN = Baseline(nats=0.0, accuracy=1.0)
 """The optimum of a task whose counted targets follow from what was read before."""
 
 
-def guess(weights: NDArray[np.floating] | Sequence[float]) -> Baseline:
+def guess(weights: NDArray[np.floating | np.integer] | Sequence[float]) -> Baseline:
     """Scores a guess by the frequencies of the targets, whatever the input.
 
     Args:

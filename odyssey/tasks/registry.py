@@ -20,9 +20,11 @@ from odyssey.tasks.base import Task
 from odyssey.tasks.captions import folder_task
 from odyssey.tasks.copying import Copy, Reverse, SelectiveCopy
 from odyssey.tasks.counting import LETTERS, Counting
-from odyssey.tasks.digits import HouseNumbers
+from odyssey.tasks.dates import SPELLINGS, Dates
+from odyssey.tasks.digits import LEVELS, HouseNumbers
 from odyssey.tasks.download import DATASETS, MUSIC_NAME, Dataset, dataset_path
 from odyssey.tasks.dyck import COUNTED, OPENING, Dyck
+from odyssey.tasks.frames import COUNTS, SUM, Frames
 from odyssey.tasks.generated import ALPHABET
 from odyssey.tasks.group import GROUPS, Group
 from odyssey.tasks.icons import icons_task
@@ -40,9 +42,12 @@ from odyssey.tasks.options import (
     split,
     whole,
 )
+from odyssey.tasks.painting import Paint
 from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
 from odyssey.tasks.recall import KEYS, VALUES, Induction, Recall
+from odyssey.tasks.scanning import AT_ONCE, ORDERS, Digits
+from odyssey.tasks.sentiment import UNITS, Sentiment
 from odyssey.tasks.sets import TASK_SETS
 from odyssey.tasks.signature import ATTENTION, FIRST, WAYS
 from odyssey.tasks.text import KnownWords, MissingText, TextTask, read_file
@@ -285,10 +290,51 @@ _TASKS: dict[str, TaskRow] = {
         lambda name, values: icons_task(name, way=values["look"]),
         sequences=True,
     ),
+    "digits": TaskRow(
+        "read a handwritten digit pixel by pixel, then say which it is (Le et al., 2015)",
+        (
+            one_of("read", "pixels", among=tuple(AT_ONCE)),
+            one_of("order", "rows", among=ORDERS),
+        ),
+        lambda name, values: Digits(name, **values),
+        sequences=True,
+    ),
+    "paint": TaskRow(
+        "paint a handwritten digit, grey level by grey level (after Gregor et al., 2015)",
+        (whole("levels", LEVELS, least=2, most=LEVELS),),
+        lambda name, values: Paint(name, **values),
+        sequences=True,
+    ),
+    "frames": TaskRow(
+        "see handwritten digits, and say at each the sum so far, modulo 10",
+        (
+            whole("length", 8, least=1, most=1_000),
+            one_of("count", SUM, among=COUNTS),
+        ),
+        lambda name, values: Frames(name, **values),
+        sequences=True,
+        longer="length",
+    ),
+    "dates": TaskRow(
+        "read a date in any of many spellings, then write it as in 1998-03-03",
+        (whole("spellings", len(SPELLINGS), least=1, most=len(SPELLINGS)),),
+        lambda name, values: Dates(name, **values),
+        sequences=True,
+    ),
+    "sentiment": TaskRow(
+        "read a sentence from a film review, then say whether it praises (Pang and Lee, 2005)",
+        (
+            one_of("unit", "characters", among=UNITS),
+            whole("words", KnownWords.most, least=2, most=1_000_000),
+        ),
+        lambda name, values: Sentiment(name, **values),
+        sequences=True,
+    ),
     "python-source": _python_source(),
     **{
         name: (_music if dataset.file == MUSIC_NAME else _corpus)(name, dataset)
         for name, dataset in DATASETS.items()
+        if not dataset.part_of
     },
 }
 _TEXT_OPTIONS = _text_options("90/5/5")

@@ -263,6 +263,12 @@ class FiniteTask(SequenceTask):
     def examples(self, split: Split) -> Sequence[Example]:
         """Gives the sequences of a split, the same at every call."""
 
+    @property
+    def steps(self) -> int:
+        """Gives the steps of a batch, at most."""
+        longest = max(len(e) for e in (*self.examples("train"), *self.examples("valid")))
+        return min(self.most_steps, longest)
+
     def held_out_examples(self, split: HeldOut) -> Sequence[Example]:
         """Gives the sequences of a held-out split."""
         return self.examples(split)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 TASK_SETS: dict[str, tuple[str, ...]] = {
     # Tasks that no search here has used: memory, choice, association, state, stack, counters,
-    # composition.
+    # composition, pictures, language.
     "unseen10": (
         "copy",
         "selective-copy",
@@ -18,6 +18,9 @@ TASK_SETS: dict[str, tuple[str, ...]] = {
         "dyck",
         "anbncn",
         "listops",
+        "jsb-chorales",
+        "digits",
+        "stacks",
     ),
 }
 

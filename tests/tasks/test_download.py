@@ -41,8 +41,10 @@ def served(tmp_path, monkeypatch):
 def test_the_real_registry_is_complete():
     for name, dataset in download.DATASETS.items():
         algorithm, _, digest = dataset.digest.partition(":")
-        assert len(digest) == 2 * hashlib.new(algorithm).digest_size, name
-        assert dataset.size > (1_000_000 if dataset.file == download.FILE_NAME else 90_000)
+        known = 12 if dataset.part_of else 2 * hashlib.new(algorithm).digest_size
+        assert len(digest) == known, name
+        assert (dataset.download_digest is None) == bool(dataset.part_of or dataset.joined)
+        assert dataset.size > (600_000 if dataset.file == download.FILE_NAME else 90_000)
         assert dataset.url.startswith(("https://", "http://"))
         assert (dataset.member is None) == (dataset.archive_digest is None)
         assert dataset.member is None or dataset.archive_digest.startswith("sha256:")
@@ -97,7 +99,7 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkey
     monkeypatch.setenv(download.DATA_VARIABLE, str(tmp_path))
     monkeypatch.setattr(pooch, "retrieve", no_network)
     with pytest.raises(TaskError) as caught:
-        get_task(name)
+        download.dataset_path(name)
     message = str(caught.value)
     assert "\n" not in message
     assert str(tmp_path / name / download.DATASETS[name].file) in message

@@ -12,15 +12,21 @@ from odyssey.tasks import get_task, list_tasks
 from odyssey.tasks.sequences import SequenceTask
 from odyssey.tasks.signature import WAYS
 
+SPECS = [
+    *list_tasks(sequences=True),
+    "digits@read=rows",
+    "digits@read=picture,order=permuted",
+    "frames@length=3,count=seen",
+    "paint@levels=2",
+    "dates@spellings=3",
+    "sentiment@unit=words",
+    "jsb-chorales@first=predicted,steps=7",
+]
 
-@pytest.fixture(params=[*list_tasks(sequences=True), "jsb-chorales@first=predicted,steps=7"])
+
+@pytest.fixture(params=SPECS)
 def task(request, corpora):
-    try:
-        return get_task(request.param)
-    except TaskError as error:
-        if "pip install" not in str(error):
-            raise
-        pytest.skip(str(error))
+    return get_task(request.param)
 
 
 def first(task, count, *, batch_size=3, seed=0):
