@@ -10,7 +10,7 @@ from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.play import PlayedMusic, PlayOptions
-from odyssey.jobs.sample import SampleOptions, sample_any
+from odyssey.jobs.sample import SampleOptions, sample_any, score_sample
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,12 +40,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the text as it is, into a file or a pipe: no control character is escaped",
     )
+    parser.add_argument(
+        "--score",
+        action="store_true",
+        help="say how many brackets are closed and, where pdflatex is there, which LaTeX compiles",
+    )
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the prime and what the model makes of it, as it is generated."""
     options = options_of(SampleOptions, args)
+    if args.raw and args.score:
+        raise ConfigError("--raw writes the text and nothing else: leave out --score")
     if args.raw and (args.json or sys.stdout.isatty()):
         where = "JSON" if args.json else "a terminal"
         raise ConfigError(f"--raw is for files and pipes, not for {where}: control characters")
@@ -56,21 +63,33 @@ def run(args: argparse.Namespace) -> None:
         choice=options_of(ModelChoice, args),
     )
     if isinstance(written, PlayedMusic):
-        if args.raw:
-            raise ConfigError("--raw is for text; music is written as files, into --to")
-        if args.json:
-            print_json({n: v if isinstance(v, int) else str(v) for n, v in vars(written).items()})
-            return
-        print(f"{written.begun} frames given, {written.made} made")
-        print(f"wrote {written.midi} and {written.figure}")
+        _played(written, args)
     elif args.json:
         decode = written.task.decode
-        print_json({"prime": decode(written.prime), "text": decode(list(written.generated))})
+        text = decode(list(written.generated))
+        score = score_sample(text).data() if args.score else {}
+        print_json({"prime": decode(written.prime), "text": text, **score})
     elif args.raw:
         sys.stdout.flush()
         sys.stdout.buffer.write(written.data())
         sys.stdout.buffer.flush()
     else:
+        pieces = []
         for text in written.pieces():
             print(text, end="", flush=True)
+            pieces.append(text)
         print()
+        if args.score:
+            print("", *score_sample("".join(pieces)).lines(), sep="\n")
+
+
+def _played(music: PlayedMusic, args: argparse.Namespace) -> None:
+    """Says where music lies."""
+    for flag, given in (("--raw", args.raw), ("--score", args.score)):
+        if given:
+            raise ConfigError(f"{flag} is for text; music is written as files, into --to")
+    if args.json:
+        print_json({n: v if isinstance(v, int) else str(v) for n, v in vars(music).items()})
+        return
+    print(f"{music.begun} frames given, {music.made} made")
+    print(f"wrote {music.midi} and {music.figure}")

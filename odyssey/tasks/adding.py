@@ -14,11 +14,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from odyssey.tasks.base import Split
+from odyssey.tasks.base import CERTAIN, Baseline, Split
 from odyssey.tasks.sequences import DrawnTask, Example
 from odyssey.tasks.signature import REALS, Signature, Values
 
 LONGEST = 10_000
+NEAR = 0.04
+"""How far off a sum may be said to be right."""
 
 
 class Adding(DrawnTask):
@@ -38,6 +40,9 @@ class Adding(DrawnTask):
             facts={"length": length},
             most_steps=length,
         )
+        # of a sum s the density is 1 - |s - 1|
+        self.chance = Baseline(nats=1 / 6, accuracy=NEAR * (2 - NEAR))
+        self.optimum = CERTAIN
 
     @property
     def longer(self) -> str | None:

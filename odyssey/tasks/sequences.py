@@ -208,6 +208,7 @@ class SequenceTask(Task):
             "accuracy": ACCURACY[outputs.kind],
             **({"loss": SQUARED_ERROR} if outputs.kind == REALS else {}),
             **({} if outputs.dense else {"num_symbols": outputs.size}),
+            **self.baselines(),
             **self._facts,
         }
 
@@ -222,6 +223,22 @@ class FiniteTask(SequenceTask):
     def held_out_examples(self, split: HeldOut) -> Sequence[Example]:
         """Gives the sequences of a held-out split."""
         return self.examples(split)
+
+    def updates_per_pass(self, *, batch_size: int, unroll: int, in_order: bool = False) -> int:
+        """Counts the batches after which every sequence has been read once, rounded up.
+
+        Raises:
+            TaskError: As `Task.updates_per_pass`, for an order; or sequences are cut.
+        """
+        if in_order:
+            return super().updates_per_pass(batch_size=batch_size, unroll=unroll, in_order=True)
+        examples = self.examples("train")
+        if max(map(len, examples)) > self.most_steps:
+            raise TaskError(
+                f"{self.name} cuts sequences, so that passes have no fixed number of updates;"
+                " give epochs and updates_per_epoch instead"
+            )
+        return -(-len(examples) // batch_size)
 
     def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
         """Yields the training set, permuted anew in every pass; a pool may span passes."""

@@ -27,7 +27,8 @@ from odyssey.tasks.signature import (
 )
 from odyssey.training.batches import Draws, join
 from odyssey.training.config import TrainingConfig
-from odyssey.training.loop import _Group, train
+from odyssey.training.group import Group
+from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel, count_parameters
 from odyssey.training.scores import ExactCounter
 from odyssey.training.sizes import KEYS, VECTOR
@@ -324,7 +325,7 @@ def test_sequences_that_are_wholly_right_are_counted():
 
 @pytest.mark.parametrize("spec", ["arithmetic@digits=2,distractors=0", "memorization@length=2"])
 def test_exact_scores_of_streams(spec):
-    group = _Group(odyssey.get_cell("gru"), get_task(spec), [Member(0, 1, hidden_size=8)], CONFIG)
+    group = Group(odyssey.get_cell("gru"), get_task(spec), [Member(0, 1, hidden_size=8)], CONFIG)
     scores = group.measure("test", 300)
     assert 0 <= scores.exact[0] <= 1
     assert math.isnan(group.measure("valid", 300).exact[0])

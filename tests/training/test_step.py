@@ -22,7 +22,7 @@ from odyssey.tasks.registry import get_task
 from odyssey.tasks.sequences import DrawnTask, Example
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature, Values
 from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
-from odyssey.training.loop import _Group
+from odyssey.training.group import Group
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (
     RULES,
@@ -335,7 +335,7 @@ def test_training_on_all_backends_gives_the_same_numbers(spec, loss, task):
     for backend in BACKENDS:
         cell = odyssey.get_cell(spec)
         learned = Doubled() if task == "bits" else get_task(task)
-        group = _Group(cell, learned, members, replace(config, backend=backend))
+        group = Group(cell, learned, members, replace(config, backend=backend))
         assert group.several is None or task == "xml"
         state, nats = None, []
         for _ in range(12):
