@@ -44,11 +44,6 @@ class Adding(DrawnTask):
         self.chance = Baseline(nats=1 / 6, accuracy=NEAR * (2 - NEAR))
         self.optimum = CERTAIN
 
-    @property
-    def longer(self) -> str | None:
-        """Names the task of twice the length; None beyond the longest."""
-        return f"adding@length={2 * self._length}" if 2 * self._length <= LONGEST else None
-
     def draw(self, rng: np.random.Generator, count: int, split: Split) -> Sequence[Example]:
         """Draws sequences; every pair of steps is equally likely to be marked."""
         T = self._length

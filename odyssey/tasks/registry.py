@@ -270,6 +270,7 @@ _TASKS: dict[str, TaskRow] = {
         (whole("length", 100, least=2, most=LONGEST),),
         lambda name, values: Adding(name, **values),
         sequences=True,
+        longer="length",
     ),
     "python-source": _python_source(),
     **{

@@ -94,7 +94,7 @@ def test_a_model_of_words_writes_words(odyssey, cwd):
     assert " bits/word" in trained
     assert "words in " in trained
     assert "next-word accuracy" in trained
-    assert "test   not measured: the split is empty" in trained
+    assert "test    not measured: the split is empty" in trained
     assert trained.partition("sample:\n")[2].startswith("one two three .\n\n")
     sample = ("sample", "run", "--length", 4, "--temperature", 0)
     assert well(odyssey(*sample)).out == "one two three .\n"
