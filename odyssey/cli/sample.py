@@ -74,13 +74,7 @@ def run(args: argparse.Namespace) -> None:
         choice=options_of(ModelChoice, args),
     )
     if isinstance(written, PlayedMusic):
-        if args.raw:
-            raise ConfigError("--raw is for text; music is written as files, into --to")
-        if args.json:
-            print_json({n: v if isinstance(v, int) else str(v) for n, v in vars(written).items()})
-            return
-        print(f"{written.begun} frames given, {written.made} made")
-        print(f"wrote {written.midi} and {written.figure}")
+        _played(written, args)
     elif args.json:
         decode = written.task.decode
         text = decode(list(written.generated))
@@ -123,3 +117,15 @@ def _paint(args: argparse.Namespace) -> None:
         return
     print(f"pictures: {painted.files['png']}")
     print(f"test: {painted.nats:.1f} nats a picture; {painted.accuracy:.1%} of their digits told")
+
+
+def _played(music: PlayedMusic, args: argparse.Namespace) -> None:
+    """Says where music lies."""
+    for flag, given in (("--raw", args.raw), ("--score", args.score)):
+        if given:
+            raise ConfigError(f"{flag} is for text; music is written as files, into --to")
+    if args.json:
+        print_json({n: v if isinstance(v, int) else str(v) for n, v in vars(music).items()})
+        return
+    print(f"{music.begun} frames given, {music.made} made")
+    print(f"wrote {music.midi} and {music.figure}")

@@ -19,6 +19,8 @@ from odyssey.tasks.sequences import DrawnTask, Example
 from odyssey.tasks.signature import REALS, Signature, Values
 
 LONGEST = 10_000
+NEAR = 0.04
+"""How far off a sum may be said to be right."""
 
 
 class Adding(DrawnTask):
@@ -38,8 +40,8 @@ class Adding(DrawnTask):
             facts={"length": length},
             most_steps=length,
         )
-        # who says 1 has the variance of two uniform numbers, and is near where |a + b - 1| < 0.04
-        self.chance = Baseline(nats=1 / 6, accuracy=1 - 0.96**2)
+        # of a sum s the density is 1 - |s - 1|
+        self.chance = Baseline(nats=1 / 6, accuracy=NEAR * (2 - NEAR))
         self.optimum = CERTAIN
 
     def draw(self, rng: np.random.Generator, count: int, split: Split) -> Sequence[Example]:

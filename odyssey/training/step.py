@@ -61,7 +61,7 @@ def _frame_accuracy(logits: Tensor, target: Tensor) -> Tensor:
     said, there = logits > 0, target > 0.5
     either = (said | there).sum(-1)
     both = (said & there).sum(-1)
-    return torch.where(either == 0, 1.0, both / either.clamp(min=1))
+    return torch.where(either == 0, 1.0, both.double() / either.clamp(min=1))
 
 
 RULES: Mapping[Kind, OutputRule] = {

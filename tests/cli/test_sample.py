@@ -223,11 +223,12 @@ def test_music_is_no_text(odyssey, player):
         (("--prime", "abc"), "--prime is for text"),
         (("--top-k", 3), "--top-k is for text"),
         (("--raw",), "--raw is for text"),
+        (("--score",), "--score is for text"),
         (("--piece", 6), "no piece 6"),
         (("--piece", -1), "--piece"),
         (("--begun", 0), "--begun"),
         (("--begun", 99), "99 frames of piece"),
         (("--to", "file/x", "--piece", 4, "--begun", 3), "cannot write to"),
     ):
-        given = ("--piece", 4, "--begun", 3) if arguments[0].startswith("--raw") else ()
+        given = ("--piece", 4, "--begun", 3) if len(arguments) == 1 else ()
         assert says in refused(odyssey("sample", "run", "--length", 3, *given, *arguments))

@@ -18,9 +18,10 @@ def corpora(tmp_path, monkeypatch):
     for number, (name, dataset) in enumerate(download.DATASETS.items()):
         words = random.Random(name)
         lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
-        written = "\n".join(lines).encode()[:5000]
-        written = written.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
-        data = written if dataset.file == download.FILE_NAME else pieces(number)
+        data = "\n".join(lines).encode()[:5000]
+        data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
+        if dataset.file == download.MUSIC_NAME:
+            data = pieces(number)
         (folder / name).mkdir(parents=True)
         (folder / name / dataset.file).write_bytes(data)
         digest = "sha256:" + hashlib.sha256(data).hexdigest()

@@ -34,9 +34,13 @@ def test_every_pair_of_steps_is_equally_likely():
 
 
 def test_saying_one_costs_a_sixth():
-    _, examples = drawn(20, 20_000)
+    task, examples = drawn(20, 20_000)
     sums = np.array([e.targets_T[-1, 0] for e in examples])
+    assert task.chance.nats == 1 / 6
     assert np.mean((sums - 1) ** 2) == pytest.approx(1 / 6, abs=0.005)
+    assert np.mean(np.abs(sums - 1) < 0.04) == pytest.approx(task.chance.accuracy, abs=0.006)
+    assert task.optimum.nats == 0
+    assert task.describe()["chance_nats"] == 1 / 6
 
 
 def test_longer_sequences_are_twice_as_long():
