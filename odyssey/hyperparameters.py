@@ -110,6 +110,22 @@ _ROWS = (
         meaning="standard deviation of Gaussian noise on the one-hot inputs in training",
     ),
     Hyperparameter(
+        name="dropout",
+        range=Range(float, 0, 1, below=True),
+        default=0.0,
+        single=0.0,
+        label="dropout",
+        meaning="probability that an output of a layer is dropped in training",
+    ),
+    Hyperparameter(
+        name="input_dropout",
+        range=Range(float, 0, 1, below=True),
+        default=0.0,
+        single=0.0,
+        label="input dropout",
+        meaning="probability that an input is dropped in training",
+    ),
+    Hyperparameter(
         name="init_scale",
         range=Range(float, 0, 1_000),
         default=1.0,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 SINGULAR: Mapping[str, str] = {
     "bytes": "byte",
     "characters": "character",
+    "words": "word",
     "symbols": "symbol",
     "steps": "step",
 }
@@ -60,7 +61,7 @@ def duration(seconds: float) -> str:
 
 
 def unit_of(record: Mapping[str, object]) -> str:
-    """Names what a task's losses are counted by: "bytes" or "characters".
+    """Names what a task's losses are counted by: "bytes", "characters" or "words".
 
     Args:
         record: What the task said of itself, as `Task.describe` or `run.json` have it. Records
@@ -119,6 +120,6 @@ def in_bits(loss: float, record: Mapping[str, object]) -> float:
 
 
 def each(unit: str, *, short: bool = False) -> str:
-    """Gives the word after "bits per", as in bits/char or bits/byte."""
+    """Gives the word after "bits per", as in bits/char, bits/byte or bits/word."""
     word = SINGULAR.get(unit, "character")
     return "char" if short and word == "character" else word

@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> None:
         return
     print_rows(data.tasks, title="Tasks (--task NAME@option=value,...)")
     print()
+    print_rows(data.sets, title="Sets of tasks (where a study or --tasks lists tasks)")
+    print()
     columns = ("name", "bytes", "present", "licence")
     rows = [{c: s[c] for c in columns} for s in data.datasets]
     print_rows(rows, title=f"Data sets in {data.directory}")

@@ -9,7 +9,7 @@ from odyssey.cli.arguments import add_choice, add_json, add_options, options_of
 from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
-from odyssey.jobs.sample import SampleOptions, sample_text
+from odyssey.jobs.sample import SampleOptions, sample_text, score_sample
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,24 +32,37 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the text as it is, into a file or a pipe: no control character is escaped",
     )
+    parser.add_argument(
+        "--score",
+        action="store_true",
+        help="say how many brackets are closed and, where pdflatex is there, which LaTeX compiles",
+    )
     add_json(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the prime and what the model makes of it, as it is generated."""
     options = options_of(SampleOptions, args)
+    if args.raw and args.score:
+        raise ConfigError("--raw writes the text and nothing else: leave out --score")
     if args.raw and (args.json or sys.stdout.isatty()):
         where = "JSON" if args.json else "a terminal"
         raise ConfigError(f"--raw is for files and pipes, not for {where}: control characters")
     written = sample_text(args.directory, options, choice=options_of(ModelChoice, args))
     if args.json:
         decode = written.task.decode
-        print_json({"prime": decode(written.prime), "text": decode(list(written.generated))})
+        text = decode(list(written.generated))
+        score = score_sample(text).data() if args.score else {}
+        print_json({"prime": decode(written.prime), "text": text, **score})
     elif args.raw:
         sys.stdout.flush()
         sys.stdout.buffer.write(written.data())
         sys.stdout.buffer.flush()
     else:
+        pieces = []
         for text in written.pieces():
             print(text, end="", flush=True)
+            pieces.append(text)
         print()
+        if args.score:
+            print("", *score_sample("".join(pieces)).lines(), sep="\n")

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.arguments import add_json, add_options, add_settings, options_of
 from odyssey.cli.printing import print_json, print_notices
 from odyssey.cli.signals import ending
+from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS
-from odyssey.jobs.train import TrainedCell, TrainOptions, TrainWatcher, train_cell, training_data
+from odyssey.jobs.train import (
+    TrainedCell,
+    TrainOptions,
+    TrainWatcher,
+    resume_training,
+    train_cell,
+    training_data,
+)
 from odyssey.storage.schema import BLANK_NATS, OK, SHUFFLED_NATS
-from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
+from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
 from odyssey.wording import accuracy_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
-    from odyssey.training.loop import Epoch
+    from odyssey.training.results import Epoch
 
 
 # The training options with flags of their own; `--set` has the others.
 TRAINING = {
     "epochs": "epochs",
     "updates_per_epoch": "updates between validations",
+    "passes": "passes over a text, each an epoch, instead of these two",
     "batch_size": "parallel streams",
     "unroll": "steps of truncated back-propagation",
 }
@@ -32,13 +42,18 @@ TRAINING = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("spec", metavar="SPEC")
-    parser.add_argument("--task", required=True, metavar="TASK", help="xml, text:book.txt, ...")
+    parser.add_argument("spec", nargs="?", metavar="SPEC")
+    parser.add_argument("--task", metavar="TASK", help="xml, text:book.txt, ...")
     parser.add_argument("--out", metavar="DIR", help="keep the record, curves and weights in DIR")
     parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="go on with a training in DIR from its checkpoint; a finished one with more --epochs",
+    )
+    parser.add_argument(
         "--preset",
-        help="a paper's protocol, for training and hyperparameters: odyssey, jozefowicz, karpathy;"
-        " what it leaves open, and the other options, are as below",
+        help="the protocol of a paper or a program, for training and hyperparameters:"
+        f" {', '.join(PRESETS)}; what it leaves open, and the other options, are as below",
     )
     for row in HYPERPARAMETERS.values():
         shown = "" if row.single is None else f" ({row.single})"
@@ -57,6 +72,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             "also sample while training, every so many updates (after a validation)",
         ),
         ("--temperature", "X", "of the sample"),
+        ("--checkpoint-every", "N", "updates between checkpoints in DIR ({})"),
+        ("--init-from", "RUN", "begin with the weights of another run"),
     )
     add_settings(parser, "any other training option, as in schedule=decay (docs/training.md)")
     add_json(parser)
@@ -83,12 +100,17 @@ class _Printed(TrainWatcher):
             f"  train {in_bits(epoch.train_nats[0], self._record):.3f}"
             f"  valid {in_bits(epoch.valid_nats[0], self._record):.3f}"
             f" {loss_of(self._record, short=True)}"
-            f"  {duration(seconds_left)} left"
+            f"{_smooth(epoch.smooth_nats[0])}  {duration(seconds_left)} left"
         )
         print(text, flush=True)
 
     def sampled(self, updates: int, text: str) -> None:
         print(f"--- sample after {updates:,} updates\n{text}\n---", flush=True)
+
+
+def _smooth(nats: float) -> str:
+    """Writes the smooth loss where it is kept, in the nats of min-char-rnn."""
+    return "" if math.isnan(nats) else f"  smooth {nats:.4f} nats"
 
 
 class _Noticed(TrainWatcher):
@@ -100,23 +122,44 @@ class _Noticed(TrainWatcher):
 
 def run(args: argparse.Namespace) -> None:
     """Trains, prints the progress and the result, and a sample for text tasks."""
-    with ending("nothing of a single training is kept before its end; start it again"):
-        trained = train_cell(
-            args.spec,
-            args.task,
-            options_of(
-                TrainOptions,
-                args,
-                hyperparameters=_given(args, HYPERPARAMETERS),
-                training=_given(args, (*TRAINING, "optimizer")),
-            ),
-            out=args.out,
-            watcher=_Noticed() if args.json else _Printed(),
-        )
+    options = options_of(
+        TrainOptions,
+        args,
+        hyperparameters=_given(args, HYPERPARAMETERS),
+        training=_given(args, (*TRAINING, "optimizer")),
+    )
+    watcher = _Noticed() if args.json else _Printed()
+    out = args.resume or args.out
+    with ending(_kept(out)):
+        if args.resume:
+            _check_resumed(args, options)
+            trained = resume_training(args.resume, options, watcher=watcher)
+        elif args.spec and args.task:
+            trained = train_cell(args.spec, args.task, options, out=out, watcher=watcher)
+        else:
+            raise ConfigError("name a cell and a task: odyssey train SPEC --task TASK")
     if args.json:
         print_json(training_data(trained))
     else:
-        _print_result(trained, out=args.out)
+        _print_result(trained, out=out)
+
+
+def _kept(out: str | None) -> str:
+    """Says what a signal leaves."""
+    if out is None:
+        return "nothing is kept of a training without --out DIR; start it again"
+    return f"a checkpoint is kept; go on with: odyssey train --resume {shlex.quote(out)}"
+
+
+def _check_resumed(args: argparse.Namespace, options: TrainOptions) -> None:
+    """Refuses what would make it another training."""
+    named = args.spec, args.task, args.out, args.preset, args.init_from
+    seeded = options.seed != TrainOptions.seed
+    if any(named) or seeded or options.hyperparameters or options.settings:
+        raise ConfigError(
+            "--resume DIR goes on with the training as it was: only --epochs or --passes, "
+            "--checkpoint-every and the options of samples may stand beside it"
+        )
 
 
 def print_scores(row: Mapping[str, Any], split: str, record: Mapping[str, Any]) -> None:
@@ -129,6 +172,8 @@ def print_scores(row: Mapping[str, Any], split: str, record: Mapping[str, Any]) 
     """
     loss = row.get(f"{split}_nats", math.nan)
     if math.isnan(loss):
+        if split == "test":
+            print("  test    not measured: the split is empty")
         return
     text = f"  {split:<6}  {loss:.4f} {loss_of(record, 'nats', short=True)}"
     if (bits := in_bits(loss, record)) != loss:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -44,7 +44,8 @@ class RNN(nn.Module):
 
     Parameters are `layers.<l>.<name in the cell>`, matrices (rows, columns) such as (H, I), vectors
     (H,). Layers after the first have input size H. `layers[l]` is a module: parametrizations and
-    pruning of `torch.nn.utils` go there.
+    pruning of `torch.nn.utils` go there. Where `between_layers` is set, the outputs of every layer
+    but the last go through it with the layer's number, as through dropout.
 
     Args:
         cell: The cell.
@@ -100,6 +101,7 @@ class RNN(nn.Module):
                 f"{cell.name} reads x[t] elementwise: input_size must be the largest hidden_size"
             )
         self.asked = backend
+        self.between_layers: Callable[[Tensor, int], Tensor] | None = None
         self._build()
         self.layers = nn.ModuleList()
         self.shapes = [
@@ -266,6 +268,7 @@ class RNN(nn.Module):
                 (self._input_size(number), self.hidden_size, self.hidden_sizes),
             )
             finals.append(final)
+            x = self._passed_on(x, number)
         if self.num_layers == 1:
             new = tuple(f.unsqueeze(axis) for f in finals[0])
         else:
@@ -295,9 +298,16 @@ class RNN(nn.Module):
                 return None
             x, final = found
             finals.append(final)
+            x = self._passed_on(x, number)
         if len(finals) == 1:
             return x, tuple(f.unsqueeze(axis) for f in finals[0])
         return x, tuple(torch.stack(parts, axis) for parts in zip(*finals, strict=True))
+
+    def _passed_on(self, output: Tensor, layer: int) -> Tensor:
+        """Gives what the next layer reads."""
+        if self.between_layers is None or layer == self.num_layers - 1:
+            return output
+        return self.between_layers(output, layer)
 
     def _checked(self, x: Tensor, weights: Sequence[Mapping[str, Tensor]], like: Tensor) -> Tensor:
         """Checks input and parameters, on every backend with the same words."""

@@ -32,8 +32,9 @@ from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.tasks.base import Task
 from odyssey.training.config import TrainingConfig
-from odyssey.training.loop import MemberResult, train
+from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel
+from odyssey.training.results import MemberResult
 from odyssey.training.seeds import stream
 
 SPECTRUM_MEMBERS = 4  # factoring a 2H x 2H matrix takes longer than all else

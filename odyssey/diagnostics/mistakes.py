@@ -22,6 +22,7 @@ from odyssey.diagnostics.probes import CLOSING, QUOTES, in_word
 from odyssey.errors import ConfigError, TaskError
 from odyssey.tasks.base import HeldOut, Task
 from odyssey.tasks.text import MissingText, TextTask
+from odyssey.tasks.words import WordVocabulary
 from odyssey.wording import NATS_PER_BIT
 
 OPENING = frozenset([*QUOTES, "'"]) - frozenset(CLOSING)
@@ -98,6 +99,8 @@ def annotate_text(
         raise TaskError(task.why)
     if not isinstance(task, TextTask):
         raise TaskError(f"{task.name} is no text: its errors have no words to be sorted by")
+    if isinstance(task.vocabulary, WordVocabulary):
+        raise TaskError(f"{task.name} is read by words: errors are sorted by characters")
     train_N, held_M = task.indices("train"), task.indices(split)[: characters + 1]
     train, held = ("".join(task.vocabulary.characters(part)) for part in (train_N, held_M))
     probability = ngram_probabilities(

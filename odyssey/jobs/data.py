@@ -8,6 +8,7 @@ from typing import Any
 
 from odyssey.tasks.download import data_dir, dataset_path, list_datasets
 from odyssey.tasks.registry import describe_tasks
+from odyssey.tasks.sets import TASK_SETS
 
 
 @dataclass(frozen=True)
@@ -18,17 +19,20 @@ class DataListing:
         directory: The folder of data sets.
         datasets: A row a data set: name, bytes, present, licence and more.
         tasks: A row a task.
+        sets: A row a set of tasks.
     """
 
     directory: Path
     datasets: list[dict[str, Any]]
     tasks: list[dict[str, Any]]
+    sets: list[dict[str, Any]]
 
 
 def list_data() -> DataListing:
-    """Lists tasks and data sets."""
+    """Lists tasks, sets of them, and data sets."""
     tasks = [dict(row) for row in describe_tasks()]
-    return DataListing(data_dir(), list_datasets(), tasks)
+    sets = [{"name": name, "tasks": ", ".join(members)} for name, members in TASK_SETS.items()]
+    return DataListing(data_dir(), list_datasets(), tasks, sets)
 
 
 def get_data(name: str) -> Path:

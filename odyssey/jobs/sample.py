@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
 
 if TYPE_CHECKING:
+    from odyssey.diagnostics.brackets import Brackets
+    from odyssey.diagnostics.latex import Compiled
     from odyssey.tasks.base import Task
 
 
@@ -66,11 +68,53 @@ class WrittenText:
         from odyssey.training.sampling import stream_text
 
         yield self.task.decode(self.begun)
-        yield from stream_text(self.task, self.generated)
+        last = self.begun[-1] if self.begun else None
+        yield from stream_text(self.task, self.generated, after=last)
 
     def data(self) -> bytes:
         """Gives the text as the bytes of a file."""
         return self.task.data([*self.begun, *self.generated])
+
+
+@dataclass(frozen=True)
+class SampleScore:
+    """How well formed a sample is.
+
+    Attributes:
+        brackets: Its brackets.
+        latex: Its paragraphs; None where it is no LaTeX, or there is no compiler.
+        is_latex: Whether it is LaTeX.
+    """
+
+    brackets: Brackets
+    latex: Compiled | None
+    is_latex: bool
+
+    def lines(self) -> Iterator[str]:
+        """Writes it in words, a line each."""
+        share = self.brackets.share
+        rate = "" if share is None else f" ({share:.0%})"
+        yield f"brackets closed: {self.brackets.closed} of {self.brackets.opened}{rate}"
+        if self.latex:
+            yield f"paragraphs that compile: {self.latex.compiled} of {self.latex.paragraphs}"
+        elif self.is_latex:
+            yield "paragraphs that compile: not measured, for there is no pdflatex"
+
+    def data(self) -> dict[str, Any]:
+        """Gives it as plain data."""
+        brackets = {**asdict(self.brackets), "share": self.brackets.share}
+        return {"brackets": brackets, "latex": asdict(self.latex) if self.latex else None}
+
+
+def score_sample(text: str) -> SampleScore:
+    """Counts the brackets of a text that are closed and, of LaTeX, the paragraphs that compile."""
+    from odyssey.diagnostics.brackets import count_brackets
+    from odyssey.diagnostics.latex import compile_paragraphs, looks_like_latex
+
+    is_latex = looks_like_latex(text)
+    return SampleScore(
+        count_brackets(text), compile_paragraphs(text) if is_latex else None, is_latex
+    )
 
 
 def sample_text(

@@ -83,10 +83,17 @@ def begin_run(study: Study, options: RunOptions) -> OpenRun:
 
 
 def resume_run(directory: str | Place) -> OpenRun:
-    """Opens a run to go on with it, as the study that it began with; nothing is run yet."""
+    """Opens a run to go on with it, as the study that it began with; nothing is run yet.
+
+    Raises:
+        ConfigError: As `engine.reopen`; or it is a single training, which has a checkpoint.
+    """
     from odyssey.studies.engine import reopen
 
-    return reopen(directory)
+    run = reopen(directory)
+    if run.store.run.get("kind") == "train":
+        raise ConfigError(f"{directory} is a training: odyssey train --resume {directory}")
+    return run
 
 
 def work_through(
@@ -243,22 +250,27 @@ def estimate_study(
 def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     from odyssey.studies.engine import check
     from odyssey.studies.estimate import estimate_trials
+    from odyssey.training.budget import in_updates
 
     checked, config = check(study), study.config
     trials = checked.trials
     members = sum(len(t.members) for t in trials)
-    updates = config.epochs * config.updates_per_epoch
+    budgets = {spec: in_updates(config, task) for spec, task in checked.tasks.items()}
+    updates = {spec: b.epochs * b.updates_per_epoch for spec, b in budgets.items()}
     began = time.monotonic()
     timed = estimate_trials(trials[: len(checked.cells)])
     share = len(trials) / len(checked.cells) / workers
-    records = members * (3.0 + 0.15 * config.epochs) / 1000
+    epochs = max(b.epochs for b in budgets.values())
+    records = members * (3.0 + 0.15 * epochs) / 1000
     return StudyEstimate(
         study=study.name,
         cells=len(checked.cells),
         tasks={spec: task.describe() for spec, task in checked.tasks.items()},
         trials=len(trials),
         members=members,
-        characters=members * updates * config.batch_size * config.unroll,
+        characters=sum(
+            len(t.members) * updates[t.task] * config.batch_size * config.unroll for t in trials
+        ),
         seconds=timed.start_up + timed.seconds * share,  # every worker starts up
         workers=workers,
         disk_mb=round(records + _weight_megabytes(study, trials), 2),

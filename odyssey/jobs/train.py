@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.errors import ConfigError
+from odyssey.errors import ConfigError, StoreError
 from odyssey.hyperparameters import HYPERPARAMETERS, SINGLE
 from odyssey.specs import get_cell
 from odyssey.storage.schema import OK
@@ -20,10 +20,12 @@ from odyssey.training.space import fixed_by, searched_by
 
 if TYPE_CHECKING:
     from odyssey.storage.store import RunStore
+    from odyssey.studies.source import OpenRun
+    from odyssey.studies.trial import Trial
     from odyssey.tasks.base import Task
     from odyssey.training.config import TrainingConfig
-    from odyssey.training.loop import Epoch
     from odyssey.training.model import SequenceModel
+    from odyssey.training.results import Epoch
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,12 @@ class TrainOptions:
         training: Fields of `TrainingConfig` by name.
         seed: Seed.
         sample: Symbols to sample at the end; 0 for none.
-        sample_every: Samples while training too, every so many updates, after a validation.
+        sample_every: Samples while training too, every so many updates, after a validation; the
+            run keeps these samples.
         temperature: Of the sample.
         settings: `key=value`: any of both, as in `schedule=decay`.
+        checkpoint_every: Updates between checkpoints of a training that is kept.
+        init_from: A run whose weights training begins with, of the same cell, sizes and symbols.
     """
 
     preset: str | None = None
@@ -49,12 +54,16 @@ class TrainOptions:
     sample_every: int | None = None
     temperature: float = 0.8
     settings: tuple[str, ...] = ()
+    checkpoint_every: int = 1000
+    init_from: str | None = None
 
     def __post_init__(self) -> None:
         if self.sample < 0:
             raise ConfigError(f"--sample must not be negative, got {self.sample}")
         if self.sample_every is not None and self.sample_every < 1:
             raise ConfigError(f"--sample-every must be at least 1, got {self.sample_every}")
+        if self.checkpoint_every < 1:
+            raise ConfigError(f"--checkpoint-every must be at least 1, got {self.checkpoint_every}")
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"--temperature must be a number >= 0, got {self.temperature}")
 
@@ -105,7 +114,8 @@ def train_cell(
         spec: The cell.
         task: The task.
         options: How.
-        out: The run directory for the record, the curves and the weights; None keeps nothing.
+        out: The run directory for the record, the curves, the weights and the checkpoint; None
+            keeps nothing.
         watcher: Sees it go by.
 
     Raises:
@@ -115,52 +125,184 @@ def train_cell(
     study = _study(spec, task, options)
 
     from odyssey.studies.engine import check, prepare
-    from odyssey.studies.trained import save_weights
-    from odyssey.studies.work import commit, trained_trial
     from odyssey.tasks.registry import get_task
-    from odyssey.training.sampling import sample
-    from odyssey.training.seeds import stream
 
+    initial, source = _initial(options)
     learned = get_task(study.tasks[0])
     watcher.begin(learned)
-    run = prepare(study, out, kind="train") if out else None
-    trials, store = (run.trials, run.store) if run else (check(study).trials, None)
-    began = time.monotonic()
-    due = options.sample_every or math.inf
+    if out is None:
+        (trial,) = check(study).trials
+        return _train(_Training(study, trial, learned, options, watcher, None, initial))
+    run = prepare(study, out, kind="train")
+    with run.store.lock():
+        if source:
+            run.store.update_run(init_from=source)
+        return _train(
+            _Training(study, run.trials[0], learned, options, watcher, run.store, initial)
+        )
 
-    def progress(epoch: Epoch) -> None:
-        rate = (time.monotonic() - began) / epoch.epoch
-        watcher.epoch(epoch, rate * (epoch.epochs - epoch.epoch))
 
-    def inspect(updates: int, model: SequenceModel, *, positions: tuple[int, ...]) -> None:
-        nonlocal due
+def resume_training(
+    directory: str, options: TrainOptions | None = None, *, watcher: TrainWatcher | None = None
+) -> TrainedCell:
+    """Goes on with a training from its last checkpoint, to the numbers that it would have had.
+
+    Args:
+        directory: The run directory.
+        options: `training` may give more `epochs` or `passes`, to a finished training too; of the
+            others those of sampling count.
+        watcher: Sees it go by.
+
+    Raises:
+        ConfigError: It is finished and gets no more epochs, or is no training.
+        StoreError: The directory is no run, or the checkpoint is damaged or missing.
+    """
+    from odyssey.studies.checkpoints import CHECKPOINT
+    from odyssey.studies.engine import reopen, rewrite
+    from odyssey.tasks.registry import recorded_task
+
+    options, watcher = options or TrainOptions(), watcher or TrainWatcher()
+    run = reopen(directory)
+    if run.store.run.get("kind") != "train":
+        raise ConfigError(f"{directory} is no training; go on with odyssey search --resume")
+    study = _longer(run, options.training)
+    finished = run.trials[0].id in run.store.finished()
+    checkpoint = run.store.path / CHECKPOINT
+    if finished and study == run.study:
+        raise ConfigError(
+            f"{directory} is finished; give --epochs above {run.study.config.epochs} for more"
+        )
+    if not checkpoint.is_file() and (finished or run.store.run.get("init_from")):
+        raise StoreError(f"{directory} has no {CHECKPOINT} to go on from; train anew")
+    with run.store.lock():
+        if study != run.study:
+            run = rewrite(run, study)
+        task = recorded_task(study.tasks[0], run.store.run["tasks"][study.tasks[0]])
+        watcher.begin(task)
+        return _train(_Training(study, run.trials[0], task, options, watcher, run.store, None))
+
+
+def _longer(run: OpenRun, training: Mapping[str, Any]) -> Study:
+    """Gives the study of a training with as many epochs or passes as are asked for."""
+    study = run.study
+    for name, value in training.items():
+        if name not in ("epochs", "passes"):
+            raise ConfigError(f"--resume goes on as it began: {name} cannot change, epochs can")
+        before = getattr(study.config, name)
+        if value < before or not before:
+            raise ConfigError(f"the training has {name} = {before}: give more, got {value}")
+    if not training:
+        return study
+    return dataclasses.replace(study, training={**study.training, **training})
+
+
+def _initial(options: TrainOptions) -> tuple[dict[str, Any] | None, str]:
+    """Gives the weights to begin with, and what they are called in the record."""
+    if options.init_from is None:
+        return None, ""
+    from odyssey.studies.trained import load_trained
+
+    trained = load_trained(options.init_from)
+    weights = {n: p.detach().numpy()[0] for n, p in trained.model.named_parameters()}
+    digest = hashlib.sha256(b"".join(w.tobytes() for w in weights.values())).hexdigest()
+    return weights, f"{options.init_from}, weights {digest[:16]}"
+
+
+@dataclass
+class _Training:
+    """A training on its way."""
+
+    study: Study
+    trial: Trial
+    task: Task
+    options: TrainOptions
+    watcher: TrainWatcher
+    store: RunStore | None
+    initial: dict[str, Any] | None
+    began: float = field(default_factory=time.monotonic)
+    due: float = 0.0
+    valid_nats: float = math.nan
+    first: int = 0  # epochs that were finished before
+
+    def __post_init__(self) -> None:
+        from odyssey.storage.samples import read_samples
+
+        self.samples = read_samples(self.store.path) if self.store else []
+        self.due = self.options.sample_every or math.inf
+
+    def progress(self, epoch: Epoch) -> None:
+        """Passes an epoch on, with the time that is left."""
+        self.valid_nats = epoch.valid_nats[0]
+        done = epoch.epoch - self.first
+        rate = (time.monotonic() - self.began) / max(done, 1)
+        self.watcher.epoch(epoch, rate * (epoch.epochs - epoch.epoch))
+
+    def inspect(self, updates: int, model: SequenceModel, *, positions: tuple[int, ...]) -> None:
+        """Takes the samples that are due."""
+        from odyssey.diagnostics.brackets import count_brackets
+        from odyssey.storage.samples import KeptSample, write_samples
+
         del positions  # there is one member
-        if options.sample_every and updates >= due:
-            due = updates - updates % options.sample_every + options.sample_every
-            watcher.sampled(updates, generate(model))
+        if not self.options.sample_every or updates < self.due:
+            return
+        self.due = updates - updates % self.options.sample_every + self.options.sample_every
+        text = self.generate(model)
+        self.watcher.sampled(updates, text)
+        if self.store:
+            loss = self.valid_nats if math.isfinite(self.valid_nats) else None
+            found = count_brackets(text)
+            self.samples = [s for s in self.samples if s.updates < updates]
+            self.samples.append(KeptSample(updates, text, loss, found.opened, found.closed))
+            write_samples(self.store.path, self.samples)
 
-    def generate(model: SequenceModel) -> str:
+    def generate(self, model: SequenceModel) -> str:
+        """Writes a sample."""
+        from odyssey.training.sampling import sample
+        from odyssey.training.seeds import stream
+
         codes = sample(
             model,
-            learned.sample_prime(),
-            length=options.sample,
-            temperature=options.temperature,
-            rng=stream(options.seed, "sample"),
+            self.task.sample_prime(),
+            length=self.options.sample,
+            temperature=self.options.temperature,
+            rng=stream(self.study.seed, "sample"),
         )
-        return learned.decode(list(codes))
+        return self.task.decode(list(codes))
 
-    with store.lock() if store else nullcontext(), _undone(store):
+
+def _train(training: _Training) -> TrainedCell:
+    """Trains to the end, from the checkpoint if there is one."""
+    from odyssey.studies.checkpoints import RunCheckpoints
+    from odyssey.studies.trained import save_weights
+    from odyssey.studies.work import commit, trained_trial
+
+    store, task, study = training.store, training.task, training.study
+    checkpoints = None
+    if store:
+        checkpoints = RunCheckpoints(store, every=training.options.checkpoint_every)
+        if (before := checkpoints.load()) is not None:
+            training.first = int(before.facts["epoch"])
+    with checkpoints.waiting() if checkpoints else nullcontext():
         result, trained = trained_trial(
-            trials[0], task=learned, commit=commit(), progress=progress, inspect=inspect
+            training.trial,
+            task=task,
+            commit=commit(),
+            progress=training.progress,
+            inspect=training.inspect,
+            initial=training.initial,
+            checkpoints=checkpoints,
         )
-        model = trained.models[0][0]
-        if store:
-            store.write(result.trial_id, result.rows, result.curves)
-            store.update_run(seconds=time.monotonic() - began)
-            save_weights(store, model)
+    model = trained.models[0][0]
+    if store:
+        save_weights(store, model)
+        store.write(result.trial_id, result.rows, result.curves)
+        store.forget_others(result.trial_id)
+        seconds = float(store.run.get("seconds", 0.0)) + time.monotonic() - training.began
+        store.update_run(seconds=seconds)
     row = dict(result.rows[0])
-    writes = row["status"] == OK and learned.is_text and options.sample
-    return TrainedCell(row, generate(model) if writes else "", learned, study.config, model)
+    writes = row["status"] == OK and task.is_text and training.options.sample
+    sample = training.generate(model) if writes else ""
+    return TrainedCell(row, sample, task, study.config, model)
 
 
 def _study(spec: str, task: str, options: TrainOptions) -> Study:
@@ -199,18 +341,8 @@ def _space(chosen: dict[str, Any], preset: str) -> dict[str, Any]:
         own.pop("hidden_size", None)
     if not preset and chosen.get("clip_norm") == 0:
         del chosen["clip_norm"], own["clip_norm"]  # no clipping needs no number
+    fixed.pop("forget_bias", None)  # the training's preset brings it to the cells that it fits
     return own | fixed | chosen
-
-
-@contextmanager
-def _undone(store: RunStore | None) -> Iterator[None]:
-    """Makes a run that is cut short none, so that the same training can be started again."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if store and not store.finished() and isinstance(store.path, Path):
-            (store.path / "run.json").unlink(missing_ok=True)
-        raise
 
 
 def training_data(trained: TrainedCell) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from odyssey.errors import ConfigError, StoreError, TaskError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.tasks.reading import AUTO, read_symbols
 from odyssey.tasks.text import MissingText, TextTask, read_file
+from odyssey.tasks.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,6 +170,8 @@ def read_units(
     from odyssey.training.seeds import stream
 
     chosen = PROBES | (load_probes(probes) if probes else {})
+    if trained.task.unit == "words":
+        raise TaskError(f"{trained.task.name} is read by words: probes mark characters")
     codes = _symbols(trained.task, text, characters)
     pieces = _pieces(trained.task, codes)
     sizes = [size for _, size in pieces]
@@ -194,6 +197,7 @@ def _symbols(task: Task, path: str | None, most: int) -> NDArray[np.int64]:
     except TaskError:  # it is not UTF-8, and may be as the model's own text was
         own = str(task.describe().get("encoding") or AUTO)
         symbols = read_symbols(path, data, unit=task.unit, encoding=own)
+    assert isinstance(task.vocabulary, Vocabulary)  # of words nothing has come so far
     return task.vocabulary.classes(symbols.codes_N[:most].tolist())
 
 

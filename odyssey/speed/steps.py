@@ -28,15 +28,16 @@ from odyssey.speed.section import Case, Finding, Measurement, Settings, column
 from odyssey.speed.tracing import traced
 from odyssey.tasks.signature import Signature
 from odyssey.tasks.text import TextTask
-from odyssey.training import loop
+from odyssey.training import group
 from odyssey.training.config import TrainingConfig
-from odyssey.training.loop import Epoch, train
+from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel
+from odyssey.training.results import Epoch
 from odyssey.training.step import make_recurrence
 
 MEMBERS = (1, 4)
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "batch": ("odyssey.training.batches:Draws.__next__", "odyssey.training.loop:_Group._inputs"),
+    "batch": ("odyssey.training.batches:Draws.__next__", "odyssey.training.noise:Noise.begin"),
     "cell forward": ("odyssey.training.step:BackendRecurrence.forward",),
     "cell backward": ("odyssey.training.step:BackendRecurrence.backward",),
     "readout and loss": (
@@ -242,7 +243,7 @@ def _step(members: int, settings: Settings) -> Measurement:
         rounds=settings.rounds,
     )
     # one update at a time: what happens inside a call of several cannot be told apart
-    with traced(PARTS) as spent, mock.patch.object(loop, "make_several", return_value=None):
+    with traced(PARTS) as spent, mock.patch.object(group, "make_several", return_value=None):
         training_rounds("lstm", task, people, options, {}, rounds=settings.rounds)
     count = updates * (settings.rounds + 1)
     part = {name: 1e3 * s / count for name, s in spent.items()}

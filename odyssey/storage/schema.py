@@ -84,6 +84,9 @@ CURVE_COLUMNS: dict[str, tuple[str, str]] = {
     "member": ("int64", "number of the member"),
     "update": ("int64", "updates made so far"),
     "characters": ("int64", "characters trained on so far"),
-    "metric": ("string", f"train_nats, {VALID_NATS}, {VALID_ACCURACY} or learning_rate"),
+    "metric": (
+        "string",
+        f"train_nats, smooth_nats, {VALID_NATS}, {VALID_ACCURACY} or learning_rate",
+    ),
     "value": ("float64", "the measurement"),
 }

@@ -160,6 +160,26 @@ class RunStore:
         except OSError as error:
             raise StoreError(f"cannot write {self.path / 'run.json'}: {_why(error)}") from error
 
+    def rewrite(self, study: str, facts: Mapping[str, Any]) -> None:
+        """Gives the run another study and its facts; call it while holding `lock()`.
+
+        Raises:
+            StoreError: The files cannot be written.
+        """
+        try:
+            # the copy in run.json counts where a kill comes in between
+            files.write_json(self.path / "run.json", {**self.run, **facts, "study_toml": study})
+            files.write_atomically(self.path / "study.toml", study.encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path}: {_why(error)}") from error
+
+    def forget_others(self, trial_id: str) -> None:
+        """Removes what was recorded of other trials than this one; of a run with single shards."""
+        for folder in _COLUMNS:
+            for shard in self._shards(folder)[1]:
+                if shard.name != trial_id + _SUFFIX:
+                    shard.unlink(missing_ok=True)
+
     def write(
         self,
         trial_id: str,
@@ -483,7 +503,7 @@ def _already_a_run(path: Place) -> StoreError:
     except StoreError:
         kind = None
     how = (
-        "look at it with `odyssey report"
+        "go on with it with `odyssey train --resume"
         if kind == "train"
         else "resume it with `odyssey search --resume"
     )

@@ -53,21 +53,38 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> OpenRun:
         out,
         study=study.to_toml(),
         run={
-            "study": study.name,
             **({"kind": kind} if kind else {}),
-            "description": study.description,
-            **checked.facts,
-            **seal_of(study, checked.cells, checked.trials),
-            "tasks": {spec: task.describe() for spec, task in checked.tasks.items()},
-            "counted": {spec: task.counted for spec, task in checked.tasks.items()},
-            "versions": versions(),
-            "commit": commit(),
-            "seed": study.seed,
+            **_facts(study, checked),
             "created": time.strftime("%Y-%m-%d %H:%M:%S %z"),
             "seconds": 0.0,
         },
     )
     return OpenRun(store, study, checked.cells, checked.trials)
+
+
+def rewrite(run: OpenRun, study: Study) -> OpenRun:
+    """Gives a run another study, as a training gets more epochs; call it while holding its lock.
+
+    Raises:
+        OdysseyError: As `check`, and nothing has been written then; or the files cannot be.
+    """
+    checked = check(study)
+    run.store.rewrite(study.to_toml(), _facts(study, checked))
+    return OpenRun(run.store, study, checked.cells, checked.trials)
+
+
+def _facts(study: Study, checked: CheckedStudy) -> dict[str, Any]:
+    return {
+        "study": study.name,
+        "description": study.description,
+        **checked.facts,
+        **seal_of(study, checked.cells, checked.trials),
+        "tasks": {spec: task.describe() for spec, task in checked.tasks.items()},
+        "counted": {spec: task.counted for spec, task in checked.tasks.items()},
+        "versions": versions(),
+        "commit": commit(),
+        "seed": study.seed,
+    }
 
 
 def reopen(directory: str | Place) -> OpenRun:

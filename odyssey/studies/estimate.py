@@ -9,6 +9,8 @@ from typing import Any
 
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
+from odyssey.training.budget import in_updates
+from odyssey.training.config import training_config
 
 UPDATES = 3  # that are timed
 
@@ -42,6 +44,7 @@ def _estimate(trial: Trial) -> Estimate:
     def seconds(count: int) -> float:
         short: Mapping[str, Any] = {
             **trial.training,
+            "passes": 0,
             "epochs": 1,
             "updates_per_epoch": count,
         }
@@ -52,8 +55,7 @@ def _estimate(trial: Trial) -> Estimate:
     first = seconds(1)
     once = seconds(1)
     per_update = max(seconds(1 + UPDATES) - once, 0.0) / UPDATES
-    epochs, per_epoch = trial.training["epochs"], trial.training["updates_per_epoch"]
+    budget = in_updates(training_config(trial.training), get_task(trial.task))
     # `once` holds one validation and one test, which is about what an epoch adds to its updates
-    return Estimate(
-        float(epochs * (per_epoch * per_update + once / 2) + once), max(first - once, 0.0)
-    )
+    epoch = budget.updates_per_epoch * per_update + once / 2
+    return Estimate(float(budget.epochs * epoch + once), max(first - once, 0.0))

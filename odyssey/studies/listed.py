@@ -15,6 +15,7 @@ from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
+from odyssey.training.budget import check_training
 from odyssey.training.space import draw_members
 
 
@@ -32,7 +33,7 @@ def check_listed(study: Study) -> CheckedStudy:
         raise ConfigError(f"{twins[1]} and {twins[0]} are the same cell: leave one out")
     tasks = {spec: get_task(spec) for spec in study.tasks}
     for task in tasks.values():
-        task.check_fits(study.config.batch_size, study.config.unroll)
+        check_training(study.config, task)
     trials = study.trials(cells)
     training = dataclasses.asdict(study.config)
     check_memory(

@@ -28,6 +28,7 @@ from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
 from odyssey.studies.runners.registry import RUNNERS
 from odyssey.studies.trial import Trial
+from odyssey.tasks.sets import expand_tasks
 from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
 from odyssey.training.space import Space, draw_members, search_space
 from odyssey.transforms.ablations import ablate
@@ -52,7 +53,7 @@ class Study:
     Attributes:
         name: Name of the study.
         cells: Cell specs, or names of cell sets.
-        tasks: Task specs.
+        tasks: Task specs; `parse_study` puts the members in place of the name of a set.
         description: What it is for.
         baseline: The cell that the others are compared with in the report; empty compares none.
         more_baselines: Cells with which all are compared in a table of its own each.
@@ -101,8 +102,8 @@ class Study:
             raise ConfigError("more_baselines are others than the baseline, which comes first")
         self._check_tables()
         self.config  # noqa: B018 - validates
-        space = self.distributions
-        if self.search is not None and "forget_bias" in space:
+        self.distributions  # noqa: B018 - validates
+        if self.search is not None and "forget_bias" in self.space:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
 
     def _check_texts(self) -> None:
@@ -135,8 +136,14 @@ class Study:
 
     @property
     def distributions(self) -> Space:
-        """Where the hyperparameters are drawn from, checked."""
-        return search_space(self.space, protocol=str(self.training.get("preset", "")))
+        """Where the hyperparameters are drawn from, checked.
+
+        The forget bias of a preset is for the cells that have a gate f, which a search does not
+        promise.
+        """
+        space = search_space(self.space, protocol=str(self.training.get("preset", "")))
+        unfit = self.strategy and "forget_bias" not in self.space
+        return {n: d for n, d in space.items() if not (unfit and n == "forget_bias")}
 
     @property
     def search(self) -> SearchPlan | None:
@@ -167,15 +174,11 @@ class Study:
             ConfigError: A hyperparameter does not fit a cell.
         """
         space = self.distributions
-        if "forget_bias" in space:
-            for spec, cell in cells.items():
-                try:
-                    ablate(cell, "forget_bias=1")
-                except CellError as error:
-                    raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
+        gateless = self._gateless(cells) if "forget_bias" in space else set()
         members = draw_members(space, count=self.members, seed=self.seed)
         for member in members:
             Member(**member)
+        unbiased = [{k: v for k, v in m.items() if k != "forget_bias"} for m in members]
         size = self.population or self.members
         training = dataclasses.asdict(self.config)
         trials: list[Trial] = []
@@ -190,11 +193,25 @@ class Study:
                             cell_key=cell.key,
                             lineage=cell.lineage or (cell.name,),
                             task=task,
-                            members=tuple(members[start : start + size]),
+                            members=tuple(
+                                (unbiased if spec in gateless else members)[start : start + size]
+                            ),
                             training=training,
                         )
                     )
         return trials
+
+    def _gateless(self, cells: Mapping[str, Cell]) -> set[str]:
+        """Names the cells that a forget bias passes by; one that was asked for must fit."""
+        found = set()
+        for spec, cell in cells.items():
+            try:
+                ablate(cell, "forget_bias=1")
+            except CellError as error:
+                if "forget_bias" in self.space:
+                    raise ConfigError(f"space.forget_bias does not fit {spec}: {error}") from None
+                found.add(spec)
+        return found
 
     def to_toml(self) -> str:
         """Writes the study out in full."""
@@ -252,19 +269,22 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")
-    for key, absolute in (
-        ("cells", absolute_cell),
-        ("tasks", absolute_task),
-        ("more_baselines", absolute_cell),
-    ):
+    for key in ("cells", "more_baselines"):
         if isinstance(data.get(key), list):
-            data[key] = tuple(absolute(v, base) if isinstance(v, str) else v for v in data[key])
-    for stage in data["stages"] if isinstance(data.get("stages"), list) else ():
-        if isinstance(stage, dict) and isinstance(stage.get("tasks"), list):
-            stage["tasks"] = [
-                absolute_task(v, base) if isinstance(v, str) else v for v in stage["tasks"]
-            ]
+            data[key] = tuple(
+                absolute_cell(v, base) if isinstance(v, str) else v for v in data[key]
+            )
+    stages = data["stages"] if isinstance(data.get("stages"), list) else []
+    for table in (data, *(stage for stage in stages if isinstance(stage, dict))):
+        if _are_texts(table.get("tasks")):
+            table["tasks"] = absolute_tasks(table["tasks"], base)
+    if isinstance(data["tasks"], list):
+        data["tasks"] = tuple(data["tasks"])
     return Study(**data)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
 
 
 # Where a field stands that is given by its name alone.
@@ -346,6 +366,11 @@ def absolute_task(spec: str, base: Path | None = None) -> str:
     if not prefix or not path:
         return spec
     return f"{prefix}{_absolute(path, base)}" + (f"@{options}" if options else "")
+
+
+def absolute_tasks(specs: Sequence[str], base: Path | None = None) -> list[str]:
+    """Replaces sets of tasks by their members, and makes the paths of task specs absolute."""
+    return [absolute_task(spec, base) for spec in expand_tasks(specs)]
 
 
 def _absolute(path: str, base: Path | None) -> str:

@@ -31,7 +31,11 @@ from odyssey.version import __version__
 from odyssey.wording import in_bits
 
 if TYPE_CHECKING:
-    from odyssey.training.loop import Epoch, Inspect, Trained
+    from numpy.typing import NDArray
+
+    from odyssey.training.group import Checkpoints
+    from odyssey.training.loop import Inspect, Trained
+    from odyssey.training.results import Epoch
 
 
 @cache
@@ -135,6 +139,8 @@ def trained_trial(
     commit: str = "",
     progress: Callable[[Epoch], None] | None = None,
     inspect: Inspect | None = None,
+    initial: Mapping[str, NDArray[Any]] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[TrialResult, Trained]:
     """Trains a trial's population; gives rows and curves, and the trained models.
 
@@ -144,6 +150,8 @@ def trained_trial(
         commit: The git commit to record.
         progress: Called after every epoch.
         inspect: Called with the model before the first update and after every epoch.
+        initial: Weights to begin with; for one member.
+        checkpoints: Where to go on, and what keeps that; for one member.
     """
     from odyssey.compiler.backends import BACKENDS
     from odyssey.training.loop import train
@@ -153,7 +161,16 @@ def trained_trial(
     cell = parse_cell(trial.cell_text)
     members = [Member(**m) for m in trial.members]
     with _arithmetic(config.threads):
-        trained = train(cell, task, members, config, progress=progress, inspect=inspect)
+        trained = train(
+            cell,
+            task,
+            members,
+            config,
+            progress=progress,
+            inspect=inspect,
+            initial=initial,
+            checkpoints=checkpoints,
+        )
     seconds = (time.perf_counter() - start) / len(members)
     processor_seconds = (time.process_time() - processor_start) / len(members)
     model = trained.models[0][0]

@@ -10,6 +10,7 @@ import string
 import numpy as np
 from numpy.typing import NDArray
 
+from odyssey.tasks.base import CERTAIN
 from odyssey.tasks.generated import GeneratedTask, Sequences
 
 ARITHMETIC_SYMBOLS = tuple(string.ascii_lowercase + string.digits + "+-=.")
@@ -32,7 +33,7 @@ class Arithmetic(GeneratedTask):
         distractors: The probability that one more distractor follows.
     """
 
-    exact = True
+    warmup = 0  # the scores that are kept were measured so
 
     def __init__(self, name: str, *, digits: int, distractors: float) -> None:
         self._digits = digits
@@ -46,6 +47,7 @@ class Arithmetic(GeneratedTask):
             prime="12+30=" if digits > 1 else "2+3=",
             options={"digits": digits, "distractors": distractors},
         )
+        self.optimum = CERTAIN
 
     def draw(self, rng: np.random.Generator, count: int) -> Sequences:
         """Draws sums and differences among distractors."""

@@ -49,6 +49,34 @@ class Batch:
     read: int | None = None
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """Holds what a predictor with known means scores on the counted targets.
+
+    Attributes:
+        nats: Its mean loss.
+        accuracy: The share of targets that it finds likeliest.
+    """
+
+    nats: float
+    accuracy: float
+
+
+CERTAIN = Baseline(nats=0.0, accuracy=1.0)
+"""The optimum of a task whose counted targets follow from what was read before."""
+
+
+def guess(weights: NDArray[np.floating] | Sequence[float]) -> Baseline:
+    """Scores a guess by the frequencies of the targets, whatever the input.
+
+    Args:
+        weights: How often each class is a counted target; any multiple of it will do.
+    """
+    share = np.asarray(weights, dtype=np.float64)
+    share = share[share > 0] / share.sum()
+    return Baseline(nats=float(-(share * np.log(share)).sum()), accuracy=float(share.max()))
+
+
 class Task(ABC):
     """What is to be predicted at every step: in most tasks, the next symbol of a stream.
 
@@ -57,8 +85,13 @@ class Task(ABC):
         symbols: The printable form of each class; the index is the class.
         counted: Which positions count, in words.
         is_text: Whether a sample of generated text means anything to a reader.
-        unit: What a symbol is: "characters", or the "bytes" of a text.
+        unit: What a symbol is: "characters", or the "bytes" or "words" of a text.
         notices: What its user may not expect of how it was read, a line each.
+        chance: What a guess by the frequencies of the counted targets scores, where that is known.
+        optimum: What no predictor can beat, where that is known.
+        longer: The spec of the same task at twice the length, with the same symbols in the same
+            order: what a model has learned on one can be measured on the other. None where there
+            is none.
     """
 
     name: str
@@ -67,6 +100,9 @@ class Task(ABC):
     is_text: bool
     unit: str = "characters"
     notices: tuple[str, ...] = ()
+    chance: Baseline | None = None
+    optimum: Baseline | None = None
+    longer: str | None = None
 
     @property
     def num_symbols(self) -> int:
@@ -83,13 +119,10 @@ class Task(ABC):
         """Gives the steps of a batch, at most, where the task decides it and not the unroll."""
         return None
 
-    exact: bool = False
-    """Whether a sequence can be answered wholly right, so that this is worth a score."""
-
     @property
-    def longer(self) -> str | None:
-        """Names the task of the same symbols with longer sequences: does a model generalise?"""
-        return None
+    def exact(self) -> bool:
+        """Whether a sequence can be answered wholly right, so that this is worth a score."""
+        return self.optimum is not None and self.optimum.accuracy == 1
 
     start: int | None = None
     """The class that is read first where an output is written from its condition alone."""
@@ -114,6 +147,30 @@ class Task(ABC):
     @abstractmethod
     def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Yields batches of shape (unroll, batch_size) without end; `rng` decides everything."""
+
+    def train_in_order(self, *, batch_size: int, unroll: int) -> Iterator[Batch]:
+        """Yields the train split from its beginning, pass after pass, each with fresh states.
+
+        Raises:
+            TaskError: The data are generated, and have no beginning to come back to.
+        """
+        raise TaskError(f"{self.name} is generated without end; leave out start=beginning")
+
+    def updates_per_pass(self, *, batch_size: int, unroll: int, in_order: bool = False) -> int:
+        """Counts the batches after which all of the train split has been read once.
+
+        Args:
+            batch_size: The number B of streams.
+            unroll: The number T of steps in a batch.
+            in_order: Whether they are those of `train_in_order`.
+
+        Raises:
+            TaskError: The data are generated, and have no end.
+        """
+        raise TaskError(
+            f"{self.name} is generated without end and has no passes;"
+            " give epochs and updates_per_epoch instead"
+        )
 
     @abstractmethod
     def held_out(
@@ -160,6 +217,16 @@ class Task(ABC):
     def describe(self) -> dict[str, object]:
         """Describes the task as plain data for tables and records."""
 
+    def baselines(self) -> dict[str, float]:
+        """Gives chance and optimum as plain numbers, those that are known."""
+        known = {"chance": self.chance, "optimum": self.optimum}
+        return {
+            f"{name}_{unit}": value
+            for name, baseline in known.items()
+            if baseline is not None
+            for unit, value in (("nats", baseline.nats), ("accuracy", baseline.accuracy))
+        }
+
     def check_fits(self, batch_size: int, unroll: int) -> None:
         """Raises TaskError where the data are too short for one batch of this shape."""
         check_shape(batch_size=batch_size, unroll=unroll)
@@ -180,7 +247,8 @@ def in_pieces(
     end_B: NDArray[np.int64],
     *,
     unroll: int,
-    warmup: int = 0,
+    warmup: int | NDArray[np.int64] = 0,
+    blank: int | None = None,
     last: NDArray[np.bool_] | None = None,
 ) -> Iterator[Batch]:
     """Yields a finite stream once, as B contiguous pieces side by side.
@@ -193,10 +261,13 @@ def in_pieces(
         first_B: First target of every column.
         end_B: The one behind its last.
         unroll: The number of steps in a batch.
-        warmup: Symbols that a column reads before its own, with weight False; fewer where the
-            stream has fewer, so that the first column begins with its first target.
+        warmup: Symbols that a column reads before its own, with weight False, one number or one
+            a column; fewer where the stream has fewer, so that the first column begins with its
+            first target.
+        blank: The class that is read in place of every counted symbol; None where they are read.
         last: The symbols that end a sequence, (N + 1,); None where there are none.
     """
+    read = symbols if blank is None or counted is None else np.where(counted, blank, symbols)
     start_B = np.maximum(first_B - warmup, 0)
     longest = int((end_B - start_B).max())
     for start in range(0, longest, unroll):
@@ -206,7 +277,7 @@ def in_pieces(
         counts_TB = inside_TB & (at_TB >= first_B)
         at_TB = np.where(inside_TB, at_TB, 0)
         yield Batch(
-            inputs_TB=symbols[at_TB].astype(np.int64),
+            inputs_TB=read[at_TB].astype(np.int64),
             targets_TB=symbols[at_TB + 1].astype(np.int64),
             weights_TB=counts_TB if counted is None else counts_TB & counted[at_TB + 1],
             ends_TB=None if last is None else counts_TB & last[at_TB + 1],

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import lzma
 import os
 import stat
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from odyssey.errors import TaskError, suggest
 
 FILE_NAME = "input.txt"
 DATA_VARIABLE = "ODYSSEY_DATA"
+_BAD_ARCHIVES = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,12 @@ class Dataset:
         licence: A note on its licence.
         split: The usual percentages of train, valid and test.
         unit: What published numbers of it count: characters, or the bytes of the file.
-        member: Its name inside the archive at `url`; None where `url` is the file itself.
-        archive_digest: "algorithm:hexadecimal" of that archive.
+        member: Its name inside the zip archive at `url`; None where `url` is the file itself, or
+            an archive of many.
+        joined: Suffixes of the files of a tar archive at `url` that make up the file: those that
+            are not empty, in the order of their paths, each with a line end at its end.
+        archive_digest: "algorithm:hexadecimal" of that archive; None where only that of the file
+            is known.
     """
 
     summary: str
@@ -49,7 +56,13 @@ class Dataset:
     split: str = "90/5/5"
     unit: str = "characters"
     member: str | None = None
+    joined: tuple[str, ...] = ()
     archive_digest: str | None = None
+
+    @property
+    def download_digest(self) -> str | None:
+        """The digest of what lies at `url`, as far as it is known."""
+        return self.archive_digest if self.member or self.joined else self.digest
 
 
 DATASETS: dict[str, Dataset] = {
@@ -88,6 +101,21 @@ DATASETS: dict[str, Dataset] = {
         unit="bytes",  # published "bits per character" of it are bits a byte
         member="enwik8",
         archive_digest="sha256:547994d9980ebed1288380d652999f38a14fe291a6247c157c3d33d4932534bc",
+    ),
+    "stacks": Dataset(
+        summary="LaTeX of the Stacks project: its chapter on commutative algebra",
+        url="https://raw.githubusercontent.com/stacks/stacks-project/4ac4815d5a00dc2eacab7824cf4e4baafe2773ac/algebra.tex",
+        size=1_771_230,
+        digest="sha256:fa8bb92e58a4f78a2bd01b3b6a4a87de0a0d279f5dd90641b574dd5fbfffa4f3",
+        licence="GFDL 1.2",
+    ),
+    "linux-1.0": Dataset(
+        summary="the C source of Linux 1.0, 487 files in the order of their paths",
+        url="https://www.kernel.org/pub/linux/kernel/v1.0/linux-1.0.tar.xz",
+        size=4_413_579,
+        digest="sha256:25655c3d45a9dacaa5184b0c27935d5f81bf4dccece330107bf9dd778386f708",
+        licence="GPL-2.0",
+        joined=(".c", ".h"),  # of the archive no digest is known here, so its outcome is checked
     ),
 }
 
@@ -172,7 +200,7 @@ def _download(name: str, dataset: Dataset, path: Path) -> None:
                 fetched = Path(
                     pooch.retrieve(
                         dataset.url,
-                        known_hash=dataset.archive_digest or dataset.digest,
+                        known_hash=dataset.download_digest,
                         fname="download",
                         path=folder,
                         progressbar=False,
@@ -181,8 +209,10 @@ def _download(name: str, dataset: Dataset, path: Path) -> None:
             if dataset.member is not None:
                 with zipfile.ZipFile(fetched) as archive:
                     fetched = Path(archive.extract(dataset.member, folder))
+            if dataset.joined:
+                fetched = _joined(fetched, dataset)
         # Network errors are OSErrors; a wrong hash or archive is one of the others.
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, *_BAD_ARCHIVES) as error:
             reason = " ".join(str(error).split())
             reason = f"{type(error).__name__}: {reason[:80]}"
             raise TaskError(
@@ -190,6 +220,23 @@ def _download(name: str, dataset: Dataset, path: Path) -> None:
                 f"from {_source(dataset)}"
             ) from None
         fetched.replace(path)
+
+
+def _joined(archive: Path, dataset: Dataset) -> Path:
+    """Joins the files of a tar archive beside it; raises ValueError where they are not right."""
+    pieces: dict[str, bytes] = {}
+    with tarfile.open(archive) as tar:
+        for entry in tar:
+            file = tar.extractfile(entry) if entry.isreg() else None
+            if file and entry.name.endswith(dataset.joined) and (piece := file.read()):
+                pieces[entry.name] = piece if piece.endswith(b"\n") else piece + b"\n"
+    text = b"".join(pieces[name] for name in sorted(pieces))
+    algorithm, _, expected = dataset.digest.partition(":")
+    if hashlib.new(algorithm, text).hexdigest() != expected:
+        raise ValueError(f"{len(pieces)} files joined have another {algorithm} than expected")
+    joined = archive.with_name("joined")
+    joined.write_bytes(text)
+    return joined
 
 
 @contextlib.contextmanager
@@ -205,6 +252,9 @@ def _quiet_pooch() -> Iterator[None]:
 
 
 def _source(dataset: Dataset) -> str:
+    if dataset.joined:
+        kinds = " and ".join(f"*{suffix}" for suffix in dataset.joined)
+        return f"{dataset.url} (all {kinds} in the order of their paths)"
     member = "" if dataset.member is None else f" (unzip {dataset.member!r})"
     return dataset.url + member
 

@@ -5,14 +5,10 @@ Shapes: N sequences, M symbols to remember.
 
 from __future__ import annotations
 
-import string
-
 import numpy as np
 
-from odyssey.tasks.generated import GeneratedTask, Sequences
-
-ALPHABET = string.ascii_lowercase + string.ascii_uppercase + string.digits
-CUE, END = ">", "."
+from odyssey.tasks.base import CERTAIN, guess
+from odyssey.tasks.generated import ALPHABET, CUE, END, GeneratedTask, Sequences, from_rows
 
 
 class Memorization(GeneratedTask):
@@ -24,7 +20,7 @@ class Memorization(GeneratedTask):
         symbols: How many symbols there are to choose from.
     """
 
-    exact = True
+    warmup = 0  # the scores that are kept were measured so
 
     def __init__(self, name: str, *, length: int, symbols: int) -> None:
         self._length = length
@@ -38,6 +34,8 @@ class Memorization(GeneratedTask):
             prime=example + CUE,
             options={"length": length, "symbols": symbols},
         )
+        self.chance = guess([1.0] * symbols)
+        self.optimum = CERTAIN
 
     def draw(self, rng: np.random.Generator, count: int) -> Sequences:
         """Draws what is to be remembered and repeats it."""
@@ -48,7 +46,6 @@ class Memorization(GeneratedTask):
         rows[:, length] = self._choices  # the cue
         rows[:, length + 1 : -1] = given_NM
         rows[:, -1] = self._choices + 1  # the end
-        counted = np.zeros(rows.shape, dtype=np.bool_)
-        counted[:, length + 1 : -1] = True
-        ends = np.arange(1, count + 1, dtype=np.int64) * rows.shape[1]
-        return Sequences(rows.ravel(), counted.ravel(), ends)
+        counted = np.zeros(rows.shape[1], dtype=np.bool_)
+        counted[length + 1 : -1] = True
+        return from_rows(rows, counted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Any
 
 from odyssey.errors import TaskError, suggest
 from odyssey.wording import quoted
+
+_SHARE = re.compile(r"[0-9]{1,2}(\.[0-9]{1,3})?|[0-9]{3,12}")
+_LEAST_COUNTS = 1_000  # what adds up to more are no percentages that somebody got wrong
 
 
 @dataclass(frozen=True)
@@ -67,24 +71,37 @@ def one_of(name: str, default: str, *, among: Sequence[str]) -> Option:
 
 def split(default: str) -> Option:
     """Makes the option that says how a text is divided, in percent: `90/5/5`."""
-    expected = "the percentages of train, valid and test, each above 0, sum 100, as in 90/5/5"
+    expected = (
+        "the percentages of train, valid and test, sum 100, or their symbols, as in 90/5/5; train"
+        " and valid above 0"
+    )
     return Option("split", read_split(default), expected, read_split, show=show_split)
 
 
 def read_split(text: str) -> tuple[Fraction, ...]:
-    """Reads `90/5/5` into exact parts of one; raises ValueError."""
+    """Reads `90/5/5`, or numbers of symbols with a sum above 1,000, into exact parts of one.
+
+    The last part may be none; raises ValueError for what is no such thing.
+    """
     shares = text.split("/")
-    if not all(re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", share) for share in shares):
+    if len(shares) != 3 or not all(_SHARE.fullmatch(share) for share in shares):
         raise ValueError(text)
-    parts = tuple(Fraction(share) / 100 for share in shares)
-    if len(parts) != 3 or min(parts) == 0 or sum(parts) != 1:
+    sizes = [Fraction(share) for share in shares]
+    whole = sum(sizes)
+    counts = whole > _LEAST_COUNTS and "." not in text
+    if min(sizes[:2]) == 0 or not (whole == 100 or counts):
         raise ValueError(text)
-    return parts
+    return tuple(size / whole for size in sizes)
 
 
 def show_split(parts: tuple[Fraction, ...]) -> str:
-    """Writes the parts as percentages, `90/5/5`."""
-    return "/".join(f"{float(100 * part):g}" for part in parts)
+    """Writes the parts as percentages, `90/5/5`, or as whole numbers where those are not exact."""
+    percentages = [100 * part for part in parts]
+    if all((1000 * p).denominator == 1 for p in percentages):
+        return "/".join(f"{float(p):g}" for p in percentages)
+    whole = math.lcm(*(part.denominator for part in parts))
+    whole *= _LEAST_COUNTS // whole + 1  # so many that they are no percentages
+    return "/".join(str(part * whole) for part in parts)
 
 
 def read_options(text: str | None, options: Sequence[Option], *, task: str) -> dict[str, Any]:

@@ -17,10 +17,17 @@ from odyssey.names import CAPTIONS_PREFIX, PATH_PREFIXES, TEXT_PREFIX, split_tex
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
 from odyssey.tasks.captions import folder_task
+from odyssey.tasks.copying import Copy, Reverse, SelectiveCopy
+from odyssey.tasks.counting import LETTERS, Counting
 from odyssey.tasks.digits import HouseNumbers
 from odyssey.tasks.download import DATASETS, Dataset, dataset_path
+from odyssey.tasks.dyck import COUNTED, OPENING, Dyck
+from odyssey.tasks.generated import ALPHABET
+from odyssey.tasks.group import GROUPS, Group
 from odyssey.tasks.icons import icons_task
-from odyssey.tasks.memorization import ALPHABET, Memorization
+from odyssey.tasks.listops import ListOps
+from odyssey.tasks.memorization import Memorization
+from odyssey.tasks.modular import Modular
 from odyssey.tasks.options import (
     Option,
     fraction,
@@ -33,8 +40,10 @@ from odyssey.tasks.options import (
 )
 from odyssey.tasks.python_source import python_source
 from odyssey.tasks.reading import AUTO, encoding_name
+from odyssey.tasks.recall import KEYS, VALUES, Induction, Recall
+from odyssey.tasks.sets import TASK_SETS
 from odyssey.tasks.signature import ATTENTION, FIRST, WAYS
-from odyssey.tasks.text import MissingText, TextTask, read_file
+from odyssey.tasks.text import KnownWords, MissingText, TextTask, read_file
 from odyssey.tasks.xml import Xml
 from odyssey.wording import quoted, shorten
 
@@ -51,6 +60,7 @@ class TaskRow:
         make: Makes the task from its normalised spec and the value of each option.
         read: Gives the bytes of a text, from the value of each option; None where there is none.
         sequences: Whether it is a `SequenceTask`, not a stream of symbols.
+        longer: The option that is twice as large in the same task at twice the length.
     """
 
     summary: str
@@ -58,11 +68,12 @@ class TaskRow:
     make: Callable[[str, dict[str, Any]], Task]
     read: Callable[[dict[str, Any]], bytes] | None = None
     sequences: bool = False
+    longer: str | None = None
 
 
 def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
     return (
-        one_of("unit", unit, among=(AUTO, "characters", "bytes")),
+        one_of("unit", unit, among=(AUTO, "characters", "bytes", "words")),
         Option(
             "encoding",
             AUTO,
@@ -70,7 +81,20 @@ def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
             encoding_name,
         ),
         split(split_default),
+        whole("words", KnownWords.most, least=2, most=1_000_000),
+        whole("least_count", KnownWords.least_count, least=1, most=1_000_000),
     )
+
+
+def _text_task(
+    name: str, data: bytes, values: Mapping[str, Any], *, facts: Mapping[str, object]
+) -> TextTask:
+    """Makes a text task from the values of `_text_options`."""
+    known = KnownWords(values["words"], values["least_count"])
+    if values["unit"] != "words" and known != KnownWords():
+        raise TaskError(f"{name}: words= and least_count= are about words; add unit=words")
+    how = {option: values[option] for option in ("unit", "encoding", "split")}
+    return TextTask(name, data, **how, known=known, facts=facts)
 
 
 def _python_source() -> TaskRow:
@@ -94,7 +118,7 @@ def _corpus(name: str, dataset: Dataset) -> TaskRow:
         return read_file(dataset_path(name))
 
     def make(spec: str, values: dict[str, Any]) -> Task:
-        return TextTask(spec, read(values), **values, facts={"licence": dataset.licence})
+        return _text_task(spec, read(values), values, facts={"licence": dataset.licence})
 
     return TaskRow(dataset.summary, _text_options(dataset.split, dataset.unit), make, read)
 
@@ -107,6 +131,7 @@ _TASKS: dict[str, TaskRow] = {
             whole("symbols", 26, least=2, most=len(ALPHABET)),
         ),
         lambda name, values: Memorization(name, **values),
+        longer="length",
     ),
     "arithmetic": TaskRow(
         "add and subtract numbers written among distractors (Jozefowicz et al., 2015)",
@@ -115,11 +140,108 @@ _TASKS: dict[str, TaskRow] = {
             fraction("distractors", 0.48, most=0.95),
         ),
         lambda name, values: Arithmetic(name, **values),
+        longer="digits",
     ),
     "xml": TaskRow(
         "nested tags with random names (Jozefowicz et al., 2015)",
         (whole("max_steps", 50, least=1, most=1000),),
         lambda name, values: Xml(name, **values),
+        longer="max_steps",
+    ),
+    "copy": TaskRow(
+        "read symbols, wait, and reproduce them (Hochreiter and Schmidhuber, 1997)",
+        (
+            whole("length", 8, least=1, most=1000),
+            whole("symbols", 8, least=2, most=len(ALPHABET)),
+            whole("delay", 10, least=1, most=10_000),
+        ),
+        lambda name, values: Copy(name, **values),
+        longer="delay",
+    ),
+    "selective-copy": TaskRow(
+        "reproduce the symbols that lie among blanks (Gu and Dao, 2023)",
+        (
+            whole("length", 6, least=1, most=1000),
+            whole("symbols", 8, least=2, most=len(ALPHABET)),
+            whole("blanks", 30, least=1, most=10_000),
+        ),
+        lambda name, values: SelectiveCopy(name, **values),
+        longer="blanks",
+    ),
+    "reverse": TaskRow(
+        "read symbols and write them backwards (Grefenstette et al., 2015)",
+        (
+            whole("length", 16, least=1, most=1000),
+            whole("symbols", 8, least=2, most=len(ALPHABET)),
+        ),
+        lambda name, values: Reverse(name, **values),
+        longer="length",
+    ),
+    "recall": TaskRow(
+        "read pairs of a key and a value, then give the values of keys (Arora et al., 2023)",
+        (
+            whole("pairs", 3, least=1, most=len(KEYS)),
+            whole("keys", 6, least=1, most=len(KEYS)),
+            whole("values", 4, least=2, most=len(VALUES)),
+        ),
+        lambda name, values: Recall(name, **values),
+        longer="pairs",
+    ),
+    "induction": TaskRow(
+        "give the symbol that followed a mark (Olsson et al., 2022; Gu and Dao, 2023)",
+        (
+            whole("length", 50, least=2, most=10_000),
+            whole("symbols", 16, least=2, most=len(ALPHABET)),
+        ),
+        lambda name, values: Induction(name, **values),
+        longer="length",
+    ),
+    "dyck": TaskRow(
+        "nested brackets of some kinds, to a bounded depth (Hewitt et al., 2020)",
+        (
+            whole("kinds", 3, least=1, most=len(OPENING)),
+            whole("depth", 8, least=1, most=1000),
+            one_of("counts", "all", among=tuple(COUNTED)),
+        ),
+        lambda name, values: Dyck(name, **values),
+        longer="depth",
+    ),
+    "anbncn": TaskRow(
+        "runs of the same length, a letter each (Gers and Schmidhuber, 2001)",
+        (
+            whole("length", 60, least=1, most=10_000),
+            whole("letters", 3, least=2, most=len(LETTERS)),
+        ),
+        lambda name, values: Counting(name, **values),
+        longer="length",
+    ),
+    "group": TaskRow(
+        "the product of all elements so far, after each; Z2 is parity (Merrill et al., 2024)",
+        (
+            one_of("name", "S4", among=tuple(GROUPS)),
+            whole("length", 20, least=1, most=10_000),
+        ),
+        lambda name, values: Group(name, group=values["name"], length=values["length"]),
+        longer="length",
+    ),
+    "modular": TaskRow(
+        "evaluate an expression modulo a small number (Delétang et al., 2023)",
+        (
+            whole("modulus", 5, least=2, most=10),
+            whole("length", 4, least=2, most=16),
+            whole("depth", 0, least=0, most=16),
+        ),
+        lambda name, values: Modular(name, **values),
+        longer="length",
+    ),
+    "listops": TaskRow(
+        "evaluate nested lists under maximum, minimum, median, sum (Nangia and Bowman, 2018)",
+        (
+            whole("depth", 3, least=1, most=16),
+            whole("arguments", 3, least=2, most=5),
+        ),
+        lambda name, values: ListOps(name, **values),
+        longer="depth",
     ),
     "house-numbers": TaskRow(
         "read a number of handwritten digits from left to right (Ba et al., 2015)",
@@ -186,13 +308,15 @@ def get_task(spec: str) -> Task:
     if spec.startswith(TEXT_PREFIX):
         path, name, values = _path_spec(spec, TEXT_PREFIX, _TEXT_OPTIONS)
         data = read_file(Path(path).expanduser())
-        return TextTask(name, data, **values, facts={"path": path})
+        return _text_task(name, data, values, facts={"path": path})
     if spec.startswith(CAPTIONS_PREFIX):
         path, name, values = _path_spec(spec, CAPTIONS_PREFIX, _CAPTION_OPTIONS)
         parts, way = values.pop("split"), values.pop("look")
         return folder_task(name, path, parts=parts, way=way, **values)
     row, name, values = _row(spec)
-    return row.make(name, values)
+    task = row.make(name, values)
+    task.longer = _longer(row, values, task=name.partition("@")[0])
+    return task
 
 
 def recorded_task(spec: str, record: Mapping[str, Any], *, text: str | None = None) -> Task:
@@ -242,11 +366,12 @@ def recorded_task(spec: str, record: Mapping[str, Any], *, text: str | None = No
 def _as_recorded(data: bytes, record: Mapping[str, Any]) -> Task:
     """Makes a text task from its bytes and a record, also one of before encodings were recorded."""
     unit = record["unit"]
-    encoding = record.get("encoding", "utf-8") if unit == "characters" else AUTO
+    encoding = record.get("encoding", "utf-8") if unit in ("characters", "words") else AUTO
     parts = read_split(record["split"])
+    known = KnownWords(record["words"], record["least_count"]) if unit == "words" else None
     facts = {k: record[k] for k in ("path", "licence", "python") if k in record}
     name = str(record["name"])
-    task = TextTask(name, data, unit=unit, encoding=encoding, split=parts, facts=facts)
+    task = TextTask(name, data, unit=unit, encoding=encoding, split=parts, facts=facts, known=known)
     if task.num_symbols != record["num_symbols"]:
         raise TaskError(
             f"{name} has {task.num_symbols} symbols, and had {record['num_symbols']} when the run"
@@ -268,6 +393,8 @@ def _read(spec: str) -> bytes:
 def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
     """Gives the row that a spec names, the normalised spec, and the value of each option."""
     name, at, given = spec.partition("@")
+    if spec in TASK_SETS:
+        raise TaskError(f"{spec} is a set of tasks; name one: {', '.join(TASK_SETS[spec])}")
     if name not in _TASKS:
         if any(mark in name for mark in "/\\.") or Path(name[:200]).is_file():
             shown = shorten(name)
@@ -278,6 +405,19 @@ def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
     row = _TASKS[name]
     values = read_options(given if at else None, row.options, task=name)
     return row, name + show_options(values, row.options), values
+
+
+def _longer(row: TaskRow, values: dict[str, Any], *, task: str) -> str | None:
+    """Gives the spec of the variant of twice the length; None where there is none."""
+    if row.longer is None:
+        return None
+    longer = values | {row.longer: 2 * values[row.longer]}
+    spec = task + show_options(longer, row.options)
+    try:
+        row.make(spec, read_options(spec.partition("@")[2] or None, row.options, task=task))
+    except TaskError:
+        return None
+    return spec
 
 
 def _path_spec(

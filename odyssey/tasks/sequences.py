@@ -266,6 +266,22 @@ class FiniteTask(SequenceTask):
         """Gives the sequences of a held-out split."""
         return self.examples(split)
 
+    def updates_per_pass(self, *, batch_size: int, unroll: int, in_order: bool = False) -> int:
+        """Counts the batches after which every sequence has been read once, rounded up.
+
+        Raises:
+            TaskError: As `Task.updates_per_pass`, for an order; or sequences are cut.
+        """
+        if in_order:
+            return super().updates_per_pass(batch_size=batch_size, unroll=unroll, in_order=True)
+        examples = self.examples("train")
+        if max(map(len, examples)) > self.most_steps:
+            raise TaskError(
+                f"{self.name} cuts sequences, so that passes have no fixed number of updates;"
+                " give epochs and updates_per_epoch instead"
+            )
+        return -(-len(examples) // batch_size)
+
     def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
         """Yields the training set, permuted anew in every pass; a pool may span passes."""
         examples = self.examples("train")

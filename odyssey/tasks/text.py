@@ -1,4 +1,4 @@
-"""Texts: any file as a stream of bytes or characters, in three consecutive splits.
+"""Texts: any file as a stream of bytes, characters or words, in three consecutive splits.
 
 Shapes: T time steps, B parallel streams, N symbols of a text.
 """
@@ -6,7 +6,9 @@ Shapes: T time steps, B parallel streams, N symbols of a text.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +22,7 @@ from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape, in_piec
 from odyssey.tasks.options import show_split
 from odyssey.tasks.reading import AUTO, read_symbols
 from odyssey.tasks.vocabulary import Vocabulary
+from odyssey.tasks.words import WordVocabulary, known_words, split_words
 from odyssey.wording import SINGULAR, shorten
 
 _SLICE = 2**18
@@ -31,7 +34,7 @@ class _Text(Task):
 
     is_text = True
 
-    def __init__(self, name: str, vocabulary: Vocabulary) -> None:
+    def __init__(self, name: str, vocabulary: Vocabulary | WordVocabulary) -> None:
         self.name = name
         self.vocabulary = vocabulary
         self.unit = vocabulary.unit
@@ -42,7 +45,7 @@ class _Text(Task):
         r"""Turns text into class indices (N,); `\xNN` stands for a symbol that cannot be printed.
 
         Raises:
-            TaskError: The text has a symbol that is not in the vocabulary.
+            TaskError: The text has a symbol that is not in the vocabulary, or no word.
         """
         return self.vocabulary.encode(text)
 
@@ -55,20 +58,36 @@ class _Text(Task):
         return self.vocabulary.data(indices)
 
 
+@dataclass(frozen=True)
+class KnownWords:
+    """Says which words are symbols of their own.
+
+    Attributes:
+        most: Symbols, at most, the one of all other words included.
+        least_count: How often a word must occur in the train split.
+    """
+
+    most: int = 10_000
+    least_count: int = 1
+
+
 class TextTask(_Text):
-    """Predicts the next byte or character of a text.
+    """Predicts the next byte, character or word of a text.
 
     The vocabulary is that of the whole text: a symbol that occurs only in the valid or test split
-    is a class too. Training streams start at B places, equally far apart, the first one drawn at
-    random; each reads on through the train split and around its end. Held-out text is cut into
-    B contiguous pieces; all of a split but its first symbol is predicted once.
+    is a class too; but of words it is that of the train split. Training streams start at B places,
+    equally far apart, the first one drawn at random; each reads on through the train split and
+    around its end. Held-out text is cut into B contiguous pieces; all of a split but its first
+    symbol is predicted once.
 
     Args:
         name: The normalised spec.
         data: The text, as bytes.
-        unit: What a symbol is: `bytes`, `characters`, or `auto` (see `reading.read_symbols`).
+        unit: What a symbol is: `bytes`, `characters`, `words`, or `auto` (see
+            `reading.read_symbols`).
         encoding: The encoding of characters, or `auto`.
-        split: The parts of train, valid and test; their sum is one.
+        split: The parts of train, valid and test; their sum is one, and the last may be none.
+        known: Which words are symbols, where those are words.
         facts: More that `describe` says about the text.
     """
 
@@ -84,10 +103,18 @@ class TextTask(_Text):
         encoding: str = AUTO,
         split: tuple[Fraction, ...],
         facts: Mapping[str, object],
+        known: KnownWords | None = None,
     ) -> None:
         found = read_symbols(name, data, unit=unit, encoding=encoding)
-        codes, text_N = _index(found.codes_N)
-        super().__init__(name, Vocabulary(codes, unit=found.unit, name=name))
+        about_words: dict[str, object] = {}
+        if unit == "words":
+            known = known or KnownWords()
+            about_words = {"words": known.most, "least_count": known.least_count}
+            vocabulary, text_N = _index_words(found.codes_N, name, split=split, known=known)
+            super().__init__(name, vocabulary)
+        else:
+            codes, text_N = _index(found.codes_N)
+            super().__init__(name, Vocabulary(codes, unit=found.unit, name=name))
         if len(self.symbols) < 2:
             held = f"nothing but {self.symbols[0]!r}" if self.symbols else "nothing"
             raise TaskError(f"the text of {name} holds {held}; give one with two symbols or more")
@@ -97,7 +124,8 @@ class TextTask(_Text):
             "encoding": found.encoding,
             "split": show_split(split),
             "vocabulary": self.vocabulary.text,
-            **{f"{part}_{found.unit}": piece.size for part, piece in self._splits.items()},
+            **about_words,
+            **{f"{part}_{self.unit}": piece.size for part, piece in self._splits.items()},
             "sha256": hashlib.sha256(data).hexdigest(),
             **({"notices": list(found.notices)} if found.notices else {}),
             **facts,
@@ -109,8 +137,16 @@ class TextTask(_Text):
 
     def indices(self, split: Split) -> NDArray[np.integer]:
         """Gives the class indices of a whole split, (N,), read-only."""
-        text_N = self._splits[split].view()
+        text_N = self._there(split).view()
         text_N.flags.writeable = False
+        return text_N
+
+    def _there(self, split: Split) -> NDArray[np.integer]:
+        text_N = self._splits[split]
+        if not text_N.size:
+            raise TaskError(
+                f"{self.name} has no {split} split (split={self._facts['split']}); give it one"
+            )
         return text_N
 
     def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> Iterator[Batch]:
@@ -119,6 +155,35 @@ class TextTask(_Text):
         length = self.characters("train")
         first_B = np.arange(batch_size, dtype=np.int64) * length // batch_size
         return self._train(first_B + rng.integers(length), unroll=unroll)
+
+    def train_in_order(self, *, batch_size: int, unroll: int) -> Iterator[Batch]:
+        """Yields the train split from its beginning, pass after pass, each with fresh states.
+
+        The split is cut into B pieces of one length, read side by side. As in min-char-rnn, a pass
+        ends where the next batch and one symbol more would not fit into a piece.
+        """
+        check_shape(batch_size=batch_size, unroll=unroll)
+        text_N = self._splits["train"]
+        first_B = np.arange(batch_size, dtype=np.int64) * (text_N.size // batch_size)
+        steps = np.arange(unroll + 1, dtype=np.int64)[:, None]
+        weights_TB = np.ones((unroll, batch_size), dtype=np.bool_)
+        batches = self.updates_per_pass(batch_size=batch_size, unroll=unroll, in_order=True)
+        for k in itertools.cycle(range(batches)):
+            block_TB = text_N[first_B + k * unroll + steps].astype(np.int64)
+            yield Batch(
+                inputs_TB=block_TB[:-1],
+                targets_TB=block_TB[1:].copy(),
+                weights_TB=weights_TB,
+                fresh_B=np.ones(batch_size, dtype=np.bool_) if k == 0 else None,
+            )
+
+    def updates_per_pass(self, *, batch_size: int, unroll: int, in_order: bool = False) -> int:
+        """Counts the batches after which all of the train split has been read once."""
+        check_shape(batch_size=batch_size, unroll=unroll)
+        length = self.characters("train")
+        if in_order:  # start + unroll + 1 < length of a piece
+            return max(1, (length // batch_size - 2) // unroll)
+        return max(1, length // (batch_size * unroll))
 
     def _train(self, first_B: NDArray[np.int64], *, unroll: int) -> Iterator[Batch]:
         """Reads many segments at a time: asking for a short one costs more than reading it."""
@@ -156,7 +221,7 @@ class TextTask(_Text):
         """
         assert split in ("valid", "test")
         check_shape(batch_size=batch_size, unroll=unroll, characters=characters, warmup=warmup)
-        text_N = self._splits[split]
+        text_N = self._there(split)
         length = text_N.size - 1 if characters is None else min(characters, text_N.size - 1)
         bounds_B = np.arange(batch_size + 1, dtype=np.int64)
         first_B, end_B = (b * length // batch_size for b in (bounds_B[:-1], bounds_B[1:]))
@@ -206,7 +271,10 @@ class MissingText(_Text):
 
     def __init__(self, name: str, record: Mapping[str, Any], *, why: str) -> None:
         text, unit = str(record["vocabulary"]), record["unit"]
-        super().__init__(name, Vocabulary.recorded(text, unit=unit, name=name))
+        if unit == "words":
+            super().__init__(name, WordVocabulary.recorded(text, name=name))
+        else:
+            super().__init__(name, Vocabulary.recorded(text, unit=unit, name=name))
         self._record = dict(record)
         self.why = why
 
@@ -215,6 +283,14 @@ class MissingText(_Text):
         return int(self._record[f"{split}_{self.unit}"])
 
     def train(self, *, batch_size: int, unroll: int, rng: np.random.Generator) -> NoReturn:
+        """Raises TaskError."""
+        raise TaskError(self.why)
+
+    def train_in_order(self, *, batch_size: int, unroll: int) -> NoReturn:
+        """Raises TaskError."""
+        raise TaskError(self.why)
+
+    def updates_per_pass(self, *, batch_size: int, unroll: int, in_order: bool = False) -> NoReturn:
         """Raises TaskError."""
         raise TaskError(self.why)
 
@@ -281,18 +357,30 @@ def _index(codes_N: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.
     return vocabulary, text_N
 
 
+def _index_words(
+    codes_N: NDArray[np.integer], name: str, *, split: tuple[Fraction, ...], known: KnownWords
+) -> tuple[WordVocabulary, NDArray[np.integer]]:
+    """Gives the words that are symbols, and the text as indices of them."""
+    text = codes_N.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    words = split_words(text)
+    train = words[: int(len(words) * split[0])]
+    chosen = known_words(train, most=known.most, least_count=known.least_count)
+    vocabulary = WordVocabulary(chosen, name=name)
+    return vocabulary, vocabulary.index(words)
+
+
 def _split(
     name: str, text_N: NDArray[np.integer], parts: tuple[Fraction, ...]
 ) -> dict[Split, NDArray[np.integer]]:
-    """Cuts a text into its splits; each must have an input and a target."""
+    """Cuts a text into its splits; each that is wanted must have an input and a target."""
     train_end, valid_end = int(text_N.size * parts[0]), int(text_N.size * (parts[0] + parts[1]))
     splits: dict[Split, NDArray[np.integer]] = {
         "train": text_N[:train_end],
         "valid": text_N[train_end:valid_end],
         "test": text_N[valid_end:],
     }
-    for split, piece in splits.items():
-        if piece.size < 2:
+    for (split, piece), part in zip(splits.items(), parts, strict=True):
+        if piece.size < 2 and part:
             raise TaskError(
                 f"the {split} split of {name} has {piece.size} of {text_N.size} symbols; "
                 f"it needs 2 at least: give a longer text or another split="

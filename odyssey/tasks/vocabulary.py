@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
 
-Unit = Literal["bytes", "characters"]
+Unit = Literal["bytes", "characters", "words"]
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 STRAY = 0xF700
 """Where the private characters begin that stand for bytes of no character."""

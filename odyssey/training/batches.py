@@ -30,6 +30,7 @@ class JoinedBatch:
         fresh: Which columns begin anew (P, B), bool; None: none.
         given: What columns are conditioned on (P, B, ...), float32.
         read_P: How many inputs are no padding.
+        steps_P: The steps of each member's batch; what is behind them is padding.
     """
 
     inputs: NDArray[Any]
@@ -38,6 +39,7 @@ class JoinedBatch:
     fresh: NDArray[np.bool_] | None
     given: NDArray[np.float32] | None
     read_P: NDArray[np.int64]
+    steps_P: tuple[int, ...]
 
     @property
     def count_P(self) -> NDArray[np.float64]:
@@ -98,6 +100,7 @@ def join(batches: Sequence[Batch]) -> JoinedBatch:
         if any(g is None for g in given)
         else side_by_side([g for g in given if g is not None], pad=False),
         np.array([b.weights_TB.size if b.read is None else b.read for b in batches]),
+        tuple(len(b.inputs_TB) for b in batches),
     )
 
 

@@ -63,12 +63,20 @@ def sample(
         pending = [choice]
 
 
-def stream_text(task: Task, indices: Iterable[int]) -> Iterator[str]:
-    r"""Turns class indices into text as they come, a character at a time.
+def stream_text(task: Task, indices: Iterable[int], *, after: int | None = None) -> Iterator[str]:
+    r"""Turns class indices into text as they come, a character or a word at a time.
 
     Where the symbols are bytes, the bytes of a character wait for each other; those that make none
     come as `\xNN`, as in `Task.decode`. The pieces together are what `decode` makes of all.
+
+    Args:
+        task: The task.
+        indices: The class indices.
+        after: The one that stands before them, which decides whether a word needs a blank.
     """
+    if task.unit == "words":
+        yield from _stream_words(task, indices, after)
+        return
     waiting: list[int] = []
     for k in indices:
         waiting.append(k)
@@ -81,3 +89,11 @@ def stream_text(task: Task, indices: Iterable[int]) -> Iterator[str]:
             waiting = waiting[size:]
     if waiting:
         yield task.decode(waiting)
+
+
+def _stream_words(task: Task, indices: Iterable[int], after: int | None) -> Iterator[str]:
+    """Yields what each word adds to the text."""
+    before = [] if after is None else [after]
+    for k in indices:
+        yield task.decode([*before, k]).removeprefix(task.decode(before))
+        before = [k]

@@ -53,7 +53,8 @@ class Distribution:
 Space = Mapping[str, Distribution]
 
 # Greff et al. 2015, section 3.2; Jozefowicz et al. 2015, section 3.6; Karpathy et al. 2015,
-# section 4.1, with the clipping of char-rnn. What is not named has no part in the protocol.
+# section 4.1, with the clipping of char-rnn; the defaults of char-rnn and torch-rnn, the numbers of
+# min-char-rnn. What is not named has no part in the protocol.
 SPACE_PRESETS: dict[str, dict[str, Any]] = {
     "odyssey": {
         "hidden_size": {"log_uniform": [20, 200]},
@@ -76,6 +77,29 @@ SPACE_PRESETS: dict[str, dict[str, Any]] = {
         "init_scale": 0.08,
         "clip_value": 5.0,
     },
+    "char-rnn": {
+        "hidden_size": 128,
+        "num_layers": 2,
+        "learning_rate": 2e-3,
+        "init_scale": 0.08,
+        "forget_bias": 1.0,
+        "clip_value": 5.0,
+    },
+    "torch-rnn": {
+        "hidden_size": 128,
+        "num_layers": 2,
+        "learning_rate": 2e-3,
+        "init_scale": 0.5**0.5,  # N(0, 1/(D + H)) of both matrices in one, D = H
+        "forget_bias": 1.0,
+        "clip_value": 5.0,
+    },
+    "min-char-rnn": {
+        "hidden_size": 100,
+        "num_layers": 1,
+        "learning_rate": 0.1,
+        "init_scale": 0.01,
+        "clip_value": 5.0,
+    },
 }
 
 # Training options about which a protocol says nothing, or nothing that a stream of symbols has.
@@ -83,6 +107,9 @@ LEFT_OPEN: dict[str, tuple[str, ...]] = {
     "odyssey": ("unroll", "loss", "valid_characters", "test_characters"),
     "jozefowicz": ("valid_characters", "test_characters"),
     "karpathy": ("patience",),  # early stopping on validation, without a number
+    "char-rnn": (),
+    "torch-rnn": (),
+    "min-char-rnn": (),
 }
 
 

@@ -8,6 +8,8 @@ import pytest
 from support.answers import refused, well
 
 from odyssey.cli.main import main
+from odyssey.diagnostics.brackets import count_brackets
+from odyssey.storage.samples import SAMPLES, read_samples
 
 TRAIN = ("--hidden-size", 16, "--learning-rate", 0.03, "--updates-per-epoch", 40, "--epochs", 2)
 SIZES = ("--set", "valid_characters=200", "--set", "test_characters=200", "--batch-size", 8)
@@ -35,6 +37,73 @@ def test_a_trained_model_writes(odyssey, writer):
     assert outputs[0] == outputs[1] != outputs[2]
     sure = [well(odyssey(*warm, "--top-k", 1, "--seed", s)).out for s in (1, 2)]
     assert sure[0] == sure[1]
+
+
+def test_samples_along_training_are_kept_and_shown(odyssey, writer):
+    trained, cwd = writer
+    kept = read_samples(cwd / "run")
+    assert [sample.updates for sample in kept] == [40, 80]
+    for sample in kept:
+        printed = f"--- sample after {sample.updates} updates\n{sample.text}\n---"
+        assert printed in trained.out
+        assert sample.valid_nats > 0
+    well(odyssey("report", "run"))
+    page = (cwd / "run" / "report.html").read_text()
+    assert "What the model wrote along this curve" in page
+    for sample in kept:
+        assert f"after {sample.updates} updates" in page
+        assert f"<pre>{sample.text}</pre>" in page
+    quiet = ("train", "gru", "--task", "text:cycle.txt", "--sample", 12, "--out", "quiet")
+    well(odyssey(*quiet, *TRAIN, *SIZES))
+    assert not (cwd / "quiet" / SAMPLES).exists()
+    well(odyssey("report", "quiet"))
+    assert "along this curve" not in (cwd / "quiet" / "report.html").read_text()
+
+
+def test_a_sample_is_scored(odyssey, cwd, monkeypatch):
+    monkeypatch.setenv("PATH", str(cwd))  # no compiler
+    (cwd / "code.txt").write_text("f(a) { b[c]; }\n\\begin{x}\n" * 200)
+    command = ("train", "gru", "--task", "text:code.txt", "--sample", 0, "--out", "run")
+    well(odyssey(*command, *TRAIN, *SIZES, "--set", "backend=eager"))
+    sample = ("sample", "run", "--length", 60, "--temperature", 0)
+    text = well(odyssey(*sample)).out
+    found = count_brackets(text)
+    scored = well(odyssey(*sample, "--score")).out
+    assert scored.startswith(text)
+    assert f"\nbrackets closed: {found.closed} of {found.opened}" in scored
+    assert ("not measured, for there is no pdflatex" in scored) == ("\\begin{" in text)
+    data = well(odyssey(*sample, "--score", "--json")).json
+    assert data["brackets"] == {
+        "opened": found.opened, "closed": found.closed, "share": found.share
+    }  # fmt: skip
+    assert data["latex"] is None
+    assert "leave out --score" in refused(odyssey(*sample, "--score", "--raw"))
+
+
+def test_a_model_of_words_writes_words(odyssey, cwd):
+    (cwd / "cycle.txt").write_text("one two three .\n" * 400)
+    spec = "text:cycle.txt@unit=words,split=95/5/0"
+    command = ("train", "gru", "--task", spec, "--sample", 5, "--temperature", 0, "--out", "run")
+    trained = well(odyssey(*command, *TRAIN, *SIZES)).out
+    assert " bits/word" in trained
+    assert "words in " in trained
+    assert "next-word accuracy" in trained
+    assert "test   not measured: the split is empty" in trained
+    assert trained.partition("sample:\n")[2].startswith("one two three .\n\n")
+    sample = ("sample", "run", "--length", 4, "--temperature", 0)
+    assert well(odyssey(*sample)).out == "one two three .\n"
+    assert well(odyssey(*sample, "--prime", "one two")).out == "one two three .\none\n"
+    assert well(odyssey(*sample, "--prime", "one zebra")).out.startswith("one <unk>")
+    well(odyssey("report", "run"))
+    page = (cwd / "run" / "report.html").read_text()
+    assert "bits per word" in page
+    assert "words a member" in page
+    for command in ("errors", "units"):
+        assert "is read by words" in refused(odyssey(command, "run"))
+    characters = ("train", "gru", "--task", "text:cycle.txt@split=95/5/0", "--out", "chars")
+    well(odyssey(*characters, *TRAIN, *SIZES))
+    for command in ("errors", "units"):
+        assert "has no test split (split=95/5/0)" in refused(odyssey(command, "chars"))
 
 
 def test_what_cannot_write_says_why(odyssey, writer):

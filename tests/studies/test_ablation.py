@@ -8,6 +8,7 @@ from odyssey.errors import CellError, ConfigError
 from odyssey.specs import CELL_SETS
 from odyssey.studies.make.ablation import AblationOptions, ablation_cells, ablation_study
 from odyssey.studies.study import parse_study
+from odyssey.tasks.sets import TASK_SETS
 
 
 def test_variants_are_ablations_or_whole_specs():
@@ -43,6 +44,11 @@ def test_matching_parameters_draws_their_number():
     study = ablation_study("lstm", AblationOptions(("xml",), variants=("NIG",), match="parameters"))
     (trial, _) = study.trials(study.resolve_cells())
     assert all("parameters" in m and "hidden_size" not in m for m in trial.members)
+
+
+def test_a_set_of_tasks_stands_for_its_members():
+    study = ablation_study("elman", AblationOptions(("unseen10",)))
+    assert study.tasks == TASK_SETS["unseen10"]
 
 
 def test_settings_override_any_field():

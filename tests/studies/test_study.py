@@ -23,6 +23,7 @@ from odyssey.studies.study import (
     recorded_study,
 )
 from odyssey.studies.trial import Trial
+from odyssey.tasks.sets import TASK_SETS
 from odyssey.training.config import EARLIER, PRESETS
 from odyssey.training.space import fixed_by
 
@@ -219,6 +220,18 @@ def test_settings_are_dotted_keys_with_toml_values():
     assert study.config.nesterov is True
     assert study.space == {"learning_rate": {"choice": [0.1, 0.2]}, "hidden_size": 16}
     assert study.tasks == ("memorization",)
+
+
+def test_a_set_of_tasks_stands_for_its_members():
+    members = list(TASK_SETS["unseen10"])
+    study = parse_study(MINIMAL, settings=['tasks=["xml", "unseen10", "copy"]'])
+    assert list(study.tasks) == ["xml", *(m for m in members if m != "copy"), "copy"]
+    assert parse_study(study.to_toml()) == study
+    stages = ['stages=[{name="a", tasks=["unseen10"]}]', "strategy.name=random"]
+    (stage,) = parse_study(MINIMAL, settings=stages).search.stages
+    assert list(stage.tasks) == members
+    with pytest.raises(ConfigError, match="names 'xml' twice"):
+        parse_study(MINIMAL, settings=['tasks=["xml", "unseen10", "xml"]'])
 
 
 def test_a_name_that_stands_in_one_table_needs_no_table():
@@ -475,6 +488,9 @@ def test_ids_depend_on_what_decides_the_result_and_nothing_else():
         assert not set(ids(**other)) & set(base)
 
 
+OTHER = {"start": "beginning", "smoothing": 0.5}  # legal values where 7 is none
+
+
 def test_a_run_of_before_an_option_existed_goes_on_without_it():
     fresh = study_of(training={"epochs": 3})
     now = recorded_study(fresh.to_toml(), {"training": dataclasses.asdict(fresh.config)})
@@ -482,15 +498,22 @@ def test_a_run_of_before_an_option_existed_goes_on_without_it():
     for name, value in EARLIER.items():
         known = {k: v for k, v in dataclasses.asdict(fresh.config).items() if k != name}
         old = recorded_study(fresh.to_toml(), {"training": known})
-        assert getattr(old.config, name) == value != getattr(fresh.config, name)
+        assert getattr(old.config, name) == value
         ids = [t.id for t in trials_of(old)]
-        assert not set(ids) & {t.id for t in trials_of(fresh)}
+        changed = getattr(fresh.config, name) != value
+        assert changed != bool(set(ids) & {t.id for t in trials_of(fresh)})
         # the id that such a run gave its trials, without a word of the option
         for trial in trials_of(old):
             bare = {k: v for k, v in trial.training.items() if k != name}
             assert dataclasses.replace(trial, training=bare).id == trial.id
-        said = recorded_study(study_of(training={name: 7}).to_toml(), {})
-        assert getattr(said.config, name) == 7
+        other = OTHER.get(name, 7)
+        said = recorded_study(study_of(training={name: other}).to_toml(), {})
+        assert getattr(said.config, name) == other
+    # a preset that has learned a word since does not say it to a run of before
+    preset = study_of(training={"preset": "karpathy"})
+    bare = {k: v for k, v in dataclasses.asdict(preset.config).items() if k not in EARLIER}
+    old = recorded_study(preset.to_toml(), {"training": bare}).config
+    assert (old.passes, old.epochs, old.eval_warmup) == (0, 50, 0)
 
 
 def test_a_preset_of_the_whole_study_is_one_of_training_and_of_space():
@@ -557,3 +580,19 @@ def test_a_forget_bias_needs_a_forget_gate():
     for cell in ("elman", "lstm:no_forget_gate"):
         with pytest.raises(ConfigError, match=f"space.forget_bias does not fit {cell}: .*'f'"):
             trials_of(study_of(cells=["lstm", cell], space=space))
+
+
+def test_a_presets_forget_bias_passes_by_what_has_no_gate_f():
+    study = study_of(preset="char-rnn")  # lstm and gru
+    with_gate, without = trials_of(study)[:2]
+    assert with_gate.spec == "lstm"
+    assert all(member["forget_bias"] == 1.0 for member in with_gate.members)
+    assert all("forget_bias" not in member for member in without.members)
+    for name in ("seed", "learning_rate", "hidden_size"):
+        assert [m[name] for m in with_gate.members] == [m[name] for m in without.members]
+    with pytest.raises(ConfigError, match=r"space\.forget_bias does not fit gru"):
+        trials_of(study_of(preset="char-rnn", space={"forget_bias": 1.0}))
+    search = {"strategy": {"name": "aging"}, "cells": ["gru"], "tasks": ["xml"]}
+    assert "forget_bias" not in study_of(preset="char-rnn", **search).distributions
+    with pytest.raises(ConfigError, match="which a search does not promise"):
+        study_of(space={"forget_bias": 1.0}, **search)

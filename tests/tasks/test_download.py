@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import io
 import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -24,10 +26,11 @@ def served(tmp_path, monkeypatch):
     site.mkdir()
 
     def retrieve(url, known_hash, *, fname, path, progressbar):
-        algorithm, _, expected = known_hash.partition(":")
         source = site / url.rpartition("/")[2]
-        if hashlib.new(algorithm, source.read_bytes()).hexdigest() != expected:
-            raise ValueError("hash of downloaded file does not match the known hash")
+        if known_hash is not None:
+            algorithm, _, expected = known_hash.partition(":")
+            if hashlib.new(algorithm, source.read_bytes()).hexdigest() != expected:
+                raise ValueError("hash of downloaded file does not match the known hash")
         pooch.get_logger().info("Downloading data from %s", url)
         return shutil.copy(source, Path(path, fname))
 
@@ -43,6 +46,7 @@ def test_the_real_registry_is_complete():
         assert dataset.url.startswith(("https://", "http://"))
         assert (dataset.member is None) == (dataset.archive_digest is None)
         assert dataset.member is None or dataset.archive_digest.startswith("sha256:")
+        assert not (dataset.member and dataset.joined)
 
 
 def test_a_file_put_by_hand_is_used(corpora, monkeypatch):
@@ -128,6 +132,63 @@ def test_the_member_of_an_archive_is_read(corpora, served, monkeypatch):
     monkeypatch.setitem(download.DATASETS, "enwik8", entry)
     assert download.dataset_path("enwik8").read_bytes() == expected
     assert {file.name for file in path.parent.iterdir()} == {"input.txt", ".input.txt.checked"}
+
+
+def tar_of(path, files):
+    with tarfile.open(path, "w:xz") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            if data is None:
+                entry.type, entry.linkname = tarfile.SYMTYPE, "a.c"
+                archive.addfile(entry)
+            else:
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+
+
+SOURCES = {
+    "linux/b.c": b"int b;",
+    "linux/a.h": b"#define A\n",
+    "linux/README": b"read me\n",
+    "linux/empty.c": b"",
+    "linux/link.c": None,
+    "linux/a/z.c": b"int z;\n",
+}
+
+
+def joined_of(text, monkeypatch):
+    digest = "sha256:" + hashlib.sha256(text).hexdigest()
+    entry = download.DATASETS["linux-1.0"]
+    entry = dataclasses.replace(entry, size=len(text), digest=digest)
+    monkeypatch.setitem(download.DATASETS, "linux-1.0", entry)
+
+
+def test_files_of_an_archive_are_joined_in_the_order_of_their_paths(corpora, served, monkeypatch):
+    path = corpora / "linux-1.0" / "input.txt"
+    path.unlink()
+    tar_of(served / "linux-1.0.tar.xz", SOURCES)
+    joined_of(b"#define A\nint z;\nint b;\n", monkeypatch)
+    assert download.dataset_path("linux-1.0").read_bytes() == b"#define A\nint z;\nint b;\n"
+    assert {file.name for file in path.parent.iterdir()} == {"input.txt", ".input.txt.checked"}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [(None, "ReadError"), ({}, "0 files joined"), ({"a.c": b"int c;"}, "1 files joined")],
+)
+def test_an_archive_of_other_files_leaves_nothing(corpora, served, monkeypatch, files, message):
+    path = corpora / "linux-1.0" / "input.txt"
+    path.unlink()
+    joined_of(b"int a;\n", monkeypatch)
+    archive = served / "linux-1.0.tar.xz"
+    if files is None:
+        archive.write_bytes(b"no archive")
+    else:
+        tar_of(archive, files)
+    with pytest.raises(TaskError, match=message) as caught:
+        download.dataset_path("linux-1.0")
+    assert r"(all *.c and *.h in the order of their paths)" in str(caught.value)
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize(

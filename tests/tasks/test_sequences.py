@@ -150,6 +150,16 @@ def test_conditions_stand_in_the_column_of_their_sequence(shape):
         assert np.array_equal(numbers[:, 0], batch.inputs_TB[0])
 
 
+def test_a_pass_of_a_finite_set_is_counted():
+    assert Lengths().updates_per_pass(batch_size=4, unroll=1) == 13
+    assert Lengths().updates_per_pass(batch_size=50, unroll=1) == 1
+    for task, why in ((Lengths(most_steps=5), "cuts"), (Sums(), "without end")):
+        with pytest.raises(TaskError, match=why):
+            task.updates_per_pass(batch_size=4, unroll=1)
+    with pytest.raises(TaskError, match="without end"):
+        Lengths().updates_per_pass(batch_size=4, unroll=1, in_order=True)
+
+
 def test_it_says_what_it_is_and_writes_no_text():
     facts = Sums().describe()
     assert facts["inputs"] == "2 reals"

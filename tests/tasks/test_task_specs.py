@@ -5,6 +5,7 @@ import pytest
 from odyssey.errors import TaskError
 from odyssey.tasks import get_task, list_tasks
 from odyssey.tasks.registry import describe_tasks
+from odyssey.tasks.sets import TASK_SETS, expand_tasks
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,12 @@ from odyssey.tasks.registry import describe_tasks
         ("python-source@bytes=4000,split=80/10.0/10", "python-source@bytes=4000,split=80/10/10"),
         ("warpeace@split=80/10/10", "warpeace"),
         ("warpeace@split=90/5/5", "warpeace@split=90/5/5"),
+        ("warpeace@split=95/5/0", "warpeace@split=95/5/0"),
+        ("warpeace@split=800/100/200", "warpeace@split=728/91/182"),
+        ("warpeace@split=9000/500/500", "warpeace@split=90/5/5"),
+        ("warpeace@split=4001/500/500", "warpeace@split=4001/500/500"),
+        ("tinyshakespeare@words=10000,unit=words", "tinyshakespeare@unit=words"),
+        ("stacks@split=95/5/0", "stacks@split=95/5/0"),
         ("tinyshakespeare@unit=characters", "tinyshakespeare"),
         ("warpeace@unit=bytes", "warpeace"),
         ("tinyshakespeare@encoding=ISO8859-1", "tinyshakespeare@encoding=latin-1"),
@@ -81,9 +88,14 @@ def test_paths_may_hold_an_at_sign(tmp_path, monkeypatch, file, options, name):
         ("xml@max_steps=0", "from 1 to 1000"),
         ("python-source@unit=bytes", "no option of python-source called 'unit'"),
         ("python-source@bytes=5", "expected a whole number from 100"),
-        ("warpeace@unit=words", "expected auto or characters or bytes"),
+        ("warpeace@unit=lines", "expected auto or characters or bytes or words"),
+        ("warpeace@split=90/0/10", "expected the percentages"),
         ("warpeace@split=90/10", "expected the percentages"),
-        ("warpeace@split=90/10/0", "expected the percentages"),
+        ("warpeace@split=1000/0/10", "expected the percentages"),
+        ("warpeace@split=900/50/49", "expected the percentages"),
+        ("warpeace@split=900.5/50/50", "expected the percentages"),
+        ("warpeace@words=50", "are about words; add unit=words"),
+        ("warpeace@unit=words,words=1", "expected a whole number from 2"),
         ("warpeace@split=90/5/6", "expected the percentages"),
         ("warpeace@split=nan/5/5", "expected the percentages"),
         ("warpeace@split=100/0/0", "expected the percentages"),
@@ -91,6 +103,7 @@ def test_paths_may_hold_an_at_sign(tmp_path, monkeypatch, file, options, name):
         ("text:book.txt@encoding=rot13", "expected the name of an encoding"),
         ("text:book.txt@encoding=base64", "expected the name of an encoding"),
         ("text:book.txt@encoding=", "expected the name of an encoding"),
+        ("unseen10", "unseen10 is a set of tasks; name one: copy, "),
         ("text:book.txt@units=bytes", "no option of text:PATH called 'units'; closest: unit"),
     ],
 )
@@ -106,7 +119,9 @@ def test_the_table_lists_every_task_with_its_options():
     rows = {row["name"]: row for row in describe_tasks()}
     assert list(rows) == [*list_tasks(), "text:PATH", "captions:PATH"]
     assert rows["arithmetic"]["options"] == "digits=8,distractors=0.48"
-    assert rows["warpeace"]["options"] == "unit=bytes,encoding=auto,split=80/10/10"
+    assert rows["warpeace"]["options"] == (
+        "unit=bytes,encoding=auto,split=80/10/10,words=10000,least_count=1"
+    )
     assert all(row["summary"] for row in rows.values())
 
 
@@ -115,3 +130,18 @@ def test_defaults_can_be_written_out(corpora):
         if row["name"].endswith(":PATH") or row["name"] == "icons":  # no file, perhaps no font
             continue
         assert get_task(f"{row['name']}@{row['options']}").name == row["name"]
+
+
+def test_every_member_of_a_set_is_a_task(corpora):
+    for name, members in TASK_SETS.items():
+        assert name not in list_tasks()
+        assert len(set(members)) == len(members) > 1
+        assert [get_task(member).name for member in members] == list(members)
+
+
+def test_sets_stand_for_their_members():
+    members = list(TASK_SETS["unseen10"])
+    assert expand_tasks(["xml", "unseen10"]) == ["xml", *members]
+    assert expand_tasks(["unseen10", "copy"]) == [m for m in members if m != "copy"] + ["copy"]
+    assert expand_tasks(["unseen10", "unseen10"]) == members
+    assert expand_tasks(["xml", "xml"]) == ["xml", "xml"]

@@ -33,7 +33,8 @@ from odyssey.tasks.signature import (
 )
 from odyssey.training.batches import Draws, join
 from odyssey.training.config import TrainingConfig
-from odyssey.training.loop import _Group, train
+from odyssey.training.group import Group
+from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel, count_parameters
 from odyssey.training.scores import ExactCounter
 from odyssey.training.sizes import KEYS, VECTOR
@@ -200,7 +201,7 @@ def test_the_condition_is_read(way):
 @pytest.mark.parametrize("way", WAYS)
 def test_losses_with_conditions_that_are_not_the_sequences_own(way):
     task = Pictures(Condition((4, 12, 1), way))
-    group = _Group(
+    group = Group(
         odyssey.get_cell("gru"), task, [Member(k, k, hidden_size=5) for k in (0, 1)], CONFIG
     )
     scores = group.measure("test", 0)
@@ -227,7 +228,7 @@ def test_losses_with_conditions_that_are_not_the_sequences_own(way):
 
 
 def test_what_has_no_condition_has_no_losses_without_its_own():
-    group = _Group(odyssey.get_cell("gru"), get_task("xml"), [Member(0, 1, hidden_size=5)], CONFIG)
+    group = Group(odyssey.get_cell("gru"), get_task("xml"), [Member(0, 1, hidden_size=5)], CONFIG)
     scores = group.measure("test", 300)
     assert np.isnan([*scores.shuffled, *scores.blank]).all()
 
@@ -366,7 +367,7 @@ def test_sequences_that_are_wholly_right_are_counted():
 
 @pytest.mark.parametrize("spec", ["arithmetic@digits=2,distractors=0", "memorization@length=2"])
 def test_exact_scores_of_streams(spec):
-    group = _Group(odyssey.get_cell("gru"), get_task(spec), [Member(0, 1, hidden_size=8)], CONFIG)
+    group = Group(odyssey.get_cell("gru"), get_task(spec), [Member(0, 1, hidden_size=8)], CONFIG)
     scores = group.measure("test", 300)
     assert 0 <= scores.exact[0] <= 1
     assert math.isnan(group.measure("valid", 300).exact[0])

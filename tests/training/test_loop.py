@@ -18,7 +18,8 @@ from odyssey.hyperparameters import HYPERPARAMETERS, Member
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.signature import Signature
 from odyssey.training.config import OPTIMIZER_NAMES, SCHEDULES, TrainingConfig
-from odyssey.training.loop import _Group, group_members, train
+from odyssey.training.group import Group
+from odyssey.training.loop import group_members, train
 from odyssey.training.model import SequenceModel, count_parameters, hidden_size_for
 from odyssey.training.seeds import stream
 
@@ -43,7 +44,7 @@ def test_follows_a_hand_written_loop_over_nn_lstm():
         valid_characters=500, test_characters=500,
     )  # fmt: skip
     member = Member(0, 7, hidden_size=32, learning_rate=2e-3, clip_value=5.0)
-    group = _Group(odyssey.get_cell("lstm"), task, [member], config)
+    group = Group(odyssey.get_cell("lstm"), task, [member], config)
     model = group.model
     lstm, readout = nn.LSTM(task.num_symbols, 32), nn.Linear(32, task.num_symbols)
     own = {n: p.detach()[0].clone() for n, p in model.named_parameters()}
@@ -122,7 +123,7 @@ def book(tmp_path):
 def test_the_score_of_a_text_does_not_depend_on_how_it_is_cut(book, spec):
     config = replace(SMALL, optimizer="adam", updates_per_epoch=40, eval_warmup=50)
     member = Member(0, 1, hidden_size=12, learning_rate=0.02)
-    group = _Group(odyssey.get_cell(spec), book, [member], config)
+    group = Group(odyssey.get_cell(spec), book, [member], config)
     group.run(None)
     (alone,) = replaced(group, eval_batch=1).measure("valid", 2000).nats
     cut, cold = (
@@ -173,7 +174,7 @@ def test_a_diverged_row_is_cleared_at_once(backend):
     """What is left of it must not be computed with: zeros, and not what it diverged to."""
     members = [Member(k, k, hidden_size=6, learning_rate=r) for k, r in enumerate((0.01, 1e6))]
     config = replace(SMALL, updates_per_epoch=40, backend=backend)
-    group = _Group(odyssey.get_cell("elman_relu"), get_task("xml"), members, config)
+    group = Group(odyssey.get_cell("elman_relu"), get_task("xml"), members, config)
     state = None
     for _ in range(40):
         state, nats_P, count_P = group._update(state)
@@ -192,7 +193,7 @@ def test_padding_never_moves_whatever_reaches_its_gradient():
     members = [Member(k, k, hidden_size=h, learning_rate=0.1) for k, h in enumerate((4, 6))]
     for backend in BACKENDS:
         config = replace(SMALL, backend=backend, padding=2.0)
-        group = _Group(odyssey.get_cell("gru"), get_task("xml"), members, config)
+        group = Group(odyssey.get_cell("gru"), get_task("xml"), members, config)
         inside_PN = group._inside()
         assert not inside_PN[0].all()
         assert inside_PN[1].all()
@@ -227,7 +228,7 @@ def test_groups_hold_like_sizes_and_one_depth():
 def test_the_training_loss_is_the_mean_over_the_counted_characters_of_an_epoch():
     cell, task = odyssey.get_cell("gru"), get_task("memorization@length=3,symbols=5")
     members = [Member(k, k, hidden_size=4, learning_rate=0.05) for k in range(2)]
-    group, state, nats, count = _Group(cell, task, members, SMALL), None, 0.0, 0.0
+    group, state, nats, count = Group(cell, task, members, SMALL), None, 0.0, 0.0
     for _ in range(SMALL.updates_per_epoch):
         state, nll_P, counted_P = group._update(state)
         nats, count = nats + nll_P, count + counted_P
@@ -294,7 +295,7 @@ def test_every_schedule_and_optimizer_trains(options):
 
 def rates(config, improve):
     """Runs the schedule on made-up validation results; gives the rates and when it stopped."""
-    group = _Group(
+    group = Group(
         odyssey.get_cell("elman"),
         get_task("xml"),
         [Member(0, 1, hidden_size=2, learning_rate=1.0)],
@@ -335,7 +336,7 @@ def test_schedule_of_greff():
 def test_momentum_rescales_the_rate_on_request():
     config = replace(SMALL, scale_by_momentum=True)
     member = Member(0, 1, hidden_size=2, learning_rate=1.0, momentum=0.75)
-    group = _Group(odyssey.get_cell("elman"), get_task("xml"), [member], config)
+    group = Group(odyssey.get_cell("elman"), get_task("xml"), [member], config)
     assert group.rate_P.tolist() == [0.25]
 
 
@@ -344,7 +345,7 @@ def test_sum_and_mean_losses_differ_by_the_counted_characters():
     member = Member(0, 1, hidden_size=4, learning_rate=0.3)
     steps = []
     for loss in ("mean", "sum"):
-        group = _Group(cell, task, [member], replace(SMALL, loss=loss))
+        group = Group(cell, task, [member], replace(SMALL, loss=loss))
         before = group.flat.values_PN.clone()
         group._update(None)
         steps.append((group.flat.values_PN - before)[0])
@@ -416,7 +417,7 @@ def test_progress_says_what_the_epoch_gave():
 
 def test_a_member_without_a_validation_loss_has_diverged_and_others_go_on():
     members = [Member(k, 5 + k, hidden_size=6) for k in range(3)]
-    group = _Group(odyssey.get_cell("gru"), get_task("xml"), members, SMALL)
+    group = Group(odyssey.get_cell("gru"), get_task("xml"), members, SMALL)
     measure = group.measure
 
     def with_a_hole(split, characters):
@@ -436,7 +437,7 @@ def test_one_counted_character_is_enough_and_none_an_error():
     config = replace(SMALL, batch_size=1, unroll=1, updates_per_epoch=1, epochs=1)
     (result,) = train(odyssey.get_cell("gru"), task, [Member(0, 5)], config).results
     assert result.train_nats == pytest.approx(math.log(task.num_symbols), rel=0.2)
-    group = _Group(odyssey.get_cell("gru"), task, [Member(0, 5)], config)
+    group = Group(odyssey.get_cell("gru"), task, [Member(0, 5)], config)
     scores = group.measure("valid", 1)
     nats, accuracy = scores.nats, scores.accuracy
     assert nats[0] == pytest.approx(math.log(task.num_symbols), rel=0.2)
@@ -465,7 +466,7 @@ def test_forget_bias_and_initial_scale():
         Member(0, 1, hidden_size=64),
         Member(0, 1, hidden_size=64, forget_bias=3.0, init_scale=2.0),
     ]
-    group = _Group(cell, task, members, SMALL)
+    group = Group(cell, task, members, SMALL)
     own = group.model.rnn.layers[0]
     assert own["b_f"][0].abs().max() == 0
     assert (own["b_f"][1] == 3).all()

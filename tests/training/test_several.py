@@ -12,7 +12,7 @@ from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
 from odyssey.tasks.registry import get_task
-from odyssey.training import loop
+from odyssey.training import group
 from odyssey.training.config import TrainingConfig
 from odyssey.training.loop import train
 
@@ -52,7 +52,7 @@ def counted(monkeypatch):
         return done
 
     monkeypatch.setattr(training_steps.NativeSteps, "run", counting)
-    monkeypatch.setattr(loop, "SECONDS_AT_A_TIME", 1e9)  # as many as fit, however slow
+    monkeypatch.setattr(group, "SECONDS_AT_A_TIME", 1e9)  # as many as fit, however slow
     return made
 
 
@@ -64,7 +64,7 @@ def test_several_updates_equal_single_ones(spec, optimizer, members, counted, mo
     several = told(spec, members, options)
     assert counted
     assert max(made for _, made in counted) > 1
-    monkeypatch.setattr(loop, "make_several", lambda *parts: None)
+    monkeypatch.setattr(group, "make_several", lambda *parts: None)
     single = told(spec, members, options)
     assert repr(several) == repr(single)  # which says nan of nan
     assert len(members) == 1 or "diverged" in {row[3] for row in single}
@@ -79,7 +79,7 @@ def test_a_call_ends_where_a_member_diverges_and_loses_no_batch(counted, monkeyp
     options = config(optimizer="sgd", diverged_factor=1.001)
     several = told("elman", grown, options)
     assert any(made < asked for asked, made in counted)
-    monkeypatch.setattr(loop, "make_several", lambda *parts: None)
+    monkeypatch.setattr(group, "make_several", lambda *parts: None)
     assert repr(several) == repr(told("elman", grown, options))
 
 

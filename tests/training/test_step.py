@@ -21,7 +21,7 @@ from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.signature import Values
 from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
-from odyssey.training.loop import _Group
+from odyssey.training.group import Group
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (
     TorchReadout,
@@ -254,7 +254,7 @@ def test_training_on_all_backends_gives_the_same_numbers(spec, loss):
     found = {}
     for backend in BACKENDS:
         cell = odyssey.get_cell(spec)
-        group = _Group(cell, get_task("xml"), members, replace(config, backend=backend))
+        group = Group(cell, get_task("xml"), members, replace(config, backend=backend))
         state, nats = None, []
         for _ in range(12):
             state, nll, count = group._update(state)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from odyssey.wording import loss_of_all
+from odyssey.wording import loss_of_all, unit_of_all
 
 _TASKS: ContextVar[Mapping[str, Any]] = ContextVar("tasks", default={})  # noqa: B039 (never changed)
 
@@ -30,6 +30,11 @@ def counting(run: Mapping[str, Any]) -> Iterator[None]:
 def per(what: str = "bits") -> str:
     """Gives the unit of a loss in words: `bits per character`."""
     return loss_of_all(_TASKS.get(), what)
+
+
+def symbols() -> str:
+    """Names what is read and written: words, or characters, as which bytes are spoken of."""
+    return "words" if unit_of_all(_TASKS.get()) == "words" else "characters"
 
 
 def slash(what: str = "bits") -> str:

@@ -180,7 +180,9 @@ def _stages(run: Any) -> pd.DataFrame:
                 "stage": stage["name"],
                 "tasks": ", ".join(stage["tasks"]),
                 "draws": stage["draws"],
-                "updates": stage["epochs"] * stage["updates_per_epoch"],
+                "updates": f"{stage['passes']} passes"
+                if stage.get("passes")
+                else stage["epochs"] * stage["updates_per_epoch"],
                 "goes on": ", ".join(rules) or "always",
             }
         )

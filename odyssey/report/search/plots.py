@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from odyssey.report.page.style import ACCENT, FAINT, INK, PALETTE, new_axes, styled
+from odyssey.report.page.units import symbols
 from odyssey.storage.schema import RANDOM_ARM, SEED_ARM
 
 
@@ -39,7 +40,7 @@ def plot_progress(
             label=arm if place == 0 else f"{arm}, as it happened",
         )
     ax.axhline(1.0, color=INK, linewidth=0.6, linestyle=":")
-    ax.set_xlabel("characters trained on by the arm")
+    ax.set_xlabel(f"{symbols()} trained on by the arm")
     ax.set_ylabel("best score so far (baseline = 1)")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(5))

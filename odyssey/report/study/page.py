@@ -13,19 +13,21 @@ from markupsafe import Markup
 
 from odyssey.errors import StoreError
 from odyssey.hyperparameters import HYPERPARAMETERS
-from odyssey.names import short_names
+from odyssey.names import escaped, short_names
 from odyssey.report.page import pictures, tables
 from odyssey.report.page.entries import entries
 from odyssey.report.page.html import html_table, plain_table, time_span
 from odyssey.report.page.records import read_records
 from odyssey.report.page.shell import render
-from odyssey.report.page.units import slash
+from odyssey.report.page.units import slash, symbols
 from odyssey.report.study import pictures as figures
 from odyssey.report.study import protocol
 from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
 from odyssey.statistics import estimates, published, ranking
 from odyssey.storage import RunStore
+from odyssey.storage.samples import KeptSample, read_samples
 from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
+from odyssey.wording import NATS_PER_BIT, plural
 
 _MOST_MEMBERS = 12  # that a row of failures names
 
@@ -42,6 +44,7 @@ class Content:
         board: `tables.leaderboard` of them.
         overall: `tables.overall`, or None with a single task.
         pictures: The figures.
+        samples: What a model wrote while it was trained, of a run of one training.
         ablation: The comparison with the study's baseline, where it names one.
         further: Those with its other baselines: tables without figures.
         beside: Our numbers beside those of papers.
@@ -54,6 +57,7 @@ class Content:
     board: pd.DataFrame = field(repr=False)
     overall: pd.DataFrame | None = field(repr=False)
     pictures: tuple[pictures.Picture, ...] = field(repr=False)
+    samples: tuple[KeptSample, ...] = field(repr=False, default=())
     ablation: BaselineComparison | None = field(repr=False, default=None)
     further: tuple[BaselineComparison, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
@@ -91,6 +95,7 @@ def read_content(run_dir: str | Path) -> Content:
         board=ranking.leaderboard(results),
         overall=ranking.overall(results) if results["task"].nunique() > 1 else None,
         pictures=tuple(figures.pictures(results, curves, seed=seed)),
+        samples=tuple(read_samples(store.path)),
         ablation=ablation,
         further=tuple(found for found in further if found),
         beside=tuple(published.beside(results, ablation.compared if ablation else None)),
@@ -150,7 +155,7 @@ def _facts(content: Content) -> list[tuple[str, str]]:
     done = results[results["status"] == OK]
     if done[["updates", "characters"]].notna().any().all():
         updates, characters = int(done["updates"].max()), int(done["characters"].max())
-        budget = f"at most {updates:,} updates, {characters:,} characters a member"
+        budget = f"at most {updates:,} updates, {characters:,} {symbols()} a member"
         facts.append(("budget", budget))
     seconds = content.run.get("seconds") or results["seconds"].sum()
     if seconds and seconds == seconds:
@@ -173,9 +178,27 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
                 "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
                 "pictures": [p for p in content.pictures if p.task == name],
+                "samples": [_sample(sample) for sample in content.samples],
             }
         )
     return tasks
+
+
+def _sample(sample: KeptSample) -> dict[str, str]:
+    """Gathers a sample: when it was written, how good the model was, what it wrote."""
+    about = []
+    if sample.valid_nats is not None:
+        about.append(f"validation {sample.valid_nats / NATS_PER_BIT:.3f} {slash()}")
+    if sample.opened:
+        about.append(
+            f"{sample.closed} of {plural(sample.opened, 'bracket')} closed"
+            f" ({sample.closed / sample.opened:.0%})"
+        )
+    return {
+        "when": f"after {plural(sample.updates, 'update')}",
+        "about": ", ".join(about),
+        "text": escaped(sample.text),
+    }
 
 
 def _lead(board: pd.DataFrame) -> tuple[str, str] | None:

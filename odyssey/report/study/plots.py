@@ -33,7 +33,7 @@ from odyssey.report.page.style import (
     new_axes,
     styled,
 )
-from odyssey.report.page.units import per, slash
+from odyssey.report.page.units import per, slash, symbols
 from odyssey.storage.schema import DIVERGED, FAILED, OK, VALID_BPC
 
 _LONG_BUDGET = 30  # draws beyond which their axis is logarithmic
@@ -55,7 +55,7 @@ def plot_learning_curves(
     # The steep start of training says little and would take most of the picture.
     late = frame["characters"] >= _EARLY * frame["characters"].max()
     _lines(ax, frame, x="characters", y="median", highlight=highlight, top=frame["median"][late])
-    ax.set_xlabel("characters read")
+    ax.set_xlabel(f"{symbols()} read")
     ax.set_ylabel(f"validation {per()}")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(4))

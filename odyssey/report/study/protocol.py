@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from odyssey.names import short_names
-from odyssey.report.page.units import per
+from odyssey.report.page.units import per, symbols
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
 from odyssey.statistics.verdicts import BETTER, DECIDED, NO_TEST, UNCLEAR, UNDECIDED, WORSE
@@ -237,12 +237,19 @@ def _training(training: Mapping[str, Any], results: pd.DataFrame) -> str:
         epochs, updates, batch, unroll = (
             int(known.pop(n)) for n in ("epochs", "updates_per_epoch", "batch_size", "unroll")
         )
-        text.append(
-            f"{epochs} epochs of {updates} updates at most, {batch} sequences of {unroll} "
-            f"characters each: {epochs * updates * batch * unroll:,} characters a draw"
-        )
+        passes = int(known.pop("passes", 0))
+        if passes:
+            text.append(
+                f"{passes} passes over the text at most, updates of {batch} sequences of {unroll} "
+                f"{symbols()} each"
+            )
+        else:
+            text.append(
+                f"{epochs} epochs of {updates} updates at most, {batch} sequences of {unroll} "
+                f"{symbols()} each: {epochs * updates * batch * unroll:,} {symbols()} a draw"
+            )
     elif results["characters"].notna().any():
-        text.append(f"{int(results['characters'].max()):,} characters a draw at most")
+        text.append(f"{int(results['characters'].max()):,} {symbols()} a draw at most")
     if known.get("patience") == 0:
         text.append("no early stopping")
         known.pop("patience")
@@ -250,7 +257,9 @@ def _training(training: Mapping[str, Any], results: pd.DataFrame) -> str:
     schedule, optimizer = known.get("schedule", "plateau"), known.get("optimizer", "rmsprop")
     idle = ["threads", "backend", "padding", "eval_batch", "eval_unroll"]
     idle += ["halvings"] if schedule != "plateau" else []
-    idle += ["decay", "decay_after"] if schedule != "decay" else []
+    idle += ["decay", "decay_after", "decay_every"] if schedule != "decay" else []
+    usual = {"start": "anywhere", "smoothing": 0.0, "decay_every": 1}
+    idle += [name for name, value in usual.items() if known.get(name) == value]
     idle += ["rmsprop_decay"] if optimizer != "rmsprop" else []
     idle += ["nesterov"] if optimizer != "sgd" else []
     text += [

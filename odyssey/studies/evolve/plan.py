@@ -201,7 +201,7 @@ def _stage(
     own = given.get("training", {})
     if not isinstance(own, Mapping):
         raise ConfigError(f"stage {name}: training must be a table, got {quoted(own)}")
-    config = training_config({**training, **own})
+    config = training_config({"longer": False, **training, **own})
     chosen = given.get("tasks", tasks)
     if not isinstance(chosen, list | tuple) or not all(isinstance(t, str) for t in chosen):
         raise ConfigError(f"stage {name}: tasks must be a list of texts, got {quoted(chosen)}")

@@ -27,6 +27,8 @@ from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
+from odyssey.training.budget import check_training
+from odyssey.training.config import EARLIER, training_config
 from odyssey.training.sizes import input_size
 from odyssey.training.space import draw_members
 from odyssey.transforms.constraints import Constraints, flops, nodes, parameters, reject
@@ -59,7 +61,7 @@ def check_search(study: Study) -> CheckedStudy:
     tasks = {spec: get_task(spec) for stage in plan.stages for spec in stage.tasks}
     for stage in plan.stages:
         for spec in stage.tasks:
-            tasks[spec].check_fits(stage.training["batch_size"], stage.training["unroll"])
+            check_training(training_config(stage.training), tasks[spec])
         check_memory(
             cells,
             {spec: tasks[spec] for spec in stage.tasks},
@@ -95,7 +97,7 @@ def _described(stage: StagePlan) -> dict[str, Any]:
         "draws": stage.draws,
         "epochs": stage.training["epochs"],
         "updates_per_epoch": stage.training["updates_per_epoch"],
-        "eval_warmup": stage.training["eval_warmup"],
+        **{name: stage.training[name] for name in EARLIER},
         **rule,
     }
 

@@ -11,7 +11,7 @@ import tomli_w
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
-from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_study
+from odyssey.studies.study import Study, absolute_cell, absolute_tasks, parse_study
 from odyssey.transforms.neighbours import single_changes
 from odyssey.wording import plural
 
@@ -130,7 +130,7 @@ def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
         "description": f"{own} and what it is with one thing changed, "
         f"{plural(draws, 'draw')} a cell and task, {matched}.",
         "cells": cells,
-        "tasks": [absolute_task(task) for task in options.tasks],
+        "tasks": absolute_tasks(options.tasks),
         "baseline": base,
         "members": draws,
         "seed": options.seed,

@@ -18,7 +18,7 @@ from odyssey.storage.candidates import finished_candidates, load_candidates
 from odyssey.storage.schema import SEED_ARM
 from odyssey.storage.store import load_results
 from odyssey.studies.engine import reopen
-from odyssey.studies.study import Study, absolute_task, parse_study
+from odyssey.studies.study import Study, absolute_tasks, parse_study
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import EARLIER
 from odyssey.training.model import count_parameters
@@ -83,12 +83,12 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
     if best.empty:
         raise ConfigError(f"{folder}: no candidate has passed all stages yet: nothing to promote")
     seen = list(dict.fromkeys([*search.tasks, *(t for s in plan.stages for t in s.tasks)]))
-    chosen = [absolute_task(t) for t in options.tasks] or [*search.tasks, _unseen(seen)]
+    chosen = absolute_tasks(options.tasks) or [*search.tasks, _unseen(seen)]
     if parameters is None:
         parameters = _parameters(search.space, chosen)
-    space = fixed_by(str(search.training.get("preset", ""))) | {
-        k: v for k, v in search.space.items() if k not in ("hidden_size", "preset")
-    }
+    fixed = fixed_by(str(search.training.get("preset", "")))
+    fixed.pop("forget_bias", None)  # the search has gone without it
+    space = fixed | {k: v for k, v in search.space.items() if k not in ("hidden_size", "preset")}
     # a search of before an option existed goes on without it; its promotion is a new study
     training = {k: v for k, v in plan.stages[-1].training.items() if EARLIER.get(k) != v}
     scores = ", ".join(f"{n} {s:.3f}" for n, s in zip(best["name"], best["score"], strict=True))

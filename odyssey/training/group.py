@@ -1,0 +1,504 @@
+"""Members of like size, trained side by side by truncated back-propagation through time.
+
+Shapes: P members, T steps, B streams, N parameters of a member.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odyssey.compiler.backends.base import SeveralSteps, StepsBatch, UpdateRules
+from odyssey.expr import Cell
+from odyssey.hyperparameters import Member
+from odyssey.storage.schema import DIVERGED, OK
+from odyssey.tasks.base import HeldOut, Task
+from odyssey.tasks.registry import get_task
+from odyssey.tasks.signature import Values, guess_nats
+from odyssey.training.batches import Draws, JoinedBatch
+from odyssey.training.config import BEGINNING, TrainingConfig
+from odyssey.training.model import SequenceModel, count_parameters
+from odyssey.training.noise import Noise
+from odyssey.training.optimizers import FlatParameters, Optimizer
+from odyssey.training.results import Epoch, MemberResult
+from odyssey.training.scores import Scores, measure
+from odyssey.training.seeds import stream
+from odyssey.training.step import make_readout, make_recurrence, make_several, make_update
+
+SECONDS_AT_A_TIME = 0.1  # of updates in one call
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that training goes on from, to the bit.
+
+    Attributes:
+        arrays: Arrays by name.
+        facts: Plain data.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    facts: Mapping[str, Any]
+
+
+class Checkpoints(Protocol):
+    """Keeps snapshots of a training."""
+
+    def load(self) -> Snapshot | None:
+        """Gives the snapshot to go on from; None begins anew."""
+        ...
+
+    def passing(self, updates: int, take: Callable[[], Snapshot], *, last: bool) -> None:
+        """Called between updates; it may take a snapshot, and end the training by an exception.
+
+        Args:
+            updates: How many have been made.
+            take: Takes the snapshot.
+            last: Whether no update comes after.
+        """
+        ...
+
+
+class Group:
+    """Members of like size, trained side by side."""
+
+    def __init__(
+        self, cell: Cell, task: Task, members: Sequence[Member], config: TrainingConfig
+    ) -> None:
+        self.task, self.members, self.config = task, members, config
+        sizes = [m.hidden_size for m in members]
+        self.dtype = torch.float64 if config.dtype == "float64" else torch.float32
+        self.model = SequenceModel(
+            cell,
+            task.signature,
+            sizes,
+            members[0].num_layers,
+            backend=config.backend,
+            dtype=self.dtype,
+        )
+        for number, member in enumerate(members):
+            self.model.initialise(number, member, config.init)
+        self.flat = FlatParameters(self.model, len(members))
+        outputs = task.signature.outputs
+        self.readout = make_readout(self.model.rnn.backend, self.model.rnn.hidden_sizes, outputs)
+        self.results = [
+            MemberResult(
+                m,
+                count_parameters(
+                    cell,
+                    signature=task.signature,
+                    hidden_size=m.hidden_size,
+                    num_layers=m.num_layers,
+                ),
+            )
+            for m in members
+        ]
+        self.alive_P = torch.ones(len(members), dtype=torch.bool)
+        self.alive = self.alive_P.numpy()  # the same memory
+        self.rate_P = self._vector([m.learning_rate for m in members])
+        if config.scale_by_momentum:
+            self.rate_P *= 1 - self._vector([m.momentum for m in members])
+        self.optimizer = Optimizer(
+            config.optimizer,
+            self._vector([m.momentum for m in members]),
+            nesterov=config.nesterov,
+            decay=config.rmsprop_decay,
+        )
+        rules = UpdateRules(
+            self.alive_P,
+            self.rate_P,
+            self._vector([m.clip_norm or math.inf for m in members]),
+            self._vector([m.clip_value or math.inf for m in members]),
+            config.diverged_factor * _guess(outputs),
+            self._inside() if self.model.rnn.masked else None,
+        )
+        self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
+        self.noise = Noise(members, self.model)
+        self.draws = Draws(
+            task.train_in_order(batch_size=config.batch_size, unroll=config.unroll)
+            if config.start == BEGINNING
+            else task.train(
+                batch_size=config.batch_size,
+                unroll=config.unroll,
+                rng=stream(m.seed, "data", _content(task)),
+            )
+            for m in members
+        )
+        dense = self.noise.dense or task.signature.dense
+        self.recurrence = make_recurrence(self.model, dense=dense)
+        self.several = None
+        if not self.noise.drops:
+            self.several = make_several(
+                self.model.rnn.backend, self.recurrence, self.readout, self.step
+            )
+        self.state: tuple[Tensor, ...] | None = None
+        self.at_a_time = 1
+        self.best_PN = self.flat.values_PN
+        self.stale_P = [0] * len(members)  # epochs since the last improvement
+        self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
+        self.smooth_P = np.full(len(members), _guess(outputs))
+        self.updates = 0
+        self.epoch = 0  # that is finished
+        self.left = config.updates_per_epoch  # updates of the next one
+        self.nats_P, self.count_P = np.zeros(len(members)), np.zeros(len(members))  # and its sums
+        self.read_P = np.zeros(len(members), dtype=np.int64)  # inputs, of healthy updates
+
+    def _vector(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=self.dtype)
+
+    def _inside(self) -> Tensor:
+        """Marks what is not padding, (P, N): what a member of its size has."""
+        hidden = self.model.rnn.hidden_size
+        kept = []
+        for member in self.members:
+            parts = []
+            for name, parameter in self.model.named_parameters():
+                inside = torch.ones(parameter.shape[1:], dtype=torch.bool)
+                for axis, padded in enumerate(self.model.padded_axes(name)):
+                    if padded:
+                        index = torch.arange(hidden) < member.hidden_size
+                        view = [1] * inside.dim()
+                        view[axis] = -1
+                        inside = inside & index.view(view)
+                parts.append(inside.flatten())
+            kept.append(torch.cat(parts))
+        return torch.stack(kept)
+
+    def run(
+        self,
+        progress: Callable[[Epoch], None] | None = None,
+        inspect: Callable[[int, SequenceModel], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """Trains to the end and measures the test loss at the best validation loss."""
+        start = time.monotonic()
+        before = checkpoints.load() if checkpoints else None
+        if before:
+            self.restore(before)
+        elif inspect:
+            inspect(0, self.model)
+        if self.config.epochs == 0:
+            self._validate()
+        while self.epoch < self.config.epochs and bool(self.alive_P.any()):
+            while self.left and self.alive.any():
+                if checkpoints:
+                    checkpoints.passing(self.updates, self.snapshot, last=False)
+                for nll_P, counted_P in self._advance(self.left):
+                    self.nats_P += nll_P
+                    self.count_P += counted_P
+                    self.left -= 1
+                    self._smooth(nll_P, counted_P)
+            self.epoch += 1
+            self._after_epoch(self.epoch, self.nats_P / np.maximum(self.count_P, 1))
+            self.left = self.config.updates_per_epoch
+            self.nats_P[:] = self.count_P[:] = 0
+            if progress:
+                progress(self._epoch(self.epoch, time.monotonic() - start))
+            if inspect:
+                inspect(self.updates, self.model)
+        if checkpoints:
+            checkpoints.passing(self.updates, self.snapshot, last=True)
+        self.flat.assign(self.best_PN)
+        if self.task.characters("test") != 0:  # an empty split leaves NaN
+            self._test()
+
+    def snapshot(self) -> Snapshot:
+        """Gives all that training goes on from, between two updates."""
+        optimizer, values_PN = self.optimizer, self.flat.values_PN
+        running = {n: optimizer.running(n, values_PN) for n in optimizer.running_values}
+        arrays: dict[str, NDArray[Any]] = {
+            "values": values_PN.numpy(),
+            "best": self.best_PN.numpy(),
+            **{f"optimizer_{name}": value.numpy() for name, value in running.items()},
+            **{f"state_{k}": s.numpy() for k, s in enumerate(self.state or ())},
+            **{name: getattr(self, f"{name}_P") for name in _SUMS},
+            "rate": self.rate_P.numpy(),
+            "alive": self.alive,
+            **self.noise.state(),
+        }
+        facts = {
+            "updates": self.updates,
+            "epoch": self.epoch,
+            "left": self.left,
+            "steps": optimizer.steps,
+            "stale": self.stale_P,
+            "halvings": self.halvings_P,
+            "results": [_plain(result) for result in self.results],
+        }
+        return Snapshot({name: value.copy() for name, value in arrays.items()}, facts)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes back to a snapshot of the same members, cell, task and options.
+
+        Batches are drawn again up to where it was; what memory others read is changed in place.
+        """
+        arrays, facts = snapshot.arrays, snapshot.facts
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
+        self.flat.assign(tensors["values"])
+        self.best_PN = tensors["best"]
+        for name in self.optimizer.running_values:
+            self.optimizer.running(name, tensors["values"]).copy_(tensors[f"optimizer_{name}"])
+        states = [name for name in arrays if name.startswith("state_")]
+        self.state = tuple(tensors[f"state_{k}"] for k in range(len(states))) or None
+        for name in _SUMS:
+            getattr(self, f"{name}_P")[:] = arrays[name]
+        self.rate_P.copy_(tensors["rate"])
+        self.alive_P.copy_(tensors["alive"])
+        self.noise.restore(arrays)
+        self.updates, self.epoch, self.left = (facts[n] for n in ("updates", "epoch", "left"))
+        self.optimizer.steps = facts["steps"]
+        self.stale_P, self.halvings_P = list(facts["stale"]), list(facts["halvings"])
+        for result, values in zip(self.results, facts["results"], strict=True):
+            for name, value in values.items():
+                setattr(result, name, value)
+            result.curve = [tuple(row) for row in values["curve"]]
+        for _ in range(self.updates):
+            next(self.draws)
+
+    def _test(self) -> None:
+        """Measures test data, and those of the task with longer sequences where there is one."""
+        config = self.config
+        longer = self.task.longer if config.longer else None
+        scores = self.measure("test", config.test_characters)
+        further = None
+        if longer is not None:
+            further = self.measure("test", config.test_characters, task=get_task(longer))
+        for k, result in enumerate(self.results):
+            if result.status != OK:
+                continue
+            result.test_nats, result.test_accuracy = scores.nats[k], scores.accuracy[k]
+            result.test_exact = scores.exact[k]
+            result.shuffled_nats, result.blank_nats = scores.shuffled[k], scores.blank[k]
+            if further is not None:
+                result.longer_nats, result.longer_accuracy = further.nats[k], further.accuracy[k]
+                result.longer_exact = further.exact[k]
+
+    def _epoch(self, epoch: int, seconds: float) -> Epoch:
+        last = [{metric: v for _, _, metric, v in r.curve[-5:]} for r in self.results]
+        return Epoch(
+            epoch=epoch,
+            epochs=self.config.epochs,
+            members=tuple(m.member for m in self.members),
+            updates=self.updates,
+            train_nats=tuple(v.get("train_nats", math.nan) for v in last),
+            valid_nats=tuple(v.get("valid_nats", math.nan) for v in last),
+            smooth_nats=tuple(v.get("smooth_nats", math.nan) for v in last),
+            seconds=seconds,
+        )
+
+    def _smooth(self, nll_P: NDArray[np.float64], count_P: NDArray[np.float64]) -> None:
+        """Takes an update into the running mean of the training loss."""
+        if weight := self.config.smoothing:
+            mean_P = np.divide(nll_P, count_P, out=self.smooth_P.copy(), where=count_P > 0)
+            self.smooth_P[:] = weight * self.smooth_P + (1 - weight) * mean_P
+
+    def _advance(self, most: int) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Makes one update or more; gives the summed nats and counted characters of each."""
+        several, state = self.several, self.state
+        if several and state is not None and self.alive.all():
+            inner = tuple(s.squeeze(1) for s in state)
+            if several.ready(inner):
+                drawn = self.draws.going_on(min(most, several.most, self.at_a_time))
+                if drawn:
+                    return self._several(several, drawn)
+        self.state, nll_P, counted_P = self._update(state)
+        return [(nll_P, counted_P)]
+
+    def _several(
+        self, several: SeveralSteps, drawn: Sequence[JoinedBatch]
+    ) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Makes several updates in one call, which ends where a member diverges."""
+        count_KP = np.stack([batch.count_P for batch in drawn])
+        steps = self.optimizer.steps
+        corrections = []
+        for _ in drawn:
+            self.optimizer.steps += 1
+            corrections.append(self.optimizer.corrections)
+        start = time.perf_counter()
+        done = several.run(
+            StepsBatch(
+                inputs=[batch.inputs for batch in drawn],
+                targets=[batch.targets for batch in drawn],
+                weights=[batch.weights for batch in drawn],
+                scale=self._scale(count_KP),
+                counted=count_KP,
+                corrections=np.array(corrections),
+            )
+        )
+        made = done.updates
+        # short enough to be interrupted, and for whoever watches
+        each = (time.perf_counter() - start) / made
+        self.at_a_time = max(1, min(several.most, round(SECONDS_AT_A_TIME / max(each, 1e-9))))
+        self.draws.give_back(drawn[made:])
+        self.optimizer.steps = steps + made
+        self.updates += made
+        self.state = tuple(s.unsqueeze(1) for s in done.state)
+        self.read_P += sum(batch.read_P for batch in drawn[: made - 1])
+        nll_P = done.nll[-1]
+        norm_P = torch.from_numpy(done.norm[-1])
+        self._judge(norm_P, done.healthy_P, nll_P / count_KP[made - 1])
+        self.read_P += drawn[made - 1].read_P
+        if not self.alive.all():
+            self.state = self._without_frozen(self.state)
+        last = self._of_the_living(nll_P, count_KP[made - 1])
+        return [*zip(done.nll[:-1], count_KP[: made - 1], strict=True), last]
+
+    def _update(
+        self, state: tuple[Tensor, ...] | None
+    ) -> tuple[tuple[Tensor, ...], NDArray[np.float64], NDArray[np.float64]]:
+        """Makes one update; gives the state, and summed nats and counted characters by member."""
+        model = self.model
+        batch = next(self.draws)
+        (x, target, weight_PTB), count_P = batch.tensors(self.dtype), batch.count_P
+        x = self.noise.begin(x, batch.steps_P)
+        model.rnn.between_layers = self.noise.between if self.noise.drops else None
+        h_PTBH, state = self.recurrence.forward(x, batch.begin(state), batch.condition(self.dtype))
+        model.rnn.between_layers = None
+        h_PTBH = self.noise.before_readout(h_PTBH)
+        inputs = (h_PTBH, model.readout, model.readout_bias, target, weight_PTB)
+        nll, (dh, dw, db) = self.readout.differentiate(
+            inputs, torch.from_numpy(self._scale(count_P))
+        )
+        found = self.recurrence.backward(self.noise.gradient(dh))
+        found |= {model.readout: dw, model.readout_bias: db}
+        gradients = [found.get(p) for p in self.flat.parameters]
+        self.updates += 1
+        nll_P: NDArray[np.float64] = nll.numpy()
+        self._step(gradients, nll_P / count_P)
+        self.read_P += batch.read_P
+        if self.alive.all():
+            return state, nll_P, count_P
+        return self._without_frozen(state), *self._of_the_living(nll_P, count_P)
+
+    def _scale(self, count: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Gives what nats are multiplied by in the loss, for counts (..., P)."""
+        if self.config.loss == "mean":
+            return 1 / count
+        return np.full(count.shape, 1 / self.config.batch_size)
+
+    def _without_frozen(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        kept = self.alive_P.view(-1, 1, 1, 1)
+        return tuple(torch.where(kept, s, s.new_zeros(())) for s in state)
+
+    def _of_the_living(
+        self, nll_P: NDArray[np.float64], count_P: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """A frozen member adds nothing to its epoch's mean."""
+        return np.where(self.alive, nll_P, 0.0), np.where(self.alive, count_P, 0.0)
+
+    def _step(self, gradients: list[Tensor | None], mean_P: NDArray[np.float64]) -> None:
+        norm_P, healthy_P = self.step(gradients, mean_P=torch.from_numpy(mean_P))
+        self._judge(norm_P, healthy_P, mean_P)
+
+    def _judge(self, norm_P: Tensor, healthy_P: Tensor, mean_P: NDArray[np.float64]) -> None:
+        """Freezes the members that were not healthy in the last update."""
+        if bool(healthy_P.all()):
+            return
+        for k in np.flatnonzero(self.alive & ~healthy_P.numpy()).tolist():
+            self._count(k, self.updates - 1)  # read_P does not have the last update yet
+            self._diverge(k, float(mean_P[k]), float(norm_P[k]))
+
+    def _count(self, k: int, updates: int) -> None:
+        self.results[k].updates = updates
+        self.results[k].characters = int(self.read_P[k])
+
+    def _diverge(self, k: int, loss: float, norm: float) -> None:
+        result = self.results[k]
+        result.status, result.diverged_at = DIVERGED, self.updates
+        result.reason = f"loss {loss:.3g} nats, gradient norm {norm:.3g} at update {self.updates}"
+        result.valid_nats = result.valid_accuracy = math.nan
+        result.best_update = None
+        self.alive_P[k] = False
+        self.flat.clear(k)  # keep the arithmetic of the frozen row tame
+        self.best_PN[k].zero_()
+
+    def _after_epoch(self, epoch: int, train_P: np.ndarray[Any, Any]) -> None:
+        """Validates, keeps the best, and moves the schedules on."""
+        before = self.alive_P.tolist()
+        for k, alive in enumerate(before):
+            if alive:
+                self._count(k, self.updates)
+                self.results[k].train_nats = float(train_P[k])
+                if self.config.smoothing:
+                    self._note(k, "smooth_nats", float(self.smooth_P[k]))
+                self._note(k, "train_nats", float(train_P[k]))
+        improved = self._validate()
+        for k, alive in enumerate(before):
+            if not alive or not bool(self.alive_P[k]):
+                continue
+            self._note(k, "learning_rate", float(self.rate_P[k]))
+            self.stale_P[k] = 0 if improved[k] else self.stale_P[k] + 1
+            self._schedule(k, epoch)
+
+    def _schedule(self, k: int, epoch: int) -> None:
+        config = self.config
+        stale, patience = self.stale_P[k], config.patience
+        since = epoch - config.decay_after
+        if config.schedule == "decay" and since >= 0 and since % config.decay_every == 0:
+            self.rate_P[k] *= config.decay
+        if config.schedule == "plateau":
+            # once halving has begun it goes on, improvement or not, then training stops
+            if self.halvings_P[k] and self.halvings_P[k] == config.halvings:
+                self.alive_P[k] = False
+            elif self.halvings_P[k] or stale >= patience:
+                self.halvings_P[k] += 1
+                self.rate_P[k] *= 0.5
+        elif patience and stale > patience:
+            self.alive_P[k] = False
+
+    def _note(self, k: int, metric: str, value: float) -> None:
+        result = self.results[k]
+        result.curve.append((result.updates, result.characters, metric, value))
+
+    def _validate(self) -> list[bool]:
+        """Measures the validation loss; says which members improved."""
+        scores = self.measure("valid", self.config.valid_characters)
+        nats, accuracy = scores.nats, scores.accuracy
+        improved = [False] * len(self.members)
+        for k, result in enumerate(self.results):
+            if not bool(self.alive_P[k]):
+                continue
+            if not math.isfinite(nats[k]):
+                self._diverge(k, nats[k], math.nan)
+                continue
+            self._note(k, "valid_nats", nats[k])
+            self._note(k, "valid_accuracy", accuracy[k])
+            if not result.valid_nats <= nats[k]:
+                improved[k] = True
+                result.valid_nats, result.valid_accuracy = nats[k], accuracy[k]
+                result.best_update = result.updates
+                self.best_PN[k] = self.flat.row(k)
+        return improved
+
+    def measure(self, split: HeldOut, characters: int, *, task: Task | None = None) -> Scores:
+        """Measures every member; see `scores.measure`."""
+        own = task or self.task
+        return measure(self.model, own, split, self.config, characters=characters)
+
+
+_SUMS = ("nats", "count", "smooth", "read")
+"""What is summed up for every member, float64 or int64."""
+
+
+def _plain(result: MemberResult) -> dict[str, Any]:
+    """Gives a result without its member, as plain data."""
+    return {k: v for k, v in asdict(result).items() if k != "member"}
+
+
+def _guess(outputs: Values) -> float:
+    """Gives what guessing costs at a step, 1 where there is no scale, ln 2 at least."""
+    guess = guess_nats(outputs)
+    return 1.0 if math.isnan(guess) else max(guess, math.log(2))
+
+
+def _content(task: Task) -> str:
+    """Names what a task is about: the digest of a text, wherever it lies, else the task's name."""
+    return str(task.describe().get("sha256") or task.name)

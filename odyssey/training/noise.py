@@ -1,0 +1,126 @@
+"""What is random in an update beside its data: noise on inputs, and dropout.
+
+Dropout (Srivastava et al., 2014) sets numbers to zero with a probability p and divides the others
+by 1 - p. It acts on the outputs of every layer, so between layers and before the readout, and never
+on the recurrence (Zaremba et al., 2014; char-rnn); `input_dropout` acts on the inputs, where a
+class is one number: it is dropped whole. Every step has a mask of its own. Held-out data are read
+without.
+
+A member draws from its own streams, in its own sizes, so that its numbers are the same alone and in
+a population.
+
+Shapes: P members, T steps, B streams, I numbers of an input, H units of the largest member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odyssey.hyperparameters import Member
+from odyssey.training.model import SequenceModel
+from odyssey.training.seeds import stream
+
+
+class Noise:
+    """The noise and the dropout of the members of a population.
+
+    Args:
+        members: The members.
+        model: Their model.
+
+    Attributes:
+        dense: Whether inputs must be floats for it.
+        drops: Whether outputs of layers are dropped.
+    """
+
+    def __init__(self, members: Sequence[Member], model: SequenceModel) -> None:
+        self.members, self.model = members, model
+        self.dtype = model.readout.dtype
+        self.dense = any(m.input_noise or m.input_dropout for m in members)
+        self.drops = any(m.dropout for m in members)
+        self._noise = [torch.Generator().manual_seed(m.seed) for m in members]
+        self._dropout = [
+            torch.Generator().manual_seed(int(stream(m.seed, "dropout").integers(2**62)))
+            for m in members
+        ]
+        self._steps: Sequence[int] = ()
+        self._masks: dict[int, tuple[Tensor, int]] = {}  # by layer: its mask, and steps gone by
+        self._before_readout: Tensor | None = None
+
+    def begin(self, x: Tensor, steps_P: Sequence[int]) -> Tensor:
+        """Begins an update: gives its inputs with noise and dropout, as floats where there is any.
+
+        Args:
+            x: (P, T, B) classes or (P, T, B, I) floats.
+            steps_P: Steps of every member; what is behind them is padding.
+        """
+        self._steps, self._masks = steps_P, {}
+        if not self.dense:
+            return x
+        whole = not x.is_floating_point()  # a class is dropped whole
+        x_PTBI = self.model.dense(x).clone()
+        for k, (member, steps) in enumerate(zip(self.members, steps_P, strict=True)):
+            own = x_PTBI[k, :steps]
+            if member.input_noise:
+                noise = torch.randn(own.shape, generator=self._noise[k], dtype=self.dtype)
+                own += member.input_noise * noise
+            if member.input_dropout:
+                shape = (*own.shape[:-1], 1) if whole else own.shape
+                own *= self._mask(k, shape, member.input_dropout)
+        return x_PTBI
+
+    def between(self, h_PTBH: Tensor, layer: int) -> Tensor:
+        """Drops outputs of a layer on their way to the next: of all steps, or of the next ones."""
+        steps = h_PTBH.shape[1]
+        if layer not in self._masks:
+            shape = (len(h_PTBH), max(self._steps), *h_PTBH.shape[2:])
+            self._masks[layer] = self._draw(h_PTBH.new_zeros(shape)), 0
+        masks, gone = self._masks[layer]
+        self._masks[layer] = masks, gone + steps
+        return h_PTBH * masks[:, gone : gone + steps]
+
+    def before_readout(self, h_PTBH: Tensor) -> Tensor:
+        """Drops outputs of the last layer."""
+        if not self.drops:
+            return h_PTBH
+        self._before_readout = self._draw(torch.zeros_like(h_PTBH))
+        return h_PTBH * self._before_readout
+
+    def gradient(self, dh_PTBH: Tensor) -> Tensor:
+        """Gives the gradient of what went into `before_readout` from that of what came out."""
+        return dh_PTBH if self._before_readout is None else dh_PTBH * self._before_readout
+
+    def _draw(self, masks: Tensor) -> Tensor:
+        """Fills in the masks (P, T, B, H) of all members."""
+        batch = masks.shape[2]
+        for k, (member, steps) in enumerate(zip(self.members, self._steps, strict=True)):
+            units = member.hidden_size
+            own = masks[k, :steps, :, :units]
+            if member.dropout:
+                own.copy_(self._mask(k, (steps, batch, units), member.dropout))
+            else:
+                own.fill_(1.0)
+        return masks
+
+    def _mask(self, member: int, shape: tuple[int, ...], p: float) -> Tensor:
+        drawn = torch.rand(shape, generator=self._dropout[member], dtype=self.dtype)
+        return (drawn >= p) / (1 - p)
+
+    def state(self) -> dict[str, Any]:
+        """Gives the state of all streams, as arrays."""
+        kinds = {"noise": self._noise, "dropout": self._dropout}
+        return {
+            f"{kind}_{k}": generator.get_state().numpy()
+            for kind, generators in kinds.items()
+            for k, generator in enumerate(generators)
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Sets all streams to what `state` gave."""
+        for kind, generators in (("noise", self._noise), ("dropout", self._dropout)):
+            for k, generator in enumerate(generators):
+                generator.set_state(torch.from_numpy(state[f"{kind}_{k}"].copy()))
