@@ -1,6 +1,9 @@
 """How many house numbers five cells read wholly right, with attention and without.
 
 Usage: python experiments/house_numbers/figures.py RUN OUT
+
+RUN is that of study.toml; that of first.toml is read as well where it lies beside it, with `_first`
+behind its name.
 """
 
 import sys
@@ -65,7 +68,8 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 def main(run: Path, out: Path) -> None:
     """Writes the figure and its table into `out`."""
-    frame = read(load_results(run))
+    runs = [path for path in (run, run.with_name(f"{run.name}_first")) if path.is_dir()]
+    frame = read(pd.concat([load_results(path) for path in runs], ignore_index=True))
     for path in save_figure(draw(frame), out / "figures/exact", data=frame).values():
         print(path)
 
