@@ -60,7 +60,7 @@ def draw(frame: pd.DataFrame) -> Figure:
         )
     ax.set_yticks(range(len(cells)), cells)
     ax.invert_yaxis()
-    ax.set_xlim(0, 1)
+    ax.set_xlim(max(0, frame["low"].min() - 0.03), 1.005)
     ax.set_xlabel("share of 1,000 test numbers wholly right, 95 % over pictures")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax.get_figure(root=True)

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from odyssey.report.page.style import ACCENT, FAINT, INK, PALETTE, drawable, styled
+from odyssey.wording import shorten
 
 HEAT = (255, 122, 0)
 STRONGEST = 0.8  # how much of the picture the strongest look covers
 END_NAME = "end"
+LONGEST_TITLE = 36  # characters above a picture
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ class PictureReading:
         return [(text, _address(self.heat(t))) for t, text in enumerate(self.steps)]
 
 
+def _title(text: str) -> str:
+    return drawable(shorten(text, LONGEST_TITLE))
+
+
 def _address(pixels: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
@@ -113,9 +119,9 @@ def plot_readings(readings: Sequence[PictureReading], *, steps: int = 8) -> Figu
         ax = panels[k, 0] if looked else panels[k // columns, k % columns]
         ax.imshow(reading.picture_HW, cmap="gray", vmin=0, vmax=1)
         color = {None: INK, True: PALETTE[2], False: PALETTE[1]}[reading.right]
-        title = drawable(reading.written)
+        title = _title(reading.written)
         if reading.right is False:
-            title += ("\n" * (not looked) or ", ") + f"is {drawable(reading.truth or '')}"
+            title += ("\n" * (not looked) or ", ") + f"is {_title(reading.truth or '')}"
         ax.set_title(title, color=color, fontsize=7.5)
         for t in range(min(columns - 1, len(reading.steps)) if looked else 0):
             panels[k, t + 1].imshow(reading.heat(t))
