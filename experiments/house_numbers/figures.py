@@ -59,7 +59,7 @@ def draw(frame: pd.DataFrame) -> Figure:
             part["exact"], y, xerr=error, fmt="os"[place], color=PALETTE[place], ms=4, label=look
         )
     ax.set_yticks(range(len(cells)), cells)
-    ax.invert_yaxis()
+    ax.set_ylim(len(cells) - 0.5, -0.5)
     ax.set_xlim(max(0, frame["low"].min() - 0.03), 1.005)
     ax.set_xlabel("share of 1,000 test numbers wholly right, 95 % over pictures")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
