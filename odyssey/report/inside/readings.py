@@ -23,6 +23,7 @@ HEAT = (255, 122, 0)
 STRONGEST = 0.8  # how much of the picture the strongest look covers
 END_NAME = "end"
 LONGEST_TITLE = 36  # characters above a picture
+WIDEST_TITLE = 2.1  # inches
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def plot_readings(readings: Sequence[PictureReading], *, steps: int = 8) -> Figu
     if not looked:
         columns = min(4, len(readings))
     rows = len(readings) if looked else -(-len(readings) // columns)
-    size = (0.3 + columns * (wide if looked else max(wide, 1.9)), 0.1 + rows * tall)
+    size = (0.3 + columns * (wide if looked else max(wide, WIDEST_TITLE)), 0.1 + rows * tall)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for ax in panels.flat:
@@ -122,7 +123,7 @@ def plot_readings(readings: Sequence[PictureReading], *, steps: int = 8) -> Figu
         title = _title(reading.written)
         if reading.right is False:
             title += ("\n" * (not looked) or ", ") + f"is {_title(reading.truth or '')}"
-        ax.set_title(title, color=color, fontsize=7.5)
+        ax.set_title(title, color=color, fontsize=7.5, loc="left" if looked else "center")
         for t in range(min(columns - 1, len(reading.steps)) if looked else 0):
             panels[k, t + 1].imshow(reading.heat(t))
             panels[k, t + 1].set_title(drawable(reading.steps[t]), fontsize=7.5)
