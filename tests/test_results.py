@@ -213,3 +213,15 @@ def test_kin_are_no_independent_evidence(monkeypatch):
     assert as_kin[1] < as_single[1]
     assert all(map(pd.isna, figures.correlate(x, y, pd.Series(["a"] * 8))[1:]))
     assert figures.family_of("lstm_peephole:no_bias") == figures.family_of("lstm_peephole")
+
+
+def test_what_is_said_of_pictures_comes_out_byte_for_byte():
+    kept = ROOT / "results/captions"
+    found = script(Path("experiments/captions/figures.py")).margins(load_results(kept))
+    text = found.to_csv(index=False, lineterminator="\n")
+    assert text.encode() == (kept / "margins.csv").read_bytes()
+    kept = ROOT / "results/house_numbers"
+    runs = [load_results(path) for path in (kept, kept.with_name("house_numbers_first"))]
+    shown = script(Path("experiments/house_numbers/figures.py")).read(pd.concat(runs))
+    text = shown.to_csv(index=False, lineterminator="\n")
+    assert text.encode() == (kept / "figures/exact.csv").read_bytes()

@@ -1,6 +1,9 @@
 """How many house numbers five cells read wholly right, with attention and without.
 
 Usage: python experiments/house_numbers/figures.py RUN OUT
+
+RUN is that of study.toml; that of first.toml is read as well where it lies beside it, with `_first`
+behind its name.
 """
 
 import sys
@@ -56,8 +59,8 @@ def draw(frame: pd.DataFrame) -> Figure:
             part["exact"], y, xerr=error, fmt="os"[place], color=PALETTE[place], ms=4, label=look
         )
     ax.set_yticks(range(len(cells)), cells)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
+    ax.set_ylim(len(cells) - 0.5, -0.5)
+    ax.set_xlim(max(0, frame["low"].min() - 0.03), 1.005)
     ax.set_xlabel("share of 1,000 test numbers wholly right, 95 % over pictures")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return ax.get_figure(root=True)
@@ -65,7 +68,8 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 def main(run: Path, out: Path) -> None:
     """Writes the figure and its table into `out`."""
-    frame = read(load_results(run))
+    runs = [path for path in (run, run.with_name(f"{run.name}_first")) if path.is_dir()]
+    frame = read(pd.concat([load_results(path) for path in runs], ignore_index=True))
     for path in save_figure(draw(frame), out / "figures/exact", data=frame).values():
         print(path)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from odyssey.tasks.sequences import SequenceTask
 
 _AT_A_TIME = 100  # pictures
-_DRAWN = 8  # pictures of the figure
+_DRAWN = 8, 16  # pictures of the figure, with attention and without
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ def _written(
         out.mkdir(parents=True, exist_ok=True)
         for picture in figures:
             read.files[picture.name] = picture.save(out)["png"]
-        drawn = plot_readings(readings[:_DRAWN])
+        drawn = plot_readings(readings[: _DRAWN[readings[0].looks_Thw is None]])
         read.files["readings"] = save_figure(drawn, out / "readings", data=table)["png"]
         content = ReadingsPage(
             title=f"{cell} reading {about}",

@@ -94,7 +94,8 @@ def split_pictures(
 ) -> dict[Split, list[int]]:
     """Divides pictures at random, always in the same way; same pictures stay together.
 
-    Test and validation data get their share of all pictures, rounded; training data the rest.
+    Test and validation data get their share of all pictures, rounded; training data the rest. The
+    order in each is random, too.
     """
     same: dict[bytes, list[int]] = defaultdict(list)
     for k, picture in enumerate(pictures):
@@ -110,7 +111,7 @@ def split_pictures(
         group = groups[place]
         into = next(s for s, room in rooms.items() if len(divided[s]) + len(group) <= room)
         divided[into] += group
-    return {split: sorted(members) for split, members in divided.items()}
+    return divided
 
 
 def read_captions(path: Path) -> tuple[list[Path], list[str]]:

@@ -66,7 +66,8 @@ def test_a_page_shows_every_picture_and_escapes_what_was_written(tmp_path, looke
 @pytest.mark.parametrize("looked", [True, False])
 def test_figures_are_drawn(looked):
     figure = plot_readings([reading(looked=looked), reading(truth="$_", looked=looked)])
-    titles = [ax.get_title() for ax in figure.axes if ax.get_title()]
+    where = "left" if looked else "center"
+    titles = [title for ax in figure.axes if (title := ax.get_title(loc=where))]
     assert len(titles) == (6 if looked else 2)
     assert any("is " in title for title in titles)
 
@@ -76,4 +77,4 @@ def test_looks_are_drawn():
     frame = pd.DataFrame(rows, columns=["sequence", "length", "step", "look", "target"])
     left, right = plot_looks(frame).axes
     assert left.get_legend_handles_labels()[1] == ["digit 1", "digit 2", "digit 3"]
-    assert right.get_title() == "numbers of 3"
+    assert right.get_title(loc="left") == "numbers of 3"

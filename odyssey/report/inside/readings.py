@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from odyssey.report.page.style import ACCENT, FAINT, INK, PALETTE, drawable, styled
+from odyssey.wording import shorten
 
 HEAT = (255, 122, 0)
 STRONGEST = 0.8  # how much of the picture the strongest look covers
 END_NAME = "end"
+LONGEST_TITLE = 36  # characters above a picture
+WIDEST_TITLE = 2.1  # inches
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ class PictureReading:
         return [(text, _address(self.heat(t))) for t, text in enumerate(self.steps)]
 
 
+def _title(text: str) -> str:
+    return drawable(shorten(text, LONGEST_TITLE))
+
+
 def _address(pixels: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", optimize=True)
@@ -104,7 +111,7 @@ def plot_readings(readings: Sequence[PictureReading], *, steps: int = 8) -> Figu
     if not looked:
         columns = min(4, len(readings))
     rows = len(readings) if looked else -(-len(readings) // columns)
-    size = (0.3 + columns * (wide if looked else max(wide, 1.9)), 0.1 + rows * tall)
+    size = (0.3 + columns * (wide if looked else max(wide, WIDEST_TITLE)), 0.1 + rows * tall)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False)
     for ax in panels.flat:
@@ -113,10 +120,10 @@ def plot_readings(readings: Sequence[PictureReading], *, steps: int = 8) -> Figu
         ax = panels[k, 0] if looked else panels[k // columns, k % columns]
         ax.imshow(reading.picture_HW, cmap="gray", vmin=0, vmax=1)
         color = {None: INK, True: PALETTE[2], False: PALETTE[1]}[reading.right]
-        title = drawable(reading.written)
+        title = _title(reading.written)
         if reading.right is False:
-            title += ("\n" * (not looked) or ", ") + f"is {drawable(reading.truth or '')}"
-        ax.set_title(title, color=color, fontsize=7.5)
+            title += ("\n" * (not looked) or ", ") + f"is {_title(reading.truth or '')}"
+        ax.set_title(title, color=color, fontsize=7.5, loc="left" if looked else "center")
         for t in range(min(columns - 1, len(reading.steps)) if looked else 0):
             panels[k, t + 1].imshow(reading.heat(t))
             panels[k, t + 1].set_title(drawable(reading.steps[t]), fontsize=7.5)
