@@ -23,7 +23,7 @@ def test_train_on_a_generated_task(odyssey, cwd):
     assert lines[0].startswith("epoch   1/1  update      2  train ")
     assert lines[1].startswith("lstm on xml: ")
     assert "parameters" in lines[1]
-    assert [line.split()[0] for line in lines[2:]] == ["valid", "test"]
+    assert [line.split()[0] for line in lines[2:]] == ["valid", "test", "longer"]
     for line in lines[2:]:
         assert "nats/char" in line
         assert "bits/char" in line
@@ -131,7 +131,7 @@ def test_train_says_when_it_diverged(odyssey):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "the following arguments are required"),
+        ((), "name a cell and a task"),
         (("lstm",), "name a cell and a task"),
         (("lstmm", "--task", "xml"), "no cell called 'lstmm'"),
         (("lstm", "--task", "xlm"), "no task called 'xlm'"),

@@ -86,9 +86,9 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
     chosen = absolute_tasks(options.tasks) or [*search.tasks, _unseen(seen)]
     if parameters is None:
         parameters = _parameters(search.space, chosen)
-    space = fixed_by(str(search.training.get("preset", ""))) | {
-        k: v for k, v in search.space.items() if k not in ("hidden_size", "preset")
-    }
+    fixed = fixed_by(str(search.training.get("preset", "")))
+    fixed.pop("forget_bias", None)  # the search has gone without it
+    space = fixed | {k: v for k, v in search.space.items() if k not in ("hidden_size", "preset")}
     # a search of before an option existed goes on without it; its promotion is a new study
     training = {k: v for k, v in plan.stages[-1].training.items() if EARLIER.get(k) != v}
     scores = ", ".join(f"{n} {s:.3f}" for n, s in zip(best["name"], best["score"], strict=True))
