@@ -1,6 +1,9 @@
-"""What all tests share: quick builds of generated code, and no clock in a property test."""
+"""What all tests share: quick builds of generated code, no clock in a property test, corpora."""
 
+import dataclasses
+import hashlib
 import os
+import random
 import shutil
 
 import hypothesis
@@ -82,3 +85,23 @@ def pytest_collection_modifyitems(items):
     """Begins with the files that take longest: those that start clusters, then the compiler's."""
     waits = {item.path for item in items if item.get_closest_marker("ray")}
     items.sort(key=lambda item: (item.path not in waits, item.path.parent.name != "compiler"))
+
+
+@pytest.fixture
+def corpora(tmp_path, monkeypatch):
+    """A data folder of the test's own with a small stand-in for every corpus; gives the folder."""
+    from odyssey.tasks import download
+
+    folder = tmp_path / "data"
+    monkeypatch.setenv(download.DATA_VARIABLE, str(folder))
+    for name, dataset in download.DATASETS.items():
+        words = random.Random(name)
+        lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
+        data = "\n".join(lines).encode()[:5000]
+        data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
+        (folder / name).mkdir(parents=True)
+        (folder / name / "input.txt").write_bytes(data)
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        entry = dataclasses.replace(dataset, size=len(data), digest=digest)
+        monkeypatch.setitem(download.DATASETS, name, entry)
+    return folder
