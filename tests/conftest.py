@@ -1,6 +1,9 @@
-"""What all tests share: quick builds of generated code, and no clock in a property test."""
+"""What all tests share: quick builds of generated code, no clock in a property test, corpora."""
 
+import dataclasses
+import hashlib
 import os
+import random
 import shutil
 
 import hypothesis
@@ -82,3 +85,27 @@ def pytest_collection_modifyitems(items):
     """Begins with the files that take longest: those that start clusters, then the compiler's."""
     waits = {item.path for item in items if item.get_closest_marker("ray")}
     items.sort(key=lambda item: (item.path not in waits, item.path.parent.name != "compiler"))
+
+
+@pytest.fixture
+def corpora(tmp_path, monkeypatch):
+    """A data folder where every corpus is present, 5,000 bytes of it, and music; gives it."""
+    from support.pieces import pieces
+
+    from odyssey.tasks import download
+
+    folder = tmp_path / "data"
+    monkeypatch.setenv(download.DATA_VARIABLE, str(folder))
+    for number, (name, dataset) in enumerate(download.DATASETS.items()):
+        words = random.Random(name)
+        lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
+        data = "\n".join(lines).encode()[:5000]
+        data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
+        if dataset.file == download.MUSIC_NAME:
+            data = pieces(number)
+        (folder / name).mkdir(parents=True)
+        (folder / name / dataset.file).write_bytes(data)
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        entry = dataclasses.replace(dataset, size=len(data), digest=digest)
+        monkeypatch.setitem(download.DATASETS, name, entry)
+    return folder

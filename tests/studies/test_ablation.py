@@ -46,7 +46,7 @@ def test_matching_parameters_draws_their_number():
     assert all("parameters" in m and "hidden_size" not in m for m in trial.members)
 
 
-def test_a_set_of_tasks_stands_for_its_members():
+def test_a_set_of_tasks_stands_for_its_members(corpora):
     study = ablation_study("elman", AblationOptions(("unseen10",)))
     assert study.tasks == TASK_SETS["unseen10"]
 

@@ -40,7 +40,7 @@ def test_the_best_cells_beside_the_baselines(found):
     assert study.members == 5
 
 
-def test_a_task_that_the_search_has_not_seen_is_added(found):
+def test_a_task_that_the_search_has_not_seen_is_added(found, corpora):
     assert promotion_study(found).tasks == ("arithmetic", "xml", "python-source")
     assert promotion_study(found, PromotionOptions(tasks=("memorization@length=7",))).tasks == (
         "memorization@length=7",

@@ -222,7 +222,7 @@ def test_settings_are_dotted_keys_with_toml_values():
     assert study.tasks == ("memorization",)
 
 
-def test_a_set_of_tasks_stands_for_its_members():
+def test_a_set_of_tasks_stands_for_its_members(corpora):
     members = list(TASK_SETS["unseen10"])
     study = parse_study(MINIMAL, settings=['tasks=["xml", "unseen10", "copy"]'])
     assert list(study.tasks) == ["xml", *(m for m in members if m != "copy"), "copy"]
