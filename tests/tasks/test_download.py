@@ -253,7 +253,7 @@ def test_the_beginning_of_a_digest_is_checked_before_a_file_is_put_in_place(
     entry = dataclasses.replace(download.DATASETS[name], size=len(data), digest=known)
     monkeypatch.setitem(download.DATASETS, name, entry)
     (served / "rt-polarity.pos").write_bytes(data.replace(b"good", b"evil"))
-    with pytest.raises(TaskError, match="cannot download sentiment-positive.*does not begin with"):
+    with pytest.raises(TaskError, match=r"cannot download sentiment-positive.*does not begin with"):
         download.dataset_path(name)
     assert list((tmp_path / "data" / name).iterdir()) == []
     (served / "rt-polarity.pos").write_bytes(data)
