@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of a model that paints: so many pictures, 0 to 9 in turn, as one sheet (PNG, PDF)",
     )
-    add_options(parser, PaintOptions, ("--out", "DIR", "where the sheet of pictures goes ({})"))
+    add_options(parser, PaintOptions, ("--to", "DIR", "of pictures: where the sheet goes ({})"))
     add_json(parser)
 
 
