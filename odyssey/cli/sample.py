@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         PlayOptions,
-        ("--to", "DIR", "of music: the folder of a MIDI file and a piano roll ({})"),
+        ("--to", "DIR", "folder of pictures, or of a MIDI file and a piano roll ({})"),
         ("--piece", "N", "of music: the test piece to go on from ({})"),
         ("--begun", "N", "of music: how many frames of it are given ({})"),
     )
@@ -52,7 +52,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of a model that paints: so many pictures, 0 to 9 in turn, as one sheet (PNG, PDF)",
     )
-    add_options(parser, PaintOptions, ("--out", "DIR", "where the sheet of pictures goes ({})"))
     add_json(parser)
 
 

@@ -24,11 +24,11 @@ class PaintOptions:
 
     Attributes:
         pictures: How many; they show 0 to 9 in turn.
-        out: The folder of the sheet.
+        to: The folder of the sheet.
     """
 
     pictures: int = 20
-    out: str = "results/runs/pictures"
+    to: str = "sample"
 
     def __post_init__(self) -> None:
         if not 1 <= self.pictures <= MOST_PICTURES:
@@ -110,7 +110,7 @@ def paint_pictures(
     levels = [" ".join(map(str, picture.ravel())) for picture in pictures]
     data = pd.DataFrame({"digit": digits, "levels": levels})
     try:
-        files = save_figure(sheet, Path(options.out) / "pictures", data=data)
+        files = save_figure(sheet, Path(options.to) / "pictures", data=data)
     except OSError as error:
-        raise StoreError(f"cannot write to {options.out}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write to {options.to}: {error.strerror or error}") from error
     return PaintedPictures(pictures, digits, judged.nats, judged.accuracy, files)

@@ -28,7 +28,7 @@ class PlayOptions:
         begun: How many frames of that it is given.
     """
 
-    to: str = "music"
+    to: str = "sample"
     piece: int = 0
     begun: int = 16
 

@@ -21,7 +21,7 @@ def painter(odyssey, cwd):
 
 
 def test_a_trained_model_paints(odyssey, painter):
-    command = ("sample", "run", "--pictures", 12, "--out", "sheet")
+    command = ("sample", "run", "--pictures", 12, "--to", "sheet")
     called = well(odyssey(*command))
     assert "pictures: sheet/pictures.png\n" in called.out
     with Image.open(painter / "sheet" / "pictures.png") as sheet:
@@ -70,6 +70,6 @@ def test_what_does_not_paint_is_refused(odyssey, painter):
         ((*paints, "--prime", "3"), "leave out --prime"),
         (("sample", "run", "--pictures", 0), "--pictures must be 1 to 1,000, got 0"),
         (("sample", "run"), "writes no text"),
-        ((*paints, "--out", "a.txt"), "cannot write to a.txt"),
+        ((*paints, "--to", "a.txt"), "cannot write to a.txt"),
     ):
         assert why in refused(odyssey(*command))

@@ -242,3 +242,19 @@ def test_the_list_says_what_is_present(corpora):
     assert rows["text8"]["path"] == str(corpora / "text8" / "input.txt")
     assert rows["text8"]["bytes"] == 5000
     assert all(row["licence"] and row["url"] for row in rows.values())
+
+
+def test_the_beginning_of_a_digest_is_checked_before_a_file_is_put_in_place(
+    tmp_path, served, monkeypatch
+):
+    monkeypatch.setenv(download.DATA_VARIABLE, str(tmp_path / "data"))
+    name, data = "sentiment-positive", b"good film\n" * 10
+    known = "sha256:" + hashlib.sha256(data).hexdigest()[:12]
+    entry = dataclasses.replace(download.DATASETS[name], size=len(data), digest=known)
+    monkeypatch.setitem(download.DATASETS, name, entry)
+    (served / "rt-polarity.pos").write_bytes(data.replace(b"good", b"evil"))
+    with pytest.raises(TaskError, match=r"cannot download sentiment-positive.*does not begin with"):
+        download.dataset_path(name)
+    assert list((tmp_path / "data" / name).iterdir()) == []
+    (served / "rt-polarity.pos").write_bytes(data)
+    assert download.dataset_path(name).read_bytes() == data
