@@ -304,6 +304,7 @@ class DrawnTask(SequenceTask):
     """Learns from sequences drawn at random without end."""
 
     held_out_sequences: int = 1_000
+    _held_out_drawn: Mapping[HeldOut, Sequence[Example]] = MappingProxyType({})
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int, split: Split) -> Sequence[Example]:
@@ -311,9 +312,17 @@ class DrawnTask(SequenceTask):
 
     def held_out_examples(self, split: HeldOut) -> Sequence[Example]:
         """Draws those of a held-out split, with a seed fixed by the spec and the split."""
-        digest = hashlib.sha256(f"odyssey held-out data: {self.name}, {split}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest))
-        return self.draw(rng, self.held_out_sequences, split)
+        if split not in self._held_out_drawn:  # every validation asks for them
+            name = f"odyssey held-out data: {self.name}, {split}"
+            digest = hashlib.sha256(name.encode()).digest()
+            rng = np.random.default_rng(int.from_bytes(digest))
+            drawn = self.draw(rng, self.held_out_sequences, split)
+            self._held_out_drawn = {**self._held_out_drawn, split: drawn}
+        return self._held_out_drawn[split]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what can be drawn again."""
+        return {k: v for k, v in vars(self).items() if k != "_held_out_drawn"}
 
     def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
         """Draws without end."""

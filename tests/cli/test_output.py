@@ -42,6 +42,7 @@ TABLE = [
     (("sample", "rün", "--prime", HOSTILE), 2),
     (("units", "rün", "--shifts", "3", "--out", "ünits", "--page-characters", "50"), 0),
     (("errors", "rün", "--out", "fehlér"), 0),
+    (("caption", "rün", HOSTILE), 2),
     (("gradients", "rün", "--steps", "4", "--rows", "2", "--out", "g", "--no-animation"), 0),
     (("search", "é.toml", "--out", "stüdy"), 0),
     (("search", "é.toml", "--dry-run"), 0),

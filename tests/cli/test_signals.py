@@ -89,7 +89,7 @@ def test_a_run_says_at_once_that_it_ends_and_then_how_to_go_on(
     assert runs[0].equals(runs[1])
 
 
-def test_an_interrupted_training_can_be_given_again(tmp_path, monkeypatch, capfd):
+def test_an_interrupted_training_can_be_gone_on_with(tmp_path, monkeypatch, capfd):
     from odyssey.studies import work
 
     monkeypatch.chdir(tmp_path)
@@ -98,12 +98,12 @@ def test_an_interrupted_training_can_be_given_again(tmp_path, monkeypatch, capfd
     with monkeypatch.context() as patch:
         patch.setattr(work, "trained_trial", lambda *a, **k: signal.raise_signal(signal.SIGTERM))
         assert main.main(command) == 143
-    assert "start it again" in capfd.readouterr().err
-    assert main.main(command) == 0
-    assert main.main(command) == 2  # a run that is whole stays
-    err = capfd.readouterr().err
-    assert "look at it with `odyssey report run`" in err
-    assert "resume" not in err
+    assert "go on with: odyssey train --resume run" in capfd.readouterr().err
+    assert main.main(command) == 2
+    assert "go on with it with `odyssey train --resume run`" in capfd.readouterr().err
+    assert main.main(["train", "--resume", "run"]) == 0
+    assert main.main(["train", "--resume", "run"]) == 2  # a run that is whole stays
+    assert "run is finished; give --epochs above 1 for more" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", CODES)

@@ -420,8 +420,8 @@ def test_a_member_without_a_validation_loss_has_diverged_and_others_go_on():
     group = Group(odyssey.get_cell("gru"), get_task("xml"), members, SMALL)
     measure = group.measure
 
-    def with_a_hole(split, characters):
-        scores = measure(split, characters)
+    def with_a_hole(split, characters, **options):
+        scores = measure(split, characters, **options)
         return replace(scores, nats=[scores.nats[0], math.nan, scores.nats[2]])
 
     group.measure = with_a_hole
