@@ -24,7 +24,7 @@ from odyssey.storage.store import RunStore
 from odyssey.studies.weights import read_weights, write_arrays
 
 if TYPE_CHECKING:
-    from odyssey.training.group import Snapshot
+    from odyssey.training.snapshots import Snapshot
 
 CHECKPOINT = "checkpoint.npz"
 _FACTS = "facts"
@@ -32,7 +32,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class RunCheckpoints:
-    """Keeps the checkpoint of a training in its run; see `training.group.Checkpoints`.
+    """Keeps the checkpoint of a training in its run; see `training.snapshots.Checkpoints`.
 
     Args:
         store: The run.
@@ -52,7 +52,7 @@ class RunCheckpoints:
         Raises:
             StoreError: It is damaged.
         """
-        from odyssey.training.group import Snapshot
+        from odyssey.training.snapshots import Snapshot
 
         if not self.path.is_file():
             return None

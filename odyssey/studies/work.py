@@ -33,9 +33,9 @@ from odyssey.wording import in_bits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from odyssey.training.group import Checkpoints
     from odyssey.training.loop import Inspect, Trained
     from odyssey.training.results import Epoch
+    from odyssey.training.snapshots import Checkpoints
 
 
 @cache

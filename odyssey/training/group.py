@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,40 +31,10 @@ from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.results import Epoch, MemberResult
 from odyssey.training.scores import Scores, measure
 from odyssey.training.seeds import stream
+from odyssey.training.snapshots import Checkpoints, Snapshot
 from odyssey.training.step import make_readout, make_recurrence, make_several, make_update
 
 SECONDS_AT_A_TIME = 0.1  # of updates in one call
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All that training goes on from, to the bit.
-
-    Attributes:
-        arrays: Arrays by name.
-        facts: Plain data.
-    """
-
-    arrays: Mapping[str, NDArray[Any]]
-    facts: Mapping[str, Any]
-
-
-class Checkpoints(Protocol):
-    """Keeps snapshots of a training."""
-
-    def load(self) -> Snapshot | None:
-        """Gives the snapshot to go on from; None begins anew."""
-        ...
-
-    def passing(self, updates: int, take: Callable[[], Snapshot], *, last: bool) -> None:
-        """Called between updates; it may take a snapshot, and end the training by an exception.
-
-        Args:
-            updates: How many have been made.
-            take: Takes the snapshot.
-            last: Whether no update comes after.
-        """
-        ...
 
 
 class Group:
@@ -481,7 +451,9 @@ class Group:
     def measure(self, split: HeldOut, characters: int, *, task: Task | None = None) -> Scores:
         """Measures every member; see `scores.measure`."""
         own = task or self.task
-        return measure(self.model, own, split, self.config, characters=characters)
+        return measure(
+            self.model, own, split, self.config, characters=characters, readout=self.readout
+        )
 
 
 _SUMS = ("nats", "count", "smooth", "read")

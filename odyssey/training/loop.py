@@ -17,9 +17,10 @@ from odyssey.tasks.base import Task
 from odyssey.tasks.signature import Signature
 from odyssey.training.budget import check_training, in_updates
 from odyssey.training.config import TrainingConfig
-from odyssey.training.group import Checkpoints, Group
+from odyssey.training.group import Group
 from odyssey.training.model import SequenceModel, hidden_size_for
 from odyssey.training.results import Epoch, MemberResult
+from odyssey.training.snapshots import Checkpoints
 
 
 class Inspect(Protocol):

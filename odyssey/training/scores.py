@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from odyssey.compiler.backends.base import ReadoutLoss
 from odyssey.errors import ConfigError
 from odyssey.tasks.base import Batch, HeldOut, Task
 from odyssey.tasks.sequences import ANOTHER, MEAN, Shown
@@ -50,6 +51,7 @@ def measure(
     config: TrainingConfig,
     *,
     characters: int = 0,
+    readout: ReadoutLoss | None = None,
 ) -> Scores:
     """Measures every member on held-out data; on test data also what only tests need.
 
@@ -62,11 +64,15 @@ def measure(
         split: Of which data.
         config: How held-out data are read: `eval_batch`, `eval_unroll` and `eval_warmup`.
         characters: Targets, at most; 0 takes what the task says is enough.
+        readout: The model's, whose buffers are used again; one is made where there is none.
 
     Raises:
         ConfigError: No target counts.
     """
     characters = characters or task.enough[split]
+    readout = readout or make_readout(
+        model.rnn.backend, model.rnn.hidden_sizes, model.signature.outputs
+    )
 
     def scored(exact: bool = False, **shown: Shown) -> _Sums:
         batches = task.held_out(
@@ -77,7 +83,7 @@ def measure(
             warmup=config.eval_warmup,
             **shown,
         )
-        return _sums(model, batches, exact=exact)
+        return _sums(model, readout, batches, exact=exact)
 
     own = scored(exact=task.exact and split == "test")
     if own.count == 0:
@@ -111,9 +117,10 @@ class _Sums:
         return means
 
 
-def _sums(model: SequenceModel, batches: Iterable[Batch], *, exact: bool) -> _Sums:
+def _sums(
+    model: SequenceModel, readout: ReadoutLoss, batches: Iterable[Batch], *, exact: bool
+) -> _Sums:
     members = len(model.readout)
-    readout = make_readout(model.rnn.backend, model.rnn.hidden_sizes, model.signature.outputs)
     judge = TorchReadout(model.signature.outputs.kind)
     nats_P = torch.zeros(members, dtype=torch.float64)
     right_P = torch.zeros(members, dtype=torch.float64)

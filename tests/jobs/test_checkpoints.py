@@ -177,7 +177,7 @@ def test_signals_wait_for_a_checkpoint_and_a_second_one_does_not(tmp_path, whole
     try:
         checkpoints = RunCheckpoints(RunStore.open(whole), every=1000)
         checkpoints.path, checkpoints.written = tmp_path / "c.npz", 0
-        from odyssey.training.group import Snapshot
+        from odyssey.training.snapshots import Snapshot
 
         with checkpoints.waiting():
             os.kill(os.getpid(), signal.SIGTERM)
