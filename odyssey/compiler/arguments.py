@@ -127,24 +127,33 @@ def require_input(
 
 
 def require_state(
-    state: object, names: Sequence[str], shape: tuple[int, ...], like: Tensor
+    state: object, shapes: Mapping[str, tuple[int, ...]], like: Tensor
 ) -> tuple[Tensor, ...]:
     """Checks the state before the first step: one tensor a state, in a tuple or list.
+
+    Args:
+        state: What was given.
+        shapes: Name of a state -> its shape, in order.
+        like: A tensor of the type and device that is expected.
 
     Raises:
         ConfigError: It is not.
     """
-    expected = (
-        f"expected {len(names)} state tensors ({', '.join(names) or 'none'}) of shape {shape}"
-    )
+    names = list(shapes)
+    expected = f"expected {len(names)} state tensors ({', '.join(names) or 'none'})"
+    if len(set(shapes.values())) == 1:
+        expected += f" of shape {next(iter(shapes.values()))}"
+    elif shapes:
+        expected += f" of shapes {', '.join(map(str, shapes.values()))}"
     if not isinstance(state, tuple | list):
         inside = f"({', '.join(names)}{',' if len(names) == 1 else ''})"
         raise ConfigError(f"{expected} in a tuple, got {describe(state)}; write {inside}")
     wrong = any(not isinstance(s, Tensor) or s.is_nested for s in state)
-    if len(state) != len(names) or wrong or any(tuple(s.shape) != shape for s in state):
+    wanted = list(shapes.values())
+    if len(state) != len(names) or wrong or [tuple(s.shape) for s in state] != wanted:
         shapes = [describe(s) if wrong else str(tuple(s.shape)) for s in state]
         raise ConfigError(f"{expected}, got {', '.join(shapes) or 'none'}")
-    for name, value in zip(names, state, strict=True):
+    for (name, shape), value in zip(shapes.items(), state, strict=True):
         require(value, f"state {name}", dtype=like.dtype, device=like.device, shape=shape)
     return tuple(state)
 

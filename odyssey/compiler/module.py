@@ -26,6 +26,7 @@ from odyssey.compiler.weights import Weights, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
 from odyssey.expr.schemes import InitScheme, initial_parameters
+from odyssey.expr.sizes import INPUTS, parts, resolve
 
 _lowered = lru_cache(maxsize=256)(lower)
 
@@ -100,6 +101,10 @@ class RNN(nn.Module):
             raise CellError(
                 f"{cell.name} reads x[t] elementwise: input_size must be the largest hidden_size"
             )
+        self._state_sizes = {s: self.program.state_size(s) for s in cell.states}
+        # layers after the first read H inputs, so that a state of size I has two sizes
+        bases = {parts(size)[0] for size in self._state_sizes.values()}
+        self._ragged = self.num_layers > 1 and INPUTS in bases
         self.asked = backend
         self.between_layers: Callable[[Tensor, int], Tensor] | None = None
         self._build()
@@ -218,11 +223,39 @@ class RNN(nn.Module):
     def _lead(self) -> tuple[int, ...]:
         return () if self.population is None else (self.population,)
 
-    def zero_state(self, batch: int) -> State:
-        """Gives the state before the first step: zeros (L, B, H), one tensor a state."""
+    def state_shape(self, name: str, batch: int) -> tuple[int, ...]:
+        """Gives the shape of a state: (L, B, H), or another last size if the cell declares it.
+
+        A state of the size of the input, of which layers have several, has the largest; the rest
+        of the others is not used.
+        """
+        size = self._state_sizes[name]
+        units = max(
+            resolve(size, self._input_size(n), self.hidden_size) for n in range(self.num_layers)
+        )
+        return (*self._lead, self.num_layers, batch, units)
+
+    def start_state(self, batch: int) -> State:
+        """Gives the state before the first step, one tensor a state: zeros, or as the cell says.
+
+        Where a state starts at weights, a gradient reaches them.
+        """
+        return self._start(batch, self.layer_parameters() if self.program.starts else [])
+
+    def _start(self, batch: int, weights: Sequence[Mapping[str, Tensor]]) -> State:
         like = next(self.parameters(), self.like)
-        shape = (*self._lead, self.num_layers, batch, self.hidden_size)
-        return tuple(like.new_zeros(shape) for _ in self.cell.states)
+        states = []
+        for name in self.cell.states:
+            shape = self.state_shape(name, batch)
+            start = self.program.starts.get(name, 0.0)
+            if isinstance(start, str):
+                rows = [parameters[start] for parameters in weights]
+                padded = [nn.functional.pad(row, (0, shape[-1] - row.shape[-1])) for row in rows]
+                stacked = torch.stack(padded, -2).unsqueeze(-2)
+                states.append(stacked.expand(shape).contiguous())
+            else:
+                states.append(like.new_full(shape, start) if start else like.new_zeros(shape))
+        return tuple(states)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Runs the layers over a sequence.
@@ -249,11 +282,11 @@ class RNN(nn.Module):
         if not (x.is_floating_point() or self.program.parameters()):
             x = nn.functional.one_hot(x, self.input_size).to(like)
         batch = x.shape[-2] if x.is_floating_point() else x.shape[-1]
-        shape = (*self._lead, self.num_layers, batch, self.hidden_size)
         if state is None:
-            state = tuple(like.new_zeros(shape) for _ in self.cell.states)
+            state = self._start(batch, weights)
         elif not tracing():
-            state = require_state(state, self.cell.states, shape, like)
+            shapes = {name: self.state_shape(name, batch) for name in self.cell.states}
+            state = require_state(state, shapes, like)
             if has_values(x):
                 require_memory(state)
         mask = self._mask(like.device)
@@ -262,7 +295,7 @@ class RNN(nn.Module):
         for number, parameters in enumerate(weights):
             x, final = self.implementation(
                 x,
-                tuple(s.select(axis, number) for s in state),
+                self._of_layer(state, number),
                 parameters,
                 mask,
                 (self._input_size(number), self.hidden_size, self.hidden_sizes),
@@ -272,7 +305,7 @@ class RNN(nn.Module):
         if self.num_layers == 1:
             new = tuple(f.unsqueeze(axis) for f in finals[0])
         else:
-            new = tuple(torch.stack([f[k] for f in finals], axis) for k in range(len(state)))
+            new = tuple(self._stacked([f[k] for f in finals]) for k in range(len(state)))
         return (x.transpose(-2, -3) if self.batch_first else x), new
 
     def _direct(self, x: Tensor, state: State | None) -> tuple[Tensor, State] | None:
@@ -282,7 +315,10 @@ class RNN(nn.Module):
         if run is None or self.batch_first or type(x) is not Tensor:
             return None
         axis, names = len(self._lead), self.cell.states
-        if state is not None:
+        if state is None:
+            if self.program.starts:
+                return None
+        else:
             shape = (*self._lead, self.num_layers)
             if type(state) is not tuple or len(state) != len(names):
                 return None
@@ -301,7 +337,26 @@ class RNN(nn.Module):
             x = self._passed_on(x, number)
         if len(finals) == 1:
             return x, tuple(f.unsqueeze(axis) for f in finals[0])
-        return x, tuple(torch.stack(parts, axis) for parts in zip(*finals, strict=True))
+        return x, tuple(map(self._stacked, zip(*finals, strict=True)))
+
+    def _of_layer(self, state: State, number: int) -> State:
+        """Takes what belongs to a layer out of the states of all layers."""
+        axis = len(self._lead)
+        parts = [s.select(axis, number) for s in state]
+        if self._ragged:
+            first = self._input_size(number)
+            for k, name in enumerate(self.cell.states):
+                parts[k] = parts[k][
+                    ..., : resolve(self._state_sizes[name], first, self.hidden_size)
+                ]
+        return tuple(parts)
+
+    def _stacked(self, parts: Sequence[Tensor]) -> Tensor:
+        """Puts the states of all layers into one tensor."""
+        if self._ragged:
+            most = max(p.shape[-1] for p in parts)
+            parts = [nn.functional.pad(p, (0, most - p.shape[-1])) for p in parts]
+        return torch.stack(list(parts), len(self._lead))
 
     def _passed_on(self, output: Tensor, layer: int) -> Tensor:
         """Gives what the next layer reads."""

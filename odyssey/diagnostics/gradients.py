@@ -95,7 +95,7 @@ def back_propagate(trajectory: Trajectory, injected: Tensor | np.random.Generato
 
 
 def _at_the_end(recurrence: RecurrentStep, g: Tensor, rows: int) -> tuple[Tensor, ...]:
-    state = recurrence.zero_state(rows)
+    state = recurrence.start_state(rows)
     if recurrence.output:
         state[recurrence.states.index(recurrence.output)][:, -1] = g
     return state

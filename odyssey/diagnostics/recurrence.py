@@ -38,6 +38,7 @@ class RecurrentStep:
         population: P, or None for a module whose tensors do not lead with P.
         batch_first: Whether sequences are (B, T, .) rather than (T, B, .).
         module: The module, where there is one.
+        start: Gives the state before the first step for so many rows, where it is not zero.
     """
 
     name: str
@@ -49,6 +50,7 @@ class RecurrentStep:
     population: int | None = None
     batch_first: bool = False
     module: nn.Module | None = field(default=None, repr=False)
+    start: Callable[[int], State] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.states:
@@ -73,8 +75,10 @@ class RecurrentStep:
             return list(self.states)
         return [f"{s}.{layer}" for s in self.states for layer in range(self.num_layers)]
 
-    def zero_state(self, rows: int) -> State:
-        """Gives zeros, (P, L, B, H) a state."""
+    def start_state(self, rows: int) -> State:
+        """Gives the state before the first step, (P, L, B, H) a state."""
+        if self.start is not None:
+            return self.start(rows)
         return tuple(
             torch.zeros(self.members, self.num_layers, rows, h, dtype=torch.float64)
             for h in self.sizes
@@ -172,12 +176,17 @@ def _of_odyssey(module: RNN, name: str) -> RecurrentStep:
         output, new = rnn(x.unsqueeze(1), state)
         return output[:, 0], new
 
+    def start(rows: int) -> State:
+        first = rnn.start_state(rows)
+        return tuple(s.unsqueeze(0) for s in first) if alone else first
+
     cell = rnn.cell
     return RecurrentStep(
         name=name or cell.name,
         states=cell.states,
-        sizes=(rnn.hidden_size,) * len(cell.states),
+        sizes=tuple(rnn.state_shape(s, 1)[-1] for s in cell.states),
         step=step,
+        start=start if rnn.program.starts else None,
         output=cell.output if cell.output in cell.states else "",
         num_layers=rnn.num_layers,
         population=rnn.population,
@@ -249,7 +258,7 @@ class Trajectory:
         self.recurrence = recurrence
         self.x = recurrence.time_steps(x)
         self.rows = self.x[0].shape[1]
-        state = recurrence.zero_state(self.rows) if start is None else self._checked(start)
+        state = recurrence.start_state(self.rows) if start is None else self._checked(start)
         self.states = [state]
         self.outputs: list[Tensor] = []
         for x_t in self.x:
@@ -263,7 +272,7 @@ class Trajectory:
     def _checked(self, start: State) -> State:
         alone = self.recurrence.population is None
         start = tuple(s.double().unsqueeze(0) if alone else s.double() for s in start)
-        expected = [tuple(s.shape) for s in self.recurrence.zero_state(self.rows)]
+        expected = [tuple(s.shape) for s in self.recurrence.start_state(self.rows)]
         if [tuple(s.shape) for s in start] != expected:
             shapes = ", ".join(str(e[1:] if alone else e) for e in expected)
             raise ConfigError(f"{self.recurrence.name}: expected a start of shape {shapes}")

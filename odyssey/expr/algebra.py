@@ -8,15 +8,19 @@ names of intermediates or by the identities stated here have the same polynomial
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
 import sympy as sp
 
-from odyssey.expr.equations import Equations, Init
+from odyssey.expr.equations import Equations, Init, Start
 from odyssey.expr.primitives import PRIMITIVES, Primitive, read_formula
-from odyssey.expr.terms import Current, Named, exact_value, term
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.shapes import Shapes
+from odyssey.expr.sizes import ONE, PLAIN
+from odyssey.expr.terms import MAPS, Current, Named, exact_value, term
 
 # A product that would pass one of these is kept as it is written, so that no cell is expensive.
 MAX_TERMS = 64  # unless `normalise` is told another number
@@ -28,6 +32,8 @@ MAX_BITS = 1000  # of a coefficient
 Monomial = tuple[tuple[int, int], ...]
 Poly = tuple[tuple[Monomial, Fraction], ...]
 UNIT_MONOMIAL: Monomial = ()
+MAP_KINDS = tuple(MAPS.values())  # kinds of atoms that are linear maps
+NAMELESS = ("state", "vector", *MAP_KINDS)  # kinds whose names do not matter
 
 
 def digest(*parts: object) -> str:
@@ -74,27 +80,43 @@ class Atoms:
         terms: Terms up to which a product or a map of a sum is expanded.
         bounded: Whether something was kept as it is written, for it would have been too long.
         ties: The sums whose sign only names could tell, each with its number.
+        lost: Whether a value that has many numbers became one that is the same in all of them,
+            which then meets a matrix or a reduction: the sum of 5 units is not that of one.
+        sizes: Of each atom.
     """
 
     signs: int = 0
     terms: int = MAX_TERMS
     bounded: bool = False
     ties: dict[Poly, int] = field(default_factory=dict)
+    lost: bool = False
     rows: list[tuple[str, str, tuple[Poly, ...]]] = field(default_factory=list)
     numbers: dict[tuple[str, str, tuple[Poly, ...]], int] = field(default_factory=dict)
     shapes: list[str] = field(default_factory=list)
+    sizes: list[str] = field(default_factory=list)
     _monomials: dict[Monomial, str] = field(default_factory=dict)
 
-    def intern(self, kind: str, name: str, *children: Poly) -> Poly:
-        """Gives the polynomial that is this one atom."""
+    def intern(self, kind: str, name: str, *children: Poly, size: str = "") -> Poly:
+        """Gives the polynomial that is this one atom; its size is that of its children, or said."""
         row = (kind, name, children)
         if row not in self.numbers:
             self.numbers[row] = len(self.rows)
             self.rows.append(row)
-            nameless = kind in ("state", "vector", "matmul")
+            self.sizes.append(size or self.widest(map(self.size, children)))
             parts = [self.poly_shape(p) for p in children]
-            self.shapes.append(digest(kind, "" if nameless else name, sorted(parts)))
+            special = (size,) if size and size not in PLAIN else ()
+            nameless = kind in NAMELESS
+            self.shapes.append(digest(kind, "" if nameless else name, sorted(parts), *special))
         return ((((self.numbers[row], 1),), Fraction(1)),)
+
+    def size(self, poly: Poly) -> str:
+        """Gives the size of a polynomial, 1 for a constant."""
+        return self.widest(self.sizes[a] for monomial, _ in poly for a, _ in monomial)
+
+    @staticmethod
+    def widest(sizes: Iterable[str]) -> str:
+        """Gives the size of what has parts of these sizes."""
+        return next((s for s in sizes if s != ONE), ONE)
 
     def monomial_shape(self, monomial: Monomial) -> str:
         """A digest of a monomial that does not depend on names."""
@@ -129,9 +151,12 @@ class Atoms:
 class _Algebra:
     """Turns the equations of a cell into polynomials over atoms."""
 
-    def __init__(self, cell: Equations, merged: dict[str, str], signs: int, terms: int) -> None:
+    def __init__(
+        self, cell: Equations, shapes: Shapes, merged: dict[str, str], signs: int, terms: int
+    ) -> None:
         self.atoms = Atoms(signs, terms)
         self.merged = merged
+        self.shapes = shapes
         self.values: dict[str, Poly] = {}
         self.known: dict[sp.Expr, Poly] = {}
         for equation in cell.equations:
@@ -150,14 +175,20 @@ class _Algebra:
             case "constant":
                 return _constant(exact_value(expr))
             case "input":
-                return self.atoms.intern("input", "x")
+                return self.atoms.intern("input", "x", size=self.shapes.of(expr))
             case "previous":
-                return self.atoms.intern("state", self.merged[name])
+                return self.atoms.intern("state", self.merged[name], size=self.shapes.of(expr))
             case "vector":
-                return self.atoms.intern("vector", name)
-            case "matmul":
-                return self._map(name, self.normal(operands[0]))
-        return self._apply(op, *map(self.normal, operands))
+                return self.atoms.intern("vector", name, size=self.shapes.of(expr))
+        args = [self.normal(a) for a in operands]
+        if op in ("matmul", "transposed") or op in REDUCTIONS:
+            if self.atoms.size(args[0]) == ONE != self.shapes.of(operands[0]):
+                self.atoms.lost = True
+            if op in REDUCTIONS:
+                size = "" if REDUCTIONS[op].keeps_size else ONE
+                return self.atoms.intern("call", op, *args, size=size)
+            return self._map(op, name, args[0])
+        return self._apply(op, *args)
 
     def _apply(self, op: str, *args: Poly) -> Poly:
         match op:
@@ -189,18 +220,20 @@ class _Algebra:
         self.atoms.bounded = True
         return self.atoms.intern("kept", "", poly)
 
-    def _map(self, matrix: str, poly: Poly) -> Poly:
+    def _map(self, kind: str, matrix: str, poly: Poly) -> Poly:
+        shape = self.shapes.matrices[matrix]
+        size = shape[0] if kind == "matmul" else shape[1]
         too_long = len(poly) > self.atoms.terms
         if too_long or UNIT_MONOMIAL in dict(poly):
             # W @ (a + 1) stays, since W @ 1 is not of the language
             self.atoms.bounded |= too_long
             factor = self._factor(poly)
-            whole = self.atoms.intern("matmul", matrix, _scale(poly, 1 / factor))
+            whole = self.atoms.intern(kind, matrix, _scale(poly, 1 / factor), size=size)
             return _scale(whole, factor)
         # W @ (2*a + b) -> 2*(W @ a) + W @ b
         terms: Poly = ()
         for monomial, coefficient in poly:
-            image = self.atoms.intern("matmul", matrix, ((monomial, Fraction(1)),))
+            image = self.atoms.intern(kind, matrix, ((monomial, Fraction(1)),), size=size)
             terms = _sum(terms, _scale(image, coefficient))
         return terms
 
@@ -261,11 +294,24 @@ class Normal:
     updates: dict[str, Poly]  # live states, merged
     output: Poly
     declared: tuple[Init, ...]
+    shapes: Shapes
+    beginnings: Mapping[str, Start] = field(default_factory=dict)  # of all states
+
+    @cached_property
+    def starts(self) -> dict[str, Start]:
+        """What live states start at."""
+        return {s: start for s, start in self.beginnings.items() if s in self.updates}
+
+    @cached_property
+    def parameters(self) -> list[str]:
+        """Names of the live parameters."""
+        begun = {start.weight for start in self.starts.values() if start.weight}
+        return sorted({*self.names("vector", *MAP_KINDS), *begun})
 
     @cached_property
     def inits(self) -> dict[str, Init]:
         """Initialisations of live parameters; a copy goes with its source."""
-        live = {*self.names("vector", "matmul"), ""}
+        live = {*self.parameters, ""}
         return {i.parameter: i for i in self.declared if {i.parameter, i.source} <= live}
 
     @cached_property
@@ -296,9 +342,9 @@ class Normal:
             return all(a in constants for monomial, _ in poly for a, _ in monomial)
 
         for atom in self.live:
-            kind, _, children = rows[atom]
+            kind, name, children = rows[atom]
             if children and all(map(constant, children)):
-                if kind == "matmul":
+                if kind in MAP_KINDS or name in REDUCTIONS:
                     return True
                 constants.add(atom)
         return False
@@ -329,18 +375,24 @@ class Normal:
         return sorted({name for kind, name, _ in rows if kind in kinds})
 
 
-def normalise(cell: Equations, *, signs: int = 0, terms: int = MAX_TERMS) -> Normal:
+def normalise(cell: Equations, shapes: Shapes, *, signs: int = 0, terms: int = MAX_TERMS) -> Normal:
     """Inlines, expands, drops what is dead and merges states that always hold the same value.
 
     Args:
         cell: The cell.
+        shapes: Its sizes.
         signs: How ties of signs are decided; see `Atoms.sign`.
         terms: Terms up to which a product or a map of a sum is expanded.
     """
-    # Coinduction: all states start equal, so assume that they stay so and split until it holds.
-    merged = {s: cell.states[0] for s in cell.states}
+    # Coinduction: states that start equal may stay so: assume it, and split until it holds.
+    starts = {s.state: s for s in cell.starts}
+    first: dict[tuple[str, str, Fraction], str] = {}
+    merged = {}
+    for s in cell.states:
+        start = starts.get(s, Start(s))
+        merged[s] = first.setdefault((shapes.states[s], start.weight, start.value), s)
     while True:
-        algebra = _Algebra(cell, merged, signs, terms)
+        algebra = _Algebra(cell, shapes, merged, signs, terms)
         groups: dict[tuple[str, Poly], str] = {}
         split = {
             s: groups.setdefault((merged[s], algebra.values[f"{s}[t]"]), s) for s in cell.states
@@ -350,10 +402,10 @@ def normalise(cell: Equations, *, signs: int = 0, terms: int = MAX_TERMS) -> Nor
         merged = split
     output = algebra.values[cell.output_label]
     updates: dict[str, Poly] = {}
-    normal = Normal(algebra.atoms, updates, output, cell.inits)
+    normal = Normal(algebra.atoms, updates, output, cell.inits, shapes, starts)
     while True:
         missing = [s for s in normal.names("state") if s not in updates]
         if not missing:
             return normal
         updates |= {s: algebra.values[f"{s}[t]"] for s in missing}
-        normal = Normal(algebra.atoms, updates, output, cell.inits)
+        normal = Normal(algebra.atoms, updates, output, cell.inits, shapes, starts)

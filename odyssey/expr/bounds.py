@@ -14,7 +14,8 @@ import sympy as sp
 
 from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Interval
-from odyssey.expr.terms import Named, neg, sub, term
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.terms import Named, exact_value, neg, sub, term
 
 TRIED_BOUND = 1e9  # the bound that is tried on states; numbers in cells are far below it
 
@@ -65,14 +66,15 @@ class _Intervals:
         op, args, name = term(expr)
         match op:
             case "constant":
-                return float(expr), float(expr)
+                value = float(exact_value(expr))
+                return value, value
             case "input":
                 return -1.0, 1.0
             case "previous":
                 return (-TRIED_BOUND, TRIED_BOUND) if name in self.bounded else ANYTHING
             case "value":
                 return self.labels[name]
-            case "vector" | "matmul":
+            case "vector" | "matmul" | "transposed":
                 return ANYTHING
         inner = [self.of(arg) for arg in args]
         match op:
@@ -90,7 +92,7 @@ class _Intervals:
                 return _product(*inner)
             case "div":
                 return _product(inner[0], _reciprocal(inner[1]))
-        return PRIMITIVES[op].interval(*inner)
+        return (REDUCTIONS.get(op) or PRIMITIVES[op]).interval(*inner)
 
     def _blend(self, left: sp.Expr, right: sp.Expr) -> Interval | None:
         """The interval of a sum that is a blend, or None."""

@@ -25,18 +25,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.algebra import MAX_TERMS, Normal, normalise
-from odyssey.expr.equations import Equation, Equations, Init
+from odyssey.expr.equations import Declaration, Equation, Equations, Init, Start
 from odyssey.expr.limits import MAX_CHARACTERS, MAX_LINE, MAX_LINES, MAX_NODES
 from odyssey.expr.normal_text import print_normal
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.terms import (
+    Const,
     Current,
     Input,
     Leaf,
@@ -44,6 +45,7 @@ from odyssey.expr.terms import (
     Named,
     Previous,
     Vector,
+    constant,
     replace,
     subexpressions,
 )
@@ -134,8 +136,8 @@ def _expanded(form: _Legal, terms: int) -> tuple[str, bool] | None:
     texts: list[str] = []
     signs, variants, exact, sure = 0, 1, True, True
     while signs < variants:
-        normal = normalise(form.cell, signs=signs, terms=terms)
-        if _is_too_large(normal):
+        normal = normalise(form.cell, form.shapes, signs=signs, terms=terms)
+        if normal.atoms.lost or _is_too_large(normal):
             return None
         ties = len(normal.atoms.ties)
         if ties <= MAX_TIES:  # of more, one choice of signs is as good as another
@@ -147,7 +149,7 @@ def _expanded(form: _Legal, terms: int) -> tuple[str, bool] | None:
         signs += 1
     text = min(texts)
     sure &= len(text) <= SHORT_TEXT and all(len(line) <= SHORT_LINE for line in text.split("\n"))
-    if sure and not form.shapes.square and "x[t]" in text:
+    if sure and form.shapes.plain and not form.shapes.square and "x[t]" in text:
         return text, exact
     return next(((t, exact) for t in _completed(text) if _is_legal(t)), None)
 
@@ -215,6 +217,8 @@ def _renamed(cell: Equations) -> Equations:
         if isinstance(node, Previous | Current):
             state, _, when = node.name.partition("[")
             return type(node)(f"{name('s' + state)}[{when}")
+        if isinstance(node, Const):
+            return constant(node.value)
         if isinstance(node, Matrix | Vector | Named):
             letter = {Matrix: "W", Vector: "v", Named: "e"}[type(node)]
             return type(node)(name(letter + node.name))
@@ -224,7 +228,13 @@ def _renamed(cell: Equations) -> Equations:
     for equation in equations:
         value = replace(equation.value, leaf)
         target = name(("s" if equation.updates_state else "e") + equation.target)
-        renamed.append(Equation(target, value, equation.updates_state))
+        size = cell.size(equation.size) if equation.size else ""
+        renamed.append(Equation(target, value, equation.updates_state, size))
+    starts = [
+        Start(given["s" + s.state], s.value, name("v" + s.weight) if s.weight else "")
+        for s in cell.starts
+        if "s" + s.state in given
+    ]
 
     def parameter(old: str) -> str:
         return given.get("W" + old) or given.get("v" + old) or ""
@@ -237,12 +247,23 @@ def _renamed(cell: Equations) -> Equations:
     return Equations(
         name="canonical",
         input="x",
+        state_sizes=_declared(cell, cell.state_sizes, lambda old: given.get("s" + old, "")),
+        weights=_declared(cell, cell.weights, parameter),
+        starts=tuple(sorted(starts, key=lambda s: s.state)),
         states=tuple(f"s{k + 1}" for k in range(counts["s"])),
         equations=tuple(renamed),
         output=given[("s" if cell.output in cell.states else "e") + cell.output],
         inits=tuple(sorted(inits, key=lambda i: i.parameter)),
         recurrent=cell.recurrent,
     )
+
+
+def _declared(
+    cell: Equations, declarations: Iterable[Declaration], rename: Callable[[str], str]
+) -> tuple[Declaration, ...]:
+    """Gives what is declared of names that are still there, by their new names."""
+    renamed = (Declaration(rename(d.name), tuple(map(cell.size, d.sizes))) for d in declarations)
+    return tuple(sorted((d for d in renamed if d.name), key=lambda d: d.name))
 
 
 def _live(cell: Equations) -> list[Equation]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from fractions import Fraction
 from types import UnionType
 from typing import Any, Self
 
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.terms import Leaf, Matrix, Vector, subexpressions
+from odyssey.expr.terms import Const, Leaf, Matrix, Vector, subexpressions
 
 
 class IllegalCellError(CellError):
@@ -43,16 +44,22 @@ class Equation:
         target: The name on the left, without `[t]`.
         value: The right-hand side, as written.
         updates_state: Whether the target is a state.
+        size: The size that a named equation is declared to have, as written, or empty.
     """
 
     target: str
     value: sp.Expr
     updates_state: bool = False
+    size: str = ""
 
     @property
     def label(self) -> str:
         """The left-hand side as written."""
         return f"{self.target}[t]" if self.updates_state else self.target
+
+    def with_value(self, value: sp.Expr) -> Equation:
+        """Gives the equation with another right-hand side."""
+        return dataclasses.replace(self, value=value)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,35 @@ class Init:
 
 
 @dataclass(frozen=True)
+class Declaration:
+    """What a cell declares of a name: a size, that of a state, or the shape of a weight.
+
+    Attributes:
+        name: The name.
+        sizes: One size, of a matrix two (rows, columns). Of a declared size its text
+            (`sizes.parts`); of others as written, so that it may be the name of a declared size.
+    """
+
+    name: str
+    sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a state is before the first step; zero where nothing is said.
+
+    Attributes:
+        state: Name of the state.
+        value: The number.
+        weight: Name of the vector of weights that it is instead, or empty.
+    """
+
+    state: str
+    value: Fraction = Fraction(0)
+    weight: str = ""
+
+
+@dataclass(frozen=True)
 class Equations:
     """The fields of a cell, legal or not.
 
@@ -86,6 +122,10 @@ class Equations:
         inits: How parameters start; others start by the model's default.
         recurrent: False for a cell that says it is `not recurrent`.
         citation: Where the cell was published.
+        sizes: Declared sizes, in order.
+        state_sizes: Of states that do not have size H.
+        weights: Shapes of weights that do not follow from use.
+        starts: What states are before the first step, where that is not zero.
         lineage: How the cell was made from others, oldest first. Not part of text or key.
     """
 
@@ -97,6 +137,10 @@ class Equations:
     inits: tuple[Init, ...] = ()
     recurrent: bool = True
     citation: str = ""
+    sizes: tuple[Declaration, ...] = ()
+    state_sizes: tuple[Declaration, ...] = ()
+    weights: tuple[Declaration, ...] = ()
+    starts: tuple[Start, ...] = ()
     lineage: tuple[str, ...] = field(default=(), compare=False)
 
     def equation(self, target: str) -> Equation | None:
@@ -108,10 +152,25 @@ class Equations:
         """The left-hand side of the equation whose value the layer puts out."""
         return f"{self.output}[t]" if self.output in self.states else self.output
 
+    def size(self, written: str) -> str:
+        """Gives the text of a size from what a declaration says, which may be a name."""
+        return next((d.sizes[0] for d in self.sizes if d.name == written), written)
+
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of all parameters, in order of first use."""
-        return self._names(Matrix | Vector)
+        """Names of all parameters, in order of first use; at last those that states start at."""
+        return tuple(dict.fromkeys((*self._names(Matrix | Vector), *self.start_weights)))
+
+    @property
+    def start_weights(self) -> tuple[str, ...]:
+        """Names of the vectors that states start at."""
+        return tuple(s.weight for s in self.starts if s.weight)
+
+    @property
+    def constants(self) -> dict[str, Fraction]:
+        """The named numbers, in order of first use."""
+        nodes = (n for e in self.equations for n in subexpressions(e.value))
+        return {n.stem: n.value for n in nodes if isinstance(n, Const)}
 
     @property
     def matrices(self) -> tuple[str, ...]:
@@ -128,11 +187,20 @@ class Equations:
         return tuple(dict.fromkeys(n.name for n in nodes if isinstance(n, kind)))
 
     def replace(self, **changes: object) -> Self:
-        """Gives a copy with some attributes changed; inits of vanished parameters go too."""
+        """Gives a copy with some attributes changed.
+
+        What is said of states, parameters and sizes that have vanished goes too.
+        """
         draft: dict[str, Any] = {
             f.name: getattr(self, f.name) for f in dataclasses.fields(self)
         } | changes
+        for name, of in (("starts", "state"), ("state_sizes", "name")):
+            draft[name] = tuple(d for d in draft[name] if getattr(d, of) in draft["states"])
         alive = Equations(**draft).parameters
+        draft["weights"] = tuple(w for w in draft["weights"] if w.name in alive)
+        used = {e.size for e in draft["equations"]}
+        used |= {s for d in (*draft["state_sizes"], *draft["weights"]) for s in d.sizes}
+        draft["sizes"] = tuple(d for d in draft["sizes"] if d.name in used)
         draft["inits"] = tuple(
             i
             for i in draft["inits"]

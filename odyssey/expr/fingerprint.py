@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ from odyssey.expr.precise import run_precisely
 from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
 from odyssey.expr.running import run_program
+from odyssey.expr.sizes import ONE, PLAIN
+from odyssey.expr.sizes import UNITS as H
 
 UNITS = 3  # input size and hidden size
 STEPS = 4
@@ -70,15 +73,18 @@ class Reactions:
         base: All parameters at A or a.
         alone: For each parameter that the output sees, the run in which it alone is B or b.
         together: All parameters at weights drawn from `alone`.
+        sizes: The sizes of states and parameters where they are not I or H: the runs have as many
+            units of all sizes but 1.
     """
 
     base: str
     alone: dict[str, str]
     together: str
+    sizes: tuple[str, ...] = ()
 
     def digest(self, *more: str) -> str:
         """Gives 16 hex digits of all of it, and of more lines."""
-        lines = [self.base, *sorted(self.alone.values()), self.together, *more]
+        lines = [self.base, *sorted(self.alone.values()), self.together, *self.sizes, *more]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -89,15 +95,34 @@ def react(program: Program) -> Reactions:
     weights: dict[str, Array] = {}
     for number, name in enumerate(parameters, start=1):
         base, other = (_A, _B) if name in program.matrices else (_U, _V)
-        weights[name] = np.repeat(base[None], len(parameters) + 1, axis=0)
-        weights[name][number] = other
+        sizes = program.matrices.get(name) or (program.vectors[name],)
+        own = tuple(slice(_units(size)) for size in sizes)
+        weights[name] = np.repeat(base[own][None], len(parameters) + 1, axis=0)
+        weights[name][number] = other[own]
     rows = runs.rows(weights)
     # a parameter that the output does not see says nothing: dead equations do not count
     alone = {n: r for n, r in zip(parameters, rows[1:], strict=True) if r != rows[0]}
     drawn = {
         name: _drawn(alone.get(name, ""), weights[name].shape[1:])[None] for name in parameters
     }
-    return Reactions(rows[0], alone, runs.rows(drawn)[0])
+    return Reactions(rows[0], alone, runs.rows(drawn)[0], _special_sizes(program, alone))
+
+
+def _units(size: str) -> int:
+    return 1 if size == ONE else UNITS
+
+
+def _special_sizes(program: Program, alone: Mapping[str, str]) -> tuple[str, ...]:
+    """Describes the sizes of states and parameters that are not I or H, names apart."""
+    states = (program.state_size(s) for s in program.states)
+    lines = [f"state : {size}" for size in states if size != H]
+    shapes = program.matrices | {name: (size,) for name, size in program.vectors.items()}
+    lines += [
+        f"{alone.get(name, '')} : {', '.join(sizes)}"
+        for name, sizes in shapes.items()
+        if set(sizes) - set(PLAIN)
+    ]
+    return tuple(sorted(lines))
 
 
 def _drawn(row: str, shape: tuple[int, ...]) -> Array:
@@ -121,7 +146,11 @@ class _Runs:
         jitter = np.tile(_JITTER_KCBN, (1, members, 1, 1))
         tripled = {name: np.repeat(w, 3, axis=0) for name, w in weights.items()}
         x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, 3 * members, 1, UNITS))
-        start = {s: np.broadcast_to(_START, (3 * members, 1, UNITS)) for s in self.program.states}
+        start = {}
+        for name in self.program.states:
+            own = _START[: _units(self.program.state_size(name))]
+            start[name] = np.broadcast_to(own, (3 * members, 1, len(own)))
+            start[name] = start[name] + _first(self.program, name, tripled)[..., None, :]
         with np.errstate(all="ignore"):
             y_TPBH, _ = run_program(self.program, tripled, x_TPBI, start, jitter_KPBN=jitter)
             y_PCN = np.moveaxis(y_TPBH, 1, 0).reshape(members, 3, -1)
@@ -147,9 +176,13 @@ class _Runs:
             self.work += 2 * STEPS * UNITS * len(self.program.nodes)
             if self.work > MAX_WORK:
                 break
+            start = {
+                s: _START[: _units(self.program.state_size(s))] + _first(self.program, s, weights)
+                for s in self.program.states
+            }
             runs = (
                 run_precisely(
-                    self.program, weights, _X_TI, _START, bits=bits, rng=random.Random(seed)
+                    self.program, weights, _X_TI, start, bits=bits, rng=random.Random(seed)
                 )
                 for seed in (1, 2)
             )
@@ -163,6 +196,12 @@ class _Runs:
             if "nan" not in texts[: min(len(pairs), _end(texts))]:
                 break
         return texts
+
+
+def _first(program: Program, state: str, weights: Mapping[str, Array]) -> Array:
+    """Gives what a state starts at in the cell, (1,) or (..., N)."""
+    start = program.starts.get(state, 0.0)
+    return weights[start] if isinstance(start, str) else np.full(1, start)
 
 
 def _end(texts: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import LEAF_OPS, REGIONS, Program
+from odyssey.expr.reductions import REDUCTIONS
 
 
 def verify_program(program: Program, *, final: bool) -> None:
@@ -20,13 +21,15 @@ def verify_program(program: Program, *, final: bool) -> None:
         if node.op in LEAF_OPS:
             assert not node.args, f"{where} is a leaf with arguments"
         elif node.op == "matmul":
-            rows, columns = program.matrices[node.name]
+            rows, columns = program.matrices[node.name][:: -1 if node.transposed else 1]
             assert len(node.args) == 1, f"{where} reads one value"
             operand = nodes[node.args[0]].size
             assert node.size == rows, f"{where}: size {node.size}, matrix gives {rows}"
             assert operand == columns or program.square, f"{where}: {operand} into {columns}"
         else:
-            arity = (ARITHMETIC.get(node.op) or PRIMITIVES[node.op]).arity
+            own = ARITHMETIC.get(node.op) or PRIMITIVES.get(node.op)
+            arity = own.arity if own else 1  # of a reduction
+            assert own or node.op in REDUCTIONS, f"{where} is no operation"
             assert len(node.args) == arity, f"{where} takes {arity} arguments"
             sizes = {nodes[a].size for a in node.args} - {"1"}
             assert len(sizes) <= 1 or program.square, f"{where} mixes sizes {sizes}"

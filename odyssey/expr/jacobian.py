@@ -2,6 +2,7 @@
 
 Every block ds[t] / ds'[t-1] is a sum of terms, each a product of diagonal matrices D(v) and weight
 matrices: `D(f)` for the c of an LSTM, `D(tanh(c[t]) * o * (1 - o)) U_o` for one of the ways from h.
+Where one number meets many it is multiplied by `ones`, a column; a sum over units is `ones.T`.
 Derivatives of functions come from the table of primitives; named equations keep their names.
 """
 
@@ -15,15 +16,18 @@ import sympy as sp
 from odyssey.errors import CellError
 from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import PRIMITIVES, read_formula
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.shapes import Shapes, infer_shapes
+from odyssey.expr.sizes import ONE
 from odyssey.expr.terms import (
     Current,
-    Leaf,
     Named,
     add,
     apply,
     constant,
     div,
     fold,
+    is_constant,
     is_negation,
     mul,
     neg,
@@ -76,9 +80,11 @@ def symbolic_jacobian(cell: Equations) -> dict[tuple[str, str], tuple[JacobianTe
     if not cell.states or not cell.recurrent:
         raise CellError(f"{cell.name} has no recurrence: it reads no previous state")
     rows: dict[str, Row] = {}
+    shapes = infer_shapes(cell)
     for equation in cell.equations:
         kind = Current if equation.updates_state else Named
-        rows[equation.label] = _derivative(equation.value, rows, kind(equation.label))
+        own = kind(equation.label)
+        rows[equation.label] = _derivative(equation.value, rows, own, shapes)
         if sum(map(len, rows[equation.label].values())) > MAX_JACOBIAN_TERMS:
             raise CellError(f"{cell.name}: the Jacobian has more than {MAX_JACOBIAN_TERMS} terms")
     wanted = [f"{s}[t]" for s in cell.states]
@@ -98,32 +104,38 @@ def format_jacobian(cell: Equations) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _derivative(expr: sp.Expr, rows: Mapping[str, Row], own: Leaf) -> Row:
+def _derivative(expr: sp.Expr, rows: Mapping[str, Row], own: sp.Expr, shapes: Shapes) -> Row:
     """Differentiates an expression; `own` is the name of its value."""
     op, args, name = term(expr)
     if op == "previous":
         return {name: (JacobianTerm((sp.Integer(1),)),)}
     if op == "value":
         return rows[name]
-    if op == "matmul":
-        inner = _derivative(args[0], rows, args[0])
-        return {
-            s: tuple(
-                JacobianTerm((sp.Integer(1), *t.diagonals), (name, *t.matrices)) for t in terms
-            )
-            for s, terms in inner.items()
-        }
+    if op in REDUCTIONS:
+        name = REDUCTIONS[op].matrix or f"arg{op}({format_expression(args[0])}).T"
+    if op in ("matmul", "transposed") or op in REDUCTIONS:
+        name += ".T" if op == "transposed" else ""
+        inner = _derivative(args[0], rows, args[0], shapes)
+        return {s: tuple(_mapped(name, t) for t in terms) for s, terms in inner.items()}
     total: Row = {}
+    size = shapes.of(expr)
     for arg, slope in zip(args, _slopes(op, args, own), strict=True):
-        if slope == 0 or isinstance(arg, sp.Rational):
+        if slope == 0 or is_constant(arg):
             continue
-        for s, terms in _derivative(arg, rows, arg).items():
+        spread = size != ONE and shapes.of(arg) == ONE  # one number meets many
+        for s, terms in _derivative(arg, rows, arg, shapes).items():
+            spread_terms = (_mapped("ones", t) for t in terms) if spread else terms
             scaled = (
                 JacobianTerm((_product(slope, t.diagonals[0]), *t.diagonals[1:]), t.matrices)
-                for t in terms
+                for t in spread_terms
             )
             total[s] = _sum(total.get(s, ()), tuple(scaled))
     return total
+
+
+def _mapped(matrix: str, term: JacobianTerm) -> JacobianTerm:
+    """Multiplies by a matrix from the left."""
+    return JacobianTerm((sp.Integer(1), *term.diagonals), (matrix, *term.matrices))
 
 
 def _slopes(op: str, args: tuple[sp.Expr, ...], own: sp.Expr) -> list[sp.Expr]:

@@ -7,6 +7,7 @@ import re
 
 from odyssey.errors import CellError
 from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.reductions import REDUCTIONS
 
 MAX_CHARACTERS = 50_000
 
@@ -32,7 +33,13 @@ MAX_CELL_NAME = 400
 LARGEST = 10**30  # constants lie between 1 / LARGEST and LARGEST
 
 
-KEYWORDS = ("cell", "cite", "input", "state", "init", "output", "not")
+KEYWORDS = (
+    *("cell", "cite", "input", "size", "const", "state", "weight", "start", "init", "output"),
+    "not",
+)
+
+
+MAX_DELAY = 64  # steps back that `h[t-k]` reads
 
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
@@ -45,6 +52,6 @@ def check_name(name: str, *, what: str) -> None:
             f"{name[:MAX_NAME]!r} cannot name {what};"
             f" use at most {MAX_NAME} ASCII letters, digits and _, a letter first"
         )
-    reserved = name in PRIMITIVES or name in KEYWORDS or keyword.iskeyword(name)
+    reserved = name in {*PRIMITIVES, *REDUCTIONS, *KEYWORDS} or keyword.iskeyword(name)
     if reserved or name in ("t", "nan", "inf"):
         raise CellError(f"{name!r} cannot name {what}: the language uses it")

@@ -7,12 +7,16 @@ appearance.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from fractions import Fraction
 
-from odyssey.expr.algebra import Monomial, Normal, Poly, digest
+from odyssey.expr.algebra import MAP_KINDS, NAMELESS, Monomial, Normal, Poly, digest
+from odyssey.expr.equations import Start
 from odyssey.expr.initial import format_init
 from odyssey.expr.limits import LARGEST
+from odyssey.expr.sizes import PLAIN, UNITS, format_size
+from odyssey.expr.terms import format_number
 
 MAX_CLASS = 128  # names that look alike, of more than these the order is not looked for
 MAX_LABELLINGS = 32  # labellings tried where colour refinement leaves ties
@@ -24,12 +28,14 @@ class _Colours:
     def __init__(self, normal: Normal) -> None:
         self.normal = normal
         self.names: dict[str, str] = {}
-        for name in normal.names("vector", "matmul"):
+        for name in normal.parameters:
             init = normal.inits.get(name)
             how = format_init(init) if init and not init.source else ("copy" if init else "")
-            self.names[f"p:{name}"] = digest("parameter", how)
+            self.names[f"p:{name}"] = digest("parameter", how, *special_sizes(normal, name))
         for state in normal.updates:
-            self.names[f"s:{state}"] = digest("state")
+            start, size = normal.starts.get(state), normal.shapes.states[state]
+            how = [str(start.value)] if start else []
+            self.names[f"s:{state}"] = digest("state", *how, *([size] if size != UNITS else []))
         self.down: dict[int, str] = {}
         self._monomials: dict[Monomial, str] = {}  # of the present colours of atoms
         self.refine()
@@ -46,8 +52,7 @@ class _Colours:
 
     def _atom(self, atom: int) -> str:
         kind, name, children = self.normal.atoms.rows[atom]
-        key = {"state": f"s:{name}", "vector": f"p:{name}", "matmul": f"p:{name}"}.get(kind)
-        own = self.names[key] if key else name
+        own = self.names[f"{'s' if kind == 'state' else 'p'}:{name}"] if kind in NAMELESS else name
         return digest(kind, own, sorted(self.poly(c) for c in children))
 
     def classes(self) -> dict[str, list[str]]:
@@ -91,7 +96,7 @@ class _Colours:
         for atom in reversed(self.normal.live):
             kind, name, children = rows[atom]
             context = digest(self.down[atom], sorted(above[atom]))
-            if kind in ("state", "vector", "matmul"):
+            if kind in NAMELESS:
                 places[f"{'s' if kind == 'state' else 'p'}:{name}"].append(context)
             for child in children:
                 pass_down(child, context)
@@ -99,6 +104,10 @@ class _Colours:
             if init.source:
                 places[f"p:{name}"].append(self.names[f"p:{init.source}"])
                 places[f"p:{init.source}"].append("copied by " + self.names[f"p:{name}"])
+        for state, start in self.normal.starts.items():
+            if start.weight:
+                places[f"s:{state}"].append(self.names[f"p:{start.weight}"])
+                places[f"p:{start.weight}"].append("start of " + self.names[f"s:{state}"])
         self.names = {n: digest(c, sorted(places[n])) for n, c in self.names.items()}
 
     def individualised(self, *chosen: str) -> _Colours:
@@ -133,18 +142,42 @@ class _Writer:
         for state in self.waiting:  # grows while states are named
             update = self.poly(self.normal.updates[state])
             self.lines.append(f"{self.given['s:' + state]}[t] = {update}")
-        header = ["cell canonical", "input x"]
-        if self.waiting:
-            header.append("state " + ", ".join(self.given["s:" + s] for s in self.waiting))
-        else:
+        starts = [
+            f"start {self.given['s:' + s]} = {self.start(start)}"
+            for s, start in sorted(
+                self.normal.starts.items(), key=lambda item: self.waiting.index(item[0])
+            )
+        ]
+        header = ["cell canonical", "input x", *self.states()]
+        if not self.waiting:
             header.append("not recurrent")
+        for key, name in self.given.items():
+            own = key.removeprefix("p:")
+            sizes = special_sizes(self.normal, own) if key.startswith("p:") else ()
+            if len(sizes) == 1:  # of a matrix, those of what it gives say its shape
+                header.append(f"weight {name} : {format_size(sizes[0])}")
         parameters = {n.removeprefix("p:"): g for n, g in self.given.items() if n.startswith("p:")}
         inits = sorted(
             f"init {parameters[name]} = "
             + (f"-{parameters[init.source]}" if init.source else format_init(init))
             for name, init in self.normal.inits.items()
         )
-        return "\n".join([*header, *self.lines, *inits, "output y"]) + "\n"
+        return "\n".join([*header, *self.lines, *sorted(starts), *inits, "output y"]) + "\n"
+
+    def states(self) -> list[str]:
+        """Prints the states in order, those of one size on one line."""
+        sizes = self.normal.shapes.states
+        lines = []
+        for size, group in itertools.groupby(self.waiting, lambda s: sizes[s]):
+            names = f"state {', '.join(self.given['s:' + s] for s in group)}"
+            lines.append(names if size == UNITS else f"{names} : {format_size(size)}")
+        return lines
+
+    def start(self, start: Start) -> str:
+        """Prints what a state starts at."""
+        if start.weight:
+            return self.name(f"p:{start.weight}", "v")
+        return format_number(float(start.value))
 
     def name(self, key: str, letter: str) -> str:
         if key not in self.given:
@@ -208,10 +241,10 @@ class _Writer:
             self.powers[base, power] = self.line(f"square({half})")
         return [self.powers[base, power]] + [base] * (power % 2)
 
-    def line(self, text: str) -> str:
+    def line(self, text: str, size: str = "") -> str:
         self.counts["e"] += 1
         name = f"e{self.counts['e']}"
-        self.lines.append(f"{name} = {text}")
+        self.lines.append(f"{name} : {format_size(size)} = {text}" if size else f"{name} = {text}")
         return name
 
     def atom(self, atom: int) -> str:
@@ -223,8 +256,11 @@ class _Writer:
         if kind == "vector":
             return self.name(f"p:{name}", "v")
         inside = [self.sum(child) for child in self.children(atom)]
-        if kind == "matmul":
-            text = f"{self.name(f'p:{name}', 'W')} @ ({inside[0]})"
+        if kind in MAP_KINDS:
+            mark = ".T" if kind == "transposed" else ""
+            text = f"{self.name(f'p:{name}', 'W')}{mark} @ ({inside[0]})"
+            size = self.normal.atoms.sizes[atom]
+            return self.line(text, "" if size in PLAIN else size)
         elif kind == "call":
             text = f"{name}({', '.join(inside)})"
         elif kind == "reciprocal":
@@ -232,6 +268,14 @@ class _Writer:
         else:
             text = inside[0]
         return self.line(text)
+
+
+def special_sizes(normal: Normal, parameter: str) -> tuple[str, ...]:
+    """Gives the sizes of a parameter if one of them is neither I nor H."""
+    shapes = normal.shapes
+    vector = shapes.vectors.get(parameter)
+    sizes = (vector,) if vector else shapes.matrices[parameter]
+    return sizes if set(sizes) - set(PLAIN) else ()
 
 
 def _integer(value: int) -> str:

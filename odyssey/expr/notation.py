@@ -15,10 +15,12 @@ from typing import TypeVar
 
 import sympy as sp
 
-from odyssey.expr.equations import Equations
+from odyssey.expr.equations import Equations, Start
 from odyssey.expr.initial import format_init
 from odyssey.expr.primitives import PRIMITIVES, Primitive
-from odyssey.expr.terms import Leaf, Matrix, Vector, format_number, term
+from odyssey.expr.reductions import REDUCTIONS, Reduction
+from odyssey.expr.sizes import format_size
+from odyssey.expr.terms import Const, Leaf, Matrix, Vector, format_number, term
 
 _GREEK = (
     "alpha",
@@ -50,7 +52,10 @@ class _Style:
     def name(self, name: str, when: str) -> str:
         raise NotImplementedError
 
-    def call(self, primitive: Primitive, args: list[str]) -> str:
+    def call(self, function: Primitive | Reduction, args: list[str]) -> str:
+        raise NotImplementedError
+
+    def transposed(self, name: str) -> str:
         raise NotImplementedError
 
     def quotient(self, above: str, below: str) -> str:
@@ -64,8 +69,11 @@ class _Latex(_Style):
         subscripts = [s.replace("_", ",") for s in (sub, when) if s]
         return f"{base}_{{{','.join(subscripts)}}}" if subscripts else base
 
-    def call(self, primitive: Primitive, args: list[str]) -> str:
-        return primitive.latex.format(*args)
+    def call(self, function: Primitive | Reduction, args: list[str]) -> str:
+        return function.latex.format(*args)
+
+    def transposed(self, name: str) -> str:
+        return f"{self.name(name, '')}^\\top"
 
     def quotient(self, above: str, below: str) -> str:
         return f"\\frac{{{above}}}{{{below}}}"
@@ -79,8 +87,11 @@ class _Html(_Style):
         subscript = ",".join(s for s in (html.escape(sub), when.replace("-", "−")) if s)
         return f"{base}<sub>{subscript}</sub>" if subscript else base
 
-    def call(self, primitive: Primitive, args: list[str]) -> str:
-        return f"{primitive.html or primitive.name}({', '.join(args)})"
+    def call(self, function: Primitive | Reduction, args: list[str]) -> str:
+        return f"{function.html or function.name}({', '.join(args)})"
+
+    def transposed(self, name: str) -> str:
+        return f"{self.name(name, '')}<sup>⊤</sup>"
 
     def quotient(self, above: str, below: str) -> str:
         return f"{above} / {below}"
@@ -101,11 +112,15 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
 
     op, args, name = term(expr)
     match op:
+        case "constant" if isinstance(expr, Const):
+            return style.name(expr.stem, ""), _ATOM
         case "constant":
             text = format_number(float(abs(expr)))
             return (text, _ATOM) if expr >= 0 else (style.minus + text, _SUM)
         case "matmul":
             return f"{style.name(name, '')}{style.space}{wrap(args[0], _ATOM)}", _ATOM
+        case "transposed":
+            return f"{style.transposed(name)}{style.space}{wrap(args[0], _ATOM)}", _ATOM
         case "sub":
             return f"{wrap(args[0], _SUM)} {style.minus} {wrap(args[1], _PRODUCT)}", _SUM
         case "add" if args[1].is_Rational and args[1] < 0:
@@ -124,12 +139,23 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
         when = expr.name.partition("[")[2].rstrip("]")
         timed = "" if isinstance(expr, Vector | Matrix) else "t"
         return style.name(expr.stem, when or timed), _ATOM
-    return style.call(PRIMITIVES[op], [_print(a, style)[0] for a in args]), _ATOM
+    row = REDUCTIONS.get(op) or PRIMITIVES[op]
+    return style.call(row, [_print(a, style)[0] for a in args]), _ATOM
 
 
 def to_latex(cell: Equations) -> str:
     """Prints the equations of a cell as a LaTeX `aligned` block (needs amsmath)."""
-    rows = [f"{LATEX.name(e.target, 't')} &= {_print(e.value, LATEX)[0]}" for e in cell.equations]
+    declared = {d.name: d.sizes[0] for d in cell.state_sizes}
+    declared |= {e.target: e.size for e in cell.equations if e.size}
+    sizes = {name: f" \\in \\mathbb{{R}}^{{{size}}}" for name, size in declared.items()}
+    rows = [
+        f"{LATEX.name(e.target, 't')} &= {_print(e.value, LATEX)[0]}{sizes.get(e.target, '')}"
+        for e in cell.equations
+    ]
+    rows += [f"{LATEX.name(s.state, '0')} &= {_start(s, LATEX)}" for s in cell.starts]
+    rows += [
+        f"{LATEX.name(name, '')} &= {format_number(float(v))}" for name, v in cell.constants.items()
+    ]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}\n"
 
 
@@ -164,10 +190,28 @@ def _rows(cell: Equations) -> dict[tuple[bool, str, str], str]:
     rows = {
         (False, HTML.name(e.target, "t"), "="): _print(e.value, HTML)[0] for e in cell.equations
     }
+    rows |= {
+        (False, HTML.name(name, ""), "="): format_number(float(value))
+        for name, value in cell.constants.items()
+    }
+    sized = [*((d.name, d.sizes) for d in (*cell.state_sizes, *cell.weights))]
+    sized += [(e.target, (e.size,)) for e in cell.equations if e.size]
+    rows |= {
+        (True, HTML.name(name, ""), "size"): " × ".join(map(format_size, map(cell.size, sizes)))
+        for name, sizes in sized
+    }
+    rows |= {
+        (True, HTML.name(s.state, "0"), "="): f"{_start(s, HTML)} before the first step"
+        for s in cell.starts
+    }
     return rows | {
         (True, HTML.name(i.parameter, ""), "←"): f"{html.escape(format_init(i))} at the start"
         for i in cell.inits
     }
+
+
+def _start(start: Start, style: _Style) -> str:
+    return style.name(start.weight, "") if start.weight else format_number(float(start.value))
 
 
 _Key = TypeVar("_Key", bound=Hashable)

@@ -6,13 +6,14 @@ One member, one row of the batch; every value is a list with one number a unit.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import mpmath
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
 from odyssey.expr.program import Node, Program
+from odyssey.expr.reductions import REDUCTIONS
 
 MAX_EXPONENT = 10_000  # numbers beyond 2 to this power have no value here
 
@@ -28,7 +29,7 @@ def run_precisely(
     program: Program,
     weights: Mapping[str, Array],
     x_TI: Array,
-    start: Array,
+    start: Mapping[str, Array],
     *,
     bits: int,
     rng: random.Random,
@@ -40,9 +41,9 @@ def run_precisely(
 
     Args:
         program: The cell, of which nothing is dead.
-        weights: Name -> (N, N) for a matrix, (N,) for a vector; all sizes are N.
+        weights: Name -> (N, M) for a matrix, (N,) for a vector.
         x_TI: The inputs.
-        start: What every state starts at, (N,).
+        start: What each state starts at, (N,).
         bits: Of a number.
         rng: For the errors.
 
@@ -54,7 +55,7 @@ def run_precisely(
     errors = [1 + context.ldexp(rng.uniform(-1.0, 1.0), 6 - bits) for _ in range(97)]
     turn = 0
     exact = {name: _exact(context, w.tolist()) for name, w in weights.items()}
-    states = dict.fromkeys(program.states, _exact(context, start.tolist()))
+    states = {name: _exact(context, start[name].tolist()) for name in program.states}
     moving = program.reached(["input", "previous"])
     values: list[PreciseVector] = [[]] * len(program.nodes)
     outputs: list[PreciseVector] = []
@@ -68,7 +69,7 @@ def run_precisely(
                         values[number] = leaves[node.op][node.name]
                     elif node.op == "constant":
                         above, below = node.value.as_integer_ratio()
-                        values[number] = [context.mpf(above) / below] * len(x)
+                        values[number] = [context.mpf(above) / below]
                     else:
                         result = _apply(context, node, inputs, exact)
                         values[number] = [v * errors[(turn + k) % 97] for k, v in enumerate(result)]
@@ -90,14 +91,24 @@ def _apply(
     context: Any, node: Node, inputs: list[PreciseVector], weights: Mapping[str, Any]
 ) -> PreciseVector:
     if node.op == "matmul":
-        result = [context.fdot(zip(row, inputs[0], strict=True)) for row in weights[node.name]]
+        rows = weights[node.name]
+        rows = list(zip(*rows, strict=True)) if node.transposed else rows
+        result = [context.fdot(zip(row, inputs[0], strict=True)) for row in rows]
+    elif node.op in REDUCTIONS:
+        result = REDUCTIONS[node.op].mpmath(context, inputs[0])
     elif node.op in ARITHMETIC:
         if node.op == "div" and any(context.mag(b) < -(context.prec // 2) for b in inputs[1]):
             raise UndefinedError
-        result = [ARITHMETIC[node.op].apply(*row) for row in zip(*inputs, strict=True)]
+        result = [ARITHMETIC[node.op].apply(*row) for row in _rows(inputs)]
     else:
         function = PRIMITIVES[node.op].mpmath
-        result = [function(context, *row) for row in zip(*inputs, strict=True)]
+        result = [function(context, *row) for row in _rows(inputs)]
     if any(context.mag(value) > MAX_EXPONENT for value in result):
         raise UndefinedError
     return result
+
+
+def _rows(inputs: list[PreciseVector]) -> Iterator[tuple[Number, ...]]:
+    """Gives the operands unit by unit; a single number meets all units of the others."""
+    units = max(map(len, inputs))
+    return zip(*(v * units if len(v) == 1 else v for v in inputs), strict=True)

@@ -18,7 +18,9 @@ import sympy as sp
 
 from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ARITHMETIC
+from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.shapes import Shapes
+from odyssey.expr.sizes import ONE, PLAIN, UNITS, resolve
 from odyssey.expr.terms import exact_value, term
 
 LEAF_OPS = ("input", "previous", "vector", "constant")
@@ -31,12 +33,13 @@ class Node:
     """One value.
 
     Attributes:
-        op: `input`, `previous`, `vector`, `constant`, `matmul`, an arithmetic operation or a
-            primitive.
+        op: `input`, `previous`, `vector`, `constant`, `matmul`, an arithmetic operation, a
+            primitive or a reduction.
         args: Numbers of the nodes that it reads.
         name: Name of the state, vector or matrix.
         value: Value of a constant; exact until constants are folded.
-        size: "I", "H", or "1" for a number that broadcasts.
+        size: The size (`sizes.py`); "1" broadcasts.
+        transposed: Of a `matmul`, whether by the transposed matrix.
         label: The named equation whose value this is, for reading.
         region: `once`, `sequence` or `step`; empty before regions are assigned.
     """
@@ -48,6 +51,7 @@ class Node:
     size: str = "H"
     label: str = ""
     region: str = ""
+    transposed: bool = False
 
     @property
     def is_leaf(self) -> bool:
@@ -82,8 +86,10 @@ class Program:
         nodes: The code, in SSA form.
         updates: For each state the number of its new value.
         output: Number of the value that the layer puts out.
-        matrices: Name -> (rows, columns), each "I" or "H"; only what the code uses.
-        vectors: Name -> "I" or "H".
+        matrices: Name -> (rows, columns); only what the code uses.
+        vectors: Name -> size.
+        state_sizes: Sizes of the states, in their order; empty where all are H.
+        starts: State -> name of the vector that it starts at, or a number; others start at 0.
         square: Whether input size must equal hidden size.
         groups: Stacked products; empty before stacking.
         text: The cell's text, from which another process can lower it again.
@@ -99,6 +105,19 @@ class Program:
     square: bool = False
     groups: tuple[Group, ...] = ()
     text: str = ""
+    state_sizes: tuple[str, ...] = ()
+    starts: dict[str, str | float] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all values have size I or H and nothing reduces them: what every backend runs."""
+        sized = all(n.size in PLAIN or n.op == "constant" for n in self.nodes)
+        plain = not any(n.op in REDUCTIONS or n.transposed for n in self.nodes)
+        return sized and plain and not set(self.state_sizes) - {UNITS}
+
+    def state_size(self, name: str) -> str:
+        """Gives the size of a state."""
+        return self.state_sizes[self.states.index(name)] if self.state_sizes else UNITS
 
     @property
     def biases(self) -> frozenset[str]:
@@ -144,11 +163,8 @@ class Program:
 
     def shape(self, name: str, input_size: int, hidden_size: int) -> tuple[int, ...]:
         """Gives the shape of a parameter for given sizes."""
-        sizes = {"I": input_size, "H": hidden_size}
-        if name in self.matrices:
-            rows, columns = self.matrices[name]
-            return sizes[rows], sizes[columns]
-        return (sizes[self.vectors[name]],)
+        sizes = self.matrices.get(name) or (self.vectors[name],)
+        return tuple(resolve(size, input_size, hidden_size) for size in sizes)
 
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters in use: the matrices, then the vectors, by first use."""
@@ -184,7 +200,7 @@ class _Translator:
             case "input":
                 return self.emit(Node(op, size="I"))
             case "previous":
-                return self.emit(Node(op, name=name))
+                return self.emit(Node(op, name=name, size=self.shapes.states[name]))
             case "vector":
                 return self.emit(Node(op, name=name, size=self.shapes.vectors[name]))
             case "constant":
@@ -192,8 +208,13 @@ class _Translator:
         numbers = tuple(self.translate(a) for a in args)
         if op == "matmul":
             return self.emit(Node(op, numbers, name, size=self.shapes.matrices[name][0]))
-        sizes = [self.nodes[a].size for a in numbers if self.nodes[a].size != "1"]
-        return self.emit(Node(op, numbers, size=sizes[0] if sizes else "1"))
+        if op == "transposed":
+            size = self.shapes.matrices[name][1]
+            return self.emit(Node("matmul", numbers, name, size=size, transposed=True))
+        if op in REDUCTIONS and not REDUCTIONS[op].keeps_size:
+            return self.emit(Node(op, numbers, size=ONE))
+        sizes = [self.nodes[a].size for a in numbers if self.nodes[a].size != ONE]
+        return self.emit(Node(op, numbers, size=sizes[0] if sizes else ONE))
 
 
 def translate(cell: Equations, text: str, shapes: Shapes) -> Program:
@@ -212,10 +233,17 @@ def translate(cell: Equations, text: str, shapes: Shapes) -> Program:
         updates=tuple(translator.values[f"{s}[t]"] for s in cell.states),
         output=translator.values[cell.output_label],
         matrices={n: shapes.matrices[n] for n in cell.matrices},
-        vectors={n: shapes.vectors[n] for n in cell.vectors},
+        vectors={n: shapes.vectors[n] for n in cell.parameters if n in shapes.vectors},
         square=shapes.square,
         text=text,
+        state_sizes=_state_sizes(shapes.states[s] for s in cell.states),
+        starts={s.state: s.weight or float(s.value) for s in cell.starts},
     )
+
+
+def _state_sizes(sizes: Iterable[str]) -> tuple[str, ...]:
+    given = tuple(sizes)
+    return given if set(given) - {UNITS} else ()
 
 
 def reach(roots: Iterable[Name], reads: Callable[[Name], Iterable[Name]]) -> set[Name]:
@@ -243,7 +271,7 @@ def drop_dead(program: Program) -> Program:
         replace(program.nodes[k], args=tuple(number[a] for a in program.nodes[k].args))
         for k in order
     )
-    alive = {n.name for n in nodes if n.op in ("matmul", "vector")}
+    alive = {n.name for n in nodes if n.op in ("matmul", "vector")} | {*program.starts.values()}
     return replace(
         program.renumbered(nodes, number),
         matrices={n: s for n, s in program.matrices.items() if n in alive},
@@ -262,7 +290,14 @@ def prune(program: Program) -> Program:
     read = (program.nodes[k] for k in reach([program.output], reads))
     states = {node.name for node in read if node.op == "previous"}
     alive = {s: k for s, k in updates.items() if s in states}
-    return drop_dead(replace(program, states=tuple(alive), updates=tuple(alive.values())))
+    pruned = replace(
+        program,
+        states=tuple(alive),
+        updates=tuple(alive.values()),
+        state_sizes=_state_sizes(map(program.state_size, alive)),
+        starts={s: start for s, start in program.starts.items() if s in states},
+    )
+    return drop_dead(pruned)
 
 
 def format_program(program: Program) -> str:
@@ -284,7 +319,10 @@ def format_program(program: Program) -> str:
             if k in stacked:
                 group = stacked[k]
                 if k == group.results[0]:
-                    maps = ", ".join(program.nodes[r].name for r in group.results)
+                    maps = ", ".join(
+                        program.nodes[r].name + ".T" * program.nodes[r].transposed
+                        for r in group.results
+                    )
                     outs = ", ".join(names[r] for r in group.results)
                     level = f"    # level {group.level}" if group.region == "step" else ""
                     lines.append(f"  {outs} = stack[{maps}] @ {names[group.operand]}{level}")
@@ -310,7 +348,7 @@ def _format_node(node: Node, names: dict[int, str]) -> str:
         case "constant":
             text = f"{float(node.value):g}"
         case "matmul":
-            text = f"{node.name} @ {args[0]}"
+            text = f"{node.name}{'.T' if node.transposed else ''} @ {args[0]}"
         case "neg":
             text = f"-{args[0]}"
         case op if op in ARITHMETIC:

@@ -1,6 +1,6 @@
 """Runs a program in NumPy, in float64: what fingerprints and degenerate cells are judged by.
 
-Shapes: T steps, P members with weights of their own, B rows, I input, H units, N any of these two.
+Shapes: T steps, P members with weights of their own, B rows, I input, H units, N any size.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import numpy as np
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
 from odyssey.expr.program import Node, Program
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.sizes import UNITS
 
 LEAST_DIVISOR = 2.0**-26  # a divisor below this may be what is left of a - a
 
@@ -29,13 +31,13 @@ def run_program(
         program: The cell, of which nothing is dead.
         weights: Name -> (P, N, N) for a matrix, (P, N) for a vector.
         x_TPBI: The inputs.
-        start: Name of a state -> (P, B, H).
+        start: Name of a state -> (P, B, N).
         jitter_KPBN: K factors near 1, by which the results of operations are multiplied in turn,
             to see what rounding does to the output; a quotient by next to nothing, which may be
             nothing but rounding, is then NaN.
 
     Returns:
-        The outputs (T, P, B, H), and for each live state its values after each step, same shape.
+        The outputs (T, P, B, H), and for each live state its values after each step (T, P, B, N).
     """
     steps, members, rows, _ = x_TPBI.shape
     careful = jitter_KPBN is not None
@@ -61,26 +63,39 @@ def run_program(
             code.append((function, number, node.args))
         else:  # known before the loop, for all steps at once
             value = function(*(values[a] for a in node.args))
-            values.append(value * factors[number % turns])
-    units = next(iter(start.values())).shape[-1] if start else None
-    shape = (members, rows, units or values[program.output].shape[-1])
+            values.append(_shaken(value, factors[number % turns]))
     wanted = [*program.updates, program.output]
     read = {a for _, _, args in code for a in args} | set(wanted)
     moving = [(k, values[k]) for k in sorted(read) if timed[k] and not carried[k]]
     previous = [(k, updates[n.name]) for k, n in enumerate(program.nodes) if n.op == "previous"]
-    history = {number: np.empty((steps, *shape)) for number in wanted}
+    history: dict[int, list[Array]] = {number: [] for number in wanted}
     for t in range(steps):
         for number, series in moving:
             values[number] = series[t]
         for function, number, args in code:
             value = function(*[values[a] for a in args])
-            values[number] = value * factors[(number + 7 * t) % turns]
+            values[number] = _shaken(value, factors[(number + 7 * t) % turns])
         for number, past in history.items():
-            past[t] = values[number]
+            past.append(values[number])
         after = [values[update] for _, update in previous]
         for (number, _), value in zip(previous, after, strict=True):
             values[number] = value
-    return history[program.output], {s: history[k] for s, k in updates.items()}
+    units = next((v.shape[-1] for s, v in start.items() if program.state_size(s) == UNITS), None)
+    sizes = {program.output: units or values[program.output].shape[-1]}
+    sizes |= {k: start[s].shape[-1] for s, k in updates.items()}
+    found = {}
+    for number, past in history.items():
+        found[number] = np.empty((steps, members, rows, sizes[number]))
+        for t, value in enumerate(past):
+            found[number][t] = value
+    return found[program.output], {s: found[k] for s, k in updates.items()}
+
+
+def _shaken(value: Array, factor: Array | float) -> Array:
+    """Multiplies by a factor near 1, of as many units as the value has."""
+    if isinstance(factor, float):
+        return value * factor
+    return value * factor[..., : value.shape[-1]]
 
 
 def _careful_quotient(a: Array, b: Array) -> Array:
@@ -89,8 +104,12 @@ def _careful_quotient(a: Array, b: Array) -> Array:
 
 def _function(node: Node, weights: Mapping[str, Array], *, careful: bool) -> Callable[..., Array]:
     if node.op == "matmul":
-        matrix_PNM = np.swapaxes(weights[node.name], -1, -2)
+        matrix_PNM = weights[node.name]
+        if not node.transposed:
+            matrix_PNM = np.swapaxes(matrix_PNM, -1, -2)
         return lambda value: np.matmul(value, matrix_PNM)
     if node.op == "div" and careful:
         return _careful_quotient
+    if node.op in REDUCTIONS:
+        return REDUCTIONS[node.op].numpy
     return ARITHMETIC[node.op].apply if node.op in ARITHMETIC else PRIMITIVES[node.op].numpy

@@ -1,42 +1,84 @@
-"""The shapes of what a cell holds, inferred from use.
+"""The shapes of what a cell holds, inferred from use and from what it declares.
 
-Sizes: I is the size of the input, H the number of units. Every state and the output have size H.
-A value that meets `x[t]` elementwise has size I; where that value also meets a value of size H,
-the cell needs I = H (`Shapes.square`), and the model embeds its input at hidden size.
+Sizes are those of `sizes.py`. The output has size H, and so has every state for which nothing else
+is declared. A value that meets `x[t]` elementwise has size I; where that value also meets a value
+of size H, the cell needs I = H (`Shapes.square`), and the model embeds its input at hidden size.
+Numbers, reductions and whatever is declared so have size 1, and meet values of any size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy as sp
 
-from odyssey.expr.equations import Equations, IllegalEquationError
-from odyssey.expr.terms import Current, Previous, term
+from odyssey.expr.equations import Equations, IllegalCellError, IllegalEquationError
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.sizes import INPUTS, ONE, UNITS, format_size
+from odyssey.expr.terms import term
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of everything in a cell, as "I" or "H".
+    """Sizes of everything in a cell.
 
     Attributes:
         matrices: Name -> (rows, columns).
         vectors: Name -> size.
         equations: Name of an equation -> size.
         square: Whether the cell needs input size = hidden size.
+        states: Name -> size.
     """
 
     matrices: dict[str, tuple[str, str]]
     vectors: dict[str, str]
     equations: dict[str, str]
     square: bool
+    states: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all sizes are I or H."""
+        named = (self.vectors, self.equations, self.states)
+        sizes = {s for sizes in named for s in sizes.values()}
+        return {*sizes, *(s for pair in self.matrices.values() for s in pair)} <= {INPUTS, UNITS}
+
+    def of(self, expr: sp.Expr) -> str:
+        """Gives the size of an expression over the names of the cell; 1 for a constant.
+
+        A weight that the cell does not have is taken to have the size of its surroundings, or H.
+        """
+        return self._of(expr) or UNITS
+
+    def _of(self, expr: sp.Expr) -> str:
+        """The size; empty where only the surroundings could tell."""
+        op, args, name = term(expr)
+        match op:
+            case "constant":
+                return ONE
+            case "input":
+                return UNITS if self.square else INPUTS
+            case "previous":
+                return self.states.get(name, UNITS)
+            case "value":
+                return self.equations[name.partition("[")[0]]
+            case "vector":
+                return self.vectors.get(name, "")
+            case "matmul":
+                return self.matrices.get(name, ("", ""))[0]
+            case "transposed":
+                return self.matrices.get(name, ("", ""))[1]
+        sizes = [self._of(a) for a in args]
+        if op in REDUCTIONS:
+            return sizes[0] if REDUCTIONS[op].keeps_size else ONE
+        return next((s for s in sizes if s not in (ONE, "")), "" if "" in sizes else ONE)
 
 
 class _Sizes:
-    """Union-find over sizes: "I", "H" and unknowns."""
+    """Union-find over sizes, and unknowns, which begin with `?` or `=`."""
 
     def __init__(self) -> None:
-        self.parent: dict[str, str] = {"I": "I", "H": "H"}
+        self.parent: dict[str, str] = {}
 
     def find(self, size: str) -> str:
         self.parent.setdefault(size, size)
@@ -44,15 +86,24 @@ class _Sizes:
             size = self.parent[size]
         return size
 
-    def join(self, a: str, b: str) -> None:
+    def join(self, a: str, b: str) -> bool:
+        """Makes two sizes one; says whether that can be."""
         a, b = self.find(a), self.find(b)
         if a == b:
-            return
-        # I and H stay representatives of their classes; H wins where both meet
-        if a == "H" or (a == "I" and b != "H"):
+            return True
+        if not (_is_unknown(a) or _is_unknown(b)):
+            if {a, b} != {INPUTS, UNITS}:
+                return False
+            self.parent[INPUTS] = UNITS  # the cell is square
+        elif _is_unknown(b):
             self.parent[b] = a
         else:
             self.parent[a] = b
+        return True
+
+
+def _is_unknown(size: str) -> bool:
+    return size[0] in "?="
 
 
 class _Inference:
@@ -62,46 +113,102 @@ class _Inference:
         self.cell = cell
         self.sizes = _Sizes()
         self.uses: dict[str, list[tuple[tuple[str, ...], int]]] = {}  # weight -> sizes, equation
+        self.states = dict.fromkeys(cell.states, UNITS) | {
+            d.name: cell.size(d.sizes[0]) for d in cell.state_sizes
+        }
+        self.declared = {d.name: tuple(map(cell.size, d.sizes)) for d in cell.weights}
         self.constants: set[str] = set()
         for index, equation in enumerate(cell.equations):
-            size = self.size_of(equation.value, index)
-            if size is None:
-                self.constants.add(equation.label)  # a constant meets values of any size
-            else:
-                self.sizes.join(f"={equation.target}", size)
-            if equation.updates_state or equation.target == cell.output:
-                self.sizes.join(f"={equation.target}", "H")
-        self.square = self.sizes.find("I") == self.sizes.find("H")
+            self.read(index)
+            if equation.target == cell.output:
+                self.demand(f"={equation.target}", UNITS, index, "the layer puts out H units")
+        for start in cell.starts:
+            if start.weight:
+                self.start(start.state, start.weight)
+        self.square = self.sizes.find(INPUTS) == self.sizes.find(UNITS)
         for name in self.uses:
             self.join_uses(name)
+
+    def read(self, index: int) -> None:
+        """Reads one equation."""
+        equation = self.cell.equations[index]
+        own, size = f"={equation.target}", self.size_of(equation.value, index)
+        if size is None:
+            self.constants.add(equation.label)  # a constant meets values of any size
+            if equation.size:
+                raise IllegalEquationError(self.cell, index, "a number needs no size")
+        else:
+            self.demand(size, own, index, "")
+        if equation.updates_state:
+            size = self.states[equation.target]
+            self.demand(own, size, index, f"the state has size {format_size(size)}")
+        elif equation.size:
+            size = self.cell.size(equation.size)
+            self.demand(own, size, index, f"it is declared to have size {format_size(size)}")
+
+    def demand(self, a: str, b: str, index: int, why: str) -> None:
+        """Joins two sizes, or says why they are not one."""
+        if not self.sizes.join(a, b):
+            sizes = " and ".join(format_size(self.final(s)) for s in (a, b))
+            reason = f"sizes {sizes} do not meet" + (f": {why}" if why else "")
+            raise IllegalEquationError(self.cell, index, reason)
+
+    def start(self, state: str, weight: str) -> None:
+        """Gives a weight that a state starts at the size of the state."""
+        uses = self.uses.setdefault(weight, [])
+        index = [e.target for e in self.cell.equations].index(state)
+        uses.append(((self.states[state],), index))
 
     def size_of(self, expr: sp.Expr, index: int) -> str | None:
         """Gives the size of a value, None for a constant."""
         op, args, name = term(expr)
-        if op == "input":
-            return "I"
-        if isinstance(expr, Previous | Current):
-            return "H"
-        if op == "value":
-            return f"={name}" if name not in self.constants else None
-        if op == "vector":
-            return self.use(name, index)
+        match op:
+            case "constant":
+                return None
+            case "input":
+                return INPUTS
+            case "previous":
+                return self.states[name]
+            case "value":
+                return (
+                    None
+                    if name in self.constants
+                    else self.sizes.find(f"={name.partition('[')[0]}")
+                )
+            case "vector":
+                return self.use(name, index)
         sizes = [s for s in (self.size_of(a, index) for a in args) if s is not None]
-        if op == "matmul":
+        if op in ("matmul", "transposed"):
             if not sizes:
                 raise IllegalEquationError(
                     self.cell, index, f"{name} @ constant: the right of @ must be a vector"
                 )
-            return self.use(name, index, *sizes)
-        for other in sizes[1:]:
-            self.sizes.join(sizes[0], other)
-        return sizes[0] if sizes else None
+            return self.map(name, index, sizes[0], transposed=op == "transposed")
+        if op in REDUCTIONS:
+            if not sizes:
+                raise IllegalEquationError(self.cell, index, f"{op} of a constant")
+            return sizes[0] if REDUCTIONS[op].keeps_size else ONE
+        wide = [s for s in sizes if self.sizes.find(s) != ONE]
+        for other in wide[1:]:
+            self.demand(wide[0], other, index, "")
+        return wide[0] if wide else (ONE if sizes else None)
 
-    def use(self, name: str, index: int, *columns: str) -> str:
-        """Notes a use of a weight; gives a size of its own for what it yields."""
-        rows = f"?{name}.{len(self.uses.get(name, ()))}"
-        self.uses.setdefault(name, []).append(((rows, *columns), index))
-        return rows
+    def use(self, name: str, index: int) -> str:
+        """Notes a use of a vector; gives its size."""
+        own = self.declared.get(name) or (f"?{name}.{len(self.uses.get(name, ()))}",)
+        self.uses.setdefault(name, []).append((own, index))
+        return own[0]
+
+    def map(self, name: str, index: int, columns: str, *, transposed: bool) -> str:
+        """Notes a use of a matrix on a value; gives the size of what it yields."""
+        number = len(self.uses.get(name, ()))
+        own = self.declared.get(name) or (f"?{name}.{number}", f"?{name}.{number}c")
+        self.uses.setdefault(name, []).append((own, index))
+        if len(own) == 2:
+            rows, inner = own[::-1] if transposed else own
+            self.demand(inner, columns, index, f"that is what {name} takes")
+            return rows
+        raise IllegalEquationError(self.cell, index, f"{name!r} is declared to be a vector")
 
     def join_uses(self, name: str) -> None:
         """Gives all uses of a weight one shape."""
@@ -113,7 +220,9 @@ class _Inference:
                 )
         for use, index in others:
             for a, b in zip(first, use, strict=True):
-                if not self.square and {self.sizes.find(a), self.sizes.find(b)} == {"I", "H"}:
+                one, other = self.sizes.find(a), self.sizes.find(b)
+                unlike = not (one == other or _is_unknown(one) or _is_unknown(other))
+                if unlike and not (self.square and {one, other} == {INPUTS, UNITS}):
                     before, now = (self.cell.equations[k].label for k in (at, index))
                     raise IllegalEquationError(
                         self.cell,
@@ -124,26 +233,33 @@ class _Inference:
                 self.sizes.join(a, b)
 
     def final(self, size: str) -> str:
-        """Gives I or H; what nothing decides is H."""
-        return "I" if self.sizes.find(size) == "I" else "H"
+        """Gives a size that is known; what nothing decides is H."""
+        size = self.sizes.find(size)
+        return UNITS if _is_unknown(size) else size
 
     def shown(self, use: tuple[str, ...]) -> str:
         """Prints the shape of a use."""
-        return f"({', '.join(map(self.final, use))})"
+        return f"({', '.join(format_size(self.final(s)) for s in use)})"
 
 
 def infer_shapes(cell: Equations) -> Shapes:
     """Infers the size of every parameter and equation from their use.
 
     Raises:
-        CellError: A matrix or vector is used at two sizes.
+        CellError: Sizes that must be one are not.
     """
     inference = _Inference(cell)
     final = inference.final
+    for number, declaration in enumerate(cell.weights):
+        if declaration.name not in inference.uses:
+            raise IllegalCellError(
+                f"weight {declaration.name[:60]}: there is no such weight", f"weight {number}"
+            )
     shapes = {n: tuple(map(final, uses[0][0])) for n, uses in inference.uses.items()}
     return Shapes(
         matrices={n: (s[0], s[1]) for n, s in shapes.items() if len(s) == 2},
         vectors={n: s[0] for n, s in shapes.items() if len(s) == 1},
         equations={e.target: final(f"={e.target}") for e in cell.equations},
         square=inference.square,
+        states={n: final(s) for n, s in inference.states.items()},
     )

@@ -17,6 +17,7 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.reductions import BY_REDUCTION, REDUCTIONS
 
 
 class Leaf(sp.Symbol):
@@ -66,18 +67,44 @@ class Matrix(Leaf):
     op = "matrix"
 
 
+class Const(Leaf):
+    """A named number of the cell. Its sympy name holds the value, as in `dt=0.1`."""
+
+    op = "constant"
+
+    @property
+    def stem(self) -> str:
+        """The name."""
+        return str(self.name).partition("=")[0]
+
+    @property
+    def value(self) -> Fraction:
+        """The number."""
+        return Fraction(Decimal(str(self.name).partition("=")[2]))
+
+
 class matmul(sp.Function):  # noqa: N801 - sympy functions are named as they print
     """A linear map: `matmul(W, v)` is the product of the matrix W and the vector v."""
 
     nargs = 2
 
 
+class transposed(sp.Function):  # noqa: N801 - sympy functions are named as they print
+    """The map by a transposed matrix: `transposed(W, v)`, written `W.T @ v`."""
+
+    nargs = 2
+
+
+MAPS: dict[type, str] = {matmul: "matmul", transposed: "transposed"}
+"""Linear maps, by the name of their operation."""
+
+
 class Term(NamedTuple):
     """What an expression is at its top, as it is written: `a - b`, not `a + -1 * b`.
 
     Attributes:
-        op: input, previous (a state), value (of an equation), vector, constant; matmul; add, sub,
-            mul, div, neg; or the name of a primitive.
+        op: input, previous (a state), value (of an equation), vector, constant; matmul,
+            transposed; add, sub, mul, div, neg; or the name of a primitive or a reduction.
         args: The operands; of a linear map its vector alone.
         name: Of a leaf without its time, of a value its label, of a linear map its matrix.
     """
@@ -97,8 +124,8 @@ def term(expr: sp.Expr) -> Term:
         return Term(expr.op, (), expr.name if expr.op == "value" else expr.stem)
     if isinstance(expr, sp.Rational):
         return Term("constant")
-    if isinstance(expr, matmul):
-        return Term("matmul", expr.args[1:], expr.args[0].name)
+    if type(expr) in MAPS:
+        return Term(MAPS[type(expr)], expr.args[1:], expr.args[0].name)
     if is_negation(expr):
         return Term("neg", expr.args[1:])
     if isinstance(expr, sp.Add):
@@ -111,11 +138,15 @@ def term(expr: sp.Expr) -> Term:
         return Term("mul", expr.args)
     if type(expr) in BY_FUNCTION:
         return Term(BY_FUNCTION[type(expr)].name, expr.args)
+    if type(expr) in BY_REDUCTION:
+        return Term(BY_REDUCTION[type(expr)].name, expr.args)
     raise CellError(f"{type(expr).__name__} is not an operation of the language: {expr}")
 
 
-def exact_value(number: sp.Rational) -> Fraction:
-    """Gives the value of a constant."""
+def exact_value(number: sp.Expr) -> Fraction:
+    """Gives the value of a constant, with or without a name."""
+    if isinstance(number, Const):
+        return number.value
     return Fraction(int(number.p), int(number.q))
 
 
@@ -130,6 +161,12 @@ def constant(value: Fraction) -> sp.Rational:
     """Builds a constant: integers as they are, others as the decimal number that Python prints."""
     exact = value if value.denominator == 1 else Fraction(Decimal(repr(float(value))))
     return sp.Rational(exact.numerator, exact.denominator)
+
+
+def const(name: str, value: sp.Rational) -> Const:
+    """Builds a named number."""
+    exact = exact_value(value)
+    return Const(f"{name}={exact if exact.denominator == 1 else repr(float(exact))}")
 
 
 def add(a: sp.Expr, b: sp.Expr) -> sp.Expr:
@@ -170,7 +207,9 @@ _BUILDERS: dict[str, Callable[..., sp.Expr]] = {
 
 def apply(op: str, *args: sp.Expr) -> sp.Expr:
     """Builds an operation of arithmetic, or a primitive, by its name."""
-    return _BUILDERS[op](*args) if op in _BUILDERS else PRIMITIVES[op].function(*args)
+    if op in _BUILDERS:
+        return _BUILDERS[op](*args)
+    return (REDUCTIONS.get(op) or PRIMITIVES[op]).function(*args)
 
 
 def is_negation(expr: sp.Expr) -> bool:
@@ -246,10 +285,10 @@ def subexpressions(expr: sp.Expr) -> list[sp.Expr]:
 
 
 def is_constant(expr: sp.Expr) -> bool:
-    """Says whether there is no leaf in an expression; looks no further than the first one."""
+    """Says whether an expression is a number; looks no further than the first other leaf."""
     if expr.args:
         return all(is_constant(a) for a in expr.args)
-    return not isinstance(expr, Leaf)
+    return not isinstance(expr, Leaf) or isinstance(expr, Const)
 
 
 def leaves(expr: sp.Expr, kind: type[Leaf] = Leaf) -> set[sp.Expr]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,18 +21,30 @@ from typing import NoReturn
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
-from odyssey.expr.equations import Equation, Equations, IllegalCellError, Init
+from odyssey.expr.equations import (
+    Declaration,
+    Equation,
+    Equations,
+    IllegalCellError,
+    Init,
+    Start,
+)
 from odyssey.expr.initial import INITIAL_VALUES, NEGATED, format_init
 from odyssey.expr.limits import (
     KEYWORDS,
     MAX_CHARACTERS,
+    MAX_DELAY,
     MAX_DEPTH,
     MAX_LINE,
     MAX_LINES,
     check_name,
 )
 from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX, LANGUAGE, PRIMITIVES
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.sizes import ONE, PLAIN, UNITS, format_size, multiple, parts
 from odyssey.expr.terms import (
+    MAPS,
+    Const,
     Current,
     Input,
     Leaf,
@@ -40,13 +53,23 @@ from odyssey.expr.terms import (
     Previous,
     Vector,
     apply,
+    const,
     constant,
+    exact_value,
+    leaves,
     matmul,
     neg,
     term,
+    transposed,
 )
 
+_REPEATED = ("init", "size", "const", "state", "weight", "start")  # lines that may repeat
 INIT_KINDS = tuple(kind for kind in INITIAL_VALUES if kind != "constant")  # that text names
+
+
+def delay_state(name: str, number: int) -> str:
+    """Names the state that holds what a state or the input was so many steps earlier."""
+    return f"{name}_lag{number}" if number else name
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,12 @@ class _Reader:
         self.citation = ""
         self.input = ""
         self.states: list[str] = []
+        self.sizes: list[Declaration] = []
+        self.state_sizes: list[Declaration] = []
+        self.weights: list[Declaration] = []
+        self.starts: list[Start] = []
+        self.constants: dict[str, Const] = {}
+        self.delays: dict[str, int] = {}  # state or input -> steps back that are read, at most
         self.equations: list[Equation] = []
         self.inits: list[Init] = []
         self.output = ""
@@ -114,6 +143,8 @@ class _Reader:
                 self.fail(f"the cell text has no line '{what}'")
         if not self.equations:
             self.fail("the cell text has no equations")
+        self._check_constants()
+        self._write_delays()
         return CellSource(
             Equations(
                 name=self.name,
@@ -124,9 +155,37 @@ class _Reader:
                 inits=tuple(self.inits),
                 recurrent=self.recurrent,
                 citation=self.citation,
+                sizes=tuple(self.sizes),
+                state_sizes=tuple(self.state_sizes),
+                weights=tuple(self.weights),
+                starts=tuple(self.starts),
             ),
             self.lines,
         )
+
+    def _check_constants(self) -> None:
+        used = {n.stem for e in self.equations for n in leaves(e.value, Const)}
+        for name in self.constants:
+            if name not in used:
+                self.line = self.lines[f"const {name}"]
+                self.fail(f"the constant {name!r} is not used below this line")
+
+    def _write_delays(self) -> None:
+        """Adds the states that remember older values, and their updates."""
+        sizes = {d.name: d for d in self.state_sizes}
+        for name, steps in self.delays.items():
+            is_input = name == self.input
+            size = ("I",) if is_input else sizes[name].sizes if name in sizes else ()
+            newer: sp.Expr = Input(f"{name}[t]") if is_input else Previous(f"{name}[t-1]")
+            for number in range(1, steps + 1):
+                state = delay_state(name, number)
+                if state not in self.states:
+                    self._name(state, "a state")
+                    self.states.append(state)
+                    self.equations.append(Equation(state, newer, updates_state=True))
+                    if size:
+                        self.state_sizes.append(Declaration(state, size))
+                newer = Previous(f"{state}[t-1]")
 
     def _read_line(self, line: str) -> None:
         if line.split(None, 1)[:1] != ["cite"]:
@@ -139,7 +198,7 @@ class _Reader:
         if word in KEYWORDS:
             if rest.startswith("="):
                 self.fail(f"{word!r} cannot name an equation: the language uses it")
-            if word != "init":
+            if word not in _REPEATED:
                 if word in self.lines:
                     self.fail(f"a second '{word}' line")
                 self.lines[word] = self.line
@@ -160,9 +219,107 @@ class _Reader:
         self.input = rest
 
     def _read_state(self, rest: str) -> None:
-        self.states = [part.strip() for part in rest.split(",")]
-        for state in self.states:
+        names, colon, size = rest.partition(":")
+        states = [part.strip() for part in names.split(",")]
+        for state in states:
             self._name(state, "a state")
+        self.lines.setdefault("state", self.line)
+        self.states += states
+        if colon and (written := self._size(self._parsed(size))) != UNITS:
+            self.state_sizes += [Declaration(state, (written,)) for state in states]
+
+    def _read_size(self, rest: str) -> None:
+        name, value = self._assignment(rest, "size NAME = SIZE, as in size R = H / 4")
+        self._name(name, "a size")
+        self.lines[f"size {len(self.sizes)}"] = self.line
+        written = self._size(value)
+        names = {d.name: d.sizes[0] for d in self.sizes}
+        self.sizes.append(Declaration(name, (names.get(written, written),)))
+
+    def _read_const(self, rest: str) -> None:
+        name, value = self._assignment(rest, "const NAME = NUMBER, as in const dt = 0.1")
+        self._name(name, "a constant")
+        if name in self.constants:
+            self.fail(f"the constant {name!r} is there already")
+        self.lines[f"const {name}"] = self.line
+        self.constants[name] = const(name, self._signed(value, f"const {name}"))
+
+    def _read_weight(self, rest: str) -> None:
+        name, colon, sizes = rest.partition(":")
+        if not colon:
+            self.fail("expected 'weight NAME : SIZE', of a matrix 'weight NAME : ROWS, COLUMNS'")
+        self._name(name.strip(), "a weight")
+        tree = self._parsed(sizes)
+        trees = tree.elts if isinstance(tree, ast.Tuple) else [tree]
+        if len(trees) not in (1, 2):
+            self.fail(f"weight {name.strip()}: a weight has one size, a matrix two")
+        self.lines[f"weight {len(self.weights)}"] = self.line
+        self.weights.append(Declaration(name.strip(), tuple(map(self._size, trees))))
+
+    def _read_start(self, rest: str) -> None:
+        name, value = self._assignment(rest, "start STATE = NUMBER, or = WEIGHT")
+        self.lines[f"start {len(self.starts)}"] = self.line
+        if isinstance(value, ast.Name):
+            self._name(value.id, "a weight")
+            self.starts.append(Start(name, weight=value.id))
+        else:
+            self.starts.append(Start(name, exact_value(self._signed(value, f"start {name}"))))
+
+    def _assignment(self, rest: str, expected: str) -> tuple[str, ast.expr]:
+        """Reads `name = value`, of which only the name is looked at."""
+        statement = self._parse(rest)
+        if not (
+            isinstance(statement, ast.Assign)
+            and len(statement.targets) == 1
+            and isinstance(statement.targets[0], ast.Name)
+        ):
+            self.fail(f"expected '{expected}': {rest[:60]}")
+        return statement.targets[0].id, statement.value
+
+    def _signed(self, node: ast.expr, what: str) -> sp.Expr:
+        """Reads a number that may have a sign."""
+        negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+        number = node.operand if isinstance(node, ast.UnaryOp) and negative else node
+        if not isinstance(number, ast.Constant):
+            self.fail(f"{what}: expected a number: {self._quote(node)}")
+        return -self._number(number) if negative else self._number(number)
+
+    def _parsed(self, source: str) -> ast.expr:
+        """Parses what must be an expression."""
+        statement = self._parse(source.strip())
+        if not isinstance(statement, ast.Expr):
+            self.fail(f"expected a size, as R or H / 4: {source.strip()[:60]}")
+        return statement.value
+
+    def _size(self, node: ast.expr) -> str:
+        """Reads a size: the name of a declared one, or its text."""
+        names = {d.name: d.sizes[0] for d in self.sizes}
+        if isinstance(node, ast.Name) and node.id in names:
+            return node.id
+        base, factor = self._multiple(node, names, 1)
+        return multiple(base, factor)
+
+    def _multiple(self, node: ast.expr, names: dict[str, str], depth: int) -> tuple[str, Fraction]:
+        known = ", ".join([*PLAIN, *names])
+        if depth <= MAX_DEPTH:
+            match node:
+                case ast.Constant(value=int() as value) if type(value) is int and 0 < value < 10**9:
+                    return ONE, Fraction(value)
+                case ast.Name(id=name) if name in PLAIN:
+                    return name, Fraction(1)
+                case ast.Name(id=name) if name in names:
+                    return parts(names[name])
+                case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
+                    base, factor = self._multiple(left, names, depth + 1)
+                    other, number = self._multiple(right, names, depth + 1)
+                    if isinstance(op, ast.Mult) and ONE in (base, other):
+                        return (other if base == ONE else base), factor * number
+                    if isinstance(op, ast.Div) and other == ONE:
+                        return base, factor / number
+        self.fail(
+            f"a size is a whole number, or one of {known} times or divided by one:"
+            f" {self._quote(node)}"
+        )
 
     def _read_output(self, rest: str) -> None:
         self._name(rest, "the output")
@@ -201,11 +358,14 @@ class _Reader:
         return (self.source[node.col_offset : node.end_col_offset] or self.source)[:60]
 
     def _read_equation(self, line: str) -> None:
-        statement = self._parse(line)
-        if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        statement, size = self._parse(line), ""
+        if isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            size, target, tree = self._size(statement.annotation), statement.target, statement.value
+        elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target, tree = statement.targets[0], statement.value
+        else:
             known = ", ".join(KEYWORDS)
             self.fail(f"expected 'name = expression' or one of {known}: {line[:60]}")
-        target = statement.targets[0]
         if isinstance(target, ast.Name):
             name, updates_state = target.id, False
         elif (
@@ -219,9 +379,9 @@ class _Reader:
             self.fail(f"the left side must be a name or a state update like h[t]: {line[:60]}")
         if not self.input:
             self.fail("'input x' must come before the equations")
-        value = self._expression(statement.value, 1)
+        value = self._expression(tree, 1)
         self.lines[f"equation {len(self.equations)}"] = self.line
-        self.equations.append(Equation(name, value, updates_state))
+        self.equations.append(Equation(name, value, updates_state, size))
 
     def _expression(self, node: ast.expr, depth: int) -> sp.Expr:
         if depth > MAX_DEPTH:
@@ -267,8 +427,10 @@ class _Reader:
             self.fail(f"write {name}[t] for the input")
         if name in self.states:
             self.fail(f"{name!r} is a state: write {name}[t-1], or {name}[t] after its update")
-        if name in PRIMITIVES:
+        if name in PRIMITIVES or name in REDUCTIONS:
             self.fail(f"{name!r} is a function: write {name}(...)")
+        if name in self.constants:
+            return self.constants[name]
         if any(e.target == name for e in self.equations):
             return Named(name)
         self._name(name, "a parameter")
@@ -288,16 +450,23 @@ class _Reader:
             return Input(f"{name}[t]") if name == self.input else Current(f"{name}[t]")
         if when == "t-1" and name in self.states:
             return Previous(f"{name}[t-1]")
-        allowed = f"{name}[t]" if name == self.input else f"{name}[t-1] or {name}[t]"
-        self.fail(f"{name}[{when}]: only {allowed} can be read")
+        back = int(when[2:]) if when.startswith("t-") and when[2:].isdecimal() else 0
+        if 1 <= back <= MAX_DELAY:
+            number = back if name == self.input else back - 1
+            self.delays[name] = max(number, self.delays.get(name, 0))
+            return Previous(f"{delay_state(name, number)}[t-1]")
+        self.fail(f"{name}[{when}]: what can be read is {name}[t] to {name}[t-{MAX_DELAY}]")
 
     def _map(self, node: ast.BinOp, depth: int) -> sp.Expr:
-        if not isinstance(node.left, ast.Name):
+        left, kind = node.left, matmul
+        if isinstance(left, ast.Attribute) and left.attr == "T":
+            left, kind = left.value, transposed
+        if not isinstance(left, ast.Name):
             self.fail(
-                "the left of @ must be the name of a weight matrix;"
+                "the left of @ must be the name of a weight matrix, or its transpose W.T;"
                 f" write a * (W @ v): {self._quote(node)}"
             )
-        name = node.left.id
+        name = left.id
         if (
             name == self.input
             or name in self.states
@@ -305,20 +474,22 @@ class _Reader:
         ):
             self.fail(f"the left of @ must be a weight matrix; {name!r} is a variable")
         self._name(name, "a weight matrix")
-        return matmul(Matrix(name), self._expression(node.right, depth + 1))
+        return kind(Matrix(name), self._expression(node.right, depth + 1))
 
     def _call(self, node: ast.Call, depth: int) -> sp.Expr:
         if not isinstance(node.func, ast.Name):
             self.fail(f"only functions of the language can be called: {self._quote(node)}")
         name = node.func.id
+        known = {**LANGUAGE, **REDUCTIONS}
+        if name not in known:
+            self.fail(suggest(name, known, what="function", see="docs/language.md"))
         primitive = LANGUAGE.get(name)
-        if primitive is None:
-            self.fail(suggest(name, LANGUAGE, what="function", see="docs/language.md"))
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             self.fail(f"{name} takes plain arguments only")
-        if len(node.args) != primitive.arity:
-            self.fail(f"{name} takes {primitive.arity} argument(s), got {len(node.args)}")
-        return primitive.function(*(self._expression(a, depth + 1) for a in node.args))
+        arity = primitive.arity if primitive else 1
+        if len(node.args) != arity:
+            self.fail(f"{name} takes {arity} argument(s), got {len(node.args)}")
+        return apply(name, *(self._expression(a, depth + 1) for a in node.args))
 
     def _read_init(self, rest: str) -> None:
         statement = self._parse(rest)
@@ -391,10 +562,11 @@ _SUM, _PRODUCT, _ATOM = 1, 2, 3
 def _print(expr: sp.Expr) -> tuple[str, int]:
     op, args, name = term(expr)
     match op:
-        case "constant":
+        case "constant" if not isinstance(expr, Const):
             return _format_constant(expr), (_ATOM if expr >= 0 else _SUM)
-        case "matmul":
-            return f"{name} @ {_wrap(args[0], _ATOM)}", _PRODUCT
+        case "matmul" | "transposed":
+            mark = ".T" if op == "transposed" else ""
+            return f"{name}{mark} @ {_wrap(args[0], _ATOM)}", _PRODUCT
         case "add" if args[1].is_Rational and args[1] < 0:  # a + -2 -> a - 2
             return f"{_wrap(args[0], _SUM)} - {_format_constant(-args[1])}", _SUM
         case "add" | "sub":
@@ -405,6 +577,8 @@ def _print(expr: sp.Expr) -> tuple[str, int]:
         case "mul" | "div":
             symbol = ARITHMETIC[op].symbol
             return f"{_factor(args[0])} {symbol} {_wrap(args[1], _ATOM)}", _PRODUCT
+    if isinstance(expr, Const):
+        return expr.stem, _ATOM
     if isinstance(expr, Leaf):
         return expr.name, _ATOM
     return f"{op}({', '.join(map(format_expression, args))})", _ATOM
@@ -417,7 +591,7 @@ def _wrap(expr: sp.Expr, strength: int) -> str:
 
 def _factor(expr: sp.Expr) -> str:
     # W @ v * u would read back as (W @ v) * u, but no reader should have to know that
-    return _wrap(expr, _ATOM if isinstance(expr, matmul) else _PRODUCT)
+    return _wrap(expr, _ATOM if type(expr) in MAPS else _PRODUCT)
 
 
 def format_cell(cell: Equations) -> str:
@@ -426,17 +600,38 @@ def format_cell(cell: Equations) -> str:
     if cell.citation:
         lines.append(f"cite {cell.citation}")
     lines.append(f"input {cell.input}")
-    if cell.states:
-        lines.append(f"state {', '.join(cell.states)}")
+    lines += [f"size {d.name} = {format_size(d.sizes[0])}" for d in cell.sizes]
+    constants = cell.constants.items()
+    lines += [f"const {name} = {_format_constant(constant(v))}" for name, v in constants]
+    lines += _format_states(cell)
     if not cell.recurrent:
         lines.append("not recurrent")
+    for weight in cell.weights:
+        lines.append(f"weight {weight.name} : {', '.join(map(format_size, weight.sizes))}")
     lines.append("")
-    width = max(len(e.label) for e in cell.equations)
-    lines += [f"{e.label:<{width}} = {format_expression(e.value)}" for e in cell.equations]
+    labels = [f"{e.label} : {format_size(e.size)}" if e.size else e.label for e in cell.equations]
+    width = max(map(len, labels))
+    lines += [
+        f"{label:<{width}} = {format_expression(e.value)}"
+        for label, e in zip(labels, cell.equations, strict=True)
+    ]
     lines.append("")
+    for start in cell.starts:
+        value = start.weight or _format_constant(constant(start.value))
+        lines.append(f"start {start.state} = {value}")
     lines += [f"init {i.parameter} = {format_init(i)}" for i in cell.inits]
     lines.append(f"output {cell.output}")
     return "\n".join(lines) + "\n"
+
+
+def _format_states(cell: Equations) -> list[str]:
+    """Prints the states in order, those of one size on one line."""
+    sizes = {d.name: d.sizes[0] for d in cell.state_sizes}
+    lines: list[str] = []
+    for size, group in itertools.groupby(cell.states, lambda s: sizes.get(s, "")):
+        names = f"state {', '.join(group)}"
+        lines.append(f"{names} : {format_size(size)}" if size else names)
+    return lines
 
 
 _HEADER = re.compile(r"(cell|cite) ")

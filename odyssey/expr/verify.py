@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +31,12 @@ from odyssey.expr.limits import (
     check_name,
 )
 from odyssey.expr.primitives import BY_FUNCTION
+from odyssey.expr.reductions import BY_REDUCTION
 from odyssey.expr.shapes import Shapes, infer_shapes
+from odyssey.expr.sizes import MAX_FACTOR, MAX_SIZE, ONE, PLAIN, format_size, multiple, parts
 from odyssey.expr.terms import (
+    MAPS,
+    Const,
     Current,
     Input,
     Leaf,
@@ -43,7 +49,6 @@ from odyssey.expr.terms import (
     is_constant,
     is_reciprocal,
     leaves,
-    matmul,
 )
 from odyssey.expr.text import format_cell
 
@@ -79,14 +84,16 @@ def verify(cell: Equations) -> Verified:
         raise IllegalCellError("the citation must be one line of printable text", "cite")
     _check_declarations(cell)
     _check_targets(cell)
+    _check_sizes(cell)
     nodes = 0
-    defined: set[str] = set()
-    targets = {e.target for e in cell.equations}
+    names = _Names(targets=frozenset(e.target for e in cell.equations))
     for index, equation in enumerate(cell.equations):
-        nodes += _check_expression(cell, index, defined=defined, targets=targets)
+        nodes += _check_expression(cell, index, names)
         if nodes > MAX_NODES:
             raise IllegalEquationError(cell, index, f"more than {MAX_NODES} operations in one cell")
-        defined.add(equation.label)
+        names.defined.add(equation.label)
+    _check_constants(cell, names.constants)
+    _check_starts(cell)
     _check_reach(cell)
     shapes = infer_shapes(cell)
     _check_inits(cell, shapes)
@@ -143,7 +150,126 @@ def _check_targets(cell: Equations) -> None:
         )
 
 
-def _check_expression(cell: Equations, index: int, *, defined: set[str], targets: set[str]) -> int:
+def _check_sizes(cell: Equations) -> None:
+    """Checks what is declared: sizes, and what has them."""
+    if not (cell.sizes or cell.state_sizes or cell.weights or any(e.size for e in cell.equations)):
+        return
+    named: set[str] = set()
+    others = {cell.input, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
+    for number, declaration in enumerate(cell.sizes):
+        name, part = declaration.name, f"size {number}"
+        reason = _reason_against_name(name, "a size", taken=others)
+        if name in named or name in PLAIN:
+            reason = f"the size {name!r} is there already"
+        if reason or len(declaration.sizes) != 1:
+            raise IllegalCellError(reason or f"{name!r} is one size", part)
+        _check_size(cell, declaration.sizes[0], part, names=set())
+        named.add(name)
+    for index, equation in enumerate(cell.equations):
+        if equation.size:
+            _check_size(cell, equation.size, f"equation {index}", names=named)
+            if equation.updates_state:
+                reason = "the size of a state stands in its 'state' line"
+                raise IllegalEquationError(cell, index, reason)
+    for kind, known, counts, declarations in (
+        ("state", {*cell.states}, (1,), cell.state_sizes),
+        ("weight", {*cell.parameters}, (1, 2), cell.weights),
+    ):
+        seen: set[str] = set()
+        for number, declaration in enumerate(declarations):
+            part = kind if kind == "state" else f"weight {number}"
+            name = declaration.name
+            if name not in known or name in seen or len(declaration.sizes) not in counts:
+                reason = "there is no such" if name not in known else "the size is wrong of"
+                raise IllegalCellError(f"{reason} {kind}: {name[:60]}", part)
+            for size in declaration.sizes:
+                _check_size(cell, size, part, names=named)
+            seen.add(name)
+    used = {e.size for e in cell.equations}
+    used |= {s for d in (*cell.state_sizes, *cell.weights) for s in d.sizes}
+    for number, declaration in enumerate(cell.sizes):
+        if declaration.name not in used:
+            reason = f"nothing has the size {declaration.name!r}"
+            raise IllegalCellError(reason, f"size {number}")
+
+
+def _check_size(cell: Equations, written: str, part: str, *, names: set[str]) -> None:
+    if written in names:
+        return
+    try:
+        base, factor = parts(written)
+        legal = multiple(base, factor) == written
+    except (ValueError, ZeroDivisionError):
+        legal = False
+    if not legal:
+        raise IllegalCellError(f"{written[:60]!r} is no size", part)
+    most = MAX_SIZE if base == ONE else MAX_FACTOR
+    if not (1 if base == ONE else Fraction(1, MAX_FACTOR)) <= factor <= most:
+        raise IllegalCellError(
+            f"size {format_size(written)[:60]}: a number lies between 1 and {MAX_SIZE:,}, a"
+            f" factor between 1 / {MAX_FACTOR:,} and {MAX_FACTOR:,}",
+            part,
+        )
+
+
+def _reason_against_name(name: str, what: str, *, taken: set[str]) -> str:
+    try:
+        check_name(name, what=what)
+    except CellError as error:
+        return str(error)
+    return f"{name!r} is the name of something else" if name in taken else ""
+
+
+def _check_constants(cell: Equations, values: Mapping[str, Fraction]) -> None:
+    if not values:
+        return
+    taken = {cell.input, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
+    taken |= {d.name for d in cell.sizes}
+    for name in values:
+        reason = _reason_against_name(name, "a constant", taken=taken)
+        if reason:
+            raise IllegalCellError(reason, f"const {name}")
+
+
+def _check_starts(cell: Equations) -> None:
+    if not cell.starts:
+        return
+    seen: set[str] = set()
+    within = {n.name for e in cell.equations for n in leaves(e.value, Matrix)}
+    taken = {cell.input, *cell.states, *(e.target for e in cell.equations), *within}
+    for number, start in enumerate(cell.starts):
+        reason = ""
+        if start.state not in cell.states or start.state in seen:
+            reason = "it is no state, or given twice"
+        elif start.weight:
+            reason = _reason_against_name(start.weight, "a weight", taken=taken)
+            if start.value:
+                reason = "a state starts at a number or at a weight"
+        elif not start.value:
+            reason = "states start at 0 where nothing is said"
+        else:
+            reason = _reason_against_number(start.value)
+        if reason:
+            raise IllegalCellError(f"start {start.state[:60]}: {reason}", f"start {number}")
+        seen.add(start.state)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names of a cell, as far as its equations have been checked.
+
+    Attributes:
+        targets: What equations define.
+        defined: The labels of the equations so far.
+        constants: Named numbers so far.
+    """
+
+    targets: frozenset[str]
+    defined: set[str] = field(default_factory=set)
+    constants: dict[str, Fraction] = field(default_factory=dict)
+
+
+def _check_expression(cell: Equations, index: int, names: _Names) -> int:
     """Raises `CellError` unless the right-hand side is of the language; counts its operations."""
     count = 0
     stack: list[tuple[sp.Expr, int, sp.Expr | None]] = [(cell.equations[index].value, 1, None)]
@@ -156,7 +282,7 @@ def _check_expression(cell: Equations, index: int, *, defined: set[str], targets
         elif depth > MAX_DEPTH:
             reason = f"nested deeper than {MAX_DEPTH}"
         elif isinstance(node, Leaf):
-            reason = _reason_against_leaf(cell, node, above, defined=defined, targets=targets)
+            reason = _reason_against_leaf(cell, node, above, names)
         else:
             reason = _reason_against_node(node, above)
         if reason:
@@ -169,7 +295,7 @@ def _reason_against_node(node: sp.Expr, above: sp.Expr | None) -> str:
     """Gives the reason why a number or an operation is not of the language; empty if it is."""
     if isinstance(node, sp.Rational):
         return _reason_against_constant(node)
-    if isinstance(node, matmul):
+    if type(node) in MAPS:
         if not isinstance(node.args[0], Matrix):
             return "the left of @ must be the name of a weight matrix"
     elif is_reciprocal(node):
@@ -178,6 +304,9 @@ def _reason_against_node(node: sp.Expr, above: sp.Expr | None) -> str:
     elif type(node) in BY_FUNCTION:
         if BY_FUNCTION[type(node)].internal:
             return f"{BY_FUNCTION[type(node)].name!r} is not a function of the language"
+    elif type(node) in BY_REDUCTION:
+        if is_constant(node.args[0]):
+            return f"{BY_REDUCTION[type(node)].name} of a constant"
     elif not (isinstance(node, sp.Add | sp.Mul) and len(node.args) == 2):
         return f"{type(node).__name__} is not an operation of the language"
     if node.args and is_constant(node) and not math.isfinite(_constant(node)):
@@ -191,18 +320,24 @@ def is_minus_one(node: sp.Expr, arg: sp.Expr) -> bool:
 
 
 def _reason_against_constant(node: sp.Rational) -> str:
-    if abs(node) > LARGEST or (node != 0 and abs(node) * LARGEST < 1):
-        return f"constant {float(node):g}: a constant lies between 1e-30 and 1e30, or is 0"
-    if constant(exact_value(node)) != node:
-        return f"constant {node}: it has no short decimal form; write it as a quotient"
+    return _reason_against_number(exact_value(node))
+
+
+def _reason_against_number(value: Fraction) -> str:
+    if abs(value) > LARGEST or (value != 0 and abs(value) * LARGEST < 1):
+        return f"constant {float(value):g}: a constant lies between 1e-30 and 1e30, or is 0"
+    if exact_value(constant(value)) != value:
+        return f"constant {value}: it has no short decimal form; write it as a quotient"
     return ""
 
 
-def _reason_against_leaf(
-    cell: Equations, node: Leaf, above: sp.Expr | None, *, defined: set[str], targets: set[str]
-) -> str:
+def _reason_against_leaf(cell: Equations, node: Leaf, above: sp.Expr | None, names: _Names) -> str:
     """Gives the reason why a leaf may not stand where it stands; empty when it may."""
-    if isinstance(node, Matrix) != (isinstance(above, matmul) and node is above.args[0]):
+    if isinstance(node, Const):
+        if names.constants.setdefault(node.stem, node.value) != node.value:
+            return f"the constant {node.stem!r} has two values"
+        return _reason_against_number(node.value)
+    if isinstance(node, Matrix) != (type(above) in MAPS and node is above.args[0]):
         return f"{node.name!r}: a matrix, and nothing else, may stand on the left of @"
     name = node.stem
     if isinstance(node, Input):
@@ -213,9 +348,9 @@ def _reason_against_leaf(
         known = ", ".join(cell.states) or "none"
         return "" if legal else f"{node.name}: {name!r} is not a declared state (states: {known})"
     if isinstance(node, Current | Named):
-        if node.name in defined:
+        if node.name in names.defined:
             return ""
-        hint = "move its equation up" if name in targets else "there is no such equation"
+        hint = "move its equation up" if name in names.targets else "there is no such equation"
         return f"{node.name} is used before it is defined; {hint}"
     if not isinstance(node, Vector | Matrix):
         return f"{node.name!r} has no meaning here"
@@ -223,17 +358,17 @@ def _reason_against_leaf(
         check_name(node.name, what="a parameter")
     except CellError as error:
         return str(error)
-    if name in targets and name not in cell.states and isinstance(node, Vector):
+    if name in names.targets and name not in cell.states and isinstance(node, Vector):
         return f"{name} is used before it is defined; move its equation up"
-    if name in targets or name in cell.states or name == cell.input:
+    if name in names.targets or name in cell.states or name == cell.input:
         return f"{name!r} is both a parameter and a variable"
     return ""
 
 
 def _constant(expr: sp.Expr) -> float:
     """Evaluates a constant expression; NaN where it has no value."""
-    if isinstance(expr, sp.Rational):
-        return float(expr)
+    if isinstance(expr, sp.Rational | Const):
+        return float(exact_value(expr))
     values = [_constant(a) for a in expr.args]
     if isinstance(expr, sp.Add):
         return sum(values)

@@ -213,7 +213,7 @@ def cell_step(members: int, hidden: int, batch: int, steps: int) -> Contender:
     cell = make_recurrence(model, dense=False)
     x_PTB = torch.randint(CLASSES, (members, steps, batch))
     dy_PTBH = torch.randn(members, steps, batch, hidden)
-    state = model.rnn.zero_state(batch)
+    state = model.rnn.start_state(batch)
 
     def run() -> None:
         cell.forward(x_PTB, state)

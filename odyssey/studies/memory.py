@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
+from odyssey.expr.sizes import parts
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.tasks.base import Task
 from odyssey.training.sizes import input_size
@@ -74,9 +75,12 @@ def member_bytes(
     hidden = np.where(np.isnan(wanted), column("hidden_size"), np.sqrt(wanted / squares / layers))
 
     def layer(first: NDArray[np.float64]) -> NDArray[np.float64]:
-        size = {"I": first, "H": hidden}
-        products = [size[a] * size[b] for a, b in shapes.matrices.values()]
-        vectors = [size[a] for a in shapes.vectors.values()]
+        def size(text: str) -> NDArray[np.float64]:
+            base, factor = parts(text)
+            return {"I": first, "H": hidden, "1": np.ones_like(hidden)}[base] * float(factor)
+
+        products = [size(a) * size(b) for a, b in shapes.matrices.values()]
+        vectors = [size(a) for a in shapes.vectors.values()]
         return sum([*products, *vectors], start=np.zeros_like(hidden))
 
     first = hidden if shapes.square else np.full(len(members), float(width))

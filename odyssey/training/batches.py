@@ -62,14 +62,20 @@ class JoinedBatch:
         """Gives what columns are conditioned on, (P, B, ...)."""
         return None if self.given is None else torch.from_numpy(self.given).to(dtype)
 
-    def begin(self, state: State | None) -> State | None:
-        """Gives the state before the first step, (P, L, B, H) each: anew in fresh columns."""
+    def begin(self, state: State | None, start: Callable[[int], State]) -> State | None:
+        """Gives the state before the first step, (P, L, B, H) each: anew in fresh columns.
+
+        Args:
+            state: The state that the steps before left, or None.
+            start: Gives the state of so many columns in which a sequence begins.
+        """
         if state is None or self.fresh is None or not self.fresh.any():
             return state
         if self.fresh.all():
             return None
         goes_on = torch.from_numpy(~self.fresh)[:, None, :, None]
-        return tuple(torch.where(goes_on, s, s.new_zeros(())) for s in state)
+        anew = start(self.fresh.shape[-1])
+        return tuple(torch.where(goes_on, s, a) for s, a in zip(state, anew, strict=True))
 
 
 def join(batches: Sequence[Batch]) -> JoinedBatch:

@@ -330,7 +330,9 @@ class Group:
         (x, target, weight_PTB), count_P = batch.tensors(self.dtype), batch.count_P
         x = self.noise.begin(x, batch.steps_P)
         model.rnn.between_layers = self.noise.between if self.noise.drops else None
-        h_PTBH, state = self.recurrence.forward(x, batch.begin(state), batch.condition(self.dtype))
+        h_PTBH, state = self.recurrence.forward(
+            x, batch.begin(state, self.model.rnn.start_state), batch.condition(self.dtype)
+        )
         model.rnn.between_layers = None
         h_PTBH = self.noise.before_readout(h_PTBH)
         inputs = (h_PTBH, model.readout, model.readout_bias, target, weight_PTB)

@@ -6,6 +6,7 @@ H units of the largest member.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +20,7 @@ from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.schemes import InitScheme, draw
+from odyssey.expr.sizes import INPUTS, UNITS, parts
 from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import EVERY, Signature
 from odyssey.training.condition import Conditioner, Memory
@@ -197,7 +199,9 @@ class SequenceModel(nn.Module):
         _, _, layer, own = name.split(".")  # rnn.layers.<l>.<name>
         program = self.rnn.program
         sizes = program.matrices.get(own) or (program.vectors[own],)
-        return tuple(s == "H" or program.square or layer != "0" for s in sizes)
+        every = program.square or layer != "0"
+        growing = (UNITS, INPUTS) if every else (UNITS,)
+        return tuple(parts(s)[0] in growing for s in sizes)
 
 
 def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -209,7 +213,8 @@ def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_layers: int) -> int:
     """Counts the parameters of one member's model, with embedding, readout and encoder."""
     shapes = cell.shapes
-    live = set(lower(cell).parameters())
+    program = lower(cell)
+    live = program.parameters()
     width = input_size(signature)
     total = signature.outputs.size * (hidden_size + 1)
     total += width * hidden_size if shapes.square else 0
@@ -217,9 +222,7 @@ def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_
         total += count_condition(signature.condition, hidden_size)
     for layer in range(num_layers):
         first = hidden_size if layer or shapes.square else width
-        sizes = {"I": first, "H": hidden_size}
-        total += sum(sizes[a] * sizes[b] for n, (a, b) in shapes.matrices.items() if n in live)
-        total += sum(sizes[a] for n, a in shapes.vectors.items() if n in live)
+        total += sum(math.prod(program.shape(name, first, hidden_size)) for name in live)
     return total
 
 

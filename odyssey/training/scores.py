@@ -133,7 +133,7 @@ def _sums(
         given, memory = joined.condition(dtype), None
         if given is not None:
             memory = model.encode(given.expand(members, *given.shape[1:]))
-        h_PTBH, state = model.hidden(x, joined.begin(state), memory)
+        h_PTBH, state = model.hidden(x, joined.begin(state, model.rnn.start_state), memory)
         inputs = (h_PTBH, model.readout, model.readout_bias, target, weight)
         nll_P, hits_P = readout.measure(inputs)
         nats_P += nll_P

@@ -174,7 +174,7 @@ class BackendRecurrence:
         self, model: SequenceModel, parameters: dict[str, Tensor], layer: LayerRecurrence
     ) -> None:
         self.parameters, self.layer = parameters, layer
-        self.start = model.rnn.zero_state
+        self.start = model.rnn.start_state
 
     def forward(
         self, x: Tensor, state: State | None, given: Tensor | None = None
@@ -254,7 +254,10 @@ def make_recurrence(model: SequenceModel, *, dense: bool) -> ModelRecurrence:
     """
     rnn = model.rnn
     training = BACKENDS[rnn.backend].training()
-    if training and rnn.num_layers == 1 and rnn.plain and model.embedding is None and not dense:
+    # the state before the first step gets no gradient from the backend's code
+    learned_start = any(isinstance(start, str) for start in rnn.program.starts.values())
+    whole = model.embedding is None and not (dense or learned_start)
+    if training and rnn.num_layers == 1 and rnn.plain and whole:
         (parameters,) = rnn.layer_parameters()
         symbols = model.signature.inputs.size
         layer = training.recurrence(rnn.implementation, parameters, symbols, rnn.hidden_sizes)

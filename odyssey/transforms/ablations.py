@@ -34,6 +34,7 @@ from odyssey.expr.terms import (
     subexpressions,
 )
 from odyssey.expr.verify import influences
+from odyssey.transforms.settings import set_value, settings
 from odyssey.wording import quoted
 
 GATE_LETTERS = ("i", "f", "o", "r", "z")
@@ -82,7 +83,7 @@ def _with(cell: Cell, changed: dict[str, Equation | None], **more: object) -> Ce
 
 
 def _value(equation: Equation, value: sp.Expr) -> Equation:
-    return Equation(equation.target, value, equation.updates_state)
+    return equation.with_value(value)
 
 
 def drop_gate(cell: Cell, gate: str) -> Cell:
@@ -456,11 +457,12 @@ SHORT: dict[str, str] = {row.short: name for name, row in ABLATIONS.items() if r
 
 
 def ablate(cell: Cell, operator: str) -> Cell:
-    """Applies one ablation, written `name` or `name=argument:argument`.
+    """Applies one ablation, written `name` or `name=argument:argument`, or sets a constant or size.
 
     Args:
         cell: The cell.
-        operator: For example `no_forget_gate`, `NFG`, `forget_bias=2`, `activation=g:relu`.
+        operator: For example `no_forget_gate`, `NFG`, `forget_bias=2`, `activation=g:relu`; for a
+            cell that has such a constant or size `dt=0.05`, `R=16`, `R=H/2`.
 
     Returns:
         The new cell; its name and lineage say how it was made.
@@ -470,9 +472,12 @@ def ablate(cell: Cell, operator: str) -> Cell:
     """
     name, equals, rest = operator.partition("=")
     name = name.strip()
+    if name in settings(cell):
+        return _named(cell, set_value(cell, name, rest.strip()), f"{name}={rest.strip()}")
     name = SHORT.get(name, name)
     if name not in ABLATIONS:
-        raise CellError(suggest(name, ABLATIONS, what="ablation", see="odyssey cells --ablations"))
+        known = [*ABLATIONS, *settings(cell)]
+        raise CellError(suggest(name, known, what="ablation", see="odyssey cells --ablations"))
     row = ABLATIONS[name]
     given = [argument.strip() for argument in rest.split(":")] if equals else []
     least = sum(not a.endswith("?") for a in row.arguments)
@@ -483,7 +488,11 @@ def ablate(cell: Cell, operator: str) -> Cell:
         result = row.apply(cell, *given)
     except IllegalCellError as error:
         raise CellError(f"{cell.name}: {operator[:60]} leaves no legal cell: {error}") from None
-    step = name + ("=" + ":".join(given) if equals else "")
+    return _named(cell, result, name + ("=" + ":".join(given) if equals else ""))
+
+
+def _named(cell: Cell, result: Cell, step: str) -> Cell:
+    """Gives a cell that was made from another the name and lineage that say so."""
     joint = "+" if ":" in cell.name else ":"
     return result.replace(
         name=f"{cell.name}{joint}{step}", lineage=(*(cell.lineage or (cell.name,)), step)

@@ -17,8 +17,9 @@ from odyssey.expr.algebra import normalise
 from odyssey.expr.bounds import output_is_bounded
 from odyssey.expr.cell import Cell
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Node, Program, reach
+from odyssey.expr.program import Program, reach
 from odyssey.expr.shapes import Shapes
+from odyssey.expr.sizes import resolve
 from odyssey.wording import quoted
 
 _FLAT = frozenset(n for n, p in PRIMITIVES.items() if all(d == "0 * a" for d in p.derivative))
@@ -121,14 +122,9 @@ def parameters(cell: Cell, input_size: int, hidden_size: int) -> int:
     return _parameters(cell.live, cell.shapes, input_size, hidden_size)
 
 
-def _sizes(shapes: Shapes, input_size: int, hidden_size: int) -> dict[str, int]:
-    return {"I": hidden_size if shapes.square else input_size, "H": hidden_size}
-
-
 def _parameters(program: Program, shapes: Shapes, input_size: int, hidden_size: int) -> int:
-    size = _sizes(shapes, input_size, hidden_size)
-    named = {n: (s,) for n, s in shapes.vectors.items()} | shapes.matrices
-    return sum(math.prod(size[s] for s in named[name]) for name in program.parameters())
+    first = hidden_size if shapes.square else input_size
+    return sum(math.prod(program.shape(n, first, hidden_size)) for n in program.parameters())
 
 
 def flops(cell: Cell, input_size: int, hidden_size: int) -> int:
@@ -141,31 +137,18 @@ def flops(cell: Cell, input_size: int, hidden_size: int) -> int:
 
 
 def _flops(program: Program, shapes: Shapes, input_size: int, hidden_size: int) -> int:
-    size = _sizes(shapes, input_size, hidden_size)
+    first = hidden_size if shapes.square else input_size
     moving = program.reached(["input", "previous"])
-    rows: list[str] = []  # size of each value, empty for a constant
     total = 0
     for number, node in enumerate(program.nodes):
-        rows.append(_rows(node, rows, shapes))
         if not moving[number] or node.is_leaf:
             continue
         if node.op == "matmul":
-            total += 2 * math.prod(size[s] for s in shapes.matrices[node.name])
-        else:
-            total += size[rows[number]]
+            total += 2 * math.prod(program.shape(node.name, first, hidden_size))
+        else:  # a reduction costs as much as it reads
+            sizes = (node.size, *(program.nodes[a].size for a in node.args))
+            total += max(resolve(size, first, hidden_size) for size in sizes)
     return total
-
-
-def _rows(node: Node, rows: list[str], shapes: Shapes) -> str:
-    if node.op == "input":
-        return "H" if shapes.square else "I"
-    if node.op == "previous":
-        return "H"
-    if node.op == "vector":
-        return shapes.vectors[node.name]
-    if node.op == "matmul":
-        return shapes.matrices[node.name][0]
-    return next((rows[a] for a in node.args if rows[a]), "")
 
 
 def dependent_products(cell: Cell) -> int:
@@ -188,7 +171,7 @@ def has_gradient_path(cell: Cell) -> bool:
     Decided on the normal form, where `h[t-1] - h[t-1]` is gone; functions whose derivative is zero
     everywhere do not pass anything on. A delay line that nothing feeds back has no such path.
     """
-    normal = normalise(cell)
+    normal = normalise(cell, cell.shapes)
     reads = {s: normal.states_in(poly, blocked=_FLAT) for s, poly in normal.updates.items()}
     return any(state in reach(reads[state], reads.__getitem__) for state in reads)
 

@@ -15,7 +15,7 @@ from odyssey.expr.initial import draw_weights
 from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
 from odyssey.expr.running import run_program
-from odyssey.expr.shapes import Shapes
+from odyssey.expr.sizes import resolve
 from odyssey.transforms.constraints import Rejection
 
 DRAWS = 3  # networks
@@ -42,20 +42,21 @@ def degenerate(
         `no_input` (the input does not change the output),
         `no_state` (the state at the start does not change the output of any step).
     """
-    program, shapes = cell.live, cell.shapes
+    program = cell.live
     rng = np.random.default_rng(seed)
-    size = hidden_size if shapes.square else input_size
-    weights = _initial(cell, program, shapes, {"I": size, "H": hidden_size}, rng)
+    size = hidden_size if cell.shapes.square else input_size
+    weights = _initial(cell, program, size, hidden_size, rng)
     x = rng.normal(size=(steps, DRAWS, 3, size))
     x[:, :, 1] = x[:, :, 0]
     start = {}
     for state in program.states:
-        start[state] = np.zeros((DRAWS, 3, hidden_size))
-        start[state][:, 1] = rng.normal(0.0, 0.5, (DRAWS, hidden_size))
+        units = resolve(program.state_size(state), size, hidden_size)
+        start[state] = np.zeros((DRAWS, 3, units)) + _first(program, state, weights)
+        start[state][:, 1] += rng.normal(0.0, 0.5, (DRAWS, units))
     with np.errstate(all="ignore"):
         y_TPBH, states = run_program(program, weights, x, start)
-        size_STP = np.abs(np.stack([y_TPBH, *states.values()])).max(axis=(3, 4))
-    size_TP = size_STP.max(axis=0)  # NaN where there is one
+        sizes = [np.abs(values).max(axis=(2, 3)) for values in (y_TPBH, *states.values())]
+    size_TP = np.stack(sizes).max(axis=0)  # NaN where there is one
     tame_TP = np.logical_and.accumulate(size_TP <= EXPLODED)
     if not tame_TP[-1].any():
         step = int(tame_TP.any(axis=1).argmin())  # at which the last network goes
@@ -78,20 +79,25 @@ def degenerate(
 
 
 def _initial(
-    cell: Cell, program: Program, shapes: Shapes, sizes: dict[str, int], rng: np.random.Generator
+    cell: Cell, program: Program, input_size: int, hidden_size: int, rng: np.random.Generator
 ) -> dict[str, Array]:
     """Draws the weights of all networks, (P, N, N) or (P, N) each."""
-    bound = 1.0 / np.sqrt(sizes["H"])
+    bound = 1.0 / np.sqrt(hidden_size)
 
     def default(name: str, shape: tuple[int, ...]) -> Array:
         return np.zeros(shape) if name in program.biases else rng.uniform(-bound, bound, shape)
 
-    named = {name: (size,) for name, size in shapes.vectors.items()} | shapes.matrices
     read = dict.fromkeys(n.name for n in program.nodes if n.op in ("matmul", "vector"))
+    read |= dict.fromkeys(s for s in program.starts.values() if isinstance(s, str))
     return draw_weights(
         cell.inits,
-        {name: tuple(sizes[s] for s in named[name]) for name in read},
+        {name: program.shape(name, input_size, hidden_size) for name in read},
         default=default,
         rng=rng,
         networks=DRAWS,
     )
+
+
+def _first(program: Program, state: str, weights: dict[str, Array]) -> Array | float:
+    start = program.starts.get(state, 0.0)
+    return weights[start][:, None] if isinstance(start, str) else start

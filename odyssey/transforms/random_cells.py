@@ -209,7 +209,7 @@ def random_cell(rng: np.random.Generator, *, nodes: int, states: int | None = No
 def _is_as_asked(cell: Cell, nodes: int) -> bool:
     if abs(sum(not n.is_leaf for n in cell.live.nodes) - nodes) > SLACK:
         return False
-    normal = normalise(cell)
+    normal = normalise(cell, cell.shapes)
     if set(normal.updates) != set(cell.states):
         return False
     return all(state in normal.states_in(update) for state, update in normal.updates.items())

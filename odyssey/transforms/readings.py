@@ -54,10 +54,7 @@ def split_readings(cell: Cell) -> SplitCell:
     if not cell.states or not cell.recurrent:
         raise CellError(f"{cell.name} has no recurrence: it reads no previous state")
     splitter = _Splitter(cell)
-    equations = [
-        Equation(e.target, splitter.visit(e, e.value, None, sign=1), e.updates_state)
-        for e in cell.equations
-    ]
+    equations = [e.with_value(splitter.visit(e, e.value, None, sign=1)) for e in cell.equations]
     copies = [r for r in splitter.readings if r.copy not in cell.states]
     equations += [Equation(r.copy, Current(f"{r.state}[t]"), updates_state=True) for r in copies]
     split = cell.replace(

@@ -19,6 +19,7 @@ from odyssey.errors import CellError
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation, Init
 from odyssey.expr.primitives import BY_FUNCTION, sigmoid
+from odyssey.expr.sizes import UNITS
 from odyssey.expr.terms import (
     Current,
     Input,
@@ -111,7 +112,7 @@ def put(equations: Iterable[Equation], site: Site, value: sp.Expr) -> list[Equat
 
 def valued(equation: Equation, value: sp.Expr) -> Equation:
     """Gives an equation another right-hand side."""
-    return Equation(equation.target, value, equation.updates_state)
+    return equation.with_value(value)
 
 
 def leaf_of(equation: Equation) -> Leaf:
@@ -159,26 +160,14 @@ class Names:
 
 
 class Sizes:
-    """The size, I or H, of any expression over the names of a cell."""
+    """The size of any expression over the names of a cell."""
 
     def __init__(self, cell: Cell) -> None:
         self.shapes = cell.shapes
-        self.input = "H" if self.shapes.square else "I"
 
     def of(self, node: sp.Expr) -> str:
-        """Gives I or H; H for a constant, which fits both."""
-        if isinstance(node, Input):
-            return self.input
-        if isinstance(node, Named):
-            return self.shapes.equations[node.name]
-        if isinstance(node, Vector):
-            return self.shapes.vectors.get(node.name, "H")
-        if isinstance(node, matmul):
-            return self.shapes.matrices.get(node.args[0].name, ("H", ""))[0]
-        for argument in node.args:
-            if not is_constant(argument):
-                return self.of(argument)
-        return "H"
+        """Gives the size; H for a constant, which fits all."""
+        return UNITS if is_constant(node) else self.shapes.of(node)
 
 
 def readers(cell: Cell) -> dict[str, int]:
@@ -246,7 +235,7 @@ def build(
     Raises:
         NotApplicable: The change makes a circle, or leaves no legal cell.
     """
-    rows = [Equation(e.target, fold(e.value), e.updates_state) for e in equations]
+    rows = [e.with_value(fold(e.value)) for e in equations]
     draft = _ordered(rows)
     names = tuple(cell.states if states is None else states)
     draft, names = _tidy(draft, names, cell.output)

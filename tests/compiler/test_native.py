@@ -232,7 +232,7 @@ def test_gradcheck(spec):
     size = 3 if lower(odyssey.get_cell(spec)).square else 2
     model = rnn(spec, size, 3, backend="native", dtype=torch.float64)
     x = torch.randn(3, 2, size, dtype=torch.float64, requires_grad=True)
-    state = tuple(s.normal_().requires_grad_() for s in model.zero_state(2))
+    state = tuple(s.normal_().requires_grad_() for s in model.start_state(2))
     parameters = list(model.parameters())
 
     def run(x, *rest):

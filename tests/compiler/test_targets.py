@@ -103,7 +103,7 @@ def computes_the_same(spec, monkeypatch, folder):
     with standalone.record(monkeypatch, target="neon") as recordings:
         model = rnn(spec, *sizes(spec, 13).values(), backend="native")
         x = torch.randn(3, 7, model.input_size, requires_grad=True)
-        state = tuple(s.requires_grad_() for s in model.zero_state(7))
+        state = tuple(s.requires_grad_() for s in model.start_state(7))
         gradients(model, x, state)
     (recording,) = (r for r in recordings.values() if r.calls)
     assert {"odyssey_forward", "odyssey_backward"} <= {call.entry for call in recording.calls}

@@ -68,7 +68,7 @@ def layer(spec, hidden, batch, dtype, tiling):
     torch.manual_seed(3)
     model = rnn(spec, hidden + 3, hidden, backend="native", dtype=dtype)
     x = torch.randn(9, batch, hidden + 3, dtype=dtype, requires_grad=True)
-    state = tuple(torch.randn_like(s).requires_grad_() for s in model.zero_state(batch))
+    state = tuple(torch.randn_like(s).requires_grad_() for s in model.start_state(batch))
     used = kernel.code_of(model.program).kernel(dtype)
     used.use(tiling)
     try:

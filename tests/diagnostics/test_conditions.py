@@ -103,7 +103,7 @@ def test_on_a_task_the_gradient_is_that_of_the_loss(spec):
             p.normal_(0, 0.3)
     windows = task_windows(task, steps=7, rows=2)
     subject = of_model(model, windows)
-    start = tuple(s.requires_grad_() for s in model.rnn.zero_state(2))
+    start = tuple(s.requires_grad_() for s in model.rnn.start_state(2))
     logits, _ = model(torch.as_tensor(windows.inputs_TB)[None], start)
     loss = torch.nn.functional.cross_entropy(
         logits[0, -1], torch.as_tensor(windows.targets_B), reduction="none"

@@ -37,7 +37,7 @@ def linear(u):
 
 def retained(rnn, x, g):
     """dL/ds_t by autograd through one graph, the state copied between the steps."""
-    state = tuple(s.requires_grad_() for s in rnn.zero_state(x.shape[1]))
+    state = tuple(s.requires_grad_() for s in rnn.start_state(x.shape[1]))
     kept = [state]
     for x_t in x:
         output, state = rnn(x_t[None], state)

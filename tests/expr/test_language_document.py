@@ -10,6 +10,7 @@ from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import limits, parse_cell
 from odyssey.expr.primitives import LANGUAGE
+from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import INIT_KINDS
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell
@@ -44,14 +45,30 @@ def test_an_example_is_a_legal_cell_in_normal_layout(text):
         assert cell.key == expected.key
 
 
-def test_there_are_ten_examples_and_a_first_one():
+def test_the_examples_are_numbered_and_differ():
     cells = [parse_cell(text) for text in EXAMPLES]
-    assert len(cells) == len({c.key for c in cells}) == 11
-    assert [int(n) for n in re.findall(r"^\*\*(\d+)\. ", DOCUMENT, re.MULTILINE)] == [*range(1, 11)]
+    numbers = [int(n) for n in re.findall(r"^\*\*(\d+)\. ", DOCUMENT, re.MULTILINE)]
+    assert len(cells) == len({c.key for c in cells}) == len(numbers)  # a first one, one of sugar
+    assert numbers == [*range(1, len(numbers) + 1)]
     assert sum(not c.recurrent for c in cells) == 1
     assert sum(infer_shapes(c).square for c in cells) == 1
     assert sum(c.output not in c.states for c in cells) == 2
     assert any(c.inits for c in cells)
+
+
+def test_the_example_of_delays_is_read_as_the_document_says():
+    (sugar,) = re.findall(r"```text\n(cell .*?)```", DOCUMENT, re.DOTALL)
+    cell = parse_cell(sugar)
+    assert cell.states == ("h", "c", "x_lag1", "h_lag1", "h_lag2")
+    assert "h_lag1[t] = h[t-1]" in cell.text
+    assert parse_cell(cell.text) == cell
+
+
+def test_the_table_of_reductions():
+    rows = {code(row[0])[0]: row[2] for row in table("Reductions over units")}
+    assert list(rows) == list(REDUCTIONS)
+    for name, size in rows.items():
+        assert (size == "1") != REDUCTIONS[name].keeps_size
 
 
 def test_the_table_of_functions():

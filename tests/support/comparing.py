@@ -29,7 +29,7 @@ def compare(
         x = torch.randint(0, size, (*lead, steps, batch))
     else:
         x = torch.randn(*lead, steps, batch, size, dtype=dtype, requires_grad=True)
-    state = tuple(torch.randn_like(s).mul(0.5).requires_grad_() for s in ours.zero_state(batch))
+    state = tuple(torch.randn_like(s).mul(0.5).requires_grad_() for s in ours.start_state(batch))
     tolerance = 1e-11 if dtype == torch.float64 else 2e-4
     for a, b in zip(gradients(ours, x, state), gradients(theirs, x, state), strict=True):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)

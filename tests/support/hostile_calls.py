@@ -258,7 +258,7 @@ class _Attempt:
         x = torch.randn(*shape, model.input_size, dtype=call.dtype)
         if call.classes:
             x = torch.randint(model.input_size, shape)
-        state = [torch.randn_like(s) * 0.5 for s in model.zero_state(batch)]
+        state = [torch.randn_like(s) * 0.5 for s in model.start_state(batch)]
         other = self.weights()
         x = self.tamper("x", x)
         if call.given_state:

@@ -119,7 +119,7 @@ HOSTILE_TEXTS: list[tuple[str, bytes]] = [
     ("expression only", _cell("tanh(x[t])", f"h[t] = {_GOOD}")),
     ("line continuation", _cell("h[t] = W @ x[t] + \\", "U @ h[t-1]")),
     ("future step", _update("W @ x[t] + U @ h[t+1]")),
-    ("two steps back", _update("W @ x[t] + U @ h[t-2]")),
+    ("a step ahead", _update("W @ x[t] + U @ h[t+1]")),
     ("power", _update("x[t] ** 9999999 + h[t-1]")),
     ("shift", _update("1 << 99999999 + h[t-1]")),
     ("comparison", _update("W @ x[t] < h[t-1]")),

@@ -35,9 +35,13 @@ class Truth:
                 self.values[f"layers.{layer}.{name}"] = rng.normal(0, scale, shape)
         self.values["x"] = rng.normal(0, 0.8, (steps, batch, self.size))
         for s in cell.states:
-            self.values[f"state {s}"] = rng.normal(0, 0.5, (layers, batch, hidden))
+            sizes = {self.units(program.state_size(s), n) for n in range(layers)}
+            self.values[f"state {s}"] = rng.normal(0, 0.5, (layers, batch, max(sizes)))
         self.weights = rng.normal(size=(steps, batch, hidden))
-        self.final_weights = {s: rng.normal(size=(layers, batch, hidden)) for s in cell.states}
+        self.program = program
+        self.final_weights = {
+            s: rng.normal(size=self.values[f"state {s}"].shape) for s in cell.states
+        }
         # one random direction for every parameter, the input and each state
         self.directions = {
             name: {
@@ -56,12 +60,23 @@ class Truth:
             parameters = {n.removeprefix(prefix): a for n, a in v.items() if n.startswith(prefix)}
             for name in self.unused:
                 dim = self.shapes.matrices.get(name) or (self.shapes.vectors[name],)
-                lengths = {"I": y.shape[-1], "H": self.hidden}
-                parameters[name] = np.ones(tuple(lengths[d] for d in dim))
-            state = {s: v[f"state {s}"][layer] for s in self.cell.states}
+                parameters[name] = np.ones(tuple(self.units(d, layer) for d in dim))
+            state = {
+                s: v[f"state {s}"][layer][:, : self.units(self.program.state_size(s), layer)]
+                for s in self.cell.states
+            }
             y, final = oracle.run(self.cell.text, parameters, y, state)
             finals.append(final)
-        return y, {s: np.stack([f[s] for f in finals]) for s in self.cell.states}
+        return y, {s: self.stacked([f[s] for f in finals]) for s in self.cell.states}
+
+    def units(self, size, layer):
+        """What a size comes to, worked out from its text."""
+        lengths = {"I": self.hidden if layer else self.size, "H": self.hidden}
+        return max(1, int(eval(size, {}, lengths)))
+
+    def stacked(self, finals):
+        most = max(f.shape[-1] for f in finals)
+        return np.stack([np.pad(f, ((0, 0), (0, most - f.shape[-1]))) for f in finals])
 
     def loss(self, v):
         y, final = self.run(v)

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from odyssey.expr.primitives import LANGUAGE
+from odyssey.expr.reductions import REDUCTIONS
 
 FUNCTIONS = {name: row.numpy for name, row in LANGUAGE.items()} | {
     "sigmoid": lambda a: 0.5 * (1.0 + np.tanh(0.5 * a)),
@@ -28,21 +29,29 @@ FUNCTIONS = {name: row.numpy for name, row in LANGUAGE.items()} | {
     "minimum": np.minimum,
     "maximum": np.maximum,
 }
+# over the units of a column; `max` of one argument is not Python's
+FUNCTIONS |= {n: (lambda a, f=row.numpy: f(a.T).T) for n, row in REDUCTIONS.items()} | {
+    "sum": lambda a: a.sum(0, keepdims=True),
+    "mean": lambda a: a.sum(0, keepdims=True) / len(a),
+    "max": lambda a: a.max(0, keepdims=True),
+    "cumsum": lambda a: np.tril(np.ones((len(a), len(a)))) @ a,
+}
 
 
 @lru_cache(maxsize=64)
 def read(text):
     """Gives the words of a cell's head and the compiled equations."""
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
-    word = {
-        line.split()[0]: line.split(maxsplit=1)[1]
-        for line in lines
-        if re.match(r"(input|output|state) ", line)
-    }
-    skip = re.compile(r"(cell|cite|input|state|init|output|not) (?![=\[])")
-    return word, [
-        compile(line, "<cell>", "exec") for line in lines if line and not skip.match(line)
-    ]
+    word = {}
+    for line in lines:
+        if re.match(r"(input|output|state) ", line):
+            head, rest = line.split(maxsplit=1)
+            rest = rest.partition(":")[0].strip()
+            word[head] = f"{word[head]}, {rest}" if head in word else rest
+    skip = re.compile(r"(cell|cite|input|size|state|weight|start|init|output|not) (?![=\[:])")
+    # a constant is an assignment of its own; the size of an equation does not matter here
+    code = [re.sub(r"^const |(?<=\w) *: [^=]*(?= = )", "", line) for line in lines]
+    return word, [compile(line, "<cell>", "exec") for line in code if line and not skip.match(line)]
 
 
 def run(text, parameters, x, state):
@@ -52,7 +61,7 @@ def run(text, parameters, x, state):
         text: The cell's text.
         parameters: Name -> array; matrices (rows, columns), vectors (n,).
         x: (T, B, I).
-        state: Name -> (B, H).
+        state: Name -> (B, H), or another last size.
 
     Returns:
         The output (T, B, H) and the final state by name.
@@ -64,17 +73,15 @@ def run(text, parameters, x, state):
     env |= {s: {-1: state[s].T} for s in states}
     env[word["input"]] = {k: step.T for k, step in enumerate(x)}
     output = []
-    hidden = next(iter(state.values())).shape[-1] if state else None
     for t in range(len(x)):
         env["t"] = t
         for line in code:
             exec(line, env)
         value = env[word["output"]]
         value = value[t] if isinstance(value, dict) else value
-        rows = hidden or np.shape(value)[0]
-        output.append(np.broadcast_to(value, (rows, x.shape[1])).T)
+        output.append(np.broadcast_to(value, (np.shape(value)[0], x.shape[1])).T)
     last = len(x) - 1
-    final = {s: np.broadcast_to(env[s][last], (hidden, x.shape[1])).T for s in states}
+    final = {s: np.broadcast_to(env[s][last], state[s].T.shape).T for s in states}
     return np.stack(output), final
 
 

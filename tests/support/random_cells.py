@@ -192,3 +192,114 @@ def cells(*, max_size: int = 25) -> st.SearchStrategy[Cell]:
         st.integers(0, 2**32 - 1),
         st.integers(3, max_size),
     )
+
+
+WIDE_SIZES = ("2 * H", "H / 2", "3", "3 * I / 2", "1")
+SCALARS = (
+    "mean({})",
+    "sum({}) / (2 + sum(abs({})))",
+    "tanh(max({}))",
+    "max({}) - mean({})",
+)
+
+
+class _WideDraft(_Draft):
+    """A random cell with declared sizes, reductions, transposes, constants, delays and starts."""
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        super().__init__(rng, size)
+        self.sizes = {f"R{n}": self.choose(WIDE_SIZES) for n in range(int(rng.integers(1, 3)))}
+        self.sized: dict[str, list[str]] = {name: [] for name in self.sizes}
+        self.square: list[str] = []  # matrices (H, H)
+        self.scalars: list[str] = []
+        self.wide_states = {
+            f"w{n}": self.choose(list(self.sizes)) for n in range(int(rng.integers(0, 2)))
+        }
+        for name, of in self.wide_states.items():
+            self.sized[of].append(f"{name}[t-1]")
+        self.fresh = 0
+
+    def new(self, letter: str) -> str:
+        self.fresh += 1
+        return f"{letter}x{self.fresh}"
+
+    def wide(self, size: str) -> str:
+        """A value of a declared size."""
+        if self.sized[size] and self.chance(0.4):
+            return self.choose(self.sized[size])
+        if self.chance(0.3):
+            return f"({self.new('V')} @ ({self.input()}))"
+        return f"({self.new('V')} @ {self.choose(self.readable)})"
+
+    def equation(self) -> None:
+        """Adds an equation of a declared size, or of one number."""
+        size = self.choose(list(self.sizes))
+        name = self.new("q")
+        scalar = f"{self.scalar()} * " if self.chance(0.3) else ""
+        form = self.choose(SQUASHED)
+        self.lines.append(f"{name} : {size} = {scalar}({form.format(self.wide(size))})")
+        self.sized[size].append(name)
+
+    def scalar(self) -> str:
+        """One number a row."""
+        if self.chance(0.2):
+            name = self.new("a")
+            self.scalars.append(name)
+            return f"tanh({name})"
+        size = self.choose(list(self.sizes))
+        inside = self.wide(size) if self.chance(0.4) else self.choose(self.readable)
+        form = self.choose(SCALARS)
+        return f"({form.format(*[inside] * form.count('{}'))})"
+
+    def leaf(self) -> str:
+        kind = self.rng.random()
+        if kind < 0.6:
+            return super().leaf()
+        self.left -= 1
+        if kind < 0.7:
+            return f"{self.new('P')} @ {self.wide(self.choose(list(self.sizes)))}"
+        if kind < 0.8:
+            if not self.square:
+                self.square.append(self.new("S"))
+            one = self.choose(self.square)
+            turned = ".T" if self.chance(0.7) else ""
+            return f"{one}{turned} @ {self.choose(self.readable)}"
+        if kind < 0.88:
+            return f"({self.scalar()} * {self.choose(self.readable)})"
+        if kind < 0.93:
+            return f"(dt * cumsum({self.choose(self.readable)}))"
+        if kind < 0.97:
+            return f"{self.choose(self.states)}[t-{int(self.rng.integers(2, 4))}]"
+        return f"{self.new('W')} @ x[t-{int(self.rng.integers(1, 3))}]"
+
+    def text(self) -> str:
+        self.equation()
+        base = super().text().splitlines()
+        name = base.index(f"state {', '.join(self.states)}")
+        head = [f"size {name} = {size}" for name, size in self.sizes.items()]
+        head.append("const dt = 0.125")
+        tail = []
+        for state, size in self.wide_states.items():
+            tail.append(f"{state}[t] = tanh({self.wide(size)} + {state}[t-1])")
+        weights = [f"weight {name} : 1" for name in self.scalars]
+        states = [f"state {s} : {size}" for s, size in self.wide_states.items()]
+        starts = []
+        if self.chance(0.3):
+            starts.append(f"start {self.states[0]} = {self.choose(('0.5', '-1', 'h0'))}")
+        output = base.pop()
+        used = "\n".join([*base, *tail, *states])
+        head = [line for line in head if line.split()[1] in used]
+        lines = [*base[:name], *head, base[name], *states, *weights, *base[name + 1 :]]
+        inits = [i for i, line in enumerate(lines) if line.startswith("init ")]
+        end = inits[0] if inits else len(lines)
+        return "\n".join([*lines[:end], *tail, *starts, *lines[end:], output]) + "\n"
+
+
+def random_wide_cell(rng: np.random.Generator, *, size: int) -> Cell:
+    """Draws a legal cell with sizes, reductions, transposes, constants, delays and starts."""
+    for _ in range(1000):
+        try:
+            return parse_cell(_WideDraft(rng, size).text())
+        except CellError:
+            continue
+    raise AssertionError("no legal cell in 1000 draws")

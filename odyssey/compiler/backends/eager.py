@@ -20,6 +20,8 @@ from torch.nn import functional
 from odyssey.compiler.backends.base import Backend, Layer
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import Group, Node, Program, reach
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.sizes import INPUTS, ONE, UNITS, multiple, parts, source
 
 
 def gather(x: Tensor, weight: Tensor) -> Tensor:
@@ -58,8 +60,17 @@ def one_hot(x: Tensor, classes: int, like: Tensor) -> Tensor:
     return functional.one_hot(x, classes).to(like.dtype)
 
 
-def _tiled(mask: str, group: Group) -> str:
-    return mask if len(group.results) == 1 else f"torch.cat([{mask}] * {len(group.results)}, -1)"
+def units_of(mask: Tensor, above: int, below: int) -> Tensor:
+    """Says which units members have of a size that is a multiple of H, (P, n) bool.
+
+    Args:
+        mask: Which of the H units each member has, (P, H).
+        above: Numerator of the multiple.
+        below: Denominator.
+    """
+    units = (mask.sum(-1) * above // below).clamp(min=1)
+    whole = max(1, mask.shape[-1] * above // below)
+    return torch.arange(whole, device=mask.device) < units[:, None]
 
 
 class _Source:
@@ -74,6 +85,7 @@ class _Source:
         self.fused: dict[int, int] = {}  # a result -> the addition that happens in its product
         self.groups = {r: g for g in program.groups for r in g.results}
         self.divides = any(n.op == "div" for n in program.nodes)
+        self.units = {UNITS: "unit"}
         self.raw_reads = any(
             n.op != "matmul" and any(program.nodes[a].op == "input" for a in n.args)
             for n in program.nodes
@@ -104,7 +116,7 @@ class _Source:
         for k in sorted(needed):
             self.value(k, self.program.nodes[k])
         results = [self._leaving(k) for k in values]
-        results += [self._operand(k, "units", self.name(k, step=False)) for k in operands]
+        results += [self._operand(k, self.name(k, step=False), whole=True) for k in operands]
         body = [*self.lines, f"    return [{', '.join(results)}]"]
         for line in reversed(self._preamble()):  # what it defines is often not used
             if any(line.split()[0] in later for later in body):
@@ -129,15 +141,41 @@ class _Source:
             lines += [
                 "unit = mask.unsqueeze(1)  # (P, 1, H)",
                 "units = mask[:, None, None]  # (P, 1, 1, H)",
+                *self._other_units(),
                 "zero = (next(iter(p.values())) if classes else x).new_zeros(())",
             ]
         if self.raw_reads:
             lines.append("dense = one_hot(x, I, next(iter(p.values()))) if classes else x")
         return lines
 
+    def _other_units(self) -> list[str]:
+        """Writes the masks of sizes that are multiples of H."""
+        sizes = {self._padded_size(n.size) for n in self.program.nodes}
+        sizes |= {self._padded_size(s) for s in self.program.state_sizes}
+        lines = []
+        for number, size in enumerate(sorted(sizes - {"", UNITS})):
+            _, factor = parts(size)
+            name = self.units[size] = f"unit{number}"
+            lines.append(
+                f"{name} = units_of(mask, {factor.numerator}, {factor.denominator}).unsqueeze(1)"
+            )
+            lines.append(f"{name}s = {name}.unsqueeze(1)")
+        return lines
+
+    def _padded_size(self, size: str) -> str:
+        """Gives a size as a multiple of H if members may have fewer units of it, else nothing."""
+        base, factor = parts(size)
+        if not self.masked or base == ONE or (base == INPUTS and not self.program.square):
+            return ""
+        return multiple(UNITS, factor)
+
+    def unit(self, size: str, *, whole: bool) -> str:
+        """The mask of a size, as source, for one step or for the whole sequence."""
+        return self.units[self._padded_size(size)] + ("s" if whole else "")
+
     def rows(self, result: int) -> str:
         """The size of a product's result, as source."""
-        return self.program.nodes[result].size
+        return source(self.program.nodes[result].size)
 
     def name(self, k: int, *, step: bool) -> str:
         """The variable that holds a value, as it is needed in a region."""
@@ -160,10 +198,10 @@ class _Source:
         note = f"  # {node.label}" if node.label else ""
         if node.op == "vector":
             tail = ".unsqueeze(1)" if self.population else ""
-            source = f"p[{node.name!r}]{tail}"
+            text = f"p[{node.name!r}]{tail}"
             if self.divides and self._masks(k):  # as for products, see _guards
-                source = f"torch.where(unit, {source}, zero)"
-            self.emit(f"v{k} = {source}", indent)
+                text = f"torch.where({self.unit(node.size, whole=False)}, {text}, zero)"
+            self.emit(f"v{k} = {text}", indent)
         elif node.op == "previous":
             self.emit(f"v{k} = s{self.program.states.index(node.name)}", indent)
         elif node.op == "matmul":
@@ -171,7 +209,21 @@ class _Source:
         else:
             once = node.region == "once"
             args = [self.name(a, step=step or once) for a in node.args]
-            self.emit(f"v{k} = {self._operation(node, args)}{note}", indent)
+            if node.op in REDUCTIONS:
+                text = self._reduction(node, args[0], whole=not (step or once))
+            else:
+                text = self._operation(node, args)
+            self.emit(f"v{k} = {text}{note}", indent)
+
+    def _reduction(self, node: Node, arg: str, *, whole: bool) -> str:
+        """Writes a function over units; those that a member does not have do not count."""
+        row, operand = REDUCTIONS[node.op], self.program.nodes[node.args[0]]
+        count = source(operand.size)
+        if self._padded_size(operand.size) and row.padding:
+            unit = self.unit(operand.size, whole=whole)
+            arg = f"torch.where({unit}, {arg}, {row.padding})"
+            count = f"{unit}.sum(-1, keepdim=True)"
+        return row.torch.format(arg, count)
 
     def _operation(self, node: Node, args: list[str]) -> str:
         if node.op in ARITHMETIC and node.op != "neg":
@@ -186,11 +238,11 @@ class _Source:
 
     def _masks(self, k: int) -> bool:
         node = self.program.nodes[k]
-        sized = node.size == "H" or (node.size == "I" and self.program.square)
-        return self.masked and sized and node.op != "previous"
+        return bool(self._padded_size(node.size)) and node.op != "previous"
 
     def _stack(self, group: Group) -> str:
-        names = [f"p[{self.program.nodes[r].name!r}]" for r in group.results]
+        nodes = [self.program.nodes[r] for r in group.results]
+        names = [f"p[{n.name!r}]{'.mT' if n.transposed else ''}" for n in nodes]
         return names[0] if len(names) == 1 else f"torch.cat([{', '.join(names)}], -2)"
 
     def _product(self, group: Group, *, step: bool) -> None:
@@ -200,33 +252,43 @@ class _Source:
         if step:
             self._step_product(group, g)
             return
-        unit = "unit" if group.region == "once" else "units"
+        whole = group.region != "once"
         self.emit(f"W{g} = {self._stack(group)}")
         if operand.op == "input":
             self.emit(f"y{g} = gather(x, W{g}) if classes else product(x, W{g})")
         else:
-            source = self.name(group.operand, step=group.region == "once")
-            self.emit(f"y{g} = product({self._operand(group.operand, unit, source)}, W{g})")
+            text = self.name(group.operand, step=group.region == "once")
+            text = self._operand(group.operand, text, whole=whole)
+            self.emit(f"y{g} = product({text}, W{g})")
         if self._guards(group):
-            self.emit(f"y{g} = torch.where({_tiled(unit, group)}, y{g}, zero)")
+            self.emit(f"y{g} = torch.where({self._tiled(group, whole=whole)}, y{g}, zero)")
         self._split(group.results, f"y{g}", [f"v{r}" for r in group.results], indent=1)
 
-    def _operand(self, k: int, unit: str, source: str) -> str:
+    def _operand(self, k: int, text: str, *, whole: bool) -> str:
         """What a product reads: zeros in units that a member does not have."""
-        return f"torch.where({unit}, {source}, zero)" if self._masks(k) else source
+        if not self._masks(k):
+            return text
+        return f"torch.where({self.unit(self.program.nodes[k].size, whole=whole)}, {text}, zero)"
+
+    def _tiled(self, group: Group, *, whole: bool) -> str:
+        """The masks of a group's results, side by side."""
+        units = [self.unit(self.program.nodes[r].size, whole=whole) for r in group.results]
+        if len(units) == 1:
+            return units[0]
+        if len(set(units)) == 1:
+            return f"torch.cat([{units[0]}] * {len(units)}, -1)"
+        return f"torch.cat([{', '.join(units)}], -1)"
 
     def _guards(self, group: Group) -> bool:
         # 1/0 in a unit that a member does not have gives NaN, and NaN * 0 is NaN on the way back
         return self.divides and all(self._masks(r) for r in group.results)
 
-    def _split(
-        self, results: tuple[int, ...], source: str, names: list[str], *, indent: int
-    ) -> None:
+    def _split(self, results: tuple[int, ...], text: str, names: list[str], *, indent: int) -> None:
         if len(names) == 1:
-            self.emit(f"{names[0]} = {source}", indent)
+            self.emit(f"{names[0]} = {text}", indent)
             return
         sizes = ", ".join(self.rows(r) for r in results)
-        self.emit(f"{', '.join(names)} = {source}.split([{sizes}], -1)", indent)
+        self.emit(f"{', '.join(names)} = {text}.split([{sizes}], -1)", indent)
 
     def _addend(self, result: int) -> tuple[int, int] | None:
         """Finds the addition that can happen inside the product: (its number, what is added)."""
@@ -237,7 +299,8 @@ class _Source:
                 other = [a for a in node.args if a != result]
                 if node.op == "add" and len(other) == 1:
                     added = self.program.nodes[other[0]]
-                    if added.region != "step" and added.op != "constant" and added.size != "1":
+                    alike = ONE not in (added.size, self.program.nodes[result].size)
+                    if added.region != "step" and added.op != "constant" and alike:
                         return k, other[0]
                 return None
         return None
@@ -271,9 +334,8 @@ class _Source:
             if node.region == "sequence" and count > 0:
                 self.emit(f"x{k} = {self.name(k, step=False)}.unbind(-3)")
                 self.sliced[k] = f"x{k}[t]"
-        masked = "torch.where(unit, {0}, zero)" if self.masked else "{0}"
-        for n, _ in enumerate(p.states):
-            self.emit(f"s{n} = " + masked.format(f"state[{n}]"))
+        for n, name in enumerate(p.states):
+            self.emit(f"s{n} = {self._padded(f'state[{n}]', p.state_size(name))}")
         self.emit("outputs = []")
         self.emit("for t in range(T):")
 
@@ -303,7 +365,7 @@ class _Source:
         operand = f"v{group.operand}"
         if self.program.nodes[group.operand].region == "sequence":
             operand = self.sliced[group.operand]
-        operand = self._operand(group.operand, "unit", operand)
+        operand = self._operand(group.operand, operand, whole=False)
         added = self.sliced.get(-1 - g)
         if added:
             call = "torch.baddbmm" if self.population else "torch.addmm"
@@ -311,7 +373,7 @@ class _Source:
         else:
             self.emit(f"z{g} = {operand} @ R{g}", 2)
         if self._guards(group):
-            self.emit(f"z{g} = torch.where({_tiled('unit', group)}, z{g}, zero)", 2)
+            self.emit(f"z{g} = torch.where({self._tiled(group, whole=False)}, z{g}, zero)", 2)
         targets = [self._target(r) for r in group.results]
         self.done.update(targets)
         runs = self._runs(targets)
@@ -358,9 +420,7 @@ class _Source:
             text = self.name(k, step=True)
             if node.region == "once":
                 text = f"(torch.zeros_like(state[{n}]) + {text})"
-            if self.masked:
-                text = f"torch.where(unit, {text}, zero)"
-            finals.append(text)
+            finals.append(self._padded(text, p.state_size(p.states[n])))
         whole = p.nodes[p.output].region != "step"
         same = p.updates.index(p.output) if p.output in p.updates else None
         if finals:
@@ -369,8 +429,7 @@ class _Source:
         if same is not None:
             self.emit(f"outputs.append(s{same})", 2)
         elif not whole:
-            text = self.name(p.output, step=True)
-            text = f"torch.where(unit, {text}, zero)" if self.masked else text
+            text = self._padded(self.name(p.output, step=True), UNITS)
             self.emit(f"outputs.append({text})", 2)
         elif not finals:
             self.emit("pass", 2)
@@ -378,6 +437,12 @@ class _Source:
         result = "torch.stack(outputs, -3)" if stacked else self.whole(p.output)
         states = "".join(f"s{n}, " for n in range(len(finals)))
         self.emit(f"return {result}, ({states})")
+
+    def _padded(self, text: str, size: str) -> str:
+        """A value with zeros in units that a member does not have."""
+        if not self._padded_size(size):
+            return text
+        return f"torch.where({self.unit(size, whole=False)}, {text}, zero)"
 
     def whole(self, k: int) -> str:
         """A value of the sequence region as the output."""
@@ -400,6 +465,7 @@ def _compile(program: Program, source: str, name: str) -> Callable[..., Any]:
         "gather": gather,
         "product": product,
         "one_hot": one_hot,
+        "units_of": units_of,
     }
     exec(compile(source, f"<odyssey eager {program.name}>", "exec"), space)
     function: Callable[..., Any] = space[name]
