@@ -151,8 +151,8 @@ def require_state(
     wrong = any(not isinstance(s, Tensor) or s.is_nested for s in state)
     wanted = list(shapes.values())
     if len(state) != len(names) or wrong or [tuple(s.shape) for s in state] != wanted:
-        shapes = [describe(s) if wrong else str(tuple(s.shape)) for s in state]
-        raise ConfigError(f"{expected}, got {', '.join(shapes) or 'none'}")
+        given = [describe(s) if wrong else str(tuple(s.shape)) for s in state]
+        raise ConfigError(f"{expected}, got {', '.join(given) or 'none'}")
     for (name, shape), value in zip(shapes.items(), state, strict=True):
         require(value, f"state {name}", dtype=like.dtype, device=like.device, shape=shape)
     return tuple(state)

@@ -148,8 +148,8 @@ class _Runs:
         x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, 3 * members, 1, UNITS))
         start = {}
         for name in self.program.states:
-            own = _START[: _units(self.program.state_size(name))]
-            start[name] = np.broadcast_to(own, (3 * members, 1, len(own)))
+            first = _START[: _units(self.program.state_size(name))]
+            start[name] = np.broadcast_to(first, (3 * members, 1, len(first)))
             start[name] = start[name] + _first(self.program, name, tripled)[..., None, :]
         with np.errstate(all="ignore"):
             y_TPBH, _ = run_program(self.program, tripled, x_TPBI, start, jitter_KPBN=jitter)

@@ -34,8 +34,8 @@ class _Colours:
             self.names[f"p:{name}"] = digest("parameter", how, *special_sizes(normal, name))
         for state in normal.updates:
             start, size = normal.starts.get(state), normal.shapes.states[state]
-            how = [str(start.value)] if start else []
-            self.names[f"s:{state}"] = digest("state", *how, *([size] if size != UNITS else []))
+            special = ([str(start.value)] if start else []) + ([size] if size != UNITS else [])
+            self.names[f"s:{state}"] = digest("state", *special)
         self.down: dict[int, str] = {}
         self._monomials: dict[Monomial, str] = {}  # of the present colours of atoms
         self.refine()

@@ -359,6 +359,7 @@ class _Reader:
 
     def _read_equation(self, line: str) -> None:
         statement, size = self._parse(line), ""
+        target: ast.expr
         if isinstance(statement, ast.AnnAssign) and statement.value is not None:
             size, target, tree = self._size(statement.annotation), statement.target, statement.value
         elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:

@@ -337,7 +337,8 @@ def _reason_against_leaf(cell: Equations, node: Leaf, above: sp.Expr | None, nam
         if names.constants.setdefault(node.stem, node.value) != node.value:
             return f"the constant {node.stem!r} has two values"
         return _reason_against_number(node.value)
-    if isinstance(node, Matrix) != (type(above) in MAPS and node is above.args[0]):
+    mapping = above is not None and type(above) in MAPS and node is above.args[0]
+    if isinstance(node, Matrix) != mapping:
         return f"{node.name!r}: a matrix, and nothing else, may stand on the left of @"
     name = node.stem
     if isinstance(node, Input):

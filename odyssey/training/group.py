@@ -331,7 +331,7 @@ class Group:
         x = self.noise.begin(x, batch.steps_P)
         model.rnn.between_layers = self.noise.between if self.noise.drops else None
         h_PTBH, state = self.recurrence.forward(
-            x, batch.begin(state, self.model.rnn.start_state), batch.condition(self.dtype)
+            x, batch.begin(state, model.rnn.start_state), batch.condition(self.dtype)
         )
         model.rnn.between_layers = None
         h_PTBH = self.noise.before_readout(h_PTBH)

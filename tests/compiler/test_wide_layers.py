@@ -1,4 +1,4 @@
-"""Declared sizes, reductions, transposes, delays and starts against the oracle, on every backend."""
+"""Declared sizes, reductions, transposes and delays against the oracle, on every backend."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ import odyssey
 from odyssey.compiler.backends import BACKENDS
 from odyssey.expr import parse_cell
 
-CELLS = [random_wide_cell(np.random.default_rng([17, n]), size=3 + n % 14) for n in range(60)]
+CELLS = [random_wide_cell(np.random.default_rng([17, n]), size=3 + n % 14) for n in range(40)]
 
 
 @pytest.mark.parametrize("number", range(len(CELLS)))
@@ -21,7 +21,7 @@ def test_values_and_gradients(number):
             check(cell, name, seed=3, sizes=(4, 2, 3, 4), layers=1 + number % 2, wild=True)
 
 
-@pytest.mark.parametrize("cell", CELLS[:20], ids=lambda c: c.key[:8])
+@pytest.mark.parametrize("cell", CELLS[:12], ids=lambda c: c.key[:8])
 def test_members_of_a_population_are_alone(cell):
     """Members of mixed sizes give what each gives by itself."""
     sizes = [4, 7, 5]
@@ -61,7 +61,8 @@ def test_states_start_where_the_cell_says():
     rnn = odyssey.RNN(parse_cell(LEARNED), 3, 4, 2)
     h, c = rnn.start_state(5)
     assert h.shape == c.shape == (2, 5, 4)
-    assert (h == 0.25).all() and (c == 2).all()
+    assert (h == 0.25).all()
+    assert (c == 2).all()
     y, _ = rnn(torch.randn(6, 5, 3))
     y.sum().backward()
     assert all(w["h0"].grad.abs().sum() > 0 for w in rnn.layers)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from support import oracle
-from support.random_cells import random_cell
+from support.random_cells import random_cell, random_wide_cell
 
 from odyssey.cells import LIBRARY
 from odyssey.errors import CellError
@@ -26,11 +26,15 @@ def point(cell, seed):
     """Weights, an input and a state at which to differentiate."""
     rng = np.random.default_rng(seed)
     shapes = infer_shapes(cell)
-    sizes = {"I": UNITS if shapes.square else 2, "H": UNITS}
-    weights = {n: rng.normal(size=tuple(sizes[a] for a in s)) for n, s in shapes.matrices.items()}
-    weights |= {n: rng.normal(size=sizes[s]) for n, s in shapes.vectors.items()}
-    state = {s: rng.normal(0, 0.5, size=UNITS) for s in cell.states}
-    return weights, rng.normal(size=sizes["I"]), state
+    inputs = UNITS if shapes.square else 2
+
+    def units(size):
+        return max(1, int(eval(size, {}, {"I": inputs, "H": UNITS})))
+
+    weights = {n: rng.normal(size=tuple(map(units, s))) for n, s in shapes.matrices.items()}
+    weights |= {n: rng.normal(size=units(s)) for n, s in shapes.vectors.items()}
+    state = {s: rng.normal(0, 0.5, size=units(shapes.states[s])) for s in cell.states}
+    return weights, rng.normal(size=inputs), state
 
 
 def numerical(cell, weights, x, state, old):
@@ -43,10 +47,11 @@ def numerical(cell, weights, x, state, old):
         return {**{f"{s}[t]": final[s][0] for s in final}, cell.output: output[0, 0]}
 
     columns = []
-    for unit in range(UNITS):
+    units = len(state[old])
+    for unit in range(units):
 
         def at(k, unit=unit):
-            moved = state | {old: state[old] + k * 1e-4 * np.eye(UNITS)[unit]}
+            moved = state | {old: state[old] + k * 1e-4 * np.eye(units)[unit]}
             return step(moved)
 
         low2, low, high, high2 = at(-2), at(-1), at(1), at(2)
@@ -56,6 +61,7 @@ def numerical(cell, weights, x, state, old):
 
 def evaluated(cell, weights, x, state):
     env = FUNCTIONS | weights | {"t": 0, cell.input: {0: x}}
+    env |= {name: float(value) for name, value in cell.constants.items()}
     env |= {s: {-1: v} for s, v in state.items()}
     for equation in cell.equations:
         value = np.asarray(eval(format_expression(equation.value), env), float)
@@ -65,21 +71,35 @@ def evaluated(cell, weights, x, state):
             env[equation.target] = value
     found = {}
     for block, terms in symbolic_jacobian(cell).items():
-        total = np.zeros((UNITS, UNITS))
+        total = np.zeros(1)
         for term in terms:
-            product = None
-            for place, v in enumerate(term.diagonals):
+            product = np.eye(len(state[block[1]]))
+            for place, v in reversed(list(enumerate(term.diagonals))):
                 value = np.asarray(eval(format_expression(v), env), float)
-                if product is None:
-                    rows = len(weights[term.matrices[0]]) if term.matrices else UNITS
-                    product = np.diag(np.broadcast_to(value, rows))
-                else:
-                    product = product * value
-                if place < len(term.matrices):
-                    product = product @ weights[term.matrices[place]]
+                product = np.reshape(value, (-1, 1)) * product
+                if place:
+                    product = mapped(term.matrices[place - 1], product, env)
             total = total + product
         found[block] = total
     return found
+
+
+def mapped(matrix, product, env):
+    """Multiplies by a factor of a Jacobian from the left; `ones` leaves it to broadcasting."""
+    if matrix == "ones":
+        return product
+    if matrix.startswith("argmax("):
+        values = np.asarray(eval(matrix.removeprefix("arg").removesuffix(".T")[3:], env))
+        return product[[int(np.argmax(values))]]
+    own = {
+        "ones.T": lambda p: p.sum(0, keepdims=True),
+        "mean.T": lambda p: p.mean(0, keepdims=True),
+        "cumsum": lambda p: np.cumsum(p, 0),
+    }
+    if matrix in own:
+        return own[matrix](product)
+    name, transposed = matrix.removesuffix(".T"), matrix.endswith(".T")
+    return (env[name].T if transposed else env[name]) @ product
 
 
 def agrees(cell, seed=1):
@@ -89,6 +109,7 @@ def agrees(cell, seed=1):
         truth = numerical(cell, weights, x, state, old)
         for (new, by), value in found.items():
             if by == old:
+                value = np.broadcast_to(value, truth[new].shape)
                 np.testing.assert_allclose(
                     value, truth[new], rtol=1e-5, atol=1e-7, err_msg=f"{new} {old}"
                 )
@@ -102,6 +123,13 @@ def test_library_cells(spec):
 @pytest.mark.parametrize("seed", range(40))
 def test_random_cells(seed):
     agrees(random_cell(np.random.default_rng(seed), size=12), seed)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_cells_with_sizes_and_reductions(seed):
+    cell = random_wide_cell(np.random.default_rng([3, seed]), size=8)
+    if len(format_jacobian(cell)) < 20_000:
+        agrees(cell, seed)
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,12 @@ import pytest
 import sympy as sp
 from support.random_cells import random_wide_cell
 
-from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.bounds import value_bounds
-from odyssey.expr.jacobian import format_jacobian
 from odyssey.expr.notation import to_html
 from odyssey.expr.terms import Const, Current, Matrix, Named, Previous, Vector, replace
 
-CELLS = [random_wide_cell(np.random.default_rng([16, n]), size=3 + n % 14) for n in range(60)]
+CELLS = [random_wide_cell(np.random.default_rng([16, n]), size=3 + n % 14) for n in range(40)]
 each = pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.key[:8])
 
 
@@ -85,11 +83,10 @@ def test_names_do_not_matter(cell):
 
 
 @each
-def test_it_prints_and_is_bounded_and_differentiated(cell):
+def test_it_prints_and_is_bounded(cell):
     assert cell.latex().startswith("\\begin{aligned}")
     assert to_html(cell).startswith("<table")
     assert value_bounds(cell).keys() == {e.label for e in cell.equations}
-    try:
-        assert "D(" in format_jacobian(cell) or " = " in format_jacobian(cell)
-    except CellError as error:
-        assert "more than" in str(error) or "no recurrence" in str(error)
+    assert to_html(cell).count("<td>size</td>") == sum(
+        1 for d in (*cell.state_sizes, *cell.weights, *(e for e in cell.equations if e.size))
+    )
