@@ -111,7 +111,8 @@ class Program:
     @property
     def plain(self) -> bool:
         """Whether all values have size I or H and nothing reduces them: what every backend runs."""
-        sized = all(n.size in PLAIN or n.op == "constant" for n in self.nodes)
+        real = self.reached(["input", "previous", "vector"])  # others are numbers
+        sized = all(n.size in PLAIN or not r for n, r in zip(self.nodes, real, strict=True))
         plain = not any(n.op in REDUCTIONS or n.transposed for n in self.nodes)
         return sized and plain and not set(self.state_sizes) - {UNITS}
 
