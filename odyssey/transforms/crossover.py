@@ -111,7 +111,7 @@ class _Guest:
     def weights(self) -> list[Declaration]:
         """Declared shapes of what was carried over."""
         return [
-            Declaration(self.given[w.name], tuple(map(self.guest.size, w.sizes)))
+            Declaration(self.given[w.name], tuple(map(self.guest.size, w.sizes)), w.properties)
             for w in self.guest.weights
             if w.name in self.given
         ]

@@ -67,7 +67,7 @@ def bottleneck(cell: Cell, rng: Rng) -> Cell:
     size = choose(rng, RANKS, otherwise="")
     narrow = Equation(name, matmul(Matrix(f"Q_{name}"), operand), size=size)
     changed = put(cell.equations, site, matmul(matrix, Named(name)))
-    weights = [w for w in cell.weights if w.name != matrix.name]
+    weights = [w for w in cell.weights if w.name != matrix.name]  # of another shape now
     return build(cell, [narrow, *changed], weights=weights)
 
 
