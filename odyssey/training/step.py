@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.backends.base import (
+    LayerInput,
     LayerRecurrence,
     OptimizerState,
     ReadoutInputs,
@@ -162,7 +163,7 @@ class TorchRecurrence:
 
 
 class BackendRecurrence:
-    """One layer on class indices, by the backend's own code.
+    """One layer on the inputs of a task, by the backend's own code.
 
     Args:
         model: The model.
@@ -182,7 +183,7 @@ class BackendRecurrence:
         """See `ModelRecurrence`."""
         assert given is None, "torch runs models with a condition"
         if state is None:
-            state = self.start(x.shape[-1])
+            state = self.start(x.shape[2])
         h, new = self.layer.forward(x, tuple(s.squeeze(1) for s in state))
         return h, tuple(s.unsqueeze(1) for s in new)
 
@@ -254,10 +255,11 @@ def make_recurrence(model: SequenceModel, *, dense: bool) -> ModelRecurrence:
     """
     rnn = model.rnn
     training = BACKENDS[rnn.backend].training()
-    if training and rnn.num_layers == 1 and rnn.plain and model.embedding is None and not dense:
+    whole = model.embedding is None and model.conditioner is None  # there is nothing before it
+    if training and rnn.num_layers == 1 and rnn.plain and whole:
         (parameters,) = rnn.layer_parameters()
-        symbols = model.signature.inputs.size
-        layer = training.recurrence(rnn.implementation, parameters, symbols, rnn.hidden_sizes)
+        read = LayerInput(model.signature.inputs.size, dense)
+        layer = training.recurrence(rnn.implementation, parameters, read, rnn.hidden_sizes)
         if layer:
             return BackendRecurrence(model, parameters, layer)
     return TorchRecurrence(model)
@@ -272,7 +274,7 @@ def make_readout(backend: str, units: Sequence[int], outputs: Values) -> Readout
         outputs: What is predicted.
     """
     training = BACKENDS[backend].training()
-    own = training.readout(units, outputs.kind) if training else None
+    own = training.readout(units, outputs.kind, outputs.size) if training else None
     return own or TorchReadout(outputs.kind)
 
 
