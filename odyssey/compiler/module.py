@@ -138,8 +138,9 @@ class RNN(nn.Module):
             self.cell, self.asked, self.population is not None, self.masked
         )
         layer = self.implementation
-        direct = isinstance(layer, DirectLayer) and not self.program.properties
-        self.run_direct = layer.direct if direct else None
+        self.run_direct = None  # properties are applied on the usual way
+        if isinstance(layer, DirectLayer) and not self.program.properties:
+            self.run_direct = layer.direct
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the code, which is built anew where the module is loaded."""

@@ -9,7 +9,8 @@ one from a spec such as `arithmetic@digits=4` or `text:book.txt`, whose options 
 `download.py`, `python_source.py`) share `text.py`, read by `reading.py` into a `vocabulary.py`, or
 into `words.py`. Imports numpy, scipy, pooch, Pillow and scikit-learn only.
 
-Tasks of whole sequences, finite or drawn, share `sequences.py`: `digits.py` has handwritten digits,
+Tasks of whole sequences, finite or drawn, share `sequences.py`, and `examples.py`, which packs
+sequences into long arrays and cuts batches out of these: `digits.py` has handwritten digits,
 to be read as house numbers, `scanning.py` reads them pixel by pixel, `painting.py` paints them,
 `frames.py` shows one after the other; `captions.py` has pictures with captions, of a folder or
 those of `icons.py`, read by `pictures.py`; `dates.py` translates, `sentiment.py` reads reviews;

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from odyssey.tasks.base import CERTAIN, Baseline, Split
-from odyssey.tasks.sequences import DrawnTask, Example
+from odyssey.tasks.examples import Example, pack_equal
+from odyssey.tasks.sequences import DrawnTask
 from odyssey.tasks.signature import REALS, Signature, Values
 
 LONGEST = 10_000
@@ -57,4 +58,4 @@ class Adding(DrawnTask):
         targets_NTK = np.zeros((count, T, 1), dtype=np.float32)
         targets_NTK[:, -1, 0] = numbers_NT[rows, first_N] + numbers_NT[rows, second_N]
         last_T = np.arange(T) == T - 1
-        return [Example(x, y, last_T) for x, y in zip(inputs_NTI, targets_NTK, strict=True)]
+        return pack_equal(inputs_NTI, targets_NTK, last_T)

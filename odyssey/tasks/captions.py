@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Split
+from odyssey.tasks.examples import Example
 from odyssey.tasks.pictures import LONGEST_PATH, read_picture
-from odyssey.tasks.sequences import Example, FiniteTask
+from odyssey.tasks.sequences import FiniteTask
 from odyssey.tasks.signature import CLASSES, Condition, Signature, Values, Way
 from odyssey.wording import quoted
 

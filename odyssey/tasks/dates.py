@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.tasks.base import CERTAIN, Baseline, Split, guess
-from odyssey.tasks.sequences import DrawnTask, Example
+from odyssey.tasks.examples import Example, Packed
+from odyssey.tasks.sequences import DrawnTask
 from odyssey.tasks.signature import CLASSES, Signature, Values
 
 MARK = ">"
@@ -47,6 +48,7 @@ SPELLINGS = (
 _FIRST = datetime.date(1950, 1, 1)
 _DAYS = (datetime.date(2050, 1, 1) - _FIRST).days
 _LONGEST = datetime.date(1998, 9, 23)  # Wednesday, 23 September
+_ANSWER = len(_FIRST.isoformat())
 _SHARES = 10  # parts of which one is for validation, and one for the test
 
 
@@ -76,31 +78,34 @@ class Dates(DrawnTask):
     @property
     def steps(self) -> int:
         """Gives the steps of the longest sequence."""
-        return max(len(_example(_LONGEST, spelling)) for spelling in self._spellings)
+        longest = max(len(spell(_LONGEST, spelling)) for spelling in self._spellings)
+        return longest + len(MARK) + _ANSWER - 1
 
     def draw(self, rng: np.random.Generator, count: int, split: Split) -> Sequence[Example]:
         """Draws dates of a split, and a spelling of each."""
         own = _dates_of(split)
-        day_N = own[rng.integers(len(own), size=count)].tolist()
-        spelling_N = rng.integers(len(self._spellings), size=count).tolist()
-        return [
-            _example(_date(d), self._spellings[s]) for d, s in zip(day_N, spelling_N, strict=True)
-        ]
+        day_N = own[rng.integers(len(own), size=count)]
+        return _spelled(day_N, rng.integers(len(self._spellings), size=count))
 
 
 def spell(date: datetime.date, spelling: str) -> str:
     """Writes a date in one of the `SPELLINGS`."""
+    return spelling.format(**_parts(date))
+
+
+def _parts(date: datetime.date) -> dict[str, str]:
+    """Gives what spellings are made of."""
     month = MONTHS[date.month - 1]
-    return spelling.format(
-        day=date.day,
-        nth=f"{date.day}{_ordinal(date.day)}",
-        number=date.month,
-        month=month,
-        mon=month[:3],
-        year=date.year,
-        short=f"{date.year % 100:02}",
-        weekday=WEEKDAYS[date.weekday()],
-    )
+    return {
+        "day": f"{date.day}",
+        "nth": f"{date.day}{_ordinal(date.day)}",
+        "number": f"{date.month}",
+        "month": month,
+        "mon": month[:3],
+        "year": f"{date.year}",
+        "short": f"{date.year % 100:02}",
+        "weekday": WEEKDAYS[date.weekday()],
+    }
 
 
 def _ordinal(day: int) -> str:
@@ -108,15 +113,64 @@ def _ordinal(day: int) -> str:
     return "th" if day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
 
 
-def _example(date: datetime.date, spelling: str) -> Example:
-    question, answer = spell(date, spelling) + MARK, date.isoformat()
-    inputs_T = np.array([_CLASS_OF[c] for c in question + answer[:-1]], dtype=np.int64)
-    targets_T = np.zeros_like(inputs_T)
-    targets_T[len(question) - 1 :] = [_CLASS_OF[c] for c in answer]
-    return Example(inputs_T, targets_T, np.arange(len(inputs_T)) >= len(question) - 1)
+def _spelled(day_N: NDArray[np.int64], spelling_N: NDArray[np.int64]) -> Packed:
+    """Makes the sequences of dates, each in one of the `SPELLINGS`.
+
+    What they are made of lies in rows, with gaps where another is longer; to leave these out of a
+    row after the other puts the sequences one behind the other.
+    """
+    question_NW = np.full((len(day_N), _LONGEST_QUESTION), _NOTHING, dtype=np.uint8)
+    for number, spelling in enumerate(SPELLINGS):
+        (rows,) = np.nonzero(spelling_N == number)
+        end = 0
+        for text, field, _, _ in string.Formatter().parse(spelling):
+            pieces = [np.array([_CLASS_OF[c] for c in text], dtype=np.uint8)]
+            if field:
+                which_D, words = _words()[field]
+                pieces.append(words[which_D[day_N[rows]]])
+            for piece in pieces:
+                question_NW[rows, end : end + piece.shape[-1]] = piece
+                end += piece.shape[-1]
+        question_NW[rows, end] = _CLASS_OF[MARK]
+    answer_NA = _answers()[day_N]
+    read_NW = np.concatenate([question_NW, answer_NA[:, :-1]], axis=1)
+    used_NW = read_NW != _NOTHING
+    length_N = used_NW.sum(axis=1)
+    end_N = length_N.cumsum()
+    counted_NA = end_N[:, None] + np.arange(-_ANSWER, 0)  # the last steps
+    inputs_R = np.append(read_NW[used_NW], 0).astype(np.int64)
+    targets_R, weights_R = np.zeros_like(inputs_R), np.zeros(inputs_R.shape, dtype=np.bool_)
+    targets_R[counted_NA], weights_R[counted_NA] = answer_NA, True
+    return Packed(inputs_R, targets_R, weights_R, end_N - length_N, length_N)
+
+
+def _classes(texts: Sequence[str]) -> NDArray[np.uint8]:
+    """Writes texts as classes, a row each, with nothing behind the shorter ones."""
+    classes = np.full((len(texts), max(map(len, texts))), _NOTHING, dtype=np.uint8)
+    for row, text in zip(classes, texts, strict=True):
+        row[: len(text)] = [_CLASS_OF[c] for c in text]
+    return classes
+
+
+@cache
+def _words() -> dict[str, tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    """Gives, for each part of a spelling, which words it may be: those of all dates, and all."""
+    parts = [_parts(_date(day)) for day in range(_DAYS)]
+    words = {}
+    for field in parts[0]:
+        number = {word: k for k, word in enumerate(sorted({part[field] for part in parts}))}
+        words[field] = np.array([number[part[field]] for part in parts]), _classes(list(number))
+    return words
+
+
+@cache
+def _answers() -> NDArray[np.uint8]:
+    return _classes([_date(day).isoformat() for day in range(_DAYS)])
 
 
 _CLASS_OF = {symbol: index for index, symbol in enumerate(READ)}
+_NOTHING = 255  # in a row of classes: a gap
+_LONGEST_QUESTION = 32  # characters, with the mark and all gaps
 
 
 def _date(day: int) -> datetime.date:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.tasks.base import Split
-from odyssey.tasks.sequences import DrawnTask, Example
+from odyssey.tasks.examples import Example
+from odyssey.tasks.sequences import DrawnTask
 from odyssey.tasks.signature import CLASSES, Condition, Signature, Values, Way
 
 SIZE = 8

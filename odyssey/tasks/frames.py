@@ -6,12 +6,15 @@ Shapes: N sequences, T steps (frames), I pixels of a frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from odyssey.tasks.base import Split, guess
 from odyssey.tasks.digits import DIGITS, LEVELS, SIZE, digits_of, load_digits
-from odyssey.tasks.sequences import DrawnTask, Example
+from odyssey.tasks.examples import Example, pack_equal
+from odyssey.tasks.sequences import DrawnTask
 from odyssey.tasks.signature import CLASSES, REALS, Signature, Values
 
 SUM, SEEN = "sum", "seen"
@@ -57,7 +60,7 @@ class Frames(DrawnTask):
 
     def draw(self, rng: np.random.Generator, count: int, split: Split) -> Sequence[Example]:
         """Draws digits, and for each a picture of it that the split has."""
-        pictures, shown = load_digits()
+        _, shown = load_digits()
         own = digits_of(split)
         digit_NT = rng.integers(len(DIGITS), size=(count, self._length))
         which_NT = rng.random((count, self._length))
@@ -66,10 +69,15 @@ class Frames(DrawnTask):
             those = own[shown[own] == digit]
             there = digit_NT == digit
             chosen_NT[there] = those[(which_NT[there] * len(those)).astype(np.int64)]
-        frames_NTI = pictures[chosen_NT].reshape(*digit_NT.shape, -1) / np.float32(LEVELS - 1)
+        frames_NTI = _grey_levels()[chosen_NT]
         answer_NT = digit_NT.cumsum(axis=1) % len(DIGITS)
         if self._seen:
             answer_NT = (digit_NT == SOUGHT).cumsum(axis=1).clip(max=1)
-        return [
-            Example(x_TI, answer_T) for x_TI, answer_T in zip(frames_NTI, answer_NT, strict=True)
-        ]
+        return pack_equal(frames_NTI, answer_NT, np.ones(self._length, dtype=np.bool_))
+
+
+@cache
+def _grey_levels() -> NDArray[np.float32]:
+    """Gives all pictures (1797, 64), from 0 to 1."""
+    pictures, _ = load_digits()
+    return pictures.reshape(len(pictures), -1).astype(np.float32) / np.float32(LEVELS - 1)

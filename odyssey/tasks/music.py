@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Split
-from odyssey.tasks.sequences import Example, FiniteTask
+from odyssey.tasks.examples import Example
+from odyssey.tasks.sequences import FiniteTask
 from odyssey.tasks.signature import BITS, Signature, Values
 from odyssey.wording import quoted
 

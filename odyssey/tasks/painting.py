@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from odyssey.tasks.base import Split, guess
 from odyssey.tasks.digits import DIGITS, LEVELS, SIZE, digits_of, load_digits
-from odyssey.tasks.sequences import Example, FiniteTask
+from odyssey.tasks.examples import Example
+from odyssey.tasks.sequences import FiniteTask
 from odyssey.tasks.signature import CLASSES, Signature, Values
 
 _GREYS = " .:-=+*abcdefgh#@"  # as text, for tables

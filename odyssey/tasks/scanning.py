@@ -11,7 +11,8 @@ import numpy as np
 
 from odyssey.tasks.base import Split, guess
 from odyssey.tasks.digits import DIGITS, LEVELS, SIZE, digits_of, load_digits
-from odyssey.tasks.sequences import Example, FiniteTask
+from odyssey.tasks.examples import Example
+from odyssey.tasks.sequences import FiniteTask
 from odyssey.tasks.signature import CLASSES, REALS, Signature, Values
 
 PIXELS = SIZE * SIZE

@@ -13,7 +13,8 @@ import numpy as np
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Split, guess
 from odyssey.tasks.download import dataset_path
-from odyssey.tasks.sequences import Example, FiniteTask
+from odyssey.tasks.examples import Example
+from odyssey.tasks.sequences import FiniteTask
 from odyssey.tasks.signature import CLASSES, Signature, Values
 from odyssey.tasks.text import read_file
 from odyssey.tasks.vocabulary import Vocabulary

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
 from odyssey.tasks.base import Batch, HeldOut, Split, Task, check_shape
+from odyssey.tasks.examples import Example, Packed, pack
 from odyssey.tasks.pictures import read_picture
-from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature, Values
+from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature
 from odyssey.wording import SQUARED_ERROR
 
 ACCURACY = {
@@ -39,29 +40,6 @@ MEAN: Shown = "mean"
 POOL = 16  # batches among which sequences are sorted by length
 WHOLE_SPLIT = 10**9
 MOST_STEPS = 2_000
-
-
-@dataclass(frozen=True)
-class Example:
-    """Holds one sequence.
-
-    Attributes:
-        inputs_T: Class indices (T,), int64; or bits or reals (T, I).
-        targets_T: What is to be predicted at each input, alike (T,) or (T, K).
-        weights_T: Which targets count, bool; None when all do.
-        given: What it is conditioned on, as `Condition.shape`.
-        columns_T: Where in a picture that stands which is to be predicted, columns of pixels (T,);
-            NaN for nowhere. None where nobody knows.
-    """
-
-    inputs_T: NDArray[Any]
-    targets_T: NDArray[Any]
-    weights_T: NDArray[np.bool_] | None = None
-    given: NDArray[Any] | None = None
-    columns_T: NDArray[np.float64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.inputs_T)
 
 
 def with_conditions(examples: Sequence[Example], shown: Shown) -> list[Example]:
@@ -150,11 +128,11 @@ class SequenceTask(Task):
         # sequences of one length are alike in what they are conditioned on, and an encoder that
         # takes means over a batch would lose just that
         size = POOL if self._signature.condition is None else 1
-        for pool in self.pools(rng, size * batch_size):
-            order = np.argsort([len(e) for e in pool], kind="stable")
+        for pool in map(pack, self.pools(rng, size * batch_size)):
+            order = np.argsort(pool.lengths_N, kind="stable")
             for k in rng.permutation(size):
-                chosen = order[k * batch_size : (k + 1) * batch_size]
-                yield from self._side_by_side([pool[j] for j in chosen], batch_size)
+                chosen = pool.take(order[k * batch_size : (k + 1) * batch_size])
+                yield from self._side_by_side(chosen, batch_size)
 
     def held_out(
         self,
@@ -182,39 +160,16 @@ class SequenceTask(Task):
             ends = np.cumsum([len(e) for e in examples])
             examples = examples[: max(1, int(np.searchsorted(ends, characters, side="right")))]
         examples.sort(key=len)
-        for start in range(0, len(examples), batch_size):
-            yield from self._side_by_side(examples[start : start + batch_size], batch_size)
+        packed = pack(examples)
+        for start in range(0, len(packed), batch_size):
+            yield from self._side_by_side(packed[start : start + batch_size], batch_size)
 
-    def _side_by_side(self, examples: Sequence[Example], columns: int) -> Iterator[Batch]:
-        """Puts sequences side by side, padded with weight False, and cuts what is too long."""
-        T, B = max(map(len, examples)), columns
-        x = _empty(T, B, self._signature.inputs)
-        y = _empty(T, B, self._signature.outputs)
-        counts = np.zeros((T, B), dtype=np.bool_)
-        ends = np.zeros((T, B), dtype=np.bool_)
-        given = None
-        if (condition := self._signature.condition) is not None:
-            given = np.zeros((B, *condition.shape), dtype=np.float32)
-        for b, example in enumerate(examples):
-            steps = len(example)
-            x[:steps, b], y[:steps, b] = example.inputs_T, example.targets_T
-            counts[:steps, b] = True if example.weights_T is None else example.weights_T
-            ends[steps - 1, b] = True
-            if given is not None:
-                assert example.given is not None
-                given[b] = example.given
-        lengths = np.array([len(e) for e in examples])
-        for start in range(0, T, self.most_steps):
-            part = slice(start, start + self.most_steps)
-            yield Batch(
-                inputs_TB=x[part],
-                targets_TB=y[part],
-                weights_TB=counts[part],
-                fresh_B=np.full(B, start == 0),
-                ends_TB=ends[part],
-                given_B=given if start == 0 else None,
-                read=int(np.clip(lengths - start, 0, self.most_steps).sum()),
-            )
+    def _side_by_side(self, sequences: Packed, columns: int) -> Iterator[Batch]:
+        return sequences.side_by_side(self._signature, columns=columns, most_steps=self.most_steps)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what can be made again."""
+        return {k: v for k, v in vars(self).items() if k not in ("_packed", "_held_out_drawn")}
 
     dark = True
     """Whether the ground of its pictures is dark, so that bright ones are to be inverted."""
@@ -259,6 +214,8 @@ class SequenceTask(Task):
 class FiniteTask(SequenceTask):
     """Learns from a finite set of sequences, each once in every pass, in an order of its own."""
 
+    _packed: Packed | None = None  # the training set
+
     @abstractmethod
     def examples(self, split: Split) -> Sequence[Example]:
         """Gives the sequences of a split, the same at every call."""
@@ -291,12 +248,13 @@ class FiniteTask(SequenceTask):
 
     def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
         """Yields the training set, permuted anew in every pass; a pool may span passes."""
-        examples = self.examples("train")
+        if self._packed is None:  # all members of a population share it
+            self._packed = pack(self.examples("train"))
         waiting: list[int] = []
         while True:
             while len(waiting) < count:
-                waiting += rng.permutation(len(examples)).tolist()
-            yield [examples[k] for k in waiting[:count]]
+                waiting += rng.permutation(len(self._packed)).tolist()
+            yield self._packed.take(waiting[:count])
             del waiting[:count]
 
 
@@ -320,17 +278,7 @@ class DrawnTask(SequenceTask):
             self._held_out_drawn = {**self._held_out_drawn, split: drawn}
         return self._held_out_drawn[split]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leaves out what can be drawn again."""
-        return {k: v for k, v in vars(self).items() if k != "_held_out_drawn"}
-
     def pools(self, rng: np.random.Generator, count: int) -> Iterator[Sequence[Example]]:
         """Draws without end."""
         while True:
             yield self.draw(rng, count, "train")
-
-
-def _empty(steps: int, columns: int, values: Values) -> NDArray[Any]:
-    if values.dense:
-        return np.zeros((steps, columns, values.size), dtype=np.float32)
-    return np.zeros((steps, columns), dtype=np.int64)

@@ -62,6 +62,14 @@ class JoinedBatch:
         """Gives what columns are conditioned on, (P, B, ...)."""
         return None if self.given is None else torch.from_numpy(self.given).to(dtype)
 
+    @property
+    def anew(self) -> bool | None:
+        """Whether all columns begin anew; None where some do and some do not."""
+        if self.fresh is None:
+            return False
+        every = bool(self.fresh.all())
+        return every if every or not self.fresh.any() else None
+
     def begin(self, state: State | None, start: Callable[[int], State]) -> State | None:
         """Gives the state before the first step, (P, L, B, H) each: anew in fresh columns.
 
@@ -117,6 +125,12 @@ def _padded(array_TB: NDArray[Any], steps: int) -> NDArray[Any]:
     return np.concatenate([array_TB, np.zeros((missing, *array_TB.shape[1:]), array_TB.dtype)])
 
 
+def in_type(arrays: list[NDArray[Any]], real: np.dtype[Any]) -> list[NDArray[Any]]:
+    """Gives arrays of one type, floats in a type of their own."""
+    kind = arrays[0].dtype
+    return arrays if kind == real or kind.kind != "f" else [a.astype(real) for a in arrays]
+
+
 class Draws:
     """Draws batches; those that were drawn and given back come first.
 
@@ -131,13 +145,17 @@ class Draws:
     def __next__(self) -> JoinedBatch:
         return self.returned.popleft() if self.returned else join([next(s) for s in self.streams])
 
-    def going_on(self, most: int) -> list[JoinedBatch]:
-        """Draws batches of one shape in which no column begins anew; none if the first is not."""
+    def together(self, most: int, *, longest: int) -> list[JoinedBatch]:
+        """Draws batches whose columns all begin anew, or all go on; none if the first is not.
+
+        Args:
+            most: How many, at most.
+            longest: Steps of a batch, at most.
+        """
         drawn: list[JoinedBatch] = []
         while len(drawn) < most:
             batch = next(self)
-            begins = batch.fresh is not None and bool(batch.fresh.any())
-            if begins or (drawn and batch.weights.shape != drawn[0].weights.shape):
+            if batch.anew is None or batch.weights.shape[1] > longest:
                 self.give_back([batch])
                 break
             drawn.append(batch)

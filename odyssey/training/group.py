@@ -23,7 +23,7 @@ from odyssey.storage.schema import DIVERGED, OK
 from odyssey.tasks.base import HeldOut, Task
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.signature import Values, guess_nats
-from odyssey.training.batches import Draws, JoinedBatch
+from odyssey.training.batches import Draws, JoinedBatch, in_type
 from odyssey.training.config import BEGINNING, TrainingConfig
 from odyssey.training.model import SequenceModel, count_parameters
 from odyssey.training.noise import Noise
@@ -105,7 +105,7 @@ class Group:
         dense = self.noise.dense or task.signature.dense
         self.recurrence = make_recurrence(self.model, dense=dense)
         self.several = None
-        if not self.noise.drops:
+        if not (self.noise.drops or self.noise.dense):
             self.several = make_several(
                 self.model.rnn.backend, self.recurrence, self.readout, self.step
             )
@@ -267,12 +267,14 @@ class Group:
     def _advance(self, most: int) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Makes one update or more; gives the summed nats and counted characters of each."""
         several, state = self.several, self.state
-        if several and state is not None and self.alive.all():
-            inner = tuple(s.squeeze(1) for s in state)
-            if several.ready(inner):
-                drawn = self.draws.going_on(min(most, several.most, self.at_a_time))
-                if drawn:
+        if several and state is not None and self.alive.all() and several.ready(None):
+            most = min(most, several.most, self.at_a_time)
+            drawn = self.draws.together(most, longest=several.longest)
+            if drawn:
+                inner = tuple(s.squeeze(1) for s in state)
+                if several.ready(None if drawn[0].anew else inner):
                     return self._several(several, drawn)
+                self.draws.give_back(drawn)
         self.state, nll_P, counted_P = self._update(state)
         return [(nll_P, counted_P)]
 
@@ -287,11 +289,13 @@ class Group:
             self.optimizer.steps += 1
             corrections.append(self.optimizer.corrections)
         start = time.perf_counter()
+        real = self.model.readout.detach().numpy().dtype
         done = several.run(
             StepsBatch(
-                inputs=[batch.inputs for batch in drawn],
-                targets=[batch.targets for batch in drawn],
+                inputs=in_type([batch.inputs for batch in drawn], real),
+                targets=in_type([batch.targets for batch in drawn], real),
                 weights=[batch.weights for batch in drawn],
+                anew=[bool(batch.anew) for batch in drawn],
                 scale=self._scale(count_KP),
                 counted=count_KP,
                 corrections=np.array(corrections),

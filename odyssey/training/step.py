@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.backends.base import (
+    LayerInput,
     LayerRecurrence,
     OptimizerState,
     ReadoutInputs,
@@ -162,7 +163,7 @@ class TorchRecurrence:
 
 
 class BackendRecurrence:
-    """One layer on class indices, by the backend's own code.
+    """One layer on the inputs of a task, by the backend's own code.
 
     Args:
         model: The model.
@@ -175,6 +176,7 @@ class BackendRecurrence:
     ) -> None:
         self.parameters, self.layer = parameters, layer
         self.start = model.rnn.start_state
+        self.from_zeros = not model.rnn.program.starts  # as several updates in one call begin
 
     def forward(
         self, x: Tensor, state: State | None, given: Tensor | None = None
@@ -182,7 +184,7 @@ class BackendRecurrence:
         """See `ModelRecurrence`."""
         assert given is None, "torch runs models with a condition"
         if state is None:
-            state = self.start(x.shape[-1])
+            state = self.start(x.shape[2])
         h, new = self.layer.forward(x, tuple(s.squeeze(1) for s in state))
         return h, tuple(s.unsqueeze(1) for s in new)
 
@@ -254,13 +256,13 @@ def make_recurrence(model: SequenceModel, *, dense: bool) -> ModelRecurrence:
     """
     rnn = model.rnn
     training = BACKENDS[rnn.backend].training()
-    # the state before the first step gets no gradient from the backend's code
+    # there is nothing before it, and the state it starts from gets no gradient
     learned_start = any(isinstance(start, str) for start in rnn.program.starts.values())
-    whole = model.embedding is None and not (dense or learned_start)
+    whole = model.embedding is None and model.conditioner is None and not learned_start
     if training and rnn.num_layers == 1 and rnn.plain and whole:
         (parameters,) = rnn.layer_parameters()
-        symbols = model.signature.inputs.size
-        layer = training.recurrence(rnn.implementation, parameters, symbols, rnn.hidden_sizes)
+        read = LayerInput(model.signature.inputs.size, dense)
+        layer = training.recurrence(rnn.implementation, parameters, read, rnn.hidden_sizes)
         if layer:
             return BackendRecurrence(model, parameters, layer)
     return TorchRecurrence(model)
@@ -275,7 +277,7 @@ def make_readout(backend: str, units: Sequence[int], outputs: Values) -> Readout
         outputs: What is predicted.
     """
     training = BACKENDS[backend].training()
-    own = training.readout(units, outputs.kind) if training else None
+    own = training.readout(units, outputs.kind, outputs.size) if training else None
     return own or TorchReadout(outputs.kind)
 
 
@@ -284,7 +286,8 @@ def make_several(
 ) -> SeveralSteps | None:
     """Gives several updates in one call, where the backend brings the code of all the parts."""
     training = BACKENDS[backend].training()
-    if training and isinstance(recurrence, BackendRecurrence) and isinstance(update, BackendUpdate):
+    own = isinstance(recurrence, BackendRecurrence) and isinstance(update, BackendUpdate)
+    if training and own and recurrence.from_zeros:
         return training.several(recurrence.layer, readout, update.step)
     return None
 

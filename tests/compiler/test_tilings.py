@@ -104,7 +104,7 @@ def test_no_bit_of_the_readout_depends_on_the_tiling(shipped, monkeypatch):
     found = []
     for tiling in (*TARGETS[HERE].tilings, *SMALL):
         monkeypatch.setattr(training_step, "tiling_for", lambda *_, t=tiling: t)
-        readout = training_step.NativeReadout([H, H - 8], "classes")
+        readout = training_step.NativeReadout([H, H - 8], "classes", V)
         nll, grads = readout.differentiate(inputs, torch.ones(2, dtype=torch.float64))
         found.append([nll.clone(), *(g.clone() for g in grads)])
     for other in found[1:]:

@@ -101,3 +101,15 @@ def test_chance_is_what_is_counted():
     assert task.optimum.accuracy == 1
     assert task.exact
     assert task.longer is None
+
+
+def test_sequences_spell_what_dates_are():
+    """Sequences are put together out of pieces, without `spell`."""
+    days = (datetime.date(1950, 1, 1) + datetime.timedelta(n) for n in range(36_525))
+    known = {spell(day, s): day.isoformat() for day in days for s in SPELLINGS}
+    seen = Counter()
+    for split in SPLITS:
+        for question, answer in drawn(split):
+            assert known[question] == answer
+            seen[len(question)] += 1
+    assert len(seen) > 15

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from odyssey.errors import TaskError
+from odyssey.tasks.examples import Example
 from odyssey.tasks.sequences import (
     ANOTHER,
     MEAN,
     OWN,
     DrawnTask,
-    Example,
     FiniteTask,
     with_conditions,
 )

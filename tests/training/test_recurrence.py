@@ -95,7 +95,7 @@ def test_parameters_are_read_where_they_are():
 def test_which_models_need_autograd():
     plain = make_model("lstm")
     assert isinstance(make_recurrence(plain, dense=False), BackendRecurrence)
-    assert isinstance(make_recurrence(plain, dense=True), TorchRecurrence)
+    assert isinstance(make_recurrence(plain, dense=True), BackendRecurrence)
     embedded = make_model("mut1")
     assert embedded.embedding is not None
     assert isinstance(make_recurrence(embedded, dense=False), TorchRecurrence)

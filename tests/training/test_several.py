@@ -117,6 +117,10 @@ def test_arrays_that_are_not_what_they_must_be_are_refused():
             with pytest.raises(ConfigError, match="row-major"):
                 run(self, replace(batch, **{name: arrays}))
             found.append(name)
+        assert self.longest == batch.weights[0].shape[1]
+        longer = [np.concatenate([w, w[:, :1]], axis=1) for w in batch.weights]
+        with pytest.raises(ConfigError, match=f"at most {self.longest} steps"):
+            run(self, replace(batch, weights=longer))
         return run(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:

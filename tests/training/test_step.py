@@ -18,8 +18,9 @@ from odyssey.compiler.backends.native.abi.training import READOUT_KINDS, UPDATE_
 from odyssey.compiler.backends.native.source.training_step import step_source
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
+from odyssey.tasks.examples import Example
 from odyssey.tasks.registry import get_task
-from odyssey.tasks.sequences import DrawnTask, Example
+from odyssey.tasks.sequences import DrawnTask
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature, Values
 from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
 from odyssey.training.group import Group

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -88,8 +88,21 @@ class BuildLayer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LayerInput:
+    """What a layer reads at a step.
+
+    Attributes:
+        size: How many classes, or numbers.
+        dense: Whether it is a vector of floats, not the index of a class.
+    """
+
+    size: int
+    dense: bool
+
+
 class LayerRecurrence(Protocol):
-    """A layer of a population on class indices, with the gradients of its parameters.
+    """A layer of a population on the inputs of a task, with the gradients of its parameters.
 
     What it gives is overwritten by the next call of the same kind; of states, by the next but one.
     """
@@ -98,11 +111,11 @@ class LayerRecurrence(Protocol):
         """Runs the sequence.
 
         Args:
-            x: (P, T, B) int64 class indices.
+            x: (P, T, B) int64 class indices, or (P, T, B, I) of the parameters' type.
             state: One (P, B, H) tensor a state.
 
         Returns:
-            The output (P, T, B, H) and the state after the last step.
+            The output (P, T, B, H), each member's row-major, and the state after the last step.
 
         Raises:
             ConfigError: An index is no symbol, or a tensor is not what it must be.
@@ -221,17 +234,20 @@ class StepsBatch:
     """What several updates, K at most `SeveralSteps.most`, are made of.
 
     Attributes:
-        inputs: Class indices of each update, (P, T, B) int64, row-major.
-        targets: Its targets, alike.
-        weights: Which of them count, bool, alike.
+        inputs: Class indices of each update, (P, T, B) int64, or floats (P, T, B, I), row-major;
+            T may differ.
+        targets: Its targets: classes, alike, or floats (P, T, B, V).
+        weights: Which of them count, (P, T, B) bool.
+        anew: Which begin from a state of zeros; others go on from the state of the one before.
         scale: (K, P) float64, what each member's nats are multiplied by in the loss.
         counted: (K, P) float64, how many targets count.
         corrections: (K, 2), what adam divides its running mean and square by.
     """
 
-    inputs: Sequence[NDArray[np.int64]]
-    targets: Sequence[NDArray[np.int64]]
+    inputs: Sequence[NDArray[Any]]
+    targets: Sequence[NDArray[Any]]
     weights: Sequence[NDArray[np.bool_]]
+    anew: Sequence[bool]
     scale: NDArray[np.float64]
     counted: NDArray[np.float64]
     corrections: NDArray[np.float64]
@@ -262,9 +278,14 @@ class SeveralSteps(Protocol):
 
     most: int
 
-    def ready(self, state: State) -> bool:
-        """Says whether they can go on from a state: the one that the last update left, of the
-        same sizes, with nothing moved since."""
+    @property
+    def longest(self) -> int:
+        """The steps that an update may have: those of the longest single one before."""
+        ...
+
+    def ready(self, state: State | None) -> bool:
+        """Says whether they can go on from a state, which is the one that the last update left, or
+        from zeros (None): with as many streams, and nothing moved since."""
         ...
 
     def run(self, batch: StepsBatch) -> StepsDone:
@@ -281,16 +302,19 @@ class TrainingStep:
     """A backend's own code for training; what gives None is left to torch.
 
     Attributes:
-        recurrence: For a layer, its parameters (P, ...) by name, the number of symbols V and the
-            units of each member; it reads the parameters where they lie.
-        readout: For the units of each member, and the kind of the outputs: classes (softmax and
-            cross-entropy), bits (independent Bernoulli variables) or reals (squared error).
+        recurrence: For a layer, its parameters (P, ...) by name, what it reads and the units of
+            each member; it reads the parameters where they lie.
+        readout: For the units of each member, the kind of the outputs, classes (softmax and
+            cross-entropy), bits (independent Bernoulli variables) or reals (squared error), and
+            their number.
         update: For parameters (P, ...), whose memory it steps.
         several: For the three parts, where all are its own.
     """
 
-    recurrence: Callable[[Layer, Mapping[str, Tensor], int, Sequence[int]], LayerRecurrence | None]
-    readout: Callable[[Sequence[int], str], ReadoutLoss | None]
+    recurrence: Callable[
+        [Layer, Mapping[str, Tensor], LayerInput, Sequence[int]], LayerRecurrence | None
+    ]
+    readout: Callable[[Sequence[int], str, int], ReadoutLoss | None]
     update: Callable[[Sequence[Tensor], OptimizerState, UpdateRules], UpdateStep | None]
     several: Callable[[LayerRecurrence, ReadoutLoss, UpdateStep], SeveralSteps | None]
 

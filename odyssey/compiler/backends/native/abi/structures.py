@@ -147,12 +147,18 @@ class Structs:
         self._new(name, "input", "output")
         self.set(name, tensor)
 
-    def set(self, name: str, tensor: Tensor) -> None:
-        """Fills a field with a tensor, also in place of another."""
+    def set(self, name: str, tensor: Tensor, form: Form | None = None) -> None:
+        """Fills a field with a tensor, also in place of another.
+
+        Args:
+            name: The field.
+            tensor: The tensor.
+            form: What it must be, where that is not what the structures were made for: fewer steps.
+        """
         column = self.first + self.form.columns[name]
         if self.held.get(name) is tensor and self.array[column] == tensor.data_ptr():
             return  # it was admitted before, and has not moved
-        start = self.form.admit(name, tensor)
+        start = (form or self.form).admit(name, tensor)
         self.array[column] = start
         if self.form.count > 1:
             self._fill(name, start, tensor.stride(0) * tensor.element_size())
@@ -191,6 +197,10 @@ class Structs:
         """Gives a field that is a number, as C left it."""
         assert self.form.fields[name].role == "number", f"field {name} is no number"
         return int(self.array[self.first + self.form.columns[name]])
+
+    def held_at(self, name: str) -> int:
+        """Gives where what a field was filled with begins."""
+        return self.array[self.first + self.form.columns[name]]
 
     def place(self, name: str, start: int, step: int) -> None:
         """Fills a field of memory that is laid out elsewhere: where it begins, and the bytes from

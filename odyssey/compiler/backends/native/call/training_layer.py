@@ -1,26 +1,29 @@
 """A layer in training, forward and backward without autograd: two calls into C on kept buffers.
 
-For one layer that reads class indices and whose gradients go to its parameters alone. It computes
-what `NativeLayer` does, and leaves out what costs more than a small cell: the graph, new tensors,
-and finding out where everything lies. The steps:
+For one layer that reads the inputs of a task and whose gradients go to its parameters alone. It
+computes what `NativeLayer` does, and leaves out what costs more than a small cell: the graph, new
+tensors, and finding out where everything lies. The steps:
 
-1. for each new shape, buffers and both structures are made, with all that stays filled in
-   (`_Calls`); parameters are read where they lie;
-2. forward and backward: states, classes and the gradient of the output are put in, and C runs.
+1. for each new number of streams, and more steps than ever before, buffers and both structures are
+   made, with all that stays filled in (`_Calls`); parameters are read where they lie;
+2. forward and backward: states, inputs and the gradient of the output are put in, and C runs. A
+   shorter sequence has the same structures, and uses the beginning of all memory.
 
-Shapes: P members, T steps, B streams, V symbols, H units of the largest member.
+Shapes: P members, T steps, B streams, I numbers of an input (of classes, one each), H units of the
+largest member.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from odyssey.compiler.arguments import require, require_classes
-from odyssey.compiler.backends.base import Layer, State
-from odyssey.compiler.backends.native.abi.structures import CPU, dense
+from odyssey.compiler.backends.base import Layer, LayerInput, State
+from odyssey.compiler.backends.native.abi.structures import CPU, Int64Array, Structs, dense
 from odyssey.compiler.backends.native.call.inputs import loop_inputs
 from odyssey.compiler.backends.native.call.kernel import Kernel, Shape
 from odyssey.compiler.backends.native.call.layer import NativeLayer
@@ -28,34 +31,41 @@ from odyssey.compiler.backends.native.plan import Plan
 
 
 def native_recurrence(
-    layer: Layer, parameters: Mapping[str, Tensor], symbols: int, units: Sequence[int]
+    layer: Layer, parameters: Mapping[str, Tensor], read: LayerInput, units: Sequence[int]
 ) -> NativeRecurrence | None:
     """Gives the layer for training; None where autograd is needed. See `base.TrainingStep`."""
     if not isinstance(layer, NativeLayer) or layer.plan is None:
         return None
     rows = all(p.is_contiguous() for p in parameters.values())
-    if not rows or not _reads_parameters_only(layer.plan):
+    if not rows or not _reads_parameters_only(layer.plan, _indexed(layer.plan, read)):
         return None
-    return NativeRecurrence(layer, parameters, symbols=symbols, units=units)
+    return NativeRecurrence(layer, parameters, read=read, units=units)
 
 
-def _reads_parameters_only(plan: Plan) -> bool:
-    """Says whether all that a loop reads is class indices and parameters."""
-    kinds = {kind for kind, _ in loop_inputs(plan, plan.indexable).sources}
+def _indexed(plan: Plan, read: LayerInput) -> frozenset[int]:
+    return frozenset() if read.dense else plan.indexable
+
+
+def _reads_parameters_only(plan: Plan, indexed: frozenset[int]) -> bool:
+    """Says whether all that a loop reads is the input itself and parameters."""
+    nodes, sources = plan.program.nodes, loop_inputs(plan, indexed).sources
     return (
         plan.writes_output
         and len(plan.indexable) == len(plan.stacks)
-        and kinds <= {"parameter", "state"}
+        and all(
+            kind in ("parameter", "state") or (kind == "operand" and nodes[int(key)].op == "input")
+            for kind, key in sources
+        )
     )
 
 
 class NativeRecurrence:
-    """A layer over a sequence of class indices, and the gradients of its parameters.
+    """A layer over a sequence of inputs, and the gradients of its parameters.
 
     Args:
         layer: A layer of a population with a loop; see `native_recurrence`.
         parameters: (P, ...) each by name; read where they lie.
-        symbols: V.
+        read: What it reads.
         units: Units of each member.
     """
 
@@ -64,22 +74,30 @@ class NativeRecurrence:
         layer: NativeLayer,
         parameters: Mapping[str, Tensor],
         *,
-        symbols: int,
+        read: LayerInput,
         units: Sequence[int],
     ) -> None:
         self.parameters = dict(parameters)
         self.kernel = layer.kernel(next(iter(parameters.values())).dtype)
-        self.symbols, self.units = symbols, tuple(units)
+        self.read, self.units = read, tuple(units)
         self.calls: _Calls | None = None
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """See `base.LayerRecurrence`."""
-        require_classes(x, self.symbols)
-        size = x.shape[1], x.shape[2]
-        if self.calls is None or self.calls.size != size or not self.unmoved():
-            shape = Shape(*size, self.symbols, self.units, True, self.kernel.plan.indexable)
-            self.calls = _Calls(self.kernel, self.parameters, shape)
-        return self.calls.forward(x, state)
+        if not self.read.dense:
+            require_classes(x, self.read.size)
+        steps, batch = x.shape[1], x.shape[2]
+        calls = self.calls
+        if (
+            calls is None
+            or steps > calls.shape.steps
+            or batch != calls.shape.batch
+            or not self.unmoved()
+        ):
+            indexed = _indexed(self.kernel.plan, self.read)
+            shape = Shape(steps, batch, self.read.size, self.units, True, indexed)
+            calls = self.calls = _Calls(self.kernel, self.parameters, shape)
+        return calls.forward(x, state)
 
     def unmoved(self) -> bool:
         """Says whether the parameters lie where they lay at the last call."""
@@ -96,13 +114,17 @@ def _places(parameters: Mapping[str, Tensor]) -> list[int]:
 
 
 class _Calls:
-    """The calls of one shape: buffers, and structures with all that stays filled in."""
+    """The calls of one shape, or with fewer steps: buffers, and structures with all that stays
+    filled in."""
 
     def __init__(self, kernel: Kernel, parameters: Mapping[str, Tensor], shape: Shape) -> None:
         self.kernel, self.shape, self.plan = kernel, shape, kernel.plan
-        self.size = shape.steps, shape.batch
+        self.inputs = [
+            f"x{n}_index" if n in shape.indexed else f"a{n}" for n in range(len(self.plan.stacks))
+        ]
         self.where = _places(parameters)
-        self.sizes = kernel.sizes(shape)
+        self.shapes = {shape.steps: shape}  # by their steps
+        self.steps = shape.steps  # of the last call
         self.parameters = self._checked(parameters)
         self.gradients: dict[str, list[Tensor]] = {}
         self.sums: list[Tensor] = []  # gradients that C adds to
@@ -122,6 +144,26 @@ class _Calls:
             for n, final in enumerate(finals):
                 structs.put(f"o{n}", final)
         self.turn = 0
+        self.views: dict[int, Tensor] = {}  # of the outputs, by steps
+
+    def shorter(self, steps: int) -> Shape:
+        """Gives the shape of a call with so many steps, at most those of the memory."""
+        shape = self.shapes.get(steps)
+        if shape is None:
+            shape = self.shapes[steps] = replace(self.shape, steps=steps)
+        return shape
+
+    def sizes(self, steps: int) -> Int64Array:
+        """Gives the structure of sizes of a call with so many steps."""
+        return self.kernel.sizes(self.shorter(steps))
+
+    def anew(self) -> list[Structs]:
+        """Gives the structures of the forward calls, once filled, for a state of zeros."""
+        both = [structs.copy() for structs in self.turns]
+        for structs in both:
+            for n, final in enumerate(self.outputs[0]):
+                structs.set(f"i{n}", torch.zeros_like(final))
+        return both
 
     def _checked(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         shape, checked = self.shape, {}
@@ -145,7 +187,7 @@ class _Calls:
 
     def _parameters(self) -> None:
         """Places the parameters and their gradients."""
-        fields, inputs = self.back.form.fields, loop_inputs(self.plan, self.plan.indexable)
+        fields, inputs = self.back.form.fields, loop_inputs(self.plan, self.shape.indexed)
         rows = zip(inputs.names, inputs.gradients, inputs.sources, strict=True)
         for field, parts, (kind, key) in rows:
             if kind != "parameter":
@@ -164,18 +206,25 @@ class _Calls:
         x = dense(x)  # the backward call reads them again
         self.turn = 1 - self.turn
         structs, finals = self.turns[self.turn], self.outputs[self.turn]
-        for n in range(len(self.plan.stacks)):
-            structs.set(f"x{n}_index", x)
-            self.back.share(f"x{n}_index", structs)
+        self.steps = x.shape[1]
+        shape = self.shorter(self.steps)
+        form = self.kernel.form(shape, "f")
+        for name in self.inputs:
+            structs.set(name, x, form)
+            self.back.share(name, structs)
         for n, (first, _) in enumerate(zip(state, finals, strict=True)):
             structs.set(f"i{n}", dense(first))
-        self.kernel.run(self.sizes, "f", structs)
-        return self.y, finals
+        self.kernel.run(self.kernel.sizes(shape), "f", structs)
+        y = self.views.get(self.steps)
+        if y is None:
+            y = self.views[self.steps] = self.y[:, : self.steps]
+        return y, finals
 
     def backward(self, dy: Tensor) -> dict[str, Tensor]:
         """See `base.LayerRecurrence.backward`."""
         for tensor in self.sums:
             tensor.zero_()
-        self.back.set("dy", dense(dy))
-        self.kernel.run(self.sizes, "b", self.back)
+        shape = self.shorter(self.steps)
+        self.back.set("dy", dense(dy), self.kernel.form(shape, "b"))
+        self.kernel.run(self.kernel.sizes(shape), "b", self.back)
         return {n: g[0] if len(g) == 1 else sum(g[1:], g[0]) for n, g in self.gradients.items()}

@@ -54,21 +54,17 @@ class NativeReadout:
     Args:
         units: Units of each member; columns of h beyond them do not count, and get gradient zero.
         kind: Of the outputs, one of `READOUT_KINDS`.
+        outputs: How many there are.
     """
 
-    def __init__(self, units: Sequence[int], kind: str) -> None:
-        self.kind = kind
+    def __init__(self, units: Sequence[int], kind: str, outputs: int) -> None:
+        self.kind, self.outputs = kind, outputs
         self.units = torch.tensor(units, dtype=torch.int64, device=CPU)
         self.calls: dict[tuple[object, ...], _ReadoutCall] = {}
 
-    def settled(self, h: Tensor) -> bool:
-        """Says whether the last gradients were those of an output that is still there."""
-        return any(k[3] and c.structs.held.get("h") is h for k, c in self.calls.items())
-
-    def structs(self, h: Tensor) -> Structs:
-        """Gives the structure of such a call."""
-        found = (c for k, c in self.calls.items() if k[3])
-        return next(c.structs for c in found if c.structs.held.get("h") is h)
+    def training(self) -> Structs | None:
+        """Gives the structure of the last call for gradients."""
+        return next((c.structs for c in self.calls.values() if c.keep), None)
 
     def measure(self, inputs: ReadoutInputs) -> tuple[Tensor, Tensor]:
         """See `base.ReadoutLoss`."""
@@ -86,10 +82,10 @@ class NativeReadout:
     ) -> tuple[Tensor, Tensor, _Gradients]:
         h, weight, *_ = inputs
         keep = scale_P is not None
-        key = (h.shape, weight.shape[1], h.dtype, keep)
+        key = (h.shape[0], h.shape[2:], weight.shape[1], h.dtype, keep)
         call = self.calls.get(key)
         if call is None:
-            self.calls = {k: c for k, c in self.calls.items() if k[3] != keep}
+            self.calls = {k: c for k, c in self.calls.items() if c.keep != keep}
             call = _ReadoutCall(h, weight.shape[1], self.units, kind=self.kind, keep=keep)
             self.calls[key] = call
         return call(inputs, scale_P)
@@ -101,26 +97,31 @@ def _rows(tensor: Tensor) -> Tensor:
 
 
 class _ReadoutCall:
-    """Calls of one shape: their buffers, and the structure with what does not change filled in."""
+    """Calls of one shape but for the steps: their buffers, and the structure with what does not
+    change filled in."""
 
     def __init__(self, h: Tensor, symbols: int, units: Tensor, *, kind: str, keep: bool) -> None:
         (P, T, B, H), S, dtype = h.shape, symbols, h.dtype
         self.run, self.symbols = step_library(dtype).odyssey_readout, symbols
+        self.keep = keep
         self.goal = "target" if kind == CLASSES else "values"
         lanes = TARGETS[toolchain.target()].bytes // dtype.itemsize
         columns = -(-H // lanes) * lanes
         size = BLOCK_ROWS * (H + columns + S) + S * (2 * columns + lanes)
         size += 0 if kind == CLASSES else BLOCK_ROWS * S
-        lengths = {"P": P, "T": T, "B": B, "H": H, "S": S, "scratch": size}
-        form = Form(READOUT, "b" if keep else "f", lengths=lengths, real=dtype)
+        self.lengths = {"P": P, "B": B, "H": H, "S": S, "scratch": size}
+        self.dtype = dtype
+        self.forms: dict[int, Form] = {}
+        self.dh: dict[int, Tensor] = {}  # views of one memory, for each number of steps
         # room for a start at a multiple of 64 bytes
         self.scratch = torch.empty(size + 64 // dtype.itemsize, dtype=dtype, device=CPU)
         self.out = torch.empty(2, P, dtype=torch.float64, device=CPU)
-        shapes = ((P, T, B, H), (P, S, H), (P, S)) if keep else ((0,), (0,), (0,))
-        dh, dw, db = (torch.empty(shape, dtype=dtype, device=CPU) for shape in shapes)
-        self.gradients = (dh, dw, db)
+        shapes = ((0,), (P, S, H), (P, S)) if keep else ((0,), (0,), (0,))
+        self.room, self.dw, self.db = (
+            torch.empty(shape, dtype=dtype, device=CPU) for shape in shapes
+        )
         self.bad = ctypes.c_int64()
-        self.structs = z = Structs(form)
+        self.structs = z = Structs(self._form(T))
         numbers = {"P": P, "R": T * B, "H": H, "S": S, "keep": int(keep)}
         numbers["kind"] = READOUT_KINDS.index(kind)
         target = toolchain.target()
@@ -134,20 +135,45 @@ class _ReadoutCall:
         z.put("units", units)
         z.put("nll", self.out[0])
         z.put("right", self.out[1])
-        for name, tensor in (("dh", dh), ("dw", dw), ("db", db)) if keep else ():
+        for name, tensor in (("dw", self.dw), ("db", self.db)) if keep else ():
             z.put(name, tensor)
         z.place("scratch", -(-self.scratch.data_ptr() // 64) * 64, 0)
+
+    def _form(self, steps: int) -> Form:
+        """Gives what fields must be for so many steps."""
+        form = self.forms.get(steps)
+        if form is None:
+            lengths = self.lengths | {"T": steps}
+            form = Form(READOUT, "b" if self.keep else "f", lengths=lengths, real=self.dtype)
+            self.forms[steps] = form
+        return form
+
+    def _gradient(self, shape: torch.Size) -> Tensor:
+        """Gives the memory of the gradient of h."""
+        dh = self.dh.get(shape[1])
+        if dh is None:
+            count = shape.numel()
+            if count > self.room.numel():
+                self.room, self.dh = self.room.new_empty(count), {}
+            dh = self.dh[shape[1]] = self.room[:count].view(shape)
+        return dh
 
     def __call__(
         self, inputs: ReadoutInputs, scale_P: Tensor | None
     ) -> tuple[Tensor, Tensor, _Gradients]:
-        z = self.structs
-        for name, tensor in zip(("h", "w", "b"), inputs[:3], strict=True):
+        z, (_, T, B, _) = self.structs, inputs[0].shape
+        form = self._form(T)
+        z.change("R", T * B)
+        for name, tensor in zip(("w", "b"), inputs[1:3], strict=True):
             z.set(name, dense(tensor))
-        for name, tensor in zip((self.goal, "weight"), inputs[3:], strict=True):
+        for name, tensor in zip(("h", self.goal, "weight"), (inputs[0], *inputs[3:]), strict=True):
             tensor = _rows(tensor)
-            z.set(name, tensor)
+            z.set(name, tensor, form)
             z.change(f"{name}_member", tensor.stride(0))
+        dh = self.room
+        if self.keep:
+            dh = self._gradient(inputs[0].shape)
+            z.set("dh", dh, form)
         if scale_P is not None:
             z.set("scale", dense(scale_P))
         self.bad.value = 0
@@ -157,7 +183,7 @@ class _ReadoutCall:
                 f"{self.bad.value} targets are no symbols: expected 0 to {self.symbols - 1}"
             )
         nll_P, right_P = self.out.clone()
-        return nll_P, right_P, self.gradients
+        return nll_P, right_P, (dh, self.dw, self.db)
 
 
 def _double(value: float) -> Tensor:

@@ -1,14 +1,17 @@
 """Several updates in one call: the cell, the readout, the loss and the update, one after the other.
 
 What Python does between two calls into C costs more than a small cell, so a batch of updates is
-handed over at once: the addresses of their class indices, and what each divides its loss by. The
-parts are those of single updates (`training_layer`, `training_step`), with the structures that the
-last single update filled in; so one of those comes first, and again whenever something moved.
+handed over at once: the addresses of their inputs and targets, how many steps they have, whether
+they begin from a state of zeros, and what each divides its loss by. The parts are those of single
+updates (`training_layer`, `training_step`), with the structures that the last single update filled
+in; so one of those comes first, and again whenever something moved, or a sequence is longer than
+all before.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -23,6 +26,7 @@ from odyssey.compiler.backends.base import (
 )
 from odyssey.compiler.backends.native.abi.structures import CPU, Form, Structs
 from odyssey.compiler.backends.native.abi.training import STEPS
+from odyssey.compiler.backends.native.call.kernel import DTYPES
 from odyssey.compiler.backends.native.call.training_layer import NativeRecurrence
 from odyssey.compiler.backends.native.call.training_step import (
     CLASSES,
@@ -35,16 +39,16 @@ from odyssey.errors import ConfigError
 MOST = 128
 """Updates of one call."""
 
+_INTEGERS = ("x", "target", "weight", "sizes", "rows", "anew")
+
 
 def native_steps(
     recurrence: LayerRecurrence, readout: ReadoutLoss, update: UpdateStep
 ) -> NativeSteps | None:
-    """Gives several updates in one call; None where a part is not this backend's own, or what is
-    predicted are no classes."""
+    """Gives several updates in one call; None where a part is not this backend's own."""
     if (
         isinstance(recurrence, NativeRecurrence)
         and isinstance(readout, NativeReadout)
-        and readout.kind == CLASSES
         and isinstance(update, NativeUpdate)
     ):
         return NativeSteps(recurrence, readout, update)
@@ -62,8 +66,8 @@ class NativeSteps:
         self.recurrence, self.readout, self.update = recurrence, readout, update
         dtype, P = update.dtype, len(recurrence.units)
         self.members, self.run_steps = P, step_library(dtype).odyssey_steps
-        ints = torch.zeros(3, MOST, dtype=torch.int64, device=CPU)
-        self.addresses = ints.numpy()  # in the same memory, as all below
+        ints = torch.zeros(len(_INTEGERS), MOST, dtype=torch.int64, device=CPU)
+        self.integers = ints.numpy()  # in the same memory, as all below
         reals = torch.zeros(4, MOST, P, dtype=torch.float64, device=CPU)
         self.scale, self.counted, self.nll, self.norm = reals.numpy()
         corrections = torch.ones(MOST, 2, dtype=torch.float64, device=CPU)
@@ -72,7 +76,7 @@ class NativeSteps:
         lengths = {"P": P, "most": MOST, "two": 2}
         self.structs = z = Structs(Form(STEPS, "f", lengths=lengths, real=dtype))
         for name, tensor in {
-            **dict(zip(("x", "target", "weight"), ints, strict=True)),
+            **dict(zip(_INTEGERS, ints, strict=True)),
             **dict(zip(("scale", "counted", "nll", "norm"), reals, strict=True)),
             "corrections": corrections,
             "mean": mean,
@@ -81,18 +85,34 @@ class NativeSteps:
         numbers = [name for name, field in STEPS.of("f").items() if field.role == "number"]
         for name in numbers:
             z.number(name, 0)
+        real = np.dtype(DTYPES[dtype])
+        read = recurrence.read
+        self.kinds = (  # of inputs, targets and weights: type, and what a row has
+            (real, (read.size,)) if read.dense else (np.dtype(np.int64), ()),
+            (np.dtype(np.int64), ()) if readout.kind == CLASSES else (real, (readout.outputs,)),
+            (np.dtype(np.bool_), ()),
+        )
+        self.row_bytes = self.kinds[0][0].itemsize * (read.size if read.dense else 1)
+        self.dh = torch.empty(0, dtype=dtype, device=CPU)
 
-    def ready(self, state: State) -> bool:
+    @property
+    def longest(self) -> int:
         """See `base.SeveralSteps`."""
         calls = self.recurrence.calls
+        return 0 if calls is None else calls.shape.steps
+
+    def ready(self, state: State | None) -> bool:
+        """See `base.SeveralSteps`."""
+        calls, readout = self.recurrence.calls, self.readout.training()
         if calls is None or not self.recurrence.unmoved() or not self.update.settled():
             return False
         if any(len(parts) > 1 for parts in calls.gradients.values()):
             return False  # which are added up between the calls
-        finals = calls.outputs[calls.turn]
-        return self.readout.settled(calls.y) and all(
+        if readout is None or readout.held_at("h") != calls.y.data_ptr():
+            return False
+        return state is None or all(
             s.data_ptr() == f.data_ptr() and s.numel() == f.numel()
-            for s, f in zip(state, finals, strict=True)
+            for s, f in zip(state, calls.outputs[calls.turn], strict=True)
         )
 
     def run(self, batch: StepsBatch) -> StepsDone:
@@ -100,31 +120,30 @@ class NativeSteps:
         calls, z = self.recurrence.calls, self.structs
         assert calls is not None
         updates, P = len(batch.inputs), self.members
-        shape = (P, *calls.size)
-        for row, (arrays, dtype) in enumerate(
-            (
-                (batch.inputs, np.int64),
-                (batch.targets, np.int64),
-                (batch.weights, np.bool_),
-            )
+        steps = [weights.shape[1] for weights in batch.weights]
+        self._steps(steps, batch.anew)
+        for row, (arrays, (dtype, tail)) in enumerate(
+            zip((batch.inputs, batch.targets, batch.weights), self.kinds, strict=True)
         ):
+            shapes = {each: (P, each, calls.shape.batch, *tail) for each in set(steps)}
             for k, array in enumerate(arrays):
+                shape = shapes[steps[k]]
                 if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
                     raise ConfigError(
-                        f"expected {np.dtype(dtype).name} {shape}, row-major,"
-                        f" got {array.dtype} {array.shape}"
+                        f"expected {dtype.name} {shape}, row-major, got {array.dtype} {array.shape}"
                     )
-                self.addresses[row, k] = array.__array_interface__["data"][0]
+                self.integers[row, k] = array.__array_interface__["data"][0]
         self.scale[:updates], self.counted[:updates] = batch.scale, batch.counted
         self.corrections[:updates] = batch.corrections
-        for name, value in self._numbers(updates).items():
+        for name, value in self._numbers(updates, anew=any(batch.anew)).items():
             z.change(name, value)
         self.run_steps(z.filled(), None)
         done, bad = z.value("done"), z.value("bad")
         calls.turn = 1 - z.value("turn")
         if bad:
             what = "class indices" if bad == 1 else "targets"
-            raise ConfigError(f"{what} must be 0 to {self.recurrence.symbols - 1}")
+            most = self.recurrence.read.size if bad == 1 else self.readout.outputs
+            raise ConfigError(f"{what} must be 0 to {most - 1}")
         return StepsDone(
             done,
             self.nll[:done].copy(),
@@ -133,12 +152,23 @@ class NativeSteps:
             calls.outputs[calls.turn],
         )
 
-    def _numbers(self, updates: int) -> dict[str, int]:
+    def _steps(self, steps: Sequence[int], anew: Sequence[bool]) -> None:
+        """Writes down how many steps updates have, whether they begin anew, and what follows."""
+        calls = self.recurrence.calls
+        assert calls is not None
+        if max(steps) > calls.shape.steps:
+            raise ConfigError(f"expected at most {calls.shape.steps} steps, got {max(steps)}")
+        where = {each: ctypes.addressof(calls.sizes(each)) for each in set(steps)}
+        sizes, rows, begin = self.integers[3:, : len(steps)]
+        sizes[:] = [where[each] for each in steps]
+        rows[:], begin[:] = np.multiply(steps, calls.shape.batch), anew
+
+    def _numbers(self, updates: int, *, anew: bool) -> dict[str, int]:
         """Gives the numbers of the structure, with the addresses of the parts as they are now."""
         calls, kernel = self.recurrence.calls, self.recurrence.kernel
         assert calls is not None
         forth, back = calls.turns, calls.back
-        names = [f"x{n}_index" for n in range(len(kernel.plan.stacks))]
+        names = calls.inputs
         for turn, structs in enumerate(forth):
             for name in names:
                 if name not in structs.held:  # it has not been its turn yet
@@ -148,8 +178,12 @@ class NativeSteps:
         self.columns = np.array([back.form.columns[name] for name in names], dtype=np.int64)
         self.sums = np.array([(t.data_ptr(), t.nbytes) for t in calls.sums], dtype=np.int64).T
         self.sums = np.ascontiguousarray(self.sums.reshape(2, -1))
+        self.anew = calls.anew() if anew else forth  # copies cost more than a tiny cell
+        if self.dh.numel() < calls.y.numel():
+            self.dh = torch.empty_like(calls.y)
         address = ctypes.addressof
-        readout = self.readout.structs(calls.y)
+        readout = self.readout.training()
+        assert readout is not None, "ready() says whether there was a single update before"
         return {
             "P": self.members,
             "updates": updates,
@@ -158,15 +192,20 @@ class NativeSteps:
             "bad": 0,
             "forward": _entry(kernel.entries["f"]),
             "backward": _entry(kernel.entries["b"]),
-            "sizes": address(calls.sizes),
             "forth": address(forth[0].filled()),
             "other": address(forth[1].filled()),
+            "forth_anew": address(self.anew[0].filled()),
+            "other_anew": address(self.anew[1].filled()),
             "back": address(back.filled()),
             "words": back.width,
             "fields": len(names),
             "columns": self.columns.ctypes.data,
-            "count": calls.size[0] * calls.size[1],
-            "symbols": self.recurrence.symbols,
+            "row_bytes": self.row_bytes,
+            "symbols": 0 if self.recurrence.read.dense else self.recurrence.read.size,
+            "y": calls.y.data_ptr(),
+            "y_member": calls.y.stride(0),
+            "dh": self.dh.data_ptr(),
+            "dy": back.form.columns["dy"],
             "readout": address(readout.filled()),
             "update": address(self.update.structs.filled()),
             "sums": self.sums.shape[1],

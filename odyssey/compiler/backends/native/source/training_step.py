@@ -362,20 +362,30 @@ static int known(const long *x, long n, long symbols) {
 
 void odyssey_steps(struct steps *s, const void *unused) {
   (void)unused;
-  struct readout *r = (struct readout *)s->readout;
+  struct readout own = *(const struct readout *)s->readout, *r = &own;
   struct update *u = (struct update *)s->update;
   const long *columns = (const long *)s->columns, P = s->P;
+  long *back = (long *)s->back;
+  r->h = (const real *)s->y;
+  r->h_member = s->y_member;
+  r->dh = (real *)s->dh;
   while (s->done < s->updates) {
-    const long k = s->done;
-    const long *x = (const long *)s->x[k];
-    if (!known(x, P * s->count, s->symbols)) { s->bad = 1; return; }
-    long *forth = (long *)(s->turn ? s->other : s->forth), *back = (long *)s->back;
-    for (long p = 0; p < P; p++)
+    const long k = s->done, rows = s->rows[k];
+    const char *x = (const char *)s->x[k];
+    if (s->symbols && !known((const long *)x, P * rows, s->symbols)) { s->bad = 1; return; }
+    long *forth = (long *)(s->anew[k] ? (s->turn ? s->other_anew : s->forth_anew)
+                                      : (s->turn ? s->other : s->forth));
+    for (long p = 0; p < P; p++) {
       for (long i = 0; i < s->fields; i++)
         forth[p * s->words + columns[i]] = back[p * s->words + columns[i]] =
-            (long)(x + p * s->count);
-    ((entry)s->forward)((const void *)s->sizes, forth);
-    r->target = (const long *)s->target[k];
+            (long)(x + p * rows * s->row_bytes);
+      back[p * s->words + s->dy] = (long)(r->dh + p * rows * r->H);
+    }
+    ((entry)s->forward)((const void *)s->sizes[k], forth);
+    r->R = r->target_member = r->weight_member = rows;
+    r->values_member = rows * r->S;
+    if (r->kind == CLASSES) r->target = (const long *)s->target[k];
+    else r->values = (const real *)s->target[k];
     r->weight = (const unsigned char *)s->weight[k];
     r->scale = s->scale + k * P;
     long bad = 0;
@@ -387,7 +397,7 @@ void odyssey_steps(struct steps *s, const void *unused) {
     }
     for (long i = 0; i < s->sums; i++)
       __builtin_memset(((void **)s->sum_at)[i], 0, ((long *)s->sum_bytes)[i]);
-    ((entry)s->backward)((const void *)s->sizes, back);
+    ((entry)s->backward)((const void *)s->sizes[k], back);
     u->mean = s->mean;
     *(double *)u->mean_correction = s->corrections[2 * k]; /* where single updates write them */
     *(double *)u->square_correction = s->corrections[2 * k + 1];
