@@ -13,7 +13,8 @@ def from_torch(module: nn.Module, *, backend: str = "auto") -> RNN:
     """Makes the module that computes what one of torch's does, with a copy of its weights.
 
     Layers, directions, `batch_first`, dropout, type, device and training mode are carried over. The
-    two biases of torch become one, their sum, wherever both are only added.
+    two biases of torch become one, their sum, wherever both are only added. All parameters are to
+    be trained, also where torch's are frozen.
 
     Args:
         module: A `torch.nn.RNN`, `LSTM` or `GRU`; or `RNNCell`, `LSTMCell` or `GRUCell`, which

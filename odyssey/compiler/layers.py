@@ -63,7 +63,8 @@ class Layers(nn.Module):
         super().__init__()
         if not isinstance(cell, Cell):
             raise CellError(
-                f"RNN takes a Cell, got {type(cell).__name__}: write odyssey.get_cell(...)"
+                f"{type(self).__name__} takes a Cell, got {type(cell).__name__}: write"
+                " odyssey.get_cell(...)"
             )
         self.cell = cell
         self.input_size = _size(input_size, "input_size")

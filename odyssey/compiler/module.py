@@ -293,8 +293,10 @@ class RNN(Layers):
 
         Raises:
             CellError: The cell is none of torch's, up to names and initial values.
-            ConfigError: It is a population.
+            ConfigError: It is a population, or has `between_layers`.
         """
+        if self.between_layers is not None:
+            raise ConfigError("torch.nn has no between_layers: set it to None first")
         own, layers = self.torch_layers()
         found = own.module(
             self.input_size,

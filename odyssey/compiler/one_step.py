@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class RNNCell(RNN):
         self,
         cell: Cell,
         input_size: int,
-        hidden_size: int | list[int],
+        hidden_size: int | Sequence[int],
         *,
         bias: bool = True,
         population: int | None = None,

@@ -189,7 +189,7 @@ def _of_odyssey(module: RNN, name: str) -> RecurrentStep:
     return RecurrentStep(
         name=name or cell.name,
         states=cell.states,
-        sizes=(rnn.hidden_size,) * len(cell.states),
+        sizes=tuple(shape[-1] for shape in rnn.state_shapes(None)),
         step=step,
         output=cell.output if cell.output in cell.states else "",
         num_layers=rnn.num_layers,

@@ -150,6 +150,12 @@ def test_only_what_is_the_same_function_goes_to_torch(spec):
     assert "\n" not in str(caught.value)
 
 
+def with_function_between():
+    model = odyssey.RNN(odyssey.get_cell("lstm"), 2, 4, 2)
+    model.between_layers = lambda h, layer: h
+    return model
+
+
 def test_weights_are_taken_as_they_are_used():
     x = torch.randn(4, BATCH, SIZE)
     theirs = parametrizations.weight_norm(nn.GRU(SIZE, HIDDEN), "weight_hh_l0")
@@ -168,6 +174,7 @@ def test_weights_are_taken_as_they_are_used():
             lambda: odyssey.RNN(odyssey.get_cell("lstm"), 2, 4, population=3).to_torch(),
             "no populations",
         ),
+        (lambda: with_function_between().to_torch(), "no between_layers"),
         (lambda: odyssey.RNNCell(odyssey.get_cell("mut1"), 4, 4).to_torch(), "odyssey.RNN, or"),
     ],
 )
