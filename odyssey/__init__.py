@@ -22,6 +22,8 @@ from odyssey.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from odyssey.compiler import RNN as RNN
+    from odyssey.compiler import RNNCell as RNNCell
+    from odyssey.compiler import from_torch as from_torch
     from odyssey.errors import CellError as CellError
     from odyssey.errors import OdysseyError as OdysseyError
     from odyssey.expr import Cell as Cell
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 # Name -> where it is, and what it is called there.
 _WHERE = {
     "RNN": ("odyssey.compiler", "RNN"),
+    "RNNCell": ("odyssey.compiler", "RNNCell"),
+    "from_torch": ("odyssey.compiler", "from_torch"),
     "CellError": ("odyssey.errors", "CellError"),
     "OdysseyError": ("odyssey.errors", "OdysseyError"),
     "Cell": ("odyssey.expr", "Cell"),

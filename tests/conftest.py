@@ -39,11 +39,11 @@ def shipped(monkeypatch):
 
 def _forget_code():
     """Lets everything be built anew: what is optimised rounds otherwise than what is not."""
-    from odyssey.compiler import module
+    from odyssey.compiler import layers
     from odyssey.compiler.backends.native.call import kernel, products, training_step
 
     kernel.forget()
-    module._built.cache_clear()
+    layers._built.cache_clear()
     products.products.cache_clear()
     training_step.step_library.cache_clear()
 

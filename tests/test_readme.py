@@ -63,6 +63,12 @@ def test_the_lectures_loop_does_what_its_page_says(capsys):
     assert "explodes" in capsys.readouterr().out
 
 
+def test_the_page_of_the_module(capsys):
+    (code,) = blocks("python", (ROOT / "docs/module.md").read_text("utf-8"))
+    exec(compile(code, "module.md", "exec"), {})
+    assert "[4, 50, 64]" in capsys.readouterr().out
+
+
 def test_the_cell_shown_is_the_cell():
     from odyssey.specs import get_cell
 

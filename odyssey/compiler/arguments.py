@@ -6,7 +6,9 @@ have none (`torch.compile`, `torch.export`, fake tensors).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.utils.rnn import PackedSequence
 
-from odyssey.errors import ConfigError
+from odyssey.errors import CellError, ConfigError
 
 
 def describe(value: object) -> str:
@@ -69,7 +71,7 @@ def require(
 
 
 def require_weights(
-    weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], like: Tensor, *, layer: int
+    weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], like: Tensor, *, layer: str
 ) -> None:
     """Checks the parameters of a layer, which others may have put there.
 
@@ -79,46 +81,71 @@ def require_weights(
     for name, shape in shapes.items():
         value = weights[name]
         if not fits(value, dtype=like.dtype, device=like.device, shape=shape):
-            what = f"parameter layers.{layer}.{name}"
+            what = f"parameter {layer}.{name}"
             require(value, what, dtype=like.dtype, device=like.device, shape=shape)
 
 
-def require_input(
-    x: object, *, axes: str, lead: tuple[int, ...], input_size: int, like: Tensor
-) -> Tensor:
+@dataclass(frozen=True)
+class InputForm:
+    """What the input of a module may look like.
+
+    Attributes:
+        choices: Axes between members and features, such as (T, B), or (T,) without a batch.
+        lead: (P,) with a population, else empty.
+        input_size: I.
+    """
+
+    choices: tuple[tuple[str, ...], ...]
+    lead: tuple[int, ...]
+    input_size: int
+
+    def axes(self, x: object) -> tuple[str, ...] | None:
+        """Gives which of the choices an input is by its number of axes; None if it is none."""
+        if not isinstance(x, Tensor) or x.is_nested:
+            return None
+        count = x.dim() - len(self.lead) - (1 if x.is_floating_point() else 0)
+        return next((axes for axes in self.choices if len(axes) == count), None)
+
+    def named(self, axes: tuple[str, ...], *last: str) -> str:
+        """Writes a shape: `(P, T, B, 3)`."""
+        return f"({', '.join((*('P' for _ in self.lead), *axes, *last))})"
+
+    def __str__(self) -> str:
+        dense = " or ".join(self.named(axes, str(self.input_size)) for axes in self.choices)
+        return f"{dense}, or int64 {' or '.join(map(self.named, self.choices))}"
+
+
+def require_input(x: object, form: InputForm, like: Tensor) -> Tensor:
     """Checks the input of the first layer.
 
     Args:
         x: What was given.
-        axes: The axes before the last, for the message: `T, B` or `B, T`.
-        lead: (P,) with a population, else empty.
-        input_size: I.
+        form: What is expected.
         like: A tensor of the type and device that is expected.
 
     Raises:
         ConfigError: It is not such a tensor.
     """
-    if isinstance(x, PackedSequence):
-        raise ConfigError(
-            "expected x as a tensor, got a PackedSequence;"
-            " call torch.nn.utils.rnn.pad_packed_sequence(x) and leave out what is padding"
-        )
     if not isinstance(x, Tensor):
         raise ConfigError(f"expected x as a tensor, got {describe(x)}")
     if x.is_nested or x.layout != torch.strided:
         raise ConfigError(f"expected x as a plain dense tensor, got {describe(x)}")
-    dense = x.is_floating_point()
-    axes = ("P, " if lead else "") + axes
+    dense, lead = x.is_floating_point(), form.lead
     members = not lead or x.dim() == 0 or x.shape[0] == lead[0]
-    if x.dim() != len(lead) + (3 if dense else 2) or not members:
+    axes = form.axes(x)
+    if axes is None or not members:
         raise ConfigError(
-            f"expected x of shape ({axes}, {input_size}) or int64 ({axes}),"
-            f" got {tuple(x.shape)}" + (f" with P = {lead[0]}" if lead else "")
+            f"expected x of shape {form}, got {tuple(x.shape)}"
+            + (f" with P = {lead[0]}" if lead else "")
         )
-    if dense and x.shape[-1] != input_size:
-        raise ConfigError(f"expected inputs of size {input_size}, got {x.shape[-1]}")
+    if dense and x.shape[-1] != form.input_size:
+        raise ConfigError(
+            f"expected inputs of size {form.input_size}, got {x.shape[-1]}: floats of shape"
+            f" {tuple(x.shape)} are read as {form.named(axes, 'I')}"
+        )
     if x.dtype != (like.dtype if dense else torch.int64):
-        raise ConfigError(f"expected x of type {like.dtype} or torch.int64, got {x.dtype}")
+        hint = f"; call x.to({like.dtype})" if dense else ""
+        raise ConfigError(f"expected x of type {like.dtype} or torch.int64, got {x.dtype}{hint}")
     if x.device != like.device:
         raise ConfigError(f"expected x on {like.device}, where the parameters are; got {x.device}")
     if x.numel() == 0:
@@ -127,35 +154,64 @@ def require_input(
 
 
 def require_state(
-    state: object, shapes: Mapping[str, tuple[int, ...]], like: Tensor
+    state: object, names: Sequence[str], shapes: Sequence[tuple[int, ...]], like: Tensor
 ) -> tuple[Tensor, ...]:
     """Checks the state before the first step: one tensor a state, in a tuple or list.
-
-    Args:
-        state: What was given.
-        shapes: Name of a state -> its shape, in order.
-        like: A tensor of the type and device that is expected.
 
     Raises:
         ConfigError: It is not.
     """
-    names = list(shapes)
-    expected = f"expected {len(names)} state tensors ({', '.join(names) or 'none'})"
-    if len(set(shapes.values())) == 1:
-        expected += f" of shape {next(iter(shapes.values()))}"
-    elif shapes:
-        expected += f" of shapes {', '.join(map(str, shapes.values()))}"
+    of = " and ".join(map(str, dict.fromkeys(shapes)))
+    expected = f"expected {len(names)} state tensors ({', '.join(names) or 'none'}) of shape {of}"
     if not isinstance(state, tuple | list):
         inside = f"({', '.join(names)}{',' if len(names) == 1 else ''})"
         raise ConfigError(f"{expected} in a tuple, got {describe(state)}; write {inside}")
     wrong = any(not isinstance(s, Tensor) or s.is_nested for s in state)
-    wanted = list(shapes.values())
-    if len(state) != len(names) or wrong or [tuple(s.shape) for s in state] != wanted:
+    if (
+        len(state) != len(names)
+        or wrong
+        or any(tuple(s.shape) != shape for s, shape in zip(state, shapes, strict=True))
+    ):
         given = [describe(s) if wrong else str(tuple(s.shape)) for s in state]
         raise ConfigError(f"{expected}, got {', '.join(given) or 'none'}")
-    for (name, shape), value in zip(shapes.items(), state, strict=True):
+    for name, value, shape in zip(names, state, shapes, strict=True):
         require(value, f"state {name}", dtype=like.dtype, device=like.device, shape=shape)
     return tuple(state)
+
+
+def require_options(
+    *, dropout: object, num_layers: int, population: int | None, bias: object, proj_size: object
+) -> float:
+    """Checks what `torch.nn.LSTM` takes and a cell may not have; gives the dropout.
+
+    Raises:
+        ConfigError: The dropout is no probability, or there is a population.
+        CellError: Biases or a projection are asked for that only equations can have.
+    """
+    number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
+    if not number or not 0 <= dropout <= 1:  # type: ignore[operator]
+        raise ConfigError(f"dropout must be a probability from 0 to 1, got {dropout!r}")
+    if dropout and population is not None:
+        raise ConfigError(
+            "dropout in a population would tie each member to its place: set rnn.between_layers to"
+            " a function that draws for each member, or train with the hyperparameter dropout"
+        )
+    if bias is not True:
+        raise CellError(
+            "a cell's equations say where biases are: take them out, as"
+            " odyssey.get_cell('lstm:no_bias') does, rather than bias=False"
+        )
+    if proj_size:
+        raise CellError(
+            "a projection is part of a cell: rather than proj_size, write one whose output is"
+            " P @ (o * tanh(c[t]))"
+        )
+    if dropout and num_layers == 1:
+        warnings.warn(
+            f"dropout={dropout} acts between layers, and with num_layers=1 there is no between",
+            stacklevel=3,
+        )
+    return float(dropout)  # type: ignore[arg-type]
 
 
 def require_memory(tensors: Iterable[Tensor]) -> None:
@@ -212,3 +268,24 @@ def transforms_active() -> bool:
     return (
         torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
     )
+
+
+def autocasting(device: torch.device) -> bool:
+    """Says whether `torch.autocast` changes the types of operations on a device."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+CAST = (torch.float16, torch.bfloat16, torch.float32)
+
+
+def cast(value: Any, dtype: torch.dtype) -> Any:
+    """Gives what autocast may have made of another type in the type of the parameters.
+
+    Tensors of `CAST` change, also those of a packed sequence and of a state; all else is kept.
+    """
+    if isinstance(value, PackedSequence):
+        return value.to(dtype) if value.data.dtype in CAST else value
+    if isinstance(value, tuple | list):
+        return tuple(cast(v, dtype) for v in value)
+    return value.to(dtype) if isinstance(value, Tensor) and value.dtype in CAST else value

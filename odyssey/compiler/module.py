@@ -3,50 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from odyssey.compiler.arguments import (
+    InputForm,
+    autocasting,
+    cast,
     has_values,
     require_classes,
     require_input,
     require_memory,
+    require_options,
     require_state,
     require_weights,
     tracing,
 )
-from odyssey.compiler.backends import build_layer
-from odyssey.compiler.backends.base import DirectLayer, Layer, State
-from odyssey.compiler.lowering import lower
-from odyssey.compiler.weights import Making, Weights, is_own, is_plain
-from odyssey.errors import CellError, ConfigError
+from odyssey.compiler.backends.base import State
+from odyssey.compiler.layers import Layers
+from odyssey.compiler.sequences import Piece, pieces_of, run_packed, run_sequence
+from odyssey.compiler.weights import Weights
+from odyssey.errors import ConfigError
 from odyssey.expr.cell import Cell
-from odyssey.expr.schemes import InitScheme, initial_parameters
-from odyssey.expr.sizes import INPUTS, parts, resolve
-
-_lowered = lru_cache(maxsize=256)(lower)
 
 
-@lru_cache(maxsize=256)
-def _built(cell: Cell, backend: str, population: bool, masked: bool) -> tuple[str, Layer]:
-    return build_layer(_lowered(cell), backend, population=population, masked=masked)
-
-
-class RNN(nn.Module):
+class RNN(Layers):
     """Recurrent layers of any cell, called like `torch.nn.LSTM`.
 
-    Shapes: T steps, B batch rows, I input, H hidden units. With `population=P` every tensor
-    leads with P: inputs (P, T, B, I), outputs (P, T, B, H), states (P, L, B, H), parameters
-    (P, ...). Members share nothing; a member's numbers do not depend on the others.
+    Shapes: T steps, B batch rows, I input, H hidden units, D directions (1 or 2), L layers. With
+    `population=P` every tensor leads with P: inputs (P, T, B, I), outputs (P, T, B, D * H), states
+    (P, L * D, B, H), parameters (P, ...). Members share nothing; a member's numbers do not depend
+    on the others.
 
-    Parameters are `layers.<l>.<name in the cell>`, matrices (rows, columns) such as (H, I), vectors
-    (H,). Layers after the first have input size H. `layers[l]` is a module: parametrizations and
-    pruning of `torch.nn.utils` go there. Where `between_layers` is set, the outputs of every layer
-    but the last go through it with the layer's number, as through dropout.
+    Parameters are `layers.<l>.<name in the cell>`, and `layers_reverse.<l>.<name>` of the reverse
+    direction; matrices (rows, columns) such as (H, I), vectors (H,). Layers after the first have
+    input size D * H. `layers[l]` is a module: parametrizations and pruning of `torch.nn.utils` go
+    there. Where `between_layers` is set, the outputs of every layer but the last go through it with
+    the layer's number, as through dropout.
+
+    States and parameters of two directions are in torch's order: layer by layer, forward first.
+    Under `torch.autocast` a call runs in the type of the parameters, whatever float type its input
+    has: rounding adds up over steps.
 
     Args:
         cell: The cell.
@@ -56,13 +57,21 @@ class RNN(nn.Module):
         num_layers: Number of layers.
         population: Number of members P, or None for a plain module.
         backend: `auto`, or the name of a backend.
+        bias: True; a cell without biases is another cell (`lstm:no_bias`).
         batch_first: Whether inputs and outputs are (B, T, .) rather than (T, B, .).
+        dropout: Probability with which numbers of the output of each layer but the last are zero,
+            in training mode; not with a population.
+        bidirectional: Whether each layer reads the sequence in both directions, with parameters for
+            each, and puts out what both put out, forward first.
+        proj_size: 0; a projection is part of a cell.
         device: Where the parameters live.
         dtype: Their type; torch's default if None.
 
     Raises:
-        CellError: The cell needs input size = hidden size (a bare `x[t]`), and they differ.
-        ConfigError: A size is not a positive integer, or the backend cannot run the cell.
+        CellError: The cell needs input size = hidden size (a bare `x[t]`), and they differ; or
+            an option asks for what only equations can have.
+        ConfigError: A size is not a positive integer, dropout no probability, or the backend
+            cannot run the cell.
     """
 
     def __init__(
@@ -74,267 +83,169 @@ class RNN(nn.Module):
         *,
         population: int | None = None,
         backend: str = "auto",
+        bias: bool = True,
         batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if not isinstance(cell, Cell):
-            raise CellError(
-                f"RNN takes a Cell, got {type(cell).__name__}: write odyssey.get_cell(...)"
-            )
-        self.cell = cell
-        self.input_size = _size(input_size, "input_size")
-        self.hidden_sizes = _hidden_sizes(hidden_size, population)
-        self.hidden_size = max(self.hidden_sizes)
-        self.num_layers = _size(num_layers, "num_layers")
-        self.population = population
+        super().__init__(
+            cell,
+            input_size,
+            hidden_size,
+            num_layers,
+            population=population,
+            backend=backend,
+            bidirectional=bidirectional,
+            device=device,
+            dtype=dtype,
+        )
         self.batch_first = batch_first
-        self.masked = len(set(self.hidden_sizes)) > 1
-        self.program = _lowered(cell)
-        if self.program.square and set(self.hidden_sizes) != {self.input_size} and not self.masked:
-            raise CellError(
-                f"{cell.name} reads x[t] elementwise, so input_size must equal hidden_size"
-                f" (got {self.input_size} and {self.hidden_size}): embed the input first"
-            )
-        if self.program.square and self.masked and self.input_size != self.hidden_size:
-            raise CellError(
-                f"{cell.name} reads x[t] elementwise: input_size must be the largest hidden_size"
-            )
-        self._state_sizes = {s: self.program.state_size(s) for s in cell.states}
-        # layers after the first read H inputs, so that a state of size I has two sizes
-        bases = {parts(size)[0] for size in self._state_sizes.values()}
-        self._ragged = self.num_layers > 1 and INPUTS in bases
-        self.asked = backend
+        self.dropout = require_options(
+            dropout=dropout,
+            num_layers=self.num_layers,
+            population=population,
+            bias=bias,
+            proj_size=proj_size,
+        )
         self.between_layers: Callable[[Tensor, int], Tensor] | None = None
-        self._build()
-        self.layers = nn.ModuleList()
-        self.shapes = [
-            {name: (*self._lead, *self._shape(name, n)) for name in self.program.parameters()}
-            for n in range(self.num_layers)
-        ]
-        for number, shapes in enumerate(self.shapes):
-            layer = Weights()
-            for name in shapes:
-                if hasattr(layer, name):
-                    raise CellError(f"{cell.name}: torch cannot hold a parameter called {name!r}")
-                own = self.program.stored_shape(name, self._input_size(number), self.hidden_size)
-                stored = torch.empty((*self._lead, *own), device=device, dtype=dtype)
-                layer[name] = nn.Parameter(stored)
-            layer.making = {
-                name: Making(words, self._member_shapes(name, number), self._shape(name, number))
-                for name, words in self.program.properties.items()
-            }
-            self.layers.append(layer)
-        # a cell may have no parameters that would tell type and device
-        self.like: Tensor
-        self.register_buffer("like", torch.empty(0, device=device, dtype=dtype), persistent=False)
-        self.reset_parameters()
 
-    def _build(self) -> None:
-        self.backend: str
-        self.implementation: Layer
-        self.backend, self.implementation = _built(
-            self.cell, self.asked, self.population is not None, self.masked
-        )
-        layer = self.implementation
-        self.run_direct = None  # properties are applied on the usual way
-        if isinstance(layer, DirectLayer) and not self.program.properties:
-            self.run_direct = layer.direct
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leaves out the code, which is built anew where the module is loaded."""
-        return {k: v for k, v in self.__dict__.items() if k not in _BUILT}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._build()
-
-    def _shape(self, name: str, layer: int) -> tuple[int, ...]:
-        return self.program.shape(name, self._input_size(layer), self.hidden_size)
-
-    def _member_shapes(self, name: str, layer: int) -> tuple[tuple[int, ...], ...] | None:
-        """Gives the shape that a parameter has in each member, where they differ."""
-        if not self.masked:
-            return None
-        square = self.program.square and layer == 0
-        return tuple(
-            self.program.shape(name, hidden if layer or square else self.input_size, hidden)
-            for hidden in self.hidden_sizes
-        )
-
-    def _input_size(self, layer: int) -> int:
-        return self.input_size if layer == 0 else self.hidden_size
-
-    def reset_parameters(
-        self, scheme: InitScheme | None = None, *, rng: np.random.Generator | None = None
-    ) -> None:
-        """Draws all parameters anew, each member's from its own stream.
-
-        Args:
-            scheme: How weights without an `init` line start; U(-1/sqrt(H), 1/sqrt(H)) if None.
-            rng: The generator; one seeded from torch's if None.
-        """
-        if rng is None:
-            rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        for member, stream in enumerate(rng.spawn(self.population or 1)):
-            self.reset_member(member, scheme or InitScheme(), rng=stream)
-
-    @torch.no_grad()
-    def reset_member(
-        self, member: int, scheme: InitScheme, *, rng: np.random.Generator, cell: Cell | None = None
-    ) -> None:
-        """Draws the parameters of one member (0 for a plain module); padding is set to zero.
-
-        Args:
-            member: Its row in the population.
-            scheme: How weights without an `init` line start.
-            rng: The generator.
-            cell: A cell with the same equations whose `init` lines hold instead.
-        """
-        hidden = self.hidden_sizes[member]
-        for number, layer in enumerate(self.layers):
-            assert isinstance(layer, Weights)
-            if not is_own(layer):
-                raise ConfigError(
-                    f"layers.{number} is parametrized or pruned: draw its parameters before that"
-                )
-            square = self.program.square and number == 0
-            input_size = hidden if number or square else self.input_size
-            values = initial_parameters(
-                cell or self.cell,
-                self.program,
-                input_size=input_size,
-                hidden_size=hidden,
-                scheme=scheme,
-                rng=rng,
-            )
-            for name, value in values.items():
-                target = layer[name] if self.population is None else layer[name][member]
-                target.zero_()
-                target[tuple(slice(n) for n in value.shape)] = torch.as_tensor(value)
-
-    def layer_parameters(self) -> list[dict[str, Tensor]]:
-        """Gives the parameters of each layer by name, as they are used: parametrized, or pruned."""
-        return [layer() for layer in self.layers]
-
-    @property
-    def plain(self) -> bool:
-        """Whether parameters are used as they are: not parametrized or pruned, without hooks."""
-        return all(isinstance(w, Weights) and is_plain(w) for w in self.layers)
-
-    @property
-    def mask(self) -> Tensor | None:
-        """Which units each member has, (P, H) bool; None where all have all."""
-        return self._mask(self.like.device)
-
-    def _mask(self, device: torch.device) -> Tensor | None:
-        if not self.masked:
-            return None
-        sizes = torch.tensor(self.hidden_sizes, device=device)
-        return torch.arange(self.hidden_size, device=device) < sizes[:, None]
-
-    @property
-    def _lead(self) -> tuple[int, ...]:
-        return () if self.population is None else (self.population,)
-
-    def state_shape(self, name: str, batch: int) -> tuple[int, ...]:
-        """Gives the shape of a state: (L, B, H), or another last size if the cell declares it.
-
-        A state of the size of the input, of which layers have several, has the largest; the rest
-        of the others is not used.
-        """
-        size = self._state_sizes[name]
-        units = max(
-            resolve(size, self._input_size(n), self.hidden_size) for n in range(self.num_layers)
-        )
-        return (*self._lead, self.num_layers, batch, units)
-
-    def start_state(self, batch: int) -> State:
-        """Gives the state before the first step, one tensor a state: zeros, or as the cell says.
-
-        Where a state starts at weights, a gradient reaches them.
-        """
-        return self._start(batch, self.layer_parameters() if self.program.starts else [])
-
-    def _start(self, batch: int, weights: Sequence[Mapping[str, Tensor]]) -> State:
-        like = next(self.parameters(), self.like)
-        states = []
-        for name in self.cell.states:
-            shape = self.state_shape(name, batch)
-            start = self.program.starts.get(name, 0.0)
-            if isinstance(start, str):
-                rows = [parameters[start] for parameters in weights]
-                padded = [nn.functional.pad(row, (0, shape[-1] - row.shape[-1])) for row in rows]
-                stacked = torch.stack(padded, -2).unsqueeze(-2)
-                states.append(stacked.expand(shape).contiguous())
-            else:
-                states.append(like.new_full(shape, start) if start else like.new_zeros(shape))
-        return tuple(states)
-
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor | PackedSequence, state: State | None = None
+    ) -> tuple[Tensor | PackedSequence, State]:
         """Runs the layers over a sequence.
 
         Args:
-            x: (T, B, I) floats, or (T, B) int64 class indices, which mean one-hot vectors.
-            state: One (L, B, H) tensor a state, in the cell's declared order; zeros if None.
+            x: (T, B, I) floats, or (T, B) int64 class indices, which mean one-hot vectors; (T, I)
+                or (T,) without a batch. Or a `PackedSequence` of either, without a population.
+            state: One (L * D, B, H) tensor a state, in the cell's declared order, (L * D, H)
+                without a batch; zeros if None. Rows are in the order of the sequences before they
+                were packed.
 
         Returns:
-            The last layer's output (T, B, H) and the state after the last step.
+            The last layer's output (T, B, D * H), (T, D * H) without a batch, packed if x is; and
+            the state after the last step, which in the reverse direction is step 0, and of packed
+            sequences the last of each.
 
         Raises:
             ConfigError: Shapes or types do not fit; the message says what was expected.
         """
-        found = self._direct(x, state)
+        found = self.call_at_once(x, state)
         if found is not None:
             return found
+        if autocasting(self.like.device):
+            x, state = cast(x, self.like.dtype), cast(state, self.like.dtype)
+            with torch.autocast(self.like.device.type, enabled=False):
+                return self.call_at_once(x, state) or self.call_with_checks(x, state)
+        return self.call_with_checks(x, state)
+
+    def call_with_checks(
+        self, x: Tensor | PackedSequence, state: State | None
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """Runs a call of any kind, with all checks."""
+        if isinstance(x, PackedSequence):
+            return self._packed(x, state)
         weights = self.layer_parameters()
-        like = self._like(weights)
+        like, time = self.like_of(weights), len(self.lead)
+        form = self.input_form(("B", "T") if self.batch_first else ("T", "B"), ("T",))
+        rowless = form.axes(x) == ("T",)
         if not tracing():  # where sizes are tensors
-            x = self._checked(x, weights, like)
-        if self.batch_first:
-            x = x.transpose(-2, -3) if x.is_floating_point() else x.transpose(-1, -2)
-        if not (x.is_floating_point() or self.program.parameters()):
-            x = nn.functional.one_hot(x, self.input_size).to(like)
-        batch = x.shape[-2] if x.is_floating_point() else x.shape[-1]
+            x = self._checked(x, weights, like, form)
+        if rowless:
+            x = x.unsqueeze(time + 1)
+        elif self.batch_first:
+            x = x.transpose(time, time + 1)
+        start = self._start(state, None if rowless else x.shape[time + 1], x, weights)
+        if rowless:
+            start = tuple(s.unsqueeze(time + 1) for s in start)
+        run = partial(run_sequence, time=time)
+        y, new = self._through(run, x, start, weights, like)
+        if rowless:
+            return y.squeeze(time + 1), tuple(s.squeeze(time + 1) for s in new)
+        return (y.transpose(time, time + 1) if self.batch_first else y), new
+
+    def _packed(self, x: PackedSequence, state: State | None) -> tuple[PackedSequence, State]:
+        """Runs packed sequences; states are in the order of the sequences before packing."""
+        if self.population is not None:
+            raise ConfigError(
+                "a PackedSequence has no axis for the members of a population: call"
+                " torch.nn.utils.rnn.pad_packed_sequence(x) and leave out what is padding"
+            )
+        weights = self.layer_parameters()
+        like = self.like_of(weights)
+        data = self._checked(x.data, weights, like, self.input_form(("N",)))
+        pieces: list[Piece] = pieces_of(x)
+        start = self._start(state, pieces[0].rows, data, weights)
+        if x.sorted_indices is not None:
+            start = tuple(s.index_select(1, x.sorted_indices) for s in start)
+        run = partial(run_packed, pieces=pieces)
+        y, new = self._through(run, data, start, weights, like)
+        if x.unsorted_indices is not None:
+            new = tuple(s.index_select(1, x.unsorted_indices) for s in new)
+        return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), new
+
+    def _start(
+        self,
+        state: State | None,
+        batch: int | None,
+        x: Tensor,
+        weights: Sequence[Mapping[str, Tensor]],
+    ) -> State:
+        """Gives the checked state before the first step, without B where `batch` is None."""
+        shapes = self.state_shapes(batch)
         if state is None:
-            state = self._start(batch, weights)
-        elif not tracing():
-            shapes = {name: self.state_shape(name, batch) for name in self.cell.states}
-            state = require_state(state, shapes, like)
+            return self.started(shapes, weights)
+        if not tracing():
+            state = require_state(state, self.cell.states, shapes, self.like_of(weights))
             if has_values(x):
                 require_memory(state)
-        mask = self._mask(like.device)
-        axis = len(self._lead)
-        finals: list[State] = []
-        for number, parameters in enumerate(weights):
-            x, final = self.implementation(
-                x,
-                self._of_layer(state, number),
-                parameters,
-                mask,
-                (self._input_size(number), self.hidden_size, self.hidden_sizes),
-            )
-            finals.append(final)
-            x = self._passed_on(x, number)
-        if self.num_layers == 1:
-            new = tuple(f.unsqueeze(axis) for f in finals[0])
-        else:
-            new = tuple(self._stacked([f[k] for f in finals]) for k in range(len(state)))
-        return (x.transpose(-2, -3) if self.batch_first else x), new
+        return state
 
-    def _direct(self, x: Tensor, state: State | None) -> tuple[Tensor, State] | None:
+    def _through(
+        self,
+        run: Callable[..., tuple[Tensor, State]],
+        x: Tensor,
+        state: State,
+        weights: Sequence[Mapping[str, Tensor]],
+        like: Tensor,
+    ) -> tuple[Tensor, State]:
+        """Takes sequences through all layers; `run` leads one layer over them in a direction."""
+        if not (x.is_floating_point() or self.program.parameters()):
+            x = nn.functional.one_hot(x, self.input_size).to(like)
+        mask = self.mask_on(like.device)
+        finals: list[State] = []
+        for number in range(self.num_layers):
+            outputs: list[Tensor] = []
+            for reverse in range(self.directions):
+                place = len(finals)
+                layer = partial(
+                    self.implementation,
+                    parameters=weights[place],
+                    mask=mask,
+                    sizes=(self.layer_input_size(number), self.hidden_size, self.hidden_sizes),
+                )
+                start = self.state_of(state, place)
+                y, final = run(layer, x, start, backwards=bool(reverse))
+                outputs.append(y)
+                finals.append(final)
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
+            x = self._passed_on(x, number)
+        return x, self.stacked(finals)
+
+    def call_at_once(self, x: Any, state: State | None) -> tuple[Tensor, State] | None:
         """Runs an ordinary call at once where the backend can: a small cell costs less than all
-        the checks. None: it is for the usual way, which also says what is wrong."""
+        the checks. None: it is for `call_with_checks`, which also says what is wrong."""
         run = self.run_direct
-        if run is None or self.batch_first or type(x) is not Tensor:
+        if run is None or self.batch_first or self.bidirectional or type(x) is not Tensor:
             return None
-        axis, names = len(self._lead), self.cell.states
+        axis, names = len(self.lead), self.cell.states
         if state is None:
             if self.program.starts:
                 return None
         else:
-            shape = (*self._lead, self.num_layers)
+            shape = (*self.lead, self.num_layers)
             if type(state) is not tuple or len(state) != len(names):
                 return None
             if any(type(s) is not Tensor or s.shape[: axis + 1] != shape for s in state):
@@ -342,98 +253,79 @@ class RNN(nn.Module):
         finals: list[State] = []
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, Weights)
-            first = None if state is None else tuple(s.select(axis, number) for s in state)
-            sizes = self._input_size(number), self.hidden_size, self.hidden_sizes
+            first = None if state is None else self.state_of(state, number)
+            sizes = self.layer_input_size(number), self.hidden_size, self.hidden_sizes
             found = run(x, first, layer, sizes)
             if found is None:
                 return None
             x, final = found
             finals.append(final)
             x = self._passed_on(x, number)
-        if len(finals) == 1:
-            return x, tuple(f.unsqueeze(axis) for f in finals[0])
-        return x, tuple(map(self._stacked, zip(*finals, strict=True)))
-
-    def _of_layer(self, state: State, number: int) -> State:
-        """Takes what belongs to a layer out of the states of all layers."""
-        axis = len(self._lead)
-        parts = [s.select(axis, number) for s in state]
-        if self._ragged:
-            first = self._input_size(number)
-            for k, name in enumerate(self.cell.states):
-                parts[k] = parts[k][
-                    ..., : resolve(self._state_sizes[name], first, self.hidden_size)
-                ]
-        return tuple(parts)
-
-    def _stacked(self, parts: Sequence[Tensor]) -> Tensor:
-        """Puts the states of all layers into one tensor."""
-        if self._ragged:
-            most = max(p.shape[-1] for p in parts)
-            parts = [nn.functional.pad(p, (0, most - p.shape[-1])) for p in parts]
-        return torch.stack(list(parts), len(self._lead))
+        return x, self.stacked(finals)
 
     def _passed_on(self, output: Tensor, layer: int) -> Tensor:
         """Gives what the next layer reads."""
-        if self.between_layers is None or layer == self.num_layers - 1:
+        if layer == self.num_layers - 1:
             return output
-        return self.between_layers(output, layer)
+        if self.dropout and self.training:
+            output = nn.functional.dropout(output, self.dropout)
+        return output if self.between_layers is None else self.between_layers(output, layer)
 
-    def _checked(self, x: Tensor, weights: Sequence[Mapping[str, Tensor]], like: Tensor) -> Tensor:
+    def input_form(self, *choices: tuple[str, ...]) -> InputForm:
+        """Gives what inputs may look like: axes between those of members and of features."""
+        return InputForm(choices, self.lead, self.input_size)
+
+    def _checked(
+        self, x: Tensor, weights: Sequence[Mapping[str, Tensor]], like: Tensor, form: InputForm
+    ) -> Tensor:
         """Checks input and parameters, on every backend with the same words."""
-        axes = "B, T" if self.batch_first else "T, B"
         for number, parameters in enumerate(weights):
-            require_weights(parameters, self.shapes[number], like, layer=number)
-        x = require_input(x, axes=axes, lead=self._lead, input_size=self.input_size, like=like)
+            shapes = self.shapes[number // self.directions]
+            require_weights(parameters, shapes, like, layer=self.layer_name(number))
+        x = require_input(x, form, like)
         if has_values(x):
             require_memory((x, *(p for parameters in weights for p in parameters.values())))
             if not x.is_floating_point():
                 require_classes(x, self.input_size)
         return x
 
-    def _like(self, weights: Sequence[Mapping[str, Any]]) -> Tensor:
-        """Gives a tensor of the type and device that all others must have: that of the parameters,
-        also where all were replaced (`functional_call`), but not where a single one was."""
-        values = [value for parameters in weights for value in parameters.values()]
-        if not values or not isinstance(values[0], Tensor):
-            return self.like
-        first = values[0]
-        own = first.dtype == self.like.dtype and first.device == self.like.device
-        if own or all(
-            isinstance(v, Tensor) and v.dtype == first.dtype and v.device == first.device
-            for v in values
-        ):
-            return first
-        return self.like
+    def to_torch(self) -> nn.RNNBase:
+        """Writes the module as the `torch.nn` module that computes the same.
+
+        Weights are copied as they are used; the second of torch's two biases is zero. States are
+        in torch's order, so (h, c) of an LSTM.
+
+        Raises:
+            CellError: The cell is none of torch's, up to names and initial values.
+            ConfigError: It is a population, or has `between_layers`.
+        """
+        if self.between_layers is not None:
+            raise ConfigError("torch.nn has no between_layers: set it to None first")
+        own, layers = self.torch_layers()
+        found = own.module(
+            self.input_size,
+            self.hidden_size,
+            num_layers=self.num_layers,
+            batch_first=self.batch_first,
+            dropout=self.dropout if self.num_layers > 1 else 0.0,
+            bidirectional=self.bidirectional,
+            device=self.like.device,
+            dtype=self.like.dtype,
+        )
+        own.write(found, layers)
+        return found.train(self.training)
 
     def extra_repr(self) -> str:
         """Shows sizes, backend and the equations."""
         size = self.hidden_sizes[0] if not self.masked else list(self.hidden_sizes)
         people = f", population={self.population}" if self.population is not None else ""
+        more = "".join(
+            f", {name}={getattr(self, name)}"
+            for name in ("batch_first", "dropout", "bidirectional")
+            if getattr(self, name)
+        )
         head = (
-            f"{self.cell.name}, {self.input_size}, {size}, num_layers={self.num_layers}{people},"
-            f" backend={self.backend}"
+            f"{self.cell.name}, {self.input_size}, {size}, num_layers={self.num_layers}{more}"
+            f"{people}, backend={self.backend}"
         )
         return head + "\n" + self.cell.text.strip()
-
-
-_BUILT = ("backend", "implementation", "run_direct")
-
-
-def _size(value: object, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ConfigError(f"{what} must be a positive integer, got {value!r}")
-    return int(value)
-
-
-def _hidden_sizes(hidden_size: int | Sequence[int], population: int | None) -> tuple[int, ...]:
-    members = 1 if population is None else _size(population, "population")
-    if isinstance(hidden_size, int | np.integer):
-        return (_size(hidden_size, "hidden_size"),) * members
-    sizes = tuple(_size(h, "hidden_size") for h in hidden_size)
-    if population is None or len(sizes) != members:
-        raise ConfigError(
-            f"hidden_size is a list of {len(sizes)}; give one number, or one a member of"
-            f" population={population}"
-        )
-    return sizes

@@ -30,6 +30,7 @@ import sympy as sp
 import torch
 
 from odyssey.compiler import RNN
+from odyssey.diagnostics.recurrence import require_one_direction
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 from odyssey.expr.cell import Cell
@@ -80,6 +81,7 @@ def predicted_norms(
             (H, H), or one whose mean is far from zero.
         CellError: The cell has no recurrence.
     """
+    require_one_direction(rnn)
     if rnn.num_layers != 1:
         raise ConfigError(f"the theory is of one layer; this module has {rnn.num_layers}")
     if steps < 1:

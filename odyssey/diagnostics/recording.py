@@ -16,7 +16,12 @@ from torch import Tensor, nn
 
 from odyssey.compiler import RNN
 from odyssey.compiler.lowering import lower
-from odyssey.diagnostics.recurrence import RecurrentStep, as_recurrence, trace
+from odyssey.diagnostics.recurrence import (
+    RecurrentStep,
+    as_recurrence,
+    require_one_direction,
+    trace,
+)
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
@@ -115,6 +120,7 @@ def record(
         )
     if isinstance(module, RNN):
         _check_recurrent(module.cell)
+        require_one_direction(module)
         return Recording(name or module.cell.name, tuple(_of_layers(module, x, member)))
     recurrence = as_recurrence(module, name=name)
     return Recording(recurrence.name, tuple(_of_states(recurrence, x, member)))

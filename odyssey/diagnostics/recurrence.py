@@ -145,8 +145,21 @@ def as_recurrence(module: nn.Module | RecurrentStep, *, name: str = "") -> Recur
     )
 
 
+def require_one_direction(module: RNN | nn.RNNBase) -> None:
+    """Checks that a module reads time in one direction.
+
+    Raises:
+        ConfigError: It is bidirectional.
+    """
+    if module.bidirectional:
+        raise ConfigError(
+            "a bidirectional module has no single direction of time: measure one of its directions"
+        )
+
+
 def in_float64(rnn: RNN, *, members: int | None = None) -> RNN:
     """Copies an `odyssey.RNN`, or its first members, into float64 and the reference backend."""
+    require_one_direction(rnn)
     population = members if members is not None else rnn.population
     sizes = rnn.hidden_sizes[:population] if population is not None else rnn.hidden_size
     twin = RNN(
@@ -184,7 +197,7 @@ def _of_odyssey(module: RNN, name: str) -> RecurrentStep:
     return RecurrentStep(
         name=name or cell.name,
         states=cell.states,
-        sizes=tuple(rnn.state_shape(s, 1)[-1] for s in cell.states),
+        sizes=tuple(shape[-1] for shape in rnn.state_shapes(None)),
         step=step,
         start=start if rnn.program.starts else None,
         output=cell.output if cell.output in cell.states else "",
@@ -196,10 +209,7 @@ def _of_odyssey(module: RNN, name: str) -> RecurrentStep:
 
 
 def _of_layers(module: nn.RNNBase, name: str) -> RecurrentStep:
-    if module.bidirectional:
-        raise ConfigError(
-            "a bidirectional module has no single direction of time: measure one of its directions"
-        )
+    require_one_direction(module)
     twin = copy.deepcopy(module).double().requires_grad_(False).eval()
     twin.batch_first = False
     gated = isinstance(module, nn.LSTM)

@@ -286,8 +286,9 @@ def make_several(
 ) -> SeveralSteps | None:
     """Gives several updates in one call, where the backend brings the code of all the parts."""
     training = BACKENDS[backend].training()
-    own = isinstance(recurrence, BackendRecurrence) and isinstance(update, BackendUpdate)
-    if training and own and recurrence.from_zeros:
+    if not isinstance(recurrence, BackendRecurrence) or not recurrence.from_zeros:
+        return None
+    if training and isinstance(update, BackendUpdate):
         return training.several(recurrence.layer, readout, update.step)
     return None
 

@@ -90,9 +90,13 @@ REFUSED = {
     "a sparse state": (lambda m: m(X, (STATE.to_sparse(), STATE)), r"call .to_dense\(\)"),
     "an array": (lambda m: m(X.numpy()), "as a tensor, got a ndarray"),
     "a list": (lambda m: m(X.tolist()), "as a tensor, got a list"),
-    "packed": (
-        lambda m: m(nn.utils.rnn.pack_padded_sequence(X, [5, 5])),
-        "PackedSequence; call torch.nn.utils.rnn.pad_packed_sequence",
+    "packed wrongly": (
+        lambda m: m(nn.utils.rnn.PackedSequence(X[0], torch.tensor([1, 2]))),
+        r"batch_sizes \[1, 2\]: pack it with",
+    ),
+    "packed doubles": (
+        lambda m: m(nn.utils.rnn.pack_padded_sequence(X.double(), [5, 5])),
+        "x of type torch.float32 or torch.int64, got torch.float64; call",
     ),
     "x elsewhere": (lambda m: m(X.to("meta")), "x on cpu, where the parameters are; got meta"),
     "sparse x": (lambda m: m(X.to_sparse()), "plain dense tensor, got .*torch.sparse_coo"),

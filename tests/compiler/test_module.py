@@ -180,7 +180,11 @@ output h
         (lambda: rnn("lstm", 3, 4, backend="fast"), "no backend"),
         (lambda: rnn("lstm", 3, [4, 5]), "list"),
         (lambda: odyssey.RNN(odyssey.get_cell("mut1"), 3, 4), "embed the input"),
-        (lambda: rnn("lstm", 3, 4)(torch.zeros(5, 2)), "int64"),
+        (lambda: rnn("lstm", 3, 4)(torch.zeros(5, 2)), "size 3, got 2: floats .* read as .T, I"),
+        (
+            lambda: rnn("lstm", 3, 4)(torch.zeros(5)),
+            r"\(T, 3\), or int64 \(T, B\) or \(T\), got \(5,\)",
+        ),
         (lambda: rnn("lstm", 3, 4)(torch.zeros(5, 2, 7)), "size 3, got 7"),
         (lambda: rnn("lstm", 3, 4)(torch.zeros(5, 2, 3).double()), "float32"),
         (lambda: rnn("lstm", 3, 4)(torch.zeros(0, 2, 3)), "empty"),

@@ -10,7 +10,7 @@ from support.comparing import compare, gradients, rnn
 
 import odyssey
 from odyssey.cells import LIBRARY
-from odyssey.compiler import module
+from odyssey.compiler import layers
 from odyssey.compiler.backends.native import targets, toolchain
 from odyssey.compiler.backends.native.call import kernel
 from odyssey.compiler.backends.native.plan import make_plan
@@ -71,12 +71,12 @@ def test_other_vectors_of_this_processor(target, spec, monkeypatch, tmp_path):
         return
     monkeypatch.setattr(toolchain, "target", lambda: target)
     kernel.forget()
-    module._built.cache_clear()
+    layers._built.cache_clear()
     try:
         compare(spec, **sizes(spec, 13), steps=3, batch=7, dtype=torch.float32)
     finally:
         kernel.forget()
-        module._built.cache_clear()
+        layers._built.cache_clear()
 
 
 @pytest.mark.skipif(CROSS is None, reason=NEEDS_CROSS)

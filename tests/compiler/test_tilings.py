@@ -8,7 +8,7 @@ import pytest
 import torch
 from support.comparing import gradients, rnn
 
-from odyssey.compiler import module
+from odyssey.compiler import layers
 from odyssey.compiler.backends.base import ReadoutInputs
 from odyssey.compiler.backends.native import NATIVE, toolchain, tuning
 from odyssey.compiler.backends.native.call import kernel, training_step
@@ -36,10 +36,10 @@ def cache(tmp_path, monkeypatch):
 def new_kernels():
     """Code that is made anew, then and afterwards."""
     kernel.forget()
-    module._built.cache_clear()
+    layers._built.cache_clear()
     yield
     kernel.forget()
-    module._built.cache_clear()
+    layers._built.cache_clear()
 
 
 def write(dtype="float32", choices=CHOICES):

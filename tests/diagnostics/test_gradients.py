@@ -14,6 +14,8 @@ from odyssey.diagnostics.gradients import (
     gradient_slices,
     horizons,
 )
+from odyssey.diagnostics.meanfield import predicted_norms
+from odyssey.diagnostics.recording import record
 from odyssey.diagnostics.recurrence import RecurrentStep, trace
 from odyssey.diagnostics.spectra import jacobian, jacobian_spectra, lyapunov_exponents
 from odyssey.errors import ConfigError
@@ -222,6 +224,14 @@ def test_horizons():
     [
         (lambda: trace(nn.Linear(2, 2), torch.zeros(3, 1, 2)), "no recurrent module: Linear"),
         (lambda: trace(nn.GRU(2, 2, bidirectional=True), torch.zeros(3, 1, 2)), "bidirectional"),
+        (lambda: trace(built("gru", bidirectional=True), torch.zeros(3, 1, 3)), "bidirectional"),
+        (lambda: record(built("gru", bidirectional=True), torch.zeros(3, 3)), "bidirectional"),
+        (
+            lambda: predicted_norms(
+                built("gru", bidirectional=True), 2, rng=np.random.default_rng(1)
+            ),
+            "bidirectional",
+        ),
         (lambda: trace(nn.GRU(2, 2), torch.zeros(3, 2)), r"shape \(T, B, I\)"),
         (lambda: trace(nn.GRU(2, 2), torch.zeros(0, 1, 2)), "zero steps"),
         (

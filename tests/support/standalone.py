@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from odyssey.compiler import module
+from odyssey.compiler import layers
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call import kernel
 from odyssey.compiler.backends.native.call.products import SOURCES
@@ -183,7 +183,7 @@ def record(monkeypatch, *, target=None):
 
     def forget():
         kernel.forget()
-        module._built.cache_clear()
+        layers._built.cache_clear()
 
     forget()
     # of the many objects of a test run, only those that are made from now on are looked through
