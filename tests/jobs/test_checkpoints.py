@@ -226,5 +226,7 @@ def test_a_process_that_is_ended_can_be_gone_on_with(long, tmp_path, number):
         assert f"odyssey train --resume {out}" in said
     with contextlib.suppress(StoreError):
         assert not RunStore.open(out).finished()
-    assert main(["train", "--resume", str(out), "--sample", "0"]) == 0  # another process than it was
+    assert (
+        main(["train", "--resume", str(out), "--sample", "0"]) == 0
+    )  # another process than it was
     same(out, long)
