@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -124,6 +125,7 @@ def ngram_predictions(reading: AnnotatedText) -> pd.DataFrame:
     return pd.DataFrame({"position": np.arange(1, len(reading.text)), "nats": nats})
 
 
+@cache  # asked for every character of a text, of which few differ
 def _in_word(character: str) -> bool:
     return in_word(character) or "\ue000" <= character <= "\uf8ff"
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
@@ -87,13 +88,12 @@ class _Grams:
     def continuations(self, counted: slice) -> Ints:
         """Counts the different symbols that precede every gram, (G,)."""
         inside = slice(counted.start + self.length, counted.stop)
-        _, places = np.unique(self.longer[inside], return_index=True)
+        places = _first_places(self.longer[inside])
         return np.bincount(self.ids[inside][places], minlength=int(self.ids.max()) + 1)
 
     def probability(self, count_G: Ints, predicted: slice, lower_M: Floats) -> Floats:
         """Gives the probability of the symbols in a stretch, (M,), from counts of grams."""
-        _, places = np.unique(self.ids, return_index=True)
-        context_G = self.contexts[places]
+        context_G = self.contexts[_first_places(self.ids)]
         discount = np.array([0.0, *_discounts(count_G)])
         cut_G = discount[np.minimum(count_G, 3)]
         size = int(self.contexts.max()) + 1
@@ -119,9 +119,16 @@ def _lengths(text: Ints, longest: int, num_symbols: int) -> Iterator[_Grams]:
 
 
 def _numbered(keys: Ints) -> Ints:
-    """Numbers what there is from 0, without gaps."""
-    numbers: Ints = np.unique(keys, return_inverse=True)[1].reshape(-1)
+    """Numbers what there is from 0 in its order, without gaps."""
+    numbers: Ints = pd.factorize(keys, sort=True)[0].astype(np.int64, copy=False)
     return numbers
+
+
+def _first_places(numbers: Ints) -> Ints:
+    """Gives the place where each number stands first, in the order of the numbers."""
+    places = np.full(int(numbers.max(initial=-1)) + 1, -1)
+    places[numbers[::-1]] = np.arange(len(numbers))[::-1]  # of several, the last written stays
+    return places[places >= 0]
 
 
 def _discounts(count_G: Ints) -> tuple[float, float, float]:

@@ -10,8 +10,10 @@ Shapes: N sequences, T steps, H and W height and width of a picture.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +32,13 @@ END = "."
 @cache
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Gives the pictures (1797, 8, 8), 0 to 16, and the digits that they show (1797,)."""
-    from sklearn import datasets
-
-    found = datasets.load_digits()
-    return found.images.astype(np.uint8), found.target.astype(np.int64)
+    # scikit-learn's file: importing scikit-learn itself takes seconds
+    spec = importlib.util.find_spec("sklearn")
+    assert spec is not None, "scikit-learn is a requirement"
+    assert spec.submodule_search_locations, "scikit-learn is a package"
+    path = Path(spec.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
+    table = np.loadtxt(path, delimiter=",")  # 64 levels and the digit in every row
+    return table[:, :-1].reshape(-1, SIZE, SIZE).astype(np.uint8), table[:, -1].astype(np.int64)
 
 
 @cache

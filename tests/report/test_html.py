@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html.parser
 import os
 import re
@@ -50,6 +51,7 @@ class Page(html.parser.HTMLParser):
         self.words += data
 
 
+@functools.cache
 def figures_of(run):
     """Gives the names of the figures that the records of a run make, at least four a task."""
     found = [p.name for p in pictures(load_results(run), load_curves(run), seed=1)]
@@ -146,7 +148,8 @@ def test_a_report_writes_all_its_files(written, store):
     assert files == sorted(f"{name}.{s}" for name in names for s in ("csv", "pdf", "png"))
 
 
-def test_a_report_goes_where_it_is_asked_to(store, tmp_path, capsys):
+def test_a_report_goes_where_it_is_asked_to(tmp_path, capsys):
+    store = fake_run(tmp_path / "run", specs=("gru", "elman"), tasks=("xml",), points=9)
     before = sorted(store.path.rglob("*"))
     assert main(["report", str(store.path), "--to", str(tmp_path / "a/b")]) == 0
     assert f"report: {tmp_path / 'a/b/report.html'}" in capsys.readouterr().out

@@ -1,21 +1,26 @@
 """Digits read, painted and filmed: put together again, and answered by a second reading."""
 
+import functools
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from odyssey.tasks import get_task
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text("utf-8")
-DATA = load_digits()
-DIGIT_OF = {
-    picture.astype(int).tobytes(): int(d)
-    for picture, d in zip(DATA.images, DATA.target, strict=True)
-}
 SIZES = {"train": 1437, "valid": 180, "test": 180}
+
+
+@functools.cache
+def digit_of():
+    """The digit that each picture shows, by its bytes, as scikit-learn itself reads its file."""
+    from sklearn.datasets import load_digits  # takes seconds: not at collection
+
+    data = load_digits()
+    pairs = zip(data.images, data.target, strict=True)
+    return {picture.astype(int).tobytes(): int(digit) for picture, digit in pairs}
 
 
 def whole(values):
@@ -36,9 +41,9 @@ def test_pictures_are_read_whole_and_named_at_the_end(read, steps):
             assert example.inputs_T.shape == (steps, 64 // steps)
             assert example.weights_T.tolist() == [False] * (steps - 1) + [True]
             picture = whole(example.inputs_T)
-            assert DIGIT_OF[picture.tobytes()] == example.targets_T[-1]
+            assert digit_of()[picture.tobytes()] == example.targets_T[-1]
             seen.setdefault(picture.tobytes(), set()).add(split)
-    assert len(seen) == len(DIGIT_OF)
+    assert len(seen) == len(digit_of())
     assert all(len(splits) == 1 for splits in seen.values())
 
 
@@ -67,7 +72,7 @@ def test_painting_reads_the_label_and_then_what_it_painted():
             label, *levels = example.inputs_T.tolist()
             assert levels == example.targets_T[:-1].tolist()
             picture = task.picture(example.targets_T)
-            digit = DIGIT_OF[picture.astype(int).tobytes()]
+            digit = digit_of()[picture.astype(int).tobytes()]
             assert label == 17 + digit == task.label(digit)
             assert example.weights_T is None
 
@@ -127,8 +132,8 @@ def test_films_show_pictures_of_their_split_and_add_up(split):
         for frame, answer in zip(example.inputs_T, example.targets_T, strict=True):
             picture = whole(frame).tobytes()
             assert picture in own
-            counts[DIGIT_OF[picture]] += 1
-            total += DIGIT_OF[picture]
+            counts[digit_of()[picture]] += 1
+            total += digit_of()[picture]
             assert answer == total % 10
     assert (np.abs(counts - 400) < 5 * 20).all()
 
@@ -137,7 +142,7 @@ def test_a_seven_that_was_seen_stays_seen():
     task = get_task("frames@length=12,count=seen")
     answers = []
     for example in task.draw(np.random.default_rng(1), 1000, "train"):
-        digits = [DIGIT_OF[whole(frame).tobytes()] for frame in example.inputs_T]
+        digits = [digit_of()[whole(frame).tobytes()] for frame in example.inputs_T]
         assert example.targets_T.tolist() == [7 in digits[: k + 1] for k in range(12)]
         answers.append(example.targets_T)
     share = np.mean(answers)

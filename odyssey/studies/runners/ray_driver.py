@@ -442,15 +442,13 @@ def _aborting() -> Iterator[None]:
 
 def _connect(address: str | None, *, workers: int, folder: Path) -> None:
     """Starts a cluster on this machine, or joins the one at the address."""
-    variables = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "PYTHONPATH")}
-    common: dict[str, Any] = {
-        "runtime_env": {"env_vars": variables},
-        "log_to_driver": False,
-        "configure_logging": False,
-    }
+    common: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address is not None:
-        ray.init(address=address, **common)
+        variables = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "PYTHONPATH")}
+        ray.init(address=address, runtime_env={"env_vars": variables}, **common)
         return
+    # A cluster of our own inherits the environment. Asking for variables would cost it the workers
+    # that it starts ahead: they are for jobs that ask for none.
     ray.init(
         address="local",  # never one that RAY_ADDRESS happens to name
         num_cpus=workers,
