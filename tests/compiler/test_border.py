@@ -245,6 +245,14 @@ def test_every_way_gives_what_eager_gives(way, kind):
         torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-4, atol=1e-5)
 
 
+def test_two_directions_and_one_step_are_compiled():
+    both = make("native", bidirectional=True)
+    step = odyssey.RNNCell(both.cell, SIZE, HIDDEN, backend="native")
+    for model, x in ((both, inputs("dense")[:, 0]), (step, inputs("dense")[0])):
+        for ours, theirs in zip(compiled(model, x), gradients(model, *model(x)), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
 def test_a_way_that_cannot_be_names_the_backend_that_can():
     model, x = make("native"), inputs("dense").requires_grad_()
     with pytest.raises(ConfigError, match="backend='eager'"):

@@ -69,7 +69,6 @@ def forms(x):
         "no batch": (x[:, 0], ()),
         "packed, sorted": (pack_padded_sequence(x, sorted(LENGTHS)[::-1]), (BATCH,)),
         "packed": (packed(x), (BATCH,)),
-        "packed, of one length": (pack_padded_sequence(x, [4] * BATCH), (BATCH,)),
     }
 
 
@@ -197,7 +196,7 @@ def test_packed_sequences_are_read_as_each_alone(spec, backend):
                 close(a[:, row], b)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_packed_sequences_of_random_lengths(seed):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 20, size=int(rng.integers(1, 12))).tolist()
@@ -277,11 +276,6 @@ def test_dropout_and_a_function_between_layers_both_act():
 # what torch does with a module, and with its options
 
 
-def compiled(model, x):
-    torch._dynamo.reset()
-    return torch.compile(model, fullgraph=True, backend="eager")(x)
-
-
 def exported(model, x):
     return torch.export.export(model, (x,)).module()(x)
 
@@ -309,14 +303,9 @@ def mapped(model, x):
     return y[1], tuple(s[1] for s in state)
 
 
-@pytest.mark.parametrize(
-    ("way", "backend"),
-    [
-        (compiled, "native"),  # what is compiled around it; plain calls of both: test_border.py
-        *itertools.product((exported, pickled, copied, loaded, mapped), BACKENDS),
-    ],
-)
-def test_ways_of_torch(way, backend):
+@pytest.mark.parametrize("way", [exported, pickled, copied, loaded, mapped])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ways_of_torch(backend, way):
     model = build("gru", 2, backend=backend, bidirectional=True, dropout=0.5).eval()
     x = torch.randn(2, SIZE, dtype=torch.float64)  # two steps: eager code is traced step by step
     want, last = model(x)

@@ -48,6 +48,7 @@ class NativeLayer:
         self.zeros: dict[Any, Tensor] = {}
         if self.code is not None:
             plan, nodes = self.code.plan, self.code.plan.program.nodes
+            self.indexable = plan.indexable
             sources = self.code.inputs(frozenset()).sources
             values = [int(k) for kind, k in sources if kind == "value"]
             read = [int(k) for kind, k in sources if kind == "operand"]
@@ -150,7 +151,7 @@ class NativeLayer:
             "parameter": parameters,
             "state": dict(zip(plan.program.states, state, strict=True)),
         }
-        indexed = frozenset() if x.is_floating_point() else plan.indexable
+        indexed = frozenset() if x.is_floating_point() else self.indexable
         tensors = [known[kind][key] for kind, key in self.code.inputs(indexed).sources]
         # what the input's gradient needs is among the tensors
         *outputs, _ = run_loop(self.program.text, x.detach(), tensors, units, input_size)
