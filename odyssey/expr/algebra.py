@@ -15,6 +15,7 @@ from functools import cached_property
 import sympy as sp
 
 from odyssey.expr.equations import Equations, Init
+from odyssey.expr.forms import ALL_FUNCTIONS
 from odyssey.expr.primitives import PRIMITIVES, Primitive, read_formula
 from odyssey.expr.terms import Current, Named, exact_value, term
 
@@ -217,10 +218,11 @@ class _Algebra:
         return _scale(self.atoms.intern("reciprocal", "", _scale(poly, 1 / factor)), 1 / factor)
 
     def _function(self, name: str, *args: Poly) -> Poly:
-        primitive = PRIMITIVES[name]
-        if primitive.same_as:  # square(z) -> z*z, min(a, b) -> -max(-a, -b)
+        formula = ALL_FUNCTIONS[name].same_as
+        if formula:  # square(z) -> z*z, min(a, b) -> -max(-a, -b), silu(z) -> z*sigmoid(z)
             names = dict(zip("ab", args, strict=False))
-            return read_formula(primitive.same_as, names=names, number=_constant, apply=self._apply)
+            return read_formula(formula, names=names, number=_constant, apply=self._apply)
+        primitive = PRIMITIVES[name]
         if name == "maximum":
             return self._maximum(*args)
         (z,) = args
@@ -288,8 +290,11 @@ class Normal:
         return [self.output, *self.updates.values(), *(p for a in self.live for p in rows[a][2])]
 
     @cached_property
-    def maps_a_constant(self) -> bool:
-        """Whether a weight matrix meets a number, which no cell text may say."""
+    def works_on_a_constant(self) -> bool:
+        """Whether a function or a weight matrix meets a number.
+
+        No cell text may say so of a matrix, or where the value is not finite, as of `log(0)`.
+        """
         rows, constants = self.atoms.rows, set[int]()
 
         def constant(poly: Poly) -> bool:
@@ -298,7 +303,7 @@ class Normal:
         for atom in self.live:
             kind, _, children = rows[atom]
             if children and all(map(constant, children)):
-                if kind == "matmul":
+                if kind != "kept":
                     return True
                 constants.add(atom)
         return False

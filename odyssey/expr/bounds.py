@@ -13,7 +13,8 @@ import math
 import sympy as sp
 
 from odyssey.expr.equations import Equations
-from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Interval
+from odyssey.expr.forms import ALL_FUNCTIONS
+from odyssey.expr.primitives import ANYTHING, Interval
 from odyssey.expr.terms import Named, neg, sub, term
 
 TRIED_BOUND = 1e9  # the bound that is tried on states; numbers in cells are far below it
@@ -90,7 +91,7 @@ class _Intervals:
                 return _product(*inner)
             case "div":
                 return _product(inner[0], _reciprocal(inner[1]))
-        return PRIMITIVES[op].interval(*inner)
+        return ALL_FUNCTIONS[op].interval(*inner)
 
     def _blend(self, left: sp.Expr, right: sp.Expr) -> Interval | None:
         """The interval of a sum that is a blend, or None."""

@@ -6,7 +6,7 @@ import keyword
 import re
 
 from odyssey.errors import CellError
-from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.forms import ALL_FUNCTIONS
 
 MAX_CHARACTERS = 50_000
 
@@ -45,6 +45,6 @@ def check_name(name: str, *, what: str) -> None:
             f"{name[:MAX_NAME]!r} cannot name {what};"
             f" use at most {MAX_NAME} ASCII letters, digits and _, a letter first"
         )
-    reserved = name in PRIMITIVES or name in KEYWORDS or keyword.iskeyword(name)
+    reserved = name in ALL_FUNCTIONS or name in KEYWORDS or keyword.iskeyword(name)
     if reserved or name in ("t", "nan", "inf"):
         raise CellError(f"{name!r} cannot name {what}: the language uses it")

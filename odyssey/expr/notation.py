@@ -16,8 +16,9 @@ from typing import TypeVar
 import sympy as sp
 
 from odyssey.expr.equations import Equations
+from odyssey.expr.forms import ALL_FUNCTIONS
 from odyssey.expr.initial import format_init
-from odyssey.expr.primitives import PRIMITIVES, Primitive
+from odyssey.expr.primitives import Function
 from odyssey.expr.terms import Leaf, Matrix, Vector, format_number, term
 
 _GREEK = (
@@ -50,7 +51,7 @@ class _Style:
     def name(self, name: str, when: str) -> str:
         raise NotImplementedError
 
-    def call(self, primitive: Primitive, args: list[str]) -> str:
+    def call(self, function: Function, args: list[str]) -> str:
         raise NotImplementedError
 
     def quotient(self, above: str, below: str) -> str:
@@ -64,8 +65,8 @@ class _Latex(_Style):
         subscripts = [s.replace("_", ",") for s in (sub, when) if s]
         return f"{base}_{{{','.join(subscripts)}}}" if subscripts else base
 
-    def call(self, primitive: Primitive, args: list[str]) -> str:
-        return primitive.latex.format(*args)
+    def call(self, function: Function, args: list[str]) -> str:
+        return function.latex.format(*args)
 
     def quotient(self, above: str, below: str) -> str:
         return f"\\frac{{{above}}}{{{below}}}"
@@ -79,8 +80,8 @@ class _Html(_Style):
         subscript = ",".join(s for s in (html.escape(sub), when.replace("-", "−")) if s)
         return f"{base}<sub>{subscript}</sub>" if subscript else base
 
-    def call(self, primitive: Primitive, args: list[str]) -> str:
-        return f"{primitive.html or primitive.name}({', '.join(args)})"
+    def call(self, function: Function, args: list[str]) -> str:
+        return f"{function.html or function.name}({', '.join(args)})"
 
     def quotient(self, above: str, below: str) -> str:
         return f"{above} / {below}"
@@ -124,7 +125,7 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
         when = expr.name.partition("[")[2].rstrip("]")
         timed = "" if isinstance(expr, Vector | Matrix) else "t"
         return style.name(expr.stem, when or timed), _ATOM
-    return style.call(PRIMITIVES[op], [_print(a, style)[0] for a in args]), _ATOM
+    return style.call(ALL_FUNCTIONS[op], [_print(a, style)[0] for a in args]), _ATOM
 
 
 def to_latex(cell: Equations) -> str:

@@ -21,7 +21,7 @@ PreciseVector = list[Number]
 
 
 class UndefinedError(ArithmeticError):
-    """Says that a value is undefined: a quotient by nothing but rounding, or a number too large."""
+    """Says that a value is undefined: by nothing but rounding, out of the domain, or too large."""
 
 
 def run_precisely(
@@ -92,12 +92,21 @@ def _apply(
     if node.op == "matmul":
         result = [context.fdot(zip(row, inputs[0], strict=True)) for row in weights[node.name]]
     elif node.op in ARITHMETIC:
-        if node.op == "div" and any(context.mag(b) < -(context.prec // 2) for b in inputs[1]):
+        if node.op == "div" and any(_is_rounding(context, b) for b in inputs[1]):
             raise UndefinedError
         result = [ARITHMETIC[node.op].apply(*row) for row in zip(*inputs, strict=True)]
     else:
-        function = PRIMITIVES[node.op].mpmath
+        row = PRIMITIVES[node.op]
+        function = row.mpmath
+        if row.edge and any(v != 0 and _is_rounding(context, v) for v in inputs[0]):
+            raise UndefinedError
         result = [function(context, *row) for row in zip(*inputs, strict=True)]
-    if any(context.mag(value) > MAX_EXPONENT for value in result):
+    if not all(context.mag(value) <= MAX_EXPONENT for value in result):  # of NaN it is NaN
         raise UndefinedError
     return result
+
+
+def _is_rounding(context: Any, value: Number) -> bool:
+    """Says whether a number is so small that it may be what is left of a - a."""
+    small: bool = context.mag(value) < -(context.prec // 2)
+    return small

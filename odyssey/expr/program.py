@@ -17,6 +17,7 @@ from typing import TypeVar
 import sympy as sp
 
 from odyssey.expr.equations import Equations
+from odyssey.expr.forms import NAMED_FORMS
 from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.terms import exact_value, term
@@ -188,10 +189,22 @@ class _Translator:
             case "vector":
                 return self.emit(Node(op, name=name, size=self.shapes.vectors[name]))
             case "constant":
-                return self.emit(Node(op, value=exact_value(expr), size="1"))
+                return self.constant(exact_value(expr))
         numbers = tuple(self.translate(a) for a in args)
         if op == "matmul":
             return self.emit(Node(op, numbers, name, size=self.shapes.matrices[name][0]))
+        return self.apply(op, *numbers)
+
+    def constant(self, value: Fraction) -> int:
+        return self.emit(Node("constant", value=value, size="1"))
+
+    def apply(self, op: str, *numbers: int) -> int:
+        """Applies an operation; a form is written out on values, each of which is there once."""
+        if op in NAMED_FORMS:
+            return NAMED_FORMS[op].expand(*numbers, number=self.constant, apply=self.apply)
+        last = self.nodes[numbers[-1]]
+        if op == "sub" and last.op == "constant":  # a - 2 -> a + -2, as text is read
+            return self.apply("add", numbers[0], self.constant(-Fraction(last.value)))
         sizes = [self.nodes[a].size for a in numbers if self.nodes[a].size != "1"]
         return self.emit(Node(op, numbers, size=sizes[0] if sizes else "1"))
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
+from odyssey.expr.forms import ALL_FUNCTIONS, BY_FUNCTION
 
 
 class Leaf(sp.Symbol):
@@ -77,7 +77,7 @@ class Term(NamedTuple):
 
     Attributes:
         op: input, previous (a state), value (of an equation), vector, constant; matmul; add, sub,
-            mul, div, neg; or the name of a primitive.
+            mul, div, neg; or the name of a function, primitive or form.
         args: The operands; of a linear map its vector alone.
         name: Of a leaf without its time, of a value its label, of a linear map its matrix.
     """
@@ -169,8 +169,8 @@ _BUILDERS: dict[str, Callable[..., sp.Expr]] = {
 
 
 def apply(op: str, *args: sp.Expr) -> sp.Expr:
-    """Builds an operation of arithmetic, or a primitive, by its name."""
-    return _BUILDERS[op](*args) if op in _BUILDERS else PRIMITIVES[op].function(*args)
+    """Builds an operation of arithmetic, or a function, by its name."""
+    return _BUILDERS[op](*args) if op in _BUILDERS else ALL_FUNCTIONS[op].function(*args)
 
 
 def is_negation(expr: sp.Expr) -> bool:

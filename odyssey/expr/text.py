@@ -21,6 +21,7 @@ import sympy as sp
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr.equations import Equation, Equations, IllegalCellError, Init
+from odyssey.expr.forms import ALL_FUNCTIONS, LANGUAGE
 from odyssey.expr.initial import INITIAL_VALUES, NEGATED, format_init
 from odyssey.expr.limits import (
     KEYWORDS,
@@ -30,7 +31,7 @@ from odyssey.expr.limits import (
     MAX_LINES,
     check_name,
 )
-from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX, LANGUAGE, PRIMITIVES
+from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX
 from odyssey.expr.terms import (
     Current,
     Input,
@@ -267,7 +268,7 @@ class _Reader:
             self.fail(f"write {name}[t] for the input")
         if name in self.states:
             self.fail(f"{name!r} is a state: write {name}[t-1], or {name}[t] after its update")
-        if name in PRIMITIVES:
+        if name in ALL_FUNCTIONS:
             self.fail(f"{name!r} is a function: write {name}(...)")
         if any(e.target == name for e in self.equations):
             return Named(name)
@@ -311,14 +312,14 @@ class _Reader:
         if not isinstance(node.func, ast.Name):
             self.fail(f"only functions of the language can be called: {self._quote(node)}")
         name = node.func.id
-        primitive = LANGUAGE.get(name)
-        if primitive is None:
+        function = LANGUAGE.get(name)
+        if function is None:
             self.fail(suggest(name, LANGUAGE, what="function", see="docs/language.md"))
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             self.fail(f"{name} takes plain arguments only")
-        if len(node.args) != primitive.arity:
-            self.fail(f"{name} takes {primitive.arity} argument(s), got {len(node.args)}")
-        return primitive.function(*(self._expression(a, depth + 1) for a in node.args))
+        if len(node.args) != function.arity:
+            self.fail(f"{name} takes {function.arity} argument(s), got {len(node.args)}")
+        return function.function(*(self._expression(a, depth + 1) for a in node.args))
 
     def _read_init(self, rest: str) -> None:
         statement = self._parse(rest)

@@ -15,7 +15,8 @@ import sympy as sp
 from odyssey.errors import CellError, suggest
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation, IllegalCellError, Init
-from odyssey.expr.primitives import BY_FUNCTION, LANGUAGE, sigmoid
+from odyssey.expr.forms import BY_FUNCTION, LANGUAGE
+from odyssey.expr.primitives import sigmoid
 from odyssey.expr.terms import (
     Current,
     Matrix,
