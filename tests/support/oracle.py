@@ -40,7 +40,7 @@ FUNCTIONS = {name: partial(computed, name) for name in LANGUAGE} | {
     "softsign": lambda a: np.sign(a) - np.sign(a) / (1.0 + np.abs(a)),
     "hard_sigmoid": lambda a: np.clip((a + 3.0) / 6.0, 0.0, 1.0),
     "hard_tanh": lambda a: np.clip(a, -1.0, 1.0),
-    "modrelu": lambda a, b: np.copysign(np.maximum(np.abs(a) + b, 0.0), a),
+    "modrelu": lambda a, b: np.where(np.abs(a) + b > 0, a + b * np.sign(a), 0.0),
 }
 
 
