@@ -125,6 +125,7 @@ def differentiate(program: Program) -> Backward:
     leaves: dict[int, int] = {}
     results: dict[int, int] = {}
     transposes: dict[int, Group] = {}
+    passes = _passing(program)
     for k in reversed(range(len(program.nodes))):
         node, gradients = program.nodes[k], parts.get(k, [])
         group = groups.get(k)
@@ -136,7 +137,7 @@ def differentiate(program: Program) -> Backward:
                 number = tape.emit(Node("transpose", arriving, name=str(k), size=node.size))
                 transposes[number] = group
                 gradients.append(number)
-        if not gradients or node.op == "constant":
+        if not gradients or not passes[k]:
             continue
         total = gradients[0]
         for part in gradients[1:]:
@@ -148,8 +149,9 @@ def differentiate(program: Program) -> Backward:
         elif node.op == "matmul":
             results[k] = total
         else:
-            for a, part in zip(node.args, _parts(tape, k, node, total), strict=True):
-                if tape.value(part) != 0:
+            fixed = [not passes[a] for a in node.args]
+            for a, part in zip(node.args, _parts(tape, k, total, fixed), strict=True):
+                if passes[a] and tape.value(part) != 0:
                     parts.setdefault(a, []).append(part)
     backward = Backward(
         program=program,
@@ -164,10 +166,22 @@ def differentiate(program: Program) -> Backward:
     return replace(backward, saved=_saved(backward))
 
 
-def _parts(tape: _Tape, k: int, node: Node, d: int) -> tuple[int, ...]:
-    """The gradients of a node's arguments, from its own."""
+def _passing(program: Program) -> list[bool]:
+    """Says of each value whether a gradient goes on from it, to a weight, a state or an input."""
+    passing: list[bool] = []
+    for node in program.nodes:
+        if node.region != "step" or node.op in ("previous", "matmul"):
+            passing.append(node.op != "constant")
+            continue
+        flat = node.op in PRIMITIVES and PRIMITIVES[node.op].is_flat
+        passing.append(not flat and any(passing[a] for a in node.args))
+    return passing
+
+
+def _parts(tape: _Tape, k: int, d: int, constant: list[bool]) -> tuple[int, ...]:
+    """The gradients of a node's arguments, from its own; those of constant ones are zero."""
     zero = tape.constant(0.0)
-    constant = [tape.nodes[a].op == "constant" for a in node.args]
+    node = tape.nodes[k]
     match node.op:
         case "add":
             return d, d

@@ -34,8 +34,9 @@ from odyssey.diagnostics.recurrence import require_one_direction
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 from odyssey.expr.cell import Cell
+from odyssey.expr.forms import computed
 from odyssey.expr.jacobian import JacobianTerm, symbolic_jacobian
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
+from odyssey.expr.primitives import Array
 from odyssey.expr.terms import Input, Leaf, matmul, term
 
 COORDINATES = 4096  # at least; the theory's own noise falls with its root
@@ -223,9 +224,7 @@ class _Theory:
         op, operands, _ = term(expr)
         args = [self._evaluate(a, step) for a in operands]
         with np.errstate(all="ignore"):
-            if op in ARITHMETIC:
-                return np.asarray(ARITHMETIC[op].apply(*args))
-            return PRIMITIVES[op].numpy(*args)
+            return np.asarray(computed(op, *args))
 
     def _diagonals(self, product: JacobianTerm, step: Coordinates) -> list[Array]:
         return [np.broadcast_to(self._evaluate(v, step), (self.n,)) for v in product.diagonals]

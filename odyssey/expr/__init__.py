@@ -1,8 +1,9 @@
 """The language: what a recurrent cell is.
 
-`primitives.py` is the closed table of primitives, `reductions.py` that of functions over units,
-`properties.py` that of what makes weights orthogonal and the like, `sizes.py` says how many
-numbers a value has, `terms.py` what expressions are made of and the
+`primitives.py` is the closed table of primitives, `forms.py` that of functions which a formula in
+others defines, and all elementwise functions by name; `reductions.py` is the table of functions
+over units, `properties.py` that of what makes weights orthogonal and the like, `sizes.py` says how
+many numbers a value has; `terms.py` is what expressions are made of and the
 one walk over them, `equations.py` the frozen fields of a cell: the ground. `limits.py` says what
 the language allows, `initial.py` how weights start and `schemes.py` how the others do, `text.py`
 reads and prints cell text, `shapes.py` infers sizes, `verify.py` says what a legal cell is.
@@ -13,7 +14,8 @@ opinion, `identity.py` the answer to "is this the same cell?"; `bounds.py` bound
 `jacobian.py` differentiates it, `notation.py` prints LaTeX and HTML. `cell.py` is the roof: the
 `Cell`, which knows all of these. May import sympy and numpy only.
 
-To add a primitive: one row in `primitives.py`; its contract tests come for free.
+To add a function: one row in `forms.py` where a formula in other functions says what it is, else
+one in `primitives.py`; their contract tests come for free.
 """
 
 from odyssey.expr.cell import Cell as Cell

@@ -16,8 +16,9 @@ from functools import cached_property
 import sympy as sp
 
 from odyssey.expr.equations import Equations, Init, Start
+from odyssey.expr.forms import ALL_FUNCTIONS
 from odyssey.expr.primitives import PRIMITIVES, Primitive, read_formula
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import OVER_UNITS, REDUCTIONS, UNIT_FORMS
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import ONE, PLAIN
 from odyssey.expr.terms import MAPS, Current, Named, exact_value, term
@@ -181,13 +182,11 @@ class _Algebra:
             case "vector":
                 return self.atoms.intern("vector", name, size=self.shapes.of(expr))
         args = [self.normal(a) for a in operands]
-        if op in ("matmul", "transposed") or op in REDUCTIONS:
+        if op in ("matmul", "transposed") or op in OVER_UNITS:
             if self.atoms.size(args[0]) == ONE != self.shapes.of(operands[0]):
                 self.atoms.lost = True
-            if op in REDUCTIONS:
-                size = "" if REDUCTIONS[op].keeps_size else ONE
-                return self.atoms.intern("call", op, *args, size=size)
-            return self._map(op, name, args[0])
+            if op not in OVER_UNITS:
+                return self._map(op, name, args[0])
         return self._apply(op, *args)
 
     def _apply(self, op: str, *args: Poly) -> Poly:
@@ -250,10 +249,16 @@ class _Algebra:
         return _scale(self.atoms.intern("reciprocal", "", _scale(poly, 1 / factor)), 1 / factor)
 
     def _function(self, name: str, *args: Poly) -> Poly:
-        primitive = PRIMITIVES[name]
-        if primitive.same_as:  # square(z) -> z*z, min(a, b) -> -max(-a, -b)
+        if name in UNIT_FORMS:
+            return UNIT_FORMS[name].expand(*args, number=_constant, apply=self._apply)
+        if name in REDUCTIONS:
+            size = "" if REDUCTIONS[name].keeps_size else ONE
+            return self.atoms.intern("call", name, *args, size=size)
+        formula = ALL_FUNCTIONS[name].same_as
+        if formula:  # square(z) -> z*z, min(a, b) -> -max(-a, -b), silu(z) -> z*sigmoid(z)
             names = dict(zip("ab", args, strict=False))
-            return read_formula(primitive.same_as, names=names, number=_constant, apply=self._apply)
+            return read_formula(formula, names=names, number=_constant, apply=self._apply)
+        primitive = PRIMITIVES[name]
         if name == "maximum":
             return self._maximum(*args)
         (z,) = args
@@ -335,17 +340,20 @@ class Normal:
         return [self.output, *self.updates.values(), *(p for a in self.live for p in rows[a][2])]
 
     @cached_property
-    def maps_a_constant(self) -> bool:
-        """Whether a weight matrix meets a number, which no cell text may say."""
+    def works_on_a_constant(self) -> bool:
+        """Whether a function or a weight matrix meets a number.
+
+        No cell text may say so of a matrix, or where the value is not finite, as of `log(0)`.
+        """
         rows, constants = self.atoms.rows, set[int]()
 
         def constant(poly: Poly) -> bool:
             return all(a in constants for monomial, _ in poly for a, _ in monomial)
 
         for atom in self.live:
-            kind, name, children = rows[atom]
+            kind, _, children = rows[atom]
             if children and all(map(constant, children)):
-                if kind in MAP_KINDS or name in REDUCTIONS:
+                if kind != "kept":
                     return True
                 constants.add(atom)
         return False

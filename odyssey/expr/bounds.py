@@ -13,8 +13,9 @@ import math
 import sympy as sp
 
 from odyssey.expr.equations import Equations
-from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Interval
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.forms import ALL_FUNCTIONS
+from odyssey.expr.primitives import ANYTHING, Interval
+from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.terms import Named, exact_value, neg, sub, term
 
 TRIED_BOUND = 1e9  # the bound that is tried on states; numbers in cells are far below it
@@ -92,7 +93,7 @@ class _Intervals:
                 return _product(*inner)
             case "div":
                 return _product(inner[0], _reciprocal(inner[1]))
-        return (REDUCTIONS.get(op) or PRIMITIVES[op]).interval(*inner)
+        return (OVER_UNITS.get(op) or ALL_FUNCTIONS[op]).interval(*inner)
 
     def _blend(self, left: sp.Expr, right: sp.Expr) -> Interval | None:
         """The interval of a sum that is a blend, or None."""

@@ -163,9 +163,9 @@ def _is_too_large(normal: Normal) -> bool:
 
 
 def _is_tame(normal: Normal) -> bool:
-    """Says whether neither a number nor a map can make a text illegal."""
+    """Says whether neither a number nor what is done with one can make a text illegal."""
     sizes = (max(abs(c.numerator), c.denominator) for poly in normal.polys for _, c in poly)
-    return max(sizes, default=1).bit_length() <= SHORT_BITS and not normal.maps_a_constant
+    return max(sizes, default=1).bit_length() <= SHORT_BITS and not normal.works_on_a_constant
 
 
 def _completed(text: str) -> Iterator[str]:

@@ -3,20 +3,24 @@
 Every block ds[t] / ds'[t-1] is a sum of terms, each a product of diagonal matrices D(v) and weight
 matrices: `D(f)` for the c of an LSTM, `D(tanh(c[t]) * o * (1 - o)) U_o` for one of the ways from h.
 Where one number meets many it is multiplied by `ones`, a column; a sum over units is `ones.T`.
-Derivatives of functions come from the table of primitives; named equations keep their names.
+Derivatives of functions come from the table of primitives, those of named forms from their
+formulas; named equations keep their names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
 
 import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.equations import Equations
+from odyssey.expr.forms import NAMED_FORMS
 from odyssey.expr.primitives import PRIMITIVES, read_formula
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import REDUCTIONS, UNIT_FORMS
 from odyssey.expr.shapes import Shapes, infer_shapes
 from odyssey.expr.sizes import ONE
 from odyssey.expr.terms import (
@@ -111,6 +115,9 @@ def _derivative(expr: sp.Expr, rows: Mapping[str, Row], own: sp.Expr, shapes: Sh
         return {name: (JacobianTerm((sp.Integer(1),)),)}
     if op == "value":
         return rows[name]
+    if op in UNIT_FORMS:
+        formula = UNIT_FORMS[op].expand(*args, number=constant, apply=apply)
+        return _derivative(formula, rows, own, shapes)
     if op in REDUCTIONS:
         name = REDUCTIONS[op].matrix or f"arg{op}({format_expression(args[0])}).T"
     if op in ("matmul", "transposed") or op in REDUCTIONS:
@@ -153,11 +160,45 @@ def _slopes(op: str, args: tuple[sp.Expr, ...], own: sp.Expr) -> list[sp.Expr]:
         case "div":
             above, below = args
             return [div(one, below), fold(neg(div(above, mul(below, below))))]
+    if op in NAMED_FORMS:
+        return _form_slopes(op, args)
     names = {"y": own, **dict(zip("ab", args, strict=False))}
     return [
         fold(read_formula(text, names=names, number=constant, apply=_applied))
         for text in (PRIMITIVES[op].derivative if args else ())
     ]
+
+
+class _Dual(NamedTuple):
+    """A value in the formula of a form, and its derivatives with respect to the arguments."""
+
+    value: sp.Expr
+    slopes: tuple[sp.Expr, ...]
+
+
+def _form_slopes(form: str, args: tuple[sp.Expr, ...]) -> list[sp.Expr]:
+    """Differentiates the formula of a form, operation by operation."""
+    zero, one = sp.Integer(0), sp.Integer(1)
+    places = range(len(args))
+
+    def number(value: Fraction) -> _Dual:
+        return _Dual(constant(value), tuple(zero for _ in places))
+
+    def apply_dual(op: str, *duals: _Dual) -> _Dual:
+        values = tuple(d.value for d in duals)
+        value = _applied(op, *values)
+        outer = _slopes(op, values, value)
+        slopes = [zero for _ in places]
+        for slope, dual in zip(outer, duals, strict=True):
+            for k in places:
+                if slope != 0 and dual.slopes[k] != 0:
+                    slopes[k] = _plus(slopes[k], _product(slope, dual.slopes[k]))
+        return _Dual(value, tuple(slopes))
+
+    duals = [
+        _Dual(arg, tuple(one if k == j else zero for j in places)) for k, arg in enumerate(args)
+    ]
+    return list(NAMED_FORMS[form].expand(*duals, number=number, apply=apply_dual).slopes)
 
 
 def _applied(op: str, *args: sp.Expr) -> sp.Expr:

@@ -6,8 +6,8 @@ import keyword
 import re
 
 from odyssey.errors import CellError
-from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.forms import ALL_FUNCTIONS
+from odyssey.expr.reductions import OVER_UNITS
 
 MAX_CHARACTERS = 50_000
 
@@ -52,6 +52,6 @@ def check_name(name: str, *, what: str) -> None:
             f"{name[:MAX_NAME]!r} cannot name {what};"
             f" use at most {MAX_NAME} ASCII letters, digits and _, a letter first"
         )
-    reserved = name in {*PRIMITIVES, *REDUCTIONS, *KEYWORDS} or keyword.iskeyword(name)
+    reserved = name in {*ALL_FUNCTIONS, *OVER_UNITS, *KEYWORDS} or keyword.iskeyword(name)
     if reserved or name in ("t", "nan", "inf"):
         raise CellError(f"{name!r} cannot name {what}: the language uses it")

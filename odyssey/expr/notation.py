@@ -16,9 +16,10 @@ from typing import TypeVar
 import sympy as sp
 
 from odyssey.expr.equations import Equations, Start
+from odyssey.expr.forms import ALL_FUNCTIONS
 from odyssey.expr.initial import format_init
-from odyssey.expr.primitives import PRIMITIVES, Primitive
-from odyssey.expr.reductions import REDUCTIONS, Reduction
+from odyssey.expr.primitives import Function
+from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.sizes import format_size
 from odyssey.expr.terms import Const, Leaf, Matrix, Vector, format_number, term
 
@@ -52,7 +53,7 @@ class _Style:
     def name(self, name: str, when: str) -> str:
         raise NotImplementedError
 
-    def call(self, function: Primitive | Reduction, args: list[str]) -> str:
+    def call(self, function: Function, args: list[str]) -> str:
         raise NotImplementedError
 
     def transposed(self, name: str) -> str:
@@ -69,7 +70,7 @@ class _Latex(_Style):
         subscripts = [s.replace("_", ",") for s in (sub, when) if s]
         return f"{base}_{{{','.join(subscripts)}}}" if subscripts else base
 
-    def call(self, function: Primitive | Reduction, args: list[str]) -> str:
+    def call(self, function: Function, args: list[str]) -> str:
         return function.latex.format(*args)
 
     def transposed(self, name: str) -> str:
@@ -87,7 +88,7 @@ class _Html(_Style):
         subscript = ",".join(s for s in (html.escape(sub), when.replace("-", "−")) if s)
         return f"{base}<sub>{subscript}</sub>" if subscript else base
 
-    def call(self, function: Primitive | Reduction, args: list[str]) -> str:
+    def call(self, function: Function, args: list[str]) -> str:
         return f"{function.html or function.name}({', '.join(args)})"
 
     def transposed(self, name: str) -> str:
@@ -139,7 +140,7 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
         when = expr.name.partition("[")[2].rstrip("]")
         timed = "" if isinstance(expr, Vector | Matrix) else "t"
         return style.name(expr.stem, when or timed), _ATOM
-    row = REDUCTIONS.get(op) or PRIMITIVES[op]
+    row = OVER_UNITS.get(op) or ALL_FUNCTIONS[op]
     return style.call(row, [_print(a, style)[0] for a in args]), _ATOM
 
 

@@ -22,7 +22,7 @@ PreciseVector = list[Number]
 
 
 class UndefinedError(ArithmeticError):
-    """Says that a value is undefined: a quotient by nothing but rounding, or a number too large."""
+    """Says that a value is undefined: by nothing but rounding, out of the domain, or too large."""
 
 
 def run_precisely(
@@ -97,13 +97,16 @@ def _apply(
     elif node.op in REDUCTIONS:
         result = REDUCTIONS[node.op].mpmath(context, inputs[0])
     elif node.op in ARITHMETIC:
-        if node.op == "div" and any(context.mag(b) < -(context.prec // 2) for b in inputs[1]):
+        if node.op == "div" and any(_is_rounding(context, b) for b in inputs[1]):
             raise UndefinedError
         result = [ARITHMETIC[node.op].apply(*row) for row in _rows(inputs)]
     else:
-        function = PRIMITIVES[node.op].mpmath
+        row = PRIMITIVES[node.op]
+        function = row.mpmath
+        if row.edge and any(v != 0 and _is_rounding(context, v) for v in inputs[0]):
+            raise UndefinedError
         result = [function(context, *row) for row in _rows(inputs)]
-    if any(context.mag(value) > MAX_EXPONENT for value in result):
+    if not all(context.mag(value) <= MAX_EXPONENT for value in result):  # of NaN it is NaN
         raise UndefinedError
     return result
 
@@ -112,3 +115,9 @@ def _rows(inputs: list[PreciseVector]) -> Iterator[tuple[Number, ...]]:
     """Gives the operands unit by unit; a single number meets all units of the others."""
     units = max(map(len, inputs))
     return zip(*(v * units if len(v) == 1 else v for v in inputs), strict=True)
+
+
+def _is_rounding(context: Any, value: Number) -> bool:
+    """Says whether a number is so small that it may be what is left of a - a."""
+    small: bool = context.mag(value) < -(context.prec // 2)
+    return small

@@ -19,7 +19,7 @@ import sympy as sp
 from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.properties import stored_shape
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import FORMS, REDUCTIONS
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import ONE, PLAIN, UNITS, resolve
 from odyssey.expr.terms import exact_value, term
@@ -217,13 +217,25 @@ class _Translator:
             case "vector":
                 return self.emit(Node(op, name=name, size=self.shapes.vectors[name]))
             case "constant":
-                return self.emit(Node(op, value=exact_value(expr), size="1"))
+                return self.constant(exact_value(expr))
         numbers = tuple(self.translate(a) for a in args)
         if op == "matmul":
             return self.emit(Node(op, numbers, name, size=self.shapes.matrices[name][0]))
         if op == "transposed":
             size = self.shapes.matrices[name][1]
             return self.emit(Node("matmul", numbers, name, size=size, transposed=True))
+        return self.apply(op, *numbers)
+
+    def constant(self, value: Fraction) -> int:
+        return self.emit(Node("constant", value=value, size=ONE))
+
+    def apply(self, op: str, *numbers: int) -> int:
+        """Applies an operation; a form is written out on values, each of which is there once."""
+        if op in FORMS:
+            return FORMS[op].expand(*numbers, number=self.constant, apply=self.apply)
+        last = self.nodes[numbers[-1]]
+        if op == "sub" and last.op == "constant":  # a - 2 -> a + -2, as text is read
+            return self.apply("add", numbers[0], self.constant(-Fraction(last.value)))
         if op in REDUCTIONS and not REDUCTIONS[op].keeps_size:
             return self.emit(Node(op, numbers, size=ONE))
         sizes = [self.nodes[a].size for a in numbers if self.nodes[a].size != ONE]

@@ -34,7 +34,7 @@ def run_program(
         start: Name of a state -> (P, B, N).
         jitter_KPBN: K factors near 1, by which the results of operations are multiplied in turn,
             to see what rounding does to the output; a quotient by next to nothing, which may be
-            nothing but rounding, is then NaN.
+            nothing but rounding, is then NaN, and so is a function of it that jumps or ends there.
 
     Returns:
         The outputs (T, P, B, H), and for each live state its values after each step (T, P, B, N).
@@ -102,6 +102,13 @@ def _careful_quotient(a: Array, b: Array) -> Array:
     return a / np.where(np.abs(b) < LEAST_DIVISOR, np.nan, b)
 
 
+def _careful(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    def value(a: Array) -> Array:
+        return function(np.where((a != 0) & (np.abs(a) < LEAST_DIVISOR), np.nan, a))
+
+    return value
+
+
 def _function(node: Node, weights: Mapping[str, Array], *, careful: bool) -> Callable[..., Array]:
     if node.op == "matmul":
         matrix_PNM = weights[node.name]
@@ -112,4 +119,7 @@ def _function(node: Node, weights: Mapping[str, Array], *, careful: bool) -> Cal
         return _careful_quotient
     if node.op in REDUCTIONS:
         return REDUCTIONS[node.op].numpy
-    return ARITHMETIC[node.op].apply if node.op in ARITHMETIC else PRIMITIVES[node.op].numpy
+    if node.op in ARITHMETIC:
+        return ARITHMETIC[node.op].apply
+    row = PRIMITIVES[node.op]
+    return _careful(row.numpy) if row.edge and careful else row.numpy

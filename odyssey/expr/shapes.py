@@ -19,7 +19,7 @@ from odyssey.expr.equations import (
     IllegalCellError,
     IllegalEquationError,
 )
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import OVER_UNITS, keeps_size
 from odyssey.expr.sizes import INPUTS, ONE, UNITS, format_size
 from odyssey.expr.terms import term
 
@@ -75,8 +75,8 @@ class Shapes:
             case "transposed":
                 return self.matrices.get(name, ("", ""))[1]
         sizes = [self._of(a) for a in args]
-        if op in REDUCTIONS:
-            return sizes[0] if REDUCTIONS[op].keeps_size else ONE
+        if op in OVER_UNITS:
+            return sizes[0] if keeps_size(op) else ONE
         return next((s for s in sizes if s not in (ONE, "")), "" if "" in sizes else ONE)
 
 
@@ -190,10 +190,10 @@ class _Inference:
                     self.cell, index, f"{name} @ constant: the right of @ must be a vector"
                 )
             return self.map(name, index, sizes[0], transposed=op == "transposed")
-        if op in REDUCTIONS:
+        if op in OVER_UNITS:
             if not sizes:
                 raise IllegalEquationError(self.cell, index, f"{op} of a constant")
-            return sizes[0] if REDUCTIONS[op].keeps_size else ONE
+            return sizes[0] if keeps_size(op) else ONE
         wide = [s for s in sizes if self.sizes.find(s) != ONE]
         for other in wide[1:]:
             self.demand(wide[0], other, index, "")

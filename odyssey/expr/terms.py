@@ -16,8 +16,8 @@ from typing import NamedTuple
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.primitives import BY_FUNCTION, PRIMITIVES
-from odyssey.expr.reductions import BY_REDUCTION, REDUCTIONS
+from odyssey.expr.forms import ALL_FUNCTIONS, BY_FUNCTION
+from odyssey.expr.reductions import BY_REDUCTION, OVER_UNITS
 
 
 class Leaf(sp.Symbol):
@@ -104,7 +104,8 @@ class Term(NamedTuple):
 
     Attributes:
         op: input, previous (a state), value (of an equation), vector, constant; matmul,
-            transposed; add, sub, mul, div, neg; or the name of a primitive or a reduction.
+            transposed; add, sub, mul, div, neg; or the name of a function, elementwise or over
+            units.
         args: The operands; of a linear map its vector alone.
         name: Of a leaf without its time, of a value its label, of a linear map its matrix.
     """
@@ -206,10 +207,10 @@ _BUILDERS: dict[str, Callable[..., sp.Expr]] = {
 
 
 def apply(op: str, *args: sp.Expr) -> sp.Expr:
-    """Builds an operation of arithmetic, or a primitive, by its name."""
+    """Builds an operation of arithmetic, or a function, by its name."""
     if op in _BUILDERS:
         return _BUILDERS[op](*args)
-    return (REDUCTIONS.get(op) or PRIMITIVES[op]).function(*args)
+    return (OVER_UNITS.get(op) or ALL_FUNCTIONS[op]).function(*args)
 
 
 def is_negation(expr: sp.Expr) -> bool:

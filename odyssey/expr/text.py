@@ -29,6 +29,7 @@ from odyssey.expr.equations import (
     Init,
     Start,
 )
+from odyssey.expr.forms import ALL_FUNCTIONS, LANGUAGE
 from odyssey.expr.initial import INITIAL_VALUES, NEGATED, format_init
 from odyssey.expr.limits import (
     KEYWORDS,
@@ -39,9 +40,9 @@ from odyssey.expr.limits import (
     MAX_LINES,
     check_name,
 )
-from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX, LANGUAGE, PRIMITIVES
+from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX
 from odyssey.expr.properties import PROPERTIES
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.sizes import ONE, PLAIN, UNITS, format_size, multiple, parts
 from odyssey.expr.terms import (
     MAPS,
@@ -445,7 +446,7 @@ class _Reader:
             self.fail(f"write {name}[t] for the input")
         if name in self.states:
             self.fail(f"{name!r} is a state: write {name}[t-1], or {name}[t] after its update")
-        if name in PRIMITIVES or name in REDUCTIONS:
+        if name in ALL_FUNCTIONS or name in OVER_UNITS:
             self.fail(f"{name!r} is a function: write {name}(...)")
         if name in self.constants:
             return self.constants[name]
@@ -498,16 +499,15 @@ class _Reader:
         if not isinstance(node.func, ast.Name):
             self.fail(f"only functions of the language can be called: {self._quote(node)}")
         name = node.func.id
-        known = {**LANGUAGE, **REDUCTIONS}
-        if name not in known:
+        function = LANGUAGE.get(name) or OVER_UNITS.get(name)
+        if function is None:
+            known = [*LANGUAGE, *OVER_UNITS]
             self.fail(suggest(name, known, what="function", see="docs/language.md"))
-        primitive = LANGUAGE.get(name)
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             self.fail(f"{name} takes plain arguments only")
-        arity = primitive.arity if primitive else 1
-        if len(node.args) != arity:
-            self.fail(f"{name} takes {arity} argument(s), got {len(node.args)}")
-        return apply(name, *(self._expression(a, depth + 1) for a in node.args))
+        if len(node.args) != function.arity:
+            self.fail(f"{name} takes {function.arity} argument(s), got {len(node.args)}")
+        return function.function(*(self._expression(a, depth + 1) for a in node.args))
 
     def _read_init(self, rest: str) -> None:
         statement = self._parse(rest)

@@ -19,6 +19,7 @@ from odyssey.expr.equations import (
     IllegalEquationError,
     Init,
 )
+from odyssey.expr.forms import BY_FUNCTION, computed
 from odyssey.expr.initial import INITIAL_VALUES, NEGATED
 from odyssey.expr.limits import (
     LARGEST,
@@ -30,7 +31,6 @@ from odyssey.expr.limits import (
     MAX_NODES,
     check_name,
 )
-from odyssey.expr.primitives import BY_FUNCTION
 from odyssey.expr.reductions import BY_REDUCTION
 from odyssey.expr.shapes import Shapes, infer_shapes
 from odyssey.expr.sizes import MAX_FACTOR, MAX_SIZE, ONE, PLAIN, format_size, multiple, parts
@@ -380,7 +380,7 @@ def _constant(expr: sp.Expr) -> float:
     if isinstance(expr, sp.Pow):
         return 1.0 / values[0] if values[0] else float("nan")
     with np.errstate(all="ignore"):
-        return float(BY_FUNCTION[type(expr)].numpy(*(np.float64(v) for v in values)))
+        return float(computed(BY_FUNCTION[type(expr)].name, *(np.asarray(v) for v in values)))
 
 
 def _check_text(cell: Equations, text: str) -> None:

@@ -15,7 +15,9 @@ import sympy as sp
 from odyssey.errors import CellError, suggest
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation, IllegalCellError, Init
-from odyssey.expr.primitives import BY_FUNCTION, LANGUAGE, sigmoid
+from odyssey.expr.forms import BY_FUNCTION, LANGUAGE
+from odyssey.expr.primitives import sigmoid
+from odyssey.expr.reductions import UNIT_FORMS
 from odyssey.expr.terms import (
     Current,
     Matrix,
@@ -150,7 +152,7 @@ def no_output_activation(cell: Cell) -> Cell:
 
 def activation(cell: Cell, equation: str, function: str) -> Cell:
     """Replaces the activation of an equation by another function."""
-    known = {name: row for name, row in LANGUAGE.items() if row.arity == 1}
+    known = {name: row for name, row in LANGUAGE.items() if row.arity == 1} | UNIT_FORMS
     if function not in known:
         raise CellError(suggest(function, known, what="activation", see="docs/language.md"))
     return _swap_activation(cell, equation, known[function].function)

@@ -22,7 +22,7 @@ from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import resolve
 from odyssey.wording import quoted
 
-_FLAT = frozenset(n for n, p in PRIMITIVES.items() if all(d == "0 * a" for d in p.derivative))
+_FLAT = frozenset(n for n, p in PRIMITIVES.items() if p.is_flat)
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,20 @@ _ROWS = (
         OURS,
     ),
     Mutation(
+        "normalise",
+        "layer or RMS normalisation of what goes into a function, with a gain",
+        shaping.normalise,
+        0.25,
+        OURS,
+    ),
+    Mutation(
+        "compete",
+        "the sigmoid of a gate -> softmax or cumax over the units",
+        shaping.compete,
+        0.25,
+        OURS,
+    ),
+    Mutation(
         "add_context",
         "add the mean, sum or largest over all units of a value, with a weight a unit",
         shaping.add_context,

@@ -13,7 +13,7 @@ from fractions import Fraction
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.primitives import LANGUAGE, PRIMITIVES
+from odyssey.expr.forms import LANGUAGE
 from odyssey.expr.terms import (
     Current,
     Leaf,
@@ -56,7 +56,8 @@ DIAGONALS: dict[str, Fraction] = {
     "linear1.1": Fraction(11, 10),
 }
 ACTIVATIONS = ("sigmoid", "tanh", "relu", *DIAGONALS)
-OTHERS = tuple(name for name, row in LANGUAGE.items() if row.arity == 1)
+# those without a value for half of all arguments are left out
+OTHERS = tuple(n for n, row in LANGUAGE.items() if row.arity == 1 and row.edge != "end")
 OPERATIONS = ("add", "sub", "mul")
 ELEMENTWISE = (*OPERATIONS, "div")
 
@@ -64,7 +65,7 @@ ELEMENTWISE = (*OPERATIONS, "div")
 def _activated(cell: Cell, name: str, value: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
     """Applies an activation; gives the result, and what it reads more than once."""
     if name not in DIAGONALS:
-        return PRIMITIVES[name].function(value), value
+        return LANGUAGE[name].function(value), value
     new = Names(cell).fresh("l", "W", "b")
     result = matmul(Matrix(f"W_{new}"), value)
     return add(_plus_diagonal(result, value, DIAGONALS[name]), Vector(f"b_{new}")), value
@@ -86,7 +87,7 @@ def replace_activation(cell: Cell, rng: Rng) -> Cell:
         if name in DIAGONALS:  # the map is there already: Linear(a, v) keeps it
             result = _plus_diagonal(site.node, value, DIAGONALS[name])
         else:
-            result = PRIMITIVES[name].function(value)
+            result = LANGUAGE[name].function(value)
     else:
         now = type(site.node).__name__
         name = choose(rng, [a for a in ACTIVATIONS if a != now], otherwise="")
@@ -100,7 +101,7 @@ def replace_function(cell: Cell, rng: Rng) -> Cell:
     site = choose(rng, found, otherwise="there is no activation")
     now = type(site.node).__name__
     name = choose(rng, [n for n in OTHERS if n != now], otherwise="")
-    return build(cell, put(cell.equations, site, PRIMITIVES[name].function(*site.node.args)))
+    return build(cell, put(cell.equations, site, LANGUAGE[name].function(*site.node.args)))
 
 
 def insert_activation(cell: Cell, rng: Rng) -> Cell:

@@ -19,7 +19,8 @@ from odyssey.errors import CellError
 from odyssey.expr.algebra import normalise
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation
-from odyssey.expr.primitives import PRIMITIVES, sigmoid
+from odyssey.expr.forms import LANGUAGE, NAMED_FORMS
+from odyssey.expr.primitives import sigmoid
 from odyssey.expr.terms import Current, Input, Leaf, Matrix, Named, Vector, add, matmul, mul, sub
 from odyssey.transforms.sites import previous
 
@@ -27,8 +28,9 @@ SLACK = 2  # nodes that a cell may have more or less than asked for
 LEAST = 4  # nodes of the smallest state: tanh(W @ x[t] + U @ h[t-1])
 STATES = ("h", "c", "m")
 _STATE_SHARES = (0.6, 0.3, 0.1)
-_FUNCTIONS = [row for row in PRIMITIVES.values() if row.share]
+_FUNCTIONS = [row for row in LANGUAGE.values() if row.share]
 _FUNCTION_SHARES = np.array([row.share for row in _FUNCTIONS])
+_FUNCTION_NODES = {name: form.nodes for name, form in NAMED_FORMS.items()}  # of others 1
 _TRIES = 500
 
 
@@ -66,9 +68,9 @@ class _Draft:
         edges = [0, *(int(c) for c in cuts), spare]
         return [least + b - a for a, b in pairwise(edges)]
 
-    def function(self, value: sp.Expr) -> sp.Expr:
+    def function(self) -> str:
         number = self.rng.choice(len(_FUNCTIONS), p=_FUNCTION_SHARES / _FUNCTION_SHARES.sum())
-        return _FUNCTIONS[int(number)].function(value)
+        return _FUNCTIONS[int(number)].name
 
     def leaf(self, nodes: int, must: list[Leaf]) -> sp.Expr:
         """A value of no node or, as a linear map, of one."""
@@ -82,13 +84,15 @@ class _Draft:
 
     def value(self, nodes: int, must: list[Leaf], *, inside: bool = False) -> sp.Expr:
         """A value of so many nodes that reads what it must; inside a function, none itself."""
-        if nodes < len(must) - 1:
+        if nodes < max(0, len(must) - 1):
             raise _TooSmallError
         if nodes == 0 or (nodes == 1 and len(must) < 2 and self.chance(0.8)):
             return self.leaf(nodes, must)
         kind = self.rng.random()
         if len(must) <= nodes and kind < 0.25 and not inside:
-            return self.function(self.value(nodes - 1, must, inside=True))
+            name = self.function()
+            left = nodes - _FUNCTION_NODES.get(name, 1)
+            return LANGUAGE[name].function(self.value(left, must, inside=True))
         if len(must) <= nodes and kind < 0.3:
             return matmul(Matrix(self.fresh("U")), self.value(nodes - 1, must))
         if nodes >= 3 and kind < 0.45:
@@ -112,11 +116,13 @@ class _Draft:
 
     def squashed(self, nodes: int, must: list[Leaf], function: str = "") -> sp.Expr:
         """A function of a sum with a linear map of the input."""
-        if nodes < 3 + len(must):
-            inner = self.value(nodes - 1, must, inside=True)
+        name = function or self.function()
+        left = nodes - _FUNCTION_NODES.get(name, 1)
+        if left < 2 + len(must):
+            inner = self.value(left, must, inside=True)
         else:
-            inner = add(matmul(Matrix(self.fresh("W")), self.x), self.value(nodes - 3, must))
-        return PRIMITIVES[function].function(inner) if function else self.function(inner)
+            inner = add(matmul(Matrix(self.fresh("W")), self.x), self.value(left - 2, must))
+        return LANGUAGE[name].function(inner)
 
     def named(self, letter: str, value: sp.Expr) -> Leaf:
         equation = Equation(self.fresh(letter), value)

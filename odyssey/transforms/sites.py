@@ -19,7 +19,8 @@ import sympy as sp
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Declaration, Equation, Init, Start
-from odyssey.expr.primitives import BY_FUNCTION, sigmoid
+from odyssey.expr.forms import BY_FUNCTION
+from odyssey.expr.primitives import sigmoid
 from odyssey.expr.sizes import UNITS
 from odyssey.expr.terms import (
     Const,

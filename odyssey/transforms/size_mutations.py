@@ -11,8 +11,9 @@ import dataclasses
 from fractions import Fraction
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.equations import Equation, Start
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.equations import Equation, Init, Start
+from odyssey.expr.primitives import sigmoid
+from odyssey.expr.reductions import REDUCTIONS, UNIT_FORMS
 from odyssey.expr.sizes import ONE, UNITS
 from odyssey.expr.terms import Matrix, Named, Vector, add, matmul, mul, sub, transposed
 from odyssey.transforms.ablations import gates
@@ -89,6 +90,33 @@ def add_transposed(cell: Cell, rng: Rng) -> Cell:
     name, operand = choose(rng, fitting, otherwise="no matrix fits")
     join = choose(rng, (add, sub, sub), otherwise="")
     value = join(site.node, transposed(Matrix(name), operand))
+    return build(cell, put(cell.equations, site, value))
+
+
+def normalise(cell: Cell, rng: Rng) -> Cell:
+    """Normalises what goes into a function over the units, with a gain (Ba et al. 2016)."""
+    sizes = Sizes(cell)
+    sums = [s for s in squash_arguments(cell) if sizes.of(s.node) == UNITS]
+    site = choose(rng, sums, otherwise="there is no function to normalise what goes in")
+    name = choose(rng, ("layer_norm", "rms_norm"), otherwise="")
+    gain = Names(cell).weight("s", cell.equations[site.index].target)
+    value = mul(Vector(gain), UNIT_FORMS[name].function(site.node))
+    inits = [*cell.inits, Init(gain, "constant", (1.0,))]
+    return build(cell, put(cell.equations, site, value), inits=inits)
+
+
+def compete(cell: Cell, rng: Rng) -> Cell:
+    """Lets the units of a gate compete: its sigmoid becomes a softmax, or its running sum."""
+    found = [
+        s
+        for s in sites(cell)
+        if not s.path
+        and isinstance(s.node, sigmoid)
+        and cell.equations[s.index].target in gates(cell)
+    ]
+    site = choose(rng, found, otherwise="there is no gate with a sigmoid")
+    name = choose(rng, ("softmax", "cumax"), otherwise="")
+    value = UNIT_FORMS[name].function(*site.node.args)
     return build(cell, put(cell.equations, site, value))
 
 

@@ -253,6 +253,28 @@ def test_two_directions_and_one_step_are_compiled():
             torch.testing.assert_close(ours, theirs)
 
 
+# what eager spells in a way of its own, or by a formula; weights have the names of the GRU
+SPELLED = """cell spelled
+input x
+state h
+r    = step(W_r @ x[t] + U_r @ h[t-1] + b_r) + 0.5 * sign(U_z @ h[t-1])
+n    = gelu(W_z @ x[t] + U_n @ h[t-1]) + modrelu(h[t-1], b_n)
+h[t] = r * n + log(1 + square(n)) * sqrt(1 + abs(h[t-1]))
+output h
+"""
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_every_way_knows_how_functions_are_spelled(way):
+    found = []
+    for backend in ("native", "eager"):
+        torch.manual_seed(0)
+        cell = odyssey.parse_cell(SPELLED)
+        found.append(way(odyssey.RNN(cell, SIZE, HIDDEN, 2, backend=backend), inputs("dense")))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-4, atol=1e-5)
+
+
 def test_a_way_that_cannot_be_names_the_backend_that_can():
     model, x = make("native"), inputs("dense").requires_grad_()
     with pytest.raises(ConfigError, match="backend='eager'"):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import golden
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -23,7 +24,8 @@ from odyssey.compiler.backends.native.source.frame import write_preamble
 from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
-from odyssey.expr.primitives import BY_FUNCTION, LANGUAGE, PRIMITIVES
+from odyssey.expr.forms import ALL_FUNCTIONS, BY_FUNCTION, LANGUAGE
+from odyssey.expr.primitives import PRIMITIVES
 
 REFERENCE = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 1 and row.c}
 PAIRS = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 2}
@@ -86,12 +88,41 @@ def test_functions_over_the_whole_range(functions, name, dtype):
     assert error.max() <= bound, f"{error.max():.3g} at {worst!r}"
 
 
+# units in the last place, as functions.py says
+PRECISE = {"sqrt": 0.5, "log": 1.0, "erf": 3.0}
+
+
+@pytest.mark.parametrize("name", PRECISE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_that_are_precise_to_the_last_places(functions, name, dtype):
+    kind, rng = np.finfo(dtype), np.random.default_rng(2)
+    parts = [
+        np.exp(rng.uniform(np.log(kind.tiny), np.log(kind.max) * 0.999, 800)),
+        rng.uniform(0, 8, 1500),
+        1 + rng.normal(0, 1e-3, 500),
+        kind.smallest_subnormal * rng.integers(1, 2**20, 200).astype(dtype),
+        np.array([0.0, kind.tiny, kind.max, 1.0]),
+    ]
+    x = np.concatenate(parts).astype(dtype)
+    x = np.concatenate([x, -x])
+    context = mpmath.MPContext()
+    context.prec = 120
+    for a, value in zip(x.tolist(), apply(functions, name, x).tolist(), strict=True):
+        truth = PRIMITIVES[name].mpmath(context, context.mpf(a))
+        if not context.isfinite(truth):
+            assert value == truth or (context.isnan(truth) and np.isnan(value))
+            continue
+        last = float(np.spacing(np.array(abs(float(truth)), dtype)))
+        # a little more than half, for the last place of the truth is that of its rounded value
+        assert abs(context.mpf(value) - truth) <= max(PRECISE[name], 0.50001) * last, a
+
+
 @pytest.mark.parametrize("name", REFERENCE)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_functions_of_infinities_and_nan(functions, name, dtype):
     x = np.array([np.inf, -np.inf, np.nan], dtype)
     got = apply(functions, name, x)
-    if name in ("step", "sign"):  # only in derivatives, where a NaN comes in by the other factor
+    if name == "heaviside":  # only in derivatives, where a NaN comes in by the other factor
         x, got = x[:2], got[:2]
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(got, REFERENCE[name](x.astype(np.float64)), atol=1e-30)
@@ -126,6 +157,7 @@ CUBE = replace(
 def test_a_primitive_without_c_runs_on_eager_and_says_so(monkeypatch, capsys):
     monkeypatch.setitem(PRIMITIVES, "cube", CUBE)
     monkeypatch.setitem(LANGUAGE, "cube", CUBE)
+    monkeypatch.setitem(ALL_FUNCTIONS, "cube", CUBE)
     monkeypatch.setitem(BY_FUNCTION, CUBE.function, CUBE)
     notice.cache_clear()
     text = "cell q\ninput x\nstate h\nh[t] = tanh(cube(W @ x[t] + U @ h[t-1]))\noutput h\n"
@@ -179,6 +211,13 @@ def test_populations(hidden, classes):
 
 
 TEXTS = {
+    "no value at zero, which units hold that a member does not have": """cell e
+input x
+state h
+g    = log(abs(W @ x[t] + U @ h[t-1] + b)) + sqrt(abs(V @ x[t] + q * h[t-1] + d))
+h[t] = tanh(g)
+output h
+""",
     "products of an intermediate of input size": """cell a
 input x
 state h

@@ -81,3 +81,52 @@ def test_the_reset_before_gru_is_another_function():
             p.copy_(ours.layers[0][name])
     x = torch.randn(9, 3, 5, dtype=torch.float64)
     assert (before(x)[0] - theirs(x)[0]).abs().max() > 1e-3
+
+
+class Spike(torch.autograd.Function):
+    """The step with the triangle of Bellec et al. 2018 for a gradient."""
+
+    @staticmethod
+    def forward(ctx, a):
+        ctx.save_for_backward(a)
+        return (a > 0).to(a.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (a,) = ctx.saved_tensors
+        return gradient * (1 - a.abs()).clamp(min=0)
+
+
+SPIKING = """cell spiking
+input x
+state h, z
+
+h[t] = 0.9 * h[t-1] + W @ x[t] + U @ z[t-1] - 0.5 * z[t-1]
+z[t] = step(h[t] - 0.5)
+
+output z
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_step_has_the_gradient_of_a_spiking_network(backend):
+    torch.manual_seed(3)
+    model = odyssey.RNN(odyssey.parse_cell(SPIKING), 5, 17, backend=backend, dtype=torch.float64)
+    own = dict(model.layers[0].items())
+    x = torch.randn(12, 3, 5, dtype=torch.float64)
+    y, _ = model(x)
+    h = z = torch.zeros(3, 17, dtype=torch.float64)
+    spikes = []
+    for row in x:
+        h = 0.9 * h + row @ own["W"].mT + z @ own["U"].mT - 0.5 * z
+        z = Spike.apply(h - 0.5)
+        spikes.append(z)
+    want = torch.stack(spikes)
+    assert 0 < want.mean() < 1
+    assert torch.equal(y, want)
+    weight = torch.randn_like(y)
+    found = torch.autograd.grad((y * weight).sum(), [own["W"], own["U"]])
+    truth = torch.autograd.grad((want * weight).sum(), [own["W"], own["U"]])
+    assert truth[1].abs().max() > 0
+    for a, b in zip(found, truth, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

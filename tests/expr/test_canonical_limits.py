@@ -44,6 +44,14 @@ HOSTILE = {
     "input and state cancel": cell("h[t] = x[t] - x[t] + h[t-1] - h[t-1]"),
     "map of a number": cell("h[t] = W @ x[t] + U @ (h[t-1] - h[t-1] + 1) + h[t-1]"),
     "map of a function of a number": cell("h[t] = W @ x[t] + U @ tanh(h[t-1] / h[t-1] * 0 + 1)"),
+    "too large by what cancels": cell(
+        "h[t] = tanh(W @ x[t] + U @ h[t-1]) * exp(1000 + v - v)",
+    ),
+    "divided by what cancels": cell("h[t] = tanh(W @ x[t] + U @ h[t-1]) / (v - v)"),
+    "logarithm of what cancels": cell("h[t] = tanh(W @ x[t] + log(v - v) * h[t-1])"),
+    "forms in forms": cell(
+        f"h[t] = {'gelu(modrelu(' * 30}W @ x[t] + U @ h[t-1]{', b))' * 30}",
+    ),
     "square by what cancels": cell(
         "h[t] = x[t] - x[t] + tanh(W @ x[t] + U @ h[t-1])", "init W = identity"
     ),

@@ -8,6 +8,7 @@ from support.random_cells import random_cell, random_wide_cell
 from odyssey.cells import LIBRARY
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
+from odyssey.expr.forms import LANGUAGE, NAMED_FORMS
 from odyssey.expr.jacobian import format_jacobian, symbolic_jacobian
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
@@ -16,9 +17,7 @@ from odyssey.specs import CELL_SETS, get_cell
 
 UNITS = 3
 FUNCTIONS = oracle.FUNCTIONS | {
-    "cos": np.cos,
-    "sign": np.sign,
-    "step": lambda a: np.where(a > 0, 1.0, 0.0),
+    "heaviside": lambda a: np.where(a > 0, 1.0, 0.0),
 }
 
 
@@ -133,15 +132,36 @@ def test_random_cells_with_sizes_and_reductions(seed):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, p in PRIMITIVES.items() if not p.internal and p.arity == 1]
+    "name", [n for n in LANGUAGE if n not in PRIMITIVES or not PRIMITIVES[n].surrogate]
 )
 def test_every_function(name):
+    inside = "1 + square({})" if LANGUAGE[name].edge == "end" else "{}"
+    one, other = "U @ h[t-1] + W @ x[t]", "V @ q + 0.1 * h[t-1]"
+    rest = ", 0.3 * h[t-1]" * (LANGUAGE[name].arity - 1)
     agrees(
         parse_cell(
-            f"cell c\ninput x\nstate h\nq = {name}(U @ h[t-1] + W @ x[t])\n"
-            f"h[t] = 0.5 * {name}(V @ q + 0.1 * h[t-1]) / (1 + square(h[t-1]))\noutput h\n"
+            f"cell c\ninput x\nstate h\nq = {name}({inside.format(one)}{rest})\n"
+            f"p = {name}({inside.format(other)}{rest})\n"
+            "h[t] = 0.5 * p / (1 + square(h[t-1]))\noutput h\n"
         )
     )
+
+
+def test_a_surrogate_is_what_stands_in_the_jacobian():
+    text = "cell c\ninput x\nstate h\nh[t] = step(W @ x[t] + p * h[t-1])\noutput h\n"
+    printed = format_jacobian(parse_cell(text))
+    assert "d h[t] / d h[t-1] = D(relu(1 - abs(W @ x[t] + p * h[t-1])) * p)\n" in printed
+
+
+@pytest.mark.parametrize("name", NAMED_FORMS)
+def test_a_form_in_a_form_makes_a_jacobian_of_bounded_size(name):
+    value = "W @ x[t] + U @ h[t-1]"
+    sizes = []
+    for _ in range(8):
+        value = f"{name}({value}{', b' * (LANGUAGE[name].arity - 1)})"
+        text = f"cell c\ninput x\nstate h\nh[t] = {value}\noutput h\n"
+        sizes.append(len(format_jacobian(parse_cell(text))))
+    assert sizes[7] / sizes[3] < 8  # quadratic at most: every derivative holds its argument
 
 
 def test_it_reads_like_the_textbook():

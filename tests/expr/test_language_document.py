@@ -4,14 +4,16 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import limits, parse_cell
-from odyssey.expr.primitives import LANGUAGE
+from odyssey.expr.forms import NAMED_FORMS, computed
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.properties import PROPERTIES
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import REDUCTIONS, UNIT_FORMS
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import INIT_KINDS
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell
@@ -25,8 +27,11 @@ def section(title):
     return DOCUMENT.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def table(title):
-    rows = [line for line in section(title).splitlines() if line.startswith("|")]
+def table(title, subtitle=""):
+    """The rows of the table of a section, before its subsections, or of a subsection."""
+    parts = re.split(r"^### (.*)$", section(title), flags=re.MULTILINE)
+    text = dict(zip(["", *parts[1::2]], parts[::2], strict=True))[subtitle]
+    rows = [line for line in text.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     return cells[2:]
 
@@ -71,22 +76,37 @@ def test_the_table_of_properties():
 
 
 def test_the_table_of_reductions():
-    rows = {code(row[0])[0]: row[2] for row in table("Reductions over units")}
-    assert list(rows) == list(REDUCTIONS)
-    for name, size in rows.items():
-        assert (size == "1") != REDUCTIONS[name].keeps_size
+    rows = {code(row[0])[0]: row for row in table("Reductions over units") if code(row[0])}
+    assert list(rows) == [*REDUCTIONS, *UNIT_FORMS]
+    for name, row in REDUCTIONS.items():
+        assert (rows[name][2] == "1") != row.keeps_size
+    for name, form in UNIT_FORMS.items():
+        assert code(rows[name][1]) == [form.same_as]
 
 
 def test_the_table_of_functions():
     rows = {code(row[0])[0]: row for row in table("Functions")}
-    assert list(rows) == list(LANGUAGE)
+    assert list(rows) == [n for n, row in PRIMITIVES.items() if not row.internal]
     for name, (_, arity, _, derivative, parity, at_zero) in rows.items():
-        row = LANGUAGE[name]
+        row = PRIMITIVES[name]
         assert int(arity) == row.arity
         assert tuple(code(derivative)) == row.derivative
         about = f" about {row.at_zero}" if row.at_zero else ""
         assert parity == {-1: f"odd{about}", 1: "even", 0: "-"}[row.parity]
         assert (None if at_zero == "-" else Fraction(at_zero)) == row.at_zero
+
+
+def test_the_table_of_named_forms():
+    rows = {code(row[0])[0]: row for row in table("Functions", "Named forms")}
+    assert list(rows) == list(NAMED_FORMS)
+    for name, (_, arity, formula, parity, cite) in rows.items():
+        row = NAMED_FORMS[name]
+        assert int(arity) == row.arity
+        assert code(formula) == [row.same_as]
+        assert cite == row.cite
+        middle = Fraction(float(computed(name, *[np.zeros(1)] * row.arity)[0]))
+        about = f" about {middle}" if middle else ""
+        assert parity == {-1: f"odd{about}", 1: "even", 0: "-"}[row.parity]
 
 
 def test_the_table_of_ablations():

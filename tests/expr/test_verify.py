@@ -31,7 +31,7 @@ from odyssey.expr.verify import influences
 
 ELMAN = library_cell("elman")
 X, H = Input("x[t]"), Previous("h[t-1]")
-tanh, step = PRIMITIVES["tanh"].function, PRIMITIVES["step"].function
+tanh, heaviside = PRIMITIVES["tanh"].function, PRIMITIVES["heaviside"].function
 
 
 def with_term(term):
@@ -59,7 +59,7 @@ def test_a_legal_term_is_legal():
         (sp.Rational(1, 3), "quotient"),
         (sp.Rational(10**31), "between"),
         (sp.Add(H, H, X, evaluate=False), "Add"),
-        (step(H), "'step' is not a function of the language"),
+        (heaviside(H), "'heaviside' is not a function of the language"),
         (Matrix("W"), "on the left of @"),
         (matmul(Vector("b"), H), "the left of @ must be"),
         (matmul(add(Matrix("W"), H), H), "left of @"),

@@ -8,6 +8,7 @@ import torch
 
 import odyssey
 from odyssey.compiler.lowering import lower
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
 from support import oracle
 
@@ -91,6 +92,7 @@ class Truth:
         return self.slopes[name, step]
 
 
+SURROGATES = {name for name, row in PRIMITIVES.items() if row.surrogate}
 truth_of = lru_cache(maxsize=64)(Truth)
 
 
@@ -98,7 +100,8 @@ def check(cell, backend, *, seed, layers=1, sizes=(5, 2, 3, 4), wild=False):
     """Compares one cell on random weights, inputs and states; gives the gradients compared.
 
     A wild cell, such as a mutant, may explode or sit on a kink: gradients for which the oracle's
-    own differences at two steps disagree are left out.
+    own differences at two steps disagree are left out. So are all of a cell with a surrogate
+    gradient, which no difference shows.
     """
     truth = truth_of(cell, seed, layers, sizes)
     values = truth.values
@@ -115,6 +118,8 @@ def check(cell, backend, *, seed, layers=1, sizes=(5, 2, 3, 4), wild=False):
     np.testing.assert_allclose(y.detach().numpy(), truth.output, rtol=1e-10, atol=1e-11)
     for s, value in zip(cell.states, final, strict=True):
         np.testing.assert_allclose(value.detach().numpy(), truth.finals[s], rtol=1e-10, atol=1e-11)
+    if any(node.op in SURROGATES for node in cell.program.nodes):
+        return len(values)
     total = (y * torch.as_tensor(truth.weights)).sum()
     for s, value in zip(cell.states, final, strict=True):
         total = total + (value * torch.as_tensor(truth.final_weights[s])).sum()

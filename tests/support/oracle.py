@@ -2,20 +2,21 @@
 
 It shares no code with the compiler: the equations of the text are valid Python, so each line is
 executed on arrays with one column a batch row. `W @ v` is NumPy's own product. What is not spelled
-out here is the `numpy` of its row, which is judged beside torch and mpmath by itself.
+out here is what its row says, which is judged beside torch and mpmath by itself.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
-from odyssey.expr.primitives import LANGUAGE
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.forms import LANGUAGE, computed
+from odyssey.expr.reductions import OVER_UNITS
 
-FUNCTIONS = {name: row.numpy for name, row in LANGUAGE.items()} | {
+FUNCTIONS = {name: partial(computed, name) for name in LANGUAGE} | {
     "sigmoid": lambda a: 0.5 * (1.0 + np.tanh(0.5 * a)),
     "tanh": np.tanh,
     "relu": lambda a: a * (a > 0),
@@ -28,14 +29,33 @@ FUNCTIONS = {name: row.numpy for name, row in LANGUAGE.items()} | {
     "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
     "minimum": np.minimum,
     "maximum": np.maximum,
+    "cos": np.cos,
+    "sqrt": np.sqrt,
+    "log": np.log,
+    "erf": np.vectorize(math.erf),
+    "sign": np.sign,
+    "step": lambda a: 1.0 * (a > 0),
+    "silu": lambda a: a / (1.0 + np.exp(-a)),
+    "gelu": lambda a: 0.5 * a * np.vectorize(math.erfc)(-a * math.sqrt(0.5)),
+    "elu": lambda a: np.where(a > 0, a, np.expm1(np.minimum(a, 0))),
+    "softsign": lambda a: np.sign(a) - np.sign(a) / (1.0 + np.abs(a)),
+    "hard_sigmoid": lambda a: np.clip((a + 3.0) / 6.0, 0.0, 1.0),
+    "hard_tanh": lambda a: np.clip(a, -1.0, 1.0),
+    "modrelu": lambda a, b: np.where(np.abs(a) + b > 0, a + b * np.sign(a), 0.0),
 }
 # over the units of a column; `max` of one argument is not Python's
-FUNCTIONS |= {n: (lambda a, f=row.numpy: f(a.T).T) for n, row in REDUCTIONS.items()} | {
+OVER_COLUMNS = {
     "sum": lambda a: a.sum(0, keepdims=True),
     "mean": lambda a: a.sum(0, keepdims=True) / len(a),
     "max": lambda a: a.max(0, keepdims=True),
     "cumsum": lambda a: np.tril(np.ones((len(a), len(a)))) @ a,
+    "softmax": lambda a: np.exp(a - np.log(np.exp(a).sum(0))),
+    "cumax": lambda a: np.cumsum(np.exp(a) / np.exp(a).sum(0), 0),
+    "layer_norm": lambda a: (a - a.mean(0)) / np.sqrt(a.var(0) + 1e-5),
+    "rms_norm": lambda a: a / np.sqrt((a * a).mean(0) + 1e-5),
 }
+assert OVER_COLUMNS.keys() == OVER_UNITS.keys()
+FUNCTIONS |= OVER_COLUMNS
 
 
 @lru_cache(maxsize=64)

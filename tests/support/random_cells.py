@@ -1,6 +1,6 @@
 """Random legal cells, for property tests of the language and of every backend.
 
-`random_cell(rng, size=n)` draws a cell of about n operations: all primitives, maps of the input,
+`random_cell(rng, size=n)` draws a cell of about n operations: all functions, maps of the input,
 of states and of intermediates, maps with rows of input size, peepholes, tied weights, dead
 equations, delay lines, sometimes a bare `x` (then the cell is square) and `init` lines. Products
 have a bounded factor, states are squashed or blended, divisors stay away from zero: the values of
@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 
 from odyssey.errors import CellError
 from odyssey.expr import Cell, parse_cell
+from odyssey.expr.forms import LANGUAGE
 from odyssey.expr.primitives import PRIMITIVES
 
 SQUASHED = ("sigmoid({})", "tanh({})", "sin({})", "exp(-square({}))", "1 / (1 + square({}))")
 TAMED = {"exp": "exp(tanh({}))"}  # grows too fast as it is
+TAMED |= {n: f"{n}(1 + square({{}}))" for n, row in LANGUAGE.items() if row.edge == "end"}
+# what has another gradient than its slope
+WITHOUT_SLOPE = {name for name, row in PRIMITIVES.items() if row.surrogate}
 
 
 def _written(arity: int) -> list[str]:
@@ -26,8 +30,8 @@ def _written(arity: int) -> list[str]:
     slots = ", ".join(["{}"] * arity)
     return [
         f"{name}({slots})"
-        for name, row in PRIMITIVES.items()
-        if row.arity == arity and not row.internal and name not in listed | set(TAMED)
+        for name, row in LANGUAGE.items()
+        if row.arity == arity and name not in listed | set(TAMED) | WITHOUT_SLOPE
     ]
 
 
@@ -267,7 +271,8 @@ class _WideDraft(_Draft):
         if kind < 0.88:
             return f"({self.scalar()} * {self.choose(self.readable)})"
         if kind < 0.93:
-            return f"(dt * cumsum({self.choose(self.readable)}))"
+            form = self.choose(("cumsum", "softmax", "cumax", "layer_norm", "rms_norm"))
+            return f"(dt * {form}({self.choose(self.readable)}))"
         if kind < 0.97:
             return f"{self.choose(self.states)}[t-{int(self.rng.integers(2, 4))}]"
         return f"{self.new('W')} @ x[t-{int(self.rng.integers(1, 3))}]"

@@ -7,7 +7,7 @@ import pytest
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
-from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.forms import LANGUAGE
 from odyssey.expr.shapes import infer_shapes
 from odyssey.transforms.ablations import ABLATIONS, SHORT, ablate, gates
 
@@ -17,7 +17,7 @@ TRIED = {
     "other": ("i", "z", "r", "f"),
     "equation": ("g", "n", "h", "i", "o"),
     "state": ("h", "c"),
-    "function": [n for n, row in PRIMITIVES.items() if row.arity == 1 and not row.internal],
+    "function": [n for n, row in LANGUAGE.items() if row.arity == 1],
     "value": ("2", "-1.5", "0.25"),
     "steps": ("50",),
 }

@@ -18,7 +18,7 @@ from odyssey.compiler.backends import BACKENDS, build_layer
 from odyssey.compiler.lowering import lower
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
-from odyssey.expr.primitives import LANGUAGE
+from odyssey.expr.forms import LANGUAGE
 from odyssey.transforms.constraints import nodes
 from odyssey.transforms.mutations import (
     CROSSOVERS,
@@ -159,7 +159,7 @@ KNOWN = {
     "replace_function": {
         f"h[t] = {f}(W @ x[t] + U @ h[t-1])"
         for f, row in LANGUAGE.items()
-        if row.arity == 1 and f != "tanh"
+        if row.arity == 1 and f != "tanh" and row.edge != "end"
     },
     "swap_operands": {"h[t] = tanh(h[t-1] + U @ (W @ x[t]))"},
     "change_bias": set(),

@@ -23,6 +23,9 @@ from odyssey.expr.program import Group, Node, Program, reach
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.sizes import INPUTS, ONE, UNITS, multiple, parts, source
 
+# What has no value or no slope at zero, which is what units hold that a member does not have.
+_UNDEFINED_AT_ZERO = {"div", *(name for name, row in PRIMITIVES.items() if row.edge == "end")}
+
 
 def gather(x: Tensor, weight: Tensor) -> Tensor:
     """Multiplies one-hot rows, given as class indices, by a matrix: takes its columns.
@@ -84,7 +87,7 @@ class _Source:
         self.sliced: dict[int, str] = {}
         self.fused: dict[int, int] = {}  # a result -> the addition that happens in its product
         self.groups = {r: g for g in program.groups for r in g.results}
-        self.divides = any(n.op == "div" for n in program.nodes)
+        self.divides = any(n.op in _UNDEFINED_AT_ZERO for n in program.nodes)
         self.units = {UNITS: "unit"}
         self.raw_reads = any(
             n.op != "matmul" and any(program.nodes[a].op == "input" for a in n.args)

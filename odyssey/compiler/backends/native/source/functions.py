@@ -6,9 +6,14 @@ rows are made of, and what writes both for a program.
 Bound on the error of all of them: 1e-6 absolute in float32 where the value is of the order of one,
 and relative where it is larger (`exp`); 1e-12 in float64. Infinities and NaN are as in torch. The
 polynomials are Taylor series on the reduced range: of 2^f - 1 on |f| <= 1/2, of `sin` and `cos` on
-|r| <= pi/4, of `log1p` as the series of 2 artanh(s) with s = e / (2 + e) <= 1/3. That of 2^f - 1 in
-float32, where most of the time of an activation goes, is the one with the least relative error
-(Remez's exchange, then rounded).
+|r| <= pi/4, of `log1p` as the series of 2 artanh(s) with s = e / (2 + e) <= 1/3, of `log` as the
+same series with s <= 0.172, of `erf` on |x| <= 1. Two are fits instead: 2^f - 1 in float32, where
+most of the time of an activation goes, with the least relative error (Remez's exchange, then
+rounded), and -ln(1 - erf(1 + u)), from which `erf` beyond 1 comes, with the least error of `erf`
+(Lawson's weights on a grid of Chebyshev nodes, in 50 digits).
+
+`sqrt` is correctly rounded; `log` and `erf` are within 1 and 3 units in the last place, of numbers
+of every size.
 """
 
 from __future__ import annotations
@@ -35,6 +40,46 @@ MINIMAX = [
     )
 ]
 
+TWO_BY_ROOT_PI = Fraction("1.128379167095512573896158903121545172")
+
+# of -ln(1 - erf(1 + u)) for u up to 3 and 5, from the constant on; error of erf 1.1e-9 and 3.0e-17
+TAILS = {
+    "float32": [
+        Fraction(c)
+        for c in (
+            "1.8496055157597317",
+            "2.6389668748358816",
+            "0.84311764624695754",
+            "0.041503372492285141",
+            "-0.0098952356297996025",
+            "0.0018291885387823378",
+            "-0.00018631938379028188",
+        )
+    ],
+    "float64": [
+        Fraction(c)
+        for c in (
+            "1.8496055099332484322",
+            "2.6389675142347311540",
+            "0.84310725636188255991",
+            "0.041561097972137304531",
+            "-0.010033824599901219643",
+            "0.0019778974842175819406",
+            "-0.00023730102391967323292",
+            "-0.000026339398695619168660",
+            "0.000027283400848032686785",
+            "-0.0000097901517470159765086",
+            "0.0000022534784782842993803",
+            "-0.00000029571776074411929752",
+            "-0.0000000084957760104926070909",
+            "0.000000014024692026501154191",
+            "-0.0000000032348160786610805768",
+            "0.00000000036661234477138328911",
+            "-0.000000000017599415348786952167",
+        )
+    ],
+}
+
 TYPES: dict[str, dict[str, Any]] = {
     "float32": {
         "real": "float",
@@ -42,8 +87,10 @@ TYPES: dict[str, dict[str, Any]] = {
         "bits": 4,
         "suffix": "ps",
         "powers": MINIMAX,
-        "log": 9,
+        "artanh": 9,
+        "log": 5,
         "trig": 9,
+        "erf": 11,
     },
     "float64": {
         "real": "double",
@@ -51,8 +98,10 @@ TYPES: dict[str, dict[str, Any]] = {
         "bits": 8,
         "suffix": "pd",
         "powers": [LN2**k / factorial(k) for k in range(1, 14)],
-        "log": 18,
+        "artanh": 18,
+        "log": 10,
         "trig": 17,
+        "erf": 18,
     },
 }
 
@@ -96,6 +145,26 @@ _NUMBERS = {
         "PI_3": "2.02226624879595063154e-21",
         "TRIG_RANGE": "262144.0",
         "SIGN": "(-9223372036854775807L - 1)",
+    },
+}
+
+# what only some functions need, and is written where they are
+_RARE_NUMBERS = {
+    "float32": {
+        "TINY": "1.17549435e-38f",
+        "LARGEST": "3.40282347e38f",
+        "GROWTH": "25",
+        "GROWN": "33554432.0f",
+        "ROOT_HALF_BITS": "0x3F3504F3",
+        "ERF_ONE": "4.0f",
+    },
+    "float64": {
+        "TINY": "2.2250738585072014e-308",
+        "LARGEST": "1.7976931348623157e308",
+        "GROWTH": "54",
+        "GROWN": "18014398509481984.0",
+        "ROOT_HALF_BITS": "0x3FE6A09E667F3BCDL",
+        "ERF_ONE": "6.0",
     },
 }
 
@@ -167,8 +236,25 @@ static inline vec turned(vec x, int quarter) {
 }
 """
 
+_ROOTED = """\
+/* The square root, correctly rounded. */
+static inline vec rooted(vec x) {
+#if defined(__AVX__)
+  vec y;
+  __asm__("vsqrt{suffix} %1, %0" : "=v"(y) : "v"(x));
+  return y;
+#else
+  for (int k = 0; k < V; k++) x[k] = (real)__builtin_sqrt((double)x[k]);
+  return x;
+#endif
+}
+"""
+
 # What rows and other blocks call -> the block that has it.
-_BLOCKS = {name: _POWERS for name in ("exp2m1", "reduced", "power_of_two")} | {"turned": _TURNED}
+_BLOCKS = {name: _POWERS for name in ("exp2m1", "reduced", "power_of_two")} | {
+    "turned": _TURNED,
+    "rooted": _ROOTED,
+}
 
 
 def _polynomial(coefficients: list[Fraction], *, name: str, variable: str) -> str:
@@ -184,7 +270,17 @@ def _polynomials(dtype: str) -> dict[str, str]:
     trig = kind["trig"] // 2 + 1
     series = {
         "powers": ("p", "f", kind["powers"]),
-        "artanh": ("p", "q", [Fraction(1, 2 * k + 1) for k in range(kind["log"])]),
+        "artanh": ("p", "q", [Fraction(1, 2 * k + 1) for k in range(kind["artanh"])]),
+        "log": ("p", "q", [Fraction(2, 2 * k + 3) for k in range(kind["log"])]),
+        "erf": (
+            "p",
+            "q",
+            [
+                TWO_BY_ROOT_PI * Fraction((-1) ** k, factorial(k) * (2 * k + 1))
+                for k in range(kind["erf"])
+            ],
+        ),
+        "tail": ("t", "u", TAILS[dtype]),
         "sine": ("s", "q", [Fraction((-1) ** k, factorial(2 * k + 1)) for k in range(trig)]),
         "cosine": ("c", "q", [Fraction((-1) ** k, factorial(2 * k)) for k in range(trig + 1)]),
     }
@@ -206,8 +302,7 @@ def write_functions(names: set[str], dtype: str) -> str:
 
     Blocks and functions stand before those that call them, otherwise in the order of the table.
     """
-    parts = [f"#define {name} {value}" for name, value in _NUMBERS[dtype].items()]
-    parts.append(_SELECT.replace("{suffix}", TYPES[dtype]["suffix"]))
+    suffix = TYPES[dtype]["suffix"]
     texts: dict[str, None] = {}
 
     def write(text: str) -> None:
@@ -224,8 +319,13 @@ def write_functions(names: set[str], dtype: str) -> str:
     for row in PRIMITIVES.values():
         if row.name in names:
             write(_written(row))
+    words = set(re.findall(r"\w+", " ".join(texts)))
+    rare = {name: value for name, value in _RARE_NUMBERS[dtype].items() if name in words}
+    parts = [f"#define {name} {value}" for name, value in (_NUMBERS[dtype] | rare).items()]
+    parts.append(_SELECT.replace("{suffix}", suffix))
     polynomials = _polynomials(dtype)
     for text in texts:
+        text = text.replace("{suffix}", suffix)
         for key, lines in polynomials.items():
             text = text.replace(key, lines)
         parts.append(text)
