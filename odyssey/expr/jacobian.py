@@ -2,7 +2,8 @@
 
 Every block ds[t] / ds'[t-1] is a sum of terms, each a product of diagonal matrices D(v) and weight
 matrices: `D(f)` for the c of an LSTM, `D(tanh(c[t]) * o * (1 - o)) U_o` for one of the ways from h.
-Where one number meets many it is multiplied by `ones`, a column; a sum over units is `ones.T`.
+Where one number meets many it is multiplied by `ones`, a column of H, or `ones(R)`; a sum over
+units is `ones.T`.
 Derivatives of functions come from the table of primitives, those of named forms from their
 formulas; named equations keep their names.
 """
@@ -22,7 +23,7 @@ from odyssey.expr.forms import NAMED_FORMS
 from odyssey.expr.primitives import PRIMITIVES, read_formula
 from odyssey.expr.reductions import REDUCTIONS, UNIT_FORMS
 from odyssey.expr.shapes import Shapes, infer_shapes
-from odyssey.expr.sizes import ONE
+from odyssey.expr.sizes import ONE, UNITS, format_size
 from odyssey.expr.terms import (
     Current,
     Named,
@@ -130,8 +131,9 @@ def _derivative(expr: sp.Expr, rows: Mapping[str, Row], own: sp.Expr, shapes: Sh
         if slope == 0 or is_constant(arg):
             continue
         spread = size != ONE and shapes.of(arg) == ONE  # one number meets many
+        ones = "ones" if size == UNITS else f"ones({format_size(size)})"
         for s, terms in _derivative(arg, rows, arg, shapes).items():
-            spread_terms = (_mapped("ones", t) for t in terms) if spread else terms
+            spread_terms = (_mapped(ones, t) for t in terms) if spread else terms
             scaled = (
                 JacobianTerm((_product(slope, t.diagonals[0]), *t.diagonals[1:]), t.matrices)
                 for t in spread_terms

@@ -1,5 +1,7 @@
 """The symbolic Jacobian against numerical differentiation of the oracle."""
 
+import re
+
 import numpy as np
 import pytest
 from support import oracle
@@ -84,9 +86,11 @@ def evaluated(cell, weights, x, state):
 
 
 def mapped(matrix, product, env):
-    """Multiplies by a factor of a Jacobian from the left; `ones` leaves it to broadcasting."""
-    if matrix == "ones":
-        return product
+    """Multiplies by a factor of a Jacobian from the left."""
+    if re.fullmatch(r"ones(\(.*\))?", matrix):
+        sizes = {"I": len(env["x"][0]), "H": UNITS}
+        units = max(1, int(eval(matrix[5:-1] or "H", {}, sizes)))
+        return np.ones((units, 1)) @ product
     if matrix.startswith("argmax("):
         values = np.asarray(eval(matrix.removeprefix("arg").removesuffix(".T")[3:], env))
         return product[[int(np.argmax(values))]]
