@@ -21,7 +21,7 @@ from odyssey.compiler.weights import Making, Weights, is_own, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
 from odyssey.expr.schemes import InitScheme, initial_parameters
-from odyssey.expr.sizes import INPUTS, parts, resolve
+from odyssey.expr.sizes import INPUTS, axes, parts, resolve
 
 _lowered = lru_cache(maxsize=256)(lower)
 
@@ -92,7 +92,9 @@ class Layers(nn.Module):
             )
         self.state_sizes = [self.program.state_size(s) for s in cell.states]
         # layers after the first read other inputs, so that a state of size I has two sizes
-        self.ragged = self.num_layers > 1 and any(parts(s)[0] == INPUTS for s in self.state_sizes)
+        self.ragged = self.num_layers > 1 and any(
+            parts(axis)[0] == INPUTS for s in self.state_sizes for axis in axes(s)
+        )
         self.asked = backend
         self._build()
         self.shapes = [

@@ -14,6 +14,7 @@ import numpy as np
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import REGIONS, Group, Node, Program
+from odyssey.expr.sizes import is_matrix
 
 
 def _rewrite(
@@ -69,6 +70,8 @@ def fold_constants(program: Program) -> Program:
 
 def _region(node: Node, regions: list[str]) -> str:
     own = {"input": "sequence", "previous": "step"}.get(node.op, "once")
+    if is_matrix(node.size):  # of all steps they would be large
+        own = "step"
     return max([own, *(regions[a] for a in node.args)], key=REGIONS.index)
 
 

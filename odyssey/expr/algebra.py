@@ -15,12 +15,12 @@ from functools import cached_property
 
 import sympy as sp
 
-from odyssey.expr.equations import Equations, Init, Start
+from odyssey.expr.equations import Equations, Init, Start, without_source
 from odyssey.expr.forms import ALL_FUNCTIONS
 from odyssey.expr.primitives import PRIMITIVES, Primitive, read_formula
-from odyssey.expr.reductions import OVER_UNITS, REDUCTIONS, UNIT_FORMS
+from odyssey.expr.reductions import FORMS, OVER_UNITS, WrongSizeError, size_over_units
 from odyssey.expr.shapes import Shapes
-from odyssey.expr.sizes import ONE, PLAIN
+from odyssey.expr.sizes import ONE, PLAIN, is_matrix, meet
 from odyssey.expr.terms import MAPS, Current, Named, exact_value, term
 
 # A product that would pass one of these is kept as it is written, so that no cell is expensive.
@@ -117,7 +117,7 @@ class Atoms:
     @staticmethod
     def widest(sizes: Iterable[str]) -> str:
         """Gives the size of what has parts of these sizes."""
-        return next((s for s in sizes if s != ONE), ONE)
+        return meet(sizes)
 
     def monomial_shape(self, monomial: Monomial) -> str:
         """A digest of a monomial that does not depend on names."""
@@ -183,8 +183,9 @@ class _Algebra:
                 return self.atoms.intern("vector", name, size=self.shapes.of(expr))
         args = [self.normal(a) for a in operands]
         if op in ("matmul", "transposed") or op in OVER_UNITS:
-            if self.atoms.size(args[0]) == ONE != self.shapes.of(operands[0]):
-                self.atoms.lost = True
+            for poly, operand in zip(args, operands, strict=True):
+                left, had = self.atoms.size(poly), self.shapes.of(operand)
+                self.atoms.lost |= left != had and (left == ONE or is_matrix(had))
             if op not in OVER_UNITS:
                 return self._map(op, name, args[0])
         return self._apply(op, *args)
@@ -249,10 +250,13 @@ class _Algebra:
         return _scale(self.atoms.intern("reciprocal", "", _scale(poly, 1 / factor)), 1 / factor)
 
     def _function(self, name: str, *args: Poly) -> Poly:
-        if name in UNIT_FORMS:
-            return UNIT_FORMS[name].expand(*args, number=_constant, apply=self._apply)
-        if name in REDUCTIONS:
-            size = "" if REDUCTIONS[name].keeps_size else ONE
+        if name in OVER_UNITS:
+            if name in FORMS:
+                return FORMS[name].expand(*args, number=_constant, apply=self._apply)
+            try:
+                size = size_over_units(name, [self.atoms.size(a) for a in args])
+            except WrongSizeError:  # what was a matrix is none any more
+                self.atoms.lost, size = True, ONE
             return self.atoms.intern("call", name, *args, size=size)
         formula = ALL_FUNCTIONS[name].same_as
         if formula:  # square(z) -> z*z, min(a, b) -> -max(-a, -b), silu(z) -> z*sigmoid(z)
@@ -316,9 +320,10 @@ class Normal:
 
     @cached_property
     def inits(self) -> dict[str, Init]:
-        """Initialisations of live parameters; a copy goes with its source."""
+        """Initialisations of live parameters; a copy goes with its source, or has its number."""
         live = {*self.parameters, ""}
-        return {i.parameter: i for i in self.declared if {i.parameter, i.source} <= live}
+        alone = (without_source(i, self.declared, live) for i in self.declared)
+        return {i.parameter: i for i in alone if {i.parameter, i.source} <= live}
 
     @cached_property
     def live(self) -> list[int]:

@@ -6,6 +6,7 @@ Text, verification, canonical form and notation read `Equations`; `cell.Cell` is
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import UnionType
@@ -78,6 +79,22 @@ class Init:
     kind: str
     args: tuple[float, ...] = ()
     source: str = ""
+
+
+def without_source(init: Init, others: Iterable[Init], live: Collection[str]) -> Init:
+    """Gives what a copy of a dead parameter that starts at a number starts at: the same init else.
+
+    Args:
+        init: The initialisation.
+        others: All of the cell.
+        live: Names of the parameters that count.
+    """
+    if not init.source or init.source in live:
+        return init
+    source = next((o for o in others if o.parameter == init.source), None)
+    if source is None or source.kind != "constant":
+        return init
+    return Init(init.parameter, "constant", (0.0 - source.args[0],))
 
 
 @dataclass(frozen=True)

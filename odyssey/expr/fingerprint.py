@@ -29,7 +29,7 @@ from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
 from odyssey.expr.properties import apply_properties
 from odyssey.expr.running import run_program
-from odyssey.expr.sizes import ONE, PLAIN
+from odyssey.expr.sizes import ONE, PLAIN, axes
 from odyssey.expr.sizes import UNITS as H
 
 UNITS = 3  # input size and hidden size
@@ -161,8 +161,8 @@ class _Runs:
         x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, 3 * members, 1, UNITS))
         start = {}
         for name in self.program.states:
-            first = _START[: _units(self.program.state_size(name))]
-            start[name] = np.broadcast_to(first, (3 * members, 1, len(first)))
+            first = _starting(self.program, name)
+            start[name] = np.broadcast_to(first, (3 * members, 1, *first.shape))
             start[name] = start[name] + _first(self.program, name, tripled)[..., None, :]
         with np.errstate(all="ignore"):
             y_TPBH, _ = run_program(self.program, tripled, x_TPBI, start, jitter_KPBN=jitter)
@@ -190,7 +190,7 @@ class _Runs:
             if self.work > MAX_WORK:
                 break
             start = {
-                s: _START[: _units(self.program.state_size(s))] + _first(self.program, s, weights)
+                s: _starting(self.program, s) + _first(self.program, s, weights)
                 for s in self.program.states
             }
             runs = (
@@ -209,6 +209,12 @@ class _Runs:
             if "nan" not in texts[: min(len(pairs), _end(texts))]:
                 break
         return texts
+
+
+def _starting(program: Program, state: str) -> Array:
+    """Gives what a state starts at in all runs, (N,), of a matrix (N, N)."""
+    first, *columns = (_START[: _units(size)] for size in axes(program.state_size(state)))
+    return np.outer(first, *columns) if columns else first
 
 
 def _first(program: Program, state: str, weights: Mapping[str, Array]) -> Array:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from odyssey.expr.equations import Init
+from odyssey.expr.equations import Init, without_source
 from odyssey.expr.fingerprint import react
 from odyssey.expr.initial import format_init
 from odyssey.expr.program import Program
@@ -35,7 +35,9 @@ def identity(key: str, program: Program, inits: Iterable[Init]) -> tuple[str, st
         inits: Its initial values.
     """
     reactions = react(program)
-    by_name = {i.parameter: i for i in inits}
+    declared = list(inits)
+    live = reactions.alone.keys()
+    by_name = {i.parameter: without_source(i, declared, live) for i in declared}
 
     def start(name: str) -> str:
         return format_init(by_name[name]) if name in by_name and not by_name[name].source else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import LEAF_OPS, REGIONS, Program
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import OVER_UNITS
+from odyssey.expr.sizes import is_matrix
 
 
 def verify_program(program: Program, *, final: bool) -> None:
@@ -29,9 +30,9 @@ def verify_program(program: Program, *, final: bool) -> None:
         else:
             own = ARITHMETIC.get(node.op) or PRIMITIVES.get(node.op)
             arity = own.arity if own else 1  # of a reduction
-            assert own or node.op in REDUCTIONS, f"{where} is no operation"
+            assert own or node.op in OVER_UNITS, f"{where} is no operation"
             assert len(node.args) == arity, f"{where} takes {arity} arguments"
-            sizes = {nodes[a].size for a in node.args} - {"1"}
+            sizes = {nodes[a].size for a in node.args if not is_matrix(nodes[a].size)} - {"1"}
             assert len(sizes) <= 1 or program.square, f"{where} mixes sizes {sizes}"
         if node.op == "vector":
             assert program.vectors[node.name] == node.size, f"{where} has size {node.size}"

@@ -23,7 +23,7 @@ from odyssey.expr.forms import NAMED_FORMS
 from odyssey.expr.primitives import PRIMITIVES, read_formula
 from odyssey.expr.reductions import REDUCTIONS, UNIT_FORMS
 from odyssey.expr.shapes import Shapes, infer_shapes
-from odyssey.expr.sizes import ONE, UNITS, format_size
+from odyssey.expr.sizes import ONE, UNITS, format_size, is_matrix
 from odyssey.expr.terms import (
     Current,
     Named,
@@ -86,6 +86,8 @@ def symbolic_jacobian(cell: Equations) -> dict[tuple[str, str], tuple[JacobianTe
         raise CellError(f"{cell.name} has no recurrence: it reads no previous state")
     rows: dict[str, Row] = {}
     shapes = infer_shapes(cell)
+    if any(map(is_matrix, shapes.states.values())):
+        raise CellError(f"{cell.name} has a state that is a matrix: it has no Jacobian to print")
     for equation in cell.equations:
         kind = Current if equation.updates_state else Named
         own = kind(equation.label)

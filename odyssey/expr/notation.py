@@ -47,6 +47,7 @@ class _Style:
     open: str
     close: str
     space: str
+    top: str  # marks what is transposed
     above: int  # how tightly the parts of a quotient must bind to go without parentheses
     below: int
 
@@ -54,9 +55,6 @@ class _Style:
         raise NotImplementedError
 
     def call(self, function: Function, args: list[str]) -> str:
-        raise NotImplementedError
-
-    def transposed(self, name: str) -> str:
         raise NotImplementedError
 
     def quotient(self, above: str, below: str) -> str:
@@ -73,9 +71,6 @@ class _Latex(_Style):
     def call(self, function: Function, args: list[str]) -> str:
         return function.latex.format(*args)
 
-    def transposed(self, name: str) -> str:
-        return f"{self.name(name, '')}^\\top"
-
     def quotient(self, above: str, below: str) -> str:
         return f"\\frac{{{above}}}{{{below}}}"
 
@@ -91,17 +86,14 @@ class _Html(_Style):
     def call(self, function: Function, args: list[str]) -> str:
         return f"{function.html or function.name}({', '.join(args)})"
 
-    def transposed(self, name: str) -> str:
-        return f"{self.name(name, '')}<sup>⊤</sup>"
-
     def quotient(self, above: str, below: str) -> str:
         return f"{above} / {below}"
 
 
 _SUM, _PRODUCT, _ATOM = 1, 2, 3
 
-LATEX = _Latex(r" \odot ", "-", r"\left(", r"\right)", r" \, ", above=_SUM, below=_SUM)
-HTML = _Html(" ⊙ ", "−", "(", ")", "&#8202;", above=_PRODUCT, below=_ATOM)
+LATEX = _Latex(r" \odot ", "-", r"\left(", r"\right)", r" \, ", r"^\top", above=_SUM, below=_SUM)
+HTML = _Html(" ⊙ ", "−", "(", ")", "&#8202;", "<sup>⊤</sup>", above=_PRODUCT, below=_ATOM)
 
 
 def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
@@ -120,8 +112,14 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
             return (text, _ATOM) if expr >= 0 else (style.minus + text, _SUM)
         case "matmul":
             return f"{style.name(name, '')}{style.space}{wrap(args[0], _ATOM)}", _ATOM
+        case "read" | "read_transposed":
+            inner, mark = wrap(args[0], _ATOM), style.top if op == "read_transposed" else ""
+            return f"{inner}{mark}{style.space}{wrap(args[1], _ATOM)}", _PRODUCT
+        case "outer":
+            left, right = wrap(args[0], _ATOM), wrap(args[1], _ATOM)
+            return f"{left}{style.space}{right}{style.top}", _PRODUCT
         case "transposed":
-            return f"{style.transposed(name)}{style.space}{wrap(args[0], _ATOM)}", _ATOM
+            return f"{style.name(name, '')}{style.top}{style.space}{wrap(args[0], _ATOM)}", _ATOM
         case "sub":
             return f"{wrap(args[0], _SUM)} {style.minus} {wrap(args[1], _PRODUCT)}", _SUM
         case "add" if args[1].is_Rational and args[1] < 0:
@@ -146,7 +144,7 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
 
 def to_latex(cell: Equations) -> str:
     """Prints the equations of a cell as a LaTeX `aligned` block (needs amsmath)."""
-    declared = {d.name: d.sizes[0] for d in cell.state_sizes}
+    declared = {d.name: r" \times ".join(d.sizes) for d in cell.state_sizes}
     declared |= {e.target: e.size for e in cell.equations if e.size}
     sizes = {name: f" \\in \\mathbb{{R}}^{{{size}}}" for name, size in declared.items()}
     rows = [

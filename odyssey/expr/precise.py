@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import mpmath
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
 from odyssey.expr.program import Node, Program
-from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
+from odyssey.expr.sizes import is_matrix
 
 MAX_EXPONENT = 10_000  # numbers beyond 2 to this power have no value here
 
@@ -72,13 +74,20 @@ def run_precisely(
                         values[number] = [context.mpf(above) / below]
                     else:
                         result = _apply(context, node, inputs, exact)
-                        values[number] = [v * errors[(turn + k) % 97] for k, v in enumerate(result)]
+                        values[number] = _with_errors(result, errors, turn)
                         turn += len(result)
         except (UndefinedError, ZeroDivisionError):
             return outputs
         outputs.append(values[program.output])
         states = {s: values[k] for s, k in zip(program.states, program.updates, strict=True)}
     return outputs
+
+
+def _with_errors(values: PreciseVector, errors: Sequence[Number], turn: int) -> PreciseVector:
+    return [
+        _with_errors(v, errors, turn + k) if isinstance(v, list) else v * errors[(turn + k) % 97]
+        for k, v in enumerate(values)
+    ]
 
 
 def _exact(context: Any, numbers: Sequence[Any]) -> Any:
@@ -96,6 +105,10 @@ def _apply(
         result = [context.fdot(zip(row, inputs[0], strict=True)) for row in rows]
     elif node.op in REDUCTIONS:
         result = REDUCTIONS[node.op].mpmath(context, inputs[0])
+    elif node.op in RESHAPINGS:
+        result = RESHAPINGS[node.op].mpmath(context, inputs[0])
+    elif is_matrix(node.size):
+        return _rows_of_matrix(context, node, inputs, weights)
     elif node.op in ARITHMETIC:
         if node.op == "div" and any(_is_rounding(context, b) for b in inputs[1]):
             raise UndefinedError
@@ -106,9 +119,23 @@ def _apply(
         if row.edge and any(v != 0 and _is_rounding(context, v) for v in inputs[0]):
             raise UndefinedError
         result = [function(context, *row) for row in _rows(inputs)]
-    if not all(context.mag(value) <= MAX_EXPONENT for value in result):  # of NaN it is NaN
+    if not all(context.mag(value) <= MAX_EXPONENT for value in _flat(result)):  # of NaN it is NaN
         raise UndefinedError
     return result
+
+
+def _rows_of_matrix(
+    context: Any, node: Node, inputs: list[PreciseVector], weights: Mapping[str, Any]
+) -> PreciseVector:
+    """Computes a matrix elementwise, row by row; a number of a row meets all of it."""
+    matrices = [v if isinstance(v[0], list) else [v] for v in inputs]
+    vectors = replace(node, size="")
+    return [_apply(context, vectors, list(rows), weights) for rows in _rows(matrices)]
+
+
+def _flat(values: PreciseVector) -> Iterator[Number]:
+    for value in values:
+        yield from value if isinstance(value, list) else (value,)
 
 
 def _rows(inputs: list[PreciseVector]) -> Iterator[tuple[Number, ...]]:

@@ -19,9 +19,9 @@ import sympy as sp
 from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.properties import stored_shape
-from odyssey.expr.reductions import FORMS, REDUCTIONS
+from odyssey.expr.reductions import FORMS, OVER_UNITS, size_over_units
 from odyssey.expr.shapes import Shapes
-from odyssey.expr.sizes import ONE, PLAIN, UNITS, resolve
+from odyssey.expr.sizes import ONE, PLAIN, UNITS, meet, resolve
 from odyssey.expr.terms import exact_value, term
 
 LEAF_OPS = ("input", "previous", "vector", "constant")
@@ -116,7 +116,7 @@ class Program:
         """Whether all values have size I or H and nothing reduces them: what every backend runs."""
         real = self.reached(["input", "previous", "vector"])  # others are numbers
         sized = all(n.size in PLAIN or not r for n, r in zip(self.nodes, real, strict=True))
-        plain = not any(n.op in REDUCTIONS or n.transposed for n in self.nodes)
+        plain = not any(n.op in OVER_UNITS or n.transposed for n in self.nodes)
         return sized and plain and not set(self.state_sizes) - {UNITS}
 
     def state_size(self, name: str) -> str:
@@ -236,10 +236,10 @@ class _Translator:
         last = self.nodes[numbers[-1]]
         if op == "sub" and last.op == "constant":  # a - 2 -> a + -2, as text is read
             return self.apply("add", numbers[0], self.constant(-Fraction(last.value)))
-        if op in REDUCTIONS and not REDUCTIONS[op].keeps_size:
-            return self.emit(Node(op, numbers, size=ONE))
-        sizes = [self.nodes[a].size for a in numbers if self.nodes[a].size != ONE]
-        return self.emit(Node(op, numbers, size=sizes[0] if sizes else ONE))
+        sizes = [self.nodes[a].size for a in numbers]
+        if op in OVER_UNITS:
+            return self.emit(Node(op, numbers, size=size_over_units(op, sizes)))
+        return self.emit(Node(op, numbers, size=meet(sizes)))
 
 
 def translate(cell: Equations, text: str, shapes: Shapes) -> Program:

@@ -1,4 +1,4 @@
-"""Functions over the units of one row: reductions, as the sum, and forms made of them.
+"""Functions over the units of one row: reductions, forms made of them, and matrices.
 
 A reduction reads all numbers that a value has in a row of the batch. It gives one number, which
 broadcasts (size 1), or, as `cumsum`, as many as it read. With members of fewer units than the
@@ -15,6 +15,7 @@ import numpy as np
 
 from odyssey.expr.forms import NAMED_FORMS, NamedForm
 from odyssey.expr.primitives import ANYTHING, Array, Function, Interval
+from odyssey.expr.sizes import ONE, axes, is_matrix, matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +135,133 @@ _FORMS = (
     ),
 )
 
+
+@dataclass(frozen=True, kw_only=True)
+class Reshaping(Function):
+    """One row of the table of functions between vectors and matrices.
+
+    Attributes:
+        numpy: The function on arrays whose last axis, or two, are those of the value.
+        torch: The function in torch, with `{0}` for the argument.
+        mpmath: The function on a list of numbers, or of rows.
+        reads_matrix: Whether it takes a matrix, and gives a vector.
+        size: The size of the value, from those of the argument's axes.
+    """
+
+    numpy: Callable[[Array], Array]
+    torch: str
+    mpmath: Callable[[Any, Sequence[Any]], list[Any]]
+    reads_matrix: bool
+    size: Callable[..., str]
+
+    @property
+    def arity(self) -> int:
+        """Number of arguments: one."""
+        return 1
+
+
+_RESHAPINGS = (
+    Reshaping(
+        name="column",
+        numpy=lambda a: a[..., None],
+        torch="{0}.unsqueeze(-1)",
+        mpmath=lambda m, a: [[v] for v in a],
+        interval=lambda a: a,
+        latex=r"\operatorname{{column}}({0})",
+        reads_matrix=False,
+        size=lambda units: matrix(units, ONE),
+    ),
+    Reshaping(
+        name="row",
+        numpy=lambda a: a[..., None, :],
+        torch="{0}.unsqueeze(-2)",
+        mpmath=lambda m, a: [list(a)],
+        interval=lambda a: a,
+        latex=r"\operatorname{{row}}({0})",
+        reads_matrix=False,
+        size=lambda units: matrix(ONE, units),
+    ),
+    Reshaping(
+        name="across",
+        numpy=lambda a: a.sum(axis=-1),
+        torch="{0}.sum(-1)",
+        mpmath=lambda m, a: [m.fsum(row) for row in a],
+        interval=_summed,
+        latex=r"\operatorname{{across}}({0})",
+        reads_matrix=True,
+        size=lambda rows, columns: rows,
+    ),
+    Reshaping(
+        name="down",
+        numpy=lambda a: a.sum(axis=-2),
+        torch="{0}.sum(-2)",
+        mpmath=lambda m, a: [m.fsum(column) for column in zip(*a, strict=True)],
+        interval=_summed,
+        latex=r"\operatorname{{down}}({0})",
+        reads_matrix=True,
+        size=lambda rows, columns: columns,
+    ),
+)
+
+_MATRIX_FORMS = (
+    NamedForm(
+        name="outer",
+        same_as="column(a) * row(b)",
+        interval=lambda a, b: ANYTHING,
+        latex=r"{0} {1}^\top",
+        cite="the outer product",
+    ),
+    NamedForm(
+        name="read",
+        same_as="across(a * row(b))",
+        interval=lambda a, b: ANYTHING,
+        latex=r"{0} \, {1}",
+        cite="the product of a matrix and a vector, written S[t-1] @ q",
+    ),
+    NamedForm(
+        name="read_transposed",
+        same_as="down(a * column(b))",
+        interval=lambda a, b: ANYTHING,
+        latex=r"{0}^\top \, {1}",
+        cite="that of the transposed matrix, written S[t-1].T @ q",
+    ),
+)
+
+RESHAPINGS: dict[str, Reshaping] = {row.name: row for row in _RESHAPINGS}
+MATRIX_FORMS: dict[str, NamedForm] = {row.name: row for row in _MATRIX_FORMS}
 UNIT_FORMS: dict[str, NamedForm] = {row.name: row for row in _FORMS}
-FORMS: dict[str, NamedForm] = {**NAMED_FORMS, **UNIT_FORMS}
-OVER_UNITS: dict[str, Reduction | NamedForm] = {**REDUCTIONS, **UNIT_FORMS}
-BY_REDUCTION: dict[type, Reduction | NamedForm] = {r.function: r for r in OVER_UNITS.values()}
+FORMS: dict[str, NamedForm] = {**NAMED_FORMS, **UNIT_FORMS, **MATRIX_FORMS}
+OVER_UNITS: dict[str, Function] = {**REDUCTIONS, **UNIT_FORMS, **RESHAPINGS, **MATRIX_FORMS}
+BY_REDUCTION: dict[type, Function] = {r.function: r for r in OVER_UNITS.values()}
 
 
-def keeps_size(name: str) -> bool:
-    """Says whether a function over units gives as many numbers as it reads."""
-    return name in UNIT_FORMS or REDUCTIONS[name].keeps_size
+class WrongSizeError(ValueError):
+    """Says that a function does not take a value of such a size."""
+
+
+def size_over_units(name: str, sizes: Sequence[str]) -> str:
+    """Gives the size of the value of a function over units.
+
+    Args:
+        name: The function.
+        sizes: Those of its arguments; unknown ones may be any text.
+
+    Raises:
+        WrongSizeError: It takes no such arguments.
+    """
+    first = axes(sizes[0])
+    matrices = name in ("read", "read_transposed") or (
+        name in RESHAPINGS and RESHAPINGS[name].reads_matrix
+    )
+    if len(first) != 1 + matrices or (len(sizes) > 1 and is_matrix(sizes[1])):
+        raise WrongSizeError(
+            f"{name} takes a {'matrix' if matrices else 'vector'}"
+            + (" and a vector" if len(sizes) > 1 else "")
+        )
+    if name in RESHAPINGS:
+        return RESHAPINGS[name].size(*first)
+    if name == "outer":
+        return matrix(*sizes)
+    if name in MATRIX_FORMS:
+        return first[0] if name == "read" else first[1]
+    return sizes[0] if name in UNIT_FORMS or REDUCTIONS[name].keeps_size else ONE

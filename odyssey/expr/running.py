@@ -11,8 +11,8 @@ import numpy as np
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
 from odyssey.expr.program import Node, Program
-from odyssey.expr.reductions import REDUCTIONS
-from odyssey.expr.sizes import UNITS
+from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
+from odyssey.expr.sizes import UNITS, is_matrix
 
 LEAST_DIVISOR = 2.0**-26  # a divisor below this may be what is left of a - a
 
@@ -31,7 +31,7 @@ def run_program(
         program: The cell, of which nothing is dead.
         weights: Name -> (P, N, N) for a matrix, (P, N) for a vector.
         x_TPBI: The inputs.
-        start: Name of a state -> (P, B, N).
+        start: Name of a state -> (P, B, N), of a matrix (P, B, N, N).
         jitter_KPBN: K factors near 1, by which the results of operations are multiplied in turn,
             to see what rounding does to the output; a quotient by next to nothing, which may be
             nothing but rounding, is then NaN, and so is a function of it that jumps or ends there.
@@ -58,12 +58,15 @@ def run_program(
             values.append(leaves[node.op](node))
             continue
         function = _function(node, weights, careful=careful)
+        if is_matrix(node.size) and node.op not in RESHAPINGS:
+            numbers = [not is_matrix(program.nodes[a].size) for a in node.args]
+            function = _among_matrices(function, numbers)
         if carried[number]:
             values.append(np.empty(0))
             code.append((function, number, node.args))
         else:  # known before the loop, for all steps at once
             value = function(*(values[a] for a in node.args))
-            values.append(_shaken(value, factors[number % turns]))
+            values.append(_shaken(value, factors[number % turns], node))
     wanted = [*program.updates, program.output]
     read = {a for _, _, args in code for a in args} | set(wanted)
     moving = [(k, values[k]) for k in sorted(read) if timed[k] and not carried[k]]
@@ -74,27 +77,30 @@ def run_program(
             values[number] = series[t]
         for function, number, args in code:
             value = function(*[values[a] for a in args])
-            values[number] = _shaken(value, factors[(number + 7 * t) % turns])
+            factor = factors[(number + 7 * t) % turns]
+            values[number] = _shaken(value, factor, program.nodes[number])
         for number, past in history.items():
             past.append(values[number])
         after = [values[update] for _, update in previous]
         for (number, _), value in zip(previous, after, strict=True):
             values[number] = value
-    units = next((v.shape[-1] for s, v in start.items() if program.state_size(s) == UNITS), None)
-    sizes = {program.output: units or values[program.output].shape[-1]}
-    sizes |= {k: start[s].shape[-1] for s, k in updates.items()}
+    units = next((v.shape[2:] for s, v in start.items() if program.state_size(s) == UNITS), None)
+    shapes = {program.output: units or values[program.output].shape[2:]}
+    shapes |= {k: start[s].shape[2:] for s, k in updates.items()}
     found = {}
     for number, past in history.items():
-        found[number] = np.empty((steps, members, rows, sizes[number]))
+        found[number] = np.empty((steps, members, rows, *shapes[number]))
         for t, value in enumerate(past):
             found[number][t] = value
     return found[program.output], {s: found[k] for s, k in updates.items()}
 
 
-def _shaken(value: Array, factor: Array | float) -> Array:
+def _shaken(value: Array, factor: Array | float, node: Node) -> Array:
     """Multiplies by a factor near 1, of as many units as the value has."""
     if isinstance(factor, float):
         return value * factor
+    if is_matrix(node.size):
+        factor = factor[..., None, :]
     return value * factor[..., : value.shape[-1]]
 
 
@@ -119,7 +125,18 @@ def _function(node: Node, weights: Mapping[str, Array], *, careful: bool) -> Cal
         return _careful_quotient
     if node.op in REDUCTIONS:
         return REDUCTIONS[node.op].numpy
+    if node.op in RESHAPINGS:
+        return RESHAPINGS[node.op].numpy
     if node.op in ARITHMETIC:
         return ARITHMETIC[node.op].apply
     row = PRIMITIVES[node.op]
     return _careful(row.numpy) if row.edge and careful else row.numpy
+
+
+def _among_matrices(function: Callable[..., Array], numbers: list[bool]) -> Callable[..., Array]:
+    """Lets a number of a row meet all numbers of a matrix; `numbers` says which operands are."""
+
+    def value(*args: Array) -> Array:
+        return function(*(a[..., None] if n else a for a, n in zip(args, numbers, strict=True)))
+
+    return value

@@ -19,8 +19,18 @@ from odyssey.expr.equations import (
     IllegalCellError,
     IllegalEquationError,
 )
-from odyssey.expr.reductions import OVER_UNITS, keeps_size
-from odyssey.expr.sizes import INPUTS, ONE, UNITS, format_size
+from odyssey.expr.reductions import OVER_UNITS, WrongSizeError, size_over_units
+from odyssey.expr.sizes import (
+    INPUTS,
+    MATRIX,
+    ONE,
+    UNITS,
+    axes,
+    format_size,
+    is_matrix,
+    matrix,
+    meet,
+)
 from odyssey.expr.terms import term
 
 
@@ -76,8 +86,12 @@ class Shapes:
                 return self.matrices.get(name, ("", ""))[1]
         sizes = [self._of(a) for a in args]
         if op in OVER_UNITS:
-            return sizes[0] if keeps_size(op) else ONE
-        return next((s for s in sizes if s not in (ONE, "")), "" if "" in sizes else ONE)
+            try:
+                return size_over_units(op, sizes)
+            except WrongSizeError:  # in the middle of a change; the cell is not legal
+                return ""
+        found = meet(s for s in sizes if s)
+        return "" if found == ONE and "" in sizes else found
 
 
 class _Sizes:
@@ -87,16 +101,20 @@ class _Sizes:
         self.parent: dict[str, str] = {}
 
     def find(self, size: str) -> str:
+        if is_matrix(size):
+            return matrix(*map(self.find, axes(size)))
         self.parent.setdefault(size, size)
-        while self.parent[size] != size:
+        while not is_matrix(size) and self.parent.setdefault(size, size) != size:
             size = self.parent[size]
-        return size
+        return self.find(size) if is_matrix(size) else size
 
     def join(self, a: str, b: str) -> bool:
         """Makes two sizes one; says whether that can be."""
         a, b = self.find(a), self.find(b)
         if a == b:
             return True
+        if is_matrix(a) and is_matrix(b):
+            return all(self.join(x, y) for x, y in zip(axes(a), axes(b), strict=True))
         if not (_is_unknown(a) or _is_unknown(b)):
             if {a, b} != {INPUTS, UNITS}:
                 return False
@@ -109,7 +127,7 @@ class _Sizes:
 
 
 def _is_unknown(size: str) -> bool:
-    return size[0] in "?="
+    return size[0] in "?=" and not is_matrix(size)
 
 
 class _Inference:
@@ -120,7 +138,7 @@ class _Inference:
         self.sizes = _Sizes()
         self.uses: dict[str, list[tuple[tuple[str, ...], int]]] = {}  # weight -> sizes, equation
         self.states = dict.fromkeys(cell.states, UNITS) | {
-            d.name: cell.size(d.sizes[0]) for d in cell.state_sizes
+            d.name: MATRIX.join(map(cell.size, d.sizes)) for d in cell.state_sizes
         }
         self.declared = {d.name: tuple(map(cell.size, d.sizes)) for d in cell.weights if d.sizes}
         self.constants: set[str] = set()
@@ -161,6 +179,10 @@ class _Inference:
 
     def start(self, state: str, weight: str) -> None:
         """Gives a weight that a state starts at the size of the state."""
+        if is_matrix(self.states[state]):
+            number = [s.state for s in self.cell.starts].index(state)
+            reason = f"start {state}: a matrix starts at a number"
+            raise IllegalCellError(reason, f"start {number}")
         uses = self.uses.setdefault(weight, [])
         index = [e.target for e in self.cell.equations].index(state)
         uses.append(((self.states[state],), index))
@@ -185,6 +207,9 @@ class _Inference:
                 return self.use(name, index)
         sizes = [s for s in (self.size_of(a, index) for a in args) if s is not None]
         if op in ("matmul", "transposed"):
+            if sizes and is_matrix(self.sizes.find(sizes[0])):
+                reason = f"{name} @ a matrix: the right of @ must be a vector"
+                raise IllegalEquationError(self.cell, index, reason)
             if not sizes:
                 raise IllegalEquationError(
                     self.cell, index, f"{name} @ constant: the right of @ must be a vector"
@@ -193,15 +218,46 @@ class _Inference:
         if op in OVER_UNITS:
             if not sizes:
                 raise IllegalEquationError(self.cell, index, f"{op} of a constant")
-            return sizes[0] if keeps_size(op) else ONE
+            return self.over_units(op, sizes, index)
         wide = [s for s in sizes if self.sizes.find(s) != ONE]
+        if any(is_matrix(self.sizes.find(s)) for s in wide):
+            return self.of_matrices([self.sizes.find(s) for s in wide], index)
         for other in wide[1:]:
             self.demand(wide[0], other, index, "")
         return wide[0] if wide else (ONE if sizes else None)
 
+    def of_matrices(self, sizes: list[str], index: int) -> str:
+        """Gives the size of what matrices give elementwise: along each axis, 1 meets any size."""
+        if not all(map(is_matrix, sizes)):
+            reason = "a matrix meets matrices and single numbers alone; write column(v) or row(v)"
+            raise IllegalEquationError(self.cell, index, reason)
+        found = []
+        for along in zip(*map(axes, sizes), strict=True):
+            wide = [s for s in along if self.sizes.find(s) != ONE]
+            for other in wide[1:]:
+                self.demand(wide[0], other, index, "")
+            found.append(wide[0] if wide else ONE)
+        return matrix(*found)
+
+    def over_units(self, op: str, sizes: list[str], index: int) -> str:
+        """Gives the size of the value of a function over units."""
+        known = [self.sizes.find(s) for s in sizes]
+        if len(known) != OVER_UNITS[op].arity:
+            raise IllegalEquationError(self.cell, index, f"{op} of a constant")
+        try:
+            size = size_over_units(op, known)
+        except WrongSizeError as error:
+            raise IllegalEquationError(self.cell, index, str(error)) from None
+        if op in ("read", "read_transposed"):
+            inner = axes(known[0])[1 if op == "read" else 0]
+            self.demand(inner, known[1], index, "a matrix reads what it has columns for")
+        return size
+
     def use(self, name: str, index: int) -> str:
         """Notes a use of a vector; gives its size."""
         own = self.declared.get(name) or (f"?{name}.{len(self.uses.get(name, ()))}",)
+        if len(own) > 1:
+            raise IllegalEquationError(self.cell, index, f"{name!r} is declared to be a matrix")
         self.uses.setdefault(name, []).append((own, index))
         return own[0]
 
@@ -219,6 +275,9 @@ class _Inference:
     def join_uses(self, name: str) -> None:
         """Gives all uses of a weight one shape."""
         (first, at), *others = self.uses[name]
+        if any(is_matrix(self.sizes.find(s)) for s in first):
+            reason = f"{name!r} gives a vector where a matrix is wanted; write outer(a, b)"
+            raise IllegalEquationError(self.cell, at, reason)
         for use, index in others:
             if len(use) != len(first):
                 raise IllegalEquationError(
@@ -241,6 +300,8 @@ class _Inference:
     def final(self, size: str) -> str:
         """Gives a size that is known; what nothing decides is H."""
         size = self.sizes.find(size)
+        if is_matrix(size):
+            return matrix(*map(self.final, axes(size)))
         return UNITS if _is_unknown(size) else size
 
     def shown(self, use: tuple[str, ...]) -> str:

@@ -227,8 +227,14 @@ class _Reader:
             self._name(state, "a state")
         self.lines.setdefault("state", self.line)
         self.states += states
-        if colon and (written := self._size(self._parsed(size))) != UNITS:
-            self.state_sizes += [Declaration(state, (written,)) for state in states]
+        if colon:
+            tree = self._parsed(size)
+            trees = tree.elts if isinstance(tree, ast.Tuple) else [tree]
+            if len(trees) not in (1, 2):
+                self.fail("a state has one size, a matrix two: state S : ROWS, COLUMNS")
+            written = tuple(map(self._size, trees))
+            if written != (UNITS,):
+                self.state_sizes += [Declaration(state, written) for state in states]
 
     def _read_size(self, rest: str) -> None:
         name, value = self._assignment(rest, "size NAME = SIZE, as in size R = H / 4")
@@ -480,17 +486,19 @@ class _Reader:
         left, kind = node.left, matmul
         if isinstance(left, ast.Attribute) and left.attr == "T":
             left, kind = left.value, transposed
+        named = isinstance(left, ast.Name) and any(e.target == left.id for e in self.equations)
+        if named or isinstance(left, ast.Subscript):
+            value = self._expression(left, depth + 1)  # a matrix of the cell's own making
+            read = "read" if kind is matmul else "read_transposed"
+            return apply(read, value, self._expression(node.right, depth + 1))
         if not isinstance(left, ast.Name):
             self.fail(
-                "the left of @ must be the name of a weight matrix, or its transpose W.T;"
+                "the left of @ must be the name of a weight matrix or a matrix state, or their"
+                " transpose W.T;"
                 f" write a * (W @ v): {self._quote(node)}"
             )
         name = left.id
-        if (
-            name == self.input
-            or name in self.states
-            or any(e.target == name for e in self.equations)
-        ):
+        if name == self.input or name in self.states:
             self.fail(f"the left of @ must be a weight matrix; {name!r} is a variable")
         self._name(name, "a weight matrix")
         return kind(Matrix(name), self._expression(node.right, depth + 1))
@@ -585,6 +593,9 @@ def _print(expr: sp.Expr) -> tuple[str, int]:
         case "matmul" | "transposed":
             mark = ".T" if op == "transposed" else ""
             return f"{name}{mark} @ {_wrap(args[0], _ATOM)}", _PRODUCT
+        case "read" | "read_transposed" if isinstance(args[0], Leaf):
+            mark = ".T" if op == "read_transposed" else ""
+            return f"{args[0].name}{mark} @ {_wrap(args[1], _ATOM)}", _PRODUCT
         case "add" if args[1].is_Rational and args[1] < 0:  # a + -2 -> a - 2
             return f"{_wrap(args[0], _SUM)} - {_format_constant(-args[1])}", _SUM
         case "add" | "sub":
@@ -609,7 +620,8 @@ def _wrap(expr: sp.Expr, strength: int) -> str:
 
 def _factor(expr: sp.Expr) -> str:
     # W @ v * u would read back as (W @ v) * u, but no reader should have to know that
-    return _wrap(expr, _ATOM if type(expr) in MAPS else _PRODUCT)
+    is_map = type(expr) in MAPS or term(expr).op in ("read", "read_transposed")
+    return _wrap(expr, _ATOM if is_map else _PRODUCT)
 
 
 def format_cell(cell: Equations) -> str:
@@ -645,11 +657,11 @@ def format_cell(cell: Equations) -> str:
 
 def _format_states(cell: Equations) -> list[str]:
     """Prints the states in order, those of one size on one line."""
-    sizes = {d.name: d.sizes[0] for d in cell.state_sizes}
+    sizes = {d.name: ", ".join(map(format_size, d.sizes)) for d in cell.state_sizes}
     lines: list[str] = []
     for size, group in itertools.groupby(cell.states, lambda s: sizes.get(s, "")):
         names = f"state {', '.join(group)}"
-        lines.append(f"{names} : {format_size(size)}" if size else names)
+        lines.append(f"{names} : {size}" if size else names)
     return lines
 
 

@@ -172,7 +172,7 @@ def _check_sizes(cell: Equations) -> None:
                 reason = "the size of a state stands in its 'state' line"
                 raise IllegalEquationError(cell, index, reason)
     for kind, known, counts, declarations in (
-        ("state", {*cell.states}, (1,), cell.state_sizes),
+        ("state", {*cell.states}, (1, 2), cell.state_sizes),
         ("weight", {*cell.parameters}, (0, 1, 2), cell.weights),
     ):
         seen: set[str] = set()

@@ -16,7 +16,7 @@ from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
 from odyssey.expr.properties import apply_properties
 from odyssey.expr.running import run_program
-from odyssey.expr.sizes import resolve
+from odyssey.expr.sizes import axes, resolve
 from odyssey.transforms.constraints import Rejection
 
 DRAWS = 3  # networks
@@ -51,12 +51,13 @@ def degenerate(
     x[:, :, 1] = x[:, :, 0]
     start = {}
     for state in program.states:
-        units = resolve(program.state_size(state), size, hidden_size)
-        start[state] = np.zeros((DRAWS, 3, units)) + _first(program, state, weights)
-        start[state][:, 1] += rng.normal(0.0, 0.5, (DRAWS, units))
+        units = [resolve(axis, size, hidden_size) for axis in axes(program.state_size(state))]
+        start[state] = np.zeros((DRAWS, 3, *units)) + _first(program, state, weights)
+        start[state][:, 1] += rng.normal(0.0, 0.5, (DRAWS, *units))
     with np.errstate(all="ignore"):
         y_TPBH, states = run_program(program, weights, x, start)
-        sizes = [np.abs(values).max(axis=(2, 3)) for values in (y_TPBH, *states.values())]
+        every = (values.reshape(*values.shape[:2], -1) for values in (y_TPBH, *states.values()))
+        sizes = [np.abs(values).max(axis=2) for values in every]
     size_TP = np.stack(sizes).max(axis=0)  # NaN where there is one
     tame_TP = np.logical_and.accumulate(size_TP <= EXPLODED)
     if not tame_TP[-1].any():

@@ -1,5 +1,6 @@
 """Judges a backend by the oracle: values, final states and gradients of one layer or more."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -62,18 +63,19 @@ class Truth:
             for name in self.unused:
                 dim = self.shapes.matrices.get(name) or (self.shapes.vectors[name],)
                 parameters[name] = np.ones(tuple(self.units(d, layer) for d in dim))
-            state = {
-                s: v[f"state {s}"][layer][:, : self.units(self.program.state_size(s), layer)]
-                for s in self.cell.states
-            }
+            state = {}
+            for s in self.cell.states:
+                axes = [self.units(a, layer) for a in self.program.state_size(s).split(";")]
+                flat = v[f"state {s}"][layer][:, : math.prod(axes)]
+                state[s] = flat.reshape(len(flat), *axes)
             y, final = oracle.run(self.cell.text, parameters, y, state)
-            finals.append(final)
+            finals.append({s: f.reshape(len(f), -1) for s, f in final.items()})
         return y, {s: self.stacked([f[s] for f in finals]) for s in self.cell.states}
 
     def units(self, size, layer):
         """What a size comes to, worked out from its text."""
         lengths = {"I": self.hidden if layer else self.size, "H": self.hidden}
-        return max(1, int(eval(size, {}, lengths)))
+        return math.prod(max(1, int(eval(axis, {}, lengths))) for axis in size.split(";"))
 
     def stacked(self, finals):
         most = max(f.shape[-1] for f in finals)

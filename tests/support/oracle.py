@@ -54,8 +54,33 @@ OVER_COLUMNS = {
     "layer_norm": lambda a: (a - a.mean(0)) / np.sqrt(a.var(0) + 1e-5),
     "rms_norm": lambda a: a / np.sqrt((a * a).mean(0) + 1e-5),
 }
+OF_MATRICES = {
+    "column": lambda a: a[:, None].view(Matrices),
+    "row": lambda a: a[None].view(Matrices),
+    "across": lambda a: np.asarray(a).sum(1),
+    "down": lambda a: np.asarray(a).sum(0),
+    "outer": lambda a, b: among_columns(a, b),
+    "read": lambda a, b: a @ b,
+    "read_transposed": lambda a, b: a.T @ b,
+}
+OVER_COLUMNS |= OF_MATRICES
 assert OVER_COLUMNS.keys() == OVER_UNITS.keys()
 FUNCTIONS |= OVER_COLUMNS
+
+
+class Matrices(np.ndarray):
+    """A matrix a column of the batch, (rows, columns, B): what `@` and `.T` mean for a state."""
+
+    def __matmul__(self, v):
+        return np.einsum("ijb,jb->ib", np.asarray(self), np.asarray(v))
+
+    @property
+    def T(self):
+        return np.swapaxes(self, 0, 1)
+
+
+def among_columns(a, b):
+    return np.einsum("ib,jb->ijb", a, b).view(Matrices)
 
 
 @lru_cache(maxsize=64)
@@ -81,7 +106,7 @@ def run(text, parameters, x, state):
         text: The cell's text.
         parameters: Name -> array; matrices (rows, columns), vectors (n,).
         x: (T, B, I).
-        state: Name -> (B, H), or another last size.
+        state: Name -> (B, H), or another last size; of a matrix (B, rows, columns).
 
     Returns:
         The output (T, B, H) and the final state by name.
@@ -90,7 +115,7 @@ def run(text, parameters, x, state):
     states = [s.strip() for s in word.get("state", "").split(",") if s.strip()]
     env = dict(FUNCTIONS)
     env |= {n: (v if v.ndim == 2 else v[:, None]) for n, v in parameters.items()}
-    env |= {s: {-1: state[s].T} for s in states}
+    env |= {s: {-1: state[s].T if state[s].ndim == 2 else columns(state[s])} for s in states}
     env[word["input"]] = {k: step.T for k, step in enumerate(x)}
     output = []
     for t in range(len(x)):
@@ -101,8 +126,21 @@ def run(text, parameters, x, state):
         value = value[t] if isinstance(value, dict) else value
         output.append(np.broadcast_to(value, (np.shape(value)[0], x.shape[1])).T)
     last = len(x) - 1
-    final = {s: np.broadcast_to(env[s][last], state[s].T.shape).T for s in states}
+    final = {s: rows(np.broadcast_to(env[s][last], shape_of(state[s]))) for s in states}
     return np.stack(output), final
+
+
+def columns(state):
+    """Turns (B, rows, columns) into (rows, columns, B)."""
+    return np.moveaxis(state, 0, 2).view(Matrices)
+
+
+def shape_of(state):
+    return (*state.shape[1:], state.shape[0])
+
+
+def rows(value):
+    return np.moveaxis(np.asarray(value), -1, 0)
 
 
 def slope(loss, values, direction, step=1e-5):

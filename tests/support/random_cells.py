@@ -222,6 +222,7 @@ class _WideDraft(_Draft):
         for name, of in self.wide_states.items():
             self.sized[of].append(f"{name}[t-1]")
         self.fresh = 0
+        self.memory = self.choose(list(self.sizes)) if self.chance(0.3) else ""  # of a matrix state
 
     def new(self, letter: str) -> str:
         self.fresh += 1
@@ -260,6 +261,10 @@ class _WideDraft(_Draft):
         if kind < 0.6:
             return super().leaf()
         self.left -= 1
+        if self.memory and kind < 0.66:
+            if self.chance(0.5):
+                return f"(MM[t-1] @ {self.wide(self.memory)})"
+            return f"(tanh(across(MM[t-1])) * {self.choose(self.readable)})"
         if kind < 0.7:
             return f"{self.new('P')} @ {self.wide(self.choose(list(self.sizes)))}"
         if kind < 0.8:
@@ -286,8 +291,18 @@ class _WideDraft(_Draft):
         tail = []
         for state, size in self.wide_states.items():
             tail.append(f"{state}[t] = tanh({self.wide(size)} + {state}[t-1])")
-        weights = [f"weight {name} : 1" for name in self.scalars]
         states = [f"state {s} : {size}" for s, size in self.wide_states.items()]
+        if self.memory:
+            states.append(f"state MM : H, {self.memory}")
+            keep, put = (
+                self.scalar(),
+                f"outer({self.choose(self.readable)}, {self.wide(self.memory)})",
+            )
+            back = (
+                f"column(tanh(MM[t-1] @ {self.wide(self.memory)}))" if self.chance(0.3) else "0.5"
+            )
+            tail.append(f"MM[t] = tanh({keep}) * MM[t-1] * {back} + {put}")
+        weights = [f"weight {name} : 1" for name in self.scalars]
         starts = []
         if self.chance(0.3):
             starts.append(f"start {self.states[0]} = {self.choose(('0.5', '-1', 'h0'))}")

@@ -71,8 +71,13 @@ def rename(cell: Cell, rng: np.random.Generator) -> Cell:
         return None
 
     equations = tuple(
-        Equation(new[e.target], replace(e.value, leaf), e.updates_state) for e in cell.equations
+        dataclasses.replace(e, target=new[e.target], value=replace(e.value, leaf))
+        for e in cell.equations
     )
+
+    def declared(declarations):
+        return tuple(dataclasses.replace(d, name=new[d.name]) for d in declarations)
+
     inits = tuple(
         Init(new[i.parameter], i.kind, i.args, new[i.source] if i.source else "")
         for i in cell.inits
@@ -84,6 +89,12 @@ def rename(cell: Cell, rng: np.random.Generator) -> Cell:
         equations=equations,
         output=new[cell.output],
         inits=tuple(inits[k] for k in rng.permutation(len(inits))),
+        state_sizes=declared(cell.state_sizes),
+        weights=declared(cell.weights),
+        starts=tuple(
+            dataclasses.replace(s, state=new[s.state], weight=new.get(s.weight, ""))
+            for s in cell.starts
+        ),
     )
 
 
@@ -239,7 +250,14 @@ def split_state(cell: Cell, rng: np.random.Generator) -> Cell:
         equations.append(dataclasses.replace(e, value=everywhere(e.value, read)))
         if e.label == f"{state}[t]":
             equations.append(Equation(twin, everywhere(e.value, read), updates_state=True))
-    return cell.replace(equations=tuple(equations), states=(*cell.states, twin))
+    sizes = [dataclasses.replace(d, name=twin) for d in cell.state_sizes if d.name == state]
+    starts = [dataclasses.replace(s, state=twin) for s in cell.starts if s.state == state]
+    return cell.replace(
+        equations=tuple(equations),
+        states=(*cell.states, twin),
+        state_sizes=(*cell.state_sizes, *sizes),
+        starts=(*cell.starts, *starts),
+    )
 
 
 def turn_differences(cell: Cell, rng: np.random.Generator) -> Cell:

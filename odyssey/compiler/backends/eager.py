@@ -20,8 +20,18 @@ from torch.nn import functional
 from odyssey.compiler.backends.base import Backend, Layer
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import Group, Node, Program, reach
-from odyssey.expr.reductions import REDUCTIONS
-from odyssey.expr.sizes import INPUTS, ONE, UNITS, multiple, parts, source
+from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
+from odyssey.expr.sizes import (
+    INPUTS,
+    MATRIX,
+    ONE,
+    UNITS,
+    axes,
+    is_matrix,
+    multiple,
+    parts,
+    source,
+)
 
 # What has no value or no slope at zero, which is what units hold that a member does not have.
 _UNDEFINED_AT_ZERO = {"div", *(name for name, row in PRIMITIVES.items() if row.edge == "end")}
@@ -153,8 +163,8 @@ class _Source:
 
     def _other_units(self) -> list[str]:
         """Writes the masks of sizes that are multiples of H."""
-        sizes = {self._padded_size(n.size) for n in self.program.nodes}
-        sizes |= {self._padded_size(s) for s in self.program.state_sizes}
+        used = {*(n.size for n in self.program.nodes), *self.program.state_sizes}
+        sizes = {self._padded_size(axis) for size in used for axis in axes(size)}
         lines = []
         for number, size in enumerate(sorted(sizes - {"", UNITS})):
             _, factor = parts(size)
@@ -167,6 +177,9 @@ class _Source:
 
     def _padded_size(self, size: str) -> str:
         """Gives a size as a multiple of H if members may have fewer units of it, else nothing."""
+        if is_matrix(size):
+            every = [self._padded_size(axis) for axis in axes(size)]
+            return MATRIX.join(every) if any(every) else ""
         base, factor = parts(size)
         if not self.masked or base == ONE or (base == INPUTS and not self.program.square):
             return ""
@@ -174,6 +187,11 @@ class _Source:
 
     def unit(self, size: str, *, whole: bool) -> str:
         """The mask of a size, as source, for one step or for the whole sequence."""
+        if is_matrix(size):
+            rows, columns = (self._padded_size(axis) for axis in axes(size))
+            parts = [f"{self.unit(rows, whole=whole)}.unsqueeze(-1)"] if rows else []
+            parts += [f"{self.unit(columns, whole=whole)}.unsqueeze(-2)"] if columns else []
+            return f"({' & '.join(parts)})"
         return self.units[self._padded_size(size)] + ("s" if whole else "")
 
     def rows(self, result: int) -> str:
@@ -206,7 +224,10 @@ class _Source:
                 text = f"torch.where({self.unit(node.size, whole=False)}, {text}, zero)"
             self.emit(f"v{k} = {text}", indent)
         elif node.op == "previous":
-            self.emit(f"v{k} = s{self.program.states.index(node.name)}", indent)
+            state = f"s{self.program.states.index(node.name)}"
+            if is_matrix(node.size):
+                state += f".unflatten(-1, {_shape(node.size)})"
+            self.emit(f"v{k} = {state}", indent)
         elif node.op == "matmul":
             self._product(self.groups[k], step=step)
         else:
@@ -214,6 +235,12 @@ class _Source:
             args = [self.name(a, step=step or once) for a in node.args]
             if node.op in REDUCTIONS:
                 text = self._reduction(node, args[0], whole=not (step or once))
+            elif node.op in RESHAPINGS:
+                text = self._reshaping(node, args[0])
+            elif is_matrix(node.size):
+                text = self._operation(
+                    node, [self._widened(a, t) for a, t in zip(node.args, args, strict=True)]
+                )
             else:
                 text = self._operation(node, args)
             self.emit(f"v{k} = {text}{note}", indent)
@@ -238,6 +265,19 @@ class _Source:
             tensors = [a for a in args if a[0] == "v" or a in self.sliced.values() or a == "dense"]
             args = [a if a in tensors else f"torch.full_like({tensors[0]}, {a})" for a in args]
         return spelling.format(*args) if "{0}" in spelling else f"{spelling}({', '.join(args)})"
+
+    def _reshaping(self, node: Node, arg: str) -> str:
+        """Writes a function between vectors and matrices; sums leave padding out."""
+        row, operand = RESHAPINGS[node.op], self.program.nodes[node.args[0]]
+        if row.reads_matrix and self._padded_size(operand.size):
+            arg = f"torch.where({self.unit(operand.size, whole=False)}, {arg}, zero)"
+        return row.torch.format(arg)
+
+    def _widened(self, k: int, text: str) -> str:
+        """Gives a value as it meets matrices: a number of a row is one of all the matrix."""
+        node = self.program.nodes[k]
+        number = node.op != "constant" and not is_matrix(node.size)
+        return f"{text}.unsqueeze(-1)" if number else text
 
     def _masks(self, k: int) -> bool:
         node = self.program.nodes[k]
@@ -421,6 +461,10 @@ class _Source:
         for n, k in enumerate(p.updates):
             node = p.nodes[k]
             text = self.name(k, step=True)
+            if is_matrix(node.size):
+                text = (
+                    f"{text}.expand_as(state[{n}].unflatten(-1, {_shape(node.size)})).flatten(-2)"
+                )
             if node.region == "once":
                 text = f"(torch.zeros_like(state[{n}]) + {text})"
             finals.append(self._padded(text, p.state_size(p.states[n])))
@@ -442,15 +486,24 @@ class _Source:
         self.emit(f"return {result}, ({states})")
 
     def _padded(self, text: str, size: str) -> str:
-        """A value with zeros in units that a member does not have."""
+        """A state or output with zeros in units that a member does not have."""
         if not self._padded_size(size):
             return text
-        return f"torch.where({self.unit(size, whole=False)}, {text}, zero)"
+        unit = self.unit(size, whole=False)
+        if is_matrix(size):  # states are flat between steps
+            rows, columns = axes(size)
+            unit = f"{unit}.expand(-1, 1, {source(rows)}, {source(columns)}).flatten(-2)"
+        return f"torch.where({unit}, {text}, zero)"
 
     def whole(self, k: int) -> str:
         """A value of the sequence region as the output."""
         text = self.name(k, step=False)
         return f"torch.where(units, {text}, zero)" if self.masked else text
+
+
+def _shape(size: str) -> str:
+    rows, columns = axes(size)
+    return f"({source(rows)}, {source(columns)})"
 
 
 @dataclass(frozen=True)
