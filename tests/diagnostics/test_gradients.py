@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 from torch import nn
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.diagnostics.gradients import (
     back_propagate,
     gradient_norms,
@@ -52,7 +52,7 @@ def retained(rnn, x, g):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("spec", [*LIBRARY, "lstm_peephole:FGR"])
+@pytest.mark.parametrize("spec", [*REPRESENTATIVES, "lstm_peephole:FGR"])
 def test_every_cell_equals_autograd_through_a_retained_graph(spec, layers):
     torch.manual_seed(1)
     rnn = built(spec, layers=layers)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.diagnostics.gradients import back_propagate, gradient_norms
 from odyssey.diagnostics.meanfield import predicted_norms
 from odyssey.diagnostics.recurrence import trace
@@ -67,7 +67,9 @@ def test_an_identity_start_is_kept_apart_from_chance():
         )
 
 
-@pytest.mark.parametrize("spec", [*LIBRARY, "lstm:forget_bias=1", "lstm:chrono=30", "lstm:NOG"])
+@pytest.mark.parametrize(
+    "spec", [*REPRESENTATIVES, "lstm:forget_bias=1", "lstm:chrono=30", "lstm:NOG"]
+)
 def test_frozen_weights_predict_what_is_measured(spec):
     rnn = built(spec)
     mine, truth = predicted(rnn, 40, "frozen"), measured(rnn, 40)
