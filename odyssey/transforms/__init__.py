@@ -1,6 +1,7 @@
 """Cell -> Cell, pure: what takes a cell apart or changes it, and what judges a cell unrun.
 
-`ablations.py` holds named, composable operators with the row that describes each in `ABLATIONS`.
+`ablations.py` holds named, composable operators with the row that describes each in `ABLATIONS`;
+`applicable.py` tries which of them apply to a cell.
 `mutations.py` holds the table of random operators, `MUTATIONS`, and `mutate`; the operators stand
 in `node_mutations.py`, `structure_mutations.py` and `crossover.py`, and choose among the places
 that `sites.py` lists. `random_cells.py` draws cells from scratch, `constraints.py` measures and
