@@ -55,7 +55,7 @@ def test_a_page_about_a_cell(odyssey):
         "HI + 3H",
         "w_z = uniform(0, 1), k = uniform(-0.1, 0.1)",
         cell.key,
-        "activation = z:FUNCTION",
+        "activation = s:FUNCTION, z:FUNCTION",
     ):
         assert text in page
     facts = well(odyssey("cells", "unicornn", "--json")).json
