@@ -5,6 +5,7 @@ Shapes: T steps, I input, H units. A recording is of one sequence and one member
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from odyssey.diagnostics.recurrence import RecurrentStep, as_recurrence, trace
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
-from odyssey.expr.equations import Equation
+from odyssey.expr.equations import Equation, IllegalCellError
 from odyssey.expr.limits import MAX_NAME
 from odyssey.expr.terms import Named, Previous, add
 from odyssey.wording import quoted
@@ -195,7 +196,7 @@ def _layer(
         return rnn.requires_grad_(False).eval()
 
     backend = "auto" if len(x) >= _LONG else "eager"
-    states = [build(cell.replace(output=s), backend)(x.unsqueeze(1))[0][:, 0] for s in cell.states]
+    states = _values_of_states(cell, x, lambda variant: build(variant, backend))
     found = [(n, "state", v) for n, v in zip(cell.states, states, strict=True)]
     variant, names = _with_equations_as_states(cell)
     if not names:
@@ -214,6 +215,20 @@ def _layer(
         kind = "gate" if low >= 0.0 and high <= 1.0 else "value"
         found.append((name, kind, torch.cat([new[place][0] for new in parts])))
     return found
+
+
+def _values_of_states(cell: Cell, x: Tensor, build: Callable[[Cell], RNN]) -> list[Tensor]:
+    """Gives (T, H) of each state, as the output of a cell that puts it out."""
+    try:
+        variants = [cell.replace(output=s) for s in cell.states]
+    except IllegalCellError:  # one remembers an input only, and is no output of a recurrent cell
+        rnn, state = build(cell), None
+        steps: list[tuple[Tensor, ...]] = []
+        for step in x:
+            _, state = rnn(step[None, None], state)
+            steps.append(tuple(s[0, 0] for s in state))
+        return [torch.stack(values) for values in zip(*steps, strict=True)]
+    return [build(variant)(x.unsqueeze(1))[0][:, 0] for variant in variants]
 
 
 def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:

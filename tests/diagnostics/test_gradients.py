@@ -70,6 +70,8 @@ def test_every_cell_equals_autograd_through_a_retained_graph(spec, layers):
             name, _, layer = state.partition(".")
             expected = grads[rnn.cell.states.index(name)][int(layer or 0), row].norm()
         assert norm == pytest.approx(float(expected), rel=1e-10, abs=1e-300), (back, row, state)
+    if rnn.cell.output not in rnn.cell.states:
+        return  # the loss reads no state of the last step itself
     assert frame[(frame.steps_back == 0) & (frame.row == 0) & (frame.state == "all")].norm.iloc[
         0
     ] == pytest.approx(float(g[0].norm()), rel=1e-12)

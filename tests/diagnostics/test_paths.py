@@ -34,9 +34,9 @@ def test_shares_sum_to_the_whole(spec, layers):
     frame = path_shares(adjoints)
     total = frame.groupby(["split", "steps_back", "member", "row"]).share.sum(min_count=1)
     assert len(total) == 2 * 8 * 2 * 2
-    if spec == "elman_relu":  # all five units of a row may be off, and the gradient exactly zero
+    if "relu(" in get_cell(spec).text:  # all units of a row may be off, the gradient exactly zero
         total = total.dropna()
-        assert len(total) > 40
+        assert len(total) > 20
     np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-10)
 
 

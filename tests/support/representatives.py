@@ -2,7 +2,8 @@
 
 Going through the library in its order, a cell is taken if it has something that none before it
 has: a family, a function, division, an initial value of a kind, a diagonal map of the past, two
-states or more, a bare input among the units, or an output that is no state.
+states or more, a bare input among the units, or an output that is no state. Long cells, of which
+every key and every mutant costs much, stand for none.
 """
 
 from odyssey.cells import LIBRARY, library_cell, library_entry
@@ -41,4 +42,6 @@ def chosen(names, traits_of):
     return tuple(found)
 
 
-REPRESENTATIVES = chosen(LIBRARY, traits)
+LONGEST = 12
+SHORT = [name for name in LIBRARY if len(library_cell(name).equations) <= LONGEST]
+REPRESENTATIVES = chosen(SHORT, traits)
