@@ -5,6 +5,8 @@ Shapes: T steps, I input, H units. A recording is of one sequence and one member
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ from odyssey.diagnostics.recurrence import (
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.bounds import value_bounds
-from odyssey.expr.equations import Equation
+from odyssey.expr.equations import Equation, IllegalCellError
 from odyssey.expr.limits import MAX_NAME
 from odyssey.expr.terms import Named, Previous, add
 from odyssey.wording import quoted
@@ -191,6 +193,9 @@ def _layer(
     """Gives (name, kind, (T, H)) of each state and of each named equation with H numbers."""
     if lower(cell).square:
         input_size = hidden
+    # parameters are given as they are used: nothing is to be made of them again
+    shaped = (w for w in cell.weights if w.sizes)
+    cell = cell.replace(weights=tuple(dataclasses.replace(w, properties=()) for w in shaped))
 
     def build(variant: Cell, backend: str) -> RNN:
         dtype = next(iter(parameters.values())).dtype
@@ -201,18 +206,13 @@ def _layer(
         return rnn.requires_grad_(False).eval()
 
     backend = "auto" if len(x) >= _LONG else "eager"
-    whole = build(cell, "eager")
-    if whole.program.state_sizes:  # an output has H numbers: such states are read step by step
-        states = _step_by_step(whole, x)
-    else:
-        variants = (cell.replace(output=s) for s in cell.states)
-        states = [build(variant, backend)(x.unsqueeze(1))[0][:, 0] for variant in variants]
+    states = _values_of_states(cell, x, lambda variant: build(variant, backend))
     found = [(n, "state", v) for n, v in zip(cell.states, states, strict=True)]
     variant, names = _with_equations_as_states(cell)
     if not names:
         return found
     # All states known, the steps of the other equations do not wait for each other.
-    starts = whole.start_state(1)
+    starts = build(cell, "eager").start_state(1)
     before = [torch.cat([start[0], s[:-1]]) for start, s in zip(starts, states, strict=True)]
     before += [x.new_zeros(len(x), hidden, dtype=starts[0].dtype)] * len(names)
     rnn = build(variant, "eager")
@@ -228,13 +228,18 @@ def _layer(
     return found
 
 
-def _step_by_step(rnn: RNN, x: Tensor) -> list[Tensor]:
-    """Gives the values (T, n) of all states of one layer after every step."""
-    state, steps = rnn.start_state(1), []
-    for now in torch.split(x, 1):
-        _, state = rnn(now.unsqueeze(1), state)
-        steps.append([s[0, 0] for s in state])
-    return [torch.stack(values) for values in zip(*steps, strict=True)]
+def _values_of_states(cell: Cell, x: Tensor, build: Callable[[Cell], RNN]) -> list[Tensor]:
+    """Gives (T, H) of each state, as the output of a cell that puts it out."""
+    try:
+        variants = [cell.replace(output=s) for s in cell.states]
+    except IllegalCellError:  # one remembers an input only, or has another size than an output
+        rnn, state = build(cell), None
+        steps: list[tuple[Tensor, ...]] = []
+        for step in x:
+            _, state = rnn(step[None, None], state)
+            steps.append(tuple(s[0, 0] for s in state))
+        return [torch.stack(values) for values in zip(*steps, strict=True)]
+    return [build(variant)(x.unsqueeze(1))[0][:, 0] for variant in variants]
 
 
 def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:

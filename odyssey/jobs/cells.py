@@ -1,28 +1,164 @@
-"""The library: its cells, the variants of the papers, and the ablations, as rows of a table."""
+"""The library: its cells, the variants of the papers, and the ablations; one cell on a page."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
+from odyssey.cells import CHECKED, FAMILIES, LibraryEntry, library_cell, library_entry
+from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
+from odyssey.expr.initial import format_init
 from odyssey.expr.shapes import infer_shapes
-from odyssey.specs import CELL_SETS, VARIANTS, get_cell, list_cells
+from odyssey.specs import CELL_SETS, VARIANTS, list_cells
 from odyssey.transforms.ablations import ABLATIONS
+from odyssey.transforms.applicable import applicable
+
+_WIDTH = 100
 
 
-def cell_rows() -> list[dict[str, Any]]:
-    """Describes every cell of the library."""
-    return [
-        {
-            "cell": cell.name,
-            "states": ", ".join(cell.states),
-            "parameters": parameter_formula(cell),
-            "key": cell.key[:8],
-            "source": cell.citation,
-        }
-        for cell in map(get_cell, list_cells())
+def cell_rows(family: str = "") -> list[dict[str, Any]]:
+    """Describes every cell of the library, or those of a family.
+
+    Raises:
+        ConfigError: There is no such family.
+    """
+    if family and family not in FAMILIES:
+        raise ConfigError(suggest(family, FAMILIES, what="family"))
+    entries = map(library_entry, list_cells())
+    return [_row(entry) for entry in entries if family in ("", entry.family)]
+
+
+def _row(entry: LibraryEntry) -> dict[str, Any]:
+    cell = library_cell(entry.name)
+    return {
+        "cell": entry.name,
+        "family": entry.family,
+        "year": entry.year,
+        "states": ", ".join(cell.states),
+        "parameters": parameter_formula(cell),
+        "about": entry.about,
+        "key": cell.key[:8],
+        "source": cell.citation,
+        "arxiv": entry.arxiv,
+        "differs": entry.differs,
+        "checked": entry.checked,
+    }
+
+
+def shown_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Leaves the columns of a row that fit into a terminal; the page of a cell has the others."""
+    shown = {name: row[name] for name in ("cell", "family", "year", "parameters", "about")}
+    return shown | {"year": str(row["year"])}  # no comma in it
+
+
+def cell_page_facts(name: str) -> dict[str, Any]:
+    """Gives all that the page of a library cell says, as plain data.
+
+    Raises:
+        CellError: There is no such cell.
+    """
+    entry = library_entry(name)
+    cell = library_cell(name)
+    return {
+        **_row(entry),
+        "equations": [line for line in cell.text.splitlines() if _is_equation(line)],
+        "output": cell.output,
+        "square": infer_shapes(cell).square,
+        "init": {init.parameter: format_init(init) for init in cell.inits},
+        "key": cell.key,
+        "ablations": applicable(cell),
+    }
+
+
+def _is_equation(line: str) -> bool:
+    return " = " in line and not line.startswith(("init ", "cite "))
+
+
+def cell_page(name: str) -> str:
+    """Writes a page about a library cell: source, equations, weights, ablations.
+
+    Raises:
+        CellError: There is no such cell.
+    """
+    facts = cell_page_facts(name)
+    inits = ", ".join(f"{weight} = {value}" for weight, value in facts["init"].items())
+    bare = [n for n, arguments in facts["ablations"].items() if "" in arguments]
+    rows = [
+        ("states", f"{facts['states'] or 'none'}; the output is {facts['output']}"),
+        ("parameters", facts["parameters"] + ("; needs I = H" if facts["square"] else "")),
+        ("initial", inits or "none stated"),
+        ("differs", facts["differs"]),
+        ("checked", f"{facts['checked']}: {CHECKED[facts['checked']]}"),
+        ("key", facts["key"]),
+        ("ablations", ", ".join(bare)),
     ]
+    for ablation, arguments in facts["ablations"].items():
+        given = ", ".join(_shown_arguments(ablation, filter(None, arguments)))
+        rows += [("", f"{ablation} = {given}")] if given else []
+    source = facts["source"]
+    if facts["arxiv"] and facts["arxiv"] not in source:
+        source += f"; arXiv {facts['arxiv']}"
+    paragraphs = (_wrapped(text) for text in (source, facts["about"]))
+    return "\n".join(
+        [
+            f"{name} ({facts['family']}, {facts['year']})",
+            *paragraphs,
+            "",
+            *(f"    {line}" for line in facts["equations"]),
+            "",
+            *(_wrapped(text, title) for title, text in rows if text),
+            "",
+        ]
+    )
+
+
+def _shown_arguments(ablation: str, arguments: Iterable[str]) -> list[str]:
+    """Writes FUNCTION, VALUE or STEPS in place of what stood for any of them."""
+    kinds = [kind.rstrip("?") for kind in ABLATIONS[ablation].arguments]
+    free = {k: kind.upper() for k, kind in enumerate(kinds) if kind in _FREE}
+    split = (argument.split(":") for argument in arguments)
+    return [":".join(free.get(k, part) for k, part in enumerate(parts)) for parts in split]
+
+
+_FREE = ("function", "value", "steps")
+
+
+def _wrapped(text: str, title: str = "") -> str:
+    indent = " " * 12 if title or text[:1].islower() else ""
+    first = title.ljust(12) if indent else ""
+    return textwrap.fill(text, _WIDTH, initial_indent=first, subsequent_indent=indent)
+
+
+def catalogue() -> str:
+    """Writes all cells by family as Markdown: the lists of docs/cells.md."""
+    rows = cell_rows()
+    blocks = []
+    for family, says in FAMILIES.items():
+        members = [row for row in rows if row["family"] == family]
+        table = [
+            f"| `{r['cell']}` | {r['year']} | {r['parameters']} | {r['about']} | {_source(r)} |"
+            for r in members
+        ]
+        head = "| cell | year | parameters | what is special | source |\n|---|---|---|---|---|"
+        blocks.append("\n".join([f"### {family}", "", f"{says[0].upper()}{says[1:]}.", "", head]))
+        blocks[-1] += "\n" + "\n".join(table)
+    differing = [f"* `{row['cell']}`: {row['differs']}" for row in rows if row["differs"]]
+    by_check = [
+        f"* `{word}`: {says}: " + ", ".join(row["cell"] for row in rows if row["checked"] == word)
+        for word, says in CHECKED.items()
+        if any(row["checked"] == word for row in rows)
+    ]
+    blocks.append("\n".join(["### Where others differ", "", *differing]))
+    blocks.append("\n".join(["### How the equations were checked", "", *by_check]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _source(row: dict[str, Any]) -> str:
+    link = f" [arXiv](https://arxiv.org/abs/{row['arxiv']})" if row["arxiv"] else ""
+    return str(row["source"]).replace(f", arXiv {row['arxiv']}", "") + link
 
 
 def variant_rows() -> list[dict[str, Any]]:

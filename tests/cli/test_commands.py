@@ -6,10 +6,11 @@ import hashlib
 import pytest
 from support.answers import refused, table, well
 
-from odyssey.cells import LIBRARY
+from odyssey.cells import FAMILIES, LIBRARY, library_entry
 from odyssey.compiler.lowering import STAGES
 from odyssey.expr import parse_cell
 from odyssey.jobs import doctor
+from odyssey.jobs.cells import cell_page
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell
 from odyssey.tasks import download
 from odyssey.tasks.registry import list_tasks
@@ -20,7 +21,7 @@ from odyssey.transforms.ablations import ABLATIONS
 
 def test_cells_lists_the_library(odyssey):
     lines = table(odyssey("cells"))
-    assert lines[0].split() == ["cell", "states", "parameters", "key", "source"]
+    assert lines[0].split() == ["cell", "family", "year", "parameters", "about"]
     first_words = [line.split()[0] for line in lines[1:] if not line.startswith(" ")]
     assert first_words == list(LIBRARY)
     rows = well(odyssey("cells", "--json")).json
@@ -30,6 +31,55 @@ def test_cells_lists_the_library(odyssey):
     assert lstm["states"] == "h, c"
     assert "Hochreiter" in lstm["source"]
     assert get_cell("lstm").key.startswith(lstm["key"])
+    assert (lstm["family"], lstm["year"]) == ("memory", 1997)
+
+
+def test_cells_of_a_family(odyssey):
+    for family in FAMILIES:
+        rows = well(odyssey("cells", "--family", family, "--json")).json
+        members = [name for name in LIBRARY if library_entry(name).family == family]
+        assert [row["cell"] for row in rows] == members
+    assert len(table(odyssey("cells", "--family", "deep"))) > 3
+    message = refused(odyssey("cells", "--family", "gatet"))
+    assert "no family called 'gatet'; closest: gated" in message
+
+
+def test_a_page_about_a_cell(odyssey):
+    page = " ".join(" ".join(table(odyssey("cells", "unicornn"))).split())
+    entry, cell = library_entry("unicornn"), get_cell("unicornn")
+    for text in (
+        "unicornn (dynamical, 2021)",
+        entry.about,
+        "h[t] = h[t-1] + s * z[t]",
+        "h, z; the output is h",
+        "HI + 3H",
+        "w_z = uniform(0, 1), k = uniform(-0.1, 0.1)",
+        cell.key,
+        "activation = s:FUNCTION, z:FUNCTION",
+    ):
+        assert text in page
+    facts = well(odyssey("cells", "unicornn", "--json")).json
+    assert (facts["key"], facts["square"]) == (cell.key, False)
+    assert facts["init"] == {"w_z": "uniform(0, 1)", "k": "uniform(-0.1, 0.1)"}
+    assert "needs I = H" in well(odyssey("cells", "sru")).out
+
+
+def test_every_page_fits_and_says_what_its_file_says(odyssey):
+    for name in LIBRARY:
+        page = cell_page(name)
+        assert max(map(len, page.splitlines())) <= 200
+        words = " ".join(page.split())
+        entry = library_entry(name)
+        for text in (entry.about, entry.differs, get_cell(name).citation):
+            assert " ".join(text.split()) in words
+
+
+def test_pages_and_lists_are_not_mixed(odyssey):
+    assert "no cell called 'lstmm'; closest: lstm" in refused(odyssey("cells", "lstmm"))
+    for option in ("--ablations", "--variants", "--markdown"):
+        assert "leave out one of them" in refused(odyssey("cells", "lstm", option))
+    assert "leave out one of them" in refused(odyssey("cells", "--markdown", "--json"))
+    assert "not allowed with" in refused(odyssey("cells", "--family", "deep", "--variants"))
 
 
 def test_cells_lists_ablations_and_variants(odyssey):
@@ -205,7 +255,7 @@ def test_wrong_use_is_one_line(odyssey):
         (("trian",), "no command called 'trian'; closest: train"),
         (("show", "lstm", "--as", "tex"), "no value of --as called 'tex'; closest: text"),
         (("show", "lstm", "gru"), "there is no place for gru"),
-        (("show", "lstm", "--agains=gru2"), "no "),
+        (("show", "lstm", "--agains=gruu"), "no "),
         (
             ("train", "lstm", "--task", "xml", "--hiden-size", 3),
             "'--hiden-size'; closest: --hidden-size",

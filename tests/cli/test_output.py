@@ -32,6 +32,10 @@ TASK = ("--task", "text:été.txt")
 TABLE = [
     (("cells",), 0),
     (("cells", "--variants"), 0),
+    (("cells", "lem"), 0),
+    (("cells", "--markdown"), 0),
+    (("cells", "--family", HOSTILE), 2),
+    (("cells", HOSTILE), 2),
     (("show", "é.cell"), 0),
     (("show", "é.cell", "--as", "latex"), 0),
     (("mutate", "é.cell", "--count", "2"), 0),

@@ -4,10 +4,10 @@ import contextlib
 
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 from torch.nn.utils import parametrizations, prune
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import native
 from odyssey.errors import ConfigError
 
@@ -46,7 +46,7 @@ def results(model, x, state):
 @pytest.mark.parametrize("kind", ["dense", "classes"])
 @pytest.mark.parametrize("given", [False, True], ids=["no state", "state"])
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"population": 3}], ids=repr)
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 def test_both_ways_give_the_same(spec, options, given, kind):
     model, taken = spied(build(spec, **options))
     lead = (3,) if "population" in options else ()
@@ -64,8 +64,8 @@ def test_both_ways_give_the_same(spec, options, given, kind):
 
 
 def test_most_cells_of_the_library_take_it():
-    direct = [spec for spec in LIBRARY if build(spec).implementation.direct_inputs]
-    assert len(direct) > len(LIBRARY) // 2
+    direct = [spec for spec in REPRESENTATIVES if build(spec).implementation.direct_inputs]
+    assert len(direct) > len(REPRESENTATIVES) // 2
 
 
 def hook(model):

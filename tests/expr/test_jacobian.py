@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from support import oracle
 from support.random_cells import random_cell, random_wide_cell
+from support.representatives import REPRESENTATIVES
 
-from odyssey.cells import LIBRARY
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.forms import LANGUAGE, NAMED_FORMS
@@ -118,7 +118,7 @@ def agrees(cell, seed=1):
                 )
 
 
-@pytest.mark.parametrize("spec", [*LIBRARY, *CELL_SETS["odyssey9"], "lstm:forget_bias=2"])
+@pytest.mark.parametrize("spec", [*REPRESENTATIVES, *CELL_SETS["odyssey9"], "lstm:forget_bias=2"])
 def test_library_cells(spec):
     agrees(get_cell(spec))
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.mathtext import MathTextParser
 from support.random_cells import random_cell
+from support.representatives import REPRESENTATIVES
 
-from odyssey.cells import LIBRARY
 from odyssey.expr import parse_cell
 from odyssey.expr.notation import to_html
 from odyssey.specs import VARIANTS, get_cell
@@ -61,7 +61,7 @@ def balanced(text):
     return depth == 0 and text.count(r"\left") == text.count(r"\right")
 
 
-@pytest.mark.parametrize("spec", [*LIBRARY, *VARIANTS])
+@pytest.mark.parametrize("spec", [*REPRESENTATIVES, *VARIANTS])
 def test_named_cells_print(spec):
     cell = get_cell(spec)
     assert balanced(cell.latex())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from support.random_cells import random_cell
+from support.representatives import REPRESENTATIVES
 
 import odyssey
 from odyssey.cells import LIBRARY
@@ -12,7 +13,7 @@ from odyssey.compiler.backends.native.call.layer import has_loop
 from odyssey.speed.cells import NAMED, count_operations, random_cells
 from odyssey.speed.handwritten import PlainLoop
 
-CELLS = {**{name: odyssey.get_cell(name) for name in LIBRARY}, **random_cells()}
+CELLS = {**{name: odyssey.get_cell(name) for name in REPRESENTATIVES}, **random_cells()}
 
 
 def check(cell, *, size=3, hidden=5, steps=6, batch=2):

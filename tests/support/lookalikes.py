@@ -1,14 +1,14 @@
 """Cells that are alike: rewrites that keep the function, and pairs that are hard to tell apart.
 
-The pool holds the library, the papers' variants and mutants of several steps. That two cells are
-different functions, whatever their weights are called, is shown by the oracle: with one and the
-same matrix and vector for all weights their outputs differ, or the outputs differ after each weight
-in turn was changed.
+The pool holds representatives of the library, the papers' variants and mutants of several steps.
+That two cells are different functions, whatever their weights are called, is shown by the oracle:
+with one and the same matrix and vector for all weights their outputs differ, or the outputs differ
+after each weight in turn was changed.
 """
 
 import numpy as np
 
-from odyssey.cells import LIBRARY, library_cell
+from odyssey.cells import library_cell
 from odyssey.errors import CellError
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.terms import Matrix, replace
@@ -17,6 +17,7 @@ from odyssey.transforms.constraints import Constraints, reject
 from odyssey.transforms.mutations import mutate
 from odyssey.transforms.sites import NotApplicable
 from support import oracle
+from support.representatives import REPRESENTATIVES
 from support.rewrites import REWRITES
 
 UNITS = 3
@@ -24,7 +25,7 @@ UNITS = 3
 
 def mutants(count, *, seed):
     """Mutants of one to eight steps from the library, of at most 40 nodes."""
-    library = [library_cell(name) for name in LIBRARY]
+    library = [library_cell(name) for name in REPRESENTATIVES]
     found = []
     for k in range(count):
         rng = np.random.default_rng([seed, k])
@@ -51,8 +52,12 @@ def rewritten(cell, rng, *, steps):
 
 
 def pool(count, *, seed):
-    """The library, the papers' variants and so many mutants."""
-    return [*map(library_cell, LIBRARY), *map(get_cell, VARIANTS), *mutants(count, seed=seed)]
+    """Library cells that stand for all, the papers' variants and so many mutants."""
+    return [
+        *map(library_cell, REPRESENTATIVES),
+        *map(get_cell, VARIANTS),
+        *mutants(count, seed=seed),
+    ]
 
 
 def outputs(cell, changed=None):

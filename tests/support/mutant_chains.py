@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from odyssey.cells import LIBRARY, library_cell
+from odyssey.cells import library_cell
 from odyssey.transforms.constraints import Constraints, reject
 from odyssey.transforms.degenerate import degenerate
 from odyssey.transforms.mutations import mutate
+from support.representatives import REPRESENTATIVES
 
-CELLS = [library_cell(name) for name in LIBRARY]
+CELLS = [library_cell(name) for name in REPRESENTATIVES]
 
 
 def chain(count, *, seed, limit=40):

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS, native
 from odyssey.errors import ConfigError
 from odyssey.tasks.signature import Signature
@@ -12,7 +12,7 @@ from odyssey.training.model import SequenceModel
 from odyssey.training.step import BackendRecurrence, TorchRecurrence, make_recurrence
 
 SPECS = (
-    *LIBRARY,
+    *REPRESENTATIVES,
     *(
         "lstm:couple=f:i",
         "lstm_peephole:FGR",

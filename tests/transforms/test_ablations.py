@@ -3,8 +3,9 @@
 import itertools
 
 import pytest
+from support.representatives import REPRESENTATIVES
 
-from odyssey.cells import LIBRARY, library_cell
+from odyssey.cells import library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.forms import LANGUAGE
@@ -46,7 +47,7 @@ def outcome(cell, operator):
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_contract(name, operator):
     cell = library_cell(name)
     text, equations = cell.text, cell.equations
@@ -69,7 +70,7 @@ def test_contract(name, operator):
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_ablation_applies_somewhere_and_not_everywhere(name):
     operators = [o for o in OPERATORS if o.partition("=")[0] == name]
-    outcomes = [outcome(library_cell(c), o) for c in LIBRARY for o in operators]
+    outcomes = [outcome(library_cell(c), o) for c in REPRESENTATIVES for o in operators]
     applied = [o for o in outcomes if not isinstance(o, str)]
     assert applied
     assert len(applied) < len(outcomes) or name == "no_bias"

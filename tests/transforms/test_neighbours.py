@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from support.representatives import REPRESENTATIVES
 
-from odyssey.cells import LIBRARY
 from odyssey.specs import get_cell
 from odyssey.transforms.ablations import SHORT
 from odyssey.transforms.neighbours import FORGET_BIASES, single_changes
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_neighbours_are_different_legal_cells(name):
     cell = get_cell(name)
     found = single_changes(cell)

@@ -1,0 +1,116 @@
+"""Gates on the hidden state itself."""
+
+import numpy as np
+
+from support.textbook.page import Page, relu, sigma
+
+
+class Gates(Page):
+    """Gated cells."""
+
+    def gru(self, x, h):
+        r, z = sigma(self.pre("r", x, h)), sigma(self.pre("z", x, h))
+        return (z * h + (1 - z) * np.tanh(self.pre("n", x, r * h)),)
+
+    def gru_torch(self, x, h):
+        r, z = sigma(self.pre("r", x, h)), sigma(self.pre("z", x, h))
+        recurrent = self.at("U_n", h) + self.v["d_n"]
+        n = np.tanh(self.outer("n", x) + r * recurrent)
+        return ((1 - z) * n + z * h,)
+
+    def _slim_gru(self, x, h, r, z):
+        return ((1 - z) * h + z * np.tanh(self.pre("n", x, r * h)),)
+
+    def gru1(self, x, h):
+        return self._slim_gru(x, h, sigma(self.inner("r", h)), sigma(self.inner("z", h)))
+
+    def gru2(self, x, h):
+        return self._slim_gru(x, h, sigma(self.at("U_r", h)), sigma(self.at("U_z", h)))
+
+    def gru3(self, x, h):
+        return self._slim_gru(x, h, sigma(self.v["b_r"]), sigma(self.v["b_z"]))
+
+    def mi_gru(self, x, h):
+        r, z = sigma(self.integrated("r", x, h)), sigma(self.integrated("z", x, h))
+        return (z * h + (1 - z) * np.tanh(self.integrated("n", x, r * h)),)
+
+    def _mgu(self, x, h, f):
+        return ((1 - f) * h + f * np.tanh(self.pre("n", x, f * h)),)
+
+    def mgu(self, x, h):
+        return self._mgu(x, h, sigma(self.pre("f", x, h)))
+
+    def mgu1(self, x, h):
+        return self._mgu(x, h, sigma(self.inner("f", h)))
+
+    def mgu2(self, x, h):
+        return self._mgu(x, h, sigma(self.at("U_f", h)))
+
+    def mgu3(self, x, h):
+        return self._mgu(x, h, sigma(self.v["b_f"]))
+
+    def ugrnn(self, x, h):
+        g = sigma(self.pre("g", x, h) + 1)
+        return (g * h + (1 - g) * np.tanh(self.pre("n", x, h)),)
+
+    def intersection_rnn(self, x, h):
+        y_in, h_in = relu(self.pre("m", x, h)), np.tanh(self.pre("n", x, h))
+        g_y, g_h = sigma(self.pre("d", x, h) + 1), sigma(self.pre("g", x, h) + 1)
+        return g_y * x + (1 - g_y) * y_in, g_h * h + (1 - g_h) * h_in
+
+    def janet(self, x, c):
+        s = self.pre("f", x, c)
+        return (sigma(s) * c + (1 - sigma(s - 1)) * np.tanh(self.pre("g", x, c)),)
+
+    def _sgu(self, x, h, candidate):
+        z_g = np.tanh(self.at("U_g", (self.at("W_g", x) + self.v["b_x"]) * h) + self.v["b_g"])
+        z = np.clip(0.2 * self.pre("z", x, h) + 0.5, 0, 1)
+        return ((1 - z) * h + z * candidate(z_g * h),)
+
+    def sgu(self, x, h):
+        return self._sgu(x, h, lambda v: np.log1p(np.exp(v)))
+
+    def dsgu(self, x, h):
+        return self._sgu(x, h, lambda v: sigma(self.at("U_n", v)))
+
+    def cfn(self, x, h):
+        theta, eta = sigma(self.pre("f", x, h)), sigma(self.pre("i", x, h))
+        return (theta * np.tanh(h) + eta * np.tanh(self.at("W_g", x)),)
+
+    def minimalrnn(self, x, h):
+        z = np.tanh(self.outer("n", x))
+        u = sigma(self.at("U_h", h) + self.at("U_n", z) + self.v["b_z"])
+        return (u * h + (1 - u) * z,)
+
+    def ligru(self, x, h):
+        z = sigma(self.pre("z", x, h))
+        return (z * h + (1 - z) * relu(self.pre("n", x, h)),)
+
+    def atr(self, x, h):
+        p, q = self.outer("p", x), self.inner("q", h)
+        return (sigma(p + q) * p + sigma(p - q) * h,)
+
+    def sgrn(self, x, h):
+        p = self.outer("p", x)
+        f = sigma(p + self.inner("f", h))
+        return (np.tanh((1 - f) * p + f * h),)
+
+    def star(self, x, h):
+        k = sigma(self.pre("k", x, h))
+        return (np.tanh((1 - k) * h + k * np.tanh(self.outer("z", x))),)
+
+    def taugru(self, x, h, *past):
+        u, z = np.tanh(self.pre("u", x, h)), np.tanh(self.pre("v", x, past[-1]))
+        g, a = sigma(self.pre("z", x, h)), sigma(self.pre("a", x, h))
+        return ((1 - g) * h + g * (u + a * z), h, *past[:-1])
+
+    def lightru(self, x, h):
+        f = sigma(self.pre("f", x, h))
+        return ((1 - f) * h + f * np.tanh(self.outer("n", x)),)
+
+    def miru1(self, x, h, *, keep=0.5):
+        r = sigma(self.pre("r", x, h))
+        return (keep * h + (1 - keep) * np.tanh(self.pre("n", x, r * h)),)
+
+    def miru2(self, x, h, *, keep=0.5, reset=0.5):
+        return (keep * h + (1 - keep) * np.tanh(self.pre("n", x, reset * h)),)
