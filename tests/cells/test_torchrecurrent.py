@@ -295,7 +295,7 @@ def test_parity(spec, backend, layers):
     x = x.clone().requires_grad_()
     state = tuple(
         start[s].detach().clone().requires_grad_() if s in start else zero
-        for s, zero in zip(cell.states, model.zero_state(BATCH), strict=True)
+        for s, zero in zip(cell.states, model.start_state(BATCH), strict=True)
     )
     output, final = model(x, state)
     final = dict(zip(cell.states, final, strict=True))

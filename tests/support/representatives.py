@@ -7,7 +7,7 @@ every key and every mutant costs much, stand for none.
 """
 
 from odyssey.cells import LIBRARY, library_cell, library_entry
-from odyssey.expr.primitives import BY_FUNCTION
+from odyssey.expr.forms import BY_FUNCTION
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.terms import Previous, Vector, subexpressions
 
