@@ -200,7 +200,10 @@ def test_what_is_the_same_has_one_key():
     [
         ("S[t] = S[t-1] + W @ x[t]\ny = S[t] @ (V @ x[t])", "a matrix meets matrices and single"),
         ("S[t] = W @ x[t]\ny = S[t-1] @ (V @ x[t])", "write outer(a, b)"),
-        ("S[t] = outer(W @ x[t], V @ x[t])\ny = W_y @ (S[t] + S[t-1])", "the right of @ must be a vector"),
+        (
+            "S[t] = outer(W @ x[t], V @ x[t])\ny = W_y @ (S[t] + S[t-1])",
+            "the right of @ must be a vector",
+        ),
         ("S[t] = S[t-1] + outer(W @ x[t], V @ x[t])\ny = tanh(S[t])", "sizes H, H and H"),
         (
             "S[t] = S[t-1] + outer(W @ x[t], V @ x[t])\ny = across(W @ x[t]) + across(S[t-1])",
