@@ -39,8 +39,6 @@ def missing() -> str:
 def _supports(program: Program) -> str:
     if not has_loop(program):
         return ""
-    if not program.plain:
-        return f"{program.name} has declared sizes, reductions over units or transposed matrices"
     lacking = {n for n in code_of(program).plan.primitives if not PRIMITIVES[n].c}
     if lacking:
         return f"{program.name} uses {', '.join(sorted(lacking))}, which native code does not have"

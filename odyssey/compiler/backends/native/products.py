@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from odyssey.compiler.backends.native.plan import FIRST, Phase, Plan
+from odyssey.compiler.backends.native.plan import Phase, Plan
 from odyssey.expr.program import Group
 
 
@@ -67,7 +67,7 @@ def carried_product(plan: Plan, state: str) -> Product:
     """Gives the product that brings the gradient of a state from a step to the one before."""
     nodes = enumerate(plan.backward.nodes)
     number = next(k for k, n in nodes if n.op == "later" and n.name == state)
-    return _transposed(plan, number, plan.backward.carried[state], FIRST[1])
+    return _transposed(plan, number, plan.backward.carried[state], plan.state_size(state))
 
 
 def _transposed(plan: Plan, number: int, group: Group, units: str) -> Product:
