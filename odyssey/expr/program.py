@@ -20,7 +20,7 @@ from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.shapes import Shapes
-from odyssey.expr.sizes import ONE, PLAIN, UNITS, resolve
+from odyssey.expr.sizes import ONE, UNITS, resolve
 from odyssey.expr.terms import exact_value, term
 
 LEAF_OPS = ("input", "previous", "vector", "constant")
@@ -107,13 +107,6 @@ class Program:
     text: str = ""
     state_sizes: tuple[str, ...] = ()
     starts: dict[str, str | float] = field(default_factory=dict)
-
-    @property
-    def plain(self) -> bool:
-        """Whether all values have size I or H and nothing reduces them: what every backend runs."""
-        sized = all(n.size in PLAIN or n.op == "constant" for n in self.nodes)
-        plain = not any(n.op in REDUCTIONS or n.transposed for n in self.nodes)
-        return sized and plain and not set(self.state_sizes) - {UNITS}
 
     def state_size(self, name: str) -> str:
         """Gives the size of a state."""

@@ -7,9 +7,13 @@ import pytest
 import torch
 from support.judge import check
 from support.random_cells import random_wide_cell
+from support.wide_cells import WIDE_CELLS
 
 import odyssey
+from odyssey.compiler import module
 from odyssey.compiler.backends import BACKENDS
+from odyssey.compiler.backends.native import toolchain
+from odyssey.compiler.backends.native.call import kernel
 from odyssey.compiler.lowering import lower
 from odyssey.expr import parse_cell
 
@@ -80,6 +84,36 @@ def test_class_indices_are_one_hot_vectors(cell):
         found.append([y, *state, *(p.grad for p in model.parameters())])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.fixture
+def new_code():
+    """Code is made anew, and again for whoever comes next."""
+    forget()
+    yield
+    forget()
+
+
+def forget():
+    kernel.forget()
+    module._built.cache_clear()
+
+
+@pytest.mark.parametrize("target", toolchain.able_targets())
+@pytest.mark.parametrize("name", WIDE_CELLS)
+def test_named_cells_on_every_kind_of_vectors(name, target, monkeypatch, new_code):
+    monkeypatch.setenv("ODYSSEY_TARGET", target)
+    found = []
+    x = torch.randn(4, 6, 3)
+    for backend in ("native", "eager"):
+        torch.manual_seed(0)
+        model = odyssey.RNN(parse_cell(WIDE_CELLS[name]), 3, 37, backend=backend)
+        y, state = model(x)
+        (y.square().sum() + sum(s.square().sum() for s in state)).backward()
+        found.append([y, *state, *(p.grad for p in model.parameters())])
+        assert backend == "eager" or f"{target} vectors" in model.implementation.source
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-5)
 
 
 TIES = """

@@ -27,7 +27,7 @@ from odyssey.compiler.passes import fold_constants, hoist, stack_maps
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Group, Program, drop_dead, reach
 from odyssey.expr.reductions import REDUCTIONS
-from odyssey.expr.sizes import INPUTS, PLAIN, UNITS, multiple, parts
+from odyssey.expr.sizes import INPUTS, ONE, PLAIN, UNITS, multiple, parts
 
 Phase = tuple[int, str]
 """Products that come before (a level, from 0), and the size of the values."""
@@ -130,7 +130,8 @@ class Plan:
     def phases(self, *, backward: bool) -> list[Phase]:
         """Gives the phases of a step in order; the first is always there."""
         used = (self.backward_phase if backward else self.forward_phase).values()
-        return sorted({*used, FIRST, *self._of_states(backward=backward)})
+        phases = {*used, FIRST, *self._of_states(backward=backward)}
+        return sorted(phases, key=lambda phase: (phase[0], phase[1] != ONE, phase[1]))
 
     def _of_states(self, *, backward: bool) -> set[Phase]:
         """Gives the phases that fill the states, or their gradients, that no value does."""

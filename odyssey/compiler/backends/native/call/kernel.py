@@ -32,7 +32,7 @@ from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
 from odyssey.expr.program import Program
-from odyssey.expr.sizes import resolve
+from odyssey.expr.sizes import PLAIN, resolve
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 BLOCK_BYTES = 1 << 18  # from half to four times as much measured the same
@@ -268,8 +268,8 @@ class Kernel:
     def columns(self, shape: Shape) -> int:
         """Gives the numbers of a batch row that a phase's products have, at most."""
         lengths = shape.all_lengths(self.plan)
-        widest = max(lengths[size] for size in ("H", "I", *self.plan.declared))
-        return self.maps * pad(widest, self.lanes)
+        lengths |= dict.fromkeys(PLAIN, max(shape.hidden, shape.input_size))
+        return max(maps * pad(lengths[size], self.lanes) for size, maps in self.maps.items())
 
     def rows(self, shape: Shape) -> int:
         """Gives the batch rows whose products a phase computes at a time."""
