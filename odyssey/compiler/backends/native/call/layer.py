@@ -115,16 +115,18 @@ class NativeLayer:
         like = next((p for p in weights._parameters.values() if p is not None), None)
         if like is None or like.dtype not in DTYPES:
             return dict.fromkeys(self.program.states)
-        key: Any = batch, sizes, like.dtype
+        lead, declared = (len(sizes[2]),) if self.population else (), self.program.state_sizes
+        widths = tuple(resolve(size, *sizes[:2]) for size in declared) or (sizes[1],)
+        key = (*lead, batch), widths, like.dtype
         if self.zeros.key != key:  # the last ones: sizes rarely change
-            lead, units = (len(sizes[2]),) if self.population else (), sizes[:2]
-            widths = {s: resolve(self.program.state_size(s), *units) for s in self.program.states}
             with torch.inference_mode(False):
                 rows = {
                     n: torch.zeros((*lead, batch, n), dtype=like.dtype, device="cpu")
-                    for n in set(widths.values())
+                    for n in set(widths)
                 }
-            self.zeros = _Zeros(key, {s: rows[n] for s, n in widths.items()})
+            each = widths if declared else widths * len(self.program.states)
+            zeros = zip(self.program.states, (rows[n] for n in each), strict=True)
+            self.zeros = _Zeros(key, dict(zeros))
         return self.zeros.states
 
     @property
