@@ -10,14 +10,14 @@ from support.random_cells import random_wide_cell
 from support.wide_cells import WIDE_CELLS
 
 import odyssey
-from odyssey.compiler import module
+from odyssey.compiler import layers
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.backends.native import toolchain
 from odyssey.compiler.backends.native.call import kernel
 from odyssey.compiler.lowering import lower
 from odyssey.expr import parse_cell
 
-CELLS = [random_wide_cell(np.random.default_rng([17, n]), size=3 + n % 14) for n in range(40)]
+CELLS = [random_wide_cell(np.random.default_rng([17, n]), size=3 + n % 14) for n in range(24)]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -26,6 +26,13 @@ def test_values_and_gradients(number, backend):
     cell = CELLS[number]
     assert not BACKENDS[backend].supports(lower(cell))
     check(cell, backend, seed=3, sizes=(4, 2, 3, 4), layers=1 + number % 2, wild=True)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_values_and_gradients_with_matrix_states(number):
+    rng = np.random.default_rng([18, number])
+    cell = random_wide_cell(rng, size=3 + number % 14, matrices=True)
+    check(cell, "auto", seed=3, sizes=(4, 2, 3, 4), layers=1 + number % 2, wild=True)
 
 
 @pytest.mark.parametrize("cell", CELLS[:8], ids=lambda c: c.key[:8])
@@ -96,7 +103,7 @@ def new_code():
 
 def forget():
     kernel.forget()
-    module._built.cache_clear()
+    layers._built.cache_clear()
 
 
 @pytest.mark.parametrize("target", toolchain.able_targets())
