@@ -22,7 +22,7 @@ from odyssey.compiler.arguments import (
 from odyssey.compiler.backends import build_layer
 from odyssey.compiler.backends.base import DirectLayer, Layer, State
 from odyssey.compiler.lowering import lower
-from odyssey.compiler.weights import Weights, is_plain
+from odyssey.compiler.weights import Making, Weights, is_own, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
 from odyssey.expr.schemes import InitScheme, initial_parameters
@@ -110,21 +110,21 @@ class RNN(nn.Module):
         self._build()
         self.layers = nn.ModuleList()
         self.shapes = [
-            {
-                name: (
-                    *self._lead,
-                    *self.program.shape(name, self._input_size(n), self.hidden_size),
-                )
-                for name in self.program.parameters()
-            }
+            {name: (*self._lead, *self._shape(name, n)) for name in self.program.parameters()}
             for n in range(self.num_layers)
         ]
-        for shapes in self.shapes:
+        for number, shapes in enumerate(self.shapes):
             layer = Weights()
-            for name, shape in shapes.items():
+            for name in shapes:
                 if hasattr(layer, name):
                     raise CellError(f"{cell.name}: torch cannot hold a parameter called {name!r}")
-                layer[name] = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                own = self.program.stored_shape(name, self._input_size(number), self.hidden_size)
+                stored = torch.empty((*self._lead, *own), device=device, dtype=dtype)
+                layer[name] = nn.Parameter(stored)
+            layer.making = {
+                name: Making(words, self._member_shapes(name, number), self._shape(name, number))
+                for name, words in self.program.properties.items()
+            }
             self.layers.append(layer)
         # a cell may have no parameters that would tell type and device
         self.like: Tensor
@@ -138,7 +138,8 @@ class RNN(nn.Module):
             self.cell, self.asked, self.population is not None, self.masked
         )
         layer = self.implementation
-        self.run_direct = layer.direct if isinstance(layer, DirectLayer) else None
+        made = bool(self.program.properties)  # then parameters are not what is stored
+        self.run_direct = layer.direct if isinstance(layer, DirectLayer) and not made else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the code, which is built anew where the module is loaded."""
@@ -147,6 +148,19 @@ class RNN(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._build()
+
+    def _shape(self, name: str, layer: int) -> tuple[int, ...]:
+        return self.program.shape(name, self._input_size(layer), self.hidden_size)
+
+    def _member_shapes(self, name: str, layer: int) -> tuple[tuple[int, ...], ...] | None:
+        """Gives the shape that a parameter has in each member, where they differ."""
+        if not self.masked:
+            return None
+        square = self.program.square and layer == 0
+        return tuple(
+            self.program.shape(name, hidden if layer or square else self.input_size, hidden)
+            for hidden in self.hidden_sizes
+        )
 
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.hidden_size
@@ -180,7 +194,7 @@ class RNN(nn.Module):
         hidden = self.hidden_sizes[member]
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, Weights)
-            if not is_plain(layer):
+            if not is_own(layer):
                 raise ConfigError(
                     f"layers.{number} is parametrized or pruned: draw its parameters before that"
                 )

@@ -195,14 +195,20 @@ def _layer(
         return rnn.requires_grad_(False).eval()
 
     backend = "auto" if len(x) >= _LONG else "eager"
-    states = [build(cell.replace(output=s), backend)(x.unsqueeze(1))[0][:, 0] for s in cell.states]
+    whole = build(cell, "eager")
+    if whole.program.state_sizes:  # an output has H numbers: such states are read step by step
+        states = _step_by_step(whole, x)
+    else:
+        variants = (cell.replace(output=s) for s in cell.states)
+        states = [build(variant, backend)(x.unsqueeze(1))[0][:, 0] for variant in variants]
     found = [(n, "state", v) for n, v in zip(cell.states, states, strict=True)]
     variant, names = _with_equations_as_states(cell)
     if not names:
         return found
     # All states known, the steps of the other equations do not wait for each other.
-    before = [torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for s in states]
-    before += [torch.zeros_like(states[0])] * len(names)
+    starts = whole.start_state(1)
+    before = [torch.cat([start[0], s[:-1]]) for start, s in zip(starts, states, strict=True)]
+    before += [x.new_zeros(len(x), hidden, dtype=starts[0].dtype)] * len(names)
     rnn = build(variant, "eager")
     parts = [
         rnn(x[at : at + _ROWS].unsqueeze(0), tuple(s[None, at : at + _ROWS] for s in before))[1]
@@ -214,6 +220,15 @@ def _layer(
         kind = "gate" if low >= 0.0 and high <= 1.0 else "value"
         found.append((name, kind, torch.cat([new[place][0] for new in parts])))
     return found
+
+
+def _step_by_step(rnn: RNN, x: Tensor) -> list[Tensor]:
+    """Gives the values (T, n) of all states of one layer after every step."""
+    state, steps = rnn.start_state(1), []
+    for now in torch.split(x, 1):
+        _, state = rnn(now.unsqueeze(1), state)
+        steps.append([s[0, 0] for s in state])
+    return [torch.stack(values) for values in zip(*steps, strict=True)]
 
 
 def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:

@@ -1,6 +1,8 @@
 """The language: what a recurrent cell is.
 
-`primitives.py` is the closed table of primitives, `terms.py` what expressions are made of and the
+`primitives.py` is the closed table of primitives, `reductions.py` that of functions over units,
+`properties.py` that of what makes weights orthogonal and the like, `sizes.py` says how many
+numbers a value has, `terms.py` what expressions are made of and the
 one walk over them, `equations.py` the frozen fields of a cell: the ground. `limits.py` says what
 the language allows, `initial.py` how weights start and `schemes.py` how the others do, `text.py`
 reads and prints cell text, `shapes.py` infers sizes, `verify.py` says what a legal cell is.

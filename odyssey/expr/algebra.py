@@ -296,6 +296,7 @@ class Normal:
     declared: tuple[Init, ...]
     shapes: Shapes
     beginnings: Mapping[str, Start] = field(default_factory=dict)  # of all states
+    properties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of all parameters
 
     @cached_property
     def starts(self) -> dict[str, Start]:
@@ -402,10 +403,12 @@ def normalise(cell: Equations, shapes: Shapes, *, signs: int = 0, terms: int = M
         merged = split
     output = algebra.values[cell.output_label]
     updates: dict[str, Poly] = {}
-    normal = Normal(algebra.atoms, updates, output, cell.inits, shapes, starts)
+    properties = {w.name: w.properties for w in cell.weights if w.properties}
+    said = (cell.inits, shapes, starts, properties)
+    normal = Normal(algebra.atoms, updates, output, *said)
     while True:
         missing = [s for s in normal.names("state") if s not in updates]
         if not missing:
             return normal
         updates |= {s: algebra.values[f"{s}[t]"] for s in missing}
-        normal = Normal(algebra.atoms, updates, output, cell.inits, shapes, starts)
+        normal = Normal(algebra.atoms, updates, output, *said)

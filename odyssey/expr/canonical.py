@@ -262,7 +262,10 @@ def _declared(
     cell: Equations, declarations: Iterable[Declaration], rename: Callable[[str], str]
 ) -> tuple[Declaration, ...]:
     """Gives what is declared of names that are still there, by their new names."""
-    renamed = (Declaration(rename(d.name), tuple(map(cell.size, d.sizes))) for d in declarations)
+    renamed = (
+        Declaration(rename(d.name), tuple(map(cell.size, d.sizes)), d.properties)
+        for d in declarations
+    )
     return tuple(sorted((d for d in renamed if d.name), key=lambda d: d.name))
 
 

@@ -88,10 +88,13 @@ class Declaration:
         name: The name.
         sizes: One size, of a matrix two (rows, columns). Of a declared size its text
             (`sizes.parts`); of others as written, so that it may be the name of a declared size.
+            None where only properties are said.
+        properties: Of a weight, as written; see `properties.py`.
     """
 
     name: str
     sizes: tuple[str, ...]
+    properties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ import numpy as np
 from odyssey.expr.precise import run_precisely
 from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
+from odyssey.expr.properties import apply_properties
 from odyssey.expr.running import run_program
 from odyssey.expr.sizes import ONE, PLAIN
 from odyssey.expr.sizes import UNITS as H
@@ -97,19 +98,28 @@ def react(program: Program) -> Reactions:
         base, other = (_A, _B) if name in program.matrices else (_U, _V)
         sizes = program.matrices.get(name) or (program.vectors[name],)
         own = tuple(slice(_units(size)) for size in sizes)
-        weights[name] = np.repeat(base[own][None], len(parameters) + 1, axis=0)
-        weights[name][number] = other[own]
+        base, other = (_used(program, name, w[own]) for w in (base, other))
+        weights[name] = np.repeat(base[None], len(parameters) + 1, axis=0)
+        weights[name][number] = other
     rows = runs.rows(weights)
     # a parameter that the output does not see says nothing: dead equations do not count
     alone = {n: r for n, r in zip(parameters, rows[1:], strict=True) if r != rows[0]}
     drawn = {
-        name: _drawn(alone.get(name, ""), weights[name].shape[1:])[None] for name in parameters
+        name: _used(program, name, _drawn(alone.get(name, ""), weights[name].shape[1:]))[None]
+        for name in parameters
     }
     return Reactions(rows[0], alone, runs.rows(drawn)[0], _special_sizes(program, alone))
 
 
 def _units(size: str) -> int:
     return 1 if size == ONE else UNITS
+
+
+def _used(program: Program, name: str, weight: Array) -> Array:
+    """Makes what the properties of a parameter make of it; blocks go uncut, for want of units."""
+    properties = [p for p in program.properties.get(name, ()) if not p.startswith("heads")]
+    made: Array = apply_properties(np, weight, properties)
+    return made
 
 
 def _special_sizes(program: Program, alone: Mapping[str, str]) -> tuple[str, ...]:
@@ -121,6 +131,9 @@ def _special_sizes(program: Program, alone: Mapping[str, str]) -> tuple[str, ...
         f"{alone.get(name, '')} : {', '.join(sizes)}"
         for name, sizes in shapes.items()
         if set(sizes) - set(PLAIN)
+    ]
+    lines += [
+        f"{alone.get(name, '')} is {', '.join(words)}" for name, words in program.properties.items()
     ]
     return tuple(sorted(lines))
 

@@ -31,11 +31,12 @@ class _Colours:
         for name in normal.parameters:
             init = normal.inits.get(name)
             how = format_init(init) if init and not init.source else ("copy" if init else "")
-            self.names[f"p:{name}"] = digest("parameter", how, *special_sizes(normal, name))
+            special = (*special_sizes(normal, name), *normal.properties.get(name, ()))
+            self.names[f"p:{name}"] = digest("parameter", how, *special)
         for state in normal.updates:
             start, size = normal.starts.get(state), normal.shapes.states[state]
-            special = ([str(start.value)] if start else []) + ([size] if size != UNITS else [])
-            self.names[f"s:{state}"] = digest("state", *special)
+            own = ([str(start.value)] if start else []) + ([size] if size != UNITS else [])
+            self.names[f"s:{state}"] = digest("state", *own)
         self.down: dict[int, str] = {}
         self._monomials: dict[Monomial, str] = {}  # of the present colours of atoms
         self.refine()
@@ -153,9 +154,14 @@ class _Writer:
             header.append("not recurrent")
         for key, name in self.given.items():
             own = key.removeprefix("p:")
-            sizes = special_sizes(self.normal, own) if key.startswith("p:") else ()
-            if len(sizes) == 1:  # of a matrix, those of what it gives say its shape
-                header.append(f"weight {name} : {format_size(sizes[0])}")
+            if not key.startswith("p:"):
+                continue
+            sizes = special_sizes(self.normal, own)
+            # of a matrix, the sizes of what it gives say its shape
+            said = [format_size(s) for s in sizes] if len(sizes) == 1 else []
+            said += self.normal.properties.get(own, ())
+            if said:
+                header.append(f"weight {name} : {', '.join(said)}")
         parameters = {n.removeprefix("p:"): g for n, g in self.given.items() if n.startswith("p:")}
         inits = sorted(
             f"init {parameters[name]} = "

@@ -18,6 +18,7 @@ import sympy as sp
 
 from odyssey.expr.equations import Equations
 from odyssey.expr.primitives import ARITHMETIC
+from odyssey.expr.properties import stored_shape
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import ONE, UNITS, resolve
@@ -90,6 +91,7 @@ class Program:
         vectors: Name -> size.
         state_sizes: Sizes of the states, in their order; empty where all are H.
         starts: State -> name of the vector that it starts at, or a number; others start at 0.
+        properties: Parameter -> what it is made by (`properties.py`), where it is not as stored.
         square: Whether input size must equal hidden size.
         groups: Stacked products; empty before stacking.
         text: The cell's text, from which another process can lower it again.
@@ -107,6 +109,7 @@ class Program:
     text: str = ""
     state_sizes: tuple[str, ...] = ()
     starts: dict[str, str | float] = field(default_factory=dict)
+    properties: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def state_size(self, name: str) -> str:
         """Gives the size of a state."""
@@ -158,6 +161,15 @@ class Program:
         """Gives the shape of a parameter for given sizes."""
         sizes = self.matrices.get(name) or (self.vectors[name],)
         return tuple(resolve(size, input_size, hidden_size) for size in sizes)
+
+    def stored_shape(self, name: str, input_size: int, hidden_size: int) -> tuple[int, ...]:
+        """Gives the shape in which a parameter is stored, of which its properties make the other.
+
+        Raises:
+            ConfigError: The blocks of `heads` do not fit the sizes.
+        """
+        shape = self.shape(name, input_size, hidden_size)
+        return stored_shape(shape, self.properties.get(name, ()))
 
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters in use: the matrices, then the vectors, by first use."""
@@ -231,6 +243,7 @@ def translate(cell: Equations, text: str, shapes: Shapes) -> Program:
         text=text,
         state_sizes=_state_sizes(shapes.states[s] for s in cell.states),
         starts={s.state: s.weight or float(s.value) for s in cell.starts},
+        properties={w.name: w.properties for w in cell.weights if w.properties},
     )
 
 
@@ -269,6 +282,7 @@ def drop_dead(program: Program) -> Program:
         program.renumbered(nodes, number),
         matrices={n: s for n, s in program.matrices.items() if n in alive},
         vectors={n: s for n, s in program.vectors.items() if n in alive},
+        properties={n: p for n, p in program.properties.items() if n in alive},
     )
 
 

@@ -81,5 +81,5 @@ def initial_parameters(
             return np.zeros(shape)
         return draw(scheme, shape, hidden_size=hidden_size, rng=rng)
 
-    shapes = {n: program.shape(n, input_size, hidden_size) for n in program.parameters()}
+    shapes = {n: program.stored_shape(n, input_size, hidden_size) for n in program.parameters()}
     return draw_weights(cell.inits, shapes, default=default, rng=rng)

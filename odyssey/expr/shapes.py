@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
-from odyssey.expr.equations import Equations, IllegalCellError, IllegalEquationError
+from odyssey.expr import properties
+from odyssey.expr.equations import (
+    Declaration,
+    Equations,
+    IllegalCellError,
+    IllegalEquationError,
+)
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.sizes import INPUTS, ONE, UNITS, format_size
 from odyssey.expr.terms import term
@@ -116,7 +122,7 @@ class _Inference:
         self.states = dict.fromkeys(cell.states, UNITS) | {
             d.name: cell.size(d.sizes[0]) for d in cell.state_sizes
         }
-        self.declared = {d.name: tuple(map(cell.size, d.sizes)) for d in cell.weights}
+        self.declared = {d.name: tuple(map(cell.size, d.sizes)) for d in cell.weights if d.sizes}
         self.constants: set[str] = set()
         for index, equation in enumerate(cell.equations):
             self.read(index)
@@ -242,6 +248,23 @@ class _Inference:
         return f"({', '.join(format_size(self.final(s)) for s in use)})"
 
 
+_NOT_SQUARE = "the property is for square matrices"
+
+
+def _reason_against_properties(declaration: Declaration, shape: tuple[str, ...]) -> str:
+    """Gives the reason why a weight of a shape cannot have its properties; empty if it can."""
+    for written in declaration.properties:
+        try:
+            row, _ = properties.read(written)
+        except ValueError as error:
+            return str(error)
+        if row.matrix and len(shape) != 2:
+            return f"{written} is for matrices; it is a vector"
+        if row.square and len(set(shape)) > 1:
+            return _NOT_SQUARE
+    return ""
+
+
 def infer_shapes(cell: Equations) -> Shapes:
     """Infers the size of every parameter and equation from their use.
 
@@ -256,6 +279,10 @@ def infer_shapes(cell: Equations) -> Shapes:
                 f"weight {declaration.name[:60]}: there is no such weight", f"weight {number}"
             )
     shapes = {n: tuple(map(final, uses[0][0])) for n, uses in inference.uses.items()}
+    for number, declaration in enumerate(cell.weights):
+        reason = _reason_against_properties(declaration, shapes[declaration.name])
+        if reason and not (inference.square and reason == _NOT_SQUARE):
+            raise IllegalCellError(f"weight {declaration.name}: {reason}", f"weight {number}")
     return Shapes(
         matrices={n: (s[0], s[1]) for n, s in shapes.items() if len(s) == 2},
         vectors={n: s[0] for n, s in shapes.items() if len(s) == 1},

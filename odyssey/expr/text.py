@@ -40,6 +40,7 @@ from odyssey.expr.limits import (
     check_name,
 )
 from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX, LANGUAGE, PRIMITIVES
+from odyssey.expr.properties import PROPERTIES
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.sizes import ONE, PLAIN, UNITS, format_size, multiple, parts
 from odyssey.expr.terms import (
@@ -247,14 +248,30 @@ class _Reader:
     def _read_weight(self, rest: str) -> None:
         name, colon, sizes = rest.partition(":")
         if not colon:
-            self.fail("expected 'weight NAME : SIZE', of a matrix 'weight NAME : ROWS, COLUMNS'")
+            self.fail(
+                "expected 'weight NAME : SIZE', of a matrix 'weight NAME : ROWS, COLUMNS', or"
+                " a property such as orthogonal"
+            )
         self._name(name.strip(), "a weight")
         tree = self._parsed(sizes)
         trees = tree.elts if isinstance(tree, ast.Tuple) else [tree]
-        if len(trees) not in (1, 2):
+        said = [(t, self._property(t)) for t in trees]
+        shape = tuple(self._size(t) for t, words in said if not words)
+        if len(shape) > 2:
             self.fail(f"weight {name.strip()}: a weight has one size, a matrix two")
         self.lines[f"weight {len(self.weights)}"] = self.line
-        self.weights.append(Declaration(name.strip(), tuple(map(self._size, trees))))
+        words = tuple(words for _, words in said if words)
+        self.weights.append(Declaration(name.strip(), shape, words))
+
+    def _property(self, node: ast.expr) -> str:
+        """Reads a property of a weight; nothing where it is a size."""
+        called = node.func if isinstance(node, ast.Call) else node
+        if not isinstance(called, ast.Name) or called.id in {*PLAIN, *(d.name for d in self.sizes)}:
+            return ""
+        if called.id not in PROPERTIES:
+            known = [*PROPERTIES, *(d.name for d in self.sizes), *PLAIN]
+            self.fail(suggest(called.id, known, what="size or property of a weight"))
+        return "".join(self._quote(node).split())
 
     def _read_start(self, rest: str) -> None:
         name, value = self._assignment(rest, "start STATE = NUMBER, or = WEIGHT")
@@ -608,7 +625,8 @@ def format_cell(cell: Equations) -> str:
     if not cell.recurrent:
         lines.append("not recurrent")
     for weight in cell.weights:
-        lines.append(f"weight {weight.name} : {', '.join(map(format_size, weight.sizes))}")
+        said = [*map(format_size, weight.sizes), *weight.properties]
+        lines.append(f"weight {weight.name} : {', '.join(said)}")
     lines.append("")
     labels = [f"{e.label} : {format_size(e.size)}" if e.size else e.label for e in cell.equations]
     width = max(map(len, labels))

@@ -173,13 +173,15 @@ def _check_sizes(cell: Equations) -> None:
                 raise IllegalEquationError(cell, index, reason)
     for kind, known, counts, declarations in (
         ("state", {*cell.states}, (1,), cell.state_sizes),
-        ("weight", {*cell.parameters}, (1, 2), cell.weights),
+        ("weight", {*cell.parameters}, (0, 1, 2), cell.weights),
     ):
         seen: set[str] = set()
         for number, declaration in enumerate(declarations):
             part = kind if kind == "state" else f"weight {number}"
             name = declaration.name
-            if name not in known or name in seen or len(declaration.sizes) not in counts:
+            shaped = len(declaration.sizes) in counts
+            said = bool(declaration.sizes or declaration.properties)
+            if name not in known or name in seen or not (shaped and said):
                 reason = "there is no such" if name not in known else "the size is wrong of"
                 raise IllegalCellError(f"{reason} {kind}: {name[:60]}", part)
             for size in declaration.sizes:

@@ -126,18 +126,12 @@ class Group:
 
     def _inside(self) -> Tensor:
         """Marks what is not padding, (P, N): what a member of its size has."""
-        hidden = self.model.rnn.hidden_size
         kept = []
-        for member in self.members:
+        for member in range(len(self.members)):
             parts = []
             for name, parameter in self.model.named_parameters():
-                inside = torch.ones(parameter.shape[1:], dtype=torch.bool)
-                for axis, padded in enumerate(self.model.padded_axes(name)):
-                    if padded:
-                        index = torch.arange(hidden) < member.hidden_size
-                        view = [1] * inside.dim()
-                        view[axis] = -1
-                        inside = inside & index.view(view)
+                inside = torch.zeros(parameter.shape[1:], dtype=torch.bool)
+                inside[tuple(map(slice, self.model.member_shape(name, member)))] = True
                 parts.append(inside.flatten())
             kept.append(torch.cat(parts))
         return torch.stack(kept)

@@ -20,7 +20,6 @@ from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.schemes import InitScheme, draw
-from odyssey.expr.sizes import INPUTS, UNITS, parts
 from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import EVERY, Signature
 from odyssey.training.condition import Conditioner, Memory
@@ -188,20 +187,25 @@ class SequenceModel(nn.Module):
             return x
         return functional.one_hot(x, self.signature.inputs.size).to(self.readout.dtype)
 
-    def padded_axes(self, name: str) -> tuple[bool, ...]:
-        """Says which axes of a parameter are as long as a member has units: others are full."""
+    def member_shape(self, name: str, member: int) -> tuple[int, ...]:
+        """Gives the shape of a parameter that a member has, without the padding of others' units.
+
+        Args:
+            name: Name of the parameter.
+            member: Number of the member.
+        """
+        whole = self.get_parameter(name).shape[1:]
+        units = self.rnn.hidden_sizes[member]
         if name == "embedding":
-            return True, False
+            return units, *whole[1:]
         if name in ("readout", "conditioner.query"):
-            return False, True
+            return *whole[:-1], units
         if not name.startswith("rnn."):
-            return (False,) * (self.get_parameter(name).dim() - 1)
+            return tuple(whole)
         _, _, layer, own = name.split(".")  # rnn.layers.<l>.<name>
         program = self.rnn.program
-        sizes = program.matrices.get(own) or (program.vectors[own],)
-        every = program.square or layer != "0"
-        growing = (UNITS, INPUTS) if every else (UNITS,)
-        return tuple(parts(s)[0] in growing for s in sizes)
+        first = units if program.square or layer != "0" else self.rnn.input_size
+        return program.stored_shape(own, first, units)
 
 
 def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -222,7 +226,7 @@ def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_
         total += count_condition(signature.condition, hidden_size)
     for layer in range(num_layers):
         first = hidden_size if layer or shapes.square else width
-        total += sum(math.prod(program.shape(name, first, hidden_size)) for name in live)
+        total += sum(math.prod(program.stored_shape(name, first, hidden_size)) for name in live)
     return total
 
 

@@ -124,7 +124,7 @@ def parameters(cell: Cell, input_size: int, hidden_size: int) -> int:
 
 def _parameters(program: Program, shapes: Shapes, input_size: int, hidden_size: int) -> int:
     first = hidden_size if shapes.square else input_size
-    return sum(math.prod(program.shape(n, first, hidden_size)) for n in program.parameters())
+    return sum(math.prod(program.stored_shape(n, first, hidden_size)) for n in program.parameters())
 
 
 def flops(cell: Cell, input_size: int, hidden_size: int) -> int:
@@ -144,7 +144,7 @@ def _flops(program: Program, shapes: Shapes, input_size: int, hidden_size: int) 
         if not moving[number] or node.is_leaf:
             continue
         if node.op == "matmul":
-            total += 2 * math.prod(program.shape(node.name, first, hidden_size))
+            total += 2 * math.prod(program.stored_shape(node.name, first, hidden_size))
         else:  # a reduction costs as much as it reads
             sizes = (node.size, *(program.nodes[a].size for a in node.args))
             total += max(resolve(size, first, hidden_size) for size in sizes)

@@ -12,8 +12,18 @@ from dataclasses import dataclass
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.equations import Equation, Init
-from odyssey.expr.terms import Current, Input, Leaf, Named, Previous, leaves, replace
+from odyssey.expr.equations import Declaration, Equation, Init
+from odyssey.expr.terms import (
+    Const,
+    Current,
+    Input,
+    Leaf,
+    Named,
+    Previous,
+    constant,
+    leaves,
+    replace,
+)
 from odyssey.transforms.sites import (
     Names,
     NotApplicable,
@@ -71,12 +81,15 @@ class _Guest:
                 assert equation is not None
                 value = self.bring(equation.value)
                 self.given[label] = self.names.fresh(label)
-                self.rows.append(Equation(self.given[label], value))
+                size = self.guest.size(equation.size)
+                self.rows.append(Equation(self.given[label], value, size=size))
         return replace(expr, self._leaf)
 
     def _leaf(self, node: sp.Expr) -> sp.Expr | None:
         if not isinstance(node, Leaf):
             return None
+        if isinstance(node, Const):
+            return constant(node.value)
         if isinstance(node, Input):
             return input_of(self.host)
         if isinstance(node, Previous | Current):  # its new states are not computed here
@@ -95,6 +108,14 @@ class _Guest:
             if i.parameter in self.given and (not i.source or i.source in self.given)
         ]
 
+    def weights(self) -> list[Declaration]:
+        """Declared shapes of what was carried over."""
+        return [
+            Declaration(self.given[w.name], tuple(map(self.guest.size, w.sizes)), w.properties)
+            for w in self.guest.weights
+            if w.name in self.given
+        ]
+
 
 def _graft(host: Cell, guest: Cell, rng: Rng, *, update: bool) -> Cell:
     what = "state" if update else "named equation"
@@ -109,7 +130,12 @@ def _graft(host: Cell, guest: Cell, rng: Rng, *, update: bool) -> Cell:
     carrier = _Guest(host, guest, rng)
     value = carrier.bring(source.value)
     rows = [valued(e, value) if e is target else e for e in host.equations]
-    return build(host, [*carrier.rows, *rows], inits=[*host.inits, *carrier.inits()])
+    return build(
+        host,
+        [*carrier.rows, *rows],
+        inits=[*host.inits, *carrier.inits()],
+        weights=[*host.weights, *carrier.weights()],
+    )
 
 
 CROSSOVERS: dict[str, Crossover] = {

@@ -14,6 +14,7 @@ from odyssey.expr.cell import Cell
 from odyssey.expr.initial import draw_weights
 from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
+from odyssey.expr.properties import apply_properties
 from odyssey.expr.running import run_program
 from odyssey.expr.sizes import resolve
 from odyssey.transforms.constraints import Rejection
@@ -89,13 +90,16 @@ def _initial(
 
     read = dict.fromkeys(n.name for n in program.nodes if n.op in ("matmul", "vector"))
     read |= dict.fromkeys(s for s in program.starts.values() if isinstance(s, str))
-    return draw_weights(
+    drawn = draw_weights(
         cell.inits,
-        {name: program.shape(name, input_size, hidden_size) for name in read},
+        {name: program.stored_shape(name, input_size, hidden_size) for name in read},
         default=default,
         rng=rng,
         networks=DRAWS,
     )
+    return {
+        name: apply_properties(np, w, program.properties.get(name, ())) for name, w in drawn.items()
+    }
 
 
 def _first(program: Program, state: str, weights: dict[str, Array]) -> Array | float:

@@ -18,6 +18,7 @@ from odyssey.errors import CellError, suggest
 from odyssey.expr.canonical import ABSENT_INPUT
 from odyssey.expr.cell import Cell, parse_cell
 from odyssey.transforms import node_mutations as nodes
+from odyssey.transforms import size_mutations as shaping
 from odyssey.transforms import structure_mutations as structure
 from odyssey.transforms.crossover import CROSSOVERS as CROSSOVERS
 from odyssey.transforms.crossover import Crossover as Crossover
@@ -161,6 +162,41 @@ _ROWS = (
         "add to a value something that it is computed from, past an operation at least",
         structure.add_skip,
         1.0,
+        OURS,
+    ),
+    Mutation(
+        "one_gate",
+        "a gate of one number for all units, or of one a unit again",
+        shaping.one_gate,
+        0.25,
+        OURS,
+    ),
+    Mutation(
+        "bottleneck",
+        "a linear map of low rank, through H/2, H/4 or H/8 numbers",
+        shaping.bottleneck,
+        0.25,
+        OURS,
+    ),
+    Mutation(
+        "add_transposed",
+        "add or subtract the map by a matrix that is there, transposed, inside a function",
+        shaping.add_transposed,
+        0.25,
+        OURS,
+    ),
+    Mutation(
+        "add_context",
+        "add the mean, sum or largest over all units of a value, with a weight a unit",
+        shaping.add_context,
+        0.25,
+        OURS,
+    ),
+    Mutation(
+        "change_start",
+        "start a state at -1, 1, learned weights, or zero again",
+        shaping.change_start,
+        0.25,
         OURS,
     ),
     Mutation(

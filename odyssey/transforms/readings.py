@@ -6,7 +6,7 @@ the derivative with respect to one copy is the part of the gradient that went th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -14,7 +14,7 @@ from odyssey.errors import CellError
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation
 from odyssey.expr.limits import MAX_NAME
-from odyssey.expr.terms import Current, Previous, is_negation, neg, rebuild
+from odyssey.expr.terms import Current, Previous, is_constant, is_negation, neg, rebuild
 from odyssey.expr.text import format_expression
 
 
@@ -57,10 +57,21 @@ def split_readings(cell: Cell) -> SplitCell:
     equations = [e.with_value(splitter.visit(e, e.value, None, sign=1)) for e in cell.equations]
     copies = [r for r in splitter.readings if r.copy not in cell.states]
     equations += [Equation(r.copy, Current(f"{r.state}[t]"), updates_state=True) for r in copies]
+    of = {r.copy: r.state for r in copies}
+    sizes = {d.name: d for d in cell.state_sizes}
+    starts = {s.state: s for s in cell.starts}
     split = cell.replace(
         name=f"{cell.name}:readings",
-        states=(*cell.states, *(r.copy for r in copies)),
+        states=(*cell.states, *of),
         equations=tuple(equations),
+        state_sizes=(
+            *cell.state_sizes,
+            *(replace(sizes[s], name=c) for c, s in of.items() if s in sizes),
+        ),
+        starts=(
+            *cell.starts,
+            *(replace(starts[s], state=c) for c, s in of.items() if s in starts),
+        ),
     )
     return SplitCell(split, tuple(splitter.readings))
 
@@ -91,7 +102,7 @@ class _Splitter:
         if not isinstance(expr, sp.Add | sp.Mul):
             below = sp.S.NaN  # through a function, a matrix or a quotient: no direct way
         args = tuple(
-            a if a.is_Rational else self.visit(equation, a, below, sign=sign) for a in expr.args
+            a if is_constant(a) else self.visit(equation, a, below, sign=sign) for a in expr.args
         )
         return rebuild(expr, args)
 

@@ -7,8 +7,9 @@ nothing but the generator.
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,10 +18,11 @@ import sympy as sp
 
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell
-from odyssey.expr.equations import Equation, Init
+from odyssey.expr.equations import Declaration, Equation, Init, Start
 from odyssey.expr.primitives import BY_FUNCTION, sigmoid
 from odyssey.expr.sizes import UNITS
 from odyssey.expr.terms import (
+    Const,
     Current,
     Input,
     Leaf,
@@ -75,7 +77,7 @@ def sites(cell: Cell) -> list[Site]:
 
 
 def _sites(node: sp.Expr, index: int, path: Path, above: sp.Expr | None) -> Iterator[Site]:
-    if node.is_Rational or isinstance(node, Matrix):
+    if node.is_Rational or isinstance(node, Matrix | Const):
         return
     subtracted = is_negation(node) and isinstance(above, sp.Add) and path[-1] == 1
     if not is_reciprocal(node) and not subtracted:
@@ -214,7 +216,8 @@ def ancestors(cell: Cell, site: Site) -> list[sp.Expr]:
             node = values[node.name]  # the leaf already stands for this value
         for argument in reversed(node.args):
             inner = argument.args[0] if is_reciprocal(argument) else argument
-            if not (isinstance(inner, Matrix) or inner.is_Rational or inner in found):
+            number = inner.is_Rational or isinstance(inner, Const)
+            if not (isinstance(inner, Matrix) or number or inner in found):
                 found[inner] = None
                 todo.append(inner)
     found.pop(site.node, None)
@@ -227,6 +230,8 @@ def build(
     *,
     states: Sequence[str] | None = None,
     inits: Sequence[Init] | None = None,
+    weights: Sequence[Declaration] | None = None,
+    starts: Sequence[Start] | None = None,
 ) -> Cell:
     """Builds the changed cell: folds constants, orders the equations, drops what is dead.
 
@@ -238,12 +243,15 @@ def build(
     rows = [e.with_value(fold(e.value)) for e in equations]
     draft = _ordered(rows)
     names = tuple(cell.states if states is None else states)
-    draft, names = _tidy(draft, names, cell.output)
+    sizes = {d.name: d.sizes[0] for d in cell.state_sizes}
+    draft, names = _tidy(draft, names, cell.output, sizes)
     try:
         return cell.replace(
             equations=tuple(draft),
             states=names,
             inits=tuple(cell.inits if inits is None else inits),
+            weights=tuple(cell.weights if weights is None else weights),
+            starts=tuple(cell.starts if starts is None else starts),
             citation="",
         )
     except NotApplicable:
@@ -275,7 +283,7 @@ def _ordered(equations: list[Equation]) -> list[Equation]:
 
 
 def _tidy(
-    equations: list[Equation], states: tuple[str, ...], output: str
+    equations: list[Equation], states: tuple[str, ...], output: str, sizes: Mapping[str, str]
 ) -> tuple[list[Equation], tuple[str, ...]]:
     """Drops dead equations and states, and inlines what is only another name for a leaf."""
     while True:
@@ -310,10 +318,11 @@ def _tidy(
             return kept, names
         change = _renaming(plain, alias)
         equations = [
-            Equation(
-                e.target,
-                replace(e.value, change),
+            dataclasses.replace(
+                e,
+                value=replace(e.value, change),
                 updates_state=e.updates_state and e.target not in plain,
+                size=sizes.get(e.target, "") if e.target in plain else e.size,
             )
             for e in kept
             if e is not alias

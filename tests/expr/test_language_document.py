@@ -10,6 +10,7 @@ from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import limits, parse_cell
 from odyssey.expr.primitives import LANGUAGE
+from odyssey.expr.properties import PROPERTIES
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import INIT_KINDS
@@ -62,6 +63,11 @@ def test_the_example_of_delays_is_read_as_the_document_says():
     assert cell.states == ("h", "c", "x_lag1", "h_lag1", "h_lag2")
     assert "h_lag1[t] = h[t-1]" in cell.text
     assert parse_cell(cell.text) == cell
+
+
+def test_the_table_of_properties():
+    rows = [code(row[0])[0].partition("(")[0] for row in table("Properties of weights")]
+    assert rows == list(PROPERTIES)
 
 
 def test_the_table_of_reductions():
