@@ -9,7 +9,7 @@ from odyssey.cells import LIBRARY
 from odyssey.compiler.autodiff import CHEAP, _Tape, differentiate, levels
 from odyssey.compiler.lowering import lower
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Node, Program
+from odyssey.expr.program import Node, Program, reach
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.sizes import resolve
 
@@ -221,7 +221,10 @@ def test_what_is_saved_is_enough_and_no_more(name):
     for k, value in want.items():
         np.testing.assert_allclose(got[k], value, rtol=1e-12)
     # what a maximum is compared with must be the same to the bit
-    compared = {a for n in program.nodes if n.op == "max" for a in n.args}
+    nodes, count = step.backward.nodes, step.backward.forward
+    live = reach(step.backward.sinks, lambda k: nodes[k].args if k >= count else ())
+    compared = {a for k in live if nodes[k].op == "equal" for a in nodes[k].args}
+    assert all(at_hand(a, saved) for a in compared)
     for k in saved:
         assert program.nodes[k].region == "step"
         assert not at_hand(k, saved - {k})
@@ -230,10 +233,10 @@ def test_what_is_saved_is_enough_and_no_more(name):
     # nothing is kept that nobody reads
     seen = set()
     step.back(lambda k: seen.add(k) or forward[k])
-    reach = {k for k in seen if not at_hand(k, saved)}
-    for k in sorted(reach, reverse=True):
-        reach |= {a for a in program.nodes[k].args if not at_hand(a, saved)}
-    read = seen | {a for k in reach for a in program.nodes[k].args}
+    redone = {k for k in seen if not at_hand(k, saved)}
+    for k in sorted(redone, reverse=True):
+        redone |= {a for a in program.nodes[k].args if not at_hand(a, saved)}
+    read = seen | {a for k in redone for a in program.nodes[k].args}
     assert saved <= read
 
 

@@ -19,6 +19,8 @@ from odyssey.expr import parse_cell
 
 CELLS = [random_wide_cell(np.random.default_rng([17, n]), size=3 + n % 14) for n in range(24)]
 
+NAMED = [parse_cell(text) for text in WIDE_CELLS.values()]
+
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("number", range(len(CELLS)))
@@ -42,10 +44,10 @@ def test_whole_vectors_and_what_is_left(cell):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cell", CELLS[:12], ids=lambda c: c.key[:8])
+@pytest.mark.parametrize("cell", [*CELLS[:12], *NAMED], ids=lambda c: c.key[:8])
 def test_members_of_a_population_are_alone(cell, backend):
     """Members of mixed sizes give what each gives by itself, gradients included."""
-    sizes, largest = [4, 19, 9], 19
+    sizes, largest = [1, 19, 9], 19
     square = lower(cell).square
     inputs = largest if square else 3
     make = partial(odyssey.RNN, cell, backend=backend, dtype=torch.float64)
@@ -91,6 +93,47 @@ def test_class_indices_are_one_hot_vectors(cell):
         found.append([y, *state, *(p.grad for p in model.parameters())])
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+BEFORE_THE_LOOP = {
+    "transposed maps of inputs": """
+a    = tanh(W @ x[t] + b)
+h[t] = tanh(S.T @ a + S @ h[t-1] + V.T @ x[t] + V.T @ sin(x[t]))
+""",
+    "a number beside a product": """
+weight alpha : 1
+h[t] = tanh(W @ x[t] + alpha + U @ h[t-1])
+""",
+    "a product of one number beside a vector": """
+s : 1 = w @ x[t]
+h[t]  = tanh(s + b + U @ h[t-1])
+""",
+    "reductions of inputs": """
+m    = max(x[t])
+e    = tanh(W @ x[t])
+h[t] = tanh(m * (U @ h[t-1]) + e - mean(e) + cumsum(e) * mean(h[t-1] * e))
+""",
+    "reductions of reductions": """
+n    = sum(mean(h[t-1]) + max(h[t-1]))
+h[t] = tanh(W @ x[t] + cumsum(n) * h[t-1] + max(n) - n)
+""",
+    "updates that no step computes": """
+state c : 1
+state d : 2 * H
+h[t] = tanh(W @ x[t] + c[t-1] * (U @ h[t-1]) + P @ d[t-1])
+c[t] = 0.5
+d[t] = p
+""",
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", BEFORE_THE_LOOP)
+def test_what_stands_beside_the_loop(name, backend):
+    lines = BEFORE_THE_LOOP[name].strip()
+    cell = parse_cell(f"cell one\ninput x\nstate h\n{lines}\noutput h\n")
+    for layers in (1, 2):
+        check(cell, backend, seed=5, sizes=(4, 3, 3, 5), layers=layers, wild=True)
 
 
 @pytest.fixture

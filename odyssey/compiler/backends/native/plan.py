@@ -347,7 +347,6 @@ def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
             (bias,) = (a for a in nodes[total].args if a != r)
             if (
                 nodes[bias].region == "once"
-                and _alike(program, (r, bias))
                 and nodes[bias].op != "constant"
                 and total in sequences
                 and total not in outer
