@@ -132,8 +132,8 @@ d[t] = p
 def test_what_stands_beside_the_loop(name, backend):
     lines = BEFORE_THE_LOOP[name].strip()
     cell = parse_cell(f"cell one\ninput x\nstate h\n{lines}\noutput h\n")
-    for layers in (1, 2):
-        check(cell, backend, seed=5, sizes=(4, 3, 3, 5), layers=layers, wild=True)
+    for depth in (1, 2):
+        check(cell, backend, seed=5, sizes=(4, 3, 3, 5), layers=depth, wild=True)
 
 
 @pytest.fixture

@@ -163,6 +163,12 @@ KNOWN = {
         if row.arity == 1 and f != "tanh" and row.edge != "end"
     },
     "swap_operands": {"h[t] = tanh(h[t-1] + U @ (W @ x[t]))"},
+    "diagonal_map": {"h[t] = tanh(W @ x[t] + u * h[t-1])"},
+    "multiply_maps": {
+        "p_h = W @ x[t]; q_h = U @ h[t-1];"
+        " h[t] = tanh(alpha_h * p_h * q_h + beta_h * q_h + gamma_h * p_h);"
+        " init alpha_h = 1; init beta_h = 1; init gamma_h = 1"
+    },
     "change_bias": set(),
     "remove_state": set(),
     "remove_gate": set(),
