@@ -203,7 +203,7 @@ def grid_values(space: Space, member: int) -> dict[str, Any]:
     Member k has combination k; after the last one they begin again, with other seeds.
     """
     found: dict[str, Any] = {}
-    for name, d in reversed(space.items()):
+    for name, d in reversed(list(space.items())):
         if d.kind == GRID:
             member, place = divmod(member, len(d.values))
             found[name] = d.values[place]
