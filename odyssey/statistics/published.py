@@ -76,7 +76,8 @@ def published(name: str) -> Published:
                     continue
                 entry = number if isinstance(number, dict) else {"value": number}
                 trust = entry.get("trust", table["trust"])
-                rows.append((task, *at, paper, table["cells"][paper], entry["value"], trust))
+                for spec in _listed(table["cells"][paper]):
+                    rows.append((task, *at, paper, spec, entry["value"], trust))
     columns = ["task", *where, "paper", "spec", "published", "trust"]
     values = pd.DataFrame(rows, columns=columns)
     return Published(
@@ -88,6 +89,10 @@ def published(name: str) -> Published:
         where,
         values,
     )
+
+
+def _listed(specs: str | list[str]) -> list[str]:
+    return [specs] if isinstance(specs, str) else specs
 
 
 @dataclass(frozen=True)
