@@ -126,6 +126,22 @@ _ROWS = (
         meaning="probability that an input is dropped in training",
     ),
     Hyperparameter(
+        name="recurrent_dropout",
+        range=Range(float, 0, 1, below=True),
+        default=0.0,
+        single=0.0,
+        label="recurrent dropout",
+        meaning="probability that what recurrent maps read is dropped in training, for an update",
+    ),
+    Hyperparameter(
+        name="drop_connect",
+        range=Range(float, 0, 1, below=True),
+        default=0.0,
+        single=0.0,
+        label="DropConnect",
+        meaning="probability that a recurrent weight is dropped in training, for an update",
+    ),
+    Hyperparameter(
         name="init_scale",
         range=Range(float, 0, 1_000),
         default=1.0,

@@ -1,10 +1,10 @@
-"""What is random in an update beside its data: noise on inputs, and dropout.
+"""What is random in an update beside its data: noise on inputs, dropout, and dropped layers.
 
 Dropout (Srivastava et al., 2014) sets numbers to zero with a probability p and divides the others
-by 1 - p. It acts on the outputs of every layer, so between layers and before the readout, and never
-on the recurrence (Zaremba et al., 2014; char-rnn); `input_dropout` acts on the inputs, where a
-class is one number: it is dropped whole. Every step has a mask of its own. Held-out data are read
-without.
+by 1 - p. `dropout` acts on the outputs of every layer, so between layers and before the readout,
+and never on the recurrence (Zaremba et al., 2014; char-rnn); `input_dropout` acts on the inputs,
+where a class is one number: it is dropped whole. Every step has a mask of its own. What acts inside
+the recurrence is in `dropped_layers.py`. Held-out data are read without.
 
 A member draws from its own streams, in its own sizes, so that its numbers are the same alone and in
 a population.
@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from odyssey.hyperparameters import Member
+from odyssey.training.dropped_layers import DroppedLayers
+from odyssey.training.masks import Masks
 from odyssey.training.model import SequenceModel
-from odyssey.training.seeds import stream
 
 
 class Noise:
@@ -35,6 +36,7 @@ class Noise:
     Attributes:
         dense: Whether inputs must be floats for it.
         drops: Whether outputs of layers are dropped.
+        layers: The layers as updates run them, where something is dropped inside the recurrence.
     """
 
     def __init__(self, members: Sequence[Member], model: SequenceModel) -> None:
@@ -43,10 +45,9 @@ class Noise:
         self.dense = any(m.input_noise or m.input_dropout for m in members)
         self.drops = any(m.dropout for m in members)
         self._noise = [torch.Generator().manual_seed(m.seed) for m in members]
-        self._dropout = [
-            torch.Generator().manual_seed(int(stream(m.seed, "dropout").integers(2**62)))
-            for m in members
-        ]
+        self._dropout = Masks(members, "dropout", self.dtype)
+        inside = any(m.recurrent_dropout or m.drop_connect for m in members)
+        self.layers = DroppedLayers(members, model.rnn) if inside else None
         self._steps: Sequence[int] = ()
         self._masks: dict[int, tuple[Tensor, int]] = {}  # by layer: its mask, and steps gone by
         self._before_readout: Tensor | None = None
@@ -59,6 +60,8 @@ class Noise:
             steps_P: Steps of every member; what is behind them is padding.
         """
         self._steps, self._masks = steps_P, {}
+        if self.layers is not None:
+            self.layers.begin(x.shape[2])
         if not self.dense:
             return x
         whole = not x.is_floating_point()  # a class is dropped whole
@@ -107,20 +110,18 @@ class Noise:
         return masks
 
     def _mask(self, member: int, shape: tuple[int, ...], p: float) -> Tensor:
-        drawn = torch.rand(shape, generator=self._dropout[member], dtype=self.dtype)
-        return (drawn >= p) / (1 - p)
+        return self._dropout.draw(member, shape, p)
 
     def state(self) -> dict[str, Any]:
         """Gives the state of all streams, as arrays."""
-        kinds = {"noise": self._noise, "dropout": self._dropout}
-        return {
-            f"{kind}_{k}": generator.get_state().numpy()
-            for kind, generators in kinds.items()
-            for k, generator in enumerate(generators)
-        }
+        inside = {} if self.layers is None else self.layers.state()
+        noise = {f"noise_{k}": g.get_state().numpy() for k, g in enumerate(self._noise)}
+        return {**noise, **self._dropout.state(), **inside}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Sets all streams to what `state` gave."""
-        for kind, generators in (("noise", self._noise), ("dropout", self._dropout)):
-            for k, generator in enumerate(generators):
-                generator.set_state(torch.from_numpy(state[f"{kind}_{k}"].copy()))
+        for k, generator in enumerate(self._noise):
+            generator.set_state(torch.from_numpy(state[f"noise_{k}"].copy()))
+        self._dropout.restore(state)
+        if self.layers is not None:
+            self.layers.restore(state)

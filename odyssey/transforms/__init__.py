@@ -1,7 +1,8 @@
 """Cell -> Cell, pure: what takes a cell apart or changes it, and what judges a cell unrun.
 
 `ablations.py` holds named, composable operators with the row that describes each in `ABLATIONS`.
-`settings.py` sets constants and declared sizes. `mutations.py` holds the table of random
+`settings.py` sets constants and declared sizes, `recurrent_maps.py` finds recurrent maps and masks
+what they read. `mutations.py` holds the table of random
 operators, `MUTATIONS`, and `mutate`; the operators stand in `node_mutations.py`,
 `structure_mutations.py`, `size_mutations.py` and `crossover.py`, and choose among the places that
 `sites.py` lists. `random_cells.py` draws cells from scratch, `constraints.py` measures and limits

@@ -35,7 +35,7 @@ from odyssey.expr.terms import (
     sub,
     subexpressions,
 )
-from odyssey.expr.verify import influences
+from odyssey.transforms.recurrent_maps import is_recurrent
 from odyssey.transforms.settings import set_value, settings
 from odyssey.wording import quoted
 
@@ -225,17 +225,9 @@ def no_bias(cell: Cell, equation: str | None = None) -> Cell:
 
 def no_recurrent(cell: Cell, equation: str) -> Cell:
     """Drops the recurrent input of an equation: its linear maps of anything the past reaches."""
-
-    def recurrent(term: sp.Expr) -> bool:
-        if not isinstance(term, matmul):
-            return False
-        read = {leaf.name for leaf in leaves(term.args[1])}
-        read |= {name for label in read for name in influences(cell, label)}
-        return any(name.endswith("[t-1]") for name in read)
-
     found = _find(cell, equation)
     zero = sp.Integer(0)
-    value = fold(replace(found.value, lambda n: zero if recurrent(n) else None))
+    value = fold(replace(found.value, lambda n: zero if is_recurrent(cell, n) else None))
     if value == found.value:
         raise CellError(f"{cell.name}: {found.label} has no recurrent input to drop")
     return _with(cell, {equation: _value(found, value)})
