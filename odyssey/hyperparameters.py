@@ -142,6 +142,14 @@ _ROWS = (
         meaning="probability that a recurrent weight is dropped in training, for an update",
     ),
     Hyperparameter(
+        name="zoneout",
+        range=Range(float, 0, 1, below=True),
+        default=0.0,
+        single=0.0,
+        label="zoneout",
+        meaning="probability that a unit of a state keeps its value in a step, in training",
+    ),
+    Hyperparameter(
         name="init_scale",
         range=Range(float, 0, 1_000),
         default=1.0,

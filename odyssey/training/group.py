@@ -92,6 +92,7 @@ class Group:
         )
         self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = Noise(members, self.model)
+        self.model.running = self.noise.expected
         self.draws = Draws(
             task.train_in_order(batch_size=config.batch_size, unroll=config.unroll)
             if config.start == BEGINNING
@@ -329,11 +330,11 @@ class Group:
         (x, target, weight_PTB), count_P = batch.tensors(self.dtype), batch.count_P
         x = self.noise.begin(x, batch.steps_P)
         model.rnn.between_layers = self.noise.between if self.noise.drops else None
-        model.layers_in_update = self.noise.layers
+        model.running = self.noise.layers
         h_PTBH, state = self.recurrence.forward(
             x, batch.begin(state, model.rnn.start_state), batch.condition(self.dtype)
         )
-        model.rnn.between_layers = model.layers_in_update = None
+        model.rnn.between_layers, model.running = None, self.noise.expected
         h_PTBH = self.noise.before_readout(h_PTBH)
         inputs = (h_PTBH, model.readout, model.readout_bias, target, weight_PTB)
         nll, (dh, dw, db) = self.readout.differentiate(

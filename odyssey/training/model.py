@@ -77,8 +77,8 @@ class SequenceModel(nn.Module):
         self.conditioner = (
             None if condition is None else Conditioner(condition, members, hidden, dtype)
         )
-        # what runs the layers in an update in place of `rnn`, as `DroppedLayers` do
-        self.layers_in_update: Callable[[Tensor, State | None], tuple[Tensor, State]] | None = None
+        # what runs the layers in the place of `rnn`: `DroppedLayers` in updates, `ExpectedLayers`
+        self.running: Callable[[Tensor, State | None], tuple[Tensor, State]] | None = None
 
     @torch.no_grad()
     def initialise(self, number: int, member: Member, distribution: str) -> None:
@@ -180,7 +180,7 @@ class SequenceModel(nn.Module):
     def _layers(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         if self.embedding is not None:
             x = product(x, self.embedding) if x.is_floating_point() else gather(x, self.embedding)
-        run = self.layers_in_update or self.rnn
+        run = self.running or self.rnn
         output: tuple[Tensor, State] = run(x, state)
         return output
 

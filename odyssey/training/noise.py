@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from odyssey.hyperparameters import Member
-from odyssey.training.dropped_layers import DroppedLayers
+from odyssey.tasks.signature import FIRST
+from odyssey.training.dropped_layers import DroppedLayers, ExpectedLayers
 from odyssey.training.masks import Masks
 from odyssey.training.model import SequenceModel
 
@@ -37,6 +38,7 @@ class Noise:
         dense: Whether inputs must be floats for it.
         drops: Whether outputs of layers are dropped.
         layers: The layers as updates run them, where something is dropped inside the recurrence.
+        expected: The layers as held-out data are read, where states are zoned out in updates.
     """
 
     def __init__(self, members: Sequence[Member], model: SequenceModel) -> None:
@@ -46,8 +48,12 @@ class Noise:
         self.drops = any(m.dropout for m in members)
         self._noise = [torch.Generator().manual_seed(m.seed) for m in members]
         self._dropout = Masks(members, "dropout", self.dtype)
-        inside = any(m.recurrent_dropout or m.drop_connect for m in members)
+        zoned = any(m.zoneout for m in members)
+        inside = zoned or any(m.recurrent_dropout or m.drop_connect for m in members)
         self.layers = DroppedLayers(members, model.rnn) if inside else None
+        self.expected = ExpectedLayers(members, model.rnn) if zoned else None
+        condition = model.signature.condition
+        self._before = condition is not None and condition.way == FIRST  # a step before the first
         self._steps: Sequence[int] = ()
         self._masks: dict[int, tuple[Tensor, int]] = {}  # by layer: its mask, and steps gone by
         self._before_readout: Tensor | None = None
@@ -61,7 +67,7 @@ class Noise:
         """
         self._steps, self._masks = steps_P, {}
         if self.layers is not None:
-            self.layers.begin(x.shape[2])
+            self.layers.begin(x.shape[2], [steps + self._before for steps in steps_P])
         if not self.dense:
             return x
         whole = not x.is_floating_point()  # a class is dropped whole
@@ -80,8 +86,9 @@ class Noise:
         """Drops outputs of a layer on their way to the next: of all steps, or of the next ones."""
         steps = h_PTBH.shape[1]
         if layer not in self._masks:
-            shape = (len(h_PTBH), max(self._steps), *h_PTBH.shape[2:])
-            self._masks[layer] = self._draw(h_PTBH.new_zeros(shape)), 0
+            steps_P = [own + self._before for own in self._steps]
+            shape = (len(h_PTBH), max(steps_P), *h_PTBH.shape[2:])
+            self._masks[layer] = self._draw(h_PTBH.new_zeros(shape), steps_P), 0
         masks, gone = self._masks[layer]
         self._masks[layer] = masks, gone + steps
         return h_PTBH * masks[:, gone : gone + steps]
@@ -90,17 +97,17 @@ class Noise:
         """Drops outputs of the last layer."""
         if not self.drops:
             return h_PTBH
-        self._before_readout = self._draw(torch.zeros_like(h_PTBH))
+        self._before_readout = self._draw(torch.zeros_like(h_PTBH), self._steps)
         return h_PTBH * self._before_readout
 
     def gradient(self, dh_PTBH: Tensor) -> Tensor:
         """Gives the gradient of what went into `before_readout` from that of what came out."""
         return dh_PTBH if self._before_readout is None else dh_PTBH * self._before_readout
 
-    def _draw(self, masks: Tensor) -> Tensor:
-        """Fills in the masks (P, T, B, H) of all members."""
+    def _draw(self, masks: Tensor, steps_P: Sequence[int]) -> Tensor:
+        """Fills in the masks (P, T, B, H) of all members, of so many steps each."""
         batch = masks.shape[2]
-        for k, (member, steps) in enumerate(zip(self.members, self._steps, strict=True)):
+        for k, (member, steps) in enumerate(zip(self.members, steps_P, strict=True)):
             units = member.hidden_size
             own = masks[k, :steps, :, :units]
             if member.dropout:

@@ -2,7 +2,8 @@
 
 `ablations.py` holds named, composable operators with the row that describes each in `ABLATIONS`.
 `settings.py` sets constants and declared sizes, `recurrent_maps.py` finds recurrent maps and masks
-what they read. `mutations.py` holds the table of random
+what they read, `zoneout.py` lets states keep what they were, both by masks that are
+`constant_states.py`. `mutations.py` holds the table of random
 operators, `MUTATIONS`, and `mutate`; the operators stand in `node_mutations.py`,
 `structure_mutations.py`, `size_mutations.py` and `crossover.py`, and choose among the places that
 `sites.py` lists. `random_cells.py` draws cells from scratch, `constraints.py` measures and limits

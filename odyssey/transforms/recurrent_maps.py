@@ -9,10 +9,9 @@ from __future__ import annotations
 import sympy as sp
 
 from odyssey.expr.cell import Cell
-from odyssey.expr.equations import Declaration, Equation
-from odyssey.expr.sizes import UNITS
 from odyssey.expr.terms import MAPS, Previous, leaves, mul, replace, subexpressions, term
 from odyssey.expr.verify import influences
+from odyssey.transforms.constant_states import FreshNames, with_constant_states
 
 
 def is_recurrent(cell: Cell, node: sp.Expr) -> bool:
@@ -38,8 +37,7 @@ def mask_recurrent_maps(cell: Cell) -> Cell:
     have the same mask, so `h[t-1]` and `r * h[t-1]` (Gal & Ghahramani, 2016); what is read through
     another map counts as no state, and has one mask for each size.
     """
-    taken = {cell.input, *cell.states, *cell.parameters, *(e.target for e in cell.equations)}
-    taken |= {*cell.constants, *(d.name for d in cell.sizes)}
+    fresh = FreshNames(cell)
     read: dict[str, frozenset[str]] = {}  # by equation: the states that it reads through no map
     masks: dict[tuple[str, frozenset[str]], str] = {}
 
@@ -59,10 +57,7 @@ def mask_recurrent_maps(cell: Cell) -> Cell:
         matrix, operand = node.args
         role = cell.shapes.of(operand), states(operand)
         if role not in masks:
-            masks[role] = next(
-                name for k in range(1, len(taken) + 2) if (name := f"m{k}") not in taken
-            )
-            taken.add(masks[role])
+            masks[role] = fresh("m")
         mask = Previous(f"{masks[role]}[t-1]")
         return node.func(matrix, mul(mask, replace(operand, masked)))
 
@@ -70,10 +65,4 @@ def mask_recurrent_maps(cell: Cell) -> Cell:
     for equation in cell.equations:
         equations.append(equation.with_value(replace(equation.value, masked)))
         read[equation.label] = states(equation.value)
-    equations += [Equation(m, Previous(f"{m}[t-1]"), updates_state=True) for m in masks.values()]
-    sized = [Declaration(m, (size,)) for (size, _), m in masks.items() if size != UNITS]
-    return cell.replace(
-        states=(*cell.states, *masks.values()),
-        equations=tuple(equations),
-        state_sizes=(*cell.state_sizes, *sized),
-    )
+    return with_constant_states(cell, equations, {m: size for (size, _), m in masks.items()})

@@ -96,11 +96,11 @@ def test_maps_of_the_same_states_share_a_mask():
     cell = mask_recurrent_maps(CELLS["deep"])
     values = {e.label: format_expression(e.value) for e in cell.equations}
     assert cell.shapes.states == {
-        "h": "H", "c": "H/2", "d": "H", "m1": "H/2", "m2": "H", "m3": "H", "m4": "H",
+        "h": "H", "c": "H/2", "d": "H", "m": "H/2", "m2": "H", "m3": "H", "m4": "H",
     }  # fmt: skip
     for label, read in {
-        "r": {"P @ (m1[t-1] * c[t-1])", "W_r @ x[t]"},
-        "a": {"U @ (m2[t-1] * q)", "U_c @ (m1[t-1] * c[t-1])"},
+        "r": {"P @ (m[t-1] * c[t-1])", "W_r @ x[t]"},
+        "a": {"U @ (m2[t-1] * q)", "U_c @ (m[t-1] * c[t-1])"},
         "b": {"V @ (m3[t-1] * a)", "V_d @ (m4[t-1] * d[t-1])", "U_x @ x[t]"},
         "c[t]": {"V_c.T @ (m2[t-1] * (a * h[t-1]))"},
     }.items():
@@ -120,5 +120,5 @@ def test_matrices_by_hand():
 
 
 def test_names_of_the_cell_are_not_taken():
-    text = "cell s\ninput x\nstate h\nm2 = h[t-1]\nh[t] = tanh(m3 @ x[t] + m1 @ m2)\noutput h\n"
+    text = "cell s\ninput x\nstate h\nm2 = h[t-1]\nh[t] = tanh(m3 @ x[t] + m @ m2)\noutput h\n"
     assert mask_recurrent_maps(parse_cell(text)).states == ("h", "m4")
