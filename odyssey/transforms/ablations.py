@@ -19,7 +19,6 @@ from odyssey.expr.forms import BY_FUNCTION, LANGUAGE
 from odyssey.expr.reductions import UNIT_FORMS
 from odyssey.expr.sizes import UNITS
 from odyssey.expr.terms import (
-    MAPS,
     Current,
     Matrix,
     Named,
@@ -38,8 +37,9 @@ from odyssey.expr.terms import (
 )
 from odyssey.transforms import families
 from odyssey.transforms.named import GATE_LETTERS as GATE_LETTERS
-from odyssey.transforms.named import find_equation, multiplies, reads_past, with_equations
+from odyssey.transforms.named import find_equation, multiplies, with_equations
 from odyssey.transforms.named import gates as gates
+from odyssey.transforms.recurrent_maps import is_recurrent
 from odyssey.transforms.settings import set_value, settings
 from odyssey.wording import quoted
 
@@ -185,13 +185,9 @@ def no_bias(cell: Cell, equation: str | None = None) -> Cell:
 
 def no_recurrent(cell: Cell, equation: str) -> Cell:
     """Drops the recurrent input of an equation: its linear maps of anything the past reaches."""
-
-    def recurrent(term: sp.Expr) -> bool:
-        return type(term) in MAPS and reads_past(cell, term.args[1])
-
     found = find_equation(cell, equation)
     zero = sp.Integer(0)
-    value = fold(replace(found.value, lambda n: zero if recurrent(n) else None))
+    value = fold(replace(found.value, lambda n: zero if is_recurrent(cell, n) else None))
     if value == found.value:
         raise CellError(f"{cell.name}: {found.label} has no recurrent input to drop")
     return with_equations(cell, {equation: _value(found, value)})
