@@ -144,7 +144,8 @@ class _Splitter:
         trajectory = self.adjoints.trajectory
         before = self._twin_of(trajectory.states[t])
         joined = [torch.cat([p[s] for p in parts], 2) for s in range(len(self.states))]
-        zeros = [torch.zeros_like(joined[0])] * (len(self.twin.states) - len(self.states))
+        copies = self._twin_of(tuple(joined))[len(self.states) :]
+        zeros = [torch.zeros_like(state) for state in copies]
         found = pull(self.twin, trajectory.x[t], before, (*joined, *zeros), loss)
         chunks = [torch.split(f, trajectory.rows, 2) for f in found]
         return [tuple(c[k] for c in chunks) for k in range(len(parts))]
@@ -157,7 +158,7 @@ class _Splitter:
     def _route(self, part: State, route: str, growth: Tensor) -> State:
         """Sums the readings of one route, relative to the new length of the whole gradient."""
         factor = torch.where(torch.isfinite(growth), (-growth).exp(), 0.0)[:, None, :, None]
-        total = [torch.zeros_like(part[0]) for _ in self.states]
+        total = [torch.zeros_like(part[self.twin.states.index(s)]) for s in self.states]
         for reading in self.split.readings:
             if reading.route == route:
                 s = self.states.index(reading.state)
