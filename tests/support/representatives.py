@@ -3,11 +3,14 @@
 Going through the library in its order, a cell is taken if it has something that none before it
 has: a family, a function, division, an initial value of a kind, a diagonal map of the past, two
 states or more, a bare input among the units, or an output that is no state. Long cells, of which
-every key and every mutant costs much, stand for none.
+every key and every mutant costs much, stand for none. Nor do cells that only some backends run, and
+those whose gradient no difference shows: weights with properties, spikes. The tests of wide layers
+and cells draw such ones, and `tests/compiler/test_oracle.py` judges all of the library.
 """
 
 from odyssey.cells import LIBRARY, library_cell, library_entry
 from odyssey.expr.forms import BY_FUNCTION
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.terms import Previous, Vector, subexpressions
 
@@ -43,5 +46,14 @@ def chosen(names, traits_of):
 
 
 LONGEST = 12
-SHORT = [name for name in LIBRARY if len(library_cell(name).equations) <= LONGEST]
+
+
+def common(name):
+    """Says whether every backend runs and differentiates a cell as it is written."""
+    cell = library_cell(name)
+    surrogates = any(PRIMITIVES[n.op].surrogate for n in cell.program.nodes if n.op in PRIMITIVES)
+    return cell.program.plain and not cell.weights and not surrogates
+
+
+SHORT = [name for name in LIBRARY if len(library_cell(name).equations) <= LONGEST and common(name)]
 REPRESENTATIVES = chosen(SHORT, traits)
