@@ -55,6 +55,19 @@ def test_the_relu_loop_is_the_lectures(relu_loop):
     assert 0.3 < shares["gradient above 1e3"] < 0.9
 
 
+def test_streams_are_cut_one_by_one():
+    path = ROOT / "experiments/karpathy_2015/splits.py"
+    spec = importlib.util.spec_from_file_location("karpathy_splits", path)
+    splits = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(splits)
+    text = np.arange(200)
+    train, test = splits.by_streams(text, 10)
+    assert train.tolist() == [n for n in text if n % 20 < 16]
+    assert test.tolist() == [n for n in text if n % 20 >= 18]
+    train, test = splits.by_streams(text, 1)
+    assert (train.tolist(), test.tolist()) == (list(range(160)), list(range(180, 200)))
+
+
 @pytest.mark.parametrize(
     "path",
     [p for folder in ("experiments", "analysis") for p in sorted((ROOT / folder).rglob("*.py"))],

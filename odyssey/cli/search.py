@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,10 @@ def _print_study(estimate: StudyEstimate) -> None:
     cells, tasks = plural(estimate.cells, "cell"), plural(len(estimate.tasks), "task")
     print(f"{estimate.study}: {cells} x {tasks} ({', '.join(estimate.tasks)})")
     print(f"  trials       {estimate.trials:,} with {plural(estimate.members, 'member')} in all")
+    if estimate.grid:
+        values = " x ".join(f"{name} {_listed(values)}" for name, values in estimate.grid.items())
+        count = plural(math.prod(map(len, estimate.grid.values())), "combination")
+        print(f"  grid         {values}: {count}")
     print(f"  characters   {estimate.characters:,} at most")
     print(f"  wall time    about {duration(estimate.seconds)}, workers: {estimate.workers}")
     print(f"  disk         about {estimate.disk_mb} MB")
@@ -152,6 +157,10 @@ def _print_study(estimate: StudyEstimate) -> None:
         f"  (estimated from {duration(estimate.timed)} of timed updates, with"
         f" {duration(estimate.start_up)} of start-up for a worker; nothing was run)"
     )
+
+
+def _listed(values: Sequence[float]) -> str:
+    return f"[{', '.join(f'{value:,}' for value in values)}]"
 
 
 def _print_search(estimate: SearchEstimate) -> None:

@@ -9,6 +9,11 @@ outside the loop, or it is *saved* or *recomputed*. The rule: matrix products, q
 functions that need a polynomial are never computed twice; an addition, multiplication or
 comparison is, when all that it reads is at hand.
 
+A value of size 1 that meets wider ones gets the sum over units of what arrives; what arrives at a
+value of more units as one number is spread over them. Both are nodes, so that values keep their
+sizes. Functions over units of one row, as that sum, are *row functions*: like a product, one reads
+all numbers of what it is given, which must be complete before.
+
 Gradients of matrices are no part of the step. The gradients of products are stored for all steps,
 and each group of matrices gets its gradient in one large product after the loop.
 """
@@ -19,11 +24,19 @@ from dataclasses import dataclass, replace
 
 from odyssey.expr.primitives import PRIMITIVES, read_formula
 from odyssey.expr.program import Group, Node, Program, reach
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.sizes import ONE
 
 CHEAP = frozenset(
     {"add", "sub", "mul", "neg"} | {name for name, row in PRIMITIVES.items() if row.cheap}
 )
 """Operations that the backward step may repeat."""
+
+ROW_FUNCTIONS = frozenset(REDUCTIONS) | {"reverse_cumsum"}
+"""Operations over the units of one row; the last is the gradient of `cumsum`."""
+
+NUMBERS = frozenset({"constant", "inverse"})
+"""Operations of values that need no memory and no phase."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +45,11 @@ class Backward:
 
     Attributes:
         program: The forward program.
-        nodes: Its nodes, then the backward nodes. Three operations are new: `later`, the gradient
-            of a state from the later steps; `output_gradient`; and `transpose`, the gradient of
-            the operand of a group of products, from those of their results.
+        nodes: Its nodes, then the backward nodes. Some operations are new: `later`, the gradient
+            of a state from the later steps; `output_gradient`; `transpose`, the gradient of
+            the operand of a group of products, from those of their results; `spread`, one number
+            for every unit; `equal`, 1 where two values are equal, else 0; `inverse`, 1 over how
+            many units a member has of the size that is its name; and `reverse_cumsum`.
         previous: State -> its pointwise gradient, for the step before; without the products.
         carried: State -> the group of products on its previous value, if any. Its transposed
             product is added when the step before begins, as part of `later`.
@@ -78,7 +93,7 @@ class _Tape:
         return self.numbers[node]
 
     def constant(self, value: float) -> int:
-        return self.emit(Node("constant", value=value, size="1"))
+        return self.emit(Node("constant", value=value, size=ONE))
 
     def value(self, k: int) -> float | None:
         node = self.nodes[k]
@@ -100,8 +115,30 @@ class _Tape:
             return self.constant(-first)
         if op == "neg" and self.nodes[args[0]].op == "neg":
             return self.nodes[args[0]].args[0]
-        sizes = [self.nodes[a].size for a in args if self.nodes[a].size != "1"]
-        return self.emit(Node(op, args, size=sizes[0] if sizes else "1"))
+        sizes = [self.nodes[a].size for a in args if self.nodes[a].size != ONE]
+        return self.emit(Node(op, args, size=sizes[0] if sizes else ONE))
+
+    def total(self, parts: list[int], size: str) -> int:
+        """Adds the parts of a gradient up, as a value of a size: summed over units, or spread."""
+        if size == ONE:
+            kinds = dict.fromkeys(self.nodes[p].size for p in parts)
+            sums = (self.added([p for p in parts if self.nodes[p].size == kind]) for kind in kinds)
+            return self.added([self.summed(s) for s in sums])
+        whole = self.added(parts)
+        if self.nodes[whole].size == ONE:
+            return self.emit(Node("spread", (whole,), size=size))
+        return whole
+
+    def added(self, parts: list[int]) -> int:
+        """Adds values up, from the first to the last."""
+        total = parts[0]
+        for part in parts[1:]:
+            total = self.apply("add", total, part)
+        return total
+
+    def summed(self, k: int) -> int:
+        """Gives the sum of a value over units."""
+        return k if self.nodes[k].size == ONE else self.emit(Node("sum", (k,), size=ONE))
 
     def formula(self, text: str, names: dict[str, int]) -> int:
         """Writes a derivative, given as text, down as nodes."""
@@ -116,7 +153,8 @@ def differentiate(program: Program) -> Backward:
     parts: dict[int, list[int]] = {}
     groups = {g.operand: g for g in program.groups if g.region == "step"}
     for state, update in zip(program.states, program.updates, strict=True):
-        parts.setdefault(update, []).append(tape.emit(Node("later", name=state)))
+        later = Node("later", name=state, size=program.state_size(state))
+        parts.setdefault(update, []).append(tape.emit(later))
     if program.nodes[program.output].region == "step":
         size = program.nodes[program.output].size
         parts.setdefault(program.output, []).append(tape.emit(Node("output_gradient", size=size)))
@@ -139,9 +177,7 @@ def differentiate(program: Program) -> Backward:
                 gradients.append(number)
         if not gradients or not passes[k]:
             continue
-        total = gradients[0]
-        for part in gradients[1:]:
-            total = tape.apply("add", total, part)
+        total = tape.total(gradients, node.size)
         if node.region != "step":
             leaves[k] = total
         elif node.op == "previous":
@@ -199,12 +235,32 @@ def _parts(tape: _Tape, k: int, d: int, constant: list[bool]) -> tuple[int, ...]
             first = tape.apply("div", d, node.args[1])
             # d(a/b)/db = -(1/b) (a/b)
             return first, zero if constant[1] else tape.apply("neg", tape.apply("mul", first, k))
+    if node.op in REDUCTIONS:
+        return (_reduced(tape, k, node, d),)
     names = {"y": k, **dict(zip("ab", node.args, strict=False))}
     rules = PRIMITIVES[node.op].derivative
     return tuple(
         zero if fixed else tape.apply("mul", d, tape.formula(rule, names))
         for rule, fixed in zip(rules, constant, strict=True)
     )
+
+
+def _reduced(tape: _Tape, k: int, node: Node, d: int) -> int:
+    """The gradient of what a reduction reads, from its own; one number where all get the same."""
+    (a,) = node.args
+    size = tape.nodes[a].size
+    match node.op:
+        case "sum":
+            return d
+        case "mean":
+            return tape.apply("mul", d, tape.emit(Node("inverse", name=size, size=ONE)))
+        case "cumsum":
+            return tape.emit(Node("reverse_cumsum", (d,), size=size))
+    assert node.op == "max", f"no derivative of {node.op}"
+    # where several units are the greatest, each gets the same part
+    equal = tape.emit(Node("equal", (a, k), size=size))
+    part = tape.apply("div", d, tape.summed(equal))
+    return tape.apply("mul", part, equal)
 
 
 def _saved(backward: Backward) -> tuple[int, ...]:
@@ -218,7 +274,9 @@ def _saved(backward: Backward) -> tuple[int, ...]:
         free = node.region != "step" or node.op == "previous" or k in backward.program.updates
         return free or k in kept
 
-    for k in sorted(kept, reverse=True):
+    # computed again, a value may differ in its last bit
+    exact = {a for k in live if backward.nodes[k].op == "equal" for a in backward.nodes[k].args}
+    for k in sorted(kept - exact, reverse=True):
         if nodes[k].op in CHEAP and all(at_hand(a) for a in nodes[k].args):
             kept.remove(k)
     return tuple(sorted(kept))
@@ -235,7 +293,8 @@ def levels(
     Args:
         nodes: All nodes.
         members: Numbers of those to assign.
-        products: Those of them that are products: their operands must be complete one phase before.
+        products: Those of them that are products or row functions: what they read must be complete
+            one phase before.
         roots: Those that leave the step.
     """
     soonest: dict[int, int] = {}

@@ -21,7 +21,7 @@ from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.properties import stored_shape
 from odyssey.expr.reductions import FORMS, OVER_UNITS, size_over_units
 from odyssey.expr.shapes import Shapes
-from odyssey.expr.sizes import ONE, PLAIN, UNITS, meet, resolve
+from odyssey.expr.sizes import ONE, UNITS, meet, resolve
 from odyssey.expr.terms import exact_value, term
 
 LEAF_OPS = ("input", "previous", "vector", "constant")
@@ -110,14 +110,6 @@ class Program:
     state_sizes: tuple[str, ...] = ()
     starts: dict[str, str | float] = field(default_factory=dict)
     properties: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def plain(self) -> bool:
-        """Whether all values have size I or H and nothing reduces them: what every backend runs."""
-        real = self.reached(["input", "previous", "vector"])  # others are numbers
-        sized = all(n.size in PLAIN or not r for n, r in zip(self.nodes, real, strict=True))
-        plain = not any(n.op in OVER_UNITS or n.transposed for n in self.nodes)
-        return sized and plain and not set(self.state_sizes) - {UNITS}
 
     def state_size(self, name: str) -> str:
         """Gives the size of a state."""

@@ -155,6 +155,7 @@ class StudyEstimate:
         tasks: Tasks by spec: what they say of themselves.
         trials: Trials.
         members: Members of all trials.
+        grid: Hyperparameters that are crossed: their values by name, in the order of the study.
         characters: Characters that are trained on, at most.
         seconds: Wall time.
         workers: Trials at a time.
@@ -168,6 +169,7 @@ class StudyEstimate:
     tasks: Mapping[str, Mapping[str, Any]]
     trials: int
     members: int
+    grid: Mapping[str, Sequence[Any]]
     characters: int
     seconds: float
     workers: int
@@ -251,6 +253,7 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     from odyssey.studies.engine import check
     from odyssey.studies.estimate import estimate_trials
     from odyssey.training.budget import in_updates
+    from odyssey.training.space import GRID, grid_size
 
     checked, config = check(study), study.config
     trials = checked.trials
@@ -258,8 +261,9 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     budgets = {spec: in_updates(config, task) for spec, task in checked.tasks.items()}
     updates = {spec: b.epochs * b.updates_per_epoch for spec, b in budgets.items()}
     began = time.monotonic()
-    timed = estimate_trials(trials[: len(checked.cells)])
-    share = len(trials) / len(checked.cells) / workers
+    sample = _sample(trials, len(checked.cells), whole=grid_size(study.distributions) == 1)
+    timed = estimate_trials(sample)
+    share = len(trials) / len(sample) / workers
     epochs = max(b.epochs for b in budgets.values())
     records = members * (3.0 + 0.15 * epochs) / 1000
     return StudyEstimate(
@@ -268,6 +272,7 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
         tasks={spec: task.describe() for spec, task in checked.tasks.items()},
         trials=len(trials),
         members=members,
+        grid={n: list(d.values) for n, d in study.distributions.items() if d.kind == GRID},
         characters=sum(
             len(t.members) * updates[t.task] * config.batch_size * config.unroll for t in trials
         ),
@@ -277,6 +282,22 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
         start_up=timed.start_up,
         timed=time.monotonic() - began,
     )
+
+
+def _sample(trials: Sequence[Trial], cells: int, *, whole: bool) -> Sequence[Trial]:
+    """Takes the trials to be timed: the cells of the first task, once.
+
+    Args:
+        trials: All, task by task, and in each as many blocks of all cells as it has populations.
+        cells: Trials of a block.
+        whole: Whether one block speaks for the others. Those of a grid differ, from the first to
+            the last: of these the first, the middle and the last are taken.
+    """
+    task = [trial for trial in trials if trial.task == trials[0].task]
+    blocks = [task[start : start + cells] for start in range(0, len(task), cells)]
+    if whole or len(blocks) < 3:
+        return blocks[0] if whole else task
+    return [*blocks[0], *blocks[len(blocks) // 2], *blocks[-1]]
 
 
 def _estimated_search(study: Study, workers: int) -> SearchEstimate:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from odyssey.errors import ConfigError, suggest
@@ -29,8 +31,10 @@ class Published:
         metric: The column of ours that it compares with, or `verdict`.
         caption: What it measures, and why ours may differ.
         baseline: The spec that verdicts are against; empty for scores.
-        values: Columns task, paper (the paper's name of the cell), spec (ours), published, trust
-            (read, quoted or recalled).
+        where: Columns of results that a score is for one value of: those of a paper that has a
+            table of sizes and depths. Empty where a paper has one number a cell and task.
+        values: Columns task, those of `where`, paper (the paper's name of the cell), spec (ours),
+            published, trust (read, quoted or recalled).
     """
 
     name: str
@@ -38,6 +42,7 @@ class Published:
     metric: str
     caption: str
     baseline: str
+    where: tuple[str, ...]
     values: pd.DataFrame = field(repr=False)
 
 
@@ -61,13 +66,19 @@ def published(name: str) -> Published:
     if name not in tables:
         raise ConfigError(suggest(name, tables, what="published table"))
     table = tables[name]
+    where = tuple(table.get("where", ()))
     rows = []
-    for task, values in table["values"].items():
-        for paper, given in values.items():
-            entry = given if isinstance(given, dict) else {"value": given}
-            trust = entry.get("trust", table["trust"])
-            rows.append((task, paper, table["cells"][paper], entry["value"], trust))
-    columns = ["task", "paper", "spec", "published", "trust"]
+    for task, given in table["values"].items():
+        for line in given if isinstance(given, list) else [given]:
+            at = [line[column] for column in where]
+            for paper, number in line.items():
+                if paper in where:
+                    continue
+                entry = number if isinstance(number, dict) else {"value": number}
+                trust = entry.get("trust", table["trust"])
+                for spec in _listed(table["cells"][paper]):
+                    rows.append((task, *at, paper, spec, entry["value"], trust))
+    columns = ["task", *where, "paper", "spec", "published", "trust"]
     values = pd.DataFrame(rows, columns=columns)
     return Published(
         name,
@@ -75,8 +86,13 @@ def published(name: str) -> Published:
         table["metric"],
         table["caption"],
         table.get("baseline", ""),
+        where,
         values,
     )
+
+
+def _listed(specs: str | list[str]) -> list[str]:
+    return [specs] if isinstance(specs, str) else specs
 
 
 @dataclass(frozen=True)
@@ -148,9 +164,10 @@ def scores_beside(results: pd.DataFrame, name: str) -> pd.DataFrame:
         name: A published table of scores.
 
     Returns:
-        Columns task, label, ours (score on test of the draw that is best by validation), mean_best
-        (mean of our best draws), draws, published, trust; the cells that both have, in the order
-        of the study. Tasks are matched by name, whatever their options.
+        Columns task, label, those of the table's `where`, ours (score on test of the draw that is
+        best by validation), mean_best (mean of our best draws), draws, published, trust; the cells
+        that both have, in the order of the study. Tasks are matched by name, whatever their
+        options; where the table says of which sizes it speaks, draws of those only.
 
     Raises:
         ConfigError: There is no such table, or it holds verdicts.
@@ -158,11 +175,28 @@ def scores_beside(results: pd.DataFrame, name: str) -> pd.DataFrame:
     table = published(name)
     if table.metric == "verdict":
         raise ConfigError(f"{name} holds verdicts, not scores; use verdicts_beside")
-    known = {(row.task, row.spec): row for row in table.values.itertuples()}
-    specs = _specs(results)
-    valid = table.metric.replace("test", "valid")
+    results = results if "label" in results else with_labels(results)
+    specs, where = _specs(results), list(table.where)
+    if not where:
+        rows = _rows_beside(results, table.metric, table.values, specs)
+    else:
+        rows = []
+        for at, values in table.values.groupby(where, sort=False):
+            asked = zip(where, at, strict=True)
+            here = results[np.logical_and.reduce([results[c] == value for c, value in asked])]
+            found = _rows_beside(here, table.metric, values, specs) if len(here) else []
+            rows += [(*row[:2], *at, *row[2:]) for row in found]
+    columns = ["task", "label", *where, "ours", "mean_best", "draws", "published", "trust"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _rows_beside(
+    results: pd.DataFrame, metric: str, values: pd.DataFrame, specs: Mapping[str, str]
+) -> list[tuple[Any, ...]]:
+    """Gives the rows of `scores_beside` for results that are all meant by the same numbers."""
+    known = {(row.task, row.spec): row for row in values.itertuples()}
     rows = []
-    for draws in task_draws(results, valid=valid, test=table.metric):
+    for draws in task_draws(results, valid=metric.replace("test", "valid"), test=metric):
         for place, label in enumerate(draws.labels):
             row = known.get((draws.task.partition("@")[0], specs[label]))
             here = draws.present[place]
@@ -173,8 +207,7 @@ def scores_beside(results: pd.DataFrame, name: str) -> pd.DataFrame:
             ours = float(by_test[by_valid.argmin()])
             mean = float(best.mean())
             rows.append((draws.task, label, ours, mean, len(by_valid), row.published, row.trust))
-    columns = ["task", "label", "ours", "mean_best", "draws", "published", "trust"]
-    return pd.DataFrame(rows, columns=columns)
+    return rows
 
 
 def verdicts_beside(comparison: pd.DataFrame, results: pd.DataFrame, name: str) -> pd.DataFrame:

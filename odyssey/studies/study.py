@@ -30,7 +30,7 @@ from odyssey.studies.runners.registry import RUNNERS
 from odyssey.studies.trial import Trial
 from odyssey.tasks.sets import expand_tasks
 from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
-from odyssey.training.space import Space, draw_members, search_space
+from odyssey.training.space import Space, draw_members, grid_size, search_space
 from odyssey.transforms.ablations import ablate
 from odyssey.wording import quoted
 
@@ -57,7 +57,8 @@ class Study:
         description: What it is for.
         baseline: The cell that the others are compared with in the report; empty compares none.
         more_baselines: Cells with which all are compared in a table of its own each.
-        members: Draws of hyperparameters (and seeds) per cell and task.
+        members: Draws of hyperparameters (and seeds) per cell and task; where the space has grids,
+            all of their combinations, or that several times.
         population: Members of one trial, trained side by side; 0 puts all in one.
         seed: The seed that everything is derived from.
         runner: ray or local.
@@ -102,7 +103,7 @@ class Study:
             raise ConfigError("more_baselines are others than the baseline, which comes first")
         self._check_tables()
         self.config  # noqa: B018 - validates
-        self.distributions  # noqa: B018 - validates
+        self._check_grid(grid_size(self.distributions))
         if self.search is not None and "forget_bias" in self.space:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
 
@@ -128,6 +129,15 @@ class Study:
             raise ConfigError(f"stages must be tables [[stages]], got {quoted(self.stages)}")
         if not self.strategy and (self.constraints or self.stages):
             raise ConfigError("constraints and stages are for a search: give it a [strategy]")
+
+    def _check_grid(self, combinations: int) -> None:
+        if combinations > 1 and self.strategy:
+            raise ConfigError("a grid in space is for the named cells of a study: a search draws")
+        if self.members % combinations:
+            raise ConfigError(
+                f"the grids of space have {combinations} combinations: members must be "
+                f"{combinations}, or a multiple of it for several seeds, got {self.members}"
+            )
 
     @property
     def config(self) -> TrainingConfig:

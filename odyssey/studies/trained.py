@@ -17,6 +17,7 @@ from odyssey.storage.store import RunStore
 from odyssey.studies.weights import kept, path_of, read_weights, write_arrays
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
+from odyssey.transforms.zoneout import expect_zoneout
 
 if TYPE_CHECKING:
     from odyssey.training.model import SequenceModel
@@ -132,8 +133,11 @@ def _load(store: RunStore, row: pd.Series[float], text: str | None) -> TrainedMo
 
     spec = str(row["task"])
     task = recorded_task(spec, store.run.get("tasks", {}).get(spec, {}), text=text)
+    cell = parse_cell(str(row["cell_text"]))
+    if row["zoneout"] > 0:
+        cell = expect_zoneout(cell, float(row["zoneout"]))
     model = SequenceModel(
-        parse_cell(str(row["cell_text"])),
+        cell,
         task.signature,
         [int(row["hidden_size"])],
         int(row["num_layers"]),

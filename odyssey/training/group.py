@@ -92,6 +92,7 @@ class Group:
         )
         self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = Noise(members, self.model)
+        self.model.running = self.noise.expected
         self.draws = Draws(
             task.train_in_order(batch_size=config.batch_size, unroll=config.unroll)
             if config.start == BEGINNING
@@ -103,9 +104,10 @@ class Group:
             for m in members
         )
         dense = self.noise.dense or task.signature.dense
-        self.recurrence = make_recurrence(self.model, dense=dense)
+        inside = self.noise.layers is not None
+        self.recurrence = make_recurrence(self.model, dense=dense, dropped=inside)
         self.several = None
-        if not (self.noise.drops or self.noise.dense):
+        if not (self.noise.drops or self.noise.dense or inside):
             self.several = make_several(
                 self.model.rnn.backend, self.recurrence, self.readout, self.step
             )
@@ -328,10 +330,11 @@ class Group:
         (x, target, weight_PTB), count_P = batch.tensors(self.dtype), batch.count_P
         x = self.noise.begin(x, batch.steps_P)
         model.rnn.between_layers = self.noise.between if self.noise.drops else None
+        model.running = self.noise.layers
         h_PTBH, state = self.recurrence.forward(
             x, batch.begin(state, model.rnn.start_state), batch.condition(self.dtype)
         )
-        model.rnn.between_layers = None
+        model.rnn.between_layers, model.running = None, self.noise.expected
         h_PTBH = self.noise.before_readout(h_PTBH)
         inputs = (h_PTBH, model.readout, model.readout_bias, target, weight_PTB)
         nll, (dh, dw, db) = self.readout.differentiate(

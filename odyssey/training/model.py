@@ -7,7 +7,7 @@ H units of the largest member.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -77,6 +77,8 @@ class SequenceModel(nn.Module):
         self.conditioner = (
             None if condition is None else Conditioner(condition, members, hidden, dtype)
         )
+        # what runs the layers in the place of `rnn`: `DroppedLayers` in updates, `ExpectedLayers`
+        self.running: Callable[[Tensor, State | None], tuple[Tensor, State]] | None = None
 
     @torch.no_grad()
     def initialise(self, number: int, member: Member, distribution: str) -> None:
@@ -178,7 +180,8 @@ class SequenceModel(nn.Module):
     def _layers(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         if self.embedding is not None:
             x = product(x, self.embedding) if x.is_floating_point() else gather(x, self.embedding)
-        output: tuple[Tensor, State] = self.rnn(x, state)
+        run = self.running or self.rnn
+        output: tuple[Tensor, State] = run(x, state)
         return output
 
     def dense(self, x: Tensor) -> Tensor:

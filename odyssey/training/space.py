@@ -1,7 +1,8 @@
 """Random search spaces as data, with the ranges of both papers as presets.
 
 In a study each hyperparameter is a number (fixed) or a table with one of: `uniform = [low, high]`,
-`log_uniform = [low, high]`, `one_minus_log_uniform = [low, high]`, `choice = [...]`.
+`log_uniform = [low, high]`, `one_minus_log_uniform = [low, high]`, `choice = [...]`, or `grid =
+[...]`, which is not drawn: grids are crossed, and the members take all combinations in turn.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from odyssey.training.config import TrainingConfig
 from odyssey.training.seeds import stream
 from odyssey.wording import quoted
 
-KINDS = ("fixed", "uniform", "log_uniform", "one_minus_log_uniform", "choice")
+GRID = "grid"
+LISTS = ("choice", GRID)  # kinds whose values are legal ones, not bounds
+KINDS = ("fixed", "uniform", "log_uniform", "one_minus_log_uniform", *LISTS)
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,15 @@ class Distribution:
 
     Attributes:
         kind: One of `KINDS`.
-        values: The bounds, the choices, or the one fixed value.
+        values: The bounds, the choices, the values of a grid, or the one fixed value.
     """
 
     kind: str
     values: tuple[Any, ...]
 
     def draw(self, rng: np.random.Generator, *, whole: bool) -> Any:
-        """Draws one value; whole numbers are rounded."""
+        """Draws one value, of anything but a grid; whole numbers are rounded."""
+        assert self.kind != GRID, "a grid is crossed with others: see draw_members"
         if self.kind == "fixed":
             return self.values[0]
         if self.kind == "choice":
@@ -139,7 +143,9 @@ def search_space(options: Mapping[str, Any], *, protocol: str = "") -> Space:
     preset = given.pop("preset", None)
     if preset is not None and preset not in SPACE_PRESETS:
         raise ConfigError(suggest(str(preset), SPACE_PRESETS, what="space preset"))
-    merged = fixed_by(protocol) | SPACE_PRESETS.get(preset or "", {}) | given
+    named = fixed_by(protocol) | SPACE_PRESETS.get(preset or "", {})
+    # what is given comes last, in the order in which it is: grids are crossed in that order
+    merged = {name: value for name, value in named.items() if name not in given} | given
     for name in merged:
         if name in TrainingConfig.__dataclass_fields__:
             raise ConfigError(f"{name} is a training option: write training.{name}")
@@ -165,9 +171,11 @@ def _distribution(name: str, value: Any) -> Distribution:
         raise ConfigError(suggest(str(how), KINDS[1:], what=f"distribution for space.{name}"))
     if not isinstance(values, list | tuple) or not values:
         raise ConfigError(f"space.{name}.{how} must be a list, got {quoted(values)}")
-    if how == "choice":
+    if how in LISTS:
         for v in values:
             row.check(f"space.{name}", v)
+        if how == GRID and len(set(values)) < len(values):
+            raise ConfigError(f"space.{name}.{how} has a value twice: {quoted(values)}")
         return Distribution(how, tuple(values))
     if len(values) != 2 or any(
         isinstance(v, bool) or not isinstance(v, int | float) for v in values
@@ -184,23 +192,49 @@ def _distribution(name: str, value: Any) -> Distribution:
     return Distribution(how, (low, high))
 
 
+def grid_size(space: Space) -> int:
+    """Counts the combinations of a space's grids; 1 where it has none."""
+    return math.prod(len(d.values) for d in space.values() if d.kind == GRID)
+
+
+def grid_values(space: Space, member: int) -> dict[str, Any]:
+    """Gives a member's combination of the grids: the grid named last changes fastest.
+
+    Member k has combination k; after the last one they begin again, with other seeds.
+    """
+    found: dict[str, Any] = {}
+    for name, d in reversed(list(space.items())):
+        if d.kind == GRID:
+            member, place = divmod(member, len(d.values))
+            found[name] = d.values[place]
+    return found
+
+
 def draw_members(space: Space, *, count: int, seed: int, first: int = 0) -> list[dict[str, Any]]:
     """Draws members `first` to `first + count - 1` as plain data.
 
     Each hyperparameter of each member has a stream of its own, so that adding one, or more
-    members, changes no other draw. The cell plays no part: all cells get the same draws.
+    members, changes no other draw. The cell plays no part: all cells get the same draws. Grids are
+    not drawn but crossed (`grid_values`).
     """
     return [
         {
             "member": member,
             "seed": int(stream(seed, "member", member).integers(2**31)),
-            **{
-                name: d.draw(
-                    stream(seed, "space", name, member),
-                    whole=HYPERPARAMETERS[name].range.kind is int,
-                )
-                for name, d in sorted(space.items())
-            },
+            **_values(space, seed, member),
         }
         for member in range(first, first + count)
     ]
+
+
+def _values(space: Space, seed: int, member: int) -> dict[str, Any]:
+    """Gives a member's hyperparameters, in the order of their names."""
+    given = grid_values(space, member)
+    return {
+        name: given[name]
+        if name in given
+        else d.draw(
+            stream(seed, "space", name, member), whole=HYPERPARAMETERS[name].range.kind is int
+        )
+        for name, d in sorted(space.items())
+    }

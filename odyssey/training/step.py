@@ -247,19 +247,20 @@ class BackendUpdate:
         return self.step(gradients, mean_P=mean_P, corrections=self.optimizer.corrections)
 
 
-def make_recurrence(model: SequenceModel, *, dense: bool) -> ModelRecurrence:
+def make_recurrence(model: SequenceModel, *, dense: bool, dropped: bool = False) -> ModelRecurrence:
     """Gives the recurrence for a model: without autograd where its backend can and it is all.
 
     Args:
         model: The model.
         dense: Whether its inputs are floats.
+        dropped: Whether updates run other layers than the model's own (`DroppedLayers`).
     """
     rnn = model.rnn
     training = BACKENDS[rnn.backend].training()
     # there is nothing before it, and the state it starts from gets no gradient
     learned_start = any(isinstance(start, str) for start in rnn.program.starts.values())
     whole = model.embedding is None and model.conditioner is None and not learned_start
-    if training and rnn.num_layers == 1 and rnn.plain and whole:
+    if training and rnn.num_layers == 1 and rnn.plain and whole and not dropped:
         (parameters,) = rnn.layer_parameters()
         read = LayerInput(model.signature.inputs.size, dense)
         layer = training.recurrence(rnn.implementation, parameters, read, rnn.hidden_sizes)

@@ -14,10 +14,10 @@ import sympy as sp
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr.cell import Cell
-from odyssey.expr.equations import Equation, IllegalCellError, Init
+from odyssey.expr.equations import Declaration, Equation, IllegalCellError, Init
 from odyssey.expr.forms import BY_FUNCTION, LANGUAGE
-from odyssey.expr.primitives import sigmoid
 from odyssey.expr.reductions import UNIT_FORMS
+from odyssey.expr.sizes import UNITS
 from odyssey.expr.terms import (
     Current,
     Matrix,
@@ -35,53 +35,13 @@ from odyssey.expr.terms import (
     sub,
     subexpressions,
 )
-from odyssey.expr.verify import influences
+from odyssey.transforms import families
+from odyssey.transforms.named import GATE_LETTERS as GATE_LETTERS
+from odyssey.transforms.named import find_equation, multiplies, with_equations
+from odyssey.transforms.named import gates as gates
+from odyssey.transforms.recurrent_maps import is_recurrent
 from odyssey.transforms.settings import set_value, settings
 from odyssey.wording import quoted
-
-GATE_LETTERS = ("i", "f", "o", "r", "z")
-
-
-def gates(cell: Cell) -> tuple[str, ...]:
-    """Lists the gates of a cell: squashed equations that multiply something.
-
-    A gate is an equation whose value is a sigmoid, or any function where it carries a gate's
-    letter (the tanh output gate of Jozefowicz et al.), and which is a factor in another equation.
-    """
-    return tuple(
-        e.target
-        for e in cell.equations
-        if type(e.value) in BY_FUNCTION
-        and len(e.value.args) == 1
-        and (isinstance(e.value, sigmoid) or e.target in GATE_LETTERS)
-        and _is_factor(cell, e)
-    )
-
-
-def _is_factor(cell: Cell, gate: Equation) -> bool:
-    leaf = Current(gate.label) if gate.updates_state else Named(gate.target)
-    one_minus = sub(sp.Integer(1), leaf)
-    return any(
-        isinstance(node, sp.Mul) and (leaf in node.args or one_minus in node.args)
-        for e in cell.equations
-        for node in subexpressions(e.value)
-    )
-
-
-def _find(cell: Cell, name: str, *, what: str = "equation") -> Equation:
-    equation = cell.equation(name)
-    if equation is None:
-        known = gates(cell) if what == "gate" else [e.target for e in cell.equations]
-        if not known:
-            raise CellError(f"{cell.name}: there are no gates, so no {quoted(name)}")
-        raise CellError(f"{cell.name}: " + suggest(name, known, what=what))
-    return equation
-
-
-def _with(cell: Cell, changed: dict[str, Equation | None], **more: object) -> Cell:
-    """Replaces equations by target; None removes one."""
-    equations = tuple(new for e in cell.equations if (new := changed.get(e.target, e)) is not None)
-    return cell.replace(equations=equations, **more)
 
 
 def _value(equation: Equation, value: sp.Expr) -> Equation:
@@ -90,12 +50,12 @@ def _value(equation: Equation, value: sp.Expr) -> Equation:
 
 def drop_gate(cell: Cell, gate: str) -> Cell:
     """Sets a gate to 1 and removes its equation and parameters."""
-    equation = _find(cell, gate, what="gate")
+    equation = find_equation(cell, gate, what="gate")
     if equation.updates_state:
         raise CellError(
             f"{cell.name}: {gate!r} is a state here; drop it before full_gate_recurrence"
         )
-    if not _is_factor(cell, equation):
+    if not multiplies(cell, equation):
         raise CellError(
             f"{cell.name}: {gate!r} multiplies nothing, so it is not a gate;"
             f" gates: {', '.join(gates(cell)) or 'none'}"
@@ -107,7 +67,7 @@ def drop_gate(cell: Cell, gate: str) -> Cell:
         e.target: _value(e, fold(replace(e.value, lambda n: one if n == Named(gate) else None)))
         for e in cell.equations
     }
-    return _with(cell, changed | {gate: None})
+    return with_equations(cell, changed | {gate: None})
 
 
 def _activation_in(cell: Cell, equation: Equation) -> sp.Expr:
@@ -124,12 +84,12 @@ def _activation_in(cell: Cell, equation: Equation) -> sp.Expr:
 
 
 def _swap_activation(cell: Cell, name: str, make: Callable[[sp.Expr], sp.Expr]) -> Cell:
-    equation = _find(cell, name)
+    equation = find_equation(cell, name)
     old = _activation_in(cell, equation)
     value = replace(equation.value, lambda n: make(old.args[0]) if n == old else None)
     if value == equation.value:
         raise CellError(f"{cell.name}: {equation.label} has that activation already")
-    return _with(cell, {name: _value(equation, value)})
+    return with_equations(cell, {name: _value(equation, value)})
 
 
 def drop_activation(cell: Cell, equation: str) -> Cell:
@@ -160,7 +120,7 @@ def activation(cell: Cell, equation: str, function: str) -> Cell:
 
 def couple(cell: Cell, gate: str, other: str) -> Cell:
     """Replaces a gate by one minus another: gate = 1 - other."""
-    first, second = _find(cell, gate, what="gate"), _find(cell, other, what="gate")
+    first, second = find_equation(cell, gate, what="gate"), find_equation(cell, other, what="gate")
     for e in (first, second):
         if e.updates_state or e.target not in gates(cell):
             raise CellError(
@@ -193,7 +153,7 @@ def _drop_terms(
 def _drop_everywhere(
     cell: Cell, only: str | None, unwanted: Callable[[sp.Expr], bool], *, what: str
 ) -> Cell:
-    targets = [_find(cell, only)] if only else list(cell.equations)
+    targets = [find_equation(cell, only)] if only else list(cell.equations)
     changed: dict[str, Equation | None] = {}
     for e in targets:
         value = _drop_terms(e.value, unwanted)
@@ -201,7 +161,7 @@ def _drop_everywhere(
             changed[e.target] = _value(e, value)
     if not changed:
         raise CellError(f"{cell.name}: {only or 'the cell'} has no {what} to drop")
-    return _with(cell, changed)
+    return with_equations(cell, changed)
 
 
 def is_peephole(term: sp.Expr) -> bool:
@@ -225,20 +185,12 @@ def no_bias(cell: Cell, equation: str | None = None) -> Cell:
 
 def no_recurrent(cell: Cell, equation: str) -> Cell:
     """Drops the recurrent input of an equation: its linear maps of anything the past reaches."""
-
-    def recurrent(term: sp.Expr) -> bool:
-        if not isinstance(term, matmul):
-            return False
-        read = {leaf.name for leaf in leaves(term.args[1])}
-        read |= {name for label in read for name in influences(cell, label)}
-        return any(name.endswith("[t-1]") for name in read)
-
-    found = _find(cell, equation)
+    found = find_equation(cell, equation)
     zero = sp.Integer(0)
-    value = fold(replace(found.value, lambda n: zero if recurrent(n) else None))
+    value = fold(replace(found.value, lambda n: zero if is_recurrent(cell, n) else None))
     if value == found.value:
         raise CellError(f"{cell.name}: {found.label} has no recurrent input to drop")
-    return _with(cell, {equation: _value(found, value)})
+    return with_equations(cell, {equation: _value(found, value)})
 
 
 def peepholes(cell: Cell, state: str = "c") -> Cell:
@@ -258,7 +210,7 @@ def peepholes(cell: Cell, state: str = "c") -> Cell:
     changed: dict[str, Equation] = {}
     late: list[str] = []  # gates that stand before the update and must move behind it
     for name in gates(cell):
-        gate = _find(cell, name)
+        gate = find_equation(cell, name)
         if any(is_peephole(n) for n in subexpressions(gate.value)):
             continue
         weight = f"p_{name}"
@@ -293,7 +245,7 @@ def reach_now(cell: Cell, label: str) -> set[str]:
 
 def full_gate_recurrence(cell: Cell) -> Cell:
     """Feeds every gate the previous values of all gates (FGR of Greff et al. 2015)."""
-    names = [g for g in gates(cell) if not _find(cell, g).updates_state]
+    names = [g for g in gates(cell) if not find_equation(cell, g).updates_state]
     if not names:
         raise CellError(f"{cell.name}: no gates that could feed each other")
     taken = {f"U_{a}{b}" for a in names for b in names} & set(cell.parameters)
@@ -306,6 +258,7 @@ def full_gate_recurrence(cell: Cell) -> Cell:
         )
 
     changed: dict[str, Equation | None] = {}
+    declared: list[Declaration] = []
     for e in cell.equations:
         value = replace(e.value, now)
         if e.target in names:
@@ -315,13 +268,16 @@ def full_gate_recurrence(cell: Cell) -> Cell:
                     inner, matmul(Matrix(f"U_{source}{e.target}"), Previous(f"{source}[t-1]"))
                 )
             changed[e.target] = Equation(e.target, type(value)(inner), updates_state=True)
+            if (size := cell.shapes.equations[e.target]) != UNITS:
+                declared.append(Declaration(e.target, (e.size or size,)))
         else:
             changed[e.target] = _value(e, value)
-    return _with(cell, changed, states=(*cell.states, *names))
+    sizes = (*cell.state_sizes, *declared)
+    return with_equations(cell, changed, states=(*cell.states, *names), state_sizes=sizes)
 
 
 def _bias_of(cell: Cell, name: str) -> str:
-    equation = _find(cell, name)
+    equation = find_equation(cell, name)
     found: list[str] = []
 
     def note(term: sp.Expr) -> bool:
@@ -453,6 +409,37 @@ ABLATIONS: dict[str, Ablation] = {
         "chrono initialisation of f and i for dependencies of T",
         examples=("50",),
     ),
+    "independent": Ablation(
+        families.independent,
+        ("equation?",),
+        "maps of previous states -> elementwise",
+        examples=("", "n", "h"),
+    ),
+    "multiplicative_integration": Ablation(
+        families.multiplicative_integration,
+        ("equation?",),
+        "W x + U h + b -> alpha (W x)(U h) + beta U h + gamma W x + b",
+        examples=("", "g", "h"),
+    ),
+    "product_integration": Ablation(
+        families.product_integration,
+        ("equation?",),
+        "W x + U h + b -> (W x)(U h) + b",
+        examples=("", "n", "h"),
+    ),
+    "multiplicative": Ablation(
+        families.multiplicative,
+        ("state?",),
+        "maps see m = (W_m x)(U_m h) in place of h",
+        examples=("", "h"),
+    ),
+    "layer_norm": Ablation(
+        families.layer_norm,
+        ("equation?",),
+        "maps of input and past normalised apart, with gains and a bias",
+        examples=("", "n", "h"),
+    ),
+    "residual": Ablation(families.residual, (), "the layer puts out h + x"),
 }
 
 SHORT: dict[str, str] = {row.short: name for name, row in ABLATIONS.items() if row.short}

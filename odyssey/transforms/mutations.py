@@ -165,6 +165,20 @@ _ROWS = (
         OURS,
     ),
     Mutation(
+        "diagonal_map",
+        "a linear map of a previous state -> elementwise",
+        structure.diagonal_map,
+        0.25,
+        "Li et al. 2018",
+    ),
+    Mutation(
+        "multiply_maps",
+        "multiply the maps of this step and of the past inside a function, besides adding them",
+        structure.multiply_maps,
+        0.25,
+        "Wu et al. 2016",
+    ),
+    Mutation(
         "one_gate",
         "a gate of one number for all units, or of one a unit again",
         shaping.one_gate,

@@ -6,6 +6,8 @@ be read like a cell of the literature and mutated, ablated and printed further.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy as sp
 
 from odyssey.errors import CellError
@@ -27,6 +29,7 @@ from odyssey.expr.terms import (
     sub,
 )
 from odyssey.transforms.ablations import drop_gate, gates, is_peephole
+from odyssey.transforms.families import integrate, make_diagonal, mixed_sums, state_maps
 from odyssey.transforms.sites import (
     Names,
     NotApplicable,
@@ -77,6 +80,26 @@ def remove_map(cell: Cell, rng: Rng) -> Cell:
     found = [s for s in sites(cell) if isinstance(s.node, matmul) and _is_term(s)]
     site = choose(rng, found, otherwise="no sum has a linear map")
     return build(cell, put(cell.equations, site, sp.Integer(0)))
+
+
+def diagonal_map(cell: Cell, rng: Rng) -> Cell:
+    """Makes a square linear map of a previous state elementwise (Li et al. 2018)."""
+    site = choose(rng, state_maps(cell), otherwise="there is no square map of a previous state")
+    return _changed(make_diagonal, cell, [site])
+
+
+def multiply_maps(cell: Cell, rng: Rng) -> Cell:
+    """Multiplies maps of this step with maps of the past besides adding them (Wu et al. 2016)."""
+    site = choose(rng, mixed_sums(cell), otherwise="no function has a map of input and past")
+    return _changed(integrate, cell, [site])
+
+
+def _changed(change: Callable[[Cell, list[Site]], Cell], cell: Cell, places: list[Site]) -> Cell:
+    try:
+        result = change(cell, places)
+    except CellError as error:
+        raise NotApplicable(f"leaves no legal cell: {error}") from None
+    return build(result, result.equations)
 
 
 def _is_term(site: Site) -> bool:

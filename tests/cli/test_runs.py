@@ -265,6 +265,19 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(odyssey, cwd, study):
     assert list(cwd.iterdir()) == []
 
 
+def test_a_dry_run_shows_what_is_crossed(odyssey, study):
+    space = "space={hidden_size={grid=[4, 1000]}, num_layers={grid=[1, 2]}}"
+    arguments = ("search", study, "--dry-run", "--set", "members=4", "--set", space)
+    lines = table(odyssey(*arguments, "--set", "population=1"))
+    grid = "hidden_size [4, 1,000] x num_layers [1, 2]: 4 combinations"
+    assert lines[2].split(maxsplit=1) == ["grid", grid]
+    assert well(odyssey(*arguments, "--json")).json["grid"] == {
+        "hidden_size": [4, 1000],
+        "num_layers": [1, 2],
+    }
+    assert "members must be 4" in refused(odyssey(*arguments, "--set", "members=3"))
+
+
 def test_a_run_without_one_good_trial_fails(odyssey, study):
     called = odyssey("search", study, "--out", "run", "--set", "space={parameters=1}")
     assert called.code == 1

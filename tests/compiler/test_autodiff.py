@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from support.random_cells import random_cell
+from support.random_cells import random_cell, random_wide_cell
 
 import odyssey
 from odyssey.cells import LIBRARY
 from odyssey.compiler.autodiff import CHEAP, _Tape, differentiate, levels
 from odyssey.compiler.lowering import lower
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Node, Program
+from odyssey.expr.program import Node, Program, reach
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.sizes import is_matrix, resolve
 
 ARITHMETIC = {
     "add": lambda a, b: a + b,
@@ -18,7 +20,13 @@ ARITHMETIC = {
     "div": lambda a, b: a / b,
     "neg": lambda a: -a,
 }
-SIZES = {"I": 3, "H": 4, "1": 1}
+ROWS = {
+    "spread": lambda a: a,  # NumPy broadcasts
+    "equal": lambda a, b: (a == b) * 1.0,
+    "reverse_cumsum": lambda a: np.cumsum(a[::-1])[::-1],
+    **{name: row.numpy for name, row in REDUCTIONS.items()},
+}
+INPUTS, UNITS = 3, 4
 
 
 def random_program(seed):
@@ -26,25 +34,35 @@ def random_program(seed):
     return lower(random_cell(rng, size=int(rng.integers(3, 26))))
 
 
+def wide_program(seed):
+    return lower(random_wide_cell(np.random.default_rng([3, seed]), size=3 + seed % 15))
+
+
 def program(*equations):
     lines = ["cell one", "input x", "state h", *equations, "output h"]
     return lower(odyssey.parse_cell("\n".join(lines) + "\n"))
 
 
+def holds_matrices(program):
+    """Whether a value is a matrix: then torch differentiates."""
+    return any(is_matrix(node.size) for node in program.nodes)
+
+
+NAMED = {spec: lower(odyssey.get_cell(spec)) for spec in LIBRARY}
 PROGRAMS = {
     # two products of different operands whose gradients are one value
     "two products": program(
         "a = tanh(W @ x[t] + h[t-1])", "b = sin(h[t-1])", "h[t] = tanh(U @ a + V @ b)"
     ),
     "nothing comes back": program("h[t] = tanh(0 * (U @ h[t-1]) + 0 * sin(h[t-1]) + W @ x[t])"),
-    # what native code does not run, torch differentiates
-    **{s: p for s in LIBRARY if (p := lower(odyssey.get_cell(s))).plain},
+    **{name: program for name, program in NAMED.items() if not holds_matrices(program)},
     **{f"random {seed}": random_program(seed) for seed in range(60)},
+    **{f"wide {seed}": wide_program(seed) for seed in range(30)},
 }
 
 
 def function(op):
-    return ARITHMETIC.get(op) or PRIMITIVES[op].numpy
+    return ARITHMETIC.get(op) or ROWS.get(op) or PRIMITIVES[op].numpy
 
 
 class Step:
@@ -54,13 +72,13 @@ class Step:
         self.program, self.backward = program, differentiate(program)
         self.groups = [g for g in program.groups if g.region == "step"]
         rng = np.random.default_rng(seed)
-        size = {**SIZES, "I": SIZES["H"] if program.square else SIZES["I"]}
+        inputs = UNITS if program.square else INPUTS
         self.matrices = {
-            name: rng.normal(0, 0.6, (size[rows], size[columns]))
-            for name, (rows, columns) in program.matrices.items()
+            name: rng.normal(0, 0.6, program.shape(name, inputs, UNITS))
+            for name in program.matrices
         }
         self.leaves = {
-            k: rng.normal(0, 0.6, size[n.size])
+            k: rng.normal(0, 0.6, self.units(n.size))
             for k, n in enumerate(program.nodes)
             if n.op in ("input", "previous", "vector") or (n.region != "step" and n.op == "matmul")
         }
@@ -71,8 +89,17 @@ class Step:
             for k, n in enumerate(program.nodes)
             if n.region != "step" and n.op != "constant"
         }
-        self.later = {s: rng.normal(size=size["H"]) for s in program.states}
-        self.output_gradient = rng.normal(size=size["H"])
+        self.later = {s: rng.normal(size=self.units(program.state_size(s))) for s in program.states}
+        self.output_gradient = rng.normal(size=UNITS)
+
+    def units(self, size):
+        return resolve(size, UNITS if self.program.square else INPUTS, UNITS)
+
+    def matrix(self, k, matrices=None):
+        """What a product multiplies by."""
+        node = self.program.nodes[k]
+        matrix = (matrices or self.matrices)[node.name]
+        return matrix.T if node.transposed else matrix
 
     def forward(self, changes, matrices=None):
         values = []
@@ -82,7 +109,8 @@ class Step:
             elif node.op == "constant":
                 values.append(np.array([node.value]))
             elif node.op == "matmul":
-                values.append((matrices or self.matrices)[node.name] @ values[node.args[0]])
+                operand = np.broadcast_to(values[node.args[0]], self.matrix(k).shape[1])
+                values.append(self.matrix(k, matrices) @ operand)
             else:
                 values.append(function(node.op)(*(values[a] for a in node.args)))
         return values
@@ -111,20 +139,19 @@ class Step:
                 values[k] = self.output_gradient
             elif node.op == "constant":
                 values[k] = np.array([node.value])
+            elif node.op == "inverse":
+                values[k] = np.array([1 / self.units(node.name)])
             elif node.op == "transpose":
                 values[k] = self.transposed(self.backward.transposes[k], value)
             else:
                 values[k] = function(node.op)(*map(value, node.args))
+            values[k] = np.broadcast_to(values[k], self.units(node.size))
         return {k: value(k) for k in self.backward.sinks}, value
 
     def transposed(self, group, value):
         """The gradient of a group's operand, from those of its products."""
         results = self.backward.results
-        return sum(
-            self.matrices[self.program.nodes[r].name].T @ value(results[r])
-            for r in group.results
-            if r in results
-        )
+        return sum(self.matrix(r).T @ value(results[r]) for r in group.results if r in results)
 
 
 def slope(loss, value, direction):
@@ -151,7 +178,7 @@ def test_gradients_of_a_step(name):
         if k not in step.leaves:
             continue
         if node.op == "previous":
-            gradient = np.zeros(SIZES["H"])
+            gradient = np.zeros(step.units(node.size))
             if node.name in backward.previous:
                 gradient = gradient + value(backward.previous[node.name])
             if node.name in backward.carried:
@@ -164,7 +191,8 @@ def test_gradients_of_a_step(name):
         for group in step.groups:
             for r in group.results:
                 if program.nodes[r].name == matrix and r in backward.results:
-                    gradient += np.outer(value(backward.results[r]), values[group.operand])
+                    part = np.outer(value(backward.results[r]), values[group.operand])
+                    gradient += part.T if program.nodes[r].transposed else part
         assert_slope(
             lambda v, m=matrix: step.loss({}, {**step.matrices, m: v}),
             step.matrices[matrix],
@@ -198,18 +226,23 @@ def test_what_is_saved_is_enough_and_no_more(name):
     got, _ = step.back(reader(saved))
     for k, value in want.items():
         np.testing.assert_allclose(got[k], value, rtol=1e-12)
+    # what a maximum is compared with must be the same to the bit
+    nodes, count = step.backward.nodes, step.backward.forward
+    live = reach(step.backward.sinks, lambda k: nodes[k].args if k >= count else ())
+    compared = {a for k in live if nodes[k].op == "equal" for a in nodes[k].args}
+    assert all(at_hand(a, saved) for a in compared)
     for k in saved:
         assert program.nodes[k].region == "step"
         assert not at_hand(k, saved - {k})
         operands = all(at_hand(a, saved) for a in program.nodes[k].args)
-        assert program.nodes[k].op not in CHEAP or not operands
+        assert program.nodes[k].op not in CHEAP or not operands or k in compared
     # nothing is kept that nobody reads
     seen = set()
     step.back(lambda k: seen.add(k) or forward[k])
-    reach = {k for k in seen if not at_hand(k, saved)}
-    for k in sorted(reach, reverse=True):
-        reach |= {a for a in program.nodes[k].args if not at_hand(a, saved)}
-    read = seen | {a for k in reach for a in program.nodes[k].args}
+    redone = {k for k in seen if not at_hand(k, saved)}
+    for k in sorted(redone, reverse=True):
+        redone |= {a for a in program.nodes[k].args if not at_hand(a, saved)}
+    read = seen | {a for k in redone for a in program.nodes[k].args}
     assert saved <= read
 
 

@@ -275,6 +275,36 @@ def test_every_way_knows_how_functions_are_spelled(way):
         torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-4, atol=1e-5)
 
 
+SHAPED = compiled, exported, fake, meta, mapped, pickled, inference
+WIDE = """
+cell wide
+input x
+size R = 2 * H
+state h
+state c : R
+state n : 1
+weight a : 1
+r : R = tanh(V @ x[t] + Q @ h[t-1])
+c[t]  = 0.5 * c[t-1] + r * sigmoid(a + mean(h[t-1]))
+n[t]  = 0.5 * n[t-1] + max(c[t])
+h[t]  = tanh(P @ c[t] + U.T @ h[t-1] + cumsum(W @ x[t]) * n[t])
+output h
+"""
+
+
+@pytest.mark.parametrize("kind", ["dense", "classes"])
+@pytest.mark.parametrize("way", SHAPED, ids=lambda way: way.__name__)
+def test_states_of_other_sizes_in_every_way_that_looks_at_shapes(way, kind):
+    cell = odyssey.parse_cell(WIDE)
+    found = []
+    for backend in ("native", "eager"):
+        torch.manual_seed(0)
+        model = odyssey.RNN(cell, SIZE, HIDDEN, 2, backend=backend)
+        found.append(way(model, inputs(kind)))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-4, atol=1e-5)
+
+
 def test_a_way_that_cannot_be_names_the_backend_that_can():
     model, x = make("native"), inputs("dense").requires_grad_()
     with pytest.raises(ConfigError, match="backend='eager'"):

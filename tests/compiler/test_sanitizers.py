@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from support import standalone
-from support.random_cells import random_cell
+from support.random_cells import random_cell, random_wide_cell
 from support.representatives import REPRESENTATIVES
 
 import odyssey
@@ -102,6 +102,15 @@ def test_random_cells(seed, monkeypatch, tmp_path):
     rng = np.random.default_rng(seed)  # the same cells as the oracle's
     cell = random_cell(rng, size=int(rng.integers(3, 26)))
     recording = recorded(cell, torch.float64, monkeypatch, seed=seed)
+    if recording:
+        check(recording, tmp_path, "-O0")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_wide_cells(seed, monkeypatch, tmp_path):
+    cell = random_wide_cell(np.random.default_rng([5, seed]), size=4 + seed)
+    dtype = (torch.float32, torch.float64)[seed % 2]
+    recording = recorded(cell, dtype, monkeypatch, seed=seed)
     if recording:
         check(recording, tmp_path, "-O0")
 

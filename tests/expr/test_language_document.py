@@ -13,7 +13,7 @@ from odyssey.expr import limits, parse_cell
 from odyssey.expr.forms import NAMED_FORMS, computed
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.properties import PROPERTIES
-from odyssey.expr.reductions import REDUCTIONS, UNIT_FORMS
+from odyssey.expr.reductions import MATRIX_FORMS, REDUCTIONS, RESHAPINGS, UNIT_FORMS
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.text import INIT_KINDS
 from odyssey.specs import CELL_SETS, VARIANTS, get_cell
@@ -54,11 +54,12 @@ def test_an_example_is_a_legal_cell_in_normal_layout(text):
 def test_the_examples_are_numbered_and_differ():
     cells = [parse_cell(text) for text in EXAMPLES]
     numbers = [int(n) for n in re.findall(r"^\*\*(\d+)\. ", DOCUMENT, re.MULTILINE)]
-    assert len(cells) == len({c.key for c in cells}) == len(numbers)  # a first one, one of sugar
+    # a first one and one of a matrix state have no number, one of sugar is no cell in normal layout
+    assert len(cells) == len({c.key for c in cells}) == len(numbers) + 1
     assert numbers == [*range(1, len(numbers) + 1)]
     assert sum(not c.recurrent for c in cells) == 1
     assert sum(infer_shapes(c).square for c in cells) == 1
-    assert sum(c.output not in c.states for c in cells) == 2
+    assert sum(c.output not in c.states for c in cells) == 3
     assert any(c.inits for c in cells)
 
 
@@ -68,6 +69,13 @@ def test_the_example_of_delays_is_read_as_the_document_says():
     assert cell.states == ("h", "c", "x_lag1", "h_lag1", "h_lag2")
     assert "h_lag1[t] = h[t-1]" in cell.text
     assert parse_cell(cell.text) == cell
+
+
+def test_the_table_of_functions_of_matrices():
+    rows = {code(row[0])[0]: code(row[2]) for row in table("Matrix states")}
+    assert list(rows) == [*RESHAPINGS, *MATRIX_FORMS]
+    for name, form in MATRIX_FORMS.items():
+        assert rows[name][0] == form.same_as
 
 
 def test_the_table_of_properties():

@@ -12,7 +12,10 @@ from odyssey.expr.bounds import value_bounds
 from odyssey.expr.notation import to_html
 from odyssey.expr.terms import Const, Current, Matrix, Named, Previous, Vector, replace
 
-CELLS = [random_wide_cell(np.random.default_rng([16, n]), size=3 + n % 14) for n in range(40)]
+CELLS = [
+    random_wide_cell(np.random.default_rng([16, n]), size=3 + n % 14, matrices=True)
+    for n in range(40)
+]
 each = pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.key[:8])
 
 

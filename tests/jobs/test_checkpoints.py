@@ -16,7 +16,10 @@ from odyssey.jobs.train import TrainOptions, resume_training, train_cell
 from odyssey.storage.store import RunStore
 from odyssey.studies.checkpoints import CHECKPOINT, RunCheckpoints
 
-SIZES = {"hidden_size": 6, "dropout": 0.2, "input_noise": 0.1, "num_layers": 2}
+SIZES = {
+    "hidden_size": 6, "num_layers": 2, "dropout": 0.2, "input_noise": 0.1,
+    "recurrent_dropout": 0.2, "drop_connect": 0.1, "zoneout": 0.1,
+}  # fmt: skip
 TRAINING = {"epochs": 3, "updates_per_epoch": 7, "batch_size": 3, "unroll": 5}
 VALID = ("valid_characters=100", "test_characters=100")
 

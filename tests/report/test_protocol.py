@@ -76,6 +76,13 @@ def test_protocol_takes_what_the_run_resolved(frame):
     assert dict(protocol({}, "no toml [", frame, None)).keys() == {"draws", "scores"}
 
 
+def test_what_is_crossed_is_not_called_drawn(frame):
+    run = {"space": {"num_layers": {"grid": [1, 2]}, "momentum": {"choice": [0.0, 0.9]}}}
+    said = dict(protocol(run, STUDY, frame, None))
+    assert said["draws"].startswith("40 combinations of hyperparameters a cell and task")
+    assert said["hyperparameters"].startswith("num layers each of 1, 2; momentum one of 0, 0.9. ")
+
+
 def test_findings_claim_what_the_corrected_test_shows(compared):
     xml, other = claims(compared, "lstm")
     assert (xml.task, other.task) == ("xml", "b")

@@ -22,8 +22,8 @@ def test_every_number_has_a_cell_a_trust_and_a_source(name):
     assert len(table.caption) > 60
     for spec in table.values["spec"].unique():
         get_cell(spec)
-    # No hole: every task has every cell once.
-    counts = table.values.groupby("task")["spec"].agg(["size", "nunique"])
+    # No hole: every task has every cell once, at every size that it speaks of.
+    counts = table.values.groupby(["task", *table.where])["spec"].agg(["size", "nunique"])
     assert counts.to_numpy().min() == counts.to_numpy().max() == table.values["spec"].nunique()
 
 
@@ -54,6 +54,30 @@ def test_scores_stand_beside_those_of_the_paper():
     assert found["ours"].iloc[0] == pytest.approx(best)
     top = elman.nlargest(5, "valid_accuracy")["test_accuracy"].mean()
     assert found["mean_best"].iloc[0] == pytest.approx(top)
+
+
+def test_a_table_of_sizes_stands_beside_the_draws_of_its_sizes():
+    cells = {"gru": SimulatedCell(), "lstm:forget_bias=1": SimulatedCell(), "mine": SimulatedCell()}
+    frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("warpeace",), draws=12)
+    frame["test_nats"], frame["valid_nats"] = frame["test_bpc"], frame["valid_bpc"]
+    sizes = [44_567, 121_815, 1_000]  # the last is of no paper
+    frame["parameters"] = [float(sizes[m % 3]) for m in frame["member"]]
+    frame["num_layers"] = [1 + m // 3 % 2 for m in frame["member"]]
+    found = scores_beside(frame, "karpathy2015")
+    printed = [(1.230, 1.277), (1.226, 1.227), (1.398, 1.449), (1.373, 1.442)]  # gru, lstm
+    at = [(121_815, 1), (121_815, 2), (44_567, 1), (44_567, 2)]
+    expected = {
+        (size, layers, label): number
+        for (size, layers), numbers in zip(at, printed, strict=True)
+        for label, number in zip(("gru", "lstm:forget_bias=1"), numbers, strict=True)
+    }
+    assert len(found) == len(expected) == 8
+    for row in found.itertuples():
+        assert row.published == expected[row.parameters, row.num_layers, row.label]
+        of = (frame["parameters"] == row.parameters) & (frame["num_layers"] == row.num_layers)
+        mine = frame[of & (frame["spec"] == row.label)]
+        assert row.draws == len(mine) == 2
+        assert row.ours == mine.loc[mine["valid_nats"].idxmin(), "test_nats"]
 
 
 def test_verdicts_stand_beside_those_of_the_paper():

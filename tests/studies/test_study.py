@@ -457,6 +457,30 @@ def test_a_split_population_has_the_same_members():
     assert [m["member"] for m in whole[0].members] == [0, 1, 2, 3, 4]
 
 
+GRID = {"hidden_size": {"grid": [4, 8]}, "num_layers": {"grid": [1, 2, 3]}}
+
+
+def test_every_member_of_a_grid_can_be_a_trial():
+    study = study_of(members=12, population=1, space=GRID)
+    trials = trials_of(study)
+    assert [t.spec for t in trials[:4]] == ["lstm", "gru", "lstm", "gru"]
+    found = [(t.members[0]["hidden_size"], t.members[0]["num_layers"]) for t in trials[::2]]
+    assert found == 2 * [(4, 1), (4, 2), (4, 3), (8, 1), (8, 2), (8, 3)]
+    assert len({t.id for t in trials}) == 24  # a combination comes again with another seed
+    assert trials_of(parse_study(study.to_toml())) == trials
+
+
+@pytest.mark.parametrize("members", [1, 4, 7])
+def test_members_are_all_combinations_of_a_grid(members):
+    with pytest.raises(ConfigError, match=f"have 6 combinations: members must be 6.*got {members}"):
+        study_of(members=members, space=GRID)
+
+
+def test_a_search_has_no_grid():
+    with pytest.raises(ConfigError, match="a grid in space is for the named cells of a study"):
+        study_of(members=6, space=GRID, strategy={"name": "aging"})
+
+
 def test_more_members_or_hyperparameters_change_no_other_draw():
     space = {"learning_rate": {"log_uniform": [1e-3, 1e-1]}}
     few = trials_of(study_of(members=2, space=space))[0].members

@@ -210,7 +210,7 @@ SCALARS = (
 class _WideDraft(_Draft):
     """A random cell with declared sizes, reductions, transposes, constants, delays and starts."""
 
-    def __init__(self, rng: np.random.Generator, size: int) -> None:
+    def __init__(self, rng: np.random.Generator, size: int, *, matrices: bool) -> None:
         super().__init__(rng, size)
         self.sizes = {f"R{n}": self.choose(WIDE_SIZES) for n in range(int(rng.integers(1, 3)))}
         self.sized: dict[str, list[str]] = {name: [] for name in self.sizes}
@@ -222,7 +222,7 @@ class _WideDraft(_Draft):
         for name, of in self.wide_states.items():
             self.sized[of].append(f"{name}[t-1]")
         self.fresh = 0
-        self.memory = self.choose(list(self.sizes)) if self.chance(0.3) else ""  # of a matrix state
+        self.memory = self.choose(list(self.sizes)) if matrices and self.chance(0.4) else ""
 
     def new(self, letter: str) -> str:
         self.fresh += 1
@@ -315,11 +315,14 @@ class _WideDraft(_Draft):
         return "\n".join([*lines[:end], *tail, *starts, *lines[end:], output]) + "\n"
 
 
-def random_wide_cell(rng: np.random.Generator, *, size: int) -> Cell:
-    """Draws a legal cell with sizes, reductions, transposes, constants, delays and starts."""
+def random_wide_cell(rng: np.random.Generator, *, size: int, matrices: bool = False) -> Cell:
+    """Draws a legal cell with sizes, reductions, transposes, constants, delays and starts.
+
+    With `matrices`, some have a state that is a matrix.
+    """
     for _ in range(1000):
         try:
-            return parse_cell(_WideDraft(rng, size).text())
+            return parse_cell(_WideDraft(rng, size, matrices=matrices).text())
         except CellError:
             continue
     raise AssertionError("no legal cell in 1000 draws")

@@ -301,17 +301,21 @@ def test_bits_and_reals_are_learned(kind, spec):
     assert math.isnan(result.test_exact)
 
 
-def test_fresh_columns_begin_from_zero_and_others_go_on():
+def test_fresh_columns_begin_anew_and_others_go_on():
     symbols = np.zeros((2, 3), dtype=np.int64)
     batch = Batch(symbols, symbols, symbols == 0, fresh_B=np.array([False, True, False]))
     state = (torch.ones(1, 2, 3, 4), torch.full((1, 2, 3, 4), 2.0))
-    for before, now in zip(state, join([batch]).begin(state), strict=True):
-        assert not now[:, :, 1].any()
+
+    def start(columns):
+        return tuple(torch.full((1, 2, columns, 4), 7.0) for _ in state)
+
+    for before, now in zip(state, join([batch]).begin(state, start), strict=True):
+        assert (now[:, :, 1] == 7).all()
         assert torch.equal(now[:, :, [0, 2]], before[:, :, [0, 2]])
     every = replace(batch, fresh_B=np.ones(3, dtype=bool))
-    assert join([every]).begin(state) is None
+    assert join([every]).begin(state, start) is None
     none = replace(batch, fresh_B=None)
-    assert join([none]).begin(state) is state
+    assert join([none]).begin(state, start) is state
 
 
 def test_members_batches_of_other_lengths_are_padded():
@@ -327,17 +331,19 @@ def test_members_batches_of_other_lengths_are_padded():
     assert not joined.weights[0, 3:].any()
 
 
-def test_several_updates_stop_before_a_column_that_begins_anew():
-    def batch(fresh, steps=2):
-        zeros = np.zeros((steps, 1), dtype=np.int64)
-        return Batch(zeros, zeros, zeros == 0, fresh_B=np.array([fresh]))
+def test_several_updates_stop_before_columns_of_which_some_begin_anew():
+    def batch(*fresh, steps=2):
+        zeros = np.zeros((steps, len(fresh)), dtype=np.int64)
+        return Batch(zeros, zeros, zeros == 0, fresh_B=np.array(fresh))
 
-    draws = Draws([iter([batch(False), batch(False), batch(True), batch(False), batch(False, 3)])])
-    assert len(draws.going_on(10)) == 2
-    assert draws.going_on(10) == []
-    assert bool(next(draws).fresh.all())
-    assert len(draws.going_on(10)) == 1
-    assert next(draws).weights.shape == (1, 3, 1)
+    on, anew, some = (False, False), (True, True), (True, False)
+    batches = [batch(*on), batch(*anew), batch(*some), batch(*on), batch(*on, steps=3)]
+    draws = Draws([iter(batches)])
+    assert [b.anew for b in draws.together(10, longest=2)] == [False, True]
+    assert draws.together(10, longest=2) == []
+    assert next(draws).anew is None
+    assert len(draws.together(10, longest=2)) == 1  # the next one is longer
+    assert next(draws).weights.shape == (1, 3, 2)
 
 
 def test_sequences_that_are_wholly_right_are_counted():

@@ -1,5 +1,6 @@
 """Training options, hyperparameters and search spaces as data."""
 
+import itertools
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from odyssey.training.space import (
     SPACE_PRESETS,
     draw_members,
     fixed_by,
+    grid_size,
     search_space,
     searched_by,
 )
@@ -191,6 +193,10 @@ def test_bad_options(options, message):
         ({"learning_rate": {"uniform": [1]}}, "low, high"),
         ({"learning_rate": {"choice": []}}, "must be a list"),
         ({"learning_rate": {"choice": ["a"]}}, "a number above 0"),
+        ({"learning_rate": {"grid": []}}, "must be a list"),
+        ({"learning_rate": {"grid": [0.1, 0]}}, "a number above 0"),
+        ({"hidden_size": {"grid": [3, 4.5]}}, "a whole number"),
+        ({"hidden_size": {"grid": [3, 4, 3]}}, "has a value twice"),
         ({"learning_rate": float("nan")}, "a number above 0"),
         ({"hidden_size": 2.5}, "a whole number"),
         ({"hidden_size": 0}, "from 1"),
@@ -239,6 +245,29 @@ def test_draws_do_not_depend_on_each_other():
     later = draw_members(search_space(base), count=1, seed=5, first=2)
     assert later == few[2:]
     assert draw_members(search_space(base), count=3, seed=6) != few
+
+
+GRIDS = {"num_layers": {"grid": [2, 1]}, "parameters": {"grid": [900, 500, 700]}}
+
+
+@pytest.mark.parametrize("names", list(itertools.permutations(GRIDS)))
+def test_grids_are_crossed_in_the_order_in_which_they_are_named(names):
+    drawn = {"learning_rate": {"log_uniform": [1e-3, 1e-1]}, "momentum": 0.5}
+    # the preset names num_layers before any of them: what is given decides
+    space = search_space({"preset": "karpathy"} | drawn | {name: GRIDS[name] for name in names})
+    members = draw_members(space, count=12, seed=5)
+    expected = list(itertools.product(*(GRIDS[name]["grid"] for name in names)))
+    assert grid_size(space) == len(expected) == 6
+    assert [tuple(m[name] for name in names) for m in members] == 2 * expected
+    assert draw_members(space, count=4, seed=5, first=7) == members[7:11]
+    alone = draw_members(search_space(drawn), count=12, seed=5)
+    for member, other in zip(members, alone, strict=True):  # what is drawn is drawn as ever
+        assert other.items() <= member.items()
+    assert len({m["seed"] for m in members}) == 12
+
+
+def test_a_space_without_grids_has_one_combination():
+    assert grid_size(search_space({"preset": "jozefowicz"})) == 1
 
 
 def test_streams_are_named():

@@ -113,6 +113,17 @@ def test_a_members_masks_are_its_own(layers):
         assert result.train_nats == pytest.approx(alone.train_nats, rel=1e-9)
 
 
+def test_a_step_before_the_first_is_dropped_as_well():
+    """What sequences are conditioned on is read in a step of its own, by all layers."""
+    members = [Member(k, k, hidden_size=5, num_layers=2, dropout=0.3) for k in range(2)]
+    together = group_of(*members, task="house-numbers@look=first")
+    together._update(None)
+    for member, row in zip(members, together.flat.values_PN, strict=True):
+        alone = group_of(member, task="house-numbers@look=first")
+        alone._update(None)
+        torch.testing.assert_close(alone.flat.values_PN[0], row, rtol=1e-9, atol=1e-12)
+
+
 def test_masks_differ_from_update_to_update_and_from_member_to_member(monkeypatch):
     masks = recorded(monkeypatch)
     members = [Member(k, k, hidden_size=20, dropout=0.5) for k in range(2)]

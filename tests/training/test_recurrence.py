@@ -3,6 +3,7 @@
 import pytest
 import torch
 from support.representatives import REPRESENTATIVES
+from support.wide_cells import WIDE_CELLS
 
 import odyssey
 from odyssey.compiler.backends import BACKENDS, native
@@ -34,7 +35,7 @@ def _compiler():
 def make_model(spec, sizes=tuple(SIZES), backend="native"):
     torch.manual_seed(1)
     model = SequenceModel(
-        odyssey.get_cell(spec),
+        odyssey.parse_cell(WIDE_CELLS[spec]) if spec in WIDE_CELLS else odyssey.get_cell(spec),
         Signature.symbols(SYMBOLS),
         list(sizes),
         1,
@@ -49,7 +50,7 @@ def make_model(spec, sizes=tuple(SIZES), backend="native"):
 
 
 @pytest.mark.parametrize("sizes", [(19, 19, 19), tuple(SIZES), (4,)])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", [*SPECS, *WIDE_CELLS])
 @pytest.mark.parametrize("backend", [name for name, row in BACKENDS.items() if row.training()])
 def test_outputs_states_and_gradients_of_carried_segments(backend, spec, sizes):
     model = make_model(spec, sizes, backend)
@@ -96,6 +97,9 @@ def test_which_models_need_autograd():
     plain = make_model("lstm")
     assert isinstance(make_recurrence(plain, dense=False), BackendRecurrence)
     assert isinstance(make_recurrence(plain, dense=True), BackendRecurrence)
+    # what torch computes before the loop, as transposed maps of x, would need its gradients
+    for wide in WIDE_CELLS:
+        assert isinstance(make_recurrence(make_model(wide), dense=False), BackendRecurrence)
     embedded = make_model("mut1")
     assert embedded.embedding is not None
     assert isinstance(make_recurrence(embedded, dense=False), TorchRecurrence)

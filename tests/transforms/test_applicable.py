@@ -40,4 +40,4 @@ def test_known_answers():
     assert "no_forget_gate" not in found
     assert found["no_reset_gate"] == ("",)
     plain = parse_cell("cell plain\ninput x\nstate h\nh[t] = W @ x[t] + U @ h[t-1]\noutput h\n")
-    assert set(applicable(plain)) <= {"no_recurrent"}
+    assert set(applicable(plain)) == {"independent", "multiplicative", "residual"}

@@ -126,12 +126,13 @@ class _Source:
 
     def write_before(self, values: Sequence[int], operands: Sequence[int], needed: set[int]) -> str:
         """See `build_before_loop`."""
+        preamble = self._preamble()  # which names the masks
         for k in sorted(needed):
             self.value(k, self.program.nodes[k])
         results = [self._leaving(k) for k in values]
         results += [self._operand(k, self.name(k, step=False), whole=True) for k in operands]
         body = [*self.lines, f"    return [{', '.join(results)}]"]
-        for line in reversed(self._preamble()):  # what it defines is often not used
+        for line in reversed(preamble):  # what it defines is often not used
             if any(line.split()[0] in later for later in body):
                 body.insert(0, f"    {line}")
         return "\n".join(["def before(x, p, mask, I, H):", *body, ""])

@@ -117,6 +117,8 @@ BOARD_COLUMNS: dict[str, Column] = {
     "iqm": Column("interquartile mean score", "IQM\nscore", _score),
     "support": Column("verdicts on the tasks", "verdicts on\nthe tasks", str),
     "paper": Column("in the paper", "in the\npaper", str),
+    "parameters": Column("parameters wanted", "para-\nmeters", _count),
+    "num_layers": Column("layers", "layers", _whole),
     "ours": Column("ours, best draw", "ours,\nbest", _accuracy),
     "mean_best": Column("ours, mean of the best draws", "ours,\nmean", _accuracy),
     "published": Column("published", "published", _accuracy),

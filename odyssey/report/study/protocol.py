@@ -61,7 +61,7 @@ def protocol(
         baseline: Its label.
     """
     training, space = _settings(run, study_text)
-    rows = [("draws", _draws(results)), ("scores", _scores(run, results))]
+    rows = [("draws", _draws(results, space)), ("scores", _scores(run, results))]
     if training:
         rows.append(("training", _training(training, results, _whole(run))))
     if space:
@@ -208,11 +208,13 @@ def _settings(
     return training, space
 
 
-def _draws(results: pd.DataFrame) -> str:
+def _draws(results: pd.DataFrame, space: Mapping[str, Any]) -> str:
     per_cell = sorted(set(results.groupby(["task", "label"]).size()))
     least = f"{per_cell[0]} to " if len(per_cell) > 1 else ""
+    crossed = any(isinstance(value, Mapping) and "grid" in value for value in space.values())
+    draw = "combination" if crossed else "random draw"
     return (
-        f"{least}{plural(per_cell[-1], 'random draw')} of hyperparameters a cell and task, "
+        f"{least}{plural(per_cell[-1], draw)} of hyperparameters a cell and task, "
         f"{plural(len(results), 'trained network')} in all. A draw has a number; the same number "
         "has the same hyperparameters, the same seed and reads the same data for every cell."
     )
@@ -296,7 +298,8 @@ def _space(space: Mapping[str, Any]) -> str:
         if how in _DISTRIBUTIONS:
             words = _DISTRIBUTIONS[how].format(*values)
         else:
-            words = f"one of {', '.join(values)}" if how == "choice" else values[0]
+            listed = {"choice": "one of", "grid": "each of"}
+            words = f"{listed[how]} {', '.join(values)}" if how in listed else values[0]
         parts.append(f"{name.replace('_', ' ')} {words}")
     if "parameters" in space:
         how = "Cells are matched by parameters: each takes the hidden size that meets the number."

@@ -22,6 +22,7 @@ from odyssey.compiler.backends.native.call.training_step import NativeReadout, n
 from odyssey.compiler.backends.native.call.training_steps import native_steps
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Program
+from odyssey.expr.sizes import is_matrix
 
 PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.LOOP_ENTRIES)
 
@@ -37,10 +38,10 @@ def missing() -> str:
 
 
 def _supports(program: Program) -> str:
+    if any(is_matrix(node.size) for node in program.nodes):
+        return f"{program.name} has values that are matrices"
     if not has_loop(program):
         return ""
-    if not program.plain:
-        return f"{program.name} has declared sizes, reductions over units or transposed matrices"
     lacking = {n for n in code_of(program).plan.primitives if not PRIMITIVES[n].c}
     if lacking:
         return f"{program.name} uses {', '.join(sorted(lacking))}, which native code does not have"

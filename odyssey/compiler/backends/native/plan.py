@@ -3,7 +3,9 @@
 A step of the loop is a few matrix products with pointwise code between them. A *phase* is the
 pointwise code after one level of products, for values of one size: what a phase computes stays in
 registers, and only what another phase reads (*crossing*), what the backward step needs (*saved*)
-and what leaves the loop goes to memory. The steps of planning:
+and what leaves the loop goes to memory. A function over units, as a sum, counts as a product: it
+reads a row that a phase before it left in memory, and leaves its result there. Numbers (size 1)
+come before the other values of their level, which may read them. The steps of planning:
 
 1. move pointwise code from before the loop into the step, where its values need no memory;
 2. differentiate: the backward step, and which forward values it reads;
@@ -20,15 +22,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from odyssey.compiler.autodiff import Backward, differentiate, levels
+from odyssey.compiler.autodiff import NUMBERS, ROW_FUNCTIONS, Backward, differentiate, levels
 from odyssey.compiler.passes import fold_constants, hoist, stack_maps
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Group, Program, drop_dead, reach
+from odyssey.expr.reductions import REDUCTIONS
+from odyssey.expr.sizes import INPUTS, ONE, PLAIN, UNITS, multiple, parts
 
 Phase = tuple[int, str]
-"""Products that come before (a level, from 0), and the size of the values: "H" or "I"."""
+"""Products that come before (a level, from 0), and the size of the values."""
 
-FIRST: Phase = (0, "H")
+FIRST: Phase = (0, UNITS)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,17 @@ class Plan:
     def phases(self, *, backward: bool) -> list[Phase]:
         """Gives the phases of a step in order; the first is always there."""
         used = (self.backward_phase if backward else self.forward_phase).values()
-        return sorted({*used, FIRST})
+        phases = {*used, FIRST, *self._of_states(backward=backward)}
+        return sorted(phases, key=lambda phase: (phase[0], phase[1] != ONE, phase[1]))
+
+    def _of_states(self, *, backward: bool) -> set[Phase]:
+        """Gives the phases that fill the states, or their gradients, that no value does."""
+        if backward:
+            rest = [s for s in self.program.states if s not in self.backward.previous]
+        else:
+            ends = zip(self.program.states, self.program.updates, strict=True)
+            rest = [s for s, k in ends if k not in self.forward_phase]
+        return {(0, self.state_size(s)) for s in rest}
 
     def crossing(self, phase: Phase, *, backward: bool) -> list[int]:
         """Gives the values of a phase that another phase reads."""
@@ -134,6 +148,17 @@ class Plan:
         phases = self.backward_phase if backward else self.forward_phase
         elsewhere = {a for j, q in phases.items() if q != phase for a in nodes[j].args}
         return sorted(k for k, p in phases.items() if p == phase and k in elsewhere)
+
+    def reductions(self, phase: Phase, *, backward: bool) -> list[int]:
+        """Gives the row functions of a phase."""
+        nodes = self.backward.nodes
+        phases = self.backward_phase if backward else self.forward_phase
+        return sorted(k for k, p in phases.items() if p == phase and nodes[k].op in ROW_FUNCTIONS)
+
+    def handed(self, phase: Phase, *, backward: bool) -> list[int]:
+        """Gives the values of a phase that need a row in memory while a step runs."""
+        reductions = self.reductions(phase, backward=backward)
+        return sorted({*self.crossing(phase, backward=backward), *reductions})
 
     def trained(self, group: Group) -> tuple[int, ...]:
         """Gives the products of a group whose matrices get a gradient."""
@@ -145,13 +170,39 @@ class Plan:
         return node.label or node.name or f"%{k} {node.op}"
 
     def size(self, k: int) -> str:
-        """Gives "H" or "I", the size of a value; in a square program both are H."""
-        size = self.backward.nodes[k].size
-        return "H" if self.program.square else size
+        """Gives the size of a value; in a square program that of the input is H."""
+        return self.as_units(self.backward.nodes[k].size)
+
+    def as_units(self, size: str) -> str:
+        """Gives a size as the loop has it: in a square program that of the input is H."""
+        return _as_units(self.program, size)
 
     def sizes(self, row: Sequence[int]) -> tuple[str, ...]:
         """Gives the sizes of a row of values."""
         return tuple(self.size(k) for k in row)
+
+    def state_size(self, name: str) -> str:
+        """Gives the size of a state."""
+        return self.as_units(self.program.state_size(name))
+
+    def shape(self, matrix: str) -> tuple[str, str]:
+        """Gives the sizes of a matrix."""
+        rows, columns = self.program.matrices[matrix]
+        return self.as_units(rows), self.as_units(columns)
+
+    @cached_property
+    def declared(self) -> tuple[str, ...]:
+        """The sizes besides H and I, in order."""
+        sizes = {self.size(k) for k, n in enumerate(self.backward.nodes) if n.op != "constant"}
+        sizes |= {self.state_size(s) for s in self.program.states}
+        sizes |= {s for name in self.program.matrices for s in self.shape(name)}
+        return tuple(sorted(sizes - {*PLAIN}))
+
+
+def _as_units(program: Program, size: str) -> str:
+    """Writes a size of a square program by H."""
+    base, factor = parts(size)
+    return multiple(UNITS, factor) if program.square and base == INPUTS else size
 
 
 def make_plan(program: Program) -> Plan:
@@ -179,9 +230,9 @@ def make_plan(program: Program) -> Plan:
     )
 
     def phases(members: set[int], products: set[int], roots: set[int]) -> dict[int, Phase]:
+        products = products | {k for k in members if backward.nodes[k].op in ROW_FUNCTIONS}
         level = levels(backward.nodes, members, products, roots)
-        square = program.square
-        return {k: (v, "H" if square else backward.nodes[k].size) for k, v in level.items()}
+        return {k: (v, _as_units(program, backward.nodes[k].size)) for k, v in level.items()}
 
     live = _live(backward)
     seeds = {k for k in live if backward.nodes[k].op in ("later", "output_gradient")}
@@ -204,7 +255,7 @@ def _live(backward: Backward) -> set[int]:
     """Finds the values of the backward step that something needs."""
     nodes, first = backward.nodes, backward.forward
     read = reach(backward.sinks, lambda k: nodes[k].args if k >= first else ())
-    return {k for k in read if k >= first and nodes[k].op != "constant"}
+    return {k for k in read if k >= first and nodes[k].op not in NUMBERS}
 
 
 def _ordered(stack: Stack, backward: Backward, slots: list[int]) -> Stack:
@@ -229,11 +280,13 @@ def _ordered(stack: Stack, backward: Backward, slots: list[int]) -> Stack:
 def _sink(program: Program) -> Program:
     """Moves pointwise code from before the loop into the step, where its values need no memory.
 
-    Only products gain from being computed for all steps at a time. What such a product reads stays
-    before the loop, as does a bias that is added to one, and an output that needs no state.
+    Only products and reductions gain from being computed for all steps at a time. What such a one
+    reads stays before the loop, as does a bias that is added to a product, and an output that needs
+    no state.
     """
     nodes, uses = program.nodes, program.uses()
-    stay = {a for n in nodes if n.region == "sequence" and n.op == "matmul" for a in n.args}
+    apart = {"input", "matmul", *REDUCTIONS}
+    stay = {a for n in nodes if n.region == "sequence" and n.op in apart for a in n.args}
     stay |= {k for k in program.roots if nodes[k].region == "sequence"}
     for k in reversed(range(len(nodes))):
         if k in stay:
@@ -241,7 +294,7 @@ def _sink(program: Program) -> Program:
     moved = [
         replace(node, region="step")
         if node.region == "sequence"
-        and node.op not in ("input", "matmul")
+        and node.op not in apart
         and k not in stay
         and not _biased(program, uses, k)
         else node
@@ -260,7 +313,14 @@ def _biased(program: Program, uses: Counter[int], k: int) -> bool:
         and kinds == {"matmul", "once"}
         and uses[products[0]] == 1
         and all(nodes[a].op != "constant" for a in node.args)
+        and _alike(program, node.args)
+        and not nodes[products[0]].transposed
     )
+
+
+def _alike(program: Program, values: Sequence[int]) -> bool:
+    """Says whether values have one size."""
+    return len({_as_units(program, program.nodes[k].size) for k in values}) == 1
 
 
 def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
@@ -275,6 +335,8 @@ def _stacks(program: Program, sequences: list[int]) -> list[Stack]:
             continue
         members: list[tuple[int, int, int | None]] = []
         for r in group.results:
+            if nodes[r].transposed:
+                continue
             if r in sequences and r not in outer and r not in roots:
                 members.append((r, r, None))
                 continue

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from odyssey.compiler.backends.native.plan import FIRST, Phase, Plan
+from odyssey.compiler.backends.native.plan import Phase, Plan
 from odyssey.expr.program import Group
+from odyssey.expr.sizes import UNITS
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def carried_product(plan: Plan, state: str) -> Product:
     """Gives the product that brings the gradient of a state from a step to the one before."""
     nodes = enumerate(plan.backward.nodes)
     number = next(k for k, n in nodes if n.op == "later" and n.name == state)
-    return _transposed(plan, number, plan.backward.carried[state], FIRST[1])
+    return _transposed(plan, number, plan.backward.carried[state], plan.state_size(state))
 
 
 def _transposed(plan: Plan, number: int, group: Group, units: str) -> Product:
@@ -88,8 +89,13 @@ def panels(plan: Plan) -> dict[str, Product]:
     return out
 
 
-def most_maps(plan: Plan) -> int:
-    """Counts the results of the products of a phase, at most; 1 where a step has none."""
-    every = [(p, b) for b in (False, True) for p in plan.phases(backward=b)]
-    counts = [sum(len(p.results) for p in products(plan, q, backward=b)) for q, b in every]
-    return max(1, *counts)
+def most_maps(plan: Plan) -> dict[str, int]:
+    """Counts the results of the products of a phase, at most: size of the results -> how many."""
+    carried = (plan.state_size(s) for s in plan.backward.carried)
+    most = {UNITS: 1, **dict.fromkeys(carried, 1)}
+    for backward in (False, True):
+        for phase in plan.phases(backward=backward):
+            inside = products(plan, phase, backward=backward)
+            count, size = sum(len(p.results) for p in inside), phase[1]
+            most[size] = max(count, most.get(size, 0))
+    return most

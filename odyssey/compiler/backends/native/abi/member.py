@@ -18,7 +18,6 @@ _NUMBERS = ("P", "T", "B", "H", "I", "keep", "block", "rows")
 CALL_SIZES = Table((*(Field(name, "long", role="number") for name in _NUMBERS), PRODUCTS))
 """The fields of `struct sizes`."""
 
-_ROW: tuple[Size, ...] = (("B",), ("H",))
 _STEPS: tuple[Size, ...] = (("T",), ("B",))
 _SEQUENCE: tuple[Size, ...] = (*_STEPS, ("H",))
 
@@ -29,16 +28,15 @@ def member_table(plan: Plan) -> Table:
     for n, stack in enumerate(plan.stacks):
         fields += _stack(plan, n, stack) if stack.results else _rows(plan, n, stack)
     for k in plan.vectors:
-        size = (plan.sizes([k]),)
+        size: tuple[Size, ...] = (plan.sizes([k]),)
         fields.append(Field(f"p{k}", "const real", plan.about(k), size))
         fields.append(_output(f"g{k}", "its gradient", size, "b", zeros="always"))
     for n, name in enumerate(plan.matrices):
-        rows, columns = plan.program.matrices[name]
-        square = plan.program.square  # then all sizes are H
-        shape: tuple[Size, ...] = (("H" if square else rows,), ("H" if square else columns,))
+        rows, columns = plan.shape(name)
+        shape: tuple[Size, ...] = ((rows,), (columns,))
         fields.append(Field(f"m{n}", "const real", f"matrix {name}", shape))
     for name, n in plan.state.items():
-        fields += _state(name, n)
+        fields += _state(name, n, plan.state_size(name))
     if plan.writes_output:
         fields.append(_output("y", "output", _SEQUENCE, "f", zeros="ragged"))
         fields.append(Field("dy", "const real", "its gradient", _SEQUENCE, calls="b"))
@@ -49,6 +47,8 @@ def member_table(plan: Plan) -> Table:
         maps = plan.trained(group)
         for i, r in enumerate(maps):
             shape = (plan.sizes([r]), plan.sizes([group.operand]))
+            if plan.program.nodes[r].transposed:
+                shape = shape[::-1]
             about = f"gradient of {plan.program.nodes[r].name}"
             fields.append(_output(f"gm{n}_{i}", about, shape, "b", zeros="ragged"))
     return Table((*fields, *_workspace(plan)))
@@ -58,18 +58,18 @@ def _output(name: str, note: str, shape: tuple[Size, ...], calls: str, zeros: st
     return Field(name, "real", note, shape, "output", calls, zeros=zeros)
 
 
-def _state(name: str, n: int) -> list[Field]:
-    back = f"gradient of {name}"
+def _state(name: str, n: int, size: str) -> list[Field]:
+    back, row = f"gradient of {name}", (("B",), (size,))
     return [
-        Field(f"i{n}", "const real", f"{name} before the first step", _ROW, calls="f"),
-        Field(f"s{n}", "real", f"{name} after every step", (("S",), *_ROW), "kept"),
-        _output(f"o{n}", f"{name} after the last step", _ROW, "f", zeros="ragged"),
-        Field(f"do{n}", "const real", "its gradient, or null", _ROW, calls="b", optional=True),
+        Field(f"i{n}", "const real", f"{name} before the first step", row, calls="f"),
+        Field(f"s{n}", "real", f"{name} after every step", (("S",), *row), "kept"),
+        _output(f"o{n}", f"{name} after the last step", row, "f", zeros="ragged"),
+        Field(f"do{n}", "const real", "its gradient, or null", row, calls="b", optional=True),
         replace(
-            _output(f"di{n}", f"{back} before the first step, or null", _ROW, "b", zeros="ragged"),
+            _output(f"di{n}", f"{back} before the first step, or null", row, "b", zeros="ragged"),
             optional=True,
         ),
-        Field(f"c{n}", "real", f"{back} on its way back", _ROW, "work", "b"),
+        Field(f"c{n}", "real", f"{back} on its way back", row, "work", "b"),
     ]
 
 
@@ -171,7 +171,7 @@ def _workspace(plan: Plan) -> list[Field]:
     ]
     for letter, call, backward in (("f", "f", False), ("e", "b", True)):
         for phase in plan.phases(backward=backward):
-            for k in plan.crossing(phase, backward=backward):
+            for k in plan.handed(phase, backward=backward):
                 if backward or not (k in plan.saved or k in plan.update):
                     shape: tuple[Size, ...] = (("B",), plan.sizes([k]))
                     handed = "one step's values between phases"

@@ -32,6 +32,7 @@ from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
 from odyssey.expr.program import Program
+from odyssey.expr.sizes import PLAIN, resolve
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 BLOCK_BYTES = 1 << 18  # from half to four times as much measured the same
@@ -95,6 +96,11 @@ class Shape:
         sizes = {"P": self.members, "T": self.steps, "B": self.batch, "K": kept, "S": kept + 1}
         return {**sizes, "I": self.input_size, "H": self.hidden}
 
+    def all_lengths(self, plan: Plan) -> dict[str, int]:
+        """Gives those values, and those of the sizes that a cell declares."""
+        declared = {s: resolve(s, self.input_size, self.hidden) for s in plan.declared}
+        return {**self.lengths(), **declared}
+
 
 class Kernel:
     """The compiled code of a plan for one dtype."""
@@ -133,7 +139,7 @@ class Kernel:
                 self.table,
                 call,
                 lengths={
-                    **shape.lengths(),
+                    **shape.all_lengths(self.plan),
                     "N": block,
                     "D": block + 1,
                     "hot": self.rows(shape) * self.columns(shape),
@@ -261,7 +267,9 @@ class Kernel:
 
     def columns(self, shape: Shape) -> int:
         """Gives the numbers of a batch row that a phase's products have, at most."""
-        return self.maps * pad(max(shape.hidden, shape.input_size), self.lanes)
+        lengths = shape.all_lengths(self.plan)
+        lengths |= dict.fromkeys(PLAIN, max(shape.hidden, shape.input_size))
+        return max(maps * pad(lengths[size], self.lanes) for size, maps in self.maps.items())
 
     def rows(self, shape: Shape) -> int:
         """Gives the batch rows whose products a phase computes at a time."""
@@ -277,7 +285,7 @@ class Kernel:
 
     def total(self, row: Sequence[int], shape: Shape) -> int:
         """Gives the length of a row of values."""
-        return length(self.plan.sizes(row), shape.lengths())
+        return length(self.plan.sizes(row), shape.all_lengths(self.plan))
 
 
 class Code:

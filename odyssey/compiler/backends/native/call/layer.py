@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,15 @@ from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.compiler.weights import Weights, hooked
 from odyssey.errors import ConfigError
 from odyssey.expr.program import Program
+from odyssey.expr.sizes import resolve
+
+
+@dataclass(frozen=True)
+class _Zeros:
+    """States of zeros, one a name, and the sizes that they are for."""
+
+    key: object
+    states: dict[str, Tensor | None]
 
 
 class NativeLayer:
@@ -45,11 +55,12 @@ class NativeLayer:
         self.eager: Layer = EAGER.build(program, population=population, masked=masked)
         self.code: Code | None = code_of(program) if has_loop(program) else None
         self.direct_inputs: list[Source] | None = None
-        self.zeros: dict[Any, Tensor] = {}
+        self.zeros = _Zeros(None, {})
         if self.code is not None:
             plan, nodes = self.code.plan, self.code.plan.program.nodes
             self.indexable = plan.indexable
             sources = self.code.inputs(frozenset()).sources
+            self.code.inputs(plan.indexable)
             values = [int(k) for kind, k in sources if kind == "value"]
             read = [int(k) for kind, k in sources if kind == "operand"]
             whole = [] if plan.writes_output else [plan.program.output]
@@ -73,7 +84,7 @@ class NativeLayer:
             return None
         if state is None:
             batch = x.shape[lead + 1]
-            states = dict.fromkeys(self.program.states, self._zero_state(batch, sizes, weights))
+            states = self._zero_states(batch, sizes, weights)
         else:
             states = dict(zip(self.program.states, state, strict=True))
         inputs: list[Any] = []
@@ -98,19 +109,26 @@ class NativeLayer:
         count = len(self.program.states)
         return outputs[count], tuple(outputs[:count])
 
-    def _zero_state(self, batch: int, sizes: LayerSizes, weights: Weights) -> Tensor | None:
+    def _zero_states(
+        self, batch: int, sizes: LayerSizes, weights: Weights
+    ) -> dict[str, Tensor | None]:
         """Gives zeros that nobody else holds, for a call that begins without a state."""
         like = next((p for p in weights._parameters.values() if p is not None), None)
         if like is None or like.dtype not in DTYPES:
-            return None
-        lead = (len(sizes[2]),) if self.population else ()
-        key: Any = (*lead, batch, sizes[1], like.dtype)
-        zeros = self.zeros.get(key)
-        if zeros is None:
+            return dict.fromkeys(self.program.states)
+        lead, declared = (len(sizes[2]),) if self.population else (), self.program.state_sizes
+        widths = tuple(resolve(size, *sizes[:2]) for size in declared) or (sizes[1],)
+        key = (*lead, batch), widths, like.dtype
+        if self.zeros.key != key:  # the last ones: sizes rarely change
             with torch.inference_mode(False):
-                zeros = torch.zeros(key[:-1], dtype=like.dtype, device="cpu")
-            self.zeros = {key: zeros}  # the last one: sizes rarely change
-        return zeros
+                rows = {
+                    n: torch.zeros((*lead, batch, n), dtype=like.dtype, device="cpu")
+                    for n in set(widths)
+                }
+            each = widths if declared else widths * len(self.program.states)
+            zeros = zip(self.program.states, (rows[n] for n in each), strict=True)
+            self.zeros = _Zeros(key, dict(zeros))
+        return self.zeros.states
 
     @property
     def plan(self) -> Plan | None:

@@ -142,7 +142,7 @@ def _like(
     like: Tensor,
     wanted: Sequence[bool] = (),
 ) -> list[Tensor]:
-    lengths, lead = shape.lengths(), [shape.members] if shape.lead else []
+    lengths, lead = shape.all_lengths(compiled.plan), [shape.members] if shape.lead else []
     fields = compiled.table.of(call, shape.indexed)
     return [
         like.new_empty([*lead, *(length(s, lengths) for s in fields[name].shape or ())])
@@ -154,7 +154,8 @@ def _fake_loop(program: str, x: Tensor, inputs: Sequence[Tensor], *sizes: Any) -
     compiled, known = _begin(program, x, inputs, *sizes)
     shape = Shape(*known)
     outputs = _like(compiled, shape, "f", inputs[-1])
-    kept = counts(compiled.table.of("f", shape.indexed), "kept", shape.lengths())
+    lengths = shape.all_lengths(compiled.plan)
+    kept = counts(compiled.table.of("f", shape.indexed), "kept", lengths)
     total = lay_out(kept, shape.members).total
     return [*outputs, inputs[-1].new_empty(total)]
 

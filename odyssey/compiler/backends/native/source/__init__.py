@@ -2,6 +2,6 @@
 `shared.py` that of the functions which all cells share.
 
 `frame.py` has the parts that no cell changes, `functions.py` the functions of the language,
-`pointwise.py` the code between products, `blocks.py` what happens once a block of steps;
-`addresses.py` says where values lie.
+`pointwise.py` the code between products, `rows.py` functions over the units of a row, `blocks.py`
+what happens once a block of steps; `addresses.py` says where values lie.
 """

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from odyssey.compiler.backends.native.plan import Plan, Stack
-from odyssey.compiler.backends.native.source.addresses import Addresses, count
+from odyssey.compiler.backends.native.source.addresses import Addresses, count, extent
 from odyssey.expr.program import Group
 
 
@@ -29,14 +29,14 @@ class BlockWriter:
         """Packs the matrices of the input products, or makes a table of them."""
         out = []
         for n, stack in self.products:
-            inner, total = self.plan.size(stack.operand), self.at.total(stack.leaves)
+            inner, total = self.at.extent(stack.operand), self.at.total(stack.leaves)
             maps, every = len(stack.leaves), range(len(stack.leaves))
             matrices = _pointers(f"m->wx{n}_{i}" for i in every)
             if not backward or n in self.plan.reread:
                 out += [
                     f"    if (m->x{n}_index)",
                     f"      q->table(m->x{n}, m->x{n}_row, {matrices}, {maps},"
-                    f" {self._places(stack, every)}, {_numbers(self.plan.sizes(stack.leaves))},"
+                    f" {self._places(stack, every)}, {_numbers(self._extents(stack.leaves))},"
                     f" {inner}, {self._biases(n, stack)});",
                     "    else",
                     f"      q->pack_each({_places(f'm->aw{n}_{i}' for i in every)}, {matrices},"
@@ -46,7 +46,7 @@ class BlockWriter:
                 out += [
                     f"    if (m->ga{n})",
                     f"      q->pack_transposed(m->bw{n}, {matrices},"
-                    f" {_numbers(self.plan.sizes(stack.leaves))}, {maps}, {inner}, {inner});",
+                    f" {_numbers(self._extents(stack.leaves))}, {maps}, {inner}, {inner});",
                     f"    if (m->x{n}_index)",
                     f"      __builtin_memset(m->gx{n}, 0, {inner} * ({total}) * sizeof(real));",
                 ]
@@ -69,7 +69,7 @@ class BlockWriter:
         for n, stack in self.products:
             if again and n not in self.plan.reread:
                 continue
-            inner, every = self.plan.size(stack.operand), range(len(stack.leaves))
+            inner, every = self.at.extent(stack.operand), range(len(stack.leaves))
             panels = _pointers(f"m->aw{n}_{i}" for i in every)
             out += [
                 f"      if (m->a{n})",
@@ -98,11 +98,11 @@ class BlockWriter:
             if not trained:
                 continue
             matrices = _places(f"m->gw{n}_{i}" for i in trained)
-            sizes = _numbers(self.plan.size(stack.leaves[i]) for i in trained)
+            sizes = _numbers(self.at.extent(stack.leaves[i]) for i in trained)
             out += [
                 f"    if (m->x{n}_index)",
                 f"      q->leave({matrices}, m->gx{n}, m->x{n}_row, {len(trained)},"
-                f" {self._places(stack, trained)}, {sizes}, {self.plan.size(stack.operand)},"
+                f" {self._places(stack, trained)}, {sizes}, {self.at.extent(stack.operand)},"
                 f" {self._bias_gradients(n, stack, trained)});",
             ]
         return out
@@ -112,6 +112,9 @@ class BlockWriter:
 
     def _count(self, k: int) -> str:
         return count(self.plan.size(k))
+
+    def _extents(self, values: Iterable[int]) -> list[str]:
+        return [self.at.extent(k) for k in values]
 
     def _gradient_rows(self, k: int) -> str:
         return f"m->d{self.at.column(k)}, {self.at.width}"
@@ -126,31 +129,43 @@ class BlockWriter:
 
     def _group(self, n: int, group: Group) -> list[str]:
         """Gradients of the matrices in the loop."""
-        plan, maps = self.plan, self.plan.trained(group)
-        inner = plan.size(group.operand)
-        return [
-            f"      q->outer({_places(f'm->gm{n}_{i}' for i in range(len(maps)))}, {inner},"
-            f" {len(maps)}, {_numbers(self._count(r) for r in maps)},"
-            f" {self._gradients_of(plan.backward.results[r] for r in maps)}, {self.at.width},"
-            f" {self.at.block(group.operand)}, {inner}, count, {count(inner)}, more);"
-        ]
+        plan, every = self.plan, self.plan.trained(group)
+        size = plan.size(group.operand)
+        inner, units, operand = extent(size), count(size), self.at.block(group.operand)
+        turned = {i: r for i, r in enumerate(every) if plan.program.nodes[r].transposed}
+        maps = {i: r for i, r in enumerate(every) if i not in turned}
+        out = []
+        if maps:
+            out.append(
+                f"      q->outer({_places(f'm->gm{n}_{i}' for i in maps)}, {inner},"
+                f" {len(maps)}, {_numbers(self._count(r) for r in maps.values())},"
+                f" {self._gradients_of(plan.backward.results[r] for r in maps.values())},"
+                f" {self.at.width}, {operand}, {inner}, count, {units}, more);"
+            )
+        for i, r in turned.items():  # operand and gradient change places
+            out.append(
+                f"      q->outer({_places([f'm->gm{n}_{i}'])}, {self.at.extent(r)}, 1,"
+                f" {_numbers([units])}, {_pointers([operand])}, {inner},"
+                f" {self._gradient_rows(plan.backward.results[r])}, count, {self._count(r)}, more);"
+            )
+        return out
 
     def _rows(self, n: int, stack: Stack) -> list[str]:
         """Hands on the gradients of rows that are no products."""
         out = []
         for leaf in stack.leaves:
             if leaf in self.plan.backward.leaves:
-                size = self.plan.size(leaf)
+                size = self.at.extent(leaf)
                 rows = self._gradient_rows(self.plan.backward.leaves[leaf])
                 out.append(
                     f"      q->copy_rows(m->gx{n} + first * B * {size}, {size}, {rows}, count,"
-                    f" {count(size)});"
+                    f" {self._count(leaf)});"
                 )
         return out
 
     def _stack(self, n: int, stack: Stack) -> list[str]:
         """Gradients of matrices, biases and vectors; of a table's rows where an index took them."""
-        back, inner = self.plan.backward.leaves, self.plan.size(stack.operand)
+        back, inner = self.plan.backward.leaves, self.at.extent(stack.operand)
         trained = [i for i, _ in self._trained(stack)]
         if not trained:
             return []

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from string import Template
 
+from odyssey.compiler.backends.native.source.addresses import ROW_KINDS
 from odyssey.compiler.backends.native.source.functions import TYPES
 from odyssey.compiler.backends.native.targets import MOST_TILE, TARGETS
 
@@ -147,12 +148,12 @@ static __attribute__((noinline)) void run_row(row_code code, real *const *rows, 
   if (!left) return;
   real edge[count][V] __attribute__((aligned(64))), *places[count];
   for (long k = 0; k < count; k++) {
-    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);
+$edge
     places[k] = edge[k];
   }
   code(places, hot + whole * V, units_v, 1);
   for (long k = 0; k < count; k++)
-    if (stored[k]) st_part(rows[k] + whole * V, *(const vec *)edge[k], left);
+    if ($changed) st_part(rows[k] + whole * V, *(const vec *)edge[k], left);
 }
 
 static inline void clear(real *to, long row, long wide, long rows) {
@@ -160,6 +161,46 @@ static inline void clear(real *to, long row, long wide, long rows) {
     for (long u = 0; u < wide; u++) *(vec *)(to + r * row + u * V) = (vec){};
 }
 """)
+
+_EDGE = "    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);"
+_EDGE_WITH_NUMBERS = """\
+    if (stored[k] == NUMBER) { places[k] = rows[k]; continue; }
+    *(vec *)edge[k] = ld_part(rows[k] + whole * V, left);"""
+
+_COLUMNS = """\
+
+/* Runs the pointwise code of a phase of numbers: lanes are batch rows. That of a batch row lies
+ * `step` after that of the row before, or where an index says. */
+static __attribute__((noinline)) void run_column(row_code code, real *const *rows, const long *step,
+                                                 const long *const *index, long count,
+                                                 const char *stored, long batch) {
+  real edge[count][V] __attribute__((aligned(64))), *places[count];
+  for (long k = 0; k < count; k++) {
+    *(vec *)edge[k] = (vec){};
+    places[k] = edge[k];
+  }
+  for (long b = 0; b < batch; b += V) {
+    const long n = batch - b < V ? batch - b : V;
+    for (long k = 0; k < count; k++) {
+      if (stored[k] == SUM) continue;
+      const real *from = rows[k] + (index[k] ? 0 : b * step[k]);
+      if (index[k])
+        for (long v = 0; v < n; v++) edge[k][v] = from[index[k][b + v] * step[k]];
+      else if (step[k] == 1) *(vec *)edge[k] = ld(from, n);
+      else
+        for (long v = 0; v < n; v++) edge[k][v] = from[v * step[k]];
+    }
+    code(places, 0, 0, 1);
+    for (long k = 0; k < count; k++) {
+      real *to = rows[k] + b * step[k];
+      if (stored[k] == STORED)
+        for (long v = 0; v < n; v++) to[v * step[k]] = edge[k][v];
+      else if (stored[k] == SUM)
+        for (long v = 0; v < n; v++) *to += edge[k][v];
+    }
+  }
+}
+"""
 
 FLUSH = """\
 /* Numbers too small for the normal format count as zero here: they are slow, and mean nothing. */
@@ -252,10 +293,15 @@ def write_preamble(name: str, *, dtype: str, target: str) -> str:
     )
 
 
-def write_structures(fields: str) -> str:
+def write_structures(fields: str, *, numbers: bool) -> str:
     """Writes the structures of a cell.
 
     Args:
         fields: Declarations of `struct member`.
+        numbers: Whether the loop has values of one number a row.
     """
-    return _CELL.substitute(fields=fields)
+    if not numbers:
+        return _CELL.substitute(fields=fields, edge=_EDGE, changed="stored[k]")
+    kinds = f"enum {{ {', '.join(ROW_KINDS)} }}; /* what is done with a row */\n"
+    edge, changed = _EDGE_WITH_NUMBERS, "stored[k] == STORED"
+    return kinds + _CELL.substitute(fields=fields, edge=edge, changed=changed) + _COLUMNS

@@ -7,17 +7,22 @@ It is written backwards from what leaves the phase: each such value asks for wha
 written down after that; nothing else is. A value comes from a register (a product of this phase,
 or what has been written down), from memory, or it is computed. The backward code reads forward
 values too: what was not saved is cheap, and is computed again from what was.
+
+One number a row that wider values read is loaded once a row, before its vectors. In a phase of such
+numbers the lanes of a vector are batch rows instead of units: for every row of memory, also those
+of products, the call says how far apart the numbers of two batch rows lie.
 """
 
 from __future__ import annotations
 
 import math
 
-from odyssey.compiler.autodiff import CHEAP
+from odyssey.compiler.autodiff import CHEAP, ROW_FUNCTIONS
 from odyssey.compiler.backends.native.plan import FIRST, Phase, Plan
-from odyssey.compiler.backends.native.source.addresses import Addresses
+from odyssey.compiler.backends.native.source.addresses import ROW_KINDS, Addresses, extent
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import Node
+from odyssey.expr.sizes import ONE
 
 
 class Pointwise:
@@ -31,7 +36,10 @@ class Pointwise:
 
     Attributes:
         places: Where a row of memory begins -> its name in the code.
-        stored: The names of the rows that are written.
+        kinds: What is done with a row, by name, where it is more than read: one of `ROW_KINDS`.
+        steps: Of a phase of numbers: how far apart those of two batch rows lie in a row, by name.
+        indices: Of a phase of numbers: the indices of batch rows, by name, where there may be any.
+        before: What is loaded before the first vector.
         lines: The code.
         functions: The primitives that it calls.
     """
@@ -41,7 +49,10 @@ class Pointwise:
         self.phase, self.hot, self.backward = phase, hot, backward
         self.phases = plan.backward_phase if backward else plan.forward_phase
         self.places: dict[str, str] = {}
-        self.stored: set[str] = set()
+        self.kinds: dict[str, str] = {}
+        self.steps: dict[str, str] = {}
+        self.indices: dict[str, str] = {}
+        self.before: list[str] = []
         self.lines: list[str] = []
         self.functions: set[str] = set()
         self.written: dict[int, str] = {}
@@ -54,6 +65,7 @@ class Pointwise:
             f"static void {name}(real *const *rows, const real *hot, long units_v,",
             "                    long vectors) {",
             *rows,
+            *(f"  {line}" for line in self.before),
             "  for (long j = 0; j < vectors * V; j += V) {",
             *(f"    {line}" for line in self.lines),
             "  }",
@@ -64,64 +76,89 @@ class Pointwise:
         """Writes the call for a batch row; nothing where there is nothing to do."""
         if not self.places:
             return []
-        flags = ", ".join(str(int(row in self.stored)) for row in self.places.values())
-        return [
+        names = self.places.values()
+        flags = ", ".join(str(ROW_KINDS.index(self.kinds.get(row, "READ"))) for row in names)
+        rows = [
             "real *const rows[] = {",
             *(f"  (real *)({place})," for place in self.places),
             "};",
             f"static const char stored[] = {{{flags}}};",
-            f"run_row({name}, rows, {len(self.places)}, stored, {hot}, units);",
+        ]
+        if self.phase[1] != ONE:
+            return [*rows, f"run_row({name}, rows, {len(self.places)}, stored, {hot}, units);"]
+        steps = ", ".join(self.steps[row] for row in names)
+        indices = ", ".join(self.indices.get(row, "0") for row in names)
+        return [
+            *rows,
+            f"const long step[] = {{{steps}}};",
+            f"const long *const index[] = {{{indices}}};",
+            f"run_column({name}, rows, step, index, {len(self.places)}, stored, batch);",
         ]
 
     def _row(self, row: str) -> str:
         """Names where a row of memory begins."""
         return self.places.setdefault(row, f"r{len(self.places)}")
 
-    def _store(self, row: str, value: str) -> None:
+    def _store(self, row: str, value: str, *, step: str = "1") -> None:
         name = self._row(row)
-        self.stored.add(name)
+        self.kinds[name] = "STORED"
+        self.steps[name] = step
         self.lines.append(f"ST({name} + j, {value});")
 
-    def _mine(self, k: int) -> bool:
-        """Says whether this phase computes a value; what no phase does, the first one does."""
-        return self.phases.get(k, FIRST) == self.phase
+    def _add(self, row: str, value: str) -> None:
+        """Adds a value to a row that all batch rows share."""
+        if self.phase[1] != ONE:
+            self._store(row, f"{self._load(row, self.phase[1])} + {value}")
+            return
+        self._store(row, value, step="0")
+        self.kinds[self._row(row)] = "SUM"
+
+    def _mine(self, k: int, size: str) -> bool:
+        """Says whether this phase computes a value; what none does, the first of its size does."""
+        return self.phases.get(k, (0, size)) == self.phase
 
     def _store_forward(self) -> None:
         plan, at = self.plan, self.at
-        leaving = [k for k in plan.saved if self._mine(k)]
+        leaving = [k for k in plan.saved if self._mine(k, FIRST[1])]
         leaving += plan.crossing(self.phase, backward=False)
         stores = {at.row(k): k for k in leaving}
         for n, k in enumerate(plan.program.updates):
-            if self._mine(k):
+            if self._mine(k, plan.state_size(plan.program.states[n])):
                 stores[at.state(n, "t + 1")] = k
-        if plan.writes_output and self._mine(plan.program.output):
+        if plan.writes_output and self._mine(plan.program.output, FIRST[1]):
             stores["m->y + at * H"] = plan.program.output
+        for k in plan.reductions(self.phase, backward=False):
+            stores.pop(at.row(k), None)  # it is there already
         values = {to: self._value(k) for to, k in stores.items()}
         for to, value in values.items():
             self._store(to, value)
 
     def _store_backward(self) -> None:
-        plan, back = self.plan, self.plan.backward
+        plan, at, back = self.plan, self.at, self.plan.backward
         stores: dict[str, str] = {}
         sums: dict[str, str] = {}
+        steps: dict[str, str] = {}
         for k in plan.slots:
-            if self._mine(k):
-                stores[f"m->d + here * {self.at.width}{self.at.column(k)}"] = self._value(k)
+            if self._mine(k, FIRST[1]):
+                to = f"m->d + here * {at.width}{at.column(k)}"
+                stores[to], steps[to] = self._value(k), at.width
         for leaf, k in back.leaves.items():
-            if leaf in plan.vectors and self._mine(k):
+            if leaf in plan.vectors and self._mine(k, FIRST[1]):
                 sums[f"m->g{leaf}"] = self._value(k)
+        reductions = plan.reductions(self.phase, backward=True)
         for k in plan.crossing(self.phase, backward=True):
-            stores[f"m->e{k} + b * {plan.size(k)}"] = self._value(k)
+            if k not in reductions:  # which are there already
+                stores[at.handed(k)] = self._value(k)
         for name, n in plan.state.items():
-            number = back.previous.get(name)
-            if number is None and self.phase == FIRST:
-                stores[f"m->c{n} + b * H"] = "splat(0)"
-            elif number is not None and self._mine(number):
-                stores[f"m->c{n} + b * H"] = self._value(number)
+            number, size = back.previous.get(name), plan.state_size(name)
+            if number is None and self.phase == (0, size):
+                stores[f"m->c{n} + b * {extent(size)}"] = "splat(0)"
+            elif number is not None and self._mine(number, size):
+                stores[f"m->c{n} + b * {extent(size)}"] = self._value(number)
         for to, value in stores.items():
-            self._store(to, value)
+            self._store(to, value, step=steps.get(to, "1"))
         for to, value in sums.items():
-            self._store(to, f"{self._load(to)} + {value}")
+            self._add(to, value)
 
     def _value(self, k: int) -> str:
         """Gives the name of a value, and writes down how it comes to be where that is not yet."""
@@ -137,40 +174,71 @@ class Pointwise:
 
     def _text(self, k: int, node: Node) -> str:
         """Writes where a value comes from."""
-        plan, forward = self.plan, k < self.plan.backward.forward
+        plan, forward, size = self.plan, k < self.plan.backward.forward, self.plan.size(k)
         if node.op == "previous":
-            return self._load(self.at.row(k))
+            return self._load(self.at.row(k), size)
         if forward and node.region == "sequence":
-            return self._load(self._input(k))
+            return self._input(k, size)
         if forward and node.region == "once":
-            return self._load(f"m->p{k}")
+            return self._load(f"m->p{k}", size, step="0")
+        if node.op == "inverse":
+            return self._load(f"&inverse_{extent(plan.as_units(node.name))}", ONE, step="0")
         if self.backward and forward:
             if k in plan.saved or k in plan.update:
-                return self._load(self.at.row(k))
+                return self._load(self.at.row(k), size)
             assert node.op in CHEAP, f"%{k} {node.op} is neither saved nor cheap"
             return self._operation(node)
-        if self.phases[k] != self.phase:
-            return self._load(f"m->e{k} + b * {plan.size(k)}" if self.backward else self.at.row(k))
+        if self.phases[k] != self.phase or node.op in ROW_FUNCTIONS:
+            return self._load(self.at.handed(k) if self.backward else self.at.row(k), size)
         if node.op == "output_gradient":
-            return self._load("m->dy + at * H")
+            return self._load("m->dy + at * H", size)
         if node.op == "later":
-            text = self._load(f"m->c{plan.state[node.name]} + b * H")
-            return f"{text} + {self.hot[k]}" if k in self.hot else text
+            text = self._load(f"m->c{plan.state[node.name]} + b * {extent(size)}", size)
+            return f"{text} + {self._product(k)}" if k in self.hot else text
         if node.op in ("matmul", "transpose"):
-            return self.hot[k]
+            return self._product(k)
         return self._operation(node)
 
-    def _load(self, row: str) -> str:
-        return f"LD({self._row(row)} + j)"
+    def _load(self, row: str, size: str, *, step: str = "1", index: str = "") -> str:
+        name = self._row(row)
+        if size == ONE and self.phase[1] != ONE:
+            if name not in self.kinds:
+                self.kinds[name] = "NUMBER"
+                self.before.append(f"const vec n{name} = splat(*{name});")
+            return f"n{name}"
+        self.steps[name] = step
+        if index:
+            self.indices[name] = index
+        return f"LD({name} + j)"
 
-    def _input(self, k: int) -> str:
-        """Writes the address of an input of the loop."""
+    def _product(self, k: int) -> str:
+        """Writes the result of a product of this phase."""
+        if self.phase[1] != ONE:
+            return self.hot[k]
+        number = list(self.hot).index(k)
+        return self._load(f"hot + {number} * units_v", ONE, step="hot_row")
+
+    def _input(self, k: int, size: str) -> str:
+        """Loads an input of the loop."""
         n, stack = next((n, s) for n, s in enumerate(self.plan.stacks) if k in s.leaves)
-        row = f"(m->x{n}_index ? m->x{n}_index[at] : here)" if stack.results else "at"
-        return f"m->x{n} + {row} * m->x{n}_row{self.at.offset(stack.leaves, k)}"
+        row, indexed = "at" if not stack.results else "here", f"m->x{n}_index"
+        offset, step = self.at.offset(stack.leaves, k), f"m->x{n}_row"
+        if self.phase[1] != ONE:
+            if stack.results:
+                row = f"({indexed} ? {indexed}[at] : here)"
+            return self._load(f"m->x{n} + {row} * {step}{offset}", size)
+        index = ""
+        if stack.results:
+            row = f"({indexed} ? 0 : here)"
+            index = f"{indexed} ? {indexed} + at : 0"
+        return self._load(f"m->x{n} + {row} * {step}{offset}", size, step=step, index=index)
 
     def _operation(self, node: Node) -> str:
         args = [self._value(a) for a in node.args]
+        if node.op == "spread":
+            return args[0]
+        if node.op == "equal":
+            return f"pick({args[0]} == {args[1]}, splat(1), splat(0))"
         if node.op in ARITHMETIC and node.op != "neg":
             return f"{args[0]} {ARITHMETIC[node.op].symbol} {args[1]}"
         if node.op == "neg":

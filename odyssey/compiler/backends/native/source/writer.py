@@ -16,7 +16,12 @@ from __future__ import annotations
 from odyssey.compiler.backends.native.abi.member import member_table
 from odyssey.compiler.backends.native.plan import Phase, Plan
 from odyssey.compiler.backends.native.products import Product, carried_product, products
-from odyssey.compiler.backends.native.source.addresses import Addresses, count
+from odyssey.compiler.backends.native.source.addresses import (
+    Addresses,
+    count,
+    define_sizes,
+    extent,
+)
 from odyssey.compiler.backends.native.source.blocks import BlockWriter
 from odyssey.compiler.backends.native.source.frame import (
     ENTRY,
@@ -26,6 +31,8 @@ from odyssey.compiler.backends.native.source.frame import (
 )
 from odyssey.compiler.backends.native.source.functions import write_functions
 from odyssey.compiler.backends.native.source.pointwise import Pointwise
+from odyssey.compiler.backends.native.source.rows import write_rows
+from odyssey.expr.sizes import ONE, PLAIN
 
 _SIZES = "const long T = z->T, B = z->B, H = z->H, I = z->I, keep = z->keep;"
 _SHARED = "const struct products *q = z->products;"
@@ -49,6 +56,7 @@ class _Writer:
         self.plan, self.dtype, self.target = plan, dtype, target
         self.at = Addresses(plan)
         self.functions: set[str] = set()
+        self.rows: set[str] = set()
 
     def write(self) -> str:
         """Writes the file."""
@@ -58,9 +66,15 @@ class _Writer:
         ]
         name = f"the cell {plan.program.name}"
         head = write_preamble(name, dtype=self.dtype, target=self.target)
-        head += write_structures(member_table(plan).text)
+        numbers = any(size == ONE for b in (False, True) for _, size in plan.phases(backward=b))
+        numbers |= any(plan.size(k) == ONE for k in (*plan.vectors, *self._inputs()))
+        head += write_structures(member_table(plan).text, numbers=numbers)
         functions = write_functions(self.functions, self.dtype)
-        return "\n".join([head, functions, *phases, self._entries()])
+        more = [part for part in (define_sizes(plan.declared), write_rows(self.rows)) if part]
+        return "\n".join([head, functions, *more, *phases, self._entries()])
+
+    def _inputs(self) -> list[int]:
+        return [leaf for stack in self.plan.stacks for leaf in stack.leaves]
 
     # phases
 
@@ -72,7 +86,9 @@ class _Writer:
         self.functions |= code.functions
         name = f"{_name(phase, backward=backward)}_row"
         row = code.call(name, "hot + r * hot_row" if inside else "0")
-        body = self._tiled(inside, row) if inside else _rows(row)
+        row = self._reductions(phase, row, backward=backward)
+        numbers = phase[1] == ONE
+        body = self._tiled(inside, row, numbers=numbers) if inside else _rows(row, numbers=numbers)
         return "\n".join(
             [
                 *code.function(name),
@@ -81,13 +97,37 @@ class _Writer:
                 f"  {_SIZES}",
                 *([f"  {_SHARED}"] if inside else []),
                 f"  const long units = {count(phase[1])};",
+                *self._inverses(code),
                 *body,
                 "}",
                 "",
             ]
         )
 
-    def _tiled(self, inside: list[Product], row: list[str]) -> list[str]:
+    def _inverses(self, code: Pointwise) -> list[str]:
+        """Writes one over the units of each size whose means have gradients in a phase."""
+        names = {f"&inverse_{extent(s)}": s for s in ("H", "I", *self.plan.declared)}
+        return [
+            f"  const real {place[1:]} = 1 / (real)({count(size)});"
+            for place, size in names.items()
+            if place in code.places
+        ]
+
+    def _reductions(self, phase: Phase, row: list[str], *, backward: bool) -> list[str]:
+        """Puts the row functions of a phase before its code for a batch row."""
+        plan, at, before = self.plan, self.at, []
+        for k in plan.reductions(phase, backward=backward):
+            node = plan.backward.nodes[k]
+            (a,) = node.args
+            to, read = (at.handed(k), at.handed(a)) if backward else (at.row(k), at.row(a))
+            before.append(f"row_{node.op}({to}, {read}, {count(plan.size(a))});")
+            self.rows.add(node.op)
+        if phase[1] != ONE or not before:
+            return before + row
+        loop = ["for (long end = b + batch, b = end - batch; b < end; b++) {"]
+        return [*loop, *_indented(2, before), "}", *row]
+
+    def _tiled(self, inside: list[Product], row: list[str], *, numbers: bool) -> list[str]:
         """Writes the loops over batch rows and strips of units, then those of pointwise code."""
         maps = sum(len(p.results) for p in inside)
         out = [
@@ -107,18 +147,16 @@ class _Writer:
             if p.transposed:
                 about = f"gradient of {operand} through the products"
             out += _indented(6, [f"/* {about} */", *lines])
-        return [
-            *out,
-            "    }",
-            "    for (long r = 0; r < rows; r++) {",
-            "      const long b = b0 + r, at = t * B + b, here = at - first * B;",
-            *_indented(6, row),
-            *("    }", "  }"),
-        ]
+        loop = "    for (long r = 0; r < rows; r++) {"
+        begin = "      const long b = b0 + r, at = t * B + b, here = at - first * B;"
+        if numbers:
+            loop = "    {"
+            begin = "      const long b = b0, batch = rows, at = t * B + b, here = at - first * B;"
+        return [*out, "    }", loop, begin, *_indented(6, row), *("    }", "  }")]
 
     def _maps(self, p: Product, start: int) -> list[str]:
         """Writes the calls for maps of one operand."""
-        size, maps, inner = self.plan.size(p.group.operand), len(p.maps), count(p.inner[0])
+        size, maps, inner = self.at.extent(p.group.operand), len(p.maps), count(p.inner[0])
         row = self.at.row(p.group.operand).replace("+ b)", "+ b0)").replace("+ b *", "+ b0 *")
         to = f"hot + ({start} + g) * units_v" if start else "hot + g * units_v"
         return [
@@ -161,18 +199,24 @@ class _Writer:
             return [f"        {_name(p, backward=backward)}(z, m, t, first);" for p in phases]
 
         def copies(text: str) -> list[str]:
-            return [f"    q->copy_rows({text.format(n=n)}, H, B, m->h);" for n in states]
+            return [
+                f"    q->copy_rows({text.format(n=n, wide=wide[n])}, {wide[n]}, B, {own[n]});"
+                for n in states
+            ]
 
         carried = plan.backward.carried
+        sizes = [plan.state_size(name) for name in plan.state]
+        wide, own = [extent(size) for size in sizes], [count(size) for size in sizes]
         finish = [
             f"    if (m->di{n}) first_{n}(z, m);"
             if name in carried
-            else f"    if (m->di{n}) q->copy_rows(m->di{n}, H, m->c{n}, H, B, m->h);"
+            else f"    if (m->di{n})"
+            f" q->copy_rows(m->di{n}, {wide[n]}, m->c{n}, {wide[n]}, B, {own[n]});"
             for name, n in plan.state.items()
         ]
         parts = {
-            "load": copies("m->s{n}, H, m->i{n}"),
-            "unload": copies("m->o{n}, H, m->s{n} + SLOT(T) * B * H"),
+            "load": copies("m->s{n}, {wide}, m->i{n}"),
+            "unload": copies("m->o{n}, {wide}, m->s{n} + SLOT(T) * B * {wide}"),
             "pack_forward": self._packs(backward=False) + blocks.pack(backward=False),
             "pack_backward": self._packs(backward=True) + blocks.pack(backward=True),
             "forward": steps(backward=False),
@@ -181,8 +225,9 @@ class _Writer:
                 line
                 for n in states
                 for line in (
-                    f"    if (m->do{n}) q->copy_rows(m->c{n}, H, m->do{n}, H, B, m->h);",
-                    f"    else __builtin_memset(m->c{n}, 0, B * H * sizeof(real));",
+                    f"    if (m->do{n})"
+                    f" q->copy_rows(m->c{n}, {wide[n]}, m->do{n}, {wide[n]}, B, {own[n]});",
+                    f"    else __builtin_memset(m->c{n}, 0, B * {wide[n]} * sizeof(real));",
                 )
             ],
             "leave": blocks.leave(),
@@ -214,7 +259,9 @@ class _Writer:
         plan = self.plan
         numbers = [plan.matrices.index(plan.program.nodes[r].name) for r in p.maps]
         matrices = f"(const real *[]){{{', '.join(f'm->m{n}' for n in numbers)}}}"
-        inner, size = [count(size) for size in p.inner], plan.size(p.group.operand)
+        inner, size = [count(size) for size in p.inner], self.at.extent(p.group.operand)
+        if any(plan.program.nodes[r].transposed for r in p.maps):
+            return self._pack_mixed(p, inner)
         if not p.transposed:
             return (
                 f"    q->pack(m->{p.panel}, {matrices}, {len(p.maps)}, {count(p.units)},"
@@ -225,24 +272,46 @@ class _Writer:
             f" (const long[]){{{', '.join(inner)}}}, {len(p.maps)}, {count(p.units)}, {size});"
         )
 
+    def _pack_mixed(self, p: Product, inner: list[str]) -> str:
+        """Packs strip by strip, each matrix as it lies or the other way round."""
+        plan, whole, before = self.plan, " + ".join(inner), "0"
+        out = [
+            f"    for (long j = 0, wide, n, all = {count(p.units)}; j < all; j += wide * V) {{",
+            "      wide = strip(all - j, q->wide), n = all - j < wide * V ? all - j : wide * V;",
+            f"      real *const to = m->{p.panel} + j * ({whole});",
+        ]
+        for r, length in zip(p.maps, inner, strict=True):
+            node = plan.program.nodes[r]
+            number, stride = plan.matrices.index(node.name), extent(plan.shape(node.name)[1])
+            to = f"to + ({before}) * wide * V"
+            if node.transposed == p.transposed:  # rows of the matrix are columns of the strip
+                call = f"q->pack({to}, (const real *[]){{m->m{number} + j * {stride}}}, 1, n,"
+                out.append(f"      {call} {length}, {stride});")
+            else:
+                call = f"q->pack_transposed({to}, (const real *[]){{m->m{number} + j}},"
+                out.append(f"      {call} (const long[]){{{length}}}, 1, n, {stride});")
+            before += f" + {length}"
+        return "\n".join([*out, "    }"])
+
     def _first(self, state: str) -> list[str]:
         """Writes the function that finishes the gradient of a state before the first step."""
         n = self.plan.state[state]
+        wide, own = extent(self.plan.state_size(state)), count(self.plan.state_size(state))
         product = self._transposed(carried_product(self.plan, state), 0, time="0")
         return [
             f"static COLD void first_{n}(const struct sizes *z, const struct member *m) {{",
             "  const long B = z->B, H = z->H, I = z->I, first = 0;",
             f"  {_SHARED}",
-            *_hot(1, "m->h"),
+            *_hot(1, own),
             "  for (long b0 = 0, rows; b0 < B; b0 += rows) {",
             "    rows = B - b0 < z->rows ? B - b0 : z->rows;",
-            "    for (long j0 = 0, wide; j0 < m->h; j0 += wide * V) {",
-            "      wide = strip(m->h - j0, q->wide);",
+            f"    for (long j0 = 0, wide; j0 < {own}; j0 += wide * V) {{",
+            f"      wide = strip({own} - j0, q->wide);",
             *_indented(6, product),
             "    }",
             "    for (long r = 0; r < rows; r++) {",
-            "      for (long j = 0; j < m->h; j += V) {",
-            "        const long at = (b0 + r) * H + j, n = m->h - j;",
+            f"      for (long j = 0; j < {own}; j += V) {{",
+            f"        const long at = (b0 + r) * {wide} + j, n = {own} - j;",
             "        const vec sum = *(const vec *)(hot + r * hot_row + j);",
             f"        st(m->di{n} + at, sum + ld(m->c{n} + at, n), n);",
             *("      }", "    }", "  }", "}", ""),
@@ -264,18 +333,17 @@ def _place(start: int) -> str:
 
 def _name(phase: Phase, *, backward: bool) -> str:
     level, size = phase
-    return f"{'backward' if backward else 'forward'}_{level}{size.lower()}"
+    apart = "" if size in PLAIN else "_"
+    return f"{'backward' if backward else 'forward'}_{level}{apart}{extent(size).lower()}"
 
 
 def _indented(spaces: int, lines: list[str]) -> list[str]:
     return [" " * spaces + line for line in lines]
 
 
-def _rows(row: list[str]) -> list[str]:
-    """Writes the loop of a phase without products."""
-    return [
-        "  for (long b = 0; b < B; b++) {",
-        "    const long at = t * B + b, here = at - first * B;",
-        *_indented(4, row),
-        "  }",
-    ]
+def _rows(row: list[str], *, numbers: bool) -> list[str]:
+    """Writes the loop of a phase without products; numbers of all batch rows go by at once."""
+    loop, begin = "  for (long b = 0; b < B; b++) {", "    const long at"
+    if numbers:
+        loop, begin = "  {", "    const long b = 0, batch = B, at"
+    return [loop, f"{begin} = t * B + b, here = at - first * B;", *_indented(4, row), "  }"]

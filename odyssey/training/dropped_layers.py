@@ -1,0 +1,191 @@
+"""Layers as an update runs them, with dropout inside the recurrence and zoneout.
+
+Variational dropout (Gal & Ghahramani, 2016) is on what recurrent maps read, one mask for each
+stream and update. The masks are states of the cell that stay as they are
+(`mask_recurrent_maps`), so any backend runs them, and its own way back. DropConnect (Wan et al.,
+2013; on recurrent matrices: Merity et al., 2018) is on the matrices of recurrent maps, as they are
+used, one mask for each update.
+
+Zoneout (Krueger et al., 2017) lets units of states keep their values, with a mask for each step.
+The masks are states too (`mask_states`), set anew before every step, so the steps are called one by
+one. Held-out data are read with the expectation, whose share of the old value stays as it is.
+
+Shapes: P members, L layers, T steps, B streams, n units of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from odyssey.compiler import RNN
+from odyssey.compiler.backends.base import State
+from odyssey.expr.cell import Cell
+from odyssey.expr.sizes import resolve
+from odyssey.hyperparameters import Member
+from odyssey.training.masks import Masks
+from odyssey.transforms.recurrent_maps import mask_recurrent_maps, recurrent_matrices
+from odyssey.transforms.zoneout import mask_states
+
+
+class DroppedLayers:
+    """Runs the layers of a model on its own parameters, with what an update drops.
+
+    Args:
+        members: The members.
+        rnn: Their layers.
+    """
+
+    def __init__(self, members: Sequence[Member], rnn: RNN) -> None:
+        self.members, self.plain = members, rnn
+        zoned = any(m.zoneout for m in members)
+        cell = mask_states(rnn.cell) if zoned else rnn.cell
+        self._behind = len(cell.states)  # where masks of what maps read begin
+        if any(m.recurrent_dropout for m in members):
+            cell = mask_recurrent_maps(cell)
+        self.rnn = _twin(rnn, cell)
+        program = self.rnn.program
+        self.matrices = [n for n in recurrent_matrices(rnn.cell) if n in program.matrices]
+        if any(m.drop_connect for m in members):
+            for number, own in enumerate(self.rnn.parameter_modules()):
+                own.register_forward_hook(partial(self._drop_weights, number))
+        else:
+            self.matrices = []
+        self._of_states = Masks(members, "recurrent_dropout", rnn.like.dtype)
+        self._of_weights = Masks(members, "drop_connect", rnn.like.dtype)
+        self._of_zones = Masks(members, "zoneout", rnn.like.dtype)
+        self._states: State = ()
+        self._zones: State = ()
+        self._gone = 0  # steps of the update
+        self._weights: list[dict[str, Tensor]] = []
+
+    def begin(self, batch: int, steps_P: Sequence[int]) -> None:
+        """Draws the masks of an update.
+
+        Args:
+            batch: Its number of streams.
+            steps_P: Steps of every member; what is behind them is padding.
+        """
+        shapes = list(zip(self.rnn.state_sizes, self.rnn.state_shapes(batch), strict=True))
+        self._states = tuple(self._state_mask(*s) for s in shapes[self._behind :])
+        zones = shapes[len(self.plain.cell.states) : self._behind]
+        self._zones = tuple(self._zone_mask(*s, steps_P) for s in zones)
+        self._gone = 0
+        self._weights = [
+            {name: self._weight_mask(name, layer) for name in self.matrices}
+            for layer in range(self.rnn.num_layers)
+        ]
+
+    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Runs the layers, as the model's own would be; see `RNN.forward`."""
+        if state is None:
+            state = self.plain.start_state(x.shape[2])
+        self.rnn.between_layers = self.plain.between_layers
+        if not self._zones:
+            y, new = self.rnn(x, (*state, *self._states))
+            return y, new[: len(state)]
+        outputs = []
+        for t in range(x.shape[1]):
+            zones = (zone_TPLBn[self._gone] for zone_TPLBn in self._zones)
+            y, new = self.rnn(x[:, t : t + 1], (*state, *zones, *self._states))
+            state = new[: len(state)]
+            outputs.append(y)
+            self._gone += 1
+        return torch.cat(outputs, 1), state
+
+    def _inputs(self, member: int, layer: int) -> int:
+        """Gives how many numbers a layer of a member reads, without padding."""
+        if layer or self.rnn.program.square:
+            return self.rnn.hidden_sizes[member]
+        return self.rnn.input_size
+
+    def _state_mask(self, size: str, shape: tuple[int, ...]) -> Tensor:
+        """Draws a mask of one state for all members, (P, L, B, n)."""
+        masks_PLBn = torch.zeros(shape, dtype=self._of_states.dtype)
+        for k, member in enumerate(self.members):
+            for layer, mask_Bn in enumerate(masks_PLBn[k]):
+                units = resolve(size, self._inputs(k, layer), self.rnn.hidden_sizes[k])
+                own = mask_Bn[:, :units]
+                own.copy_(self._of_states.draw(k, tuple(own.shape), member.recurrent_dropout))
+        return masks_PLBn
+
+    def _zone_mask(self, size: str, shape: tuple[int, ...], steps_P: Sequence[int]) -> Tensor:
+        """Says which units of one state keep their values in all steps, (T, P, L, B, n)."""
+        masks_TPLBn = torch.zeros((max(steps_P), *shape), dtype=self._of_zones.dtype)
+        for k, (member, steps) in enumerate(zip(self.members, steps_P, strict=True)):
+            if not member.zoneout:
+                continue
+            for layer in range(self.rnn.num_layers):
+                units = resolve(size, self._inputs(k, layer), self.rnn.hidden_sizes[k])
+                own = masks_TPLBn[:steps, k, layer, :, :units]
+                own.copy_(self._of_zones.draw(k, tuple(own.shape), member.zoneout) == 0)
+        return masks_TPLBn
+
+    def _weight_mask(self, name: str, layer: int) -> Tensor:
+        """Draws a mask of one matrix of a layer for all members, (P, rows, columns)."""
+        masks = torch.zeros(self.rnn.shapes[layer][name], dtype=self._of_weights.dtype)
+        for k, member in enumerate(self.members):
+            inputs, units = self._inputs(k, layer), self.rnn.hidden_sizes[k]
+            shape = self.rnn.program.shape(name, inputs, units)
+            own = masks[k][tuple(map(slice, shape))]
+            own.copy_(self._of_weights.draw(k, shape, member.drop_connect))
+        return masks
+
+    def _drop_weights(
+        self, layer: int, module: nn.Module, args: Any, made: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        return made | {name: made[name] * mask for name, mask in self._weights[layer].items()}
+
+    def state(self) -> dict[str, Any]:
+        """Gives the state of all streams, as arrays."""
+        return self._of_states.state() | self._of_weights.state() | self._of_zones.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Sets all streams to what `state` gave."""
+        self._of_states.restore(state)
+        self._of_weights.restore(state)
+        self._of_zones.restore(state)
+
+
+class ExpectedLayers:
+    """Runs the layers of a model on held-out data, with the expectation of zoneout.
+
+    Args:
+        members: The members.
+        rnn: Their layers.
+    """
+
+    def __init__(self, members: Sequence[Member], rnn: RNN) -> None:
+        self.plain, self.rnn = rnn, _twin(rnn, mask_states(rnn.cell))
+        self.share_P = torch.tensor([m.zoneout for m in members], dtype=rnn.like.dtype)
+
+    def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Runs the layers; see `RNN.forward`."""
+        if state is None:
+            state = self.plain.start_state(x.shape[2])
+        shapes = self.rnn.state_shapes(x.shape[2])[len(state) :]
+        shares = (self.share_P[:, None, None, None].expand(shape).contiguous() for shape in shapes)
+        y, new = self.rnn(x, (*state, *shares))
+        return y, new[: len(state)]
+
+
+def _twin(rnn: RNN, cell: Cell) -> RNN:
+    """Gives layers of a cell that has the same parameters, and on them."""
+    twin = RNN(
+        cell,
+        rnn.input_size,
+        list(rnn.hidden_sizes),
+        rnn.num_layers,
+        population=rnn.population,
+        backend=rnn.asked,
+        dtype=rnn.like.dtype,
+    )
+    for layer, own in zip(rnn.parameter_modules(), twin.parameter_modules(), strict=True):
+        assert isinstance(layer, nn.ParameterDict)
+        assert isinstance(own, nn.ParameterDict)
+        own.update(layer)
+    return twin

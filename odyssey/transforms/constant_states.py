@@ -1,0 +1,53 @@
+"""States that stay as they begin, `m[t] = m[t-1]`: what every row of a batch may have of its own.
+
+So a mask, or any vector that holds for all steps of a call, needs nothing that the language lacks,
+and runs on every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from odyssey.expr.cell import Cell
+from odyssey.expr.equations import Declaration, Equation
+from odyssey.expr.sizes import UNITS
+from odyssey.expr.terms import Previous
+
+
+class FreshNames:
+    """Makes names that a cell does not use.
+
+    Args:
+        cell: The cell.
+    """
+
+    def __init__(self, cell: Cell) -> None:
+        self.taken = {cell.input, *cell.states, *cell.parameters, *cell.constants}
+        self.taken |= {e.target for e in cell.equations} | {d.name for d in cell.sizes}
+
+    def __call__(self, stem: str) -> str:
+        """Gives the stem where it is free, or with the next free number behind it."""
+        name, number = stem, 2
+        while name in self.taken:
+            name, number = f"{stem}{number}", number + 1
+        self.taken.add(name)
+        return name
+
+
+def with_constant_states(
+    cell: Cell, equations: Sequence[Equation], sizes: Mapping[str, str]
+) -> Cell:
+    """Gives a cell with more states behind its own, which stay as they begin.
+
+    Args:
+        cell: The cell.
+        equations: What its equations are to be, which may read the new states.
+        sizes: The new states, with their sizes.
+    """
+    constant = (Equation(s, Previous(f"{s}[t-1]"), updates_state=True) for s in sizes)
+    sized = (Declaration(s, (size,)) for s, size in sizes.items() if size != UNITS)
+    return cell.replace(
+        states=(*cell.states, *sizes),
+        equations=(*equations, *constant),
+        state_sizes=(*cell.state_sizes, *sized),
+    )

@@ -1,0 +1,124 @@
+"""Recurrent maps, and masks of what they read, by the oracle that executes a cell's text."""
+
+import numpy as np
+import pytest
+from support.oracle import run
+
+from odyssey.cells import LIBRARY, library_cell
+from odyssey.expr import parse_cell
+from odyssey.expr.sizes import resolve
+from odyssey.expr.text import format_expression
+from odyssey.transforms.recurrent_maps import mask_recurrent_maps, recurrent_matrices
+
+TWO_STEPS = """cell deep
+input x
+size R = H / 2
+state h
+state c : R
+state d
+
+r    = sigmoid(W_r @ x[t] + P @ c[t-1])
+q    = r * h[t-1]
+a    = tanh(W @ x[t] + U @ q + U_c @ c[t-1])
+b    = tanh(V @ a + V_d @ d[t-1] + U_x @ x[t])
+c[t] = 0.5 * c[t-1] + V_c.T @ (a * h[t-1])
+d[t] = b
+h[t] = 0.5 * h[t-1] + b
+
+output h
+"""
+CELLS = {**{name: library_cell(name) for name in LIBRARY}, "deep": parse_cell(TWO_STEPS)}
+INPUTS, UNITS, ROWS, STEPS = 3, 4, 2, 5
+
+
+def drawn(cell, seed=0):
+    """Parameters, an input and a state of a cell."""
+    rng = np.random.default_rng(seed)
+    inputs = UNITS if cell.shapes.square else INPUTS
+    shapes = {**cell.shapes.matrices, **{n: (s,) for n, s in cell.shapes.vectors.items()}}
+    parameters = {
+        name: 0.5 * rng.normal(size=[resolve(s, inputs, UNITS) for s in sizes])
+        for name, sizes in shapes.items()
+    }
+    state = {
+        name: rng.normal(size=(ROWS, resolve(size, inputs, UNITS)))
+        for name, size in cell.shapes.states.items()
+    }
+    return parameters, rng.normal(size=(STEPS, ROWS, inputs)), state
+
+
+def masked_run(cell, mask):
+    """Runs the masked cell; masks are drawn by a function of a shape."""
+    masked = mask_recurrent_maps(cell)
+    parameters, x, state = drawn(cell)
+    for name in masked.states[len(cell.states) :]:
+        size = resolve(masked.shapes.states[name], x.shape[-1], UNITS)
+        state[name] = mask((ROWS, size))
+    return run(masked.text, parameters, x, state)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_masks_of_ones_change_nothing(name):
+    cell = CELLS[name]
+    output, state = masked_run(cell, np.ones)
+    plain, final = run(cell.text, *drawn(cell))
+    assert np.array_equal(output, plain)
+    assert all(np.array_equal(state[s], final[s]) for s in cell.states)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_masks_of_zeros_are_recurrent_matrices_of_zeros(name):
+    cell = CELLS[name]
+    output, state = masked_run(cell, np.zeros)
+    parameters, x, start = drawn(cell)
+    for matrix in recurrent_matrices(cell):
+        parameters[matrix][:] = 0
+    plain, final = run(cell.text, parameters, x, start)
+    assert np.array_equal(output, plain)
+    assert all(np.array_equal(state[s], final[s]) for s in cell.states)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_masks_are_kept_and_a_cell_is_left_as_it_is(name):
+    cell = CELLS[name]
+    text, masks = cell.text, lambda shape: np.random.default_rng(1).random(shape)
+    _, state = masked_run(cell, masks)
+    assert cell.text == text
+    masked = mask_recurrent_maps(cell)
+    assert masked.states[: len(cell.states)] == cell.states
+    for mask in masked.states[len(cell.states) :]:
+        assert np.array_equal(state[mask], masks(state[mask].shape))
+    assert masked.parameters == cell.parameters
+    assert masked.output == cell.output
+
+
+def test_maps_of_the_same_states_share_a_mask():
+    cell = mask_recurrent_maps(CELLS["deep"])
+    values = {e.label: format_expression(e.value) for e in cell.equations}
+    assert cell.shapes.states == {
+        "h": "H", "c": "H/2", "d": "H", "m": "H/2", "m2": "H", "m3": "H", "m4": "H",
+    }  # fmt: skip
+    for label, read in {
+        "r": {"P @ (m[t-1] * c[t-1])", "W_r @ x[t]"},
+        "a": {"U @ (m2[t-1] * q)", "U_c @ (m[t-1] * c[t-1])"},
+        "b": {"V @ (m3[t-1] * a)", "V_d @ (m4[t-1] * d[t-1])", "U_x @ x[t]"},
+        "c[t]": {"V_c.T @ (m2[t-1] * (a * h[t-1]))"},
+    }.items():
+        for part in read:
+            assert part in values[label]
+    assert "m" not in values["d[t]"] + values["h[t]"]  # what no map reads has no mask
+
+
+def test_matrices_by_hand():
+    for name in LIBRARY:
+        matrices = CELLS[name].matrices
+        assert recurrent_matrices(CELLS[name]) == tuple(m for m in matrices if m[0] == "U")
+    assert recurrent_matrices(CELLS["deep"]) == ("P", "U", "U_c", "V", "V_d", "V_c")
+    still = parse_cell("cell s\ninput x\nstate h\nh[t] = tanh(W @ x[t] + u * h[t-1])\noutput h\n")
+    assert recurrent_matrices(still) == ()
+    assert mask_recurrent_maps(still) == still
+
+
+def test_names_of_the_cell_are_not_taken():
+    text = "cell s\ninput x\nstate h\nm2 = h[t-1]\nh[t] = tanh(m3 @ x[t] + m @ m2)\noutput h\n"
+    assert mask_recurrent_maps(parse_cell(text)).states == ("h", "m4")
