@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
-from odyssey.expr.program import REGIONS, Group, Node, Program
+from odyssey.expr.program import REGIONS, Group, Node, Program, drop_dead
 from odyssey.expr.sizes import is_matrix
 
 
@@ -46,7 +46,7 @@ def _rewrite(
 
 
 def fold_constants(program: Program) -> Program:
-    """Computes what does not depend on inputs, states or parameters; drops `identity`."""
+    """Computes what does not depend on inputs, states or parameters; drops `identity` and `1 *`."""
     values: dict[int, float] = {}
 
     def visit(node: Node, emit: Callable[[Node], int]) -> Node | int:
@@ -58,6 +58,10 @@ def fold_constants(program: Program) -> Program:
             with np.errstate(all="ignore"):
                 result = float(apply(*(np.float64(values[a]) for a in node.args)))
             node = Node("constant", value=result, size="1", label=node.label)
+        if node.op == "mul":
+            for one, other in (node.args, node.args[::-1]):
+                if values.get(one) == 1:  # 1 * a -> a, as where a named constant is 1
+                    return other
         if node.op == "constant":
             value = float(node.value)
             number = emit(replace(node, value=value))
@@ -125,7 +129,8 @@ def order_sums(program: Program) -> Program:
             total = emit("add" if s > 0 else "sub", total, new[a], size=size)
         nodes[total] = replace(nodes[total], label=nodes[total].label or node.label)
         new[k] = total
-    return program.renumbered(nodes, new)
+    # constants of one sum, as in elu(a) + 1, have come together
+    return drop_dead(fold_constants(program.renumbered(nodes, new)))
 
 
 def hoist(program: Program) -> Program:

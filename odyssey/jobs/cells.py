@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from odyssey.cells import CHECKED, FAMILIES, LibraryEntry, library_cell, library_entry
@@ -12,6 +14,7 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.expr.initial import format_init
 from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.sizes import ONE, parts
 from odyssey.specs import CELL_SETS, VARIANTS, list_cells
 from odyssey.transforms.ablations import ABLATIONS
 from odyssey.transforms.applicable import applicable
@@ -180,9 +183,17 @@ def ablation_rows() -> list[dict[str, Any]]:
 
 
 def parameter_formula(cell: Cell) -> str:
-    """Counts the parameters of a layer by shape, such as `4HI + 4HH + 4H`."""
+    """Counts the parameters of a layer by shape: `4HI + 4HH + 4H`; half a matrix is `HH/2`."""
     shapes = infer_shapes(cell)
-    counts = Counter("".join(s) for s in shapes.matrices.values())
-    counts.update(shapes.vectors.values())
+    counts: dict[str, Fraction] = defaultdict(Fraction)
+    for shape in (*shapes.matrices.values(), *((size,) for size in shapes.vectors.values())):
+        bases, factors = zip(*map(parts, shape), strict=True)
+        counts["".join(base for base in bases if base != ONE)] += math.prod(factors)
     order = sorted(counts, key=lambda s: (-len(s), s[::-1] != "IH", s))
-    return " + ".join(f"{counts[s] if counts[s] > 1 else ''}{s}" for s in order)
+    return " + ".join(_counted(counts[s], s) for s in order)
+
+
+def _counted(count: Fraction, shape: str) -> str:
+    above = str(count.numerator) if count.numerator > 1 or not shape else ""
+    below = f"/{count.denominator}" if count.denominator > 1 else ""
+    return above + shape + below

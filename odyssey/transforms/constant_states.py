@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Declaration, Equation
-from odyssey.expr.sizes import UNITS
+from odyssey.expr.sizes import UNITS, axes
 from odyssey.expr.terms import Previous
 
 
@@ -45,7 +45,7 @@ def with_constant_states(
         sizes: The new states, with their sizes.
     """
     constant = (Equation(s, Previous(f"{s}[t-1]"), updates_state=True) for s in sizes)
-    sized = (Declaration(s, (size,)) for s, size in sizes.items() if size != UNITS)
+    sized = (Declaration(s, axes(size)) for s, size in sizes.items() if size != UNITS)
     return cell.replace(
         states=(*cell.states, *sizes),
         equations=(*equations, *constant),

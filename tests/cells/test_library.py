@@ -1,11 +1,12 @@
 """The library: every cell cites its source, and its equations are those of the papers."""
 
+import math
 from importlib import resources
 
 import numpy as np
 import pytest
 from support import oracle
-from support.textbook import Textbook
+from support.textbook import SIZES, Textbook
 
 from odyssey.cells import (
     CHECKED,
@@ -18,7 +19,9 @@ from odyssey.cells import (
 )
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
+from odyssey.expr.properties import apply_properties
 from odyssey.expr.shapes import infer_shapes
+from odyssey.expr.sizes import axes, resolve
 
 UNITS, INPUTS, STEPS, BATCH = 4, 3, 5, 2
 
@@ -108,9 +111,9 @@ def test_what_was_checked_is_said_by_words_of_the_list():
 
 
 def count(cell, *, m, n):
-    shapes, size = infer_shapes(cell), {"I": m, "H": n}
-    matrices = sum(size[a] * size[b] for a, b in shapes.matrices.values())
-    return matrices + sum(size[a] for a in shapes.vectors.values())
+    shapes = infer_shapes(cell)
+    sizes = [*shapes.matrices.values(), *((size,) for size in shapes.vectors.values())]
+    return sum(math.prod(resolve(size, m, n) for size in shape) for shape in sizes)
 
 
 def test_the_textbook_is_complete():
@@ -133,16 +136,26 @@ class Read(dict):
 def drawn(cell, rng):
     """Draws weights of a cell, and an input."""
     shapes = infer_shapes(cell)
-    size = {"I": UNITS if shapes.square else INPUTS, "H": UNITS}
-    values = {n: rng.normal(size=[size[a] for a in s]) for n, s in shapes.matrices.items()}
-    values |= {n: rng.normal(size=size[a]) for n, a in shapes.vectors.items()}
-    return values, rng.normal(size=(STEPS, BATCH, size["I"]))
+    inputs = UNITS if shapes.square else INPUTS
+    sizes = shapes.matrices | {n: (a,) for n, a in shapes.vectors.items()}
+    values = {n: rng.normal(size=[resolve(a, inputs, UNITS) for a in s]) for n, s in sizes.items()}
+    return values, rng.normal(size=(STEPS, BATCH, inputs))
+
+
+def used(cell, values):
+    """Makes the weights that are used of those that are stored."""
+    properties = {w.name: w.properties for w in cell.weights}
+    return {n: apply_properties(np, v, properties.get(n, ())) for n, v in values.items()}
 
 
 def starting(cell, rng):
     """Draws states; one that divides is positive, as what it holds is a sum of exponentials."""
-    positive = {"slstm": "n", "rwkv4": "b"}.get(cell.name, ())
-    drawn = {s: rng.normal(size=(BATCH, UNITS)) for s in cell.states}
+    positive = {"slstm": "n", "rwkv4": "b", "linear_attention": "z"}.get(cell.name, ())
+    sizes = infer_shapes(cell).states
+    drawn = {
+        s: rng.normal(size=(BATCH, *(resolve(axis, INPUTS, UNITS) for axis in axes(sizes[s]))))
+        for s in cell.states
+    }
     return {s: np.abs(v) if s in positive else v for s, v in drawn.items()}
 
 
@@ -154,7 +167,10 @@ def test_parameter_counts(name):
     getattr(Textbook(read), name)(x[0], *starting(cell, np.random.default_rng(6)).values())
     m = 7 if infer_shapes(cell).square else 5
     sizes = {"W": 7 * m, "U": 49, "Q": 7 * m, "q": m}
-    assert count(cell, m=m, n=7) == sum(sizes.get(weight[0], 7) for weight in read.names)
+    other = {w: eval(size, {}, {"m": m, "n": 7}) for w, size in SIZES.get(name, {}).items()}
+    assert other.keys() <= read.names
+    own = (other.get(w, sizes.get(w[0], 7)) for w in read.names)
+    assert count(cell, m=m, n=7) == sum(own)
 
 
 @pytest.mark.parametrize("name", LIBRARY)
@@ -163,7 +179,7 @@ def test_equations_are_those_of_the_papers(name):
     rng = np.random.default_rng(3)
     values, x = drawn(cell, rng)
     state = starting(cell, rng)
-    got, final = oracle.run(cell.text, values, x, state)
+    got, final = oracle.run(cell.text, used(cell, values), x, state)
     step = getattr(Textbook(values), name)
     states = tuple(state.values())
     for t in range(STEPS):

@@ -47,6 +47,14 @@ def test_biases_are_added_before_the_loop():
     assert {n.region for n in readers} == {"sequence"}
 
 
+def test_constants_of_one_sum_are_one():
+    """`elu(v)` ends in -1, so that with 1 added two constants meet; some have no value to read."""
+    text = "cell c\ninput x\nstate h\nh[t] = elu(W @ x[t]) + 1 + U @ h[t-1]\noutput h\n"
+    program = lower(parse_cell(text))
+    constants = {k for k, node in enumerate(program.nodes) if node.op == "constant"}
+    assert not any(node.args and set(node.args) <= constants for node in program.nodes)
+
+
 def test_dead_code_and_constants_go():
     text = """cell d
 input x

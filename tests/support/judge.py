@@ -8,8 +8,11 @@ import pytest
 import torch
 
 import odyssey
+from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.lowering import lower
+from odyssey.errors import ConfigError
 from odyssey.expr.primitives import PRIMITIVES
+from odyssey.expr.properties import PROPERTIES, apply_properties
 from odyssey.expr.shapes import infer_shapes
 from support import oracle
 
@@ -68,6 +71,9 @@ class Truth:
                 axes = [self.units(a, layer) for a in self.program.state_size(s).split(";")]
                 flat = v[f"state {s}"][layer][:, : math.prod(axes)]
                 state[s] = flat.reshape(len(flat), *axes)
+            for declared in self.cell.weights:
+                raw = parameters[declared.name]
+                parameters[declared.name] = apply_properties(np, raw, declared.properties)
             y, final = oracle.run(self.cell.text, parameters, y, state)
             finals.append({s: f.reshape(len(f), -1) for s, f in final.items()})
         return y, {s: self.stacked([f[s] for f in finals]) for s in self.cell.states}
@@ -92,6 +98,23 @@ class Truth:
             found = oracle.slope(self.loss, self.values, self.directions[name], step)
             self.slopes[name, step] = pytest.approx(found, rel=2e-6, abs=2e-7)
         return self.slopes[name, step]
+
+
+def refused(cell, backend):
+    """Says whether a backend does not run a cell; then it must say so where it is asked for."""
+    lacking = BACKENDS[backend].supports(lower(cell))
+    if lacking:
+        with pytest.raises(ConfigError, match=f"backend '{backend}' cannot run") as caught:
+            odyssey.RNN(cell, 4, 4, backend=backend)
+        assert lacking in str(caught.value)
+    return bool(lacking)
+
+
+def frozen(cell, name):
+    """Says whether a parameter of a module is a weight that its cell does not train."""
+    own = name.rpartition(".")[2]
+    properties = [p for w in cell.weights if w.name == own for p in w.properties]
+    return not all(PROPERTIES[p.partition("(")[0]].trained for p in properties)
 
 
 SURROGATES = {name for name, row in PRIMITIVES.items() if row.surrogate}
@@ -131,6 +154,9 @@ def check(cell, backend, *, seed, layers=1, sizes=(5, 2, 3, 4), wild=False):
     compared = 0
     for name in values:
         grad = gradients[name]
+        if frozen(cell, name):
+            assert grad is None
+            continue
         got = 0.0 if grad is None else float((grad.numpy() * truth.directions[name][name]).sum())
         long = truth.slope(name, 1e-5)
         if wild or got != long:

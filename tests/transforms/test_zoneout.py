@@ -6,7 +6,7 @@ from support.oracle import run
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.expr import parse_cell
-from odyssey.expr.sizes import resolve
+from odyssey.expr.sizes import axes, resolve
 from odyssey.transforms.recurrent_maps import mask_recurrent_maps
 from odyssey.transforms.zoneout import expect_zoneout, mask_states, mixed_states
 
@@ -40,7 +40,7 @@ def drawn(cell, seed=0):
         for name, sizes in shapes.items()
     }
     state = {
-        name: rng.normal(size=(ROWS, resolve(size, inputs, UNITS)))
+        name: rng.normal(size=(ROWS, *(resolve(axis, inputs, UNITS) for axis in axes(size))))
         for name, size in cell.shapes.states.items()
     }
     shares = {name: rng.random(size=value.shape) for name, value in state.items()}

@@ -3,19 +3,44 @@
 A method of `Textbook` has the name of a cell. It takes the input and the states, and gives the new
 states; where the output is no state, it comes first. `W_` maps the input, `U_` a state, `Q_` a
 state to the size of the input; what else a method reads of `self.v` is a vector, of the size of the
-input where its name begins with q.
+input where its name begins with q. `SIZES` has what is of another size than that.
 
 By families: `units.py` units without gates and dynamical systems, `gates.py` gates on the hidden
 state, `memories.py` gates around a memory cell, `scans.py` recurrences that are linear in the past,
-`searched.py` what searches have found.
+`searched.py` what searches have found, `matrices.py` states that are matrices.
 """
 
 from support.textbook.gates import Gates
+from support.textbook.matrices import Matrices
 from support.textbook.memories import Memories
 from support.textbook.scans import Scans
 from support.textbook.searched import Searched
 from support.textbook.units import Units
 
 
-class Textbook(Units, Gates, Memories, Scans, Searched):
+class Textbook(Units, Gates, Memories, Scans, Searched, Matrices):
     """All cells."""
+
+
+SIZES = {
+    "fastrnn": {"alpha": "1", "beta": "1"},
+    "fastgrnn": {"zeta": "1", "nu": "1"},
+    "fastgrnn_lowrank": {
+        "zeta": "1",
+        "nu": "1",
+        "W_1": "n * (n // 4)",
+        "W_2": "n // 4 * m",
+        "U_1": "n * (n // 4)",
+        "U_2": "n // 4 * n",
+    },
+    "lstmp": {
+        **{f"W_{k}": "4 * n * m" for k in "gifo"},
+        **{f"U_{k}": "4 * n * n" for k in "gifoh"},
+        **{f"b_{k}": "4 * n" for k in "gifo"},
+        **{f"p_{k}": "4 * n" for k in "ifo"},
+    },
+    "deltanet": {"W_b": "m"},
+    "gated_deltanet": {"W_a": "m", "W_b": "m", "s": "1", "b_a": "1"},
+    "mlstm_xlstm": {"W_i": "m", "W_f": "m", "b_i": "1", "b_f": "1"},
+}
+"""How many numbers a weight has, by m inputs and n units, where its name does not say it."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from support.textbook.page import Page, relu, sigma
+from support.textbook.page import Page, normal, relu, sigma
 
 
 class Gates(Page):
@@ -107,6 +107,28 @@ class Gates(Page):
     def lightru(self, x, h):
         f = sigma(self.pre("f", x, h))
         return ((1 - f) * h + f * np.tanh(self.outer("n", x)),)
+
+    def _fastgrnn(self, h, shared):
+        z, n = sigma(shared + self.v["b_z"]), np.tanh(shared + self.v["b_h"])
+        return ((sigma(self.v["zeta"]) * (1 - z) + sigma(self.v["nu"])) * n + z * h,)
+
+    def fastgrnn(self, x, h):
+        return self._fastgrnn(h, self.pre("h", x, h, bias=False))
+
+    def fastgrnn_lowrank(self, x, h):
+        w, u = self.v["W_1"] @ self.v["W_2"], self.v["U_1"] @ self.v["U_2"]
+        return self._fastgrnn(h, x @ w.T + h @ u.T)
+
+    def ln_gru(self, x, h):
+        of_x = normal(np.hstack([self.at(f"W_{k}", x) for k in "rz"]))
+        of_h = normal(np.hstack([self.at(f"U_{k}", h) for k in "rz"]))
+        r, z = (
+            sigma(self.v[f"alpha_{k}"] * a + self.v[f"beta_{k}"] * b + self.v[f"b_{k}"])
+            for k, a, b in zip("rz", np.hsplit(of_x, 2), np.hsplit(of_h, 2), strict=True)
+        )
+        inner = self.v["beta_n"] * normal(self.at("U_n", h)) + self.v["d_n"]
+        outer = self.v["alpha_n"] * normal(self.at("W_n", x)) + self.v["b_n"]
+        return (z * h + (1 - z) * np.tanh(outer + r * inner),)
 
     def miru1(self, x, h, *, keep=0.5):
         r = sigma(self.pre("r", x, h))

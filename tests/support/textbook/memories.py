@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from support.textbook.page import Page, sigma
+from support.textbook.page import Page, normal, sigma
 
 
 class Memories(Page):
@@ -82,6 +82,33 @@ class Memories(Page):
         i, f = np.exp(i - m), np.exp(kept - m)
         c, n = f * c + i * np.tanh(g), f * n + i
         return sigma(o) * (c / n), c, n, m
+
+    def lstmp(self, x, r, c):
+        m, c = self.lstm_peephole(x, r, c, output=lambda h, o, c: o * np.tanh(c))
+        return self.at("U_h", m), c
+
+    def ln_lstm(self, x, h, c):
+        of_x = normal(np.hstack([self.at(f"W_{k}", x) for k in "fiog"]))
+        of_h = normal(np.hstack([self.at(f"U_{k}", h) for k in "fiog"]))
+        f, i, o, g = (
+            self.v[f"alpha_{k}"] * a + self.v[f"beta_{k}"] * b + self.v[f"b_{k}"]
+            for k, a, b in zip("fiog", np.hsplit(of_x, 4), np.hsplit(of_h, 4), strict=True)
+        )
+        c = sigma(f) * c + sigma(i) * np.tanh(g)
+        return sigma(o) * np.tanh(self.v["s_c"] * normal(c) + self.v["b_c"]), c
+
+    def on_lstm(self, x, h, c):
+        i, f, o = (sigma(self.pre(k, x, h)) for k in "ifo")
+        up, down = (
+            np.cumsum(np.exp(a) / np.exp(a).sum(1, keepdims=True), axis=1)
+            for a in (self.pre("k", x, h), self.pre("m", x, h))
+        )
+        master_f, master_i = up, 1 - down
+        overlap = master_f * master_i
+        f_hat = f * overlap + (master_f - overlap)
+        i_hat = i * overlap + (master_i - overlap)
+        c = f_hat * c + i_hat * np.tanh(self.pre("g", x, h))
+        return o * np.tanh(c), c
 
     # deep: several layers in one step
 

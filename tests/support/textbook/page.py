@@ -11,6 +11,11 @@ def relu(a):
     return np.where(a > 0, a, 0)
 
 
+def normal(a):
+    """Layer normalisation of each row, without gain and bias."""
+    return (a - a.mean(1, keepdims=True)) / np.sqrt(a.var(1, keepdims=True) + 1e-5)
+
+
 class Page:
     """Equations over given weights."""
 

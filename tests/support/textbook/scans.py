@@ -71,6 +71,11 @@ class Scans(Page):
     def minlstm_log(self, x, h):
         return self.minlstm(x, h, g=_positive)
 
+    def rg_lru(self, x, h, *, power=8):
+        r, i = sigma(self.outer("r", x)), sigma(self.outer("i", x))
+        a = sigma(self.v["l"]) ** (power * r)
+        return (a * h + np.sqrt(1 - a**2) * (i * x),)
+
     def rwkv4(self, x, last, a, b, m):
         def shifted(k):
             return self.at(f"W_{k}", self.v[f"mu_{k}"] * x + (1 - self.v[f"mu_{k}"]) * last)

@@ -41,6 +41,30 @@ class Units(Page):
     def dt_rnn(self, x, h):
         return (np.tanh(self.inner("h", np.tanh(self.pre("a", x, h)))),)
 
+    def fastrnn(self, x, h):
+        return (sigma(self.v["alpha"]) * np.tanh(self.pre("h", x, h)) + sigma(self.v["beta"]) * h,)
+
+    def scornn(self, x, h):
+        skew = (self.v["U_h"] - self.v["U_h"].T) / 2
+        one = np.eye(len(skew))
+        z = self.at("W_h", x) + h @ (np.linalg.inv(one - skew) @ (one + skew)).T
+        return (np.where(np.abs(z) + self.v["b_h"] > 0, z + self.v["b_h"] * np.sign(z), 0),)
+
+    def esn(self, x, h):
+        return (np.tanh(self.pre("h", x, h, bias=False)),)
+
+    def lif(self, x, z, v, *, threshold=0.03):
+        alpha = np.exp(-1 / 20)
+        v = alpha * v + (1 - alpha) * self.pre("v", x, z, bias=False) - threshold * z
+        return np.where(v > threshold, 1.0, 0.0), v
+
+    def lsnn(self, x, z, v, a):
+        alpha, rho = np.exp(-1 / 20), np.exp(-1 / 200)
+        a = rho * a + (1 - rho) * z
+        threshold = 0.01 + 1.6 * a
+        v = alpha * v + (1 - alpha) * self.pre("v", x, z, bias=False) - threshold * z
+        return np.where((v - threshold) / threshold > 0, 1.0, 0.0), v, a
+
     # every unit sees only its own past
 
     def indrnn(self, x, h):
@@ -71,6 +95,24 @@ class Units(Page):
         return (np.tanh(sigma(p + h) * r + sigma(q - h) * h),)
 
     # dynamical systems
+
+    def _skew(self, h, gamma):
+        matrix = self.v["U_h"] - self.v["U_h"].T - gamma * np.eye(h.shape[1])
+        return h @ matrix.T
+
+    def antisymmetric(self, x, h, *, dt=0.1, gamma=0.01):
+        return (h + dt * np.tanh(self._skew(h, gamma) + self.outer("h", x)),)
+
+    def gated_antisymmetric(self, x, h, *, dt=0.1, gamma=0.01):
+        z = sigma(self._skew(h, gamma) + self.outer("z", x))
+        return (h + dt * z * np.tanh(self._skew(h, gamma) + self.outer("h", x)),)
+
+    def lipschitz_rnn(self, x, h, *, beta=0.75, gamma=0.001, dt=0.03):
+        def between(m):
+            return (1 - beta) * (m + m.T) + beta * (m - m.T) - gamma * np.eye(len(m))
+
+        driven = np.tanh(h @ between(self.v["U_h"]).T + self.outer("h", x))
+        return (h + dt * (h @ between(self.v["U_a"]).T + driven),)
 
     def cornn(self, x, y, z, *, dt=0.042, gamma=2.7, epsilon=4.7):
         force = np.tanh(self.pre("z", x, y) + self.at("U_v", z))
