@@ -37,6 +37,7 @@ from odyssey.expr.cell import Cell
 from odyssey.expr.forms import computed
 from odyssey.expr.jacobian import JacobianTerm, symbolic_jacobian
 from odyssey.expr.primitives import Array
+from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.terms import Input, Leaf, matmul, term
 
 COORDINATES = 4096  # at least; the theory's own noise falls with its root
@@ -78,8 +79,8 @@ def predicted_norms(
         as `gradient_norms`.
 
     Raises:
-        ConfigError: More than one layer, no step, a matrix on the gradient's way that is not
-            (H, H), or one whose mean is far from zero.
+        ConfigError: More than one layer, no step, functions over units or declared sizes, a
+            matrix on the gradient's way that is not (H, H), or one whose mean is far from zero.
         CellError: The cell has no recurrence.
     """
     require_one_direction(rnn)
@@ -87,6 +88,12 @@ def predicted_norms(
         raise ConfigError(f"the theory is of one layer; this module has {rnn.num_layers}")
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, got {steps}")
+    mixing = sorted({n.op for n in rnn.program.nodes if n.op in OVER_UNITS})
+    if mixing or not rnn.cell.shapes.plain:
+        about = f"functions over units ({', '.join(mixing)})" if mixing else "declared sizes"
+        raise ConfigError(
+            f"{rnn.cell.name} has {about}; the theory is of units that act each by itself"
+        )
     blocks = symbolic_jacobian(rnn.cell)
     passed = {m for terms in blocks.values() for t in terms for m in t.matrices}
     for name, shape in rnn.program.matrices.items():

@@ -17,6 +17,8 @@ from odyssey.diagnostics.recurrence import Trajectory, join, separate
 from odyssey.diagnostics.tidy import tidy
 from odyssey.errors import ConfigError
 
+MAX_NUMBERS = 4_096  # of a state whose Jacobian is written out: 128 MiB a row of a batch
+
 
 def _side_by_side(covectors: Tensor, trajectory: Trajectory) -> State:
     """Writes (P, B, K, N) as a state of K * B rows."""
@@ -41,6 +43,11 @@ def jacobian(trajectory: Trajectory, step: int) -> Tensor:
     if not 0 <= step < len(trajectory):
         raise ConfigError(f"step must lie in 0 to {len(trajectory) - 1}, got {step}")
     n, members = trajectory.recurrence.numbers, trajectory.recurrence.members
+    if n > MAX_NUMBERS:
+        raise ConfigError(
+            f"{trajectory.recurrence.name}: a state of {n:,} numbers; Jacobians are taken of up to"
+            f" {MAX_NUMBERS:,}: give it fewer units (hidden_size)"
+        )
     unit = torch.eye(n, dtype=torch.float64).expand(members, trajectory.rows, n, n)
     return _apart(trajectory.pull(step, _side_by_side(unit, trajectory)), trajectory.rows)
 

@@ -31,7 +31,7 @@ from odyssey.expr.sizes import (
     matrix,
     meet,
 )
-from odyssey.expr.terms import term
+from odyssey.expr.terms import Leaf, term
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ class _Inference:
         if op in OVER_UNITS:
             if not sizes:
                 raise IllegalEquationError(self.cell, index, f"{op} of a constant")
-            return self.over_units(op, sizes, index)
+            return self.over_units(op, args, sizes, index)
         wide = [s for s in sizes if self.sizes.find(s) != ONE]
         if any(is_matrix(self.sizes.find(s)) for s in wide):
             return self.of_matrices([self.sizes.find(s) for s in wide], index)
@@ -239,7 +239,7 @@ class _Inference:
             found.append(wide[0] if wide else ONE)
         return matrix(*found)
 
-    def over_units(self, op: str, sizes: list[str], index: int) -> str:
+    def over_units(self, op: str, args: tuple[sp.Expr, ...], sizes: list[str], index: int) -> str:
         """Gives the size of the value of a function over units."""
         known = [self.sizes.find(s) for s in sizes]
         if len(known) != OVER_UNITS[op].arity:
@@ -247,7 +247,10 @@ class _Inference:
         try:
             size = size_over_units(op, known)
         except WrongSizeError as error:
-            raise IllegalEquationError(self.cell, index, str(error)) from None
+            reason = str(error)
+            if op in ("read", "read_transposed") and isinstance(args[0], Leaf):
+                reason = f"the left of @ must be a matrix; {args[0].name!r} is a variable"
+            raise IllegalEquationError(self.cell, index, reason) from None
         if op in ("read", "read_transposed"):
             inner = axes(known[0])[1 if op == "read" else 0]
             self.demand(inner, known[1], index, "a matrix reads what it has columns for")

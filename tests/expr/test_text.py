@@ -203,7 +203,7 @@ GOOD = "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)"
         (["h[t] = W @ x[t] + tanh(h[t-1], b)"], 4, "takes 1 argument(s), got 2"),
         (["h[t] = W @ x[t] + h[t-1]**2"], 4, "write square(v)"),
         (["h[t] = 2 * W @ x[t] + h[t-1]"], 4, "the left of @ must be the name of a weight matrix"),
-        (["g = h[t-1]", "h[t] = g @ x[t] + g"], 5, "read takes a matrix and a vector"),
+        (["g = h[t-1]", "h[t] = g @ x[t] + g"], 5, "'g' is a variable"),
         (["h[t] = W @ 2 + x[t] + h[t-1]"], 4, "right of @ must be a vector"),
         (["h[t] = tanh(W @ x[t] + W @ h[t-1])"], 4, "shapes of 'W' disagree"),
         (["g = W @ h[t-1]", "h[t] = tanh(W @ x[t] + g)"], 5, "(H, H) in g, (H, I) in h[t]"),

@@ -123,7 +123,7 @@ HOSTILE_TEXTS: list[tuple[str, bytes]] = [
     ("expression only", _cell("tanh(x[t])", f"h[t] = {_GOOD}")),
     ("line continuation", _cell("h[t] = W @ x[t] + \\", "U @ h[t-1]")),
     ("future step", _update("W @ x[t] + U @ h[t+1]")),
-    ("a step ahead", _update("W @ x[t] + U @ h[t+1]")),
+    ("too many steps back", _update("W @ x[t] + U @ h[t-65]")),
     ("power", _update("x[t] ** 9999999 + h[t-1]")),
     ("shift", _update("1 << 99999999 + h[t-1]")),
     ("comparison", _update("W @ x[t] < h[t-1]")),
