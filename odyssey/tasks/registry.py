@@ -88,6 +88,7 @@ def _text_options(split_default: str, unit: str = AUTO) -> tuple[Option, ...]:
             encoding_name,
         ),
         split(split_default),
+        whole("stretches", 1, least=1, most=100_000),
         whole("words", KnownWords.most, least=2, most=1_000_000),
         whole("least_count", KnownWords.least_count, least=1, most=1_000_000),
     )
@@ -100,7 +101,7 @@ def _text_task(
     known = KnownWords(values["words"], values["least_count"])
     if values["unit"] != "words" and known != KnownWords():
         raise TaskError(f"{name}: words= and least_count= are about words; add unit=words")
-    how = {option: values[option] for option in ("unit", "encoding", "split")}
+    how = {option: values[option] for option in ("unit", "encoding", "split", "stretches")}
     return TextTask(name, data, **how, known=known, facts=facts)
 
 
@@ -447,7 +448,16 @@ def _as_recorded(data: bytes, record: Mapping[str, Any]) -> Task:
     known = KnownWords(record["words"], record["least_count"]) if unit == "words" else None
     facts = {k: record[k] for k in ("path", "licence", "python") if k in record}
     name = str(record["name"])
-    task = TextTask(name, data, unit=unit, encoding=encoding, split=parts, facts=facts, known=known)
+    task = TextTask(
+        name,
+        data,
+        unit=unit,
+        encoding=encoding,
+        split=parts,
+        stretches=record.get("stretches", 1),
+        facts=facts,
+        known=known,
+    )
     if task.num_symbols != record["num_symbols"]:
         raise TaskError(
             f"{name} has {task.num_symbols} symbols, and had {record['num_symbols']} when the run"

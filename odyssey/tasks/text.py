@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -87,6 +89,8 @@ class TextTask(_Text):
             `reading.read_symbols`).
         encoding: The encoding of characters, or `auto`.
         split: The parts of train, valid and test; their sum is one, and the last may be none.
+        stretches: Neighbouring stretches of one length that are split each by itself: with many,
+            held-out text lies among training text, as char-rnn's does, whose streams end in it.
         known: Which words are symbols, where those are words.
         facts: More that `describe` says about the text.
     """
@@ -103,6 +107,7 @@ class TextTask(_Text):
         encoding: str = AUTO,
         split: tuple[Fraction, ...],
         facts: Mapping[str, object],
+        stretches: int = 1,
         known: KnownWords | None = None,
     ) -> None:
         found = read_symbols(name, data, unit=unit, encoding=encoding)
@@ -110,7 +115,8 @@ class TextTask(_Text):
         if unit == "words":
             known = known or KnownWords()
             about_words = {"words": known.most, "least_count": known.least_count}
-            vocabulary, text_N = _index_words(found.codes_N, name, split=split, known=known)
+            cut = partial(_bounds, parts=split, stretches=stretches)
+            vocabulary, text_N = _index_words(found.codes_N, name, cut=cut, known=known)
             super().__init__(name, vocabulary)
         else:
             codes, text_N = _index(found.codes_N)
@@ -119,10 +125,11 @@ class TextTask(_Text):
             held = f"nothing but {self.symbols[0]!r}" if self.symbols else "nothing"
             raise TaskError(f"the text of {name} holds {held}; give one with two symbols or more")
         self.notices = found.notices
-        self._splits = _split(name, text_N, split)
+        self._splits = _split(name, text_N, split, stretches)
         self._facts = {
             "encoding": found.encoding,
             "split": show_split(split),
+            **({"stretches": stretches} if stretches > 1 else {}),
             "vocabulary": self.vocabulary.text,
             **about_words,
             **{f"{part}_{self.unit}": piece.size for part, piece in self._splits.items()},
@@ -358,27 +365,39 @@ def _index(codes_N: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _index_words(
-    codes_N: NDArray[np.integer], name: str, *, split: tuple[Fraction, ...], known: KnownWords
+    codes_N: NDArray[np.integer],
+    name: str,
+    *,
+    cut: Callable[[int], NDArray[np.int64]],
+    known: KnownWords,
 ) -> tuple[WordVocabulary, NDArray[np.integer]]:
     """Gives the words that are symbols, and the text as indices of them."""
     text = codes_N.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
     words = split_words(text)
-    train = words[: int(len(words) * split[0])]
+    train = [word for start, end, *_ in cut(len(words)).tolist() for word in words[start:end]]
     chosen = known_words(train, most=known.most, least_count=known.least_count)
     vocabulary = WordVocabulary(chosen, name=name)
     return vocabulary, vocabulary.index(words)
 
 
+def _bounds(size: int, *, parts: tuple[Fraction, ...], stretches: int) -> NDArray[np.int64]:
+    """Gives where each stretch begins, where its train and valid parts end, and it itself."""
+    edges = [size * k // stretches for k in range(stretches + 1)]
+    shares = (parts[0], parts[0] + parts[1])
+    rows = [(a, *(a + int((b - a) * share) for share in shares), b) for a, b in pairwise(edges)]
+    return np.array(rows, dtype=np.int64)
+
+
 def _split(
-    name: str, text_N: NDArray[np.integer], parts: tuple[Fraction, ...]
+    name: str, text_N: NDArray[np.integer], parts: tuple[Fraction, ...], stretches: int
 ) -> dict[Split, NDArray[np.integer]]:
     """Cuts a text into its splits; each that is wanted must have an input and a target."""
-    train_end, valid_end = int(text_N.size * parts[0]), int(text_N.size * (parts[0] + parts[1]))
-    splits: dict[Split, NDArray[np.integer]] = {
-        "train": text_N[:train_end],
-        "valid": text_N[train_end:valid_end],
-        "test": text_N[valid_end:],
-    }
+    bounds = _bounds(text_N.size, parts=parts, stretches=stretches).tolist()
+    named: tuple[Split, ...] = ("train", "valid", "test")
+    splits: dict[Split, NDArray[np.integer]] = {}
+    for k, split in enumerate(named):
+        pieces = [text_N[row[k] : row[k + 1]] for row in bounds]
+        splits[split] = pieces[0] if stretches == 1 else np.concatenate(pieces)
     for (split, piece), part in zip(splits.items(), parts, strict=True):
         if piece.size < 2 and part:
             raise TaskError(

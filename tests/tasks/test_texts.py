@@ -12,6 +12,7 @@ from support.counting import at_most
 
 from odyssey.errors import TaskError
 from odyssey.tasks import get_task, python_source
+from odyssey.tasks.registry import recorded_task
 
 TEXT = "".join(chr(ord("a") + (i * i) % 23) for i in range(1000))
 
@@ -50,6 +51,29 @@ def test_splits_are_consecutive_and_complete(book, split, sizes):
         assert held_out_text(task, "test", **shape) == TEXT[train + valid :]
         assert held_out_text(task, "test", **shape, characters=9999) == TEXT[train + valid :]
         assert held_out_text(task, "test", **shape, characters=20) == TEXT[train + valid :][:21]
+
+
+@pytest.mark.parametrize("stretches", [2, 7, 100])
+def test_stretches_are_split_each_by_itself(book, stretches):
+    task = get_task(f"{book(TEXT)}@split=80/10/10,stretches={stretches}")
+    parts = {"train": "", "valid": "", "test": ""}
+    edges = [len(TEXT) * k // stretches for k in range(stretches + 1)]
+    for a, b in itertools.pairwise(edges):
+        first, second = a + (b - a) * 8 // 10, a + (b - a) * 9 // 10
+        pieces = TEXT[a:first], TEXT[first:second], TEXT[second:b]
+        for name, piece in zip(parts, pieces, strict=True):
+            parts[name] += piece
+    assert {name: task.decode(task.indices(name)) for name in parts} == parts
+    assert task.describe()["stretches"] == stretches
+    again = recorded_task(task.name, task.describe())
+    assert again.describe() == task.describe()
+
+
+def test_known_words_are_those_of_the_train_parts_of_all_stretches(book):
+    text = "a b c d e f g h i j k l "
+    task = get_task(f"{book(text)}@unit=words,split=50/25/25,stretches=3")
+    assert {"a", "b", "e", "f", "i", "j"} <= set(task.symbols)
+    assert not {"c", "d", "g", "h", "k", "l"} & set(task.symbols)
 
 
 @pytest.mark.parametrize(("characters", "pieces"), [(1, 1), (7, 4), (33, 10), (48, 7), (49, 4)])
