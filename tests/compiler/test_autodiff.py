@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from support.random_cells import random_cell, random_wide_cell
+from support.representatives import REPRESENTATIVES
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.autodiff import CHEAP, _Tape, differentiate, levels
 from odyssey.compiler.lowering import lower
 from odyssey.expr.primitives import PRIMITIVES
@@ -48,7 +48,7 @@ def holds_matrices(program):
     return any(is_matrix(node.size) for node in program.nodes)
 
 
-NAMED = {spec: lower(odyssey.get_cell(spec)) for spec in LIBRARY}
+NAMED = {spec: lower(odyssey.get_cell(spec)) for spec in REPRESENTATIVES}
 PROGRAMS = {
     # two products of different operands whose gradients are one value
     "two products": program(

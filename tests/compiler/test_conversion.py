@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 from torch import nn
 from torch.nn.utils import parametrizations
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.torch_cells import MODES, torch_cell
 from odyssey.errors import CellError, ConfigError
@@ -137,7 +137,7 @@ def test_names_and_initial_values_do_not_matter(spec):
 NOT_TORCHS = ["gru", "lstm_peephole", "lstm:no_bias=i", "gru_torch:no_bias=n", "lstm:CIFG"]
 
 
-@pytest.mark.parametrize("spec", sorted({*LIBRARY, *NOT_TORCHS, *SEQUENCES}))
+@pytest.mark.parametrize("spec", sorted({*REPRESENTATIVES, *NOT_TORCHS, *SEQUENCES}))
 def test_only_what_is_the_same_function_goes_to_torch(spec):
     cell = odyssey.get_cell(spec)
     model = odyssey.RNN(cell, HIDDEN, HIDDEN, dtype=torch.float64)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from support.judge import refused
+from support.representatives import REPRESENTATIVES
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS
 from odyssey.errors import CellError, ConfigError
 
@@ -129,7 +129,7 @@ def test_equals_torch(kind, layers, bidirectional, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("hidden", [HIDDEN, [3, 5, 4]], ids=["alone", "population"])
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 def test_two_directions_are_two_modules(spec, hidden, backend):
     if refused(odyssey.get_cell(spec), backend):
         return
@@ -182,7 +182,7 @@ def test_a_member_of_two_directions_is_a_module_of_its_own(bidirectional):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 def test_packed_sequences_are_read_as_each_alone(spec, backend):
     if refused(odyssey.get_cell(spec), backend):
         return

@@ -6,10 +6,10 @@ import pickle
 import pytest
 import torch
 from support.judge import refused
+from support.representatives import REPRESENTATIVES
 from torch import nn
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS, native
 from odyssey.diagnostics.recording import record
 from odyssey.errors import CellError, ConfigError
@@ -35,7 +35,7 @@ def close(ours, theirs):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("hidden", [HIDDEN, [3, 5, 4]], ids=["alone", "population"])
-@pytest.mark.parametrize("spec", LIBRARY)
+@pytest.mark.parametrize("spec", REPRESENTATIVES)
 def test_steps_are_a_sequence(spec, hidden, backend):
     if refused(odyssey.get_cell(spec), backend):
         return

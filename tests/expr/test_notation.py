@@ -66,7 +66,9 @@ def test_named_cells_print(spec):
     cell = get_cell(spec)
     assert balanced(cell.latex())
     rows = to_html(cell).count("<tr")
-    assert rows == len(cell.equations) + len(cell.inits)
+    declared = (*cell.state_sizes, *cell.weights, *(e for e in cell.equations if e.size))
+    said = (*cell.inits, *cell.starts, *cell.constants, *declared)
+    assert rows == len(cell.equations) + len(said)
     parser = MathTextParser("path")
     for line in cell.latex().splitlines()[1:-1]:
         plain = line.removesuffix("\\\\").replace("&", "").replace(r"\operatorname", r"\mathrm")

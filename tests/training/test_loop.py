@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.representatives import REPRESENTATIVES
 from torch import nn
 from torch.nn import functional
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS
 from odyssey.errors import ConfigError, TaskError
 from odyssey.hyperparameters import HYPERPARAMETERS, Member
@@ -484,7 +484,7 @@ def test_best_parameters_are_those_of_the_test():
     assert len(valid) == 6
 
 
-@pytest.mark.parametrize("spec", [*LIBRARY, "NIG", "FGR"])
+@pytest.mark.parametrize("spec", [*REPRESENTATIVES, "NIG", "FGR"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_parameters_are_counted_as_they_are(spec, layers):
     cell = odyssey.get_cell(spec)

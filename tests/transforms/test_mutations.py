@@ -354,13 +354,13 @@ def test_120_mutants_are_legal_and_compile():
 PRINT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from mutant_chains import chain
+from support.mutant_chains import chain
 print([(m.cell.text, m.operator) for m in chain(25, seed=4)])
 """
 
 
 def test_mutants_do_not_depend_on_hash_seeds():
-    tests = os.path.dirname(mutant_chains.__file__)
+    tests = os.path.dirname(os.path.dirname(mutant_chains.__file__))
     printed = {
         subprocess.run(
             [sys.executable, "-c", PRINT, tests],

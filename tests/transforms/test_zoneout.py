@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from support.oracle import run
+from support.representatives import REPRESENTATIVES
 
-from odyssey.cells import LIBRARY, library_cell
+from odyssey.cells import library_cell
 from odyssey.expr import parse_cell
 from odyssey.expr.sizes import axes, resolve
 from odyssey.transforms.recurrent_maps import mask_recurrent_maps
@@ -26,7 +27,7 @@ y    = h[t] * q
 
 output y
 """
-CELLS = {**{name: library_cell(name) for name in LIBRARY}, "other": parse_cell(OTHER)}
+CELLS = {**{name: library_cell(name) for name in REPRESENTATIVES}, "other": parse_cell(OTHER)}
 INPUTS, UNITS, ROWS, STEPS = 3, 4, 2, 5
 
 
