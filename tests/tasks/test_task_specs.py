@@ -120,7 +120,7 @@ def test_the_table_lists_every_task_with_its_options():
     assert list(rows) == [*list_tasks(), "text:PATH", "captions:PATH"]
     assert rows["arithmetic"]["options"] == "digits=8,distractors=0.48"
     assert rows["warpeace"]["options"] == (
-        "unit=bytes,encoding=auto,split=80/10/10,words=10000,least_count=1"
+        "unit=bytes,encoding=auto,split=80/10/10,stretches=1,words=10000,least_count=1"
     )
     assert all(row["summary"] for row in rows.values())
 
