@@ -1,77 +1,26 @@
-"""Cell <-> text, and the difference of two cells.
-
-The text follows Python's grammar line by line and is read with `ast` and a whitelist of nodes:
-nothing is ever evaluated. See docs/language.md for the language with examples.
-"""
+"""Reads cell texts line by line."""
 
 from __future__ import annotations
 
 import ast
-import difflib
-import itertools
-import re
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import NoReturn
 
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
-from odyssey.expr.equations import (
-    Declaration,
-    Equation,
-    Equations,
-    IllegalCellError,
-    Init,
-    Start,
-)
-from odyssey.expr.forms import ALL_FUNCTIONS, LANGUAGE
-from odyssey.expr.initial import INITIAL_VALUES, NEGATED, format_init
-from odyssey.expr.limits import (
-    KEYWORDS,
-    MAX_CHARACTERS,
-    MAX_DELAY,
-    MAX_DEPTH,
-    MAX_LINE,
-    MAX_LINES,
-    check_name,
-)
-from odyssey.expr.primitives import ARITHMETIC, BY_SYNTAX
+from odyssey.expr.equations import Declaration, Equation, Equations, IllegalCellError, Init, Start
+from odyssey.expr.initial import INITIAL_VALUES, NEGATED
+from odyssey.expr.limits import KEYWORDS, MAX_CHARACTERS, MAX_DEPTH, MAX_LINE, MAX_LINES
 from odyssey.expr.properties import PROPERTIES
-from odyssey.expr.reductions import OVER_UNITS
-from odyssey.expr.sizes import ONE, PLAIN, UNITS, format_size, multiple, parts
-from odyssey.expr.terms import (
-    MAPS,
-    Const,
-    Current,
-    Input,
-    Leaf,
-    Matrix,
-    Named,
-    Previous,
-    Vector,
-    apply,
-    const,
-    constant,
-    exact_value,
-    leaves,
-    matmul,
-    neg,
-    term,
-    transposed,
-)
+from odyssey.expr.sizes import ONE, PLAIN, UNITS, multiple, parts
+from odyssey.expr.terms import Const, Input, Previous, const, exact_value, leaves
+from odyssey.expr.text.expressions import ExpressionReader, delay_state
 
 _REPEATED = ("init", "size", "const", "state", "weight", "start")  # lines that may repeat
 INIT_KINDS = tuple(kind for kind in INITIAL_VALUES if kind != "constant")  # that text names
-
-
-def delay_state(name: str, number: int) -> str:
-    """Names the state that holds what a state or the input was so many steps earlier."""
-    return f"{name}_lag{number}" if number else name
 
 
 @dataclass(frozen=True)
@@ -96,31 +45,22 @@ class CellSource:
             raise CellError(f"line {line}: {error}" if line else str(error)) from None
 
 
-class _Reader:
-    """Reads the lines of one cell text; knows the line it is at."""
+class _Reader(ExpressionReader):
+    """Reads the lines of one cell text."""
 
     def __init__(self, text: str) -> None:
+        super().__init__()
         self.text = text
-        self.line = 0
-        self.source = ""  # of the statement being read
         self.lines: dict[str, int] = {}  # where each part of the cell stands
         self.name = ""
         self.citation = ""
-        self.input = ""
-        self.states: list[str] = []
         self.sizes: list[Declaration] = []
         self.state_sizes: list[Declaration] = []
         self.weights: list[Declaration] = []
         self.starts: list[Start] = []
-        self.constants: dict[str, Const] = {}
-        self.delays: dict[str, int] = {}  # state or input -> steps back that are read, at most
-        self.equations: list[Equation] = []
         self.inits: list[Init] = []
         self.output = ""
         self.recurrent = True
-
-    def fail(self, reason: str) -> NoReturn:
-        raise CellError(f"line {self.line}: {reason}" if self.line else reason)
 
     def read(self) -> CellSource:
         if len(self.text) > MAX_CHARACTERS:
@@ -297,7 +237,7 @@ class _Reader:
             and len(statement.targets) == 1
             and isinstance(statement.targets[0], ast.Name)
         ):
-            self.fail(f"expected '{expected}': {rest[:60]}")
+            self.fail(f"expected '{expected}': {expected.split()[0]} {rest[:60]}")
         return statement.targets[0].id, statement.value
 
     def _signed(self, node: ast.expr, what: str) -> sp.Expr:
@@ -354,33 +294,6 @@ class _Reader:
             self.fail(f"'not {rest[:40]}': did you mean 'not recurrent'?")
         self.recurrent = False
 
-    def _name(self, name: str, what: str) -> None:
-        try:
-            check_name(name, what=what)
-        except CellError as error:
-            self.fail(str(error))
-
-    def _parse(self, source: str) -> ast.stmt:
-        self.source = source
-        try:
-            with warnings.catch_warnings():  # Python warns of "1if" and the like; we refuse it
-                warnings.simplefilter("ignore")
-                body = ast.parse(source).body
-        except SyntaxError as error:
-            self.fail(f"not an equation ({error.msg}): {source[:60]}")
-        except (RecursionError, MemoryError):
-            self.fail(f"nested deeper than {MAX_DEPTH}")
-        except ValueError as error:  # null bytes, integers of thousands of digits
-            self.fail(str(error).split(";")[0])
-        if len(body) != 1:
-            self.fail("one equation per line")
-        return body[0]
-
-    def _quote(self, node: ast.expr) -> str:
-        # not ast.unparse: it recurses, and what is quoted may be nested a thousand deep
-        # a statement is one line of ASCII, so that offsets count characters
-        return (self.source[node.col_offset : node.end_col_offset] or self.source)[:60]
-
     def _read_equation(self, line: str) -> None:
         statement, size = self._parse(line), ""
         target: ast.expr
@@ -408,126 +321,10 @@ class _Reader:
         self.lines[f"equation {len(self.equations)}"] = self.line
         self.equations.append(Equation(name, value, updates_state, size))
 
-    def _expression(self, node: ast.expr, depth: int) -> sp.Expr:
-        if depth > MAX_DEPTH:
-            self.fail(f"nested deeper than {MAX_DEPTH}")
-        match node:
-            case ast.Constant():
-                return self._number(node)
-            case ast.Name():
-                return self._bare(node.id)
-            case ast.Subscript():
-                return self._indexed(node)
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant() as number):
-                return -self._number(number)  # counts as one level, as in the expression
-            case ast.UnaryOp(op=ast.USub()):
-                return neg(self._expression(node.operand, depth + 1))
-            case ast.BinOp(op=ast.MatMult()):
-                return self._map(node, depth)
-            case ast.BinOp() if type(node.op) in BY_SYNTAX:
-                left = self._expression(node.left, depth + 1)
-                return apply(
-                    BY_SYNTAX[type(node.op)], left, self._expression(node.right, depth + 1)
-                )
-            case ast.BinOp(op=ast.Pow()):
-                self.fail("** is not an operation of the language; write square(v)")
-            case ast.Call():
-                return self._call(node, depth)
-        self.fail(f"{type(node).__name__} is not part of the language: {self._quote(node)}")
-
-    def _number(self, node: ast.Constant) -> sp.Expr:
-        value = node.value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            self.fail(f"{str(value)[:40]!r} is not a number")
-        try:
-            exact = Fraction(Decimal(repr(value)))
-        except (InvalidOperation, OverflowError, ValueError):
-            self.fail(f"{value} is not a finite number")
-        if abs(exact) > 10**30 or 0 < abs(exact) < Fraction(1, 10**30):
-            self.fail("a constant must lie between 1e-30 and 1e30")
-        return constant(exact)
-
-    def _bare(self, name: str) -> sp.Expr:
-        if name == self.input:
-            self.fail(f"write {name}[t] for the input")
-        if name in self.states:
-            self.fail(f"{name!r} is a state: write {name}[t-1], or {name}[t] after its update")
-        if name in ALL_FUNCTIONS or name in OVER_UNITS:
-            self.fail(f"{name!r} is a function: write {name}(...)")
-        if name in self.constants:
-            return self.constants[name]
-        if any(e.target == name for e in self.equations):
-            return Named(name)
-        self._name(name, "a parameter")
-        return Vector(name)
-
-    def _indexed(self, node: ast.Subscript) -> sp.Expr:
-        if not isinstance(node.value, ast.Name):
-            self.fail(f"only names can be indexed by time: {self._quote(node)}")
-        name = node.value.id
-        when = "".join(self._quote(node.slice).split())[:40]
-        if name != self.input and name not in self.states:
-            self.fail(
-                suggest(name, [self.input, *self.states], what="input or state")
-                + f"; it stands in {name[:40]}[{when}]"
-            )
-        if when == "t":
-            return Input(f"{name}[t]") if name == self.input else Current(f"{name}[t]")
-        if when == "t-1" and name in self.states:
-            return Previous(f"{name}[t-1]")
-        back = int(when[2:]) if when.startswith("t-") and when[2:].isdecimal() else 0
-        if 1 <= back <= MAX_DELAY:
-            number = back if name == self.input else back - 1
-            self.delays[name] = max(number, self.delays.get(name, 0))
-            return Previous(f"{delay_state(name, number)}[t-1]")
-        self.fail(f"{name}[{when}]: what can be read is {name}[t] to {name}[t-{MAX_DELAY}]")
-
-    def _map(self, node: ast.BinOp, depth: int) -> sp.Expr:
-        left, kind = node.left, matmul
-        if isinstance(left, ast.Attribute) and left.attr == "T":
-            left, kind = left.value, transposed
-        named = isinstance(left, ast.Name) and any(e.target == left.id for e in self.equations)
-        if named or isinstance(left, ast.Subscript):
-            value = self._expression(left, depth + 1)  # a matrix of the cell's own making
-            read = "read" if kind is matmul else "read_transposed"
-            return apply(read, value, self._expression(node.right, depth + 1))
-        if not isinstance(left, ast.Name):
-            self.fail(
-                "the left of @ must be the name of a weight matrix or a matrix state, or their"
-                " transpose W.T;"
-                f" write a * (W @ v): {self._quote(node)}"
-            )
-        name = left.id
-        if name == self.input or name in self.states:
-            self.fail(f"the left of @ must be a weight matrix; {name!r} is a variable")
-        self._name(name, "a weight matrix")
-        return kind(Matrix(name), self._expression(node.right, depth + 1))
-
-    def _call(self, node: ast.Call, depth: int) -> sp.Expr:
-        if not isinstance(node.func, ast.Name):
-            self.fail(f"only functions of the language can be called: {self._quote(node)}")
-        name = node.func.id
-        function = LANGUAGE.get(name) or OVER_UNITS.get(name)
-        if function is None:
-            known = [*LANGUAGE, *OVER_UNITS]
-            self.fail(suggest(name, known, what="function", see="docs/language.md"))
-        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
-            self.fail(f"{name} takes plain arguments only")
-        if len(node.args) != function.arity:
-            self.fail(f"{name} takes {function.arity} argument(s), got {len(node.args)}")
-        return function.function(*(self._expression(a, depth + 1) for a in node.args))
-
     def _read_init(self, rest: str) -> None:
-        statement = self._parse(rest)
-        if not (
-            isinstance(statement, ast.Assign)
-            and len(statement.targets) == 1
-            and isinstance(statement.targets[0], ast.Name)
-        ):
-            self.fail(f"expected 'init parameter = value': init {rest[:60]}")
-        name = statement.targets[0].id
+        name, value = self._assignment(rest, "init parameter = value")
         self.lines[f"init {len(self.inits)}"] = self.line
-        self.inits.append(self._init(name, statement.value))
+        self.inits.append(self._init(name, value))
 
     def _init(self, name: str, value: ast.expr) -> Init:
         if isinstance(value, ast.UnaryOp) and isinstance(value.operand, ast.Name):
@@ -570,112 +367,3 @@ def read_equations(text: str) -> CellSource:
     if not isinstance(text, str):
         raise CellError(f"a cell text must be a str, not {type(text).__name__}")
     return _Reader(text).read()
-
-
-def _format_constant(value: sp.Rational) -> str:
-    return str(int(value)) if value.is_Integer else repr(float(value))
-
-
-def format_expression(expr: sp.Expr) -> str:
-    """Prints an expression as cell text, with the parentheses that it needs."""
-    return _print(expr)[0]
-
-
-# Binding strength of what was printed: sum, product, anything tighter.
-_SUM, _PRODUCT, _ATOM = 1, 2, 3
-
-
-def _print(expr: sp.Expr) -> tuple[str, int]:
-    op, args, name = term(expr)
-    match op:
-        case "constant" if not isinstance(expr, Const):
-            return _format_constant(expr), (_ATOM if expr >= 0 else _SUM)
-        case "matmul" | "transposed":
-            mark = ".T" if op == "transposed" else ""
-            return f"{name}{mark} @ {_wrap(args[0], _ATOM)}", _PRODUCT
-        case "read" | "read_transposed" if isinstance(args[0], Leaf):
-            mark = ".T" if op == "read_transposed" else ""
-            return f"{args[0].name}{mark} @ {_wrap(args[1], _ATOM)}", _PRODUCT
-        case "add" if args[1].is_Rational and args[1] < 0:  # a + -2 -> a - 2
-            return f"{_wrap(args[0], _SUM)} - {_format_constant(-args[1])}", _SUM
-        case "add" | "sub":
-            symbol = ARITHMETIC[op].symbol
-            return f"{_wrap(args[0], _SUM)} {symbol} {_wrap(args[1], _PRODUCT)}", _SUM
-        case "neg":
-            return f"-{_wrap(args[0], _ATOM)}", _SUM
-        case "mul" | "div":
-            symbol = ARITHMETIC[op].symbol
-            return f"{_factor(args[0])} {symbol} {_wrap(args[1], _ATOM)}", _PRODUCT
-    if isinstance(expr, Const):
-        return expr.stem, _ATOM
-    if isinstance(expr, Leaf):
-        return expr.name, _ATOM
-    return f"{op}({', '.join(map(format_expression, args))})", _ATOM
-
-
-def _wrap(expr: sp.Expr, strength: int) -> str:
-    text, own = _print(expr)
-    return text if own >= strength else f"({text})"
-
-
-def _factor(expr: sp.Expr) -> str:
-    # W @ v * u would read back as (W @ v) * u, but no reader should have to know that
-    is_map = type(expr) in MAPS or term(expr).op in ("read", "read_transposed")
-    return _wrap(expr, _ATOM if is_map else _PRODUCT)
-
-
-def format_cell(cell: Equations) -> str:
-    """Prints a cell in the normal layout: equations aligned at their `=`."""
-    lines = [f"cell {cell.name}"]
-    if cell.citation:
-        lines.append(f"cite {cell.citation}")
-    lines.append(f"input {cell.input}")
-    lines += [f"size {d.name} = {format_size(d.sizes[0])}" for d in cell.sizes]
-    constants = cell.constants.items()
-    lines += [f"const {name} = {_format_constant(constant(v))}" for name, v in constants]
-    lines += _format_states(cell)
-    if not cell.recurrent:
-        lines.append("not recurrent")
-    for weight in cell.weights:
-        said = [*map(format_size, weight.sizes), *weight.properties]
-        lines.append(f"weight {weight.name} : {', '.join(said)}")
-    lines.append("")
-    labels = [f"{e.label} : {format_size(e.size)}" if e.size else e.label for e in cell.equations]
-    width = max(map(len, labels))
-    lines += [
-        f"{label:<{width}} = {format_expression(e.value)}"
-        for label, e in zip(labels, cell.equations, strict=True)
-    ]
-    lines.append("")
-    for start in cell.starts:
-        value = start.weight or _format_constant(constant(start.value))
-        lines.append(f"start {start.state} = {value}")
-    lines += [f"init {i.parameter} = {format_init(i)}" for i in cell.inits]
-    lines.append(f"output {cell.output}")
-    return "\n".join(lines) + "\n"
-
-
-def _format_states(cell: Equations) -> list[str]:
-    """Prints the states in order, those of one size on one line."""
-    sizes = {d.name: ", ".join(map(format_size, d.sizes)) for d in cell.state_sizes}
-    lines: list[str] = []
-    for size, group in itertools.groupby(cell.states, lambda s: sizes.get(s, "")):
-        names = f"state {', '.join(group)}"
-        lines.append(f"{names} : {size}" if size else names)
-    return lines
-
-
-_HEADER = re.compile(r"(cell|cite) ")
-
-
-def diff(before: Equations, after: Equations) -> list[str]:
-    """Lists what differs between two cells, as lines that begin with `-`, `+` or a space.
-
-    Names and citations are left out; white space that only aligns is not a difference.
-    """
-
-    def lines(cell: Equations) -> list[str]:
-        kept = (re.sub(r" += ", " = ", line) for line in format_cell(cell).splitlines())
-        return [line for line in kept if line and not _HEADER.match(line)]
-
-    return [line for line in difflib.ndiff(lines(before), lines(after)) if not line.startswith("?")]
