@@ -246,7 +246,7 @@ def _with_equations_as_states(cell: Cell) -> tuple[Cell, list[str]]:
     """Gives a cell that also puts every named equation of H numbers into a state of its own."""
     sizes = cell.shapes.equations
     names = [e.target for e in cell.equations if not e.updates_state and sizes.get(e.target) == "H"]
-    taken = {*cell.states, *cell.parameters, cell.input, *(e.target for e in cell.equations)}
+    taken = set(cell.names)
     copies: list[str] = []
     for name in names:
         copy, number = f"{name[: MAX_NAME - 8]}_seen", 2

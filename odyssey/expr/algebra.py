@@ -8,7 +8,7 @@ names of intermediates or by the identities stated here have the same polynomial
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -103,7 +103,7 @@ class Atoms:
         if row not in self.numbers:
             self.numbers[row] = len(self.rows)
             self.rows.append(row)
-            self.sizes.append(size or self.widest(map(self.size, children)))
+            self.sizes.append(size or meet(map(self.size, children)))
             parts = [self.poly_shape(p) for p in children]
             special = (size,) if size and size not in PLAIN else ()
             nameless = kind in NAMELESS
@@ -112,12 +112,7 @@ class Atoms:
 
     def size(self, poly: Poly) -> str:
         """Gives the size of a polynomial, 1 for a constant."""
-        return self.widest(self.sizes[a] for monomial, _ in poly for a, _ in monomial)
-
-    @staticmethod
-    def widest(sizes: Iterable[str]) -> str:
-        """Gives the size of what has parts of these sizes."""
-        return meet(sizes)
+        return meet(self.sizes[a] for monomial, _ in poly for a, _ in monomial)
 
     def monomial_shape(self, monomial: Monomial) -> str:
         """A digest of a monomial that does not depend on names."""

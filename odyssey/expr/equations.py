@@ -187,6 +187,19 @@ class Equations:
         return tuple(s.weight for s in self.starts if s.weight)
 
     @property
+    def names(self) -> frozenset[str]:
+        """All names that mean something in the cell: no new one may be one of these."""
+        targets = (e.target for e in self.equations)
+        said = (*self.constants, *(d.name for d in self.sizes))
+        return frozenset((self.input, *self.states, *targets, *self.parameters, *said))
+
+    @property
+    def sizes_in_use(self) -> frozenset[str]:
+        """The sizes that states, weights and equations are declared to have, as written."""
+        declared = (s for d in (*self.state_sizes, *self.weights) for s in d.sizes)
+        return frozenset((*declared, *(e.size for e in self.equations)))
+
+    @property
     def constants(self) -> dict[str, Fraction]:
         """The named numbers, in order of first use."""
         nodes = (n for e in self.equations for n in subexpressions(e.value))
@@ -218,8 +231,7 @@ class Equations:
             draft[name] = tuple(d for d in draft[name] if getattr(d, of) in draft["states"])
         alive = Equations(**draft).parameters
         draft["weights"] = tuple(w for w in draft["weights"] if w.name in alive)
-        used = {e.size for e in draft["equations"]}
-        used |= {s for d in (*draft["state_sizes"], *draft["weights"]) for s in d.sizes}
+        used = Equations(**draft).sizes_in_use
         draft["sizes"] = tuple(d for d in draft["sizes"] if d.name in used)
         draft["inits"] = tuple(
             i

@@ -187,8 +187,7 @@ def _check_sizes(cell: Equations) -> None:
             for size in declaration.sizes:
                 _check_size(cell, size, part, names=named)
             seen.add(name)
-    used = {e.size for e in cell.equations}
-    used |= {s for d in (*cell.state_sizes, *cell.weights) for s in d.sizes}
+    used = cell.sizes_in_use
     for number, declaration in enumerate(cell.sizes):
         if declaration.name not in used:
             reason = f"nothing has the size {declaration.name!r}"

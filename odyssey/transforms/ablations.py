@@ -44,10 +44,6 @@ from odyssey.transforms.settings import set_value, settings
 from odyssey.wording import quoted
 
 
-def _value(equation: Equation, value: sp.Expr) -> Equation:
-    return equation.with_value(value)
-
-
 def drop_gate(cell: Cell, gate: str) -> Cell:
     """Sets a gate to 1 and removes its equation and parameters."""
     equation = find_equation(cell, gate, what="gate")
@@ -64,7 +60,7 @@ def drop_gate(cell: Cell, gate: str) -> Cell:
         raise CellError(f"{cell.name}: {gate!r} is the output")
     one = sp.Integer(1)
     changed: dict[str, Equation | None] = {
-        e.target: _value(e, fold(replace(e.value, lambda n: one if n == Named(gate) else None)))
+        e.target: e.with_value(fold(replace(e.value, lambda n: one if n == Named(gate) else None)))
         for e in cell.equations
     }
     return with_equations(cell, changed | {gate: None})
@@ -89,7 +85,7 @@ def _swap_activation(cell: Cell, name: str, make: Callable[[sp.Expr], sp.Expr]) 
     value = replace(equation.value, lambda n: make(old.args[0]) if n == old else None)
     if value == equation.value:
         raise CellError(f"{cell.name}: {equation.label} has that activation already")
-    return with_equations(cell, {name: _value(equation, value)})
+    return with_equations(cell, {name: equation.with_value(value)})
 
 
 def drop_activation(cell: Cell, equation: str) -> Cell:
@@ -158,7 +154,7 @@ def _drop_everywhere(
     for e in targets:
         value = _drop_terms(e.value, unwanted)
         if value != e.value:
-            changed[e.target] = _value(e, value)
+            changed[e.target] = e.with_value(value)
     if not changed:
         raise CellError(f"{cell.name}: {only or 'the cell'} has no {what} to drop")
     return with_equations(cell, changed)
@@ -190,7 +186,7 @@ def no_recurrent(cell: Cell, equation: str) -> Cell:
     value = fold(replace(found.value, lambda n: zero if is_recurrent(cell, n) else None))
     if value == found.value:
         raise CellError(f"{cell.name}: {found.label} has no recurrent input to drop")
-    return with_equations(cell, {equation: _value(found, value)})
+    return with_equations(cell, {equation: found.with_value(value)})
 
 
 def peepholes(cell: Cell, state: str = "c") -> Cell:
@@ -219,7 +215,7 @@ def peepholes(cell: Cell, state: str = "c") -> Cell:
         new = gate.label not in before
         source = Current(f"{state}[t]") if new else Previous(f"{state}[t-1]")
         inner = add(gate.value.args[0], mul(Vector(weight), source))
-        changed[name] = _value(gate, type(gate.value)(inner))
+        changed[name] = gate.with_value(type(gate.value)(inner))
         if new and order.index(gate.label) < update:
             late.append(name)
     if not changed:
@@ -271,7 +267,7 @@ def full_gate_recurrence(cell: Cell) -> Cell:
             if (size := cell.shapes.equations[e.target]) != UNITS:
                 declared.append(Declaration(e.target, (e.size or size,)))
         else:
-            changed[e.target] = _value(e, value)
+            changed[e.target] = e.with_value(value)
     sizes = (*cell.state_sizes, *declared)
     return with_equations(cell, changed, states=(*cell.states, *names), state_sizes=sizes)
 

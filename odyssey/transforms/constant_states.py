@@ -14,26 +14,6 @@ from odyssey.expr.sizes import UNITS, axes
 from odyssey.expr.terms import Previous
 
 
-class FreshNames:
-    """Makes names that a cell does not use.
-
-    Args:
-        cell: The cell.
-    """
-
-    def __init__(self, cell: Cell) -> None:
-        self.taken = {cell.input, *cell.states, *cell.parameters, *cell.constants}
-        self.taken |= {e.target for e in cell.equations} | {d.name for d in cell.sizes}
-
-    def __call__(self, stem: str) -> str:
-        """Gives the stem where it is free, or with the next free number behind it."""
-        name, number = stem, 2
-        while name in self.taken:
-            name, number = f"{stem}{number}", number + 1
-        self.taken.add(name)
-        return name
-
-
 def with_constant_states(
     cell: Cell, equations: Sequence[Equation], sizes: Mapping[str, str]
 ) -> Cell:

@@ -33,7 +33,6 @@ from odyssey.transforms.sites import (
     choose,
     input_of,
     previous,
-    valued,
 )
 
 
@@ -129,7 +128,7 @@ def _graft(host: Cell, guest: Cell, rng: Rng, *, update: bool) -> Cell:
     source = choose(rng, sources, otherwise=f"the second cell has no {what} that fits")
     carrier = _Guest(host, guest, rng)
     value = carrier.bring(source.value)
-    rows = [valued(e, value) if e is target else e for e in host.equations]
+    rows = [e.with_value(value) if e is target else e for e in host.equations]
     return build(
         host,
         [*carrier.rows, *rows],

@@ -28,7 +28,6 @@ from odyssey.expr.terms import (
     Previous,
     Vector,
     add,
-    is_negation,
     matmul,
     mul,
     neg,
@@ -40,18 +39,19 @@ from odyssey.transforms.named import find_equation, reads_past
 from odyssey.transforms.sites import (
     Names,
     Path,
+    Signed,
     Site,
     input_of,
     is_activation,
     leaf_of,
     previous,
+    signed_terms,
     sites,
 )
 from odyssey.wording import quoted
 
 _NORMS = tuple(UNIT_FORMS[name].function for name in ("layer_norm", "rms_norm"))
 _FUNCTIONS = {*BY_FUNCTION, *(row.function for row in UNIT_FORMS.values())}.difference(_NORMS)
-Signed = tuple[bool, sp.Expr]  # whether it is subtracted, and the term
 
 
 class _Parts(NamedTuple):
@@ -60,15 +60,6 @@ class _Parts(NamedTuple):
     now: list[Signed]
     past: list[Signed]
     rest: list[Signed]
-
-
-def _terms(value: sp.Expr, *, negative: bool = False) -> list[Signed]:
-    """Lists the terms of a sum with their signs."""
-    if isinstance(value, sp.Add):
-        return [t for a in value.args for t in _terms(a, negative=negative)]
-    if is_negation(value):
-        return _terms(value.args[1], negative=not negative)
-    return [(negative, value)]
 
 
 def _sum(terms: Sequence[Signed]) -> sp.Expr:
@@ -83,7 +74,7 @@ def _sum(terms: Sequence[Signed]) -> sp.Expr:
 def _parts(cell: Cell, site: Site, value: sp.Expr) -> _Parts:
     """Takes a sum apart; the terms are those of `value`, which may be changed further inside."""
     found = _Parts([], [], [])
-    for (_, old), new in zip(_terms(site.node), _terms(value), strict=True):
+    for (_, old), new in zip(signed_terms(site.node), signed_terms(value), strict=True):
         if type(old) not in MAPS:
             found.rest.append(new)
         elif reads_past(cell, old):
@@ -96,7 +87,7 @@ def _parts(cell: Cell, site: Site, value: sp.Expr) -> _Parts:
 def _sums(cell: Cell) -> list[Site]:
     """Lists the sums that go into a function, also those that have a name; no single numbers."""
     arguments = [s for s in sites(cell) if type(s.above) in _FUNCTIONS]
-    single = [_terms(s.node)[0][1] for s in arguments if not isinstance(s.node, sp.Add)]
+    single = [signed_terms(s.node)[0][1] for s in arguments if not isinstance(s.node, sp.Add)]
     named = {value for value in single if isinstance(value, Named)}
     whole = [
         Site(k, (), e.value, None)
@@ -336,7 +327,7 @@ def layer_norm(cell: Cell, equation: str | None = None) -> Cell:
 
 def _is_normal(value: sp.Expr) -> bool:
     """Says whether a term of a sum is normalised already."""
-    return any(type(f) in _NORMS for _, term in _terms(value) for f in _factors(term))
+    return any(type(f) in _NORMS for _, term in signed_terms(value) for f in _factors(term))
 
 
 def residual(cell: Cell) -> Cell:

@@ -82,8 +82,7 @@ class _Splitter:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.readings: list[Reading] = []
-        self.taken = {*cell.states, *cell.parameters, cell.input}
-        self.taken |= {e.target for e in cell.equations}
+        self.taken = set(cell.names)
 
     def visit(
         self, equation: Equation, expr: sp.Expr, term: sp.Expr | None, *, sign: int

@@ -10,8 +10,9 @@ import sympy as sp
 
 from odyssey.expr.cell import Cell
 from odyssey.expr.terms import MAPS, Previous, mul, replace, subexpressions, term
-from odyssey.transforms.constant_states import FreshNames, with_constant_states
+from odyssey.transforms.constant_states import with_constant_states
 from odyssey.transforms.named import reads_past
+from odyssey.transforms.sites import Names
 
 
 def is_recurrent(cell: Cell, node: sp.Expr) -> bool:
@@ -33,7 +34,7 @@ def mask_recurrent_maps(cell: Cell) -> Cell:
     have the same mask, so `h[t-1]` and `r * h[t-1]` (Gal & Ghahramani, 2016); what is read through
     another map counts as no state, and has one mask for each size.
     """
-    fresh = FreshNames(cell)
+    names = Names(cell)
     read: dict[str, frozenset[str]] = {}  # by equation: the states that it reads through no map
     masks: dict[tuple[str, frozenset[str]], str] = {}
 
@@ -53,7 +54,7 @@ def mask_recurrent_maps(cell: Cell) -> Cell:
         matrix, operand = node.args
         role = cell.shapes.of(operand), states(operand)
         if role not in masks:
-            masks[role] = fresh("m")
+            masks[role] = names.fresh("m")
         mask = Previous(f"{masks[role]}[t-1]")
         return node.func(matrix, mul(mask, replace(operand, masked)))
 

@@ -46,6 +46,7 @@ from odyssey.expr.terms import (
 T = TypeVar("T")
 Rng = np.random.Generator
 Path = tuple[int, ...]
+Signed = tuple[bool, sp.Expr]  # whether it is subtracted, and the term
 
 
 class NotApplicable(CellError):  # noqa: N818 - it is an answer, not a fault
@@ -109,13 +110,9 @@ def put(equations: Iterable[Equation], site: Site, value: sp.Expr) -> list[Equat
         return rebuild(node, args)
 
     changed = list(equations)
-    changed[site.index] = valued(changed[site.index], rebuilt(changed[site.index].value, site.path))
+    old = changed[site.index]
+    changed[site.index] = old.with_value(rebuilt(old.value, site.path))
     return changed
-
-
-def valued(equation: Equation, value: sp.Expr) -> Equation:
-    """Gives an equation another right-hand side."""
-    return equation.with_value(value)
 
 
 def leaf_of(equation: Equation) -> Leaf:
@@ -137,8 +134,7 @@ class Names:
     """Names that a cell does not use yet."""
 
     def __init__(self, cell: Cell) -> None:
-        self.taken = {cell.input, *cell.states, *cell.parameters}
-        self.taken |= {e.target for e in cell.equations}
+        self.taken = set(cell.names)
 
     def fresh(self, stem: str, *weights: str) -> str:
         """Gives a free name such as `q`, `q2`, whose weights `W_q`, ... are free as well."""
@@ -356,7 +352,7 @@ def share(cell: Cell, equations: list[Equation], node: sp.Expr) -> list[Equation
     def read(expr: sp.Expr) -> sp.Expr:
         return replace(expr, lambda n: leaf if n == node else None)
 
-    return [Equation(leaf.name, node), *(valued(e, read(e.value)) for e in equations)]
+    return [Equation(leaf.name, node), *(e.with_value(read(e.value)) for e in equations)]
 
 
 def _count(expr: sp.Expr, node: sp.Expr) -> int:
@@ -377,11 +373,23 @@ def squash_arguments(cell: Cell) -> list[Site]:
     ]
 
 
+def wide_sums(cell: Cell) -> list[Site]:
+    """Lists the arguments of functions that have size H."""
+    return [s for s in squash_arguments(cell) if Sizes(cell).of(s.node) == UNITS]
+
+
+def signed_terms(expr: sp.Expr, *, negative: bool = False) -> list[Signed]:
+    """Lists the terms of a sum, each with whether it is subtracted."""
+    if isinstance(expr, sp.Add):
+        return [t for a in expr.args for t in signed_terms(a, negative=negative)]
+    if is_negation(expr):
+        return signed_terms(expr.args[1], negative=not negative)
+    return [(negative, expr)]
+
+
 def terms(expr: sp.Expr) -> list[sp.Expr]:
     """Lists the terms of a sum, without their signs."""
-    if isinstance(expr, sp.Add):
-        return [t for a in expr.args for t in terms(a)]
-    return terms(expr.args[1]) if is_negation(expr) else [expr]
+    return [term for _, term in signed_terms(expr)]
 
 
 def affine(name: str, operands: Sequence[sp.Expr], letters: Sequence[str]) -> sp.Expr:

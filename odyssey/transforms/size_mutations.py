@@ -27,7 +27,7 @@ from odyssey.transforms.sites import (
     choose,
     put,
     sites,
-    squash_arguments,
+    wide_sums,
 )
 
 RANKS = ("H/2", "H/4", "H/8")
@@ -78,8 +78,7 @@ def add_transposed(cell: Cell, rng: Rng) -> Cell:
     `U @ h[t-1] - U.T @ h[t-1]` is antisymmetric (Chang et al. 2019).
     """
     sizes = Sizes(cell)
-    sums = [s for s in squash_arguments(cell) if sizes.of(s.node) == UNITS]
-    site = choose(rng, sums, otherwise="there is no function to add a map in")
+    site = choose(rng, wide_sums(cell), otherwise="there is no function to add a map in")
     shapes = cell.shapes.matrices
     fitting = [
         (m, v)
@@ -95,9 +94,7 @@ def add_transposed(cell: Cell, rng: Rng) -> Cell:
 
 def normalise(cell: Cell, rng: Rng) -> Cell:
     """Normalises what goes into a function over the units, with a gain (Ba et al. 2016)."""
-    sizes = Sizes(cell)
-    sums = [s for s in squash_arguments(cell) if sizes.of(s.node) == UNITS]
-    site = choose(rng, sums, otherwise="there is no function to normalise what goes in")
+    site = choose(rng, wide_sums(cell), otherwise="there is no function to normalise what goes in")
     name = choose(rng, ("layer_norm", "rms_norm"), otherwise="")
     gain = Names(cell).weight("s", cell.equations[site.index].target)
     value = mul(Vector(gain), UNIT_FORMS[name].function(site.node))
@@ -123,8 +120,7 @@ def compete(cell: Cell, rng: Rng) -> Cell:
 def add_context(cell: Cell, rng: Rng) -> Cell:
     """Adds the mean, sum or largest of the units of a value in a function, with a weight a unit."""
     sizes = Sizes(cell)
-    sums = [s for s in squash_arguments(cell) if sizes.of(s.node) == UNITS]
-    site = choose(rng, sums, otherwise="there is no function to add one in")
+    site = choose(rng, wide_sums(cell), otherwise="there is no function to add one in")
     found = [v for v in available(cell, site.index) if sizes.of(v) != ONE]
     value = choose(rng, found, otherwise="nothing has more than one number")
     rows = [row for row in REDUCTIONS.values() if not row.keeps_size]

@@ -46,23 +46,17 @@ from odyssey.transforms.sites import (
     put,
     share,
     sites,
-    squash_arguments,
     terms,
-    valued,
+    wide_sums,
 )
 
 BIASES = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _ONE = sp.Integer(1)
 
 
-def _sums(cell: Cell, sizes: Sizes) -> list[Site]:
-    """Lists the sums inside functions whose value has hidden size."""
-    return [s for s in squash_arguments(cell) if sizes.of(s.node) == "H"]
-
-
 def add_map(cell: Cell, rng: Rng) -> Cell:
     """Adds a linear map of the input, a state or an equation inside a function."""
-    site = choose(rng, _sums(cell, Sizes(cell)), otherwise="there is no function to add a map in")
+    site = choose(rng, wide_sums(cell), otherwise="there is no function to add a map in")
     mapped = {t.args[1] for t in terms(site.node) if isinstance(t, matmul)}
     found = [v for v in available(cell, site.index) if v not in mapped]
     operand = choose(rng, found, otherwise="it maps everything that it can read")
@@ -139,7 +133,7 @@ def add_update_gate(cell: Cell, rng: Rng) -> Cell:
             if value.args:  # it has a name of its own, as in the equations of the literature
                 value = Named(names.fresh("n"))
                 rows.append(Equation(value.name, e.value))
-            e = valued(e, add(mul(leaf, previous(state)), mul(sub(_ONE, leaf), value)))
+            e = e.with_value(add(mul(leaf, previous(state)), mul(sub(_ONE, leaf), value)))
         rows.append(e)
     return build(cell, rows)
 
@@ -161,7 +155,7 @@ def couple_gates(cell: Cell, rng: Rng) -> Cell:
         raise NotApplicable("there are no two gates")
     first, second = (names[k] for k in rng.permutation(len(names))[:2])
     coupled = sub(_ONE, Named(second))
-    return build(cell, [valued(e, coupled) if e.target == first else e for e in cell.equations])
+    return build(cell, [e.with_value(coupled) if e.target == first else e for e in cell.equations])
 
 
 def _plain_gates(cell: Cell) -> list[str]:
@@ -170,7 +164,7 @@ def _plain_gates(cell: Cell) -> list[str]:
 
 def add_peephole(cell: Cell, rng: Rng) -> Cell:
     """Adds a diagonal map of a state inside a function."""
-    site = choose(rng, _sums(cell, Sizes(cell)), otherwise="there is no function to add one in")
+    site = choose(rng, wide_sums(cell), otherwise="there is no function to add one in")
     seen = {a for t in terms(site.node) if is_peephole(t) for a in t.args}
     found = [
         v
@@ -215,7 +209,7 @@ def add_delay(cell: Cell, rng: Rng) -> Cell:
     held = {e.value for e in cell.equations if e.updates_state and isinstance(e.value, Leaf)}
     if previous(source) in held:
         raise NotApplicable("the state is delayed already")
-    site = choose(rng, _sums(cell, Sizes(cell)), otherwise="there is no function to read it in")
+    site = choose(rng, wide_sums(cell), otherwise="there is no function to read it in")
     names = Names(cell)
     state = names.fresh("d")
     matrix = names.weight("U", _target(cell, site))
@@ -232,7 +226,7 @@ def remove_state(cell: Cell, rng: Rng) -> Cell:
     gone, other = (cell.states[k] for k in rng.permutation(len(cell.states))[:2])
     leaf = previous(gone)
     rows = [
-        valued(e, replace(e.value, lambda n: previous(other) if n == leaf else None))
+        e.with_value(replace(e.value, lambda n: previous(other) if n == leaf else None))
         for e in cell.equations
     ]
     return build(cell, rows)  # nothing reads its past any more

@@ -16,7 +16,8 @@ import sympy as sp
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation
 from odyssey.expr.terms import Current, Input, Named, Previous, add, constant, mul, replace, sub
-from odyssey.transforms.constant_states import FreshNames, with_constant_states
+from odyssey.transforms.constant_states import with_constant_states
+from odyssey.transforms.sites import Names
 
 LONG = 30  # characters of a state's name that names made of it begin with
 
@@ -38,7 +39,7 @@ def expect_zoneout(cell: Cell, p: float) -> Cell:
     if 1 - p == 1:
         return cell
     share = constant(Fraction(p))
-    return _mixed(cell, FreshNames(cell), dict.fromkeys(mixed_states(cell), share), {})
+    return _mixed(cell, Names(cell), dict.fromkeys(mixed_states(cell), share), {})
 
 
 def mask_states(cell: Cell) -> Cell:
@@ -46,17 +47,17 @@ def mask_states(cell: Cell) -> Cell:
 
     There is one for each of `mixed_states`, in that order; a mask stays as it begins.
     """
-    fresh = FreshNames(cell)
-    masks = {state: fresh(f"z_{state[:LONG]}") for state in mixed_states(cell)}
+    names = Names(cell)
+    masks = {state: names.fresh(f"z_{state[:LONG]}") for state in mixed_states(cell)}
     shares = {state: Previous(f"{mask}[t-1]") for state, mask in masks.items()}
-    return _mixed(cell, fresh, shares, masks)
+    return _mixed(cell, names, shares, masks)
 
 
 def _mixed(
-    cell: Cell, fresh: FreshNames, shares: Mapping[str, sp.Expr], masks: Mapping[str, str]
+    cell: Cell, names: Names, shares: Mapping[str, sp.Expr], masks: Mapping[str, str]
 ) -> Cell:
     """Mixes states with what they were, by the share of that; `masks` are added, by state."""
-    new = {state: Named(fresh(f"{state[:LONG]}_new")) for state in shares}
+    new = {state: Named(names.fresh(f"{state[:LONG]}_new")) for state in shares}
     renamed = {Current(f"{state}[t]"): name for state, name in new.items()}
     equations = []
     for equation in cell.equations:

@@ -31,10 +31,16 @@ from odyssey.transforms.mutations import (
     draw_operator,
     mutate,
 )
+from odyssey.transforms.sites import Names
 
 # what an operator takes away must be there: these are put in first
 FIRST = {"remove_peephole": "add_peephole", "remove_state": "add_state"}
 TINY = parse_cell("cell tiny\ninput x\nstate h\nh[t] = tanh(W @ x[t] + U @ h[t-1])\noutput h\n")
+
+NAMED = parse_cell(
+    "cell named\ninput x\nsize R = H / 2\nconst q = 0.5\nstate h\n\nr : R = Q @ x[t]\n"
+    "h[t] = q * tanh(W @ r + U @ h[t-1] + b)\noutput h\n"
+)
 
 
 def rng(*seed):
@@ -373,3 +379,12 @@ def test_mutants_do_not_depend_on_hash_seeds():
     }
     assert len(printed) == 1
     assert len(printed.pop()) > 1000
+
+
+def test_a_new_name_is_none_that_the_cell_has():
+    names = Names(NAMED)
+    stems = ["x", "R", "q", "h", "r", "Q", "W", "b", "new"]
+    assert [names.fresh(stem) for stem in stems] == [*(f"{s}2" for s in stems[:-1]), "new"]
+    gated = apply_operator(NAMED, "add_gate", rng(0))
+    assert gated.constants == NAMED.constants
+    assert gated.equation("q2") is not None
