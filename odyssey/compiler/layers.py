@@ -113,6 +113,13 @@ class Layers(nn.Module):
         """Gives how many numbers a layer reads, I or D * H."""
         return self.input_size if layer == 0 else self.directions * self.hidden_size
 
+    def member_input_size(self, member: int, layer: int) -> int:
+        """Gives how many numbers a layer of one member reads, without padding."""
+        hidden = self.hidden_sizes[member]
+        if layer:
+            return self.directions * hidden
+        return hidden if self.program.square else self.input_size
+
     def _new_layers(
         self, device: torch.device | str | None, dtype: torch.dtype | None
     ) -> nn.ModuleList:
@@ -146,10 +153,9 @@ class Layers(nn.Module):
                 f"{self.cell.name}: members of different hidden_size have no layers of two"
                 f" directions over each other where a weight, {name}, has properties"
             )
-        square = self.program.square and layer == 0
         return tuple(
-            self.program.shape(name, hidden if layer or square else self.input_size, hidden)
-            for hidden in self.hidden_sizes
+            self.program.shape(name, self.member_input_size(member, layer), hidden)
+            for member, hidden in enumerate(self.hidden_sizes)
         )
 
     def _build(self) -> None:
@@ -228,11 +234,10 @@ class Layers(nn.Module):
                     f"{self.layer_name(number)} is parametrized or pruned: draw its parameters"
                     " before that"
                 )
-            own = hidden if self.program.square else self.input_size
             values = initial_parameters(
                 cell or self.cell,
                 self.program,
-                input_size=own if first else self.directions * hidden,
+                input_size=self.member_input_size(member, number // self.directions),
                 hidden_size=hidden,
                 scheme=scheme,
                 rng=rng,

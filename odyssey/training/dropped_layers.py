@@ -48,13 +48,12 @@ class DroppedLayers:
         if any(m.recurrent_dropout for m in members):
             cell = mask_recurrent_maps(cell)
         self.rnn = _twin(rnn, cell)
-        program = self.rnn.program
-        self.matrices = [n for n in recurrent_matrices(rnn.cell) if n in program.matrices]
+        self.matrices: list[str] = []
         if any(m.drop_connect for m in members):
+            used = self.rnn.program.matrices
+            self.matrices = [n for n in recurrent_matrices(rnn.cell) if n in used]
             for number, own in enumerate(self.rnn.parameter_modules()):
                 own.register_forward_hook(partial(self._drop_weights, number))
-        else:
-            self.matrices = []
         self._of_states = Masks(members, "recurrent_dropout", rnn.like.dtype)
         self._of_weights = Masks(members, "drop_connect", rnn.like.dtype)
         self._of_zones = Masks(members, "zoneout", rnn.like.dtype)
@@ -97,18 +96,17 @@ class DroppedLayers:
             self._gone += 1
         return torch.cat(outputs, 1), state
 
-    def _inputs(self, member: int, layer: int) -> int:
-        """Gives how many numbers a layer of a member reads, without padding."""
-        if layer or self.rnn.program.square:
-            return self.rnn.hidden_sizes[member]
-        return self.rnn.input_size
+    def _units(self, size: str, member: int, layer: int) -> int:
+        """Gives how many numbers a state of a member has, without padding."""
+        inputs = self.rnn.member_input_size(member, layer)
+        return resolve(size, inputs, self.rnn.hidden_sizes[member])
 
     def _state_mask(self, size: str, shape: tuple[int, ...]) -> Tensor:
         """Draws a mask of one state for all members, (P, L, B, n)."""
         masks_PLBn = torch.zeros(shape, dtype=self._of_states.dtype)
         for k, member in enumerate(self.members):
             for layer, mask_Bn in enumerate(masks_PLBn[k]):
-                units = resolve(size, self._inputs(k, layer), self.rnn.hidden_sizes[k])
+                units = self._units(size, k, layer)
                 own = mask_Bn[:, :units]
                 own.copy_(self._of_states.draw(k, tuple(own.shape), member.recurrent_dropout))
         return masks_PLBn
@@ -120,7 +118,7 @@ class DroppedLayers:
             if not member.zoneout:
                 continue
             for layer in range(self.rnn.num_layers):
-                units = resolve(size, self._inputs(k, layer), self.rnn.hidden_sizes[k])
+                units = self._units(size, k, layer)
                 own = masks_TPLBn[:steps, k, layer, :, :units]
                 own.copy_(self._of_zones.draw(k, tuple(own.shape), member.zoneout) == 0)
         return masks_TPLBn
@@ -129,7 +127,7 @@ class DroppedLayers:
         """Draws a mask of one matrix of a layer for all members, (P, rows, columns)."""
         masks = torch.zeros(self.rnn.shapes[layer][name], dtype=self._of_weights.dtype)
         for k, member in enumerate(self.members):
-            inputs, units = self._inputs(k, layer), self.rnn.hidden_sizes[k]
+            inputs, units = self.rnn.member_input_size(k, layer), self.rnn.hidden_sizes[k]
             shape = self.rnn.program.shape(name, inputs, units)
             own = masks[k][tuple(map(slice, shape))]
             own.copy_(self._of_weights.draw(k, shape, member.drop_connect))

@@ -206,9 +206,8 @@ class SequenceModel(nn.Module):
         if not name.startswith("rnn."):
             return tuple(whole)
         _, _, layer, own = name.split(".")  # rnn.layers.<l>.<name>
-        program = self.rnn.program
-        first = units if program.square or layer != "0" else self.rnn.input_size
-        return program.stored_shape(own, first, units)
+        first = self.rnn.member_input_size(member, int(layer))
+        return self.rnn.program.stored_shape(own, first, units)
 
 
 def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ class Noise:
                 own += member.input_noise * noise
             if member.input_dropout:
                 shape = (*own.shape[:-1], 1) if whole else own.shape
-                own *= self._mask(k, shape, member.input_dropout)
+                own *= self._dropout.draw(k, shape, member.input_dropout)
         return x_PTBI
 
     def between(self, h_PTBH: Tensor, layer: int) -> Tensor:
@@ -111,13 +111,10 @@ class Noise:
             units = member.hidden_size
             own = masks[k, :steps, :, :units]
             if member.dropout:
-                own.copy_(self._mask(k, (steps, batch, units), member.dropout))
+                own.copy_(self._dropout.draw(k, (steps, batch, units), member.dropout))
             else:
                 own.fill_(1.0)
         return masks
-
-    def _mask(self, member: int, shape: tuple[int, ...], p: float) -> Tensor:
-        return self._dropout.draw(member, shape, p)
 
     def state(self) -> dict[str, Any]:
         """Gives the state of all streams, as arrays."""

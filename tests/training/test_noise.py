@@ -14,6 +14,7 @@ from odyssey.tasks.registry import get_task
 from odyssey.training.config import TrainingConfig
 from odyssey.training.group import Group
 from odyssey.training.loop import train
+from odyssey.training.masks import Masks
 from odyssey.training.noise import Noise
 
 CONFIG = TrainingConfig(
@@ -29,8 +30,8 @@ def group_of(*members, backend="auto", task="xml", cell="lstm"):
 
 def recorded(monkeypatch):
     """Keeps every mask that is drawn."""
-    masks, draw = [], Noise._mask
-    monkeypatch.setattr(Noise, "_mask", lambda *args: masks.append(draw(*args)) or masks[-1])
+    masks, draw = [], Masks.draw
+    monkeypatch.setattr(Masks, "draw", lambda *args: masks.append(draw(*args)) or masks[-1])
     return masks
 
 
@@ -81,7 +82,7 @@ def _data(group):
 
 def test_what_is_kept_is_scaled_up():
     noise = group_of(Member(0, 1, hidden_size=4, dropout=0.25)).noise
-    mask = noise._mask(0, (100, 100, 4), 0.25)
+    mask = noise._dropout.draw(0, (100, 100, 4), 0.25)
     assert mask.unique().tolist() == pytest.approx([0, 4 / 3])
     assert float((mask > 0).double().mean()) == pytest.approx(0.75, abs=0.01)
 
