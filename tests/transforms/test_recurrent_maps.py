@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from support.drawing import ROWS, UNITS, drawn
 from support.oracle import run
 from support.representatives import REPRESENTATIVES
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.expr import parse_cell
-from odyssey.expr.sizes import axes, resolve
+from odyssey.expr.sizes import resolve
 from odyssey.expr.text import format_expression
 from odyssey.transforms.recurrent_maps import mask_recurrent_maps, recurrent_matrices
 
@@ -29,23 +30,6 @@ h[t] = 0.5 * h[t-1] + b
 output h
 """
 CELLS = {**{name: library_cell(name) for name in REPRESENTATIVES}, "deep": parse_cell(TWO_STEPS)}
-INPUTS, UNITS, ROWS, STEPS = 3, 4, 2, 5
-
-
-def drawn(cell, seed=0):
-    """Parameters, an input and a state of a cell."""
-    rng = np.random.default_rng(seed)
-    inputs = UNITS if cell.shapes.square else INPUTS
-    shapes = {**cell.shapes.matrices, **{n: (s,) for n, s in cell.shapes.vectors.items()}}
-    parameters = {
-        name: 0.5 * rng.normal(size=[resolve(s, inputs, UNITS) for s in sizes])
-        for name, sizes in shapes.items()
-    }
-    state = {
-        name: rng.normal(size=(ROWS, *(resolve(axis, inputs, UNITS) for axis in axes(size))))
-        for name, size in cell.shapes.states.items()
-    }
-    return parameters, rng.normal(size=(STEPS, ROWS, inputs)), state
 
 
 def masked_run(cell, mask):

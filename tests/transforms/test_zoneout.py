@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from support.drawing import drawn
 from support.oracle import run
 from support.representatives import REPRESENTATIVES
 
 from odyssey.cells import library_cell
 from odyssey.expr import parse_cell
-from odyssey.expr.sizes import axes, resolve
 from odyssey.transforms.recurrent_maps import mask_recurrent_maps
 from odyssey.transforms.zoneout import expect_zoneout, mask_states, mixed_states
 
@@ -28,29 +28,17 @@ y    = h[t] * q
 output y
 """
 CELLS = {**{name: library_cell(name) for name in REPRESENTATIVES}, "other": parse_cell(OTHER)}
-INPUTS, UNITS, ROWS, STEPS = 3, 4, 2, 5
 
 
-def drawn(cell, seed=0):
-    """Parameters, an input, a state, and a share of the old value for each state and row."""
-    rng = np.random.default_rng(seed)
-    inputs = UNITS if cell.shapes.square else INPUTS
-    shapes = {**cell.shapes.matrices, **{n: (s,) for n, s in cell.shapes.vectors.items()}}
-    parameters = {
-        name: 0.5 * rng.normal(size=[resolve(s, inputs, UNITS) for s in sizes])
-        for name, sizes in shapes.items()
-    }
-    state = {
-        name: rng.normal(size=(ROWS, *(resolve(axis, inputs, UNITS) for axis in axes(size))))
-        for name, size in cell.shapes.states.items()
-    }
-    shares = {name: rng.random(size=value.shape) for name, value in state.items()}
-    return parameters, rng.normal(size=(STEPS, ROWS, inputs)), state, shares
+def shares_of(state):
+    """A share of the old value for every number of a state."""
+    rng = np.random.default_rng(1)
+    return {name: rng.random(size=value.shape) for name, value in state.items()}
 
 
 def stepped(cell, shares):
     """What a cell puts out, and its last state, where `shares` of its old states are kept."""
-    parameters, x, state, _ = drawn(cell)
+    parameters, x, state = drawn(cell)
     outputs = []
     for x_BI in x:
         output, new = run(cell.text, parameters, x_BI[None], state)
@@ -69,7 +57,8 @@ def same(found, expected, states):
 def test_masks_mix_states_with_what_they_were(name):
     cell = CELLS[name]
     masked, mixed = mask_states(cell), mixed_states(cell)
-    parameters, x, state, shares = drawn(cell)
+    parameters, x, state = drawn(cell)
+    shares = shares_of(state)
     masks = dict(zip(masked.states[len(cell.states) :], mixed, strict=True))
     found = run(masked.text, parameters, x, state | {m: shares[s] for m, s in masks.items()})
     expected = stepped(cell, dict.fromkeys(cell.states, 0.0) | {s: shares[s] for s in mixed})
@@ -84,7 +73,7 @@ def test_masks_mix_states_with_what_they_were(name):
 @pytest.mark.parametrize("name", CELLS)
 def test_the_expectation(name, p):
     cell = CELLS[name]
-    found = run(expect_zoneout(cell, p).text, *drawn(cell)[:3])
+    found = run(expect_zoneout(cell, p).text, *drawn(cell))
     shares = {s: p if s in mixed_states(cell) else 0.0 for s in cell.states}
     same(found, stepped(cell, shares), cell.states)
 
