@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 
 RESULTS := $(filter-out runs README.md,$(notdir $(wildcard results/*)))
 
-.PHONY: help install search smoke results tables notebook test lowest golden check lint format types contracts bench clean
+.PHONY: help install search smoke results tables notebook test lowest package golden check lint format types contracts bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -30,12 +30,12 @@ search: $(STAMP) ## evolve cells for some minutes and show the best (results/run
 	@if [ -e $(RUN)/run.json ]; then \
 	  $(BIN)/odyssey search --resume $(RUN); \
 	else \
-	  $(BIN)/odyssey search experiments/evolve/study.toml --out $(RUN); \
+	  $(BIN)/odyssey search --example evolve --out $(RUN); \
 	fi
 
 smoke: $(STAMP) ## the tour in small: every step of it in under a minute
 	@rm -rf build/smoke
-	$(BIN)/odyssey search experiments/tour/study.toml --out build/smoke \
+	$(BIN)/odyssey search --example tour --out build/smoke \
 	  --set members=2 --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 \
 	  --set test_characters=500
 	@test -s build/smoke/report.html
@@ -69,6 +69,15 @@ lowest: ## run all tests with the lowest versions that pyproject.toml allows (bu
 	  --resolution lowest-direct -e '.[dev]'
 	build/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	  -W default::DeprecationWarning  # old libraries call new ones by names that are going
+
+package: $(STAMP) ## build wheel and sdist (build/dist) and run the tour from the wheel, away from the repository
+	@rm -rf build/dist build/installed
+	$(BIN)/python -m build --outdir build/dist .
+	$(PYTHON) -m venv build/installed
+	build/installed/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  build/dist/*.whl
+	cd build/installed && bin/odyssey search --example tour --out tour --set members=2 \
+	  --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 --set test_characters=500
 
 golden: $(STAMP) ## rewrite the golden files of generated code
 	$(BIN)/python tests/compiler/golden.py

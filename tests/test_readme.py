@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from odyssey.cli.main import main
+from odyssey.studies import examples
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -41,10 +42,10 @@ def in_small(study):
 @pytest.mark.slow
 @pytest.mark.ray
 def test_commands(tmp_path, monkeypatch, capfd):
-    tour = tmp_path / "experiments/tour/study.toml"
-    tour.parent.mkdir(parents=True)
-    tour.write_text(in_small((ROOT / "experiments/tour/study.toml").read_text("utf-8")), "utf-8")
-    (tmp_path / "experiments/evolve").symlink_to(ROOT / "experiments/evolve")
+    for name in examples.list_examples():
+        text = examples.example_path(name).read_text("utf-8")
+        (tmp_path / f"{name}.toml").write_text(in_small(text) if name == "tour" else text, "utf-8")
+    monkeypatch.setattr(examples, "FOLDER", tmp_path)
     monkeypatch.chdir(tmp_path)
     for command in COMMANDS:
         assert main(shlex.split(command)[1:]) == 0, command

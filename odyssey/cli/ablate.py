@@ -9,12 +9,18 @@ from odyssey.cli.arguments import add_options, add_running, add_settings, listed
 from odyssey.errors import ConfigError
 from odyssey.studies.make.ablation import MATCHES, AblationOptions, ablation_study
 
+EXAMPLES = (
+    ("odyssey ablate lstm --tasks xml --draws 8", "every single change of an LSTM"),
+    ("odyssey ablate gru --variants drop_gate=r,no_bias", "these changes only"),
+    ("odyssey ablate lstm_peephole --set odyssey9 --dry-run", "the cells of Greff et al. 2015"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     tasks = ",".join(AblationOptions.tasks)
     parser.add_argument("spec", metavar="SPEC")
-    parser.add_argument("--tasks", default=tasks, metavar="A,B", help=f"tasks ({tasks})")
+    parser.add_argument("--tasks", default=tasks, metavar="TASKS", help=f"tasks ({tasks})")
     add_options(parser, AblationOptions, ("--draws", "N", "draws a cell and task ({})"))
     parser.add_argument(
         "--variants",

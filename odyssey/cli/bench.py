@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from odyssey.speed.registry import Progress, Result
 
 
+EXAMPLES = (
+    ("odyssey bench", "all sections"),
+    ("odyssey bench step", "one of them"),
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument(

@@ -11,6 +11,8 @@ from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.caption import CaptionOptions, ReadPictures, caption_pictures
 from odyssey.jobs.choice import ModelChoice
 
+EXAMPLES = (("odyssey caption runs/numbers", "what a model reads in held-out pictures"),)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

@@ -9,10 +9,17 @@ from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError
 from odyssey.jobs import cells
 
+EXAMPLES = (
+    ("odyssey cells", "the library"),
+    ("odyssey cells lem", "one cell: source, equations, ablations"),
+    ("odyssey cells --family gated", "the cells of a family"),
+    ("odyssey cells --ablations", "what can be taken away or changed"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    parser.add_argument("name", metavar="NAME", nargs="?", help="a page about this cell")
+    parser.add_argument("name", metavar="CELL", nargs="?", help="a page about this cell")
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--family", metavar="FAMILY", default="", help="only the cells of a family")
     other.add_argument("--ablations", action="store_true", help="list the ablations instead")

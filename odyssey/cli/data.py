@@ -9,11 +9,16 @@ from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError
 from odyssey.jobs.data import get_data, list_data
 
+EXAMPLES = (
+    ("odyssey data list", "tasks and data sets"),
+    ("odyssey data get tinyshakespeare", "fetch one"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("action", choices=("list", "get"))
-    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("name", nargs="?", metavar="DATASET")
     add_json(parser)
 
 

@@ -8,6 +8,8 @@ from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.doctor import examine
 
+EXAMPLES = (("odyssey doctor", "a line for everything that matters"),)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

@@ -10,6 +10,8 @@ from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.mistakes import MistakeOptions, SortedMistakes, sort_mistakes
 from odyssey.wording import each
 
+EXAMPLES = (("odyssey errors runs/book", "what a model gets wrong, by category"),)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

@@ -9,6 +9,12 @@ from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.gradients import GradientOptions, measure_gradients
 
+EXAMPLES = (
+    ("odyssey gradients elman lstm --steps 100", "how far gradients reach at the start"),
+    ("odyssey gradients lstm --sweep forget_bias=0,1,2", "at several values"),
+    ("odyssey gradients runs/book", "in a trained model"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

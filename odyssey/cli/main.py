@@ -14,10 +14,13 @@ import os
 import re
 import sys
 from collections.abc import Collection, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from odyssey.cli.completion import SHELLS, answer, asked
 
 LONGEST_ERROR = 1_000  # characters: an error may quote what was given
-# Command -> what it does. Each has a module of its name with `arguments(parser)` and `run(args)`.
+# Command -> what it does. Each has a module of its name with `arguments(parser)`, `run(args)`
+# and `EXAMPLES`.
 COMMANDS = {
     "cells": "list the library's cells, its variants and the ablations",
     "show": "print a cell",
@@ -56,6 +59,23 @@ class _Parser(argparse.ArgumentParser):
             self.error(f"there is no place for {' '.join(given)}")
         flags = [name for name in self._option_string_actions if name.startswith("--")]
         self.error(suggest(flag, flags, what=f"option of {self.prog}"))
+
+
+class _Completion(argparse.Action):
+    """Prints a shell's script, and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> None:
+        from odyssey.cli.completion import script
+
+        print(script(str(given[1])))
+        parser.exit()
+
+
+def _listed(examples: Sequence[tuple[str, str]]) -> str:
+    """Writes the examples at the end of the help of a command, with what each is for."""
+    width = max(len(example) for example, _ in examples)
+    lines = (f"  {example:<{width}}  {text}" for example, text in examples)
+    return "\n".join(["examples:", *lines])
 
 
 def _plainly(message: str) -> str:
@@ -103,13 +123,26 @@ def _parser(names: Collection[str]) -> argparse.ArgumentParser:
         " a variant of the literature (NIG, LSTM-b) or the path of a .cell file.",
     )
     parser.add_argument("--version", action="version", version=f"odyssey {__version__}")
+    parser.add_argument(
+        "--completion",
+        choices=SHELLS,
+        action=_Completion,
+        help="print what completes commands, options, cells, tasks and runs in a shell",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         described = text[0].upper() + text[1:] + "."
-        command: _Parser = commands.add_parser(name, help=text, description=described)
+        command: _Parser = commands.add_parser(
+            name,
+            help=text,
+            description=described,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.set_defaults(parser=command)
         if name in names:
-            importlib.import_module(f"odyssey.cli.{name}").arguments(command)
+            module = importlib.import_module(f"odyssey.cli.{name}")
+            module.arguments(command)
+            command.epilog = _listed(module.EXAMPLES)
     return parser
 
 
@@ -133,6 +166,8 @@ def _run(argv: Sequence[str] | None) -> int:
     from odyssey.wording import quoted
 
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and (typed := asked()) is not None:
+        answer(_parser(COMMANDS.keys() & set(typed)))
     try:
         with orderly():
             # the first word: later ones may be called like a command, too (odyssey bench train)

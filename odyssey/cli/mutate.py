@@ -12,6 +12,11 @@ from odyssey.errors import ConfigError
 from odyssey.jobs.mutate import MutateOptions, mutate_cell, mutation_rows
 from odyssey.wording import quoted
 
+EXAMPLES = (
+    ("odyssey mutate lstm --count 5", "five mutants"),
+    ("odyssey mutate --list", "the mutations there are"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

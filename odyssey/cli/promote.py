@@ -8,6 +8,11 @@ from odyssey.cli import search
 from odyssey.cli.arguments import add_options, add_running, add_settings, listed, options_of
 from odyssey.studies.make.promotion import PromotionOptions, promotion_study
 
+EXAMPLES = (
+    ("odyssey promote results/runs/evolve", "its best cells on fresh seeds"),
+    ("odyssey promote results/runs/evolve --top 3 --tasks memorization", "three of them on a task"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -16,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tasks",
         default="",
-        metavar="A,B",
+        metavar="TASKS",
         help="tasks; without it those of the search and one that it has not seen",
     )
     add_options(

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from odyssey.report.study.page import Content
 
 
+EXAMPLES = (
+    ("odyssey report results/runs/evolve", "its tables; writes its page"),
+    ("odyssey report results/runs/evolve --json", "as data"),
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("directory", metavar="DIR")

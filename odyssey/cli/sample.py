@@ -13,6 +13,11 @@ from odyssey.jobs.paint import PaintOptions, paint_pictures
 from odyssey.jobs.play import PlayedMusic, PlayOptions
 from odyssey.jobs.sample import SampleOptions, sample_any, score_sample
 
+EXAMPLES = (
+    ("odyssey sample runs/book --length 500", "what a model writes"),
+    ('odyssey sample runs/book --prime "It was" --temperature 0.5', "goes on from a beginning"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

@@ -26,6 +26,7 @@ from odyssey.jobs.search import (
     run_left,
     work_through,
 )
+from odyssey.studies.examples import copy_example, example_path, list_examples
 from odyssey.studies.study import Study, read_study
 from odyssey.wording import duration, plural
 
@@ -36,9 +37,24 @@ if TYPE_CHECKING:
     from odyssey.studies.source import OpenRun, Summary
 
 
+EXAMPLES = (
+    ("odyssey search --example tour", "a study that comes with the package"),
+    ("odyssey search --example evolve --copy mine.toml", "a file to change"),
+    ("odyssey search mine.toml --dry-run", "what would run, and how long"),
+    ("odyssey search mine.toml --set members=8", "with a field changed"),
+    ("odyssey search --resume results/runs/evolve", "go on after an interruption"),
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("study", metavar="STUDY.toml", nargs="?")
+    parser.add_argument(
+        "--example", metavar="EXAMPLE", help=f"a study of the package: {', '.join(list_examples())}"
+    )
+    parser.add_argument(
+        "--copy", metavar="FILE", help="with --example: write its file, to be changed, and stop"
+    )
     parser.add_argument("--resume", metavar="DIR", help="go on with an interrupted run")
     add_settings(parser, "override a field, as in training.epochs=5 (may be repeated)")
     add_running(parser)
@@ -47,8 +63,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs, resumes or estimates a study, then prints the leaderboard."""
     options = options_of(RunOptions, args)
+    if args.copy:
+        if not args.example:
+            raise ConfigError("--copy FILE needs --example NAME")
+        copy_example(args.example, args.copy)
+        print(f"written: {args.copy}    (odyssey search {shlex.quote(args.copy)})")
+        return
     if args.resume:
-        if args.study or args.out or args.settings or args.keep_weights:
+        if args.study or args.example or args.out or args.settings or args.keep_weights:
             raise ConfigError(
                 "--resume DIR goes on with the study as it was: no STUDY, --out or --set,"
                 " no --keep-weights"
@@ -59,9 +81,12 @@ def run(args: argparse.Namespace) -> None:
         else:
             _work(opened, options, as_json=args.json)
         return
-    if not args.study:
-        raise ConfigError("name a study: odyssey search STUDY.toml (or --resume DIR)")
-    run_or_estimate(read_study(Path(args.study), settings=args.settings), args)
+    if bool(args.study) == bool(args.example):
+        raise ConfigError(
+            "name a study: odyssey search STUDY.toml, or --example NAME, or --resume DIR"
+        )
+    file = example_path(args.example) if args.example else Path(args.study)
+    run_or_estimate(read_study(file, settings=args.settings), args)
 
 
 def run_or_estimate(study: Study, args: argparse.Namespace) -> None:

@@ -7,6 +7,12 @@ import argparse
 from odyssey.cli.printing import print_json
 from odyssey.jobs.show import FORMS, cell_facts, show_cell
 
+EXAMPLES = (
+    ("odyssey show lstm:no_output_gate", "a cell without a part"),
+    ("odyssey show NIG --against lstm_peephole", "what differs between two cells"),
+    ("odyssey show gru --as latex", "its equations for a paper"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

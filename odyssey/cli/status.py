@@ -10,6 +10,8 @@ from odyssey.cli.printing import console, print_json
 from odyssey.jobs.status import run_status
 from odyssey.wording import duration
 
+EXAMPLES = (("odyssey status results/runs/evolve", "from another terminal"),)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

@@ -40,6 +40,17 @@ TRAINING = {
 }
 
 
+EXAMPLES = (
+    ("odyssey train gru --task xml", "a GRU on generated XML"),
+    (
+        "odyssey train lstm --task text:book.txt --out runs/book",
+        "a text of yours, kept with checkpoints",
+    ),
+    ("odyssey train --resume runs/book --epochs 40", "more of it"),
+    ("odyssey train lstm --task tinyshakespeare --preset char-rnn", "as char-rnn does"),
+)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("spec", nargs="?", metavar="SPEC")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from odyssey.speed.tuning import Progress, Tuned
 
 
+EXAMPLES = (("odyssey tune", "all sizes that the benchmark uses"),)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     add_options(parser, TuneOptions, ("--seconds", "S", "about how long to measure ({:g})"))

@@ -11,6 +11,8 @@ from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.units import UnitOptions, study_units
 from odyssey.wording import plural
 
+EXAMPLES = (("odyssey units runs/book", "what units and gates follow"),)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
