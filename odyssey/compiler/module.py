@@ -139,6 +139,8 @@ class RNN(Layers):
         Args:
             x: (T, B, I) floats, or (T, B) int64 class indices, which mean one-hot vectors; (T, I)
                 or (T,) without a batch. Or a `PackedSequence` of either, without a population.
+                Floats may hold the further inputs of the cell, too, behind the I numbers and in
+                the order in which the cell declares them; `inputs` are then left out.
             state: One (L * D, B, H) tensor a state, in the cell's declared order, (L * D, H)
                 without a batch; zeros if None. Rows are in the order of the sequences before they
                 were packed.
@@ -173,6 +175,7 @@ class RNN(Layers):
         """Runs a call of any kind, with all checks."""
         if isinstance(x, PackedSequence):
             return self._packed(x, state, inputs)
+        x, inputs = self.taken_apart(x, inputs)
         weights = self.layer_parameters()
         like, time = self.like_of(weights), len(self.lead)
         form = self.input_form(("B", "T") if self.batch_first else ("T", "B"), ("T",))
@@ -207,10 +210,11 @@ class RNN(Layers):
             )
         weights = self.layer_parameters()
         like = self.like_of(weights)
-        data = self._checked(x.data, weights, like, self.input_form(("N",)))
-        pieces: list[Piece] = pieces_of(x)
         bare = packed_alike(inputs, x) if isinstance(inputs, Mapping) else inputs
-        inputs = self.checked_further(bare, data.shape[:1], like)
+        data, further = self.taken_apart(x.data, bare)
+        data = self._checked(data, weights, like, self.input_form(("N",)))
+        pieces: list[Piece] = pieces_of(x)
+        inputs = self.checked_further(further, data.shape[:1], like)
         start = self._start(state, pieces[0].rows, data, weights)
         if x.sorted_indices is not None:
             start = tuple(s.index_select(1, x.sorted_indices) for s in start)
@@ -324,6 +328,17 @@ class RNN(Layers):
             if not x.is_floating_point():
                 require_classes(x, self.input_size)
         return x
+
+    def taken_apart(
+        self, x: Tensor, inputs: FurtherInputs | None
+    ) -> tuple[Tensor, FurtherInputs | None]:
+        """Takes the further inputs out of rows that hold them behind x."""
+        sizes = [self.input_size, *self.further_sizes.values()]
+        whole = isinstance(x, Tensor) and not x.is_nested and x.is_floating_point() and x.dim()
+        if inputs is not None or not self.further_sizes or not whole or x.shape[-1] != sum(sizes):
+            return x, inputs
+        x, *further = torch.split(x, sizes, -1)
+        return x, dict(zip(self.further_sizes, further, strict=True))
 
     def checked_further(
         self, inputs: FurtherInputs | None, steps: Sequence[int], like: Tensor

@@ -68,7 +68,8 @@ class RNNCell(RNN):
         """Runs one step.
 
         Args:
-            x: (B, I) floats, or (B,) int64 class indices; (I,) or () without a batch.
+            x: (B, I) floats, or (B,) int64 class indices; (I,) or () without a batch. Floats may
+                hold the further inputs behind the I numbers, as for an `RNN`.
             state: One (B, H) tensor a state, in the cell's declared order, (H,) without a batch;
                 zeros if None.
             inputs: The further inputs of the cell by name, (B, N) floats; (N,) without a batch.
@@ -125,6 +126,7 @@ class RNNCell(RNN):
         axis = len(self.lead)
         if isinstance(x, PackedSequence):
             raise ConfigError("a PackedSequence has many steps, an RNNCell runs one; use an RNN")
+        x, inputs = self.taken_apart(x, inputs)
         if not tracing():
             like = self.like_of(self.layer_parameters())
             form = self.input_form(("B",), ())
