@@ -179,6 +179,43 @@ def require_state(
     return tuple(state)
 
 
+def require_further_inputs(
+    inputs: object, sizes: Mapping[str, int], steps: Sequence[int], like: Tensor, *, cell: str
+) -> dict[str, Tensor]:
+    """Checks the further inputs of a cell.
+
+    Args:
+        inputs: What was given, name -> tensor, or None.
+        sizes: Name -> how many numbers it has at a step.
+        steps: The axes before that, which are those of x.
+        like: A tensor of the type and device that is expected.
+        cell: Name of the cell, for the message.
+
+    Raises:
+        ConfigError: One is missing, or not such a tensor, or the cell has none of that name.
+    """
+    given = {} if inputs is None else inputs
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"expected inputs as a dict of tensors by name, got {describe(given)}")
+    names = ", ".join(sizes) or "none"
+    for name in given:
+        if name not in sizes:
+            raise ConfigError(
+                f"{cell} has no further input {str(name)[:40]!r} (further inputs: {names})"
+            )
+    missing = [name for name in sizes if name not in given]
+    if missing:
+        call = ", ".join(f'"{name}": ...' for name in sizes)
+        raise ConfigError(
+            f"{cell} reads further inputs, and {', '.join(missing)} was not given: call it with"
+            f" inputs={{{call}}}"
+        )
+    for name, size in sizes.items():
+        shape = (*steps, size)
+        require(given[name], f"input {name}", dtype=like.dtype, device=like.device, shape=shape)
+    return dict(given)
+
+
 def require_options(
     *, dropout: object, num_layers: int, population: int | None, bias: object, proj_size: object
 ) -> float:
@@ -282,10 +319,13 @@ CAST = (torch.float16, torch.bfloat16, torch.float32)
 def cast(value: Any, dtype: torch.dtype) -> Any:
     """Gives what autocast may have made of another type in the type of the parameters.
 
-    Tensors of `CAST` change, also those of a packed sequence and of a state; all else is kept.
+    Tensors of `CAST` change, also those of a packed sequence, of a state and of further inputs; all
+    else is kept.
     """
     if isinstance(value, PackedSequence):
         return value.to(dtype) if value.data.dtype in CAST else value
+    if isinstance(value, Mapping):
+        return {name: cast(v, dtype) for name, v in value.items()}
     if isinstance(value, tuple | list):
         return tuple(cast(v, dtype) for v in value)
     return value.to(dtype) if isinstance(value, Tensor) and value.dtype in CAST else value

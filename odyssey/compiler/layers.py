@@ -21,7 +21,7 @@ from odyssey.compiler.weights import Making, Weights, is_own, is_plain
 from odyssey.errors import CellError, ConfigError
 from odyssey.expr.cell import Cell
 from odyssey.expr.schemes import InitScheme, initial_parameters
-from odyssey.expr.sizes import INPUTS, axes, parts, resolve
+from odyssey.expr.sizes import INPUTS, ONE, axes, parts, resolve
 
 _lowered = lru_cache(maxsize=256)(lower)
 
@@ -90,6 +90,7 @@ class Layers(nn.Module):
                 f"{cell.name} reads x[t] elementwise, so a layer must read as many numbers as it"
                 " has units: bidirectional goes with num_layers=1; put a Linear between two"
             )
+        self.further_sizes = self._further_sizes()
         self.state_sizes = [self.program.state_size(s) for s in cell.states]
         # layers after the first read other inputs, so that a state of size I has two sizes
         self.ragged = self.num_layers > 1 and any(
@@ -108,6 +109,28 @@ class Layers(nn.Module):
         self.like: Tensor
         self.register_buffer("like", torch.empty(0, device=device, dtype=dtype), persistent=False)
         self.reset_parameters()
+
+    def _further_sizes(self) -> dict[str, int]:
+        """Gives how many numbers each further input of the cell has.
+
+        Raises:
+            CellError: One has the size of x, which is not the same in all layers or members.
+        """
+        for name, size in self.cell.shapes.inputs.items():
+            if parts(size)[0] == ONE:
+                continue
+            if self.num_layers > 1:
+                raise CellError(
+                    f"{self.cell.name}: its input {name} has the size of x, which later layers do"
+                    " not read: use num_layers=1"
+                )
+            if self.program.square and self.masked:
+                raise CellError(
+                    f"{self.cell.name}: its input {name} has as many numbers as it has units, so"
+                    " all members need the same hidden_size"
+                )
+        sizes = self.cell.shapes.inputs.items()
+        return {name: resolve(size, self.input_size, self.hidden_size) for name, size in sizes}
 
     def layer_input_size(self, layer: int) -> int:
         """Gives how many numbers a layer reads, I or D * H."""
@@ -165,8 +188,9 @@ class Layers(nn.Module):
             self.cell, self.asked, self.population is not None, self.masked
         )
         layer = self.implementation
-        self.run_direct = None  # properties are applied on the usual way
-        if isinstance(layer, DirectLayer) and not self.program.properties:
+        self.run_direct = None  # properties and further inputs go the usual way
+        usual = self.program.properties or self.cell.further_inputs
+        if isinstance(layer, DirectLayer) and not usual:
             self.run_direct = layer.direct
 
     def __getstate__(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from odyssey.compiler.arguments import (
     cast,
     has_values,
     require_classes,
+    require_further_inputs,
     require_input,
     require_memory,
     require_options,
@@ -23,12 +24,27 @@ from odyssey.compiler.arguments import (
     require_weights,
     tracing,
 )
-from odyssey.compiler.backends.base import State
+from odyssey.compiler.backends.base import Layer, State
 from odyssey.compiler.layers import Layers
-from odyssey.compiler.sequences import Piece, pieces_of, run_packed, run_sequence
+from odyssey.compiler.sequences import (
+    Piece,
+    Read,
+    packed_alike,
+    pieces_of,
+    run_packed,
+    run_sequence,
+)
 from odyssey.compiler.weights import Weights
 from odyssey.errors import ConfigError
 from odyssey.expr.cell import Cell
+
+FurtherInputs = Mapping[str, Any]
+"""The inputs of a cell besides x, by name."""
+
+
+def _run_layer(layer: Layer, read: Read, state: State, **how: Any) -> tuple[Tensor, State]:
+    """Runs a layer on what it reads."""
+    return layer(read[0], state, further=read[1:], **how)
 
 
 class RNN(Layers):
@@ -113,16 +129,23 @@ class RNN(Layers):
         self.between_layers: Callable[[Tensor, int], Tensor] | None = None
 
     def forward(
-        self, x: Tensor | PackedSequence, state: State | None = None
+        self,
+        x: Tensor | PackedSequence,
+        state: State | None = None,
+        inputs: FurtherInputs | None = None,
     ) -> tuple[Tensor | PackedSequence, State]:
         """Runs the layers over a sequence.
 
         Args:
             x: (T, B, I) floats, or (T, B) int64 class indices, which mean one-hot vectors; (T, I)
                 or (T,) without a batch. Or a `PackedSequence` of either, without a population.
+                Floats may hold the further inputs of the cell, too, behind the I numbers and in
+                the order in which the cell declares them; `inputs` are then left out.
             state: One (L * D, B, H) tensor a state, in the cell's declared order, (L * D, H)
                 without a batch; zeros if None. Rows are in the order of the sequences before they
                 were packed.
+            inputs: The further inputs of the cell by name, (T, B, N) floats with the steps and rows
+                of x, packed as x is; all layers and directions read them.
 
         Returns:
             The last layer's output (T, B, D * H), (T, D * H) without a batch, packed if x is; and
@@ -132,41 +155,53 @@ class RNN(Layers):
         Raises:
             ConfigError: Shapes or types do not fit; the message says what was expected.
         """
-        found = self.call_at_once(x, state)
-        if found is not None:
-            return found
+        if inputs is None:
+            found = self.call_at_once(x, state)
+            if found is not None:
+                return found
         if autocasting(self.like.device):
-            x, state = cast(x, self.like.dtype), cast(state, self.like.dtype)
+            x, state, inputs = (cast(value, self.like.dtype) for value in (x, state, inputs))
             with torch.autocast(self.like.device.type, enabled=False):
-                return self.call_at_once(x, state) or self.call_with_checks(x, state)
-        return self.call_with_checks(x, state)
+                found = self.call_at_once(x, state) if inputs is None else None
+                return found or self.call_with_checks(x, state, inputs)
+        return self.call_with_checks(x, state, inputs)
 
     def call_with_checks(
-        self, x: Tensor | PackedSequence, state: State | None
+        self,
+        x: Tensor | PackedSequence,
+        state: State | None,
+        inputs: FurtherInputs | None = None,
     ) -> tuple[Tensor | PackedSequence, State]:
         """Runs a call of any kind, with all checks."""
         if isinstance(x, PackedSequence):
-            return self._packed(x, state)
+            return self._packed(x, state, inputs)
+        x, inputs = self.taken_apart(x, inputs)
         weights = self.layer_parameters()
         like, time = self.like_of(weights), len(self.lead)
         form = self.input_form(("B", "T") if self.batch_first else ("T", "B"), ("T",))
         rowless = form.axes(x) == ("T",)
         if not tracing():  # where sizes are tensors
             x = self._checked(x, weights, like, form)
+            steps = x.shape[:-1] if x.is_floating_point() else x.shape
+            inputs = self.checked_further(inputs, steps, like)
+        read = (x, *self._further(inputs))
         if rowless:
-            x = x.unsqueeze(time + 1)
+            read = tuple(each.unsqueeze(time + 1) for each in read)
         elif self.batch_first:
-            x = x.transpose(time, time + 1)
+            read = tuple(each.transpose(time, time + 1) for each in read)
+        x = read[0]
         start = self._start(state, None if rowless else x.shape[time + 1], x, weights)
         if rowless:
             start = tuple(s.unsqueeze(time + 1) for s in start)
         run = partial(run_sequence, time=time)
-        y, new = self._through(run, x, start, weights, like)
+        y, new = self._through(run, read, start, weights, like)
         if rowless:
             return y.squeeze(time + 1), tuple(s.squeeze(time + 1) for s in new)
         return (y.transpose(time, time + 1) if self.batch_first else y), new
 
-    def _packed(self, x: PackedSequence, state: State | None) -> tuple[PackedSequence, State]:
+    def _packed(
+        self, x: PackedSequence, state: State | None, inputs: FurtherInputs | None
+    ) -> tuple[PackedSequence, State]:
         """Runs packed sequences; states are in the order of the sequences before packing."""
         if self.population is not None:
             raise ConfigError(
@@ -175,13 +210,16 @@ class RNN(Layers):
             )
         weights = self.layer_parameters()
         like = self.like_of(weights)
-        data = self._checked(x.data, weights, like, self.input_form(("N",)))
+        bare = packed_alike(inputs, x) if isinstance(inputs, Mapping) else inputs
+        data, further = self.taken_apart(x.data, bare)
+        data = self._checked(data, weights, like, self.input_form(("N",)))
         pieces: list[Piece] = pieces_of(x)
+        inputs = self.checked_further(further, data.shape[:1], like)
         start = self._start(state, pieces[0].rows, data, weights)
         if x.sorted_indices is not None:
             start = tuple(s.index_select(1, x.sorted_indices) for s in start)
         run = partial(run_packed, pieces=pieces)
-        y, new = self._through(run, data, start, weights, like)
+        y, new = self._through(run, (data, *self._further(inputs)), start, weights, like)
         if x.unsorted_indices is not None:
             new = tuple(s.index_select(1, x.unsorted_indices) for s in new)
         return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), new
@@ -206,12 +244,13 @@ class RNN(Layers):
     def _through(
         self,
         run: Callable[..., tuple[Tensor, State]],
-        x: Tensor,
+        read: Read,
         state: State,
         weights: Sequence[Mapping[str, Tensor]],
         like: Tensor,
     ) -> tuple[Tensor, State]:
         """Takes sequences through all layers; `run` leads one layer over them in a direction."""
+        x, *further = read
         if not (x.is_floating_point() or self.program.parameters()):
             x = nn.functional.one_hot(x, self.input_size).to(like)
         mask = self.mask_on(like.device)
@@ -221,13 +260,14 @@ class RNN(Layers):
             for reverse in range(self.directions):
                 place = len(finals)
                 layer = partial(
+                    _run_layer,
                     self.implementation,
                     parameters=weights[place],
                     mask=mask,
                     sizes=(self.layer_input_size(number), self.hidden_size, self.hidden_sizes),
                 )
                 start = self.state_of(state, place)
-                y, final = run(layer, x, start, backwards=bool(reverse))
+                y, final = run(layer, (x, *further), start, backwards=bool(reverse))
                 outputs.append(y)
                 finals.append(final)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
@@ -288,6 +328,30 @@ class RNN(Layers):
             if not x.is_floating_point():
                 require_classes(x, self.input_size)
         return x
+
+    def taken_apart(
+        self, x: Tensor, inputs: FurtherInputs | None
+    ) -> tuple[Tensor, FurtherInputs | None]:
+        """Takes the further inputs out of rows that hold them behind x."""
+        sizes = [self.input_size, *self.further_sizes.values()]
+        whole = isinstance(x, Tensor) and not x.is_nested and x.is_floating_point() and x.dim()
+        if inputs is not None or not self.further_sizes or not whole or x.shape[-1] != sum(sizes):
+            return x, inputs
+        x, *further = torch.split(x, sizes, -1)
+        return x, dict(zip(self.further_sizes, further, strict=True))
+
+    def checked_further(
+        self, inputs: FurtherInputs | None, steps: Sequence[int], like: Tensor
+    ) -> FurtherInputs:
+        """Checks the further inputs, which have the axes of x before the last."""
+        found = require_further_inputs(inputs, self.further_sizes, steps, like, cell=self.cell.name)
+        if found and has_values(like):
+            require_memory(found.values())
+        return found
+
+    def _further(self, inputs: FurtherInputs | None) -> Read:
+        """Gives the further inputs that the program reads, in its order."""
+        return tuple((inputs or {})[name] for name in self.program.inputs)
 
     def to_torch(self) -> nn.RNNBase:
         """Writes the module as the `torch.nn` module that computes the same.

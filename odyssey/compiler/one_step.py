@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from odyssey.compiler.arguments import require_input, require_state, tracing
 from odyssey.compiler.backends.base import State
-from odyssey.compiler.module import RNN
+from odyssey.compiler.module import RNN, FurtherInputs
 from odyssey.errors import ConfigError
 from odyssey.expr.cell import Cell
 
@@ -62,13 +62,17 @@ class RNNCell(RNN):
             dtype=dtype,
         )
 
-    def forward(self, x: Any, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Any, state: State | None = None, inputs: FurtherInputs | None = None
+    ) -> tuple[Tensor, State]:
         """Runs one step.
 
         Args:
-            x: (B, I) floats, or (B,) int64 class indices; (I,) or () without a batch.
+            x: (B, I) floats, or (B,) int64 class indices; (I,) or () without a batch. Floats may
+                hold the further inputs behind the I numbers, as for an `RNN`.
             state: One (B, H) tensor a state, in the cell's declared order, (H,) without a batch;
                 zeros if None.
+            inputs: The further inputs of the cell by name, (B, N) floats; (N,) without a batch.
 
         Returns:
             The output (B, H), and the state after the step; (H,) without a batch.
@@ -76,7 +80,7 @@ class RNNCell(RNN):
         Raises:
             ConfigError: Shapes or types do not fit; the message says what was expected.
         """
-        return super().forward(x, state)  # type: ignore[return-value]
+        return super().forward(x, state, inputs)  # type: ignore[return-value]
 
     def to_torch(self) -> nn.RNNCellBase:  # type: ignore[override]
         """Writes the module as the cell of `torch.nn` that computes the same; see `RNN`.
@@ -115,11 +119,14 @@ class RNNCell(RNN):
         found = super().call_at_once(x.unsqueeze(axis), state)
         return None if found is None else self._without_time(*found)
 
-    def call_with_checks(self, x: Any, state: State | None) -> tuple[Tensor, State]:
+    def call_with_checks(
+        self, x: Any, state: State | None, inputs: FurtherInputs | None = None
+    ) -> tuple[Tensor, State]:
         """Runs a call of any kind, with all checks."""
         axis = len(self.lead)
         if isinstance(x, PackedSequence):
             raise ConfigError("a PackedSequence has many steps, an RNNCell runs one; use an RNN")
+        x, inputs = self.taken_apart(x, inputs)
         if not tracing():
             like = self.like_of(self.layer_parameters())
             form = self.input_form(("B",), ())
@@ -127,9 +134,13 @@ class RNNCell(RNN):
             if state is not None:
                 shapes = self.step_shapes(x.shape[axis] if form.axes(x) else None)
                 state = require_state(state, self.cell.states, shapes, like)
+            steps = x.shape[:-1] if x.is_floating_point() else x.shape
+            inputs = self.checked_further(inputs, steps, like)
+        if inputs:
+            inputs = {name: value.unsqueeze(axis) for name, value in inputs.items()}
         if state is not None:
             state = tuple(s.unsqueeze(axis) for s in state)
-        output, new = super().call_with_checks(x.unsqueeze(axis), state)
+        output, new = super().call_with_checks(x.unsqueeze(axis), state, inputs)
         assert isinstance(output, Tensor)
         return self._without_time(output, new)
 

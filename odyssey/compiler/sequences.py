@@ -12,9 +12,10 @@ Shapes: P members, T steps, B batch rows, I input, H hidden units, N numbers of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,10 @@ from torch.nn.utils.rnn import PackedSequence
 from odyssey.compiler.backends.base import State
 from odyssey.errors import ConfigError
 
-Run = Callable[[Tensor, State], tuple[Tensor, State]]
+Read = tuple[Tensor, ...]
+"""What a layer reads: x, then the further inputs of its cell."""
+
+Run = Callable[[Read, State], tuple[Tensor, State]]
 """Runs a layer forwards: (T, B, I) and its state give (T, B, H) and the state after it."""
 
 
@@ -55,14 +59,34 @@ def pieces_of(packed: PackedSequence) -> list[Piece]:
     return [Piece(len(list(steps)), rows) for rows, steps in groupby(sizes)]
 
 
+def packed_alike(inputs: Mapping[str, Any], x: PackedSequence) -> dict[str, Any]:
+    """Gives the data of further inputs that are packed as x is.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for name, value in inputs.items():
+        if not (isinstance(value, PackedSequence) and _packing(value) == _packing(x)):
+            raise ConfigError(
+                f"input {str(name)[:40]} must be a PackedSequence of the lengths and in the order"
+                " of x: pack both with the same lengths"
+            )
+    return {name: value.data for name, value in inputs.items()}
+
+
+def _packing(packed: PackedSequence) -> list[list[int] | None]:
+    parts = (packed.batch_sizes, packed.sorted_indices)
+    return [None if part is None else part.tolist() for part in parts]
+
+
 def run_sequence(
-    run: Run, x: Tensor, state: State, *, time: int, backwards: bool
+    run: Run, read: Read, state: State, *, time: int, backwards: bool
 ) -> tuple[Tensor, State]:
     """Runs a layer over a sequence.
 
     Args:
         run: The layer.
-        x: (T, B, I) or (T, B), with members (P, T, B, .).
+        read: x (T, B, I) or (T, B), with members (P, T, B, .), and further inputs (T, B, N).
         state: What it starts from.
         time: Which axis is T.
         backwards: Whether it reads the last step first.
@@ -71,19 +95,19 @@ def run_sequence(
         The output, each step where it was read, and the state after the step that came last.
     """
     if not backwards:
-        return run(x, state)
-    y, final = run(x.flip(time), state)
+        return run(read, state)
+    y, final = run(tuple(x.flip(time) for x in read), state)
     return y.flip(time), final
 
 
 def run_packed(
-    run: Run, data: Tensor, state: State, pieces: Sequence[Piece], *, backwards: bool
+    run: Run, read: Read, state: State, pieces: Sequence[Piece], *, backwards: bool
 ) -> tuple[Tensor, State]:
     """Runs a layer over a packed sequence.
 
     Args:
         run: The layer.
-        data: (N, I) or (N,), as `PackedSequence.data`.
+        read: x (N, I) or (N,) and further inputs (N, .), as `PackedSequence.data`.
         state: What it starts from, rows (B, .) first, the longest sequence first.
         pieces: The pieces of the packed sequence.
         backwards: Whether it reads the last step of each sequence first.
@@ -91,7 +115,9 @@ def run_packed(
     Returns:
         The output (N, H), and the state of each row after the step of its own that came last.
     """
-    parts = list(zip(torch.split(data, [p.steps * p.rows for p in pieces]), pieces, strict=True))
+    sizes = [p.steps * p.rows for p in pieces]
+    cut = zip(*(torch.split(data, sizes) for data in read), strict=True)
+    parts = list(zip(cut, pieces, strict=True))
     outputs: list[Tensor] = []
     if backwards:
         now = tuple(s[:0] for s in state)
@@ -99,13 +125,14 @@ def run_packed(
             now = tuple(
                 torch.cat([n, s[len(n) : piece.rows]]) for n, s in zip(now, state, strict=True)
             )
-            y, now = run(piece.of(part).flip(0), now)
+            y, now = run(tuple(piece.of(data).flip(0) for data in part), now)
             outputs.append(y.flip(0).flatten(0, 1))
         return torch.cat(outputs[::-1]), now
     now, ended = state, []
     for part, piece in parts:
         ended.append(tuple(n[piece.rows :] for n in now))
-        y, now = run(piece.of(part), tuple(n[: piece.rows] for n in now))
+        own = tuple(map(piece.of, part))
+        y, now = run(own, tuple(n[: piece.rows] for n in now))
         outputs.append(y.flatten(0, 1))
     finals = zip(now, *reversed(ended), strict=True)  # the shortest sequences are the last rows
     return torch.cat(outputs), tuple(torch.cat(rows) for rows in finals)

@@ -136,6 +136,10 @@ def on_noise(cell: Cell, condition: Condition, seeds: Sequence[int], *, name: st
     rescale(rnn, condition.spectral_radius)
     shape = (condition.steps, condition.rows, inputs)
     x = np.stack([stream(s, "diagnostics", "input").normal(size=shape) for s in seeds])
+    if rnn.further_sizes:  # behind x, whose numbers do not depend on them
+        shape = (condition.steps, condition.rows, sum(rnn.further_sizes.values()))
+        more = [stream(s, "diagnostics", "further inputs").normal(size=shape) for s in seeds]
+        x = np.concatenate([x, np.stack(more)], -1)
     x_PTBI = torch.as_tensor(x)
     trajectory = trace(rnn, x_PTBI, name=name)
     return Subject(rnn, x_PTBI, trajectory, _random_gradient(trajectory, seeds), 1.0)

@@ -107,7 +107,8 @@ def record(
     Args:
         module: What `as_recurrence` takes: an `odyssey.RNN`, a recurrent module of torch.nn, or a
             `RecurrentStep`.
-        x: Floats (T, I), or class indices (T,) int64 where the module reads these.
+        x: Floats (T, I), with further inputs of the cell behind them, or class indices (T,) int64
+            where the module reads these.
         member: Row of the population, for a module that has one.
         name: What it is called; by default the cell's or the class's name.
 
@@ -176,14 +177,18 @@ def _of_layers(rnn: RNN, x: Tensor, member: int) -> list[Track]:
     if not 0 <= member < (rnn.population or 1):
         raise ConfigError(f"member {member} of a population of {rnn.population or 1}")
     hidden = rnn.hidden_sizes[member]
+    further = sum(rnn.further_sizes.values())
+    behind = x[:, len(x[0]) - further :] if further and x.is_floating_point() else None
     if rnn.program.square and x.is_floating_point():
         x = x[:, :hidden]
+        x = x if behind is None else torch.cat([x, behind], -1)
     tracks: list[Track] = []
     for layer, parameters in enumerate(rnn.layer_parameters()):
         own = {n: p if rnn.population is None else p[member] for n, p in parameters.items()}
         found = _layer(rnn.cell, own, x, rnn.input_size if layer == 0 else hidden, hidden)
         tracks += [Track(layer, n, kind, v.float().numpy()) for n, kind, v in found]
         x = next(v for n, _, v in found if n == rnn.cell.output)
+        x = x if behind is None else torch.cat([x, behind.to(x)], -1)  # every layer reads them
     return tracks
 
 

@@ -171,7 +171,8 @@ class _Algebra:
             case "constant":
                 return _constant(exact_value(expr))
             case "input":
-                return self.atoms.intern("input", "x", size=self.shapes.of(expr))
+                own = name if name in self.shapes.inputs else "x"
+                return self.atoms.intern("input", own, size=self.shapes.of(expr))
             case "previous":
                 return self.atoms.intern("state", self.merged[name], size=self.shapes.of(expr))
             case "vector":

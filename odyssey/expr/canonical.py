@@ -46,6 +46,7 @@ from odyssey.expr.terms import (
     Previous,
     Vector,
     constant,
+    leaves,
     replace,
     subexpressions,
 )
@@ -213,7 +214,7 @@ def _renamed(cell: Equations) -> Equations:
 
     def leaf(node: sp.Expr) -> sp.Expr | None:
         if isinstance(node, Input):
-            return Input("x[t]")
+            return Input("x[t]") if node.stem == cell.input else node
         if isinstance(node, Previous | Current):
             state, _, when = node.name.partition("[")
             return type(node)(f"{name('s' + state)}[{when}")
@@ -244,9 +245,13 @@ def _renamed(cell: Equations) -> Equations:
         for i in cell.inits
         if parameter(i.parameter) and (not i.source or parameter(i.source))
     )
+    read = {n.stem for e in renamed for n in leaves(e.value, Input)}
     return Equations(
         name="canonical",
         input="x",
+        further_inputs=_declared(
+            cell, cell.further_inputs, lambda name: name if name in read else ""
+        ),
         state_sizes=_declared(cell, cell.state_sizes, lambda old: given.get("s" + old, "")),
         weights=_declared(cell, cell.weights, parameter),
         starts=tuple(sorted(starts, key=lambda s: s.state)),

@@ -15,7 +15,7 @@ from typing import Any, Self
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.terms import Const, Leaf, Matrix, Vector, subexpressions
+from odyssey.expr.terms import Const, Input, Leaf, Matrix, Vector, subexpressions
 
 
 class IllegalCellError(CellError):
@@ -146,6 +146,7 @@ class Equations:
         state_sizes: Of states that do not have size H.
         weights: Shapes of weights that do not follow from use.
         starts: What states are before the first step, where that is not zero.
+        further_inputs: What a step reads besides `input`, each with its one size.
         lineage: How the cell was made from others, oldest first. Not part of text or key.
     """
 
@@ -161,6 +162,7 @@ class Equations:
     state_sizes: tuple[Declaration, ...] = ()
     weights: tuple[Declaration, ...] = ()
     starts: tuple[Start, ...] = ()
+    further_inputs: tuple[Declaration, ...] = ()
     lineage: tuple[str, ...] = field(default=(), compare=False)
 
     def equation(self, target: str) -> Equation | None:
@@ -177,6 +179,11 @@ class Equations:
         return next((d.sizes[0] for d in self.sizes if d.name == written), written)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all inputs, the main one first."""
+        return (self.input, *(d.name for d in self.further_inputs))
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """Names of all parameters, in order of first use; at last those that states start at."""
         return tuple(dict.fromkeys((*self._names(Matrix | Vector), *self.start_weights)))
@@ -191,13 +198,20 @@ class Equations:
         """All names that mean something in the cell: no new one may be one of these."""
         targets = (e.target for e in self.equations)
         said = (*self.constants, *(d.name for d in self.sizes))
-        return frozenset((self.input, *self.states, *targets, *self.parameters, *said))
+        return frozenset((*self.inputs, *self.states, *targets, *self.parameters, *said))
 
     @property
     def sizes_in_use(self) -> frozenset[str]:
         """The sizes that states, weights and equations are declared to have, as written."""
-        declared = (s for d in (*self.state_sizes, *self.weights) for s in d.sizes)
+        declarations = (*self.further_inputs, *self.state_sizes, *self.weights)
+        declared = (s for d in declarations for s in d.sizes)
         return frozenset((*declared, *(e.size for e in self.equations)))
+
+    @property
+    def inputs_read(self) -> frozenset[str]:
+        """Names of the inputs that an equation reads."""
+        nodes = (n for e in self.equations for n in subexpressions(e.value))
+        return frozenset(n.stem for n in nodes if isinstance(n, Input))
 
     @property
     def constants(self) -> dict[str, Fraction]:
@@ -222,13 +236,16 @@ class Equations:
     def replace(self, **changes: object) -> Self:
         """Gives a copy with some attributes changed.
 
-        What is said of states, parameters and sizes that have vanished goes too.
+        What is said of states, parameters, further inputs and sizes that have vanished goes too.
         """
         draft: dict[str, Any] = {
             f.name: getattr(self, f.name) for f in dataclasses.fields(self)
         } | changes
         for name, of in (("starts", "state"), ("state_sizes", "name")):
             draft[name] = tuple(d for d in draft[name] if getattr(d, of) in draft["states"])
+        if draft["further_inputs"]:
+            read = Equations(**draft).inputs_read
+            draft["further_inputs"] = tuple(d for d in draft["further_inputs"] if d.name in read)
         alive = Equations(**draft).parameters
         draft["weights"] = tuple(w for w in draft["weights"] if w.name in alive)
         used = Equations(**draft).sizes_in_use

@@ -26,7 +26,7 @@ import numpy as np
 
 from odyssey.expr.precise import run_precisely
 from odyssey.expr.primitives import Array
-from odyssey.expr.program import Program
+from odyssey.expr.program import MAIN_INPUT, Program
 from odyssey.expr.properties import apply_properties
 from odyssey.expr.running import run_program
 from odyssey.expr.sizes import ONE, PLAIN, axes
@@ -126,6 +126,7 @@ def _special_sizes(program: Program, alone: Mapping[str, str]) -> tuple[str, ...
     """Describes the sizes of states and parameters that are not I or H, names apart."""
     states = (program.state_size(s) for s in program.states)
     lines = [f"state : {size}" for size in states if size != H]
+    lines += [f"input {name} : {size}" for name, size in program.inputs.items()]
     shapes = program.matrices | {name: (size,) for name, size in program.vectors.items()}
     lines += [
         f"{alone.get(name, '')} : {', '.join(sizes)}"
@@ -151,6 +152,9 @@ class _Runs:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.inputs = {MAIN_INPUT: _X_TI} | {
+            name: _further_input(name, size) for name, size in program.inputs.items()
+        }
         self.work = 0
 
     def rows(self, weights: dict[str, Array]) -> list[str]:
@@ -158,14 +162,17 @@ class _Runs:
         members = max((len(w) for w in weights.values()), default=1)
         jitter = np.tile(_JITTER_KCBN, (1, members, 1, 1))
         tripled = {name: np.repeat(w, 3, axis=0) for name, w in weights.items()}
-        x_TPBI = np.broadcast_to(_X_TI[:, None, None], (STEPS, 3 * members, 1, UNITS))
+        inputs = {
+            name: np.broadcast_to(x[:, None, None], (STEPS, 3 * members, 1, x.shape[1]))
+            for name, x in self.inputs.items()
+        }
         start = {}
         for name in self.program.states:
             first = _starting(self.program, name)
             start[name] = np.broadcast_to(first, (3 * members, 1, *first.shape))
             start[name] = start[name] + _first(self.program, name, tripled)[..., None, :]
         with np.errstate(all="ignore"):
-            y_TPBH, _ = run_program(self.program, tripled, x_TPBI, start, jitter_KPBN=jitter)
+            y_TPBH, _ = run_program(self.program, tripled, inputs, start, jitter_KPBN=jitter)
             y_PCN = np.moveaxis(y_TPBH, 1, 0).reshape(members, 3, -1)
             value_PN = y_PCN[:, 0]
             moved_PN = np.abs(y_PCN[:, 1:] - value_PN[:, None]).max(axis=1)
@@ -195,7 +202,7 @@ class _Runs:
             }
             runs = (
                 run_precisely(
-                    self.program, weights, _X_TI, start, bits=bits, rng=random.Random(seed)
+                    self.program, weights, self.inputs, start, bits=bits, rng=random.Random(seed)
                 )
                 for seed in (1, 2)
             )
@@ -209,6 +216,12 @@ class _Runs:
             if "nan" not in texts[: min(len(pairs), _end(texts))]:
                 break
         return texts
+
+
+def _further_input(name: str, size: str) -> Array:
+    """Gives what a further input is in all runs, (T, N): its own, for it is fed by name."""
+    seed = int.from_bytes(hashlib.sha256(f"input {name}".encode()).digest()[:8], "big")
+    return np.random.default_rng(seed).normal(0.0, 1.0, (STEPS, _units(size)))
 
 
 def _starting(program: Program, state: str) -> Array:

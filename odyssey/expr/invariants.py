@@ -36,6 +36,8 @@ def verify_program(program: Program, *, final: bool) -> None:
             assert len(sizes) <= 1 or program.square, f"{where} mixes sizes {sizes}"
         if node.op == "vector":
             assert program.vectors[node.name] == node.size, f"{where} has size {node.size}"
+        if node.op == "input" and node.name:
+            assert program.inputs[node.name] == node.size, f"{where} has size {node.size}"
         if node.op == "previous":
             assert node.name in program.states, f"{where} reads no state"
     assert len(program.updates) == len(program.states)

@@ -39,7 +39,14 @@ KEYWORDS = (
 )
 
 
+MAX_FURTHER_INPUTS = 8
+
+
 MAX_DELAY = 64  # steps back that `h[t-k]` reads
+
+
+# what canonical forms call the main input, the output, weights, states and equations
+_CANONICAL_NAME = re.compile(r"(?:x|y|[Wvse][0-9]+)\Z", re.ASCII)
 
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z", re.ASCII)
@@ -55,3 +62,15 @@ def check_name(name: str, *, what: str) -> None:
     reserved = name in {*ALL_FUNCTIONS, *OVER_UNITS, *KEYWORDS} or keyword.iskeyword(name)
     if reserved or name in ("t", "nan", "inf"):
         raise CellError(f"{name!r} cannot name {what}: the language uses it")
+
+
+def check_further_input(name: str) -> None:
+    """Raises `CellError` unless the name may stand for an input besides the main one.
+
+    Such names stay in the canonical form, since inputs are fed by name.
+    """
+    check_name(name, what="an input")
+    if _CANONICAL_NAME.match(name):
+        raise CellError(
+            f"{name!r} cannot name a further input: canonical forms use it for something else"
+        )

@@ -149,7 +149,11 @@ class _Writer:
                 self.normal.starts.items(), key=lambda item: self.waiting.index(item[0])
             )
         ]
-        header = ["cell canonical", "input x", *self.states()]
+        inputs = self.normal.shapes.inputs
+        further = [n for n in self.normal.names("input") if n in inputs]
+        header = ["cell canonical", "input x"]
+        header += [f"input {name} : {format_size(inputs[name])}" for name in further]
+        header += self.states()
         if not self.waiting:
             header.append("not recurrent")
         for key, name in self.given.items():
@@ -256,7 +260,7 @@ class _Writer:
     def atom(self, atom: int) -> str:
         kind, name, _ = self.normal.atoms.rows[atom]
         if kind == "input":
-            return "x[t]"
+            return f"{name}[t]"
         if kind == "state":
             return self.name(f"s:{name}", "s") + "[t-1]"
         if kind == "vector":

@@ -193,7 +193,8 @@ def _rows(cell: Equations) -> dict[tuple[bool, str, str], str]:
         (False, HTML.name(name, ""), "="): format_number(float(value))
         for name, value in cell.constants.items()
     }
-    sized = [*((d.name, d.sizes) for d in (*cell.state_sizes, *cell.weights))]
+    declared = (*cell.further_inputs, *cell.state_sizes, *cell.weights)
+    sized = [(d.name, d.sizes) for d in declared]
     sized += [(e.target, (e.size,)) for e in cell.equations if e.size]
     rows |= {
         (True, HTML.name(name, ""), "size"): " × ".join(map(format_size, map(cell.size, sizes)))

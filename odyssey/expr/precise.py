@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
-from odyssey.expr.program import Node, Program
+from odyssey.expr.program import MAIN_INPUT, Node, Program
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import is_matrix
 
@@ -30,7 +30,7 @@ class UndefinedError(ArithmeticError):
 def run_precisely(
     program: Program,
     weights: Mapping[str, Array],
-    x_TI: Array,
+    inputs: Mapping[str, Array],
     start: Mapping[str, Array],
     *,
     bits: int,
@@ -44,7 +44,7 @@ def run_precisely(
     Args:
         program: The cell, of which nothing is dead.
         weights: Name -> (N, M) for a matrix, (N,) for a vector.
-        x_TI: The inputs.
+        inputs: Name of an input -> (T, N); the main one has no name.
         start: What each state starts at, (N,).
         bits: Of a number.
         rng: For the errors.
@@ -61,19 +61,21 @@ def run_precisely(
     moving = program.reached(["input", "previous"])
     values: list[PreciseVector] = [[]] * len(program.nodes)
     outputs: list[PreciseVector] = []
-    for t, x in enumerate(x_TI.tolist()):
-        leaves = {"input": {"": _exact(context, x)}, "previous": states, "vector": exact}
+    numbers = {name: x.tolist() for name, x in inputs.items()}
+    for t in range(len(inputs[MAIN_INPUT])):
+        read = {name: _exact(context, x[t]) for name, x in numbers.items()}
+        leaves = {"input": read, "previous": states, "vector": exact}
         try:
             for number, node in enumerate(program.nodes):
                 if moving[number] or not t:
-                    inputs = [values[a] for a in node.args]
+                    operands = [values[a] for a in node.args]
                     if node.op in leaves:
                         values[number] = leaves[node.op][node.name]
                     elif node.op == "constant":
                         above, below = node.value.as_integer_ratio()
                         values[number] = [context.mpf(above) / below]
                     else:
-                        result = _apply(context, node, inputs, exact)
+                        result = _apply(context, node, operands, exact)
                         values[number] = _with_errors(result, errors, turn)
                         turn += len(result)
         except (UndefinedError, ZeroDivisionError):

@@ -24,6 +24,7 @@ from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import ONE, UNITS, meet, resolve
 from odyssey.expr.terms import exact_value, term
 
+MAIN_INPUT = ""  # the name of its node: it is the same input, whatever a cell calls it
 LEAF_OPS = ("input", "previous", "vector", "constant")
 Name = TypeVar("Name", bound=Hashable)  # of a value: its number, or what it is called
 REGIONS = ("once", "sequence", "step")
@@ -37,7 +38,7 @@ class Node:
         op: `input`, `previous`, `vector`, `constant`, `matmul`, an arithmetic operation, a
             primitive or a reduction.
         args: Numbers of the nodes that it reads.
-        name: Name of the state, vector or matrix.
+        name: Name of the state, vector, matrix or further input; `MAIN_INPUT` otherwise.
         value: Value of a constant; exact until constants are folded.
         size: The size (`sizes.py`); "1" broadcasts.
         transposed: Of a `matmul`, whether by the transposed matrix.
@@ -90,6 +91,8 @@ class Program:
         matrices: Name -> (rows, columns); only what the code uses.
         vectors: Name -> size.
         state_sizes: Sizes of the states, in their order; empty where all are H.
+        inputs: Name of a further input -> size, in the order in which layers take them; only what
+            the code uses.
         starts: State -> name of the vector that it starts at, or a number; others start at 0.
         properties: Parameter -> what it is made by (`properties.py`), where it is not as stored.
         square: Whether input size must equal hidden size.
@@ -110,6 +113,7 @@ class Program:
     state_sizes: tuple[str, ...] = ()
     starts: dict[str, str | float] = field(default_factory=dict)
     properties: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def state_size(self, name: str) -> str:
         """Gives the size of a state."""
@@ -203,7 +207,8 @@ class _Translator:
             case "value":
                 return self.values[name]
             case "input":
-                return self.emit(Node(op, size="I"))
+                size = self.shapes.inputs.get(name)
+                return self.emit(Node(op, name=name if size else MAIN_INPUT, size=size or "I"))
             case "previous":
                 return self.emit(Node(op, name=name, size=self.shapes.states[name]))
             case "vector":
@@ -256,6 +261,7 @@ def translate(cell: Equations, text: str, shapes: Shapes) -> Program:
         state_sizes=_state_sizes(shapes.states[s] for s in cell.states),
         starts={s.state: s.weight or float(s.value) for s in cell.starts},
         properties={w.name: w.properties for w in cell.weights if w.properties},
+        inputs=dict(shapes.inputs),
     )
 
 
@@ -290,11 +296,13 @@ def drop_dead(program: Program) -> Program:
         for k in order
     )
     alive = {n.name for n in nodes if n.op in ("matmul", "vector")} | {*program.starts.values()}
+    read = {n.name for n in nodes if n.op == "input"}
     return replace(
         program.renumbered(nodes, number),
         matrices={n: s for n, s in program.matrices.items() if n in alive},
         vectors={n: s for n, s in program.vectors.items() if n in alive},
         properties={n: p for n, p in program.properties.items() if n in alive},
+        inputs={n: s for n, s in program.inputs.items() if n in read},
     )
 
 
@@ -359,7 +367,7 @@ def _format_node(node: Node, names: dict[int, str]) -> str:
     note = f"    # {node.label}" if node.label else ""
     match node.op:
         case "input":
-            text = "x[t]"
+            text = f"{node.name or 'x'}[t]"
         case "previous":
             text = f"{node.name}[t-1]"
         case "vector":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
-from odyssey.expr.program import Node, Program
+from odyssey.expr.program import MAIN_INPUT, Node, Program
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import UNITS, is_matrix
 
@@ -20,7 +20,7 @@ LEAST_DIVISOR = 2.0**-26  # a divisor below this may be what is left of a - a
 def run_program(
     program: Program,
     weights: Mapping[str, Array],
-    x_TPBI: Array,
+    inputs: Mapping[str, Array],
     start: Mapping[str, Array],
     *,
     jitter_KPBN: Array | None = None,
@@ -30,7 +30,7 @@ def run_program(
     Args:
         program: The cell, of which nothing is dead.
         weights: Name -> (P, N, N) for a matrix, (P, N) for a vector.
-        x_TPBI: The inputs.
+        inputs: Name of an input -> (T, P, B, N); the main one has no name.
         start: Name of a state -> (P, B, N), of a matrix (P, B, N, N).
         jitter_KPBN: K factors near 1, by which the results of operations are multiplied in turn,
             to see what rounding does to the output; a quotient by next to nothing, which may be
@@ -39,14 +39,14 @@ def run_program(
     Returns:
         The outputs (T, P, B, H), and for each live state its values after each step (T, P, B, N).
     """
-    steps, members, rows, _ = x_TPBI.shape
+    steps, members, rows, _ = inputs[MAIN_INPUT].shape
     careful = jitter_KPBN is not None
     factors: Sequence[Array | float] = (1.0,) if jitter_KPBN is None else tuple(jitter_KPBN)
     turns = len(factors)
     timed, carried = program.reached(["input"]), program.reached(["previous"])
     updates = dict(zip(program.states, program.updates, strict=True))
     leaves: dict[str, Callable[[Node], Array]] = {
-        "input": lambda node: x_TPBI,
+        "input": lambda node: inputs[node.name],
         "vector": lambda node: weights[node.name][:, None],
         "constant": lambda node: np.full((members, 1, 1), float(node.value)),
         "previous": lambda node: start[node.name],

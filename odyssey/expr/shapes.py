@@ -44,6 +44,7 @@ class Shapes:
         equations: Name of an equation -> size.
         square: Whether the cell needs input size = hidden size.
         states: Name -> size.
+        inputs: Name of a further input -> size.
     """
 
     matrices: dict[str, tuple[str, str]]
@@ -51,11 +52,12 @@ class Shapes:
     equations: dict[str, str]
     square: bool
     states: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def plain(self) -> bool:
         """Whether all sizes are I or H."""
-        named = (self.vectors, self.equations, self.states)
+        named = (self.vectors, self.equations, self.states, self.inputs)
         sizes = {s for sizes in named for s in sizes.values()}
         return {*sizes, *(s for pair in self.matrices.values() for s in pair)} <= {INPUTS, UNITS}
 
@@ -73,7 +75,7 @@ class Shapes:
             case "constant":
                 return ONE
             case "input":
-                return UNITS if self.square else INPUTS
+                return self.inputs.get(name) or (UNITS if self.square else INPUTS)
             case "previous":
                 return self.states.get(name, UNITS)
             case "value":
@@ -140,6 +142,7 @@ class _Inference:
         self.states = dict.fromkeys(cell.states, UNITS) | {
             d.name: MATRIX.join(map(cell.size, d.sizes)) for d in cell.state_sizes
         }
+        self.inputs = {d.name: cell.size(d.sizes[0]) for d in cell.further_inputs}
         self.declared = {d.name: tuple(map(cell.size, d.sizes)) for d in cell.weights if d.sizes}
         self.constants: set[str] = set()
         for index, equation in enumerate(cell.equations):
@@ -194,7 +197,7 @@ class _Inference:
             case "constant":
                 return None
             case "input":
-                return INPUTS
+                return self.inputs.get(name, INPUTS)
             case "previous":
                 return self.states[name]
             case "value":
@@ -353,4 +356,5 @@ def infer_shapes(cell: Equations) -> Shapes:
         equations={e.target: final(f"={e.target}") for e in cell.equations},
         square=inference.square,
         states={n: final(s) for n, s in inference.states.items()},
+        inputs={n: final(s) for n, s in inference.inputs.items()},
     )

@@ -32,7 +32,7 @@ class Leaf(sp.Symbol):
 
 
 class Input(Leaf):
-    """The input of this step, printed `x[t]`."""
+    """An input of this step, printed `x[t]`."""
 
     op = "input"
 

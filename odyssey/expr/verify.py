@@ -26,14 +26,25 @@ from odyssey.expr.limits import (
     MAX_CELL_NAME,
     MAX_CHARACTERS,
     MAX_DEPTH,
+    MAX_FURTHER_INPUTS,
     MAX_LINE,
     MAX_LINES,
     MAX_NODES,
+    check_further_input,
     check_name,
 )
 from odyssey.expr.reductions import BY_REDUCTION
 from odyssey.expr.shapes import Shapes, infer_shapes
-from odyssey.expr.sizes import MAX_FACTOR, MAX_SIZE, ONE, PLAIN, format_size, multiple, parts
+from odyssey.expr.sizes import (
+    MAX_FACTOR,
+    MAX_SIZE,
+    ONE,
+    PLAIN,
+    format_size,
+    grows,
+    multiple,
+    parts,
+)
 from odyssey.expr.terms import (
     MAPS,
     Const,
@@ -85,6 +96,7 @@ def verify(cell: Equations) -> Verified:
     _check_declarations(cell)
     _check_targets(cell)
     _check_sizes(cell)
+    _check_further_inputs(cell)
     nodes = 0
     names = _Names(targets=frozenset(e.target for e in cell.equations))
     for index, equation in enumerate(cell.equations):
@@ -128,8 +140,9 @@ def _check_targets(cell: Equations) -> None:
             check_name(target, what="an equation")
         except CellError as error:
             reason = str(error)
-        if target == cell.input:
-            reason = f"{target!r} is the input; it cannot be assigned"
+        if target in cell.inputs:
+            which = "the" if target == cell.input else "an"
+            reason = f"{target!r} is {which} input; it cannot be assigned"
         elif target in seen:
             reason = "a state is updated once" if equation.updates_state else "it is defined twice"
         elif equation.updates_state and target not in cell.states:
@@ -152,10 +165,10 @@ def _check_targets(cell: Equations) -> None:
 
 def _check_sizes(cell: Equations) -> None:
     """Checks what is declared: sizes, and what has them."""
-    if not (cell.sizes or cell.state_sizes or cell.weights or any(e.size for e in cell.equations)):
+    if not (cell.sizes or cell.sizes_in_use - {""}):
         return
     named: set[str] = set()
-    others = {cell.input, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
+    others = {*cell.inputs, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
     for number, declaration in enumerate(cell.sizes):
         name, part = declaration.name, f"size {number}"
         reason = _reason_against_name(name, "a size", taken=others)
@@ -194,6 +207,38 @@ def _check_sizes(cell: Equations) -> None:
             raise IllegalCellError(reason, f"size {number}")
 
 
+def _check_further_inputs(cell: Equations) -> None:
+    """Checks the inputs besides the main one: names, sizes, and that something reads them."""
+    if len(cell.further_inputs) > MAX_FURTHER_INPUTS:
+        reason = f"a cell has at most {MAX_FURTHER_INPUTS} inputs besides {cell.input}"
+        raise IllegalCellError(reason, f"input {MAX_FURTHER_INPUTS}")
+    taken = {cell.input, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
+    taken |= {d.name for d in cell.sizes}
+    read = cell.inputs_read if cell.further_inputs else frozenset()
+    for number, declaration in enumerate(cell.further_inputs):
+        name, part, reason = declaration.name, f"input {number}", ""
+        try:
+            check_further_input(name)
+        except CellError as error:
+            raise IllegalCellError(str(error), part) from None
+        if name in taken:
+            reason = f"{name!r} is the name of something else"
+        elif len(declaration.sizes) != 1 or declaration.properties:
+            reason = f"the input {name!r} has one size"
+        elif name not in read:
+            reason = f"nothing reads the input {name!r}: write {name}[t] in an equation"
+        if reason:
+            raise IllegalCellError(reason, part)
+        _check_size(cell, declaration.sizes[0], part, names={d.name for d in cell.sizes})
+        if grows(cell.size(declaration.sizes[0])):
+            raise IllegalCellError(
+                f"the input {name!r} cannot have a size of H: data know nothing of the number of"
+                f" units; give it a number, as in input {name} : 32",
+                part,
+            )
+        taken.add(name)
+
+
 def _check_size(cell: Equations, written: str, part: str, *, names: set[str]) -> None:
     if written in names:
         return
@@ -224,7 +269,7 @@ def _reason_against_name(name: str, what: str, *, taken: set[str]) -> str:
 def _check_constants(cell: Equations, values: Mapping[str, Fraction]) -> None:
     if not values:
         return
-    taken = {cell.input, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
+    taken = {*cell.inputs, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
     taken |= {d.name for d in cell.sizes}
     for name in values:
         reason = _reason_against_name(name, "a constant", taken=taken)
@@ -237,7 +282,7 @@ def _check_starts(cell: Equations) -> None:
         return
     seen: set[str] = set()
     within = {n.name for e in cell.equations for n in leaves(e.value, Matrix)}
-    taken = {cell.input, *cell.states, *(e.target for e in cell.equations), *within}
+    taken = {*cell.inputs, *cell.states, *(e.target for e in cell.equations), *within}
     for number, start in enumerate(cell.starts):
         reason = ""
         if start.state not in cell.states or start.state in seen:
@@ -343,8 +388,9 @@ def _reason_against_leaf(cell: Equations, node: Leaf, above: sp.Expr | None, nam
         return f"{node.name!r}: a matrix, and nothing else, may stand on the left of @"
     name = node.stem
     if isinstance(node, Input):
-        legal = node.name == f"{cell.input}[t]"
-        return "" if legal else f"{node.name}: the input is written {cell.input}[t]"
+        legal = name in cell.inputs and node.name == f"{name}[t]"
+        known = ", ".join(f"{n}[t]" for n in cell.inputs)
+        return "" if legal else f"{node.name}: an input is written {known}"
     if isinstance(node, Previous):
         legal = name in cell.states and node.name == f"{name}[t-1]"
         known = ", ".join(cell.states) or "none"
@@ -362,7 +408,7 @@ def _reason_against_leaf(cell: Equations, node: Leaf, above: sp.Expr | None, nam
         return str(error)
     if name in names.targets and name not in cell.states and isinstance(node, Vector):
         return f"{name} is used before it is defined; move its equation up"
-    if name in names.targets or name in cell.states or name == cell.input:
+    if name in names.targets or name in cell.states or name in cell.inputs:
         return f"{name!r} is both a parameter and a variable"
     return ""
 

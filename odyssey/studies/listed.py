@@ -16,6 +16,7 @@ from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import check_training
+from odyssey.training.sizes import check_reading
 from odyssey.training.space import draw_members
 
 
@@ -36,10 +37,12 @@ def check_listed(study: Study) -> CheckedStudy:
         check_training(study.config, task)
     trials = study.trials(cells)
     training = dataclasses.asdict(study.config)
+    members = draw_members(study.distributions, count=study.members, seed=study.seed)
+    check_reading(cells, tasks.values(), members)
     check_memory(
         cells,
         tasks,
-        draw_members(study.distributions, count=study.members, seed=study.seed),
+        members,
         training,
         population=study.population or study.members,
     )

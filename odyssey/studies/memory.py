@@ -13,7 +13,7 @@ from odyssey.expr import Cell
 from odyssey.expr.sizes import parts
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.tasks.base import Task
-from odyssey.training.sizes import input_size
+from odyssey.training.sizes import reading
 
 MOST_GIB = 64
 """What one trial may need."""
@@ -68,7 +68,7 @@ def member_bytes(
         default = HYPERPARAMETERS[name].default or np.nan
         return np.array([float(m.get(name) or default) for m in members])
 
-    shapes, width = cell.shapes, input_size(task.signature)
+    shapes, width = cell.shapes, reading(cell, task.signature).main
     outputs = task.signature.outputs.size
     wanted, layers = column("parameters"), column("num_layers")
     squares = sum(pair == ("H", "H") for pair in shapes.matrices.values()) or 1

@@ -60,6 +60,25 @@ class Condition:
     way: Way
 
 
+CONTEXT = "context"
+"""The name by which a cell reads what it is conditioned on at a step."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the inputs that a cell may read by name, as one of its further inputs.
+
+    A cell that does not declare it reads it within x.
+
+    Attributes:
+        name: Its name.
+        size: How many numbers it has.
+    """
+
+    name: str
+    size: int
+
+
 @dataclass(frozen=True)
 class Signature:
     """What a model reads and predicts.
@@ -68,11 +87,13 @@ class Signature:
         inputs: At every step.
         outputs: At every step.
         condition: What sequences are conditioned on, if anything.
+        parts: The parts that have a name, which are the last numbers of dense inputs.
     """
 
     inputs: Values
     outputs: Values
     condition: Condition | None = None
+    parts: tuple[Part, ...] = ()
 
     @staticmethod
     def symbols(count: int) -> Signature:

@@ -24,7 +24,7 @@ from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import EVERY, Signature
 from odyssey.training.condition import Conditioner, Memory
 from odyssey.training.seeds import stream
-from odyssey.training.sizes import count_condition, input_size
+from odyssey.training.sizes import count_condition, reading
 from odyssey.transforms.ablations import ablate
 
 
@@ -32,7 +32,8 @@ class SequenceModel(nn.Module):
     """Predicts the outputs of a task at every step of its inputs.
 
     Classes are read one-hot; a cell that reads its input elementwise gets the inputs mapped to
-    hidden size, as in Jozefowicz et al. 2015. What sequences are conditioned on is encoded by a
+    hidden size, as in Jozefowicz et al. 2015. Parts of the inputs that a cell declares as further
+    inputs it reads by name (`sizes.reading`). What sequences are conditioned on is encoded by a
     `Conditioner`, and stands behind the input in one vector.
 
     Args:
@@ -58,7 +59,8 @@ class SequenceModel(nn.Module):
         members, hidden = len(hidden_sizes), max(hidden_sizes)
         square = cell.shapes.square
         self.signature = signature
-        width, outputs = input_size(signature), signature.outputs.size
+        read, outputs = reading(cell, signature), signature.outputs.size
+        width = read.main
         self.embedding = (
             nn.Parameter(torch.zeros(members, hidden, width, dtype=dtype)) if square else None
         )
@@ -73,6 +75,9 @@ class SequenceModel(nn.Module):
         )
         self.readout = nn.Parameter(torch.zeros(members, outputs, hidden, dtype=dtype))
         self.readout_bias = nn.Parameter(torch.zeros(members, outputs, dtype=dtype))
+        order = None if read.as_it_is else torch.tensor(read.order)
+        self.order: Tensor | None
+        self.register_buffer("order", order, persistent=False)
         condition = signature.condition
         self.conditioner = (
             None if condition is None else Conditioner(condition, members, hidden, dtype)
@@ -100,7 +105,7 @@ class SequenceModel(nn.Module):
             draw(scheme, (outputs, hidden), hidden_size=hidden, rng=rng)
         )
         if self.embedding is not None:
-            width = input_size(self.signature)
+            width = self.embedding.shape[-1]
             self.embedding[number, :hidden] = torch.as_tensor(
                 draw(scheme, (hidden, width), hidden_size=hidden, rng=rng)
             )
@@ -178,11 +183,20 @@ class SequenceModel(nn.Module):
         return torch.stack(outputs, 1), (*inner, h.unsqueeze(1)), torch.stack(weights, 1)
 
     def _layers(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        if self.order is not None:
+            x = x.index_select(-1, self.order)  # x, then the further inputs of the cell
         if self.embedding is not None:
-            x = product(x, self.embedding) if x.is_floating_point() else gather(x, self.embedding)
+            x = self._embedded(x, self.embedding)
         run = self.running or self.rnn
         output: tuple[Tensor, State] = run(x, state)
         return output
+
+    def _embedded(self, x: Tensor, embedding: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            return gather(x, embedding)
+        main, further = x[..., : embedding.shape[-1]], x[..., embedding.shape[-1] :]
+        mapped = product(main, embedding)
+        return torch.cat([mapped, further], -1) if further.shape[-1] else mapped
 
     def dense(self, x: Tensor) -> Tensor:
         """Writes class indices out as one-hot vectors; floats stay as they are."""
@@ -221,7 +235,7 @@ def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_
     shapes = cell.shapes
     program = lower(cell)
     live = program.parameters()
-    width = input_size(signature)
+    width = reading(cell, signature).main
     total = signature.outputs.size * (hidden_size + 1)
     total += width * hidden_size if shapes.square else 0
     if signature.condition is not None:

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from odyssey.tasks.signature import ATTENTION, Condition, Signature
+from odyssey.errors import ConfigError
+from odyssey.expr.cell import Cell
+from odyssey.expr.sizes import ONE, resolve
+from odyssey.expr.sizes import parts as parts_of
+from odyssey.tasks.base import Task
+from odyssey.tasks.signature import ATTENTION, CONTEXT, FIRST, Condition, Signature
 
 CHANNELS = (16, 32, 64)
 """Of the convolutional layers; the last is the number of features of a place."""
@@ -20,6 +28,112 @@ def input_size(signature: Signature) -> int:
     """Gives how many numbers the model reads at a step, the condition's included."""
     extra = 0 if signature.condition is None else condition_size(signature.condition)
     return signature.inputs.size + extra
+
+
+def named_parts(signature: Signature) -> dict[str, range]:
+    """Gives the parts of what the model reads at a step that a cell may read by name.
+
+    Returns:
+        Name -> its places among the numbers of a step: those of the inputs, then the condition's.
+    """
+    parts: dict[str, range] = {}
+    start = signature.inputs.size - sum(part.size for part in signature.parts)
+    for part in signature.parts:
+        parts[part.name] = range(start, start + part.size)
+        start += part.size
+    if signature.condition is not None and signature.condition.way != FIRST:
+        parts[CONTEXT] = range(start, start + condition_size(signature.condition))
+    return parts
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a cell reads what the model reads at a step.
+
+    Attributes:
+        main: How many numbers are its main input x.
+        order: For each number that a layer reads, x first and then the further inputs in declared
+            order, which of a step it is.
+    """
+
+    main: int
+    order: tuple[int, ...]
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether nothing needs to be moved."""
+        return self.order == tuple(range(len(self.order)))
+
+
+def reading(cell: Cell, signature: Signature) -> Reading:
+    """Says how a cell reads the inputs of a task: what it does not read by name is in x.
+
+    Raises:
+        ConfigError: The task does not feed an input of the cell, or feeds another size.
+    """
+    parts, shapes = named_parts(signature), cell.shapes
+    for name in shapes.inputs:
+        if name not in parts:
+            fed = ", ".join(parts) or "none"
+            raise ConfigError(
+                f"{cell.name} reads an input {name}, which the task does not feed (fed by name:"
+                f" {fed})"
+            )
+    taken = [place for name in shapes.inputs for place in parts[name]]
+    rest = [place for place in range(input_size(signature)) if place not in set(taken)]
+    if not rest:
+        raise ConfigError(
+            f"{cell.name} reads all of the task's inputs by name: nothing is left for x"
+        )
+    for name, size in shapes.inputs.items():
+        if shapes.square and parts_of(size)[0] != ONE:
+            raise ConfigError(
+                f"{cell.name}: its input {name} has as many numbers as it has units, since it reads"
+                f" x elementwise among them; the task feeds {len(parts[name])}"
+            )
+        own = resolve(size, len(rest), 1)
+        if own != len(parts[name]):
+            hint = _hint(cell, name, len(parts[name]))
+            raise ConfigError(
+                f"{cell.name}: its input {name} has {own} numbers, the task feeds"
+                f" {len(parts[name])}{hint}"
+            )
+    return Reading(len(rest), (*rest, *taken))
+
+
+def check_reading(
+    cells: Mapping[str, Cell], tasks: Iterable[Task], members: Sequence[Mapping[str, Any]]
+) -> None:
+    """Checks that tasks feed what cells read.
+
+    Args:
+        cells: The cells by name.
+        tasks: The tasks.
+        members: Hyperparameters of the members to be trained.
+
+    Raises:
+        ConfigError: A task does not feed an input of a cell, or a second layer could not read it.
+    """
+    deep = any((m.get("num_layers") or 1) > 1 for m in members)
+    for cell in cells.values():
+        for task in tasks:
+            try:
+                reading(cell, task.signature)
+            except ConfigError as error:
+                raise ConfigError(f"{task.name}: {error}") from None
+        wide = [name for name, size in cell.shapes.inputs.items() if parts_of(size)[0] != ONE]
+        if wide and deep:
+            raise ConfigError(
+                f"{cell.name}: its input {wide[0]} has the size of x, which later layers do not"
+                " read: use num_layers=1"
+            )
+
+
+def _hint(cell: Cell, name: str, size: int) -> str:
+    """Says how to give an input another size, where that has a name."""
+    written = next(d.sizes[0] for d in cell.further_inputs if d.name == name)
+    named = any(d.name == written for d in cell.sizes)
+    return f": write {cell.name}:{written}={size}" if named else ""
 
 
 def grid_shape(condition: Condition) -> tuple[int, int]:

@@ -260,6 +260,7 @@ def make_recurrence(model: SequenceModel, *, dense: bool, dropped: bool = False)
     # there is nothing before it, and the state it starts from gets no gradient
     learned_start = any(isinstance(start, str) for start in rnn.program.starts.values())
     whole = model.embedding is None and model.conditioner is None and not learned_start
+    whole = whole and not rnn.further_sizes
     if training and rnn.num_layers == 1 and rnn.plain and whole and not dropped:
         (parameters,) = rnn.layer_parameters()
         read = LayerInput(model.signature.inputs.size, dense)

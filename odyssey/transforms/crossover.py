@@ -90,7 +90,7 @@ class _Guest:
         if isinstance(node, Const):
             return constant(node.value)
         if isinstance(node, Input):
-            return input_of(self.host)
+            return input_of(self.host) if node.stem == self.guest.input else node
         if isinstance(node, Previous | Current):  # its new states are not computed here
             return previous(self.states[node.name.partition("[")[0]])
         if isinstance(node, Named):
@@ -105,6 +105,14 @@ class _Guest:
             Init(self.given[i.parameter], i.kind, i.args, self.given.get(i.source, ""))
             for i in self.guest.inits
             if i.parameter in self.given and (not i.source or i.source in self.given)
+        ]
+
+    def further_inputs(self) -> list[Declaration]:
+        """Inputs that the guest reads by a name that the host has not declared."""
+        return [
+            Declaration(d.name, (self.guest.size(d.sizes[0]),))
+            for d in self.guest.further_inputs
+            if d.name not in self.host.inputs
         ]
 
     def weights(self) -> list[Declaration]:
@@ -134,6 +142,7 @@ def _graft(host: Cell, guest: Cell, rng: Rng, *, update: bool) -> Cell:
         [*carrier.rows, *rows],
         inits=[*host.inits, *carrier.inits()],
         weights=[*host.weights, *carrier.weights()],
+        further_inputs=carrier.further_inputs(),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from odyssey.expr.cell import Cell
 from odyssey.expr.initial import draw_weights
 from odyssey.expr.primitives import Array
-from odyssey.expr.program import Program
+from odyssey.expr.program import MAIN_INPUT, Program
 from odyssey.expr.properties import apply_properties
 from odyssey.expr.running import run_program
 from odyssey.expr.sizes import axes, resolve
@@ -47,15 +47,20 @@ def degenerate(
     rng = np.random.default_rng(seed)
     size = hidden_size if cell.shapes.square else input_size
     weights = _initial(cell, program, size, hidden_size, rng)
-    x = rng.normal(size=(steps, DRAWS, 3, size))
-    x[:, :, 1] = x[:, :, 0]
+    widths = {MAIN_INPUT: size} | {
+        name: resolve(own, size, hidden_size) for name, own in program.inputs.items()
+    }
+    inputs = {}
+    for name, width in widths.items():
+        inputs[name] = rng.normal(size=(steps, DRAWS, 3, width))
+        inputs[name][:, :, 1] = inputs[name][:, :, 0]
     start = {}
     for state in program.states:
         units = [resolve(axis, size, hidden_size) for axis in axes(program.state_size(state))]
         start[state] = np.zeros((DRAWS, 3, *units)) + _first(program, state, weights)
         start[state][:, 1] += rng.normal(0.0, 0.5, (DRAWS, *units))
     with np.errstate(all="ignore"):
-        y_TPBH, states = run_program(program, weights, x, start)
+        y_TPBH, states = run_program(program, weights, inputs, start)
         every = (values.reshape(*values.shape[:2], -1) for values in (y_TPBH, *states.values()))
         sizes = [np.abs(values).max(axis=2) for values in every]
     size_TP = np.stack(sizes).max(axis=0)  # NaN where there is one

@@ -21,7 +21,6 @@ from odyssey.expr.reductions import UNIT_FORMS
 from odyssey.expr.sizes import ONE, is_matrix
 from odyssey.expr.terms import (
     MAPS,
-    Input,
     Leaf,
     Matrix,
     Named,
@@ -338,7 +337,7 @@ def residual(cell: Cell) -> Cell:
     through a map, is the library's residual_lstm.
     """
     output = find_equation(cell, cell.output)
-    if any(isinstance(node, Input) for node in _unmapped(output.value)):
+    if input_of(cell) in _unmapped(output.value):
         raise CellError(f"{cell.name}: {output.label} has a skip from the input already")
     y = Equation(Names(cell).fresh("y"), add(leaf_of(output), input_of(cell)))
     return cell.replace(equations=(*cell.equations, y), output=y.target)

@@ -126,8 +126,13 @@ def previous(state: str) -> Leaf:
 
 
 def input_of(cell: Cell) -> Leaf:
-    """Gives the leaf that reads the input."""
+    """Gives the leaf that reads the main input."""
     return Input(f"{cell.input}[t]")
+
+
+def inputs_of(cell: Cell) -> list[Leaf]:
+    """Gives the leaves that read the inputs, the main one first."""
+    return [Input(f"{name}[t]") for name in cell.inputs]
 
 
 class Names:
@@ -189,14 +194,14 @@ def needs(cell: Cell) -> dict[str, set[str]]:
 
 
 def available(cell: Cell, index: int) -> list[sp.Expr]:
-    """Lists what the equation with this number can read: input, previous states, equations.
+    """Lists what the equation with this number can read: inputs, previous states, equations.
 
     Equations below it count where they do not depend on it; `build` then puts them first.
     """
     here = cell.equations[index].label
     after = needs(cell)
     return [
-        input_of(cell),
+        *inputs_of(cell),
         *(previous(s) for s in cell.states),
         *(leaf_of(e) for e in cell.equations if e.label != here and here not in after[e.label]),
     ]
@@ -229,10 +234,12 @@ def build(
     inits: Sequence[Init] | None = None,
     weights: Sequence[Declaration] | None = None,
     starts: Sequence[Start] | None = None,
+    further_inputs: Sequence[Declaration] = (),
 ) -> Cell:
     """Builds the changed cell: folds constants, orders the equations, drops what is dead.
 
-    A state that nothing reads a step later becomes a plain equation.
+    A state that nothing reads a step later becomes a plain equation. `further_inputs` are what is
+    declared of inputs that the cell does not have.
 
     Raises:
         NotApplicable: The change makes a circle, or leaves no legal cell.
@@ -249,6 +256,7 @@ def build(
             inits=tuple(cell.inits if inits is None else inits),
             weights=tuple(cell.weights if weights is None else weights),
             starts=tuple(cell.starts if starts is None else starts),
+            further_inputs=(*cell.further_inputs, *further_inputs),
             citation="",
         )
     except NotApplicable:

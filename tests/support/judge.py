@@ -42,6 +42,9 @@ class Truth:
         for s in cell.states:
             sizes = {self.units(program.state_size(s), n) for n in range(layers)}
             self.values[f"state {s}"] = rng.normal(0, 0.5, (layers, batch, max(sizes)))
+        for name, size in self.shapes.inputs.items():
+            shape = (steps, batch, self.units(size, 0))
+            self.values[f"input {name}"] = rng.normal(0, 0.8, shape)
         self.weights = rng.normal(size=(steps, batch, hidden))
         self.program = program
         self.final_weights = {
@@ -74,7 +77,8 @@ class Truth:
             for declared in self.cell.weights:
                 raw = parameters[declared.name]
                 parameters[declared.name] = apply_properties(np, raw, declared.properties)
-            y, final = oracle.run(self.cell.text, parameters, y, state)
+            further = {n: v[f"input {n}"] for n in self.shapes.inputs}
+            y, final = oracle.run(self.cell.text, parameters, y, state, further)
             finals.append({s: f.reshape(len(f), -1) for s, f in final.items()})
         return y, {s: self.stacked([f[s] for f in finals]) for s in self.cell.states}
 
@@ -139,7 +143,11 @@ def check(cell, backend, *, seed, layers=1, sizes=(5, 2, 3, 4), wild=False):
             parameter.copy_(torch.as_tensor(values[name]))
     x = torch.tensor(values["x"], requires_grad=True)
     state = tuple(torch.tensor(values[f"state {s}"], requires_grad=True) for s in cell.states)
-    y, final = rnn(x, state)
+    further = {
+        d.name: torch.tensor(values[f"input {d.name}"], requires_grad=True)
+        for d in cell.further_inputs
+    }
+    y, final = rnn(x, state, further or None)
     np.testing.assert_allclose(y.detach().numpy(), truth.output, rtol=1e-10, atol=1e-11)
     for s, value in zip(cell.states, final, strict=True):
         np.testing.assert_allclose(value.detach().numpy(), truth.finals[s], rtol=1e-10, atol=1e-11)
@@ -151,6 +159,7 @@ def check(cell, backend, *, seed, layers=1, sizes=(5, 2, 3, 4), wild=False):
     total.backward()
     gradients = {n: p.grad for n, p in rnn.named_parameters()} | {"x": x.grad}
     gradients |= {f"state {s}": v.grad for s, v in zip(cell.states, state, strict=True)}
+    gradients |= {f"input {n}": v.grad for n, v in further.items()}
     compared = 0
     for name in values:
         grad = gradients[name]

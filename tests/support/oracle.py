@@ -99,7 +99,7 @@ def read(text):
     return word, [compile(line, "<cell>", "exec") for line in code if line and not skip.match(line)]
 
 
-def run(text, parameters, x, state):
+def run(text, parameters, x, state, further=None):
     """Runs one layer.
 
     Args:
@@ -107,6 +107,7 @@ def run(text, parameters, x, state):
         parameters: Name -> array; matrices (rows, columns), vectors (n,).
         x: (T, B, I).
         state: Name -> (B, H), or another last size; of a matrix (B, rows, columns).
+        further: Name of a further input -> (T, B, N).
 
     Returns:
         The output (T, B, H) and the final state by name.
@@ -116,7 +117,9 @@ def run(text, parameters, x, state):
     env = dict(FUNCTIONS)
     env |= {n: (v if v.ndim == 2 else v[:, None]) for n, v in parameters.items()}
     env |= {s: {-1: state[s].T if state[s].ndim == 2 else columns(state[s])} for s in states}
-    env[word["input"]] = {k: step.T for k, step in enumerate(x)}
+    main, *others = (name.strip() for name in word["input"].split(","))
+    for name, steps in ((main, x), *((name, further[name]) for name in others)):
+        env[name] = {k: step.T for k, step in enumerate(steps)}
     output = []
     for t in range(len(x)):
         env["t"] = t

@@ -326,3 +326,51 @@ def random_wide_cell(rng: np.random.Generator, *, size: int, matrices: bool = Fa
         except CellError:
             continue
     raise AssertionError("no legal cell in 1000 draws")
+
+
+class _FurtherDraft(_WideDraft):
+    """A random cell with one to three further inputs, mapped, elementwise and late."""
+
+    def __init__(self, rng: np.random.Generator, size: int) -> None:
+        super().__init__(rng, size, matrices=False)
+        sizes = ("1", "1", "3", "I", "2 * I")
+        names = ("gap", "seen", "context")[: int(rng.integers(1, 4))]
+        self.further = {name: self.choose(sizes) for name in names}
+
+    def input(self) -> str:
+        masks = [name for name, size in self.further.items() if size in ("1", "I")]
+        if masks and self.chance(0.3):
+            return f"({self.choose(masks)}[t] * x[t])"
+        return super().input()
+
+    def leaf(self) -> str:
+        kind = self.rng.random()
+        if kind < 0.55:
+            return super().leaf()
+        self.left -= 1
+        name = self.choose(list(self.further))
+        when = "[t]" if self.chance(0.85) else f"[t-{int(self.rng.integers(1, 3))}]"
+        if self.further[name] == "1" and kind < 0.8:
+            decay = f"exp(-square({self.new('u')} * {name}{when}))"
+            return f"({decay} * {self.choose(self.readable)})"
+        inside = f"tanh({name}{when})" if self.chance(0.3) else f"{name}{when}"
+        return f"{self.new('V')} @ {inside}"
+
+    def text(self) -> str:
+        text = super().text()
+        lines = text.splitlines()
+        place = next(k for k, line in enumerate(lines) if line.startswith("state "))
+        head = [f"input {n} : {s}" for n, s in self.further.items() if f"{n}[t" in text]
+        return "\n".join([*lines[:place], *head, *lines[place:]]) + "\n"
+
+
+def random_further_cell(rng: np.random.Generator, *, size: int) -> Cell:
+    """Draws a legal cell that reads inputs besides x."""
+    for _ in range(1000):
+        try:
+            cell = parse_cell(_FurtherDraft(rng, size).text())
+        except CellError:
+            continue
+        if cell.further_inputs:
+            return cell
+    raise AssertionError("no legal cell in 1000 draws")

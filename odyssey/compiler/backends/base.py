@@ -43,6 +43,7 @@ class Layer(Protocol):
         parameters: Mapping[str, Tensor],
         mask: Tensor | None,
         sizes: LayerSizes,
+        further: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """Runs the layer.
 
@@ -52,6 +53,8 @@ class Layer(Protocol):
             parameters: Matrices (rows, columns) and vectors (n,) by name.
             mask: (P, H) bool, which units a member has; only when built with `masked`.
             sizes: Input size I, hidden size H and the units of each member.
+            further: The program's further inputs in its order, (T, B, N) each, of the parameters'
+                dtype.
 
         Returns:
             The output (T, B, H) and the state after the last step.
@@ -64,7 +67,12 @@ class DirectLayer(Protocol):
     """A layer that also runs ordinary calls without the checks that `RNN` makes before others."""
 
     def direct(
-        self, x: Tensor, state: State | None, weights: Weights, sizes: LayerSizes
+        self,
+        x: Tensor,
+        state: State | None,
+        weights: Weights,
+        sizes: LayerSizes,
+        further: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State] | None:
         """Runs the layer as a call of `Layer` does, or gives None and has done nothing.
 
@@ -76,6 +84,7 @@ class DirectLayer(Protocol):
             state: One (B, H) tensor a state, zeros if None.
             weights: The module of the parameters.
             sizes: Input size I, hidden size H and the units of each member.
+            further: What was given as the program's further inputs, in its order; any tensors.
         """
         ...
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from odyssey.compiler.backends.base import Backend, Layer
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
-from odyssey.expr.program import Group, Node, Program, reach
+from odyssey.expr.program import MAIN_INPUT, Group, Node, Program, reach
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import (
     INPUTS,
@@ -99,14 +99,19 @@ class _Source:
         self.groups = {r: g for g in program.groups for r in g.results}
         self.divides = any(n.op in _UNDEFINED_AT_ZERO for n in program.nodes)
         self.units = {UNITS: "unit"}
+        self.further = {name: f"more[{n}]" for n, name in enumerate(program.inputs)}
         self.raw_reads = any(
-            n.op != "matmul" and any(program.nodes[a].op == "input" for a in n.args)
-            for n in program.nodes
-        ) or any(program.nodes[r].op == "input" for r in program.roots)
+            n.op != "matmul" and any(self.is_main(a) for a in n.args) for n in program.nodes
+        ) or any(map(self.is_main, program.roots))
+
+    def is_main(self, k: int) -> bool:
+        """Says whether a value is the main input, which may be class indices."""
+        node = self.program.nodes[k]
+        return node.op == "input" and node.name == MAIN_INPUT
 
     def write(self) -> str:
         p = self.program
-        self.emit("def layer(x, state, p, mask, I, H):", indent=0)
+        self.emit("def layer(x, state, p, mask, I, H, more):", indent=0)
         for line in self._preamble():
             self.emit(line)
         for k, node in enumerate(p.nodes):
@@ -135,7 +140,7 @@ class _Source:
         for line in reversed(preamble):  # what it defines is often not used
             if any(line.split()[0] in later for later in body):
                 body.insert(0, f"    {line}")
-        return "\n".join(["def before(x, p, mask, I, H):", *body, ""])
+        return "\n".join(["def before(x, p, mask, I, H, more):", *body, ""])
 
     def _leaving(self, k: int) -> str:
         """A value as the caller of `write_before` gets it."""
@@ -207,7 +212,7 @@ class _Source:
         if step and node.region == "sequence":
             return self.sliced[k]
         if node.op == "input":
-            return "dense"
+            return self.further.get(node.name, "dense")
         if not step and node.region == "once" and self.population and node.op != "constant":
             return f"v{k}.unsqueeze(1)"
         return f"v{k}"
@@ -263,7 +268,8 @@ class _Source:
             return f"-{args[0]}"
         spelling = PRIMITIVES[node.op].torch
         if len(args) == 2:  # minimum and maximum take no numbers
-            tensors = [a for a in args if a[0] == "v" or a in self.sliced.values() or a == "dense"]
+            known = {"dense", *self.sliced.values(), *self.further.values()}
+            tensors = [a for a in args if a[0] == "v" or a in known]
             args = [a if a in tensors else f"torch.full_like({tensors[0]}, {a})" for a in args]
         return spelling.format(*args) if "{0}" in spelling else f"{spelling}({', '.join(args)})"
 
@@ -292,13 +298,12 @@ class _Source:
     def _product(self, group: Group, *, step: bool) -> None:
         g = self.program.groups.index(group)
         self.done.update(group.results)
-        operand = self.program.nodes[group.operand]
         if step:
             self._step_product(group, g)
             return
         whole = group.region != "once"
         self.emit(f"W{g} = {self._stack(group)}")
-        if operand.op == "input":
+        if self.is_main(group.operand):
             self.emit(f"y{g} = gather(x, W{g}) if classes else product(x, W{g})")
         else:
             text = self.name(group.operand, step=group.region == "once")
@@ -512,8 +517,10 @@ class _EagerLayer:
     source: str
     function: Callable[..., Any]
 
-    def __call__(self, x: Any, state: Any, parameters: Any, mask: Any, sizes: Any) -> Any:
-        return self.function(x, state, parameters, mask, *sizes[:2])
+    def __call__(
+        self, x: Any, state: Any, parameters: Any, mask: Any, sizes: Any, further: Any = ()
+    ) -> Any:
+        return self.function(x, state, parameters, mask, *sizes[:2], further)
 
 
 def _compile(program: Program, source: str, name: str) -> Callable[..., Any]:
@@ -553,7 +560,8 @@ def build_before_loop(
         masked: Whether members may have fewer units than the tensors.
 
     Returns:
-        A function of x, the parameters by name, the mask, I and H that gives values, then operands.
+        A function of x, the parameters by name, the mask, I, H and the further inputs that gives
+        values, then operands.
     """
     computed = [k for k in values if program.nodes[k].op != "vector"]
     needed = reach([*computed, *operands], lambda k: program.nodes[k].args)

@@ -11,7 +11,7 @@ from typing import NoReturn
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
-from odyssey.expr.equations import Equation
+from odyssey.expr.equations import Declaration, Equation
 from odyssey.expr.forms import ALL_FUNCTIONS, LANGUAGE
 from odyssey.expr.limits import LARGEST, MAX_DELAY, MAX_DEPTH, check_name
 from odyssey.expr.primitives import BY_SYNTAX
@@ -44,10 +44,16 @@ class ExpressionReader:
         self.line = 0
         self.source = ""  # of the statement being read
         self.input = ""
+        self.further_inputs: list[Declaration] = []
         self.states: list[str] = []
         self.constants: dict[str, Const] = {}
         self.delays: dict[str, int] = {}  # state or input -> steps back that are read, at most
         self.equations: list[Equation] = []
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all inputs so far, the main one first."""
+        return (self.input, *(d.name for d in self.further_inputs))
 
     def fail(self, reason: str) -> NoReturn:
         """Raises `CellError`, with the line."""
@@ -120,7 +126,7 @@ class ExpressionReader:
         return constant(exact)
 
     def _bare(self, name: str) -> sp.Expr:
-        if name == self.input:
+        if name in self.inputs:
             self.fail(f"write {name}[t] for the input")
         if name in self.states:
             self.fail(f"{name!r} is a state: write {name}[t-1], or {name}[t] after its update")
@@ -138,18 +144,19 @@ class ExpressionReader:
             self.fail(f"only names can be indexed by time: {self._quote(node)}")
         name = node.value.id
         when = "".join(self._quote(node.slice).split())[:40]
-        if name != self.input and name not in self.states:
+        is_input = name in self.inputs
+        if not is_input and name not in self.states:
             self.fail(
-                suggest(name, [self.input, *self.states], what="input or state")
+                suggest(name, [*self.inputs, *self.states], what="input or state")
                 + f"; it stands in {name[:40]}[{when}]"
             )
         if when == "t":
-            return Input(f"{name}[t]") if name == self.input else Current(f"{name}[t]")
+            return Input(f"{name}[t]") if is_input else Current(f"{name}[t]")
         if when == "t-1" and name in self.states:
             return Previous(f"{name}[t-1]")
         back = int(when[2:]) if when.startswith("t-") and when[2:].isdecimal() else 0
         if 1 <= back <= MAX_DELAY:
-            number = back if name == self.input else back - 1
+            number = back if is_input else back - 1
             self.delays[name] = max(number, self.delays.get(name, 0))
             return Previous(f"{delay_state(name, number)}[t-1]")
         self.fail(f"{name}[{when}]: what can be read is {name}[t] to {name}[t-{MAX_DELAY}]")
@@ -170,7 +177,7 @@ class ExpressionReader:
                 f" write a * (W @ v): {self._quote(node)}"
             )
         name = left.id
-        if name == self.input or name in self.states:
+        if name in self.inputs or name in self.states:
             self.fail(f"the left of @ must be a weight matrix; {name!r} is a variable")
         self._name(name, "a weight matrix")
         return kind(Matrix(name), self._expression(node.right, depth + 1))

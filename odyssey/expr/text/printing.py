@@ -74,6 +74,7 @@ def format_cell(cell: Equations) -> str:
         lines.append(f"cite {cell.citation}")
     lines.append(f"input {cell.input}")
     lines += [f"size {d.name} = {format_size(d.sizes[0])}" for d in cell.sizes]
+    lines += [f"input {d.name} : {format_size(d.sizes[0])}" for d in cell.further_inputs]
     constants = cell.constants.items()
     lines += [f"const {name} = {_format_constant(constant(v))}" for name, v in constants]
     lines += _format_states(cell)

@@ -13,13 +13,20 @@ import sympy as sp
 from odyssey.errors import CellError, suggest
 from odyssey.expr.equations import Declaration, Equation, Equations, IllegalCellError, Init, Start
 from odyssey.expr.initial import INITIAL_VALUES, NEGATED
-from odyssey.expr.limits import KEYWORDS, MAX_CHARACTERS, MAX_DEPTH, MAX_LINE, MAX_LINES
+from odyssey.expr.limits import (
+    KEYWORDS,
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    MAX_LINE,
+    MAX_LINES,
+    check_further_input,
+)
 from odyssey.expr.properties import PROPERTIES
-from odyssey.expr.sizes import ONE, PLAIN, UNITS, multiple, parts
+from odyssey.expr.sizes import INPUTS, ONE, PLAIN, UNITS, multiple, parts
 from odyssey.expr.terms import Const, Input, Previous, const, exact_value, leaves
 from odyssey.expr.text.expressions import ExpressionReader, delay_state
 
-_REPEATED = ("init", "size", "const", "state", "weight", "start")  # lines that may repeat
+_REPEATED = ("input", "init", "size", "const", "state", "weight", "start")  # lines that may repeat
 INIT_KINDS = tuple(kind for kind in INITIAL_VALUES if kind != "constant")  # that text names
 
 
@@ -101,6 +108,7 @@ class _Reader(ExpressionReader):
                 state_sizes=tuple(self.state_sizes),
                 weights=tuple(self.weights),
                 starts=tuple(self.starts),
+                further_inputs=tuple(self.further_inputs),
             ),
             self.lines,
         )
@@ -114,10 +122,11 @@ class _Reader(ExpressionReader):
 
     def _write_delays(self) -> None:
         """Adds the states that remember older values, and their updates."""
-        sizes = {d.name: d for d in self.state_sizes}
+        sizes = {d.name: d.sizes for d in (*self.further_inputs, *self.state_sizes)}
+        sizes[self.input] = (INPUTS,)
         for name, steps in self.delays.items():
-            is_input = name == self.input
-            size = ("I",) if is_input else sizes[name].sizes if name in sizes else ()
+            is_input = name in self.inputs
+            size = sizes.get(name, ())
             newer: sp.Expr = Input(f"{name}[t]") if is_input else Previous(f"{name}[t-1]")
             for number in range(1, steps + 1):
                 state = delay_state(name, number)
@@ -157,8 +166,28 @@ class _Reader(ExpressionReader):
         self.citation = rest
 
     def _read_input(self, rest: str) -> None:
-        self._name(rest, "the input")
-        self.input = rest
+        names, colon, size = rest.partition(":")
+        if not colon:
+            if self.input:
+                self.fail("a second 'input' line; a further input has a size: input gap : 1")
+            self._name(rest, "the input")
+            self.input = rest
+            self.lines["input"] = self.line
+            return
+        if not self.input:
+            self.fail("the main input comes first and has no size, it is I: input x")
+        if self.equations:
+            self.fail("inputs must come before the equations")
+        written = self._size(self._parsed(size))
+        for name in (part.strip() for part in names.split(",")):
+            try:
+                check_further_input(name)
+            except CellError as error:
+                self.fail(str(error))
+            if name in (*self.inputs, *self.states):
+                self.fail(f"{name!r} is the name of something else")
+            self.lines[f"input {len(self.further_inputs)}"] = self.line
+            self.further_inputs.append(Declaration(name, (written,)))
 
     def _read_state(self, rest: str) -> None:
         names, colon, size = rest.partition(":")

@@ -29,7 +29,7 @@ from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import check_training
 from odyssey.training.config import EARLIER, training_config
-from odyssey.training.sizes import input_size
+from odyssey.training.sizes import check_reading, input_size
 from odyssey.training.space import draw_members
 from odyssey.transforms.constraints import Constraints, flops, nodes, parameters, reject
 from odyssey.transforms.degenerate import degenerate
@@ -62,10 +62,12 @@ def check_search(study: Study) -> CheckedStudy:
     for stage in plan.stages:
         for spec in stage.tasks:
             check_training(training_config(stage.training), tasks[spec])
+        members = draw_members(study.distributions, count=stage.draws, seed=study.seed)
+        check_reading(cells, [tasks[spec] for spec in stage.tasks], members)
         check_memory(
             cells,
             {spec: tasks[spec] for spec in stage.tasks},
-            draw_members(study.distributions, count=stage.draws, seed=study.seed),
+            members,
             stage.training,
             population=stage.population or stage.draws,
         )

@@ -25,7 +25,7 @@ from functools import cached_property
 from odyssey.compiler.autodiff import NUMBERS, ROW_FUNCTIONS, Backward, differentiate, levels
 from odyssey.compiler.passes import fold_constants, hoist, stack_maps
 from odyssey.expr.primitives import PRIMITIVES
-from odyssey.expr.program import Group, Program, drop_dead, reach
+from odyssey.expr.program import MAIN_INPUT, Group, Program, drop_dead, reach
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.sizes import INPUTS, ONE, PLAIN, UNITS, multiple, parts
 
@@ -109,9 +109,10 @@ class Plan:
 
     @cached_property
     def indexable(self) -> frozenset[int]:
-        """The stacks of products of the input, whose rows class indices can take from a table."""
+        """The stacks of products of the main input: class indices take their rows from a table."""
         nodes = self.program.nodes
-        reads = (bool(s.results) and nodes[s.operand].op == "input" for s in self.stacks)
+        main = [n.op == "input" and n.name == MAIN_INPUT for n in nodes]
+        reads = (bool(s.results) and main[s.operand] for s in self.stacks)
         return frozenset(n for n, indexable in enumerate(reads) if indexable)
 
     @cached_property

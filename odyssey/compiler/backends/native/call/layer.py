@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from odyssey.compiler.backends.native.plan import Plan
 from odyssey.compiler.backends.native.source.writer import generate
 from odyssey.compiler.weights import Weights, hooked
 from odyssey.errors import ConfigError
-from odyssey.expr.program import Program
+from odyssey.expr.program import MAIN_INPUT, Program
 from odyssey.expr.sizes import resolve
 
 
@@ -73,10 +73,20 @@ class NativeLayer:
                 self.direct_inputs = list(sources)
 
     def direct(
-        self, x: Tensor, state: State | None, weights: Weights, sizes: LayerSizes
+        self,
+        x: Tensor,
+        state: State | None,
+        weights: Weights,
+        sizes: LayerSizes,
+        further: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State] | None:
         """Runs the layer with none but C's own checks; see `backends.base.DirectLayer`."""
-        if self.direct_inputs is None or torch.compiler.is_compiling() or not _plain_call(x):
+        if (
+            self.direct_inputs is None
+            or further
+            or torch.compiler.is_compiling()
+            or not _plain_call(x)
+        ):
             return None
         dense, given = x.is_floating_point(), weights._parameters
         lead = 1 if self.population else 0
@@ -154,18 +164,20 @@ class NativeLayer:
         parameters: Mapping[str, Tensor],
         mask: Tensor | None,
         sizes: LayerSizes,
+        further: Sequence[Tensor] = (),
     ) -> tuple[Tensor, State]:
         """Runs the layer; see `backends.base.Layer`."""
-        if self.code is None or _elsewhere(x, *state, *parameters.values()):
-            return self.eager(x, state, parameters, mask, sizes)
+        if self.code is None or _elsewhere(x, *further, *state, *parameters.values()):
+            return self.eager(x, state, parameters, mask, sizes, further)
         plan, nodes = self.code.plan, self.code.plan.program.nodes
         input_size, hidden, units = sizes
-        values = self.before(x, parameters, mask, input_size, hidden)
+        values = self.before(x, parameters, mask, input_size, hidden, further)
+        read = {MAIN_INPUT: x} | dict(zip(self.program.inputs, further, strict=True))
         value = dict(zip(self.values, values, strict=False))
         known: dict[str, Mapping[Any, Tensor]] = {
             "value": value,
             "operand": dict(zip(self.operands, values[len(self.values) :], strict=True))
-            | {k: x for k, node in enumerate(nodes) if node.op == "input"},
+            | {k: read[node.name] for k, node in enumerate(nodes) if node.op == "input"},
             "parameter": parameters,
             "state": dict(zip(plan.program.states, state, strict=True)),
         }
