@@ -33,7 +33,16 @@ from odyssey.expr.limits import (
 )
 from odyssey.expr.reductions import BY_REDUCTION
 from odyssey.expr.shapes import Shapes, infer_shapes
-from odyssey.expr.sizes import MAX_FACTOR, MAX_SIZE, ONE, PLAIN, format_size, multiple, parts
+from odyssey.expr.sizes import (
+    MAX_FACTOR,
+    MAX_SIZE,
+    ONE,
+    PLAIN,
+    axes,
+    format_size,
+    multiple,
+    parts,
+)
 from odyssey.expr.terms import (
     MAPS,
     Const,
@@ -485,11 +494,12 @@ def _reason_against_init(cell: Equations, init: Init, shapes: Shapes) -> str:
         return f"{kind} with {len(args)} numbers is no initialisation"
     if not all(a == 0 or 1 / LARGEST <= abs(a) <= LARGEST for a in args):
         return "a number lies between 1e-30 and 1e30, or is 0"
-    is_matrix = name in shapes.matrices
+    shape = shapes.matrices.get(name) or axes(shapes.vectors[name])
+    is_matrix = len(shape) == 2
     if not (row.vectors or is_matrix):
         return f"{kind} is for matrices; {name} is a vector"
-    if row.square and len(set(shapes.matrices[name])) > 1 and not shapes.square:
-        return f"{kind} is for square matrices; this one is (H, I)"
-    if row.for_biases and is_matrix:
-        return f"{kind} is for gate biases; {name} is a matrix"
+    if row.square and len(set(shape)) > 1 and not shapes.square:
+        return f"{kind} is for square matrices; this one is ({', '.join(map(format_size, shape))})"
+    if row.only_vectors and is_matrix:
+        return f"{kind} is for vectors; {name} is a matrix"
     return row.objection(args)

@@ -137,7 +137,7 @@ def drawn(cell, rng):
     """Draws weights of a cell, and an input."""
     shapes = infer_shapes(cell)
     inputs = UNITS if shapes.square else INPUTS
-    sizes = shapes.matrices | {n: (a,) for n, a in shapes.vectors.items()}
+    sizes = shapes.matrices | {n: axes(a) for n, a in shapes.vectors.items()}
     values = {n: rng.normal(size=[resolve(a, inputs, UNITS) for a in s]) for n, s in sizes.items()}
     return values, rng.normal(size=(STEPS, BATCH, inputs))
 

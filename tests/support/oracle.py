@@ -114,7 +114,7 @@ def run(text, parameters, x, state):
     word, code = read(text)
     states = [s.strip() for s in word.get("state", "").split(",") if s.strip()]
     env = dict(FUNCTIONS)
-    env |= {n: (v if v.ndim == 2 else v[:, None]) for n, v in parameters.items()}
+    env |= {n: weight(text, n, v) for n, v in parameters.items()}
     env |= {s: {-1: state[s].T if state[s].ndim == 2 else columns(state[s])} for s in states}
     env[word["input"]] = {k: step.T for k, step in enumerate(x)}
     output = []
@@ -128,6 +128,14 @@ def run(text, parameters, x, state):
     last = len(x) - 1
     final = {s: rows(np.broadcast_to(env[s][last], shape_of(state[s]))) for s in states}
     return np.stack(output), final
+
+
+def weight(text, name, value):
+    """A vector as a column; a matrix that stands left of no @ is the same for every column."""
+    if value.ndim == 1:
+        return value[:, None]
+    maps = re.search(rf"(?<![\w]){name}(\.T)? @", text)
+    return value if maps else value[:, :, None].view(Matrices)
 
 
 def columns(state):
