@@ -69,9 +69,8 @@ class Init:
 
     Attributes:
         parameter: Name of the parameter.
-        kind: constant, uniform, normal, identity, orthogonal, chrono or negated.
-        args: Numbers: constant (value), uniform (low, high), normal (mean, std),
-            identity (scale), orthogonal (gain), chrono (T_max, in steps).
+        kind: A row of the table in `initial.py`, or negated.
+        args: The numbers of that row, such as (mean, std) of normal.
         source: For `negated`, the parameter whose initial value is taken with the other sign.
     """
 

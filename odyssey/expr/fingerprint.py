@@ -95,8 +95,8 @@ def react(program: Program) -> Reactions:
     parameters = program.parameters()
     weights: dict[str, Array] = {}
     for number, name in enumerate(parameters, start=1):
-        base, other = (_A, _B) if name in program.matrices else (_U, _V)
-        sizes = program.matrices.get(name) or (program.vectors[name],)
+        sizes = program.matrices.get(name) or axes(program.vectors[name])
+        base, other = (_A, _B) if len(sizes) == 2 else (_U, _V)
         own = tuple(slice(_units(size)) for size in sizes)
         base, other = (_used(program, name, w[own]) for w in (base, other))
         weights[name] = np.repeat(base[None], len(parameters) + 1, axis=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from odyssey.expr import given
 from odyssey.expr.equations import Init
 from odyssey.expr.primitives import Array
 from odyssey.expr.terms import format_number
@@ -23,9 +24,9 @@ class InitialValue:
         complete: Fills in the numbers that were left out.
         draw: Draws an array of a shape.
         objection: Says what is wrong with the numbers, or nothing.
-        vectors: Whether vectors may start so; matrices may, unless it is `for_biases`.
-        for_biases: Whether only vectors may start so.
-        square: Whether the matrix must be square.
+        vectors: Whether vectors may start so; matrices may, unless it is `only_vectors`.
+        only_vectors: Whether only vectors may start so.
+        square: Whether a matrix must be square.
     """
 
     counts: tuple[int, ...]
@@ -33,7 +34,7 @@ class InitialValue:
     draw: Callable[[Arguments, tuple[int, ...], np.random.Generator], Array]
     objection: Callable[[Arguments], str] = lambda numbers: ""
     vectors: bool = True
-    for_biases: bool = False
+    only_vectors: bool = False
     square: bool = False
 
 
@@ -41,6 +42,12 @@ def _orthogonal(numbers: Arguments, shape: tuple[int, ...], rng: np.random.Gener
     q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
     q = q * np.sign(np.diag(r))  # uniform over orthogonal matrices (Mezzadri 2007)
     return numbers[0] * (q if shape[0] >= shape[1] else q.T)
+
+
+def _whole(name: str, number: float, *, most: int) -> str:
+    if number in range(1, most + 1):
+        return ""
+    return f"{name}({number:g}): a whole number from 1 to {most} is expected"
 
 
 INITIAL_VALUES: dict[str, InitialValue] = {
@@ -82,7 +89,116 @@ INITIAL_VALUES: dict[str, InitialValue] = {
         objection=lambda numbers: (
             f"chrono({numbers[0]:g}): T_max must be at least 3 steps" if numbers[0] < 3 else ""
         ),
-        for_biases=True,
+        only_vectors=True,
+    ),
+    "ramp": InitialValue(
+        counts=(2,),
+        draw=lambda numbers, shape, rng: given.ramp(shape, numbers[0], numbers[1]),
+    ),
+    "log_ramp": InitialValue(
+        counts=(2,),
+        draw=lambda numbers, shape, rng: np.log(given.ramp(shape, numbers[0], numbers[1])),
+        objection=lambda numbers: (
+            f"log_ramp({numbers[0]:g}, {numbers[1]:g}): there is no logarithm of what is not > 0"
+            if numbers[0] <= 0 or numbers[1] < 0
+            else ""
+        ),
+    ),
+    "periods": InitialValue(
+        counts=(1,),
+        draw=lambda numbers, shape, rng: given.periods(shape[0], numbers[0]),
+        objection=lambda numbers: _whole("periods", numbers[0], most=30),
+        only_vectors=True,
+    ),
+    "signs": InitialValue(
+        counts=(1,),
+        draw=lambda numbers, shape, rng: given.signs(shape[0], numbers[0]),
+        objection=lambda numbers: (
+            "" if 0 <= numbers[0] <= 1 else f"signs({numbers[0]:g}): a share lies in 0 to 1"
+        ),
+        only_vectors=True,
+    ),
+    "ring": InitialValue(
+        counts=(2,),
+        draw=lambda numbers, shape, rng: given.ring(shape, numbers[0], numbers[1], rng),
+        objection=lambda numbers: (
+            ""
+            if 0 <= numbers[0] < numbers[1] < 1
+            else f"ring({numbers[0]:g}, {numbers[1]:g}): radii grow and lie between 0 and 1"
+        ),
+        only_vectors=True,
+    ),
+    "legs": InitialValue(
+        counts=(0,), draw=lambda numbers, shape, rng: given.legs(shape), square=True
+    ),
+    "legs_frequencies": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: given.legs_frequencies(shape[0]),
+        only_vectors=True,
+    ),
+    "legt": InitialValue(
+        counts=(1,),
+        draw=lambda numbers, shape, rng: given.legt(shape, numbers[0]),
+        objection=lambda numbers: (
+            "" if numbers[0] >= 1 else f"legt({numbers[0]:g}): a window has at least one step"
+        ),
+        square=True,
+    ),
+    "shift": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: np.roll(np.eye(shape[0]), 1, axis=0),
+        vectors=False,
+        square=True,
+    ),
+    "permutation": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: rng.permutation(np.eye(shape[0])),
+        vectors=False,
+        square=True,
+    ),
+    "quarter_turns": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: given.quarter_turns(shape[0]),
+        vectors=False,
+        square=True,
+    ),
+    "dft_real": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: given.fourier(shape[0]).real,
+        vectors=False,
+        square=True,
+    ),
+    "dft_imaginary": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: given.fourier(shape[0]).imag,
+        vectors=False,
+        square=True,
+    ),
+    "averages": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: np.full(shape, 1 / shape[1]),
+        vectors=False,
+    ),
+    "repeated": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: given.picking(shape, apart=False),
+        vectors=False,
+    ),
+    "tiled": InitialValue(
+        counts=(0,),
+        draw=lambda numbers, shape, rng: given.picking(shape, apart=True),
+        vectors=False,
+    ),
+    "reservoir": InitialValue(
+        counts=(2,),
+        draw=lambda numbers, shape, rng: given.reservoir(shape[0], numbers[0], numbers[1], rng),
+        objection=lambda numbers: (
+            ""
+            if 0 < numbers[0] <= 1 and numbers[1] >= 0
+            else f"reservoir({numbers[0]:g}, {numbers[1]:g}): a share in 0 to 1, a radius >= 0"
+        ),
+        vectors=False,
+        square=True,
     ),
 }
 NEGATED = "negated"  # the kind of a weight that starts at another one's value, sign turned

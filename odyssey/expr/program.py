@@ -21,7 +21,7 @@ from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.properties import stored_shape
 from odyssey.expr.reductions import FORMS, OVER_UNITS, size_over_units
 from odyssey.expr.shapes import Shapes
-from odyssey.expr.sizes import ONE, UNITS, meet, resolve
+from odyssey.expr.sizes import ONE, UNITS, axes, meet, resolve
 from odyssey.expr.terms import exact_value, term
 
 MAIN_INPUT = ""  # the name of its node: it is the same input, whatever a cell calls it
@@ -89,7 +89,7 @@ class Program:
         updates: For each state the number of its new value.
         output: Number of the value that the layer puts out.
         matrices: Name -> (rows, columns); only what the code uses.
-        vectors: Name -> size.
+        vectors: Name -> size; that of a matrix where one is used number by number.
         state_sizes: Sizes of the states, in their order; empty where all are H.
         inputs: Name of a further input -> size, in the order in which layers take them; only what
             the code uses.
@@ -163,7 +163,7 @@ class Program:
 
     def shape(self, name: str, input_size: int, hidden_size: int) -> tuple[int, ...]:
         """Gives the shape of a parameter for given sizes."""
-        sizes = self.matrices.get(name) or (self.vectors[name],)
+        sizes = self.matrices.get(name) or axes(self.vectors[name])
         return tuple(resolve(size, input_size, hidden_size) for size in sizes)
 
     def stored_shape(self, name: str, input_size: int, hidden_size: int) -> tuple[int, ...]:

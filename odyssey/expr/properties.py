@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from odyssey.errors import ConfigError
+from odyssey.expr.given import exponential
 
-_WRITTEN = re.compile(r"([a-z]+)(?:\((\d+)\))?\Z")
+Shape = tuple[int, ...]
+
+_WRITTEN = re.compile(r"([a-z_]+)(?:\((\d+)\))?\Z")
 MAX_HEADS = 1_024
 
 
@@ -30,6 +33,7 @@ class Property:
         matrix: Whether it is for matrices alone.
         square: Whether the matrix must be square.
         trained: Whether the numbers are trained.
+        stored: Gives the shape of what is stored, from that of the weight and the number.
     """
 
     name: str
@@ -39,29 +43,93 @@ class Property:
     matrix: bool = True
     square: bool = False
     trained: bool = True
+    stored: Callable[[Shape, int], Shape] = lambda shape, number: shape
 
 
 def _turned(raw: Any) -> Any:
     return raw.swapaxes(-1, -2)
 
 
-def _cayley(xp: Any, raw: Any, number: int) -> Any:
+def _skew(raw: Any) -> Any:
+    return (raw - _turned(raw)) / 2
+
+
+def _identity(xp: Any, like: Any) -> Any:
+    ones = xp.ones_like(like)
+    return xp.tril(ones) - xp.tril(ones, -1)
+
+
+def _cayley(xp: Any, skew: Any) -> Any:
     """(I - S)^-1 (I + S) with S antisymmetric (Helfrich et al. 2018)."""
-    del number
-    ones = xp.ones_like(raw)
-    identity = xp.tril(ones) - xp.tril(ones, -1)
-    skew = (raw - _turned(raw)) / 2
+    identity = _identity(xp, skew)
     return xp.linalg.solve(identity - skew, identity + skew)
+
+
+def _rotation(xp: Any, raw: Any, number: int) -> Any:
+    """exp(S) with S antisymmetric (Lezcano-Casado & Martinez-Rubio 2019)."""
+    del number
+    found = getattr(xp.linalg, "matrix_exp", exponential)  # NumPy has none
+    return found(_skew(raw))
+
+
+def _reflections(xp: Any, raw: Any, number: int) -> Any:
+    """H(u_1) ... H(u_m) with H(u) = I - 2 u u^T / u^T u, where u_k begins with k - 1 zeros.
+
+    The product is I - V S^-1 V^T, where V has the u_k for columns, and S is the upper triangle of
+    V^T V with half its diagonal (Joffrain et al. 2006; the vectors are those of Mhammedi et al.
+    2017).
+    """
+    del number
+    vectors = xp.tril(raw)
+    inner = _turned(vectors) @ vectors
+    half = xp.tril(xp.triu(inner)) / 2
+    whole = vectors @ xp.linalg.solve(xp.triu(inner, 1) + half, _turned(vectors))
+    return _identity(xp, whole) - whole
+
+
+def _unitary(xp: Any, raw: Any, number: int) -> Any:
+    """Cayley's map of an antisymmetric matrix that commutes with i, real parts above imaginary."""
+    del number
+
+    def times_i(matrix: Any) -> Any:
+        half = matrix.shape[-2] // 2
+        return xp.concatenate([-matrix[..., half:, :], matrix[..., :half, :]], -2)
+
+    skew = _skew(raw)
+    return _cayley(xp, (skew + times_i(_turned(times_i(_turned(skew))))) / 2)
+
+
+def _even(shape: Shape, number: int) -> Shape:
+    del number
+    if shape[0] % 2:
+        raise ConfigError(f"unitary takes an even number of rows, not a matrix of shape {shape}")
+    return shape
+
+
+def _divided(shape: Shape, number: int) -> Shape:
+    if shape[0] % number or shape[1] % number:
+        raise ConfigError(f"heads({number}) does not divide a matrix of shape {shape}")
+    return shape[0], shape[1] // number
+
+
+def _block_numbers(xp: Any, like: Any, number: int) -> tuple[Any, Any]:
+    """Gives for each number of a matrix in which of so many blocks of rows and columns it is."""
+    ones = xp.ones_like(like)
+    rows, columns = like.shape[-2:]
+    row, column = ones.cumsum(-2) - 1, ones.cumsum(-1) - 1
+    return xp.floor(row * number / rows), xp.floor(column * number / columns)
+
+
+def _upper_blocks(xp: Any, raw: Any, number: int) -> Any:
+    row, column = _block_numbers(xp, raw, number)
+    return raw * (row <= column)
 
 
 def _blocks(xp: Any, raw: Any, number: int) -> Any:
     """Puts the blocks (R, C / number), one below the other, on the diagonal of a matrix."""
     wide = xp.concatenate([raw] * number, -1)
-    ones = xp.ones_like(wide)
-    row, column = ones.cumsum(-2) - 1, ones.cumsum(-1) - 1
-    rows, columns = wide.shape[-2:]
-    same = xp.floor(row * number / rows) == xp.floor(column * number / columns)
-    return wide * same
+    row, column = _block_numbers(xp, wide, number)
+    return wide * (row == column)
 
 
 PROPERTIES: dict[str, Property] = {
@@ -83,8 +151,29 @@ PROPERTIES: dict[str, Property] = {
         Property(
             name="orthogonal",
             about="orthogonal: Cayley's map of its antisymmetric part",
-            make=_cayley,
+            make=lambda xp, raw, number: _cayley(xp, _skew(raw)),
             square=True,
+        ),
+        Property(
+            name="rotation",
+            about="orthogonal: the exponential of its antisymmetric part",
+            make=_rotation,
+            square=True,
+        ),
+        Property(
+            name="reflections",
+            about="orthogonal: a product of so many reflections, whose vectors are stored",
+            make=_reflections,
+            counted=True,
+            square=True,
+            stored=lambda shape, number: (shape[0], min(number, shape[1])),
+        ),
+        Property(
+            name="unitary",
+            about="unitary, of half as many complex units, real parts above imaginary ones",
+            make=_unitary,
+            square=True,
+            stored=_even,
         ),
         Property(
             name="symmetric",
@@ -104,10 +193,22 @@ PROPERTIES: dict[str, Property] = {
             make=lambda xp, raw, number: xp.tril(raw),
         ),
         Property(
+            name="strictly_lower",
+            about="zero on the diagonal and above",
+            make=lambda xp, raw, number: xp.tril(raw, -1),
+        ),
+        Property(
+            name="upper_blocks",
+            about="zero below the diagonal of so many blocks",
+            make=_upper_blocks,
+            counted=True,
+        ),
+        Property(
             name="heads",
             about="block-diagonal, of so many blocks; only they are stored",
             make=_blocks,
             counted=True,
+            stored=_divided,
         ),
     )
 }
@@ -133,14 +234,11 @@ def stored_shape(shape: tuple[int, ...], properties: Sequence[str]) -> tuple[int
     """Gives the shape of the numbers that are stored for a weight of a shape.
 
     Raises:
-        ConfigError: The blocks of `heads` do not fit it.
+        ConfigError: A property does not fit it, as the blocks of `heads`.
     """
     for written in properties:
         row, number = read(written)
-        if row.counted:
-            if shape[0] % number or shape[1] % number:
-                raise ConfigError(f"{written} does not divide a matrix of shape {shape}")
-            shape = (shape[0], shape[1] // number)
+        shape = row.stored(shape, number)
     return shape
 
 

@@ -40,7 +40,7 @@ class Shapes:
 
     Attributes:
         matrices: Name -> (rows, columns).
-        vectors: Name -> size.
+        vectors: Name -> size; of a matrix that is used number by number, that of a matrix.
         equations: Name of an equation -> size.
         square: Whether the cell needs input size = hidden size.
         states: Name -> size.
@@ -232,7 +232,10 @@ class _Inference:
     def of_matrices(self, sizes: list[str], index: int) -> str:
         """Gives the size of what matrices give elementwise: along each axis, 1 meets any size."""
         if not all(map(is_matrix, sizes)):
-            reason = "a matrix meets matrices and single numbers alone; write column(v) or row(v)"
+            reason = (
+                "a matrix meets matrices and single numbers alone; write column(v) or row(v), or"
+                " declare the size of a weight, as weight A : H, H"
+            )
             raise IllegalEquationError(self.cell, index, reason)
         found = []
         for along in zip(*map(axes, sizes), strict=True):
@@ -260,10 +263,9 @@ class _Inference:
         return size
 
     def use(self, name: str, index: int) -> str:
-        """Notes a use of a vector; gives its size."""
+        """Notes a use of a weight number by number; gives its size."""
         own = self.declared.get(name) or (f"?{name}.{len(self.uses.get(name, ()))}",)
-        if len(own) > 1:
-            raise IllegalEquationError(self.cell, index, f"{name!r} is declared to be a matrix")
+        own = (MATRIX.join(own),)  # a matrix without @ is used number by number
         self.uses.setdefault(name, []).append((own, index))
         return own[0]
 
@@ -281,13 +283,17 @@ class _Inference:
     def join_uses(self, name: str) -> None:
         """Gives all uses of a weight one shape."""
         (first, at), *others = self.uses[name]
-        if any(is_matrix(self.sizes.find(s)) for s in first):
-            reason = f"{name!r} gives a vector where a matrix is wanted; write outer(a, b)"
+        declared = len(self.declared.get(name, ())) == 2
+        if not declared and any(is_matrix(self.sizes.find(s)) for s in first):
+            reason = (
+                f"{name!r} gives a vector where a matrix is wanted; write outer(a, b), or declare"
+                " its size, as weight A : H, H"
+            )
             raise IllegalEquationError(self.cell, at, reason)
         for use, index in others:
             if len(use) != len(first):
                 raise IllegalEquationError(
-                    self.cell, index, f"{name!r} is used both as a matrix and as a vector"
+                    self.cell, index, f"{name!r} is used both with @ and without"
                 )
         for use, index in others:
             for a, b in zip(first, use, strict=True):
@@ -347,7 +353,8 @@ def infer_shapes(cell: Equations) -> Shapes:
             )
     shapes = {n: tuple(map(final, uses[0][0])) for n, uses in inference.uses.items()}
     for number, declaration in enumerate(cell.weights):
-        reason = _reason_against_properties(declaration, shapes[declaration.name])
+        shape = tuple(a for size in shapes[declaration.name] for a in axes(size))
+        reason = _reason_against_properties(declaration, shape)
         if reason and not (inference.square and reason == _NOT_SQUARE):
             raise IllegalCellError(f"weight {declaration.name}: {reason}", f"weight {number}")
     return Shapes(

@@ -40,6 +40,7 @@ from odyssey.expr.sizes import (
     MAX_SIZE,
     ONE,
     PLAIN,
+    axes,
     format_size,
     grows,
     multiple,
@@ -531,11 +532,12 @@ def _reason_against_init(cell: Equations, init: Init, shapes: Shapes) -> str:
         return f"{kind} with {len(args)} numbers is no initialisation"
     if not all(a == 0 or 1 / LARGEST <= abs(a) <= LARGEST for a in args):
         return "a number lies between 1e-30 and 1e30, or is 0"
-    is_matrix = name in shapes.matrices
+    shape = shapes.matrices.get(name) or axes(shapes.vectors[name])
+    is_matrix = len(shape) == 2
     if not (row.vectors or is_matrix):
         return f"{kind} is for matrices; {name} is a vector"
-    if row.square and len(set(shapes.matrices[name])) > 1 and not shapes.square:
-        return f"{kind} is for square matrices; this one is (H, I)"
-    if row.for_biases and is_matrix:
-        return f"{kind} is for gate biases; {name} is a matrix"
+    if row.square and len(set(shape)) > 1 and not shapes.square:
+        return f"{kind} is for square matrices; this one is ({', '.join(map(format_size, shape))})"
+    if row.only_vectors and is_matrix:
+        return f"{kind} is for vectors; {name} is a matrix"
     return row.objection(args)

@@ -14,7 +14,7 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.expr.initial import format_init
 from odyssey.expr.shapes import infer_shapes
-from odyssey.expr.sizes import ONE, parts
+from odyssey.expr.sizes import ONE, axes, parts
 from odyssey.specs import CELL_SETS, VARIANTS, list_cells
 from odyssey.transforms.ablations import ABLATIONS
 from odyssey.transforms.applicable import applicable
@@ -186,7 +186,7 @@ def parameter_formula(cell: Cell) -> str:
     """Counts the parameters of a layer by shape: `4HI + 4HH + 4H`; half a matrix is `HH/2`."""
     shapes = infer_shapes(cell)
     counts: dict[str, Fraction] = defaultdict(Fraction)
-    for shape in (*shapes.matrices.values(), *((size,) for size in shapes.vectors.values())):
+    for shape in (*shapes.matrices.values(), *map(axes, shapes.vectors.values())):
         bases, factors = zip(*map(parts, shape), strict=True)
         counts["".join(base for base in bases if base != ONE)] += math.prod(factors)
     order = sorted(counts, key=lambda s: (-len(s), s[::-1] != "IH", s))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
-from odyssey.expr.sizes import parts
+from odyssey.expr.sizes import axes, parts
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.tasks.base import Task
 from odyssey.training.sizes import reading
@@ -79,9 +79,9 @@ def member_bytes(
             base, factor = parts(text)
             return {"I": first, "H": hidden, "1": np.ones_like(hidden)}[base] * float(factor)
 
-        products = [size(a) * size(b) for a, b in shapes.matrices.values()]
-        vectors = [size(a) for a in shapes.vectors.values()]
-        return sum([*products, *vectors], start=np.zeros_like(hidden))
+        own = [*shapes.matrices.values(), *map(axes, shapes.vectors.values())]
+        counts = [np.prod([size(a) for a in shape], axis=0) for shape in own]
+        return sum(counts, start=np.zeros_like(hidden))
 
     first = hidden if shapes.square else np.full(len(members), float(width))
     weights = layer(first) + (layers - 1) * layer(hidden)

@@ -19,7 +19,8 @@ from odyssey.cells import (
 )
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
-from odyssey.expr.properties import apply_properties
+from odyssey.expr.initial import draw_init
+from odyssey.expr.properties import apply_properties, stored_shape
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.sizes import axes, resolve
 
@@ -133,12 +134,24 @@ class Read(dict):
         return super().__getitem__(name)
 
 
+def start_of_given(cell):
+    """The initial values of weights that are not trained: what a paper gives."""
+    frozen = {w.name for w in cell.weights if "frozen" in w.properties}
+    return {i.parameter: i for i in cell.inits if i.parameter in frozen}
+
+
 def drawn(cell, rng):
     """Draws weights of a cell, and an input."""
     shapes = infer_shapes(cell)
     inputs = UNITS if shapes.square else INPUTS
-    sizes = shapes.matrices | {n: (a,) for n, a in shapes.vectors.items()}
-    values = {n: rng.normal(size=[resolve(a, inputs, UNITS) for a in s]) for n, s in sizes.items()}
+    sizes = shapes.matrices | {n: axes(a) for n, a in shapes.vectors.items()}
+    properties = {w.name: w.properties for w in cell.weights}
+    values = {}
+    for name, size in sizes.items():
+        shape = tuple(resolve(axis, inputs, UNITS) for axis in size)
+        stored = stored_shape(shape, properties.get(name, ()))
+        given = start_of_given(cell).get(name)
+        values[name] = draw_init(given, stored, rng) if given else rng.normal(size=stored)
     return values, rng.normal(size=(STEPS, BATCH, inputs))
 
 
@@ -148,9 +161,19 @@ def used(cell, values):
     return {n: apply_properties(np, v, properties.get(n, ())) for n, v in values.items()}
 
 
+POSITIVE = {
+    "slstm": "n",
+    "rwkv4": "b",
+    "rwkv4_block": "b",
+    "linear_attention": "z",
+    "aft_simple": "b",
+    "hippo_legs": "k",
+}
+
+
 def starting(cell, rng):
     """Draws states; one that divides is positive, as what it holds is a sum of exponentials."""
-    positive = {"slstm": "n", "rwkv4": "b", "linear_attention": "z"}.get(cell.name, ())
+    positive = POSITIVE.get(cell.name, ())
     sizes = infer_shapes(cell).states
     drawn = {
         s: rng.normal(size=(BATCH, *(resolve(axis, INPUTS, UNITS) for axis in axes(sizes[s]))))
@@ -165,7 +188,12 @@ def test_parameter_counts(name):
     values, x = drawn(cell, np.random.default_rng(5))
     read = Read(values)
     getattr(Textbook(read), name)(x[0], *starting(cell, np.random.default_rng(6)).values())
-    m = 7 if infer_shapes(cell).square else 5
+    shapes = infer_shapes(cell)
+    given = start_of_given(cell).keys()
+    if given or (not shapes.plain and name not in SIZES):
+        assert read.names | given == shapes.matrices.keys() | shapes.vectors.keys()
+        return
+    m = 7 if shapes.square else 5
     sizes = {"W": 7 * m, "U": 49, "Q": 7 * m, "q": m}
     other = {w: eval(size, {}, {"m": m, "n": 7}) for w, size in SIZES.get(name, {}).items()}
     assert other.keys() <= read.names

@@ -69,6 +69,23 @@ start A = 0.25
 output h
 """
 
+DIAGONAL = """
+cell diagonal
+input x
+size K = H / 2
+state S : H, K
+weight A : H, K
+weight B : H, K, frozen
+weight M : H, K, upper_blocks(2), frozen
+d    = softplus(W_d @ x[t] + b_d)
+S[t] = exp(column(d) * -exp(A)) * S[t-1] + M * outer(d * (W @ x[t]), W_k @ x[t]) * B
+y    = across(S[t] * A) + d
+init A = log_ramp(1, 1)
+init B = 0.5
+init M = 1
+output y
+"""
+
 
 def linear(w, x, s):
     S = s["S"].unflatten(-1, (H, K))
@@ -112,7 +129,16 @@ def hebb(w, x, s):
     }
 
 
-CASES = [(LINEAR, linear), (MLSTM, mlstm), (DELTA, delta), (HEBB, hebb)]
+def diagonal(w, x, s):
+    S = s["S"].unflatten(-1, (H, K))
+    d = torch.nn.functional.softplus(x @ w["W_d"].T + w["b_d"])[..., None]
+    M = torch.tensor([[1, 1], [1, 1], [0, 1], [0, 1]]) * w["M"]
+    written = (d * (x @ w["W"].T)[..., None]) * (x @ w["W_k"].T)[:, None]
+    S = torch.exp(-d * torch.exp(w["A"])) * S + M * written * w["B"]
+    return (S * w["A"]).sum(-1) + d[..., 0], {"S": S.flatten(-2)}
+
+
+CASES = [(LINEAR, linear), (MLSTM, mlstm), (DELTA, delta), (HEBB, hebb), (DIAGONAL, diagonal)]
 each = pytest.mark.parametrize(("text", "step"), CASES, ids=lambda v: getattr(v, "__name__", ""))
 
 
@@ -136,6 +162,8 @@ def test_values_states_and_gradients(text, step):
     (y * loss).sum().backward()
     (expected * loss).sum().backward()
     for name, weight in weights.items():
+        if name in ("B", "M"):  # frozen
+            continue
         torch.testing.assert_close(rnn.layers[0][name].grad, weight.grad, rtol=1e-9, atol=1e-11)
 
 
@@ -193,6 +221,17 @@ def test_what_is_the_same_has_one_key():
     other.load_state_dict(one.state_dict())
     x = torch.randn(T, B, I)
     torch.testing.assert_close(one(x)[0], other(x)[0])
+
+
+def test_a_matrix_that_acts_number_by_number_starts_as_it_says():
+    rnn = odyssey.RNN(parse_cell(DIAGONAL), I, H, 2)
+    for layer in rnn.layers:
+        torch.testing.assert_close(layer["A"].exp(), torch.tensor([[1.0, 2.0]] * H))
+        assert layer()["M"][2, 0] == 0
+    with pytest.raises(CellError, match="used both with @ and without"):
+        parse_cell(DIAGONAL.replace("+ d\n", "+ d + A @ (W_k @ x[t])\n"))
+    with pytest.raises(CellError, match="or declare the size of a weight, as"):
+        parse_cell(DIAGONAL.replace("weight A : H, K\n", ""))
 
 
 @pytest.mark.parametrize(

@@ -139,12 +139,12 @@ def test_the_limits_that_are_stated():
 
 
 def test_the_table_of_initial_values():
-    numbers = {"r": "0.1", "a": "0.1", "b": "0.2", "s": "0.1", "m": "0.3", "T": "50"}
+    numbers = {"r": "0.1", "a": "0.1", "b": "0.2", "s": "0.1", "m": "0.3", "T": "50", "g": "4"}
     kinds = set()
     for row in table("Initial values"):
         weight = "b_i" if "vectors" in row[2] else "U_i"
         for value in code(row[0]):
-            value = re.sub(r"\b[rabsmT]\b", lambda letter: numbers[letter[0]], value)
+            value = re.sub(r"\b[rabsmTg]\b", lambda letter: numbers[letter[0]], value)
             line = f"init {weight} = {value}\noutput h"
             text = library_cell("lstm").text.replace("output h", line)
             kinds.add(parse_cell(text).inits[0].kind)

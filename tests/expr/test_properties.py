@@ -16,9 +16,28 @@ CHECKS = {  # of a matrix (6, 6) and what it was made of
     "frozen": lambda m, raw: (m == raw).all(),
     "nonnegative": lambda m, raw: (m >= 0).all() and (m.max() > 0),
     "orthogonal": lambda m, raw: np.abs(m @ m.T - np.eye(6)).max() < 1e-12,
+    "rotation": lambda m, raw: (
+        np.abs(m @ m.T - np.eye(6)).max() < 1e-12 and np.linalg.det(m) > 0.99
+    ),
+    "reflections": lambda m, raw: (
+        np.abs(m - reflected(raw)).max() < 1e-12 and np.linalg.det(m) < -0.99
+    ),
+    "unitary": lambda m, raw: (
+        np.abs(m @ m.T - np.eye(6)).max() < 1e-12
+        and (np.abs(m[:3, :3] - m[3:, 3:]) < 1e-12).all()
+        and (np.abs(m[:3, 3:] + m[3:, :3]) < 1e-12).all()
+        and np.abs(m[:3, 3:]).max() > 0.01
+    ),
     "symmetric": lambda m, raw: (m == m.T).all(),
     "antisymmetric": lambda m, raw: (m == -m.T).all(),
     "lower": lambda m, raw: (np.triu(m, 1) == 0).all() and np.count_nonzero(m) == 21,
+    "strictly_lower": lambda m, raw: (np.triu(m) == 0).all() and np.count_nonzero(m) == 15,
+    "upper_blocks": lambda m, raw: (
+        np.count_nonzero(m) == 36 - 12
+        and (m[2:, :2] == 0).all()
+        and (m[4:, 2:4] == 0).all()
+        and (m[:2] == raw[:2]).all()
+    ),
     "heads": lambda m, raw: (
         np.count_nonzero(m) == 12
         and all(
@@ -27,6 +46,15 @@ CHECKS = {  # of a matrix (6, 6) and what it was made of
         )
     ),
 }
+
+
+def reflected(raw):
+    """The product of reflections, one after the other; the k-th vector begins with k - 1 zeros."""
+    product = np.eye(len(raw))
+    for k, column in enumerate(raw.T):
+        u = np.where(np.arange(len(raw)) < k, 0, column)
+        product = product @ (np.eye(len(raw)) - 2 * np.outer(u, u) / (u @ u))
+    return product
 
 
 def cell(*weights, shape="U @ h[t-1]"):
@@ -74,7 +102,7 @@ def test_a_layer_uses_it_and_trains_what_is_stored(written, backend):
 @pytest.mark.parametrize("written", WRITTEN)
 def test_members_of_other_sizes_have_their_own(written):
     made = cell(f"U : {written}")
-    sizes = [6, 12, 9]
+    sizes = [6, 12, 9] if written != "unitary" else [6, 12, 8]
     every = odyssey.RNN(made, 4, sizes, population=3, dtype=torch.float64)
     x = torch.randn(3, 5, 2, 4, dtype=torch.float64)
     y, _ = every(x)
@@ -124,6 +152,8 @@ def test_blocks_are_stored_alone():
         ("W : orthogonal", "for square matrices"),
         ("b : lower", "it is a vector"),
         ("U : heads(h)", "is no property"),
+        ("U : reflections", "is no property"),
+        ("W : unitary", "for square matrices"),
     ],
 )
 def test_refusals(weight, reason):

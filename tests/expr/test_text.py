@@ -208,7 +208,7 @@ GOOD = "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)"
         (["h[t] = tanh(W @ x[t] + W @ h[t-1])"], 4, "shapes of 'W' disagree"),
         (["g = W @ h[t-1]", "h[t] = tanh(W @ x[t] + g)"], 5, "(H, H) in g, (H, I) in h[t]"),
         (["g = tanh(v * x[t])", "h[t] = W @ g + v * h[t-1]"], 5, "shapes of 'v' disagree"),
-        (["g = W + h[t-1]", "h[t] = W @ x[t] + g"], 5, "both as a matrix and as a vector"),
+        (["g = W + h[t-1]", "h[t] = W @ x[t] + g"], 5, "both with @ and without"),
         (["h[t] = W @ x[t] + U @ h[t-1]", "U = 3"], 4, "both a parameter and a variable"),
         (["h[t] = x[t] if b else h[t-1]"], 4, "IfExp is not part of the language"),
         (["h[t] += x[t]"], 4, "expected 'name = expression'"),

@@ -11,6 +11,7 @@ import odyssey
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
+from odyssey.expr.initial import draw_init
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.properties import PROPERTIES, apply_properties
 from odyssey.expr.shapes import infer_shapes
@@ -36,8 +37,13 @@ class Truth:
         for layer in range(layers):
             below = hidden if layer else self.size
             for name in program.parameters():
-                shape = program.shape(name, below, hidden)
-                self.values[f"layers.{layer}.{name}"] = rng.normal(0, scale, shape)
+                shape = program.stored_shape(name, below, hidden)
+                given = next((i for i in cell.inits if i.parameter == name), None)
+                self.values[f"layers.{layer}.{name}"] = (
+                    draw_init(given, shape, rng)  # a paper's own matrix, as it is
+                    if given and frozen(cell, name)
+                    else rng.normal(0, scale, shape)
+                )
         self.values["x"] = rng.normal(0, 0.8, (steps, batch, self.size))
         for s in cell.states:
             sizes = {self.units(program.state_size(s), n) for n in range(layers)}

@@ -115,7 +115,7 @@ def run(text, parameters, x, state, further=None):
     word, code = read(text)
     states = [s.strip() for s in word.get("state", "").split(",") if s.strip()]
     env = dict(FUNCTIONS)
-    env |= {n: (v if v.ndim == 2 else v[:, None]) for n, v in parameters.items()}
+    env |= {n: weight(text, n, v) for n, v in parameters.items()}
     env |= {s: {-1: state[s].T if state[s].ndim == 2 else columns(state[s])} for s in states}
     main, *others = (name.strip() for name in word["input"].split(","))
     for name, steps in ((main, x), *((name, further[name]) for name in others)):
@@ -131,6 +131,14 @@ def run(text, parameters, x, state, further=None):
     last = len(x) - 1
     final = {s: rows(np.broadcast_to(env[s][last], shape_of(state[s]))) for s in states}
     return np.stack(output), final
+
+
+def weight(text, name, value):
+    """A vector as a column; a matrix that stands left of no @ is the same for every column."""
+    if value.ndim == 1:
+        return value[:, None]
+    maps = re.search(rf"(?<![\w]){name}(\.T)? @", text)
+    return value if maps else value[:, :, None].view(Matrices)
 
 
 def columns(state):

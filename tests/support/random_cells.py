@@ -301,8 +301,12 @@ class _WideDraft(_Draft):
             back = (
                 f"column(tanh(MM[t-1] @ {self.wide(self.memory)}))" if self.chance(0.3) else "0.5"
             )
+            if self.chance(0.5):  # a weight that is used number by number
+                back = f"{back} * tanh(AA)"
             tail.append(f"MM[t] = tanh({keep}) * MM[t-1] * {back} + {put}")
         weights = [f"weight {name} : 1" for name in self.scalars]
+        if any("AA" in line for line in tail):
+            weights.append(f"weight AA : H, {self.memory}")
         starts = []
         if self.chance(0.3):
             starts.append(f"start {self.states[0]} = {self.choose(('0.5', '-1', 'h0'))}")

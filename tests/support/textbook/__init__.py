@@ -7,18 +7,21 @@ input where its name begins with q. `SIZES` has what is of another size than tha
 
 By families: `units.py` units without gates and dynamical systems, `gates.py` gates on the hidden
 state, `memories.py` gates around a memory cell, `scans.py` recurrences that are linear in the past,
-`searched.py` what searches have found, `matrices.py` states that are matrices.
+`searched.py` what searches have found, `matrices.py` states that are matrices,
+`rotations.py` maps of the past that keep lengths, `sized.py` cells with sizes of their own.
 """
 
 from support.textbook.gates import Gates
 from support.textbook.matrices import Matrices
 from support.textbook.memories import Memories
+from support.textbook.rotations import Rotations
 from support.textbook.scans import Scans
 from support.textbook.searched import Searched
+from support.textbook.sized import Sized
 from support.textbook.units import Units
 
 
-class Textbook(Units, Gates, Memories, Scans, Searched, Matrices):
+class Textbook(Units, Gates, Memories, Scans, Searched, Matrices, Rotations, Sized):
     """All cells."""
 
 
@@ -39,8 +42,13 @@ SIZES = {
         **{f"b_{k}": "4 * n" for k in "gifo"},
         **{f"p_{k}": "4 * n" for k in "ifo"},
     },
+    "group_lstm": {f"V_{k}": "n * n" for k in "ifog"},
     "deltanet": {"W_b": "m"},
     "gated_deltanet": {"W_a": "m", "W_b": "m", "s": "1", "b_a": "1"},
     "mlstm_xlstm": {"W_i": "m", "W_f": "m", "b_i": "1", "b_f": "1"},
 }
-"""How many numbers a weight has, by m inputs and n units, where its name does not say it."""
+"""How many numbers a weight has, by m inputs and n units, where its name does not say it.
+
+Of cells that declare sizes and are not listed, it is only asked that the textbook reads every
+weight; that their shapes fit is said by its products.
+"""
