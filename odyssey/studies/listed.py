@@ -16,7 +16,6 @@ from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import check_training
-from odyssey.training.space import draw_members
 
 
 def check_listed(study: Study) -> CheckedStudy:
@@ -36,13 +35,11 @@ def check_listed(study: Study) -> CheckedStudy:
         check_training(study.config, task)
     trials = study.trials(cells)
     training = dataclasses.asdict(study.config)
-    check_memory(
-        cells,
-        tasks,
-        draw_members(study.distributions, count=study.members, seed=study.seed),
-        training,
-        population=study.population or study.members,
-    )
+    for name, cell in cells.items():
+        here = [t for t in trials if (t.spec, t.task) == (name, study.tasks[0])]
+        members = [member for trial in here for member in trial.members]
+        population = study.population or study.members
+        check_memory({name: cell}, tasks, members, training, population=population)
     names = shown_names(expand(list(study.cells)))
     facts = {
         "baseline": names.get(study.baseline, ""),
