@@ -36,7 +36,7 @@ class Truth:
         for layer in range(layers):
             below = hidden if layer else self.size
             for name in program.parameters():
-                shape = program.shape(name, below, hidden)
+                shape = program.stored_shape(name, below, hidden)
                 self.values[f"layers.{layer}.{name}"] = rng.normal(0, scale, shape)
         self.values["x"] = rng.normal(0, 0.8, (steps, batch, self.size))
         for s in cell.states:
@@ -72,6 +72,8 @@ class Truth:
                 flat = v[f"state {s}"][layer][:, : math.prod(axes)]
                 state[s] = flat.reshape(len(flat), *axes)
             for declared in self.cell.weights:
+                if declared.name in self.unused:
+                    continue
                 raw = parameters[declared.name]
                 parameters[declared.name] = apply_properties(np, raw, declared.properties)
             y, final = oracle.run(self.cell.text, parameters, y, state)
