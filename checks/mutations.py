@@ -5,11 +5,12 @@
 
 Chains of 25 mutants start at each library cell in turn, each with a random stream of its own; a
 mutant beyond the limit of nodes, or a degenerate one, is checked like the others, but the chain
-goes on from its parent. Checked of every mutant: it is legal, its text reads back the same, and
-both backends write and compile it; of the C compiler only the front end runs, which sees every
-error, unless --build asks for the library (1 s each). Values and gradients of a sample, built in
-full, are compared with the oracle of the tests on both backends. Keys, fingerprints and the rest
-are timed. With --keep a run that was stopped goes on behind its last whole block of 20 chains.
+goes on from its parent. Checked of every mutant: it is legal, its text reads back the same, its
+key is no parent's, and every backend that says it runs it writes and compiles it; of the C compiler
+only the front end runs, which sees every error, unless --build asks for the library (1 s each).
+Values and gradients of a sample, built in full, are compared with the oracle of the tests. Keys,
+fingerprints and the rest are timed. With --keep a run that was stopped goes on behind its last
+whole block of 20 chains.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from support.judge import check
+from support.judge import check, refused
+from support.wide_forms import wide_forms
 
 from odyssey.cells import LIBRARY, library_cell
-from odyssey.compiler.backends import build_layer
+from odyssey.compiler.backends import BACKENDS, build_layer
 from odyssey.compiler.backends.native.toolchain import FLAGS, TUNING, compile_source, compiler
 from odyssey.compiler.lowering import lower
 from odyssey.expr import Cell, parse_cell
@@ -68,6 +70,7 @@ class Tally:
     sizes: list[int] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
     fingerprints: set[str] = field(default_factory=set)
+    forms: Counter[str] = field(default_factory=Counter)
     square: int = 0
     compiled: int = 0
     judged: int = 0
@@ -81,6 +84,7 @@ class Tally:
         self.drawn.update(other.drawn)
         self.applied.update(other.applied)
         self.rejected.update(other.rejected)
+        self.forms.update(other.forms)
         for name, found in other.reasons.items():
             self.reasons[name].update(found)
         for what, seconds in other.seconds.items():
@@ -121,10 +125,13 @@ def examine(cell: Cell, tally: Tally, folder: Path, *, build: bool) -> None:
     tally.timed("fingerprint", start)
     tally.keys.add(cell.key)
     tally.sizes.append(nodes(cell))
+    tally.forms.update(wide_forms(cell))
     program = lower(cell)
     tally.square += program.square
     _, eager = build_layer(program, "eager", population=False, masked=False)
     compile(eager.source, "<eager>", "exec")
+    if BACKENDS["native"].supports(program):
+        return
     _, native = build_layer(program, "native", population=False, masked=False)
     if build:
         compile_source(native.source, folder / "mutant.so")
@@ -134,10 +141,11 @@ def examine(cell: Cell, tally: Tally, folder: Path, *, build: bool) -> None:
 
 
 def judge(cell: Cell, tally: Tally, *, seed: int) -> None:
-    """Compares one mutant with the oracle on both backends."""
+    """Compares one mutant with the oracle on every backend that runs it."""
     with np.errstate(all="ignore"):
-        for backend in ("eager", "native"):
-            tally.gradients += check(cell, backend, seed=seed, wild=True)
+        for backend in BACKENDS:
+            if not refused(cell, backend):
+                tally.gradients += check(cell, backend, seed=seed, wild=True)
     tally.judged += 1
 
 
@@ -161,6 +169,7 @@ def chain(number: int, tally: Tally, options: argparse.Namespace, folder: Path) 
             continue
         tally.timed("mutation", start)
         tally.applied[name] += 1
+        assert mutant.key not in {cell.key, partner.key if name in CROSSOVERS else ""}, mutant.text
         examine(mutant, tally, folder, build=options.build)
         before, done = done, done + 1
         if (
@@ -225,10 +234,14 @@ def summary(tally: Tally, options: argparse.Namespace) -> str:
         f" {options.max_nodes} nodes to go on. {platform.machine()}, Python"
         f" {platform.python_version()}, one core, CC={os.environ.get('CC', 'cc')!r}.",
         "",
-        "* Every mutant is legal, reads back the same and is written by both backends; the C"
+        "* Every mutant is legal, reads back the same, has another key than its parents and is"
+        " written by every backend that runs it; the C"
         f" {'compiler built' if options.build else 'front end accepted'} {tally.compiled:,}.",
-        f"* {tally.judged} were compared with the oracle on both backends:"
+        f"* {tally.judged} were compared with the oracle on every backend that runs them:"
         f" values, states and {tally.gradients:,} gradients.",
+        "* With "
+        + ", ".join(f"{name} {count:,}" for name, count in tally.forms.most_common())
+        + ".",
         f"* {len(tally.keys):,} different keys, {len(tally.fingerprints):,} different"
         " fingerprints.",
         f"* Nodes: median {int(np.median(tally.sizes))}, largest {max(tally.sizes)};"

@@ -185,6 +185,35 @@ _ROWS = (
 )
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {row.name: row for row in _ROWS}
+_ANY_NUMBER = Range(float, -1e30, 1e30)
+OF_CELL = "cell."
+"""Before the name of a constant or a size of the cell, wherever a hyperparameter is named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSetting(Hyperparameter):
+    """The row of a constant or a size of cells, which no table knows: `cell.dt`, `cell.R`.
+
+    It may be a number, or of a size a share of the units, `H / 4`; the cell judges it.
+    """
+
+    range: Range = _ANY_NUMBER
+    meaning: str = "constant or size of the cell; of a size the number that it comes to"
+    missing: str = "the cell has none, or its spec sets it"
+
+    def check(self, name: str, value: object) -> None:
+        """Raises `ConfigError` for what is neither a number nor a text."""
+        if not isinstance(value, str):
+            self.range.check(name, value)
+
+
+def row_of(name: str) -> Hyperparameter | None:
+    """Gives the row of a hyperparameter, of the table or of a cell; None for any other name."""
+    if name.startswith(OF_CELL):
+        return CellSetting(name=name, label=name.removeprefix(OF_CELL))
+    return HYPERPARAMETERS.get(name)
+
+
 SINGLE: dict[str, Any] = {r.name: r.single for r in _ROWS if r.single is not None}
 """What a single training takes where neither its user nor a preset says anything."""
 
@@ -199,22 +228,30 @@ class Member:
         member: Its number: the same number has the same draw and data for every cell.
         seed: Seed of its initial weights, data order and noise.
         values: A value of every hyperparameter.
+        settings: Constants and sizes of the cell that are its own, by their names there.
     """
 
     member: int
     seed: int
     values: Mapping[str, Any]
+    settings: Mapping[str, float | str]
 
     def __init__(self, member: int, seed: int, **values: Any) -> None:
         known = {"member", "seed", *HYPERPARAMETERS}
-        for name in values:
-            if name not in known:
+        settings = {}
+        for name, value in values.items():
+            row = row_of(name)
+            if row is None:
                 raise ConfigError(suggest(name, known, what="hyperparameter"))
+            if isinstance(row, CellSetting):
+                row.check(name, value)
+                settings[name.removeprefix(OF_CELL)] = value
         every = {name: values.get(name, row.default) for name, row in HYPERPARAMETERS.items()}
         for name, value in every.items():
             HYPERPARAMETERS[name].check(name, value)
         SEEDS.check("seed", seed)
-        for name, field in (("member", member), ("seed", seed), ("values", every)):
+        fields = {"member": member, "seed": seed, "values": every, "settings": settings}
+        for name, field in fields.items():
             object.__setattr__(self, name, field)
 
     def __getattr__(self, name: str) -> Any:
@@ -224,4 +261,5 @@ class Member:
 
     def replace(self, **values: Any) -> Member:
         """Gives a copy with other values of some hyperparameters."""
-        return Member(self.member, self.seed, **{**self.values, **values})
+        settings = {OF_CELL + name: value for name, value in self.settings.items()}
+        return Member(self.member, self.seed, **{**self.values, **settings, **values})

@@ -175,6 +175,8 @@ def _print_study(estimate: StudyEstimate) -> None:
         values = " x ".join(f"{name} {_listed(values)}" for name, values in estimate.grid.items())
         count = plural(math.prod(map(len, estimate.grid.values())), "combination")
         print(f"  grid         {values}: {count}")
+    for name, cells_with in estimate.settings.items():
+        print(f"  {name:<12} of {', '.join(cells_with)}")
     print(f"  characters   {estimate.characters:,} at most")
     print(f"  wall time    about {duration(estimate.seconds)}, workers: {estimate.workers}")
     print(f"  disk         about {estimate.disk_mb} MB")
@@ -184,8 +186,9 @@ def _print_study(estimate: StudyEstimate) -> None:
     )
 
 
-def _listed(values: Sequence[float]) -> str:
-    return f"[{', '.join(f'{value:,}' for value in values)}]"
+def _listed(values: Sequence[float | str]) -> str:
+    shown = (value if isinstance(value, str) else f"{value:,}" for value in values)
+    return f"[{', '.join(shown)}]"
 
 
 def _print_search(estimate: SearchEstimate) -> None:

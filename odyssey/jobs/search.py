@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
+from odyssey.hyperparameters import OF_CELL
 from odyssey.studies.study import Study, read_study
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class StudyEstimate:
         trials: Trials.
         members: Members of all trials.
         grid: Hyperparameters that are crossed: their values by name, in the order of the study.
+        settings: Constants and sizes that vary, as in `cell.dt`: the cells that take them.
         characters: Characters that are trained on, at most.
         seconds: Wall time.
         workers: Trials at a time.
@@ -170,6 +172,7 @@ class StudyEstimate:
     trials: int
     members: int
     grid: Mapping[str, Sequence[Any]]
+    settings: Mapping[str, Sequence[str]]
     characters: int
     seconds: float
     workers: int
@@ -273,6 +276,11 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
         trials=len(trials),
         members=members,
         grid={n: list(d.values) for n, d in study.distributions.items() if d.kind == GRID},
+        settings={
+            n: list(dict.fromkeys(t.spec for t in trials if n in t.members[0]))
+            for n in study.distributions
+            if n.startswith(OF_CELL)
+        },
         characters=sum(
             len(t.members) * updates[t.task] * config.batch_size * config.unroll for t in trials
         ),
@@ -348,6 +356,7 @@ def _weight_megabytes(study: Study, trials: Sequence[Trial]) -> float:
     from odyssey.studies.weights import CELLS_WITH_WEIGHTS
     from odyssey.tasks.registry import get_task
     from odyssey.training.model import count_parameters
+    from odyssey.transforms.settings import with_settings
 
     if study.keep_weights == "none":
         return 0.0
@@ -358,7 +367,7 @@ def _weight_megabytes(study: Study, trials: Sequence[Trial]) -> float:
             sizes.setdefault((trial.task, trial.spec), []).append(
                 member.parameters
                 or count_parameters(
-                    cell,
+                    with_settings(cell, member.settings),
                     signature=signature,
                     hidden_size=member.hidden_size,
                     num_layers=member.num_layers,

@@ -27,7 +27,7 @@ import pandas as pd
 from scipy.stats import qmc
 
 from odyssey.errors import ConfigError
-from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG, LOG_ONE_MINUS
+from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG, LOG_ONE_MINUS, OF_CELL
 from odyssey.statistics import estimates
 from odyssey.storage.schema import TEST_BPC
 from odyssey.threads import one_thread
@@ -42,6 +42,17 @@ _POINTS = 2**13  # quasi-random points behind the total variance
 _LEAF = 3  # trials of a leaf, at least
 
 SCALES: dict[str, str] = {name: row.scale for name, row in HYPERPARAMETERS.items()}
+_DRAWN_ON = {"log_uniform": LOG, "one_minus_log_uniform": LOG_ONE_MINUS}
+
+
+def scales_of(space: Mapping[str, Any]) -> dict[str, str]:
+    """Gives `SCALES`, and how a space draws the constants and sizes of cells, which it names.
+
+    Args:
+        space: By the name of a hyperparameter, its distribution as run.json has it.
+    """
+    drawn = {name: next(iter(how)) for name, how in space.items() if name.startswith(OF_CELL)}
+    return SCALES | {name: _DRAWN_ON.get(kind, LINEAR) for name, kind in drawn.items()}
 
 
 @dataclass(frozen=True)

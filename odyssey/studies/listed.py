@@ -17,7 +17,6 @@ from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import check_training
 from odyssey.training.sizes import check_reading
-from odyssey.training.space import draw_members
 
 
 def check_listed(study: Study) -> CheckedStudy:
@@ -37,15 +36,12 @@ def check_listed(study: Study) -> CheckedStudy:
         check_training(study.config, task)
     trials = study.trials(cells)
     training = dataclasses.asdict(study.config)
-    members = draw_members(study.distributions, count=study.members, seed=study.seed)
-    check_reading(cells, tasks.values(), members)
-    check_memory(
-        cells,
-        tasks,
-        members,
-        training,
-        population=study.population or study.members,
-    )
+    for name, cell in cells.items():
+        here = [t for t in trials if (t.spec, t.task) == (name, study.tasks[0])]
+        members = [member for trial in here for member in trial.members]
+        population = study.population or study.members
+        check_reading({name: cell}, tasks.values(), members)
+        check_memory({name: cell}, tasks, members, training, population=population)
     names = shown_names(expand(list(study.cells)))
     facts = {
         "baseline": names.get(study.baseline, ""),

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.sizes import axes, parts
-from odyssey.hyperparameters import HYPERPARAMETERS
+from odyssey.hyperparameters import HYPERPARAMETERS, Member
 from odyssey.tasks.base import Task
 from odyssey.training.sizes import reading
+from odyssey.transforms.settings import with_settings
 
 MOST_GIB = 64
 """What one trial may need."""
@@ -63,7 +64,18 @@ def member_bytes(
     Weights with their copies, and what a segment keeps for the way back: every equation's value
     and product at every step, and the distribution over symbols.
     """
+    own = [tuple(Member(**m).settings.items()) for m in members]
+    need = np.zeros(len(members))
+    for settings in dict.fromkeys(own):
+        at = [k for k, other in enumerate(own) if other == settings]
+        same = [members[k] for k in at]
+        need[at] = _bytes_of_one_cell(with_settings(cell, dict(settings)), task, same, training)
+    return need
 
+
+def _bytes_of_one_cell(
+    cell: Cell, task: Task, members: Sequence[Mapping[str, Any]], training: Mapping[str, Any]
+) -> NDArray[np.float64]:
     def column(name: str) -> NDArray[np.float64]:
         default = HYPERPARAMETERS[name].default or np.nan
         return np.array([float(m.get(name) or default) for m in members])

@@ -27,10 +27,17 @@ from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
 from odyssey.studies.runners.registry import RUNNERS
+from odyssey.studies.settings import check_settings, fitted_members
 from odyssey.studies.trial import Trial
 from odyssey.tasks.sets import expand_tasks
 from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
-from odyssey.training.space import Space, draw_members, grid_size, search_space
+from odyssey.training.space import (
+    Space,
+    cell_settings,
+    draw_members,
+    grid_size,
+    search_space,
+)
 from odyssey.transforms.ablations import ablate
 from odyssey.wording import quoted
 
@@ -106,6 +113,8 @@ class Study:
         self._check_grid(grid_size(self.distributions))
         if self.search is not None and "forget_bias" in self.space:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
+        if self.search is not None and cell_settings(self.distributions):
+            raise ConfigError("space.cell is for the named cells of a study: a search changes them")
 
     def _check_texts(self) -> None:
         for name in ("name", "description", "baseline", "runner"):
@@ -181,7 +190,7 @@ class Study:
             cells: The cells by name, as `resolve_cells` gives them.
 
         Raises:
-            ConfigError: A hyperparameter does not fit a cell.
+            ConfigError: A hyperparameter does not fit a cell, or a constant or size no cell.
         """
         space = self.distributions
         gateless = self._gateless(cells) if "forget_bias" in space else set()
@@ -189,6 +198,11 @@ class Study:
         for member in members:
             Member(**member)
         unbiased = [{k: v for k, v in m.items() if k != "forget_bias"} for m in members]
+        drawn = {
+            spec: fitted_members(spec, cell, unbiased if spec in gateless else members)
+            for spec, cell in cells.items()
+        }
+        check_settings(cell_settings(space), cells)
         size = self.population or self.members
         training = dataclasses.asdict(self.config)
         trials: list[Trial] = []
@@ -203,9 +217,7 @@ class Study:
                             cell_key=cell.key,
                             lineage=cell.lineage or (cell.name,),
                             task=task,
-                            members=tuple(
-                                (unbiased if spec in gateless else members)[start : start + size]
-                            ),
+                            members=tuple(drawn[spec][start : start + size]),
                             training=training,
                         )
                     )

@@ -14,9 +14,11 @@ from odyssey.expr import parse_cell
 from odyssey.storage.files import DamagedFileError
 from odyssey.storage.schema import OK
 from odyssey.storage.store import RunStore
+from odyssey.studies.settings import recorded_settings
 from odyssey.studies.weights import kept, path_of, read_weights, write_arrays
 from odyssey.tasks.base import Task
 from odyssey.tasks.registry import recorded_task
+from odyssey.transforms.settings import with_settings
 from odyssey.transforms.zoneout import expect_zoneout
 
 if TYPE_CHECKING:
@@ -134,6 +136,7 @@ def _load(store: RunStore, row: pd.Series[float], text: str | None) -> TrainedMo
     spec = str(row["task"])
     task = recorded_task(spec, store.run.get("tasks", {}).get(spec, {}), text=text)
     cell = parse_cell(str(row["cell_text"]))
+    cell = with_settings(cell, recorded_settings(cell, row.to_dict()))
     if row["zoneout"] > 0:
         cell = expect_zoneout(cell, float(row["zoneout"]))
     model = SequenceModel(

@@ -20,6 +20,7 @@ from odyssey.hyperparameters import Member
 from odyssey.storage.places import Place
 from odyssey.storage.schema import FAILED
 from odyssey.storage.store import RunStore
+from odyssey.studies.settings import setting_columns
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import write_weights
 from odyssey.tasks.base import Task
@@ -181,6 +182,7 @@ def trained_trial(
     for member, result in zip(members, trained.results, strict=True):
         rows.append(
             _common_columns(trial, member, cell=cell.name, commit=commit)
+            | setting_columns(member, hidden_size=result.member.hidden_size)
             | {
                 "num_symbols": None if outputs.dense else outputs.size,
                 "guess_nats": task.chance.nats
@@ -249,6 +251,7 @@ def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> 
         "seed": member.seed,
         "num_parameters": 0,
         **{name: math.nan if v is None else v for name, v in member.values.items()},
+        **setting_columns(member, hidden_size=None if member.parameters else member.hidden_size),
         "diverged_at": None,
         "updates": 0,
         "best_update": None,

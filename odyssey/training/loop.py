@@ -21,6 +21,7 @@ from odyssey.training.group import Group
 from odyssey.training.model import SequenceModel, hidden_size_for
 from odyssey.training.results import Epoch, MemberResult
 from odyssey.training.snapshots import Checkpoints
+from odyssey.transforms.settings import with_settings
 
 
 class Inspect(Protocol):
@@ -56,8 +57,10 @@ def train(
     """Trains a population of members of one cell on one task.
 
     A member's numbers do not depend on the others: members of like size are trained side by side
-    with padding and masks, others apart. A member whose loss is not finite, or grows beyond
-    `diverged_factor` times what guessing costs, is frozen and recorded as diverged at that update.
+    with padding and masks, others apart, and so are those with other constants or sizes of the
+    cell: each trains the cell that a spec would name (`cornn:dt=0.05`). A member whose loss is not
+    finite, or grows beyond `diverged_factor` times what guessing costs, is frozen and recorded as
+    diverged at that update.
 
     Args:
         cell: The cell.
@@ -82,11 +85,12 @@ def train(
     assert len(members) == 1 or (initial is None and checkpoints is None)
     check_training(config, task)
     config = in_updates(config, task)
-    sized = [_sized(cell, m, task.signature) for m in members]
+    cells = [with_settings(cell, member.settings) for member in members]
+    sized = [_sized(c, m, task.signature) for c, m in zip(cells, members, strict=True)]
     results: dict[int, MemberResult] = {}
     models = []
     for positions in group_members(sized, padding=config.padding):
-        group = Group(cell, task, [sized[k] for k in positions], config)
+        group = Group(cells[positions[0]], task, [sized[k] for k in positions], config)
         if initial is not None:
             _begin_with(initial, group.model)
         look = None if inspect is None else partial(inspect, positions=positions)
@@ -119,17 +123,21 @@ def _sized(cell: Cell, member: Member, signature: Signature) -> Member:
 
 
 def group_members(members: Sequence[Member], *, padding: float) -> list[tuple[int, ...]]:
-    """Splits members into groups of one depth whose hidden sizes differ by at most a factor."""
-    order = sorted(
-        range(len(members)), key=lambda k: (members[k].num_layers, members[k].hidden_size, k)
-    )
+    """Splits members into groups of one cell and depth, whose hidden sizes differ by a factor."""
+    own = [tuple(sorted(member.settings.items())) for member in members]
+    first_with = {settings: k for k, settings in reversed(list(enumerate(own)))}
+
+    def alike(k: int) -> tuple[int, int]:
+        return first_with[own[k]], members[k].num_layers
+
+    order = sorted(range(len(members)), key=lambda k: (*alike(k), members[k].hidden_size, k))
     groups: list[list[int]] = []
     for k in order:
-        first = members[groups[-1][0]] if groups else None
+        first = groups[-1][0] if groups else None
         if (
             first is not None
-            and first.num_layers == members[k].num_layers
-            and members[k].hidden_size <= padding * first.hidden_size
+            and alike(first) == alike(k)
+            and members[k].hidden_size <= padding * members[first].hidden_size
         ):
             groups[-1].append(k)
         else:

@@ -3,6 +3,9 @@
 In a study each hyperparameter is a number (fixed) or a table with one of: `uniform = [low, high]`,
 `log_uniform = [low, high]`, `one_minus_log_uniform = [low, high]`, `choice = [...]`, or `grid =
 [...]`, which is not drawn: grids are crossed, and the members take all combinations in turn.
+
+A table `cell` says the same of constants and sizes that cells have: `cell.dt = { uniform = [0.01,
+0.5] }`. Whether a cell has one, and which values it may have, is for `Study.trials` to judge.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.hyperparameters import HYPERPARAMETERS
+from odyssey.hyperparameters import HYPERPARAMETERS, OF_CELL, CellSetting, row_of
 from odyssey.training.config import TrainingConfig
 from odyssey.training.seeds import stream
 from odyssey.wording import quoted
@@ -139,7 +142,7 @@ def search_space(options: Mapping[str, Any], *, protocol: str = "") -> Space:
     Raises:
         ConfigError: An unknown hyperparameter or kind, or a range that makes no sense.
     """
-    given = dict(options)
+    given = _spread(options)
     preset = given.pop("preset", None)
     if preset is not None and preset not in SPACE_PRESETS:
         raise ConfigError(suggest(str(preset), SPACE_PRESETS, what="space preset"))
@@ -149,8 +152,9 @@ def search_space(options: Mapping[str, Any], *, protocol: str = "") -> Space:
     for name in merged:
         if name in TrainingConfig.__dataclass_fields__:
             raise ConfigError(f"{name} is a training option: write training.{name}")
-        if name not in HYPERPARAMETERS:
-            raise ConfigError(suggest(name, [*HYPERPARAMETERS, "preset"], what="hyperparameter"))
+        if row_of(name) is None:
+            known = [*HYPERPARAMETERS, "preset", "cell"]
+            raise ConfigError(suggest(name, known, what="hyperparameter"))
     for size, other in (("hidden_size", "parameters"), ("parameters", "hidden_size")):
         if size in given and other not in given:
             merged.pop(other, None)
@@ -159,8 +163,24 @@ def search_space(options: Mapping[str, Any], *, protocol: str = "") -> Space:
     return {name: _distribution(name, value) for name, value in merged.items()}
 
 
+def _spread(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts what the table `cell` says in its place, by dotted names."""
+    table = options.get("cell", {})
+    if not isinstance(table, Mapping):
+        raise ConfigError(
+            f"space.cell must be a table of constants and sizes (cell.dt = 0.05),"
+            f" got {quoted(table)}"
+        )
+    found: dict[str, Any] = {}
+    for name, value in options.items():
+        inner = {OF_CELL + str(n): v for n, v in table.items()}
+        found |= inner if name == "cell" else {name: value}
+    return found
+
+
 def _distribution(name: str, value: Any) -> Distribution:
-    row = HYPERPARAMETERS[name]
+    row = row_of(name)
+    assert row is not None, "its name was checked"
     if not isinstance(value, Mapping):
         row.check(f"space.{name}", value)
         return Distribution("fixed", (value,))
@@ -190,6 +210,11 @@ def _distribution(name: str, value: Any) -> Distribution:
     for end in (1 - high, 1 - low) if how == "one_minus_log_uniform" else (low, high):
         closed.check(f"space.{name}", closed.kind(end))
     return Distribution(how, (low, high))
+
+
+def cell_settings(space: Space) -> tuple[str, ...]:
+    """Names the constants and sizes of cells that a space has, as the cells name them."""
+    return tuple(n.removeprefix(OF_CELL) for n in space if isinstance(row_of(n), CellSetting))
 
 
 def grid_size(space: Space) -> int:
@@ -229,12 +254,10 @@ def draw_members(space: Space, *, count: int, seed: int, first: int = 0) -> list
 
 def _values(space: Space, seed: int, member: int) -> dict[str, Any]:
     """Gives a member's hyperparameters, in the order of their names."""
-    given = grid_values(space, member)
-    return {
-        name: given[name]
-        if name in given
-        else d.draw(
-            stream(seed, "space", name, member), whole=HYPERPARAMETERS[name].range.kind is int
-        )
-        for name, d in sorted(space.items())
-    }
+    values = grid_values(space, member)
+    for name, d in space.items():
+        if name not in values:
+            row = HYPERPARAMETERS.get(name)
+            whole = row is not None and row.range.kind is int
+            values[name] = d.draw(stream(seed, "space", name, member), whole=whole)
+    return dict(sorted(values.items()))

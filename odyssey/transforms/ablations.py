@@ -458,7 +458,8 @@ def ablate(cell: Cell, operator: str) -> Cell:
     name, equals, rest = operator.partition("=")
     name = name.strip()
     if name in settings(cell):
-        return _named(cell, set_value(cell, name, rest.strip()), f"{name}={rest.strip()}")
+        value = "".join(rest.split())  # names have no spaces
+        return _named(cell, set_value(cell, name, value), f"{name}={value}")
     name = SHORT.get(name, name)
     if name not in ABLATIONS:
         known = [*ABLATIONS, *settings(cell)]

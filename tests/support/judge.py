@@ -81,6 +81,8 @@ class Truth:
                 flat = v[f"state {s}"][layer][:, : math.prod(axes)]
                 state[s] = flat.reshape(len(flat), *axes)
             for declared in self.cell.weights:
+                if declared.name in self.unused:
+                    continue
                 raw = parameters[declared.name]
                 parameters[declared.name] = apply_properties(np, raw, declared.properties)
             further = {n: v[f"input {n}"] for n in self.shapes.inputs}

@@ -210,8 +210,11 @@ SCALARS = (
 class _WideDraft(_Draft):
     """A random cell with declared sizes, reductions, transposes, constants, delays and starts."""
 
-    def __init__(self, rng: np.random.Generator, size: int, *, matrices: bool) -> None:
+    def __init__(
+        self, rng: np.random.Generator, size: int, *, matrices: bool, properties: bool
+    ) -> None:
         super().__init__(rng, size)
+        self.properties = properties
         self.sizes = {f"R{n}": self.choose(WIDE_SIZES) for n in range(int(rng.integers(1, 3)))}
         self.sized: dict[str, list[str]] = {name: [] for name in self.sizes}
         self.square: list[str] = []  # matrices (H, H)
@@ -282,6 +285,17 @@ class _WideDraft(_Draft):
             return f"{self.choose(self.states)}[t-{int(self.rng.integers(2, 4))}]"
         return f"{self.new('W')} @ x[t-{int(self.rng.integers(1, 3))}]"
 
+    def declared(self) -> list[str]:
+        """Properties of some weights; a cell for which they are none is drawn again."""
+        every = [*self.matrices["s"], *self.matrices["x"], *self.vectors["s"]]
+        chosen = [name for name in every if self.chance(0.2)]
+        found = [f"weight {name} : {self.choose(('nonnegative', 'frozen'))}" for name in chosen]
+        of_square = ("orthogonal", "symmetric", "antisymmetric", "lower", "heads(2)")
+        for name in (*self.square, *self.matrices["s"]):
+            if name not in chosen and self.chance(0.5):
+                found.append(f"weight {name} : {self.choose(of_square)}")
+        return found
+
     def text(self) -> str:
         self.equation()
         base = super().text().splitlines()
@@ -307,6 +321,7 @@ class _WideDraft(_Draft):
         weights = [f"weight {name} : 1" for name in self.scalars]
         if any("AA" in line for line in tail):
             weights.append(f"weight AA : H, {self.memory}")
+        weights += self.declared() if self.properties else []
         starts = []
         if self.chance(0.3):
             starts.append(f"start {self.states[0]} = {self.choose(('0.5', '-1', 'h0'))}")
@@ -319,14 +334,17 @@ class _WideDraft(_Draft):
         return "\n".join([*lines[:end], *tail, *starts, *lines[end:], output]) + "\n"
 
 
-def random_wide_cell(rng: np.random.Generator, *, size: int, matrices: bool = False) -> Cell:
+def random_wide_cell(
+    rng: np.random.Generator, *, size: int, matrices: bool = False, properties: bool = False
+) -> Cell:
     """Draws a legal cell with sizes, reductions, transposes, constants, delays and starts.
 
-    With `matrices`, some have a state that is a matrix.
+    With `matrices`, some have a state that is a matrix; with `properties`, some weights have one.
     """
     for _ in range(1000):
+        draft = _WideDraft(rng, size, matrices=matrices, properties=properties)
         try:
-            return parse_cell(_WideDraft(rng, size, matrices=matrices).text())
+            return parse_cell(draft.text())
         except CellError:
             continue
     raise AssertionError("no legal cell in 1000 draws")

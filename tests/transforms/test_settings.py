@@ -33,6 +33,7 @@ def test_a_spec_sets_them(path):
     assert cell.name == "leaky:dt=0.05+R=16"
     assert cell.lineage == ("leaky", "dt=0.05", "R=16")
     assert odyssey.get_cell(f"{path}:R=H/2").shapes.matrices["P"] == ("H", "H/2")
+    assert odyssey.get_cell(f"{path}:R=H / 2").name == "leaky:R=H/2"
     assert odyssey.get_cell(f"{path}:dt=0.1").key == odyssey.get_cell(str(path)).key
 
 

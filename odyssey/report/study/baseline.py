@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -47,6 +47,7 @@ def compare_with_baseline(
     *,
     baseline: str,
     seed: int,
+    scales: Mapping[str, str] = importance.SCALES,
 ) -> BaselineComparison | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
@@ -55,6 +56,7 @@ def compare_with_baseline(
         curves: As `CURVE_COLUMNS`, with `label`; None for the tables alone, without figures.
         baseline: The baseline as the study names it, or its label.
         seed: Of all resamples.
+        scales: Of the hyperparameters whose importance is judged.
     """
     of_spec = results.loc[results["spec"] == baseline, "label"]
     label = str(of_spec.iloc[0]) if len(of_spec) else baseline
@@ -73,7 +75,7 @@ def compare_with_baseline(
     if curves is None:
         return BaselineComparison(label, compared, scores, (), caption)
     drawn = [
-        *_pictures(results, curves, compared, baseline=label, seed=seed),
+        *_pictures(results, curves, compared, baseline=label, seed=seed, scales=scales),
         *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
     ]
     return BaselineComparison(label, compared, scores, tuple(drawn), caption)
@@ -106,6 +108,7 @@ def _pictures(
     *,
     baseline: str,
     seed: int,
+    scales: Mapping[str, str],
 ) -> Iterator[Picture]:
     """Draws the figures of every task."""
     names = short_names(compared["task"].unique())
@@ -162,7 +165,11 @@ def _pictures(
                 of_winners,
             )
         chosen = results[(results["task"] == task) & (results["label"] == baseline)]
-        yield from _importance_pictures(chosen, stem=stem, task=name, cell=baseline, seed=seed)
+        try:
+            found = importance.importance(chosen, seed=seed, scales=scales)
+        except ConfigError:
+            continue  # too few draws, or nothing varied
+        yield from _importance_pictures(found, stem=stem, task=name, cell=baseline)
 
 
 def _pictures_over_tasks(
@@ -216,12 +223,8 @@ def _pictures_over_tasks(
 
 
 def _importance_pictures(
-    chosen: pd.DataFrame, *, stem: str, task: str, cell: str, seed: int
+    found: importance.Importance, *, stem: str, task: str, cell: str
 ) -> Iterator[Picture]:
-    try:
-        found = importance.importance(chosen, seed=seed)
-    except ConfigError:
-        return  # too few draws, or nothing varied
     yield Picture(
         f"{stem}_importance",
         task,

@@ -13,7 +13,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG_ONE_MINUS
+from odyssey.hyperparameters import LINEAR, LOG_ONE_MINUS, row_of
 from odyssey.report.page.style import ACCENT, FAINT, INK, new_axes, styled
 from odyssey.statistics.importance import CONSTANT, Importance, InputRange
 
@@ -158,7 +158,7 @@ def marginals_figure(found: Importance, *, unit: str) -> Figure:
 
 
 def _name(column: str) -> str:
-    row = HYPERPARAMETERS.get(column)
+    row = row_of(column)
     return row.label if row else column.replace("_", " ")
 
 

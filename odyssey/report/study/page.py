@@ -24,6 +24,7 @@ from odyssey.report.study import pictures as figures
 from odyssey.report.study import protocol
 from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
 from odyssey.statistics import estimates, published, ranking
+from odyssey.statistics.importance import scales_of
 from odyssey.storage import RunStore
 from odyssey.storage.samples import KeptSample, read_samples
 from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
@@ -83,7 +84,11 @@ def read_content(run_dir: str | Path) -> Content:
     ablation = None
     if isinstance(baseline, str) and baseline:
         labelled = ranking.with_labels(curves)
-        ablation = compare_with_baseline(results, labelled, baseline=baseline, seed=seed)
+        space = run.get("space")
+        scales = scales_of(space if isinstance(space, Mapping) else {})
+        ablation = compare_with_baseline(
+            results, labelled, baseline=baseline, seed=seed, scales=scales
+        )
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
     further = (compare_with_baseline(results, None, baseline=m, seed=seed) for m in more)
