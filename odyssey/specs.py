@@ -8,7 +8,7 @@ variant of the literature (`NIG`, `LSTM-b`) or the path of a `.cell` file:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from odyssey.cells import LIBRARY, library_cell
@@ -93,11 +93,15 @@ def is_path(base: str) -> bool:
     return base.endswith(".cell") or "/" in base
 
 
-def shown_names(specs: Sequence[str]) -> dict[str, str]:
+def shown_names(specs: Sequence[str], *, known: Mapping[str, str] | None = None) -> dict[str, str]:
     """Gives the name under which the cell of every spec is shown: the spec, but for its path.
 
     A cell of a file has the name that it gives itself, with the ablations of the spec. Where that
     is the name of another cell, the name of the file follows, and where need be a number.
+
+    Args:
+        specs: The specs.
+        known: Names that were given before, by spec: these files are not read.
 
     Raises:
         CellError: A file cannot be read, or is no cell.
@@ -106,7 +110,13 @@ def shown_names(specs: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {s: s for s in specs if not is_path(bases[s])}
     taken = {*names, *LIBRARY, *VARIANTS, *CELL_SETS}
     own: dict[str, str] = {}
+    for spec, name in (known or {}).items():
+        if is_path(base := split_spec(spec)[0]):
+            own[base] = name.removesuffix(spec[len(base) :])
+    taken |= {*own.values()}
     for base in filter(is_path, dict.fromkeys(bases.values())):
+        if base in own:
+            continue
         choice = name = read_cell(Path(base)).name
         number = 1
         while choice in taken:

@@ -84,17 +84,25 @@ def add_choice(
     add_options(parser, ModelChoice, *(row for row in rows if task or row[0] != "--task"))
 
 
-def add_running(parser: argparse.ArgumentParser) -> None:
-    """Adds the fields of `RunOptions`, --dry-run and --json: how a study is run."""
+def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
+    """Adds the fields of `RunOptions`, --dry-run and --json: how a study is run.
+
+    Args:
+        parser: The parser.
+        fresh: Whether it makes a run; one that is there has its directory and keeps what it kept.
+    """
     from odyssey.studies.runners.registry import RUNNERS
     from odyssey.studies.study import KEPT
 
-    parser.add_argument(
-        "--keep-weights",
-        choices=KEPT,
-        help="of every task's ten best cells (default), of every member, or none",
-    )
-    parser.add_argument("--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)")
+    if fresh:
+        parser.add_argument(
+            "--keep-weights",
+            choices=KEPT,
+            help="of every task's ten best cells (default), of every member, or none",
+        )
+        parser.add_argument(
+            "--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)"
+        )
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
     parser.add_argument(
         "--runner", choices=RUNNERS, help="many processes, or this one (the study's own)"

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
         if args.dry_run:
             _print_left(opened, as_json=args.json)
         else:
-            _work(opened, options, as_json=args.json)
+            work(opened, options, as_json=args.json)
         return
     if bool(args.study) == bool(args.example):
         raise ConfigError(
@@ -98,7 +98,7 @@ def run_or_estimate(study: Study, args: argparse.Namespace) -> None:
     """
     options = options_of(RunOptions, args)
     if not args.dry_run:
-        _work(begin_run(study, options), options, as_json=args.json)
+        work(begin_run(study, options), options, as_json=args.json)
         return
     estimate = estimate_study(study, options)
     if isinstance(estimate, StudyEstimate):
@@ -111,7 +111,7 @@ def run_or_estimate(study: Study, args: argparse.Namespace) -> None:
         _print_search(estimate)
 
 
-def _work(opened: OpenRun, options: RunOptions, *, as_json: bool) -> None:
+def work(opened: OpenRun, options: RunOptions, *, as_json: bool) -> None:
     """Runs what is left, watched, and prints the report."""
     from odyssey.cli.live import LiveBoard
     from odyssey.cli.live_search import LiveSearch

@@ -1,7 +1,8 @@
 """What a person does, one module a job: a function with an object as its result.
 
 `train.py` trains one cell on one task; `search.py` runs a study or a search, or its rest;
-`ablate.py` compares a cell with its ablations, `promote.py` trains the best of a search again;
+`extend.py` lets a run grow, `ablate.py` compares a cell with its ablations, `promote.py` trains the
+best of a search again;
 `status.py` says how far a run is, `report.py` makes its tables and pages, `sample.py` lets its
 models write, `play.py` those of music play, `paint.py` those of digits paint, `caption.py` those of
 pictures read. `gradients.py` measures how far gradients reach back, `units.py` what units and gates

@@ -135,8 +135,9 @@ class RunLeft:
 def run_left(run: OpenRun) -> RunLeft:
     """Counts what a run has left."""
     if run.study.search is None:
-        finished = run.store.finished()
-        left = sum(trial.id not in finished for trial in run.trials)
+        from odyssey.studies.growing import Remaining
+
+        left = len(Remaining.of(run.store, run.trials).trials)
         return RunLeft(run.study.name, "trials", len(run.trials), left)
     from odyssey.storage.candidates import load_candidates
 

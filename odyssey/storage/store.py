@@ -14,6 +14,10 @@ run.json and the shards carry a digest that every reader verifies (`files`), and
 of their run. A shard that does not prove itself is left out with a warning; `RunStore.repair` moves
 it aside, so that its trials are run again. Runs of format 1, made before there were digests, have
 none; where run.json says format 2, every shard must have one.
+
+A study that grew has trials that hold those of before: while what is missing is run, run.json says
+under `regrouping` to which trial of the study every recorded one belongs, and readers put the
+labels right. When all is there `RunStore.regroup` writes it down, and the labels are gone.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ import pyarrow.compute as pc
 from odyssey.errors import StoreError
 from odyssey.storage import files, frames
 from odyssey.storage.files import DamagedFileError
+from odyssey.storage.labels import Label, Labels, finished_trials, relabelled, superseded
 from odyssey.storage.lease import held, is_held
 from odyssey.storage.places import Place, RemotePath, place
 from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
@@ -49,7 +54,10 @@ _MOST_STUDY = 1_000_000  # bytes
 _LAYOUT = {"study.toml", "run.json", "results", "curves", ".lock"}
 _RESULT_ORDER = ("trial_index", "trial", "member")
 _CURVE_ORDER = ("trial_index", "trial", "member", "update", "metric")
+_ORDERS = {"results": _RESULT_ORDER, "curves": _CURVE_ORDER}
 _COLUMNS = {"results": RESULT_COLUMNS, "curves": CURVE_COLUMNS}
+REGROUPING = "regrouping"
+FORMER_STUDY = "former_study"  # in run.json: the sha256 of the study.toml that was before
 
 
 class _ForeignShardError(DamagedFileError):
@@ -168,10 +176,31 @@ class RunStore:
         """
         try:
             # the copy in run.json counts where a kill comes in between
-            files.write_json(self.path / "run.json", {**self.run, **facts, "study_toml": study})
-            files.write_atomically(self.path / "study.toml", study.encode())
+            former = {FORMER_STUDY: _sha256(self.study_text)}
+            whole = {**self.run, **facts, **former, "study_toml": study}
+            files.write_json(self.path / "run.json", whole)
         except OSError as error:
             raise StoreError(f"cannot write {self.path}: {_why(error)}") from error
+        self._write_study(study)
+
+    def _write_study(self, text: str) -> None:
+        path = self.path / "study.toml"
+        try:
+            files.write_atomically(path, text.encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {_why(error)}") from error
+
+    @property
+    def is_half_rewritten(self) -> bool:
+        """Whether study.toml is the one before the last `rewrite`, which was killed."""
+        former = self.run.get(FORMER_STUDY)
+        return bool(former) and _sha256(self.study_file) == former
+
+    @property
+    def labels(self) -> Labels:
+        """Which trial every record belongs to; empty where all are as the study has them."""
+        found = self.run.get(REGROUPING)
+        return {t: Label(str(i), int(n)) for t, (i, n) in found.items()} if found else {}
 
     def forget_others(self, trial_id: str) -> None:
         """Removes what was recorded of other trials than this one; of a run with single shards."""
@@ -211,10 +240,14 @@ class RunStore:
         """Tells whether a trial is finished."""
         if (self.path / "results" / (trial_id + _SUFFIX)).is_file():
             return True
-        return trial_id in self.finished()
+        return trial_id in self.recorded()
 
     def finished(self) -> frozenset[str]:
-        """Gives the ids of the finished trials: file names, and one column of merged shards."""
+        """Gives the ids of the trials of the study that are finished, in one piece or in parts."""
+        return finished_trials(self.recorded(), self.labels)
+
+    def recorded(self) -> frozenset[str]:
+        """Gives the ids of what is recorded: file names, and one column of merged shards."""
         for _ in range(3):
             merged, single = self._shards("results")
             ids = {shard.name.removesuffix(_SUFFIX) for shard in single}
@@ -226,12 +259,17 @@ class RunStore:
             return frozenset(ids)
         raise StoreError(f"{self.path / 'results'} keeps changing while it is read; try again")
 
-    def results(self) -> pd.DataFrame:
+    def results(self, *, relabel: bool = True) -> pd.DataFrame:
         """Reads the results: one row a member, typed, sorted by trial and member.
 
         A damaged shard, or one of another run, is left out with a warning; see `repair`.
+
+        Args:
+            relabel: Whether the parts of a trial of a study that grew bear its label; else
+                everything has that under which it was recorded.
         """
-        frame = frames.typed_frame(self._table("results"), RESULT_COLUMNS, order=_RESULT_ORDER)
+        table = self._table("results", relabel=relabel)
+        frame = frames.typed_frame(table, RESULT_COLUMNS, order=_RESULT_ORDER)
         return _with_symbols(frame, {"": self.run}, runs=pd.Series("", index=frame.index))
 
     def curves(self) -> pd.DataFrame:
@@ -246,8 +284,11 @@ class RunStore:
         """Moves shards that do not prove themselves aside; their trials are then unfinished.
 
         The damaged ones end as `*.corrupt`, those of another run as `*.foreign`, each with a
-        warning. Reads every shard; call it while holding `lock()`.
+        warning. A study.toml that a killed `rewrite` left behind is written anew. Reads every
+        shard; call it while holding `lock()`.
         """
+        if self.is_half_rewritten:
+            self._write_study(self.study_text)
         for folder in _COLUMNS:
             for shard in itertools.chain(*self._shards(folder)):
                 try:
@@ -268,8 +309,8 @@ class RunStore:
             _, single = self._shards(folder)
             if folder == "curves":
                 # Curves without results belong to a trial that will be run again.
-                finished = self.finished()
-                single = [s for s in single if s.name.removesuffix(_SUFFIX) in finished]
+                recorded = self.recorded()
+                single = [s for s in single if s.name.removesuffix(_SUFFIX) in recorded]
             if len(single) < max(at_least, 2):
                 continue
             tables = {shard: table for shard in single if (table := self._table_of(folder, shard))}
@@ -287,6 +328,44 @@ class RunStore:
                     shard.unlink(missing_ok=True)
             except OSError as error:
                 raise StoreError(f"cannot compact {self.path}: {_why(error)}") from error
+
+    def regroup(self, trials: Mapping[str, int]) -> None:
+        """Writes every trial down as the study has it, when all is there; see `labels`.
+
+        Whatever moment it is killed at, readers see the same: the whole of a trial counts before
+        its parts. Call it while holding `lock()`.
+
+        Args:
+            trials: Members of every trial of the study, by its id; what else is recorded goes.
+
+        Raises:
+            StoreError: When the shards cannot be written, or something is missing after all.
+        """
+        if self.results()["trial"].value_counts().reindex(list(trials)).to_dict() != trials:
+            raise StoreError(f"{self.path} lost a record meanwhile; resume it once more")
+        wanted = pa.array(sorted(trials), pa.string())
+        outdated: list[Place] = []
+        try:
+            for folder in ("curves", "results"):
+                before = list(itertools.chain(*self._shards(folder)))
+                table = self._table(folder)
+                if table is None:
+                    continue
+                table = table.filter(pc.is_in(table.column("trial"), wanted))
+                order = [(name, "ascending") for name in _ORDERS[folder]]
+                data = frames.encode(table.sort_by(order), run=self._mark[0])
+                digest = hashlib.sha256(data).hexdigest()[:16]
+                target = self.path / folder / f"{_MERGED}{digest}{_SUFFIX}"
+                files.write_atomically(target, data)
+                outdated += [shard for shard in before if shard != target]
+            for shard in outdated:
+                self._merged_ids.pop(shard, None)
+                shard.unlink(missing_ok=True)
+            files.write_json(
+                self.path / "run.json", {k: v for k, v in self.run.items() if k != REGROUPING}
+            )
+        except OSError as error:
+            raise StoreError(f"cannot write {self.path}: {_why(error)}") from error
 
     def is_running(self) -> bool:
         """Tells whether a process holds the run."""
@@ -324,32 +403,36 @@ class RunStore:
             self._merged_ids[shard] = frozenset(table.column("trial").unique().to_pylist())
         return self._merged_ids[shard]
 
-    def _table(self, folder: str) -> pa.Table | None:
+    def _table(self, folder: str, *, relabel: bool = True) -> pa.Table | None:
         """Reads all finished trials of a folder, each once; None when there are none."""
         for _ in range(3):
             try:
-                return self._read_shards(folder)
+                return self._read_shards(folder, relabel=relabel)
             except FileNotFoundError:
                 continue  # compacted under our feet: look again
         raise StoreError(f"{self.path / folder} keeps changing while it is read; try again")
 
-    def _read_shards(self, folder: str) -> pa.Table | None:
+    def _read_shards(self, folder: str, *, relabel: bool) -> pa.Table | None:
         merged, single = self._shards(folder)
         tables: list[pa.Table] = []
         # What is in a single shard was written last: it wins over the copy in a merged one.
         seen: set[str] = set()
-        finished = self.finished() if folder == "curves" else None
+        labels = self.labels
+        recorded = self.recorded() if labels or folder == "curves" else None
         for shard in [*single, *merged]:
             table = self._table_of(folder, shard)
             if table is None:
                 continue
             ids = set(table.column("trial").unique().to_pylist())
-            wanted = ids - seen if finished is None else (ids - seen) & finished
+            wanted = ids - seen
+            if recorded is not None:
+                wanted &= recorded
+                wanted -= superseded(recorded, labels)
             if wanted != ids:
                 kept = pc.is_in(table.column("trial"), pa.array(sorted(wanted), pa.string()))
                 table = table.filter(kept)
             seen |= ids
-            tables.append(table)
+            tables.append(relabelled(table, labels) if relabel else table)
         return frames.merge(tables) if tables else None
 
     def _read(self, folder: str, shard: Place, *, only: Sequence[str] | None = None) -> pa.Table:
@@ -477,6 +560,10 @@ def _with_symbols(
     keys = zip(runs.astype(str), frame["task"].astype(str), strict=True)
     of_run = pd.array([known.get(key) for key in keys], dtype="Int64")
     return frame.assign(num_symbols=frame["num_symbols"].fillna(pd.Series(of_run, frame.index)))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _listed(path: Place) -> list[Place]:

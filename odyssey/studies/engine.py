@@ -14,6 +14,7 @@ from odyssey.storage.schema import FAILED, KIND, UNMEASURED
 from odyssey.storage.store import RunStore
 from odyssey.studies.evolve.candidate import OVER_LIMIT
 from odyssey.studies.evolve.search import SearchTrials, check_search
+from odyssey.studies.growing import Remaining, regroup
 from odyssey.studies.listed import ListedTrials, check_listed
 from odyssey.studies.runners.contract import Work
 from odyssey.studies.runners.registry import RUNNERS, load_runner
@@ -25,6 +26,9 @@ from odyssey.studies.weights import Keeper
 from odyssey.studies.work import TrialWork, commit, failed_rows, versions
 from odyssey.tasks.registry import recorded_task
 from odyssey.tasks.text import MissingText
+
+_WHEN = "%Y-%m-%d %H:%M:%S %z"
+HISTORY = "history"  # in run.json of a run that has grown: when it began, and when it grew
 
 
 def check(study: Study) -> CheckedStudy:
@@ -55,11 +59,65 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> OpenRun:
         run={
             **({"kind": kind} if kind else {}),
             **_facts(study, checked),
-            "created": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            "created": time.strftime(_WHEN),
             "seconds": 0.0,
         },
     )
     return OpenRun(store, study, checked.cells, checked.trials)
+
+
+def grow(run: OpenRun, study: Study, changed: Mapping[str, Any]) -> OpenRun:
+    """Gives a run a larger study; what it lacks of that is run by `execute`.
+
+    Args:
+        run: The run.
+        study: Its study, with more draws, cells or tasks; or more candidates, of a search.
+        changed: What grows, for the history in run.json: its value before and now, by field.
+
+    Raises:
+        OdysseyError: As `check`, and nothing has been written then; or another process runs the
+            directory, or it cannot be written.
+    """
+    checked, remaining = check_growth(run, study)
+    facts = run.store.run
+    now = {
+        **checked.facts,
+        **seal_of(study, checked.cells, checked.trials),
+        "tasks": {**{spec: t.describe() for spec, t in checked.tasks.items()}, **facts["tasks"]},
+        "counted": {
+            **{spec: t.counted for spec, t in checked.tasks.items()},
+            **facts.get("counted", {}),
+        },
+        "versions": versions(),
+        "commit": commit(),
+    }
+    moments = facts.get(HISTORY) or [_moment(facts, facts.get("created"))]
+    moments = [*moments, {**_moment(now, time.strftime(_WHEN)), "changed": dict(changed)}]
+    with run.store.lock():
+        run.store.repair()
+        if remaining is not None:  # looks once more, now that nobody else can change anything
+            now |= Remaining.of(run.store, checked.trials, before=run.trials).facts()
+        run.store.rewrite(study.to_toml(), {**now, HISTORY: moments})
+    return OpenRun(run.store, study, checked.cells, checked.trials)
+
+
+def check_growth(run: OpenRun, study: Study) -> tuple[CheckedStudy, Remaining | None]:
+    """Checks the larger study of a run whole; gives what the run lacks of it, unless it searches.
+
+    Raises:
+        OdysseyError: As `check`; or a trial would not be what it was.
+    """
+    if study.search is not None:
+        facts = {"candidates": study.search.candidates}
+        return CheckedStudy(dict(run.cells), {}, [], facts), None
+    recorded = {spec: recorded_task(spec, record) for spec, record in run.tasks.items()}
+    checked = check_listed(study, known=run.cells, recorded=recorded)
+    return checked, Remaining.of(run.store, checked.trials, before=run.trials)
+
+
+def _moment(facts: Mapping[str, Any], when: str | None) -> dict[str, Any]:
+    """Gives when a run began or grew, and what made it."""
+    return {"when": when, "versions": facts.get("versions"), "commit": facts.get("commit")}
 
 
 def rewrite(run: OpenRun, study: Study) -> OpenRun:
@@ -231,6 +289,8 @@ def execute(
                     address=address,
                     listener=recorder,
                 )
+            if store.labels:
+                regroup(store, run.trials)
             done = True
         finally:
             seconds = time.monotonic() - start

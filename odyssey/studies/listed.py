@@ -7,31 +7,46 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from odyssey.errors import ConfigError
+from odyssey.expr import Cell
 from odyssey.expr.identity import repeated
-from odyssey.specs import expand, shown_names
+from odyssey.specs import expand, get_cell, shown_names
 from odyssey.studies.board import StudyBoard
+from odyssey.studies.growing import Remaining
 from odyssey.studies.memory import check_memory
 from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
+from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import check_training
 from odyssey.training.sizes import check_reading
 
 
-def check_listed(study: Study) -> CheckedStudy:
+def check_listed(
+    study: Study,
+    *,
+    known: Mapping[str, Cell] | None = None,
+    recorded: Mapping[str, Task] | None = None,
+) -> CheckedStudy:
     """Checks a study whole; writes nothing.
+
+    Args:
+        study: The study.
+        known: Of a run that grows: the first of its cells, by the name to show, as it holds them.
+        recorded: Its tasks, by spec, as it has read them.
 
     Raises:
         OdysseyError: A cell, task or hyperparameter is wrong, a cell is there twice, or a trial
             would be too large.
     """
-    cells = study.resolve_cells()
+    specs, known = expand(list(study.cells)), known or {}
+    names = shown_names(specs, known=dict(zip(specs, known, strict=False)))
+    cells = {name: known.get(name) or get_cell(spec) for spec, name in names.items()}
     twins = repeated(cells)
     if twins:
         # Draws, data and seeds do not depend on the cell: both would get the same numbers.
         raise ConfigError(f"{twins[1]} and {twins[0]} are the same cell: leave one out")
-    tasks = {spec: get_task(spec) for spec in study.tasks}
+    tasks = {spec: (recorded or {}).get(spec) or get_task(spec) for spec in study.tasks}
     for task in tasks.values():
         check_training(study.config, task)
     trials = study.trials(cells)
@@ -42,7 +57,6 @@ def check_listed(study: Study) -> CheckedStudy:
         population = study.population or study.members
         check_reading({name: cell}, tasks.values(), members)
         check_memory({name: cell}, tasks, members, training, population=population)
-    names = shown_names(expand(list(study.cells)))
     facts = {
         "baseline": names.get(study.baseline, ""),
         "more_baselines": [names.get(m, m) for m in study.more_baselines],
@@ -57,11 +71,12 @@ def check_listed(study: Study) -> CheckedStudy:
 
 
 class ListedTrials:
-    """The trials of a study that are not finished yet; see `TrialSource`."""
+    """The trials of a study that are not finished yet, or what they lack; see `TrialSource`."""
 
     def __init__(self, run: OpenRun, watcher: Watcher[StudyBoard]) -> None:
-        finished = run.store.finished()
-        left = [trial for trial in run.trials if trial.id not in finished]
+        remaining = Remaining.of(run.store, run.trials)
+        remaining.note(run.store)
+        left = remaining.trials
         self.trials = iter(left)
         self.total, self.idle = len(run.trials), not left
         self._board = StudyBoard(run.tasks, self.total, self.total - len(left))

@@ -94,7 +94,8 @@ def sealed_study(store: RunStore) -> Study:
     run = store.run
     study = recorded_study(store.study_text, run)
     path = store.path / "study.toml"
-    if path.exists() and store.study_file != store.study_text:
+    edited = path.exists() and store.study_file != store.study_text
+    if edited and not store.is_half_rewritten:
         try:
             difference = changes(resolved(study), resolved(recorded_study(store.study_file, run)))
         except ConfigError as error:

@@ -8,6 +8,7 @@ longer among the best, so that a run of any length keeps a bounded number of fil
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import zipfile
@@ -103,6 +104,20 @@ def write_arrays(path: Place, arrays: Mapping[str, NDArray[Any]]) -> None:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def join_weights(store: RunStore, whole: str, parts: Sequence[str]) -> None:
+    """Puts the weights that the parts of a trial have kept where those of the trial lie.
+
+    Raises:
+        StoreError: A file cannot be written.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for part in parts:
+        with contextlib.suppress(FileNotFoundError, DamagedFileError):
+            arrays |= read_weights(path_of(store, part), "", sealed="format" in store.run)
+    if arrays:
+        write_arrays(path_of(store, whole), arrays)
+
+
 def read_weights(path: Place, prefix: str, *, sealed: bool = False) -> dict[str, NDArray[Any]]:
     """Reads the arrays of a file whose names begin so, by the rest of their names.
 
@@ -135,7 +150,7 @@ def kept(store: RunStore) -> pd.DataFrame:
 
     One row a member. Losses are ordered within a task; tasks in the order of the run.
     """
-    results = store.results()
+    results = store.results(relabel=False)  # weights lie where their trial was recorded
     if not (store.path / FOLDER).is_dir():
         return results.iloc[:0]
     sealed = "format" in store.run
