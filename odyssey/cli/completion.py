@@ -82,8 +82,17 @@ def _tasks(prefix: str, **_: Any) -> list[str]:
 
 
 def _task_list(prefix: str, **_: Any) -> list[str]:
+    return _last_of(prefix, _tasks)
+
+
+def _cell_list(prefix: str, **_: Any) -> list[str]:
+    return _last_of(prefix, _specs)
+
+
+def _last_of(prefix: str, complete: Callable[..., list[str]]) -> list[str]:
+    """Completes the last one of a list."""
     before = prefix[: prefix.rfind(",") + 1]
-    return [before + task for task in _tasks(prefix[len(before) :])]
+    return [before + found for found in complete(prefix[len(before) :])]
 
 
 def _runs(prefix: str, **_: Any) -> list[str]:
@@ -144,6 +153,7 @@ _COMPLETERS: dict[str, Callable[..., list[str]]] = {
     "SPEC": _specs,
     "TASK": _tasks,
     "TASKS": _task_list,
+    "CELLS": _cell_list,
     "CELL": _cells,
     "DATASET": _data_sets,
     "DIR": _runs,

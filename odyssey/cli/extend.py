@@ -11,6 +11,15 @@ from odyssey.cli.printing import print_json
 from odyssey.jobs.extend import Extended, Extension, begin_extension
 from odyssey.jobs.search import RunOptions
 
+EXAMPLES = (
+    ("odyssey extend results/runs/tour --draws 16", "more draws of every cell"),
+    (
+        "odyssey extend results/runs/tour --cells lem,mine.cell --tasks memorization",
+        "more to compare",
+    ),
+    ("odyssey extend results/runs/evolve --candidates 200", "a longer search"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
@@ -18,8 +27,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser, Extension, ("--draws", "N", "draws a cell and task, those that there are included")
     )
-    parser.add_argument("--cells", default="", metavar="A,B", help="cells to add, or sets of them")
-    parser.add_argument("--tasks", default="", metavar="A,B", help="tasks to add, or sets of them")
+    parser.add_argument(
+        "--cells", default="", metavar="CELLS", help="cells to add, or sets of them"
+    )
+    parser.add_argument(
+        "--tasks", default="", metavar="TASKS", help="tasks to add, or sets of them"
+    )
     add_options(
         parser,
         Extension,
