@@ -33,7 +33,8 @@ class Irregular(DrawnTask):
 
     A step of the inputs has the values that are seen, 0 for others, and three named parts: `gap`,
     the time since the step before; `mask`, 1 for what is seen; and `since`, for each signal the
-    time since it was seen before this step (delta of Che et al., 2018).
+    time since it was seen before this step (delta of Che et al., 2018). Given the mask, `gap` and
+    `since` tell the same: a cell that reads one of them by name does not get the other within x.
 
     Args:
         name: The normalised spec.
@@ -45,7 +46,7 @@ class Irregular(DrawnTask):
     def __init__(self, name: str, *, signals: int, length: int, seen: float) -> None:
         self._signals, self._length, self._seen = signals, length, seen
         self.rates_D = 0.5 ** np.arange(signals)
-        parts = (Part("gap", 1), Part("mask", signals), Part("since", signals))
+        parts = (Part("gap", 1, "time"), Part("mask", signals), Part("since", signals, "time"))
         width = signals + sum(part.size for part in parts)
         super().__init__(
             name,
