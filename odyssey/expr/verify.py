@@ -390,8 +390,8 @@ def _reason_against_leaf(cell: Equations, node: Leaf, above: sp.Expr | None, nam
     name = node.stem
     if isinstance(node, Input):
         legal = name in cell.inputs and node.name == f"{name}[t]"
-        known = ", ".join(f"{n}[t]" for n in cell.inputs)
-        return "" if legal else f"{node.name}: an input is written {known}"
+        which = " or ".join(f"{n}[t]" for n in cell.inputs)
+        return "" if legal else f"{node.name}: the input is written {which}"
     if isinstance(node, Previous):
         legal = name in cell.states and node.name == f"{name}[t-1]"
         known = ", ".join(cell.states) or "none"

@@ -14,7 +14,8 @@ sequences into long arrays and cuts batches out of these: `digits.py` has handwr
 to be read as house numbers, `scanning.py` reads them pixel by pixel, `painting.py` paints them,
 `frames.py` shows one after the other; `captions.py` has pictures with captions, of a folder or
 those of `icons.py`, read by `pictures.py`; `dates.py` translates, `sentiment.py` reads reviews;
-`music.py` is polyphonic music, `adding.py` the adding problem.
+`music.py` is polyphonic music, `adding.py` the adding problem, `irregular.py` has signals seen at
+irregular times.
 
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To
 add a corpus, or pieces of music: one row in `download.DATASETS`. To add a set: one row in

@@ -5,6 +5,7 @@ Shapes: T time steps, B parallel streams, N targets, I numbers of an input, K of
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Baseline:
 
     Attributes:
         nats: Its mean loss.
-        accuracy: The share of targets that it finds likeliest.
+        accuracy: The share of targets that it finds likeliest; NaN where nobody knows.
     """
 
     nats: float
@@ -225,6 +226,7 @@ class Task(ABC):
             for name, baseline in known.items()
             if baseline is not None
             for unit, value in (("nats", baseline.nats), ("accuracy", baseline.accuracy))
+            if not math.isnan(value)
         }
 
     def check_fits(self, batch_size: int, unroll: int) -> None:

@@ -28,6 +28,7 @@ from odyssey.tasks.frames import COUNTS, SUM, Frames
 from odyssey.tasks.generated import ALPHABET
 from odyssey.tasks.group import GROUPS, Group
 from odyssey.tasks.icons import icons_task
+from odyssey.tasks.irregular import Irregular
 from odyssey.tasks.listops import ListOps
 from odyssey.tasks.memorization import Memorization
 from odyssey.tasks.modular import Modular
@@ -313,6 +314,17 @@ _TASKS: dict[str, TaskRow] = {
             one_of("count", SUM, among=COUNTS),
         ),
         lambda name, values: Frames(name, **values),
+        sequences=True,
+        longer="length",
+    ),
+    "irregular": TaskRow(
+        "say what signals are now that were seen at irregular times (after Che et al., 2018)",
+        (
+            whole("signals", 3, least=1, most=64),
+            whole("length", 50, least=2, most=2_000),
+            fraction("seen", 0.5, most=0.95),
+        ),
+        lambda name, values: Irregular(name, **values),
         sequences=True,
         longer="length",
     ),

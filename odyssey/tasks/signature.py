@@ -73,10 +73,13 @@ class Part:
     Attributes:
         name: Its name.
         size: How many numbers it has.
+        about: What it tells, where other parts tell the same in another way: a cell that declares
+            one of these does not get the others within x.
     """
 
     name: str
     size: int
+    about: str = ""
 
 
 @dataclass(frozen=True)

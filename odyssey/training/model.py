@@ -75,7 +75,7 @@ class SequenceModel(nn.Module):
         )
         self.readout = nn.Parameter(torch.zeros(members, outputs, hidden, dtype=dtype))
         self.readout_bias = nn.Parameter(torch.zeros(members, outputs, dtype=dtype))
-        order = None if read.as_it_is else torch.tensor(read.order)
+        order = None if read.order is None else torch.tensor(read.order)
         self.order: Tensor | None
         self.register_buffer("order", order, persistent=False)
         condition = signature.condition

@@ -53,16 +53,11 @@ class Reading:
     Attributes:
         main: How many numbers are its main input x.
         order: For each number that a layer reads, x first and then the further inputs in declared
-            order, which of a step it is.
+            order, which of a step it is; None where they are a step as it is.
     """
 
     main: int
-    order: tuple[int, ...]
-
-    @property
-    def as_it_is(self) -> bool:
-        """Whether nothing needs to be moved."""
-        return self.order == tuple(range(len(self.order)))
+    order: tuple[int, ...] | None
 
 
 def reading(cell: Cell, signature: Signature) -> Reading:
@@ -80,7 +75,10 @@ def reading(cell: Cell, signature: Signature) -> Reading:
                 f" {fed})"
             )
     taken = [place for name in shapes.inputs for place in parts[name]]
-    rest = [place for place in range(input_size(signature)) if place not in set(taken)]
+    told = {p.about for p in signature.parts if p.about and p.name in shapes.inputs}
+    gone = {place for p in signature.parts if p.about in told for place in parts[p.name]}
+    whole = range(input_size(signature))
+    rest = [place for place in whole if place not in {*taken, *gone}]
     if not rest:
         raise ConfigError(
             f"{cell.name} reads all of the task's inputs by name: nothing is left for x"
@@ -98,7 +96,8 @@ def reading(cell: Cell, signature: Signature) -> Reading:
                 f"{cell.name}: its input {name} has {own} numbers, the task feeds"
                 f" {len(parts[name])}{hint}"
             )
-    return Reading(len(rest), (*rest, *taken))
+    order = (*rest, *taken)
+    return Reading(len(rest), None if order == tuple(whole) else order)
 
 
 def check_reading(

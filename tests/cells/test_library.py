@@ -179,7 +179,17 @@ def starting(cell, rng):
         s: rng.normal(size=(BATCH, *(resolve(axis, INPUTS, UNITS) for axis in axes(sizes[s]))))
         for s in cell.states
     }
-    return {s: np.abs(v) if s in positive else v for s, v in drawn.items()}
+    drawn = {s: np.abs(v) if s in positive else v for s, v in drawn.items()}
+    return {s: v % 1 if s == "phase" else v for s, v in drawn.items()}
+
+
+def further(cell, rng):
+    """Draws what a cell reads besides x: times are positive, a mask is 0 or 1."""
+    found = {}
+    for name, size in infer_shapes(cell).inputs.items():
+        values = np.abs(rng.normal(size=(STEPS, BATCH, resolve(size, INPUTS, UNITS))))
+        found[name] = 1.0 * (values > 0.7) if name == "mask" else values
+    return found
 
 
 @pytest.mark.parametrize("name", LIBRARY)
@@ -187,7 +197,9 @@ def test_parameter_counts(name):
     cell = library_cell(name)
     values, x = drawn(cell, np.random.default_rng(5))
     read = Read(values)
-    getattr(Textbook(read), name)(x[0], *starting(cell, np.random.default_rng(6)).values())
+    rng = np.random.default_rng(6)
+    states = starting(cell, rng).values()
+    getattr(Textbook(read), name)(x[0], *states, **{n: v[0] for n, v in further(cell, rng).items()})
     shapes = infer_shapes(cell)
     given = start_of_given(cell).keys()
     if given or (not shapes.plain and name not in SIZES):
@@ -207,11 +219,12 @@ def test_equations_are_those_of_the_papers(name):
     rng = np.random.default_rng(3)
     values, x = drawn(cell, rng)
     state = starting(cell, rng)
-    got, final = oracle.run(cell.text, used(cell, values), x, state)
+    more = further(cell, rng)
+    got, final = oracle.run(cell.text, used(cell, values), x, state, more)
     step = getattr(Textbook(values), name)
     states = tuple(state.values())
     for t in range(STEPS):
-        states = step(x[t], *states)
+        states = step(x[t], *states, **{n: v[t] for n, v in more.items()})
         output, states = (states[0], states) if cell.output in state else (states[0], states[1:])
         np.testing.assert_allclose(got[t], output, rtol=1e-11, atol=1e-12)
     for expected, found in zip(states, final.values(), strict=True):

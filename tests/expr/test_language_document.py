@@ -54,8 +54,9 @@ def test_an_example_is_a_legal_cell_in_normal_layout(text):
 def test_the_examples_are_numbered_and_differ():
     cells = [parse_cell(text) for text in EXAMPLES]
     numbers = [int(n) for n in re.findall(r"^\*\*(\d+)\. ", DOCUMENT, re.MULTILINE)]
-    # a first one and one of a matrix state have no number, one of sugar is no cell in normal layout
-    assert len(cells) == len({c.key for c in cells}) == len(numbers) + 1
+    # a first one and those of matrix states and further inputs have no number, one of sugar is no
+    # cell in normal layout
+    assert len(cells) == len({c.key for c in cells}) == len(numbers) + 2
     assert numbers == [*range(1, len(numbers) + 1)]
     assert sum(not c.recurrent for c in cells) == 1
     assert sum(infer_shapes(c).square for c in cells) == 1

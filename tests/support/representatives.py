@@ -3,9 +3,9 @@
 Going through the library in its order, a cell is taken if it has something that none before it
 has: a family, a function, division, an initial value of a kind, a diagonal map of the past, two
 states or more, a bare input among the units, or an output that is no state. Long cells, of which
-every key and every mutant costs much, stand for none. Nor do cells with other sizes, reductions or
-matrices, with weights that have properties, with spikes, or with roots, which a change may take of
-what is negative. The tests of wide layers and cells draw such ones, and
+every key and every mutant costs much, stand for none. Nor do cells with further inputs, other
+sizes, reductions or matrices, with weights that have properties, with spikes, or with roots, which
+a change may take of what is negative. The tests of wide layers and cells draw such ones, and
 `tests/compiler/test_oracle.py` judges all of the library.
 """
 
@@ -54,13 +54,13 @@ PARTIAL = ("sqrt", "log")  # no number for half of all arguments
 
 
 def common(name):
-    """Says whether a cell has sizes I and H only, weights as stored, and no root or spike."""
+    """Says whether a cell has x, sizes I and H only, weights as stored, and no root or spike."""
     cell = library_cell(name)
     ops = {node.op for node in cell.program.nodes} - {"matmul"}
     special = {op for op in ops & PRIMITIVES.keys() if PRIMITIVES[op].surrogate or op in PARTIAL}
     turned = any(node.transposed for node in cell.program.nodes)
     wide = turned or ops & OVER_UNITS.keys() or not infer_shapes(cell).plain
-    return not (wide or special or cell.weights)
+    return not (wide or special or cell.weights or cell.further_inputs)
 
 
 SHORT = [name for name in LIBRARY if len(library_cell(name).equations) <= LONGEST and common(name)]

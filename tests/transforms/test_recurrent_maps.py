@@ -96,6 +96,7 @@ def test_maps_of_the_same_states_share_a_mask():
 
 # where the past reaches other matrices than those called U, or does not reach one of them
 BY_HAND = {
+    "gru_d": {f"{m}_{k}" for m in "WU" for k in "rzn"},  # maps of x, where x may be what it was
     "minimalrnn": {"U_h"},
     "mogrifier_lstm": {
         *("Q_1", "W_r2", "Q_3", "W_r4", "Q_5"),

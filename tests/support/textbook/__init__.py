@@ -1,9 +1,10 @@
 """The papers' equations, written down once more, by hand, on row vectors.
 
-A method of `Textbook` has the name of a cell. It takes the input and the states, and gives the new
-states; where the output is no state, it comes first. `W_` maps the input, `U_` a state, `Q_` a
-state to the size of the input; what else a method reads of `self.v` is a vector, of the size of the
-input where its name begins with q. `SIZES` has what is of another size than that.
+A method of `Textbook` has the name of a cell. It takes the input, the states and by name the
+further inputs, and gives the new states; where the output is no state, it comes first. `W_` maps
+the input, `U_` a state, `Q_` a state to the size of the input; what else a method reads of `self.v`
+is a vector, of the size of the input where its name begins with q. `SIZES` has what is of another
+size than that.
 
 By families: `units.py` units without gates and dynamical systems, `gates.py` gates on the hidden
 state, `memories.py` gates around a memory cell, `scans.py` recurrences that are linear in the past,
@@ -43,6 +44,9 @@ SIZES = {
         **{f"p_{k}": "4 * n" for k in "ifo"},
     },
     "group_lstm": {f"V_{k}": "n * n" for k in "ifog"},
+    "gru_d": {"V_d": "n * m", "V_r": "n * m", "V_z": "n * m", "V_n": "n * m"},
+    "context_gru": {f"V_{k}": "n * 64" for k in "rzn"},
+    "context_lstm": {f"V_{k}": "n * 64" for k in "ifog"},
     "deltanet": {"W_b": "m"},
     "gated_deltanet": {"W_a": "m", "W_b": "m", "s": "1", "b_a": "1"},
     "mlstm_xlstm": {"W_i": "m", "W_f": "m", "b_i": "1", "b_f": "1"},

@@ -136,3 +136,21 @@ class Gates(Page):
 
     def miru2(self, x, h, *, keep=0.5, reset=0.5):
         return (keep * h + (1 - keep) * np.tanh(self.pre("n", x, reset * h)),)
+
+    def gru_d(self, x, h, last, *, mask, since):
+        # section 2.3.2: decay of inputs elementwise, of the state by a full matrix
+        gamma_x = np.exp(-np.maximum(0, self.v["q_a"] * since + self.v["q_b"]))
+        gamma_h = np.exp(-np.maximum(0, self.at("V_d", since) + self.v["b_d"]))
+        faded = gamma_x * last + (1 - gamma_x) * self.v["q_m"]
+        seen = np.where(mask == 1, x, faded)
+        h = gamma_h * h
+        r = sigma(self.pre("r", seen, h) + self.at("V_r", mask))
+        z = sigma(self.pre("z", seen, h) + self.at("V_z", mask))
+        new = np.tanh(self.pre("n", seen, r * h) + self.at("V_n", mask))
+        return (1 - z) * h + z * new, np.where(mask == 1, x, last)
+
+    def context_gru(self, x, h, *, context):
+        # appendix A.1.1 and A.2.2, with biases
+        r, z = (sigma(self.pre(k, x, h) + self.at(f"V_{k}", context)) for k in "rz")
+        proposed = np.tanh(self.pre("n", x, r * h) + self.at("V_n", context))
+        return (h + z * (proposed - h),)

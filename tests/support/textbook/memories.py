@@ -156,3 +156,28 @@ class Memories(Page):
             else:
                 h = 2 * sigma(self.outer(f"r{turn}", x)) * h
         return self.lstm(x, h, c)
+
+    def time_aware_lstm(self, x, h, c, *, gap):
+        short = np.tanh(self.inner("s", c))
+        adjusted = (c - short) + short * (1 / np.log(np.e + gap))
+        f, i, o = (sigma(self.pre(k, x, h)) for k in "fio")
+        c = f * adjusted + i * np.tanh(self.pre("g", x, h))
+        return o * np.tanh(c), c
+
+    def phased_lstm(self, x, h, c, phase, *, gap):
+        phase = (phase + gap / np.exp(self.v["w"])) % 1
+        at, ratio = (phase - self.v["s"]) % 1, self.v["r"]
+        k = np.where(at < ratio, 2 - 2 * at / ratio, 0.001 * at)  # falling, then the leak
+        k = np.where(at < ratio / 2, 2 * at / ratio, k)  # rising
+        i = sigma(self.pre("i", x, h) + self.v["p_i"] * c)
+        f = sigma(self.pre("f", x, h) + self.v["p_f"] * c)
+        proposed = f * c + i * np.tanh(self.pre("g", x, h))
+        new_c = k * proposed + (1 - k) * c
+        o = sigma(self.pre("o", x, h) + self.v["p_o"] * new_c)
+        return k * o * np.tanh(proposed) + (1 - k) * h, new_c, phase
+
+    def context_lstm(self, x, h, c, *, context):
+        # equations 1 to 3
+        i, f, o = (sigma(self.pre(k, x, h) + self.at(f"V_{k}", context)) for k in "ifo")
+        c = f * c + i * np.tanh(self.pre("g", x, h) + self.at("V_g", context))
+        return o * np.tanh(c), c

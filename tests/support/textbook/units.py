@@ -134,3 +134,16 @@ class Units(Page):
         one, two = np.tanh(self.inner("n", backbone)), np.tanh(self.inner("m", backbone))
         gate = sigma(self.inner("s", backbone) * elapsed + self.inner("z", backbone))
         return (one * (1 - gate) + gate * two,)
+
+    def cfc_irregular(self, x, h, *, gap):
+        # h = sigma(-f t) g + (1 - sigma(-f t)) h, and f as in ncps: time_a * ts + time_b
+        a = 1.7159 * np.tanh(0.666 * self.pre("a", x, h))
+        blend = sigma(self.inner("s", a) * gap + self.inner("z", a))
+        first, second = np.tanh(self.inner("n", a)), np.tanh(self.inner("m", a))
+        return (first * (1 - blend) + blend * second,)
+
+    def ode_rnn(self, x, h, *, gap):
+        # algorithm 1
+        for _ in range(4):
+            h = h + gap / 4 * self.inner("b", np.tanh(self.inner("a", h)))
+        return (np.tanh(self.pre("h", x, h)),)
