@@ -168,6 +168,8 @@ POSITIVE = {
     "linear_attention": "z",
     "aft_simple": "b",
     "hippo_legs": "k",
+    "slstm_heads": "n",
+    "ntm": "ab",
 }
 
 

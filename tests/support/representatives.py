@@ -4,8 +4,8 @@ Going through the library in its order, a cell is taken if it has something that
 has: a family, a function, division, an initial value of a kind, a diagonal map of the past, two
 states or more, a bare input among the units, or an output that is no state. Long cells, of which
 every key and every mutant costs much, stand for none. Nor do cells with further inputs, other
-sizes, reductions or matrices, with weights that have properties, with spikes, or with roots, which
-a change may take of what is negative. The tests of wide layers and cells draw such ones, and
+sizes, reductions or matrices, with weights that have properties, or with functions that jump, or
+end where a change may take them. The tests of wide layers and cells draw such ones, and
 `tests/compiler/test_oracle.py` judges all of the library.
 """
 
@@ -50,14 +50,11 @@ def chosen(names, traits_of):
 LONGEST = 12
 
 
-PARTIAL = ("sqrt", "log")  # no number for half of all arguments
-
-
 def common(name):
-    """Says whether a cell has x, sizes I and H only, weights as stored, and no root or spike."""
+    """Says whether a cell has x, sizes I and H, weights as stored, and no function with an edge."""
     cell = library_cell(name)
     ops = {node.op for node in cell.program.nodes} - {"matmul"}
-    special = {op for op in ops & PRIMITIVES.keys() if PRIMITIVES[op].surrogate or op in PARTIAL}
+    special = any(PRIMITIVES[op].edge for op in ops & PRIMITIVES.keys())
     turned = any(node.transposed for node in cell.program.nodes)
     wide = turned or ops & OVER_UNITS.keys() or not infer_shapes(cell).plain
     return not (wide or special or cell.weights or cell.further_inputs)

@@ -9,7 +9,8 @@ size than that.
 By families: `units.py` units without gates and dynamical systems, `gates.py` gates on the hidden
 state, `memories.py` gates around a memory cell, `scans.py` recurrences that are linear in the past,
 `searched.py` what searches have found, `matrices.py` states that are matrices,
-`rotations.py` maps of the past that keep lengths, `sized.py` cells with sizes of their own.
+`rotations.py` maps of the past that keep lengths, `sized.py` cells with sizes of their own,
+`spaces.py` state spaces and memories in heads.
 """
 
 from support.textbook.gates import Gates
@@ -19,10 +20,11 @@ from support.textbook.rotations import Rotations
 from support.textbook.scans import Scans
 from support.textbook.searched import Searched
 from support.textbook.sized import Sized
+from support.textbook.spaces import Spaces
 from support.textbook.units import Units
 
 
-class Textbook(Units, Gates, Memories, Scans, Searched, Matrices, Rotations, Sized):
+class Textbook(Units, Gates, Memories, Scans, Searched, Matrices, Rotations, Sized, Spaces):
     """All cells."""
 
 

@@ -149,6 +149,32 @@ class Sized(Page):
         r = sigma(self.pre("r", x, past[0]))
         return np.tanh(self.pre("h", x, r * mixed)), *past[:-1]
 
+    def scrn_context(self, x, h, s, *, alpha=0.95):
+        s = (1 - alpha) * self.at("W_s", x) + alpha * s
+        h = sigma(self.at("U_s", s) + self.at("W_h", x) + self.at("U_h", h))
+        return self.at("U_y", h) + self.at("U_z", s), h, s
+
+    def mrnn_factors(self, x, h):
+        rows = []
+        for one, past in zip(x, h, strict=True):
+            factors = np.diag(self.v["W_f"] @ one)
+            recurrent = self.v["U_h"] @ factors @ self.v["U_f"]
+            rows.append(np.tanh(self.v["W_h"] @ one + recurrent @ past))
+        return (np.stack(rows),)
+
+    def on_lstm_chunks(self, x, h, c):
+        i, f, o = (sigma(self.pre(k, x, h)) for k in "ifo")
+        up, down = (
+            np.cumsum(np.exp(a) / np.exp(a).sum(1, keepdims=True), axis=1)
+            for a in (self.pre("k", x, h), self.pre("m", x, h))
+        )
+        kept, written = np.repeat(up, 2, axis=1), np.repeat(1 - down, 2, axis=1)
+        both = kept * written
+        c = (f * both + kept - both) * c + (i * both + written - both) * np.tanh(
+            self.pre("g", x, h)
+        )
+        return o * np.tanh(c), c
+
     def gf_rnn(self, x, b, a):
         both = np.hstack([a, b])
 
