@@ -1,12 +1,13 @@
 """Makes hostile calls of `RNN` on both backends, each in a process that can crash.
 
-    python checks/hostile_calls.py [--calls 2000] [--seed 0] [--sanitize]
+    python checks/hostile_calls.py [--calls 2000] [--seed 0] [--wide] [--sanitize]
 
 A call is a module and arguments of which one or two were tampered with: type, device, shape,
 strides, values, class (`tests/support/hostile_calls.py`). Wanted: no crash; native refuses what
 eager refuses, by the same error; values are those of eager, and, where tampering left them alone,
 those of eager on plain copies. With `--sanitize` the generated C is compiled under the address
-sanitizer, which ends a process that reads or writes where it must not.
+sanitizer, which ends a process that reads or writes where it must not. With `--wide` the cells are
+those with declared sizes, reductions, transposed maps, weights with properties, and delays.
 """
 
 from __future__ import annotations
@@ -52,18 +53,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--wide", action="store_true")
     parser.add_argument("--sanitize", action="store_true")
     options = parser.parse_args()
     if options.sanitize:
         sanitized()
     import torch
-    from support.hostile_calls import attempt, draw, in_a_child, judge, warm
+    from support.hostile_calls import SPECS, WIDE_SPECS, attempt, draw, in_a_child, judge, warm
 
     torch.set_num_threads(1)
-    warm()
+    specs = WIDE_SPECS if options.wide else SPECS
+    warm(specs)
     start, counts, wrong = time.monotonic(), Counter[str](), 0
     for seed in range(options.seed, options.seed + options.calls):
-        call = draw(seed)
+        call = draw(seed, specs)
         native = in_a_child(partial(attempt, call, "native"))
         eager = in_a_child(partial(attempt, call, "eager"))
         plain = None

@@ -293,7 +293,10 @@ class RNN(Layers):
         finals: list[State] = []
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, Weights)
-            first = None if state is None else self.state_of(state, number)
+            try:
+                first = None if state is None else self.state_of(state, number)
+            except RuntimeError:  # a storage that was cut: the checks say so in their words
+                return None
             sizes = self.layer_input_size(number), self.hidden_size, self.hidden_sizes
             found = run(x, first, layer, sizes)
             if found is None:

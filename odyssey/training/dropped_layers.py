@@ -7,15 +7,17 @@ stream and update. The masks are states of the cell that stay as they are
 used, one mask for each update.
 
 Zoneout (Krueger et al., 2017) lets units of states keep their values, with a mask for each step.
-The masks are states too (`mask_states`), set anew before every step, so the steps are called one by
-one. Held-out data are read with the expectation, whose share of the old value stays as it is.
+The masks are states too, which hold a step in each binary digit (`schedule_states`): an update is
+called in stretches of 23 steps in float32, of 52 in float64. Held-out data are read with the
+expectation, whose share of the old value stays as it is (`mask_states`).
 
-Shapes: P members, L layers, T steps, B streams, n units of a state.
+Shapes: P members, L layers, T steps, B streams, n units of a state, C stretches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,7 +31,7 @@ from odyssey.expr.sizes import resolve
 from odyssey.hyperparameters import Member
 from odyssey.training.masks import Masks
 from odyssey.transforms.recurrent_maps import mask_recurrent_maps, recurrent_matrices
-from odyssey.transforms.zoneout import mask_states
+from odyssey.transforms.zoneout import mask_states, schedule_states, scheduled, steps_of
 
 
 class DroppedLayers:
@@ -43,7 +45,7 @@ class DroppedLayers:
     def __init__(self, members: Sequence[Member], rnn: RNN) -> None:
         self.members, self.plain = members, rnn
         zoned = any(m.zoneout for m in members)
-        cell = mask_states(rnn.cell) if zoned else rnn.cell
+        cell = schedule_states(rnn.cell) if zoned else rnn.cell
         self._behind = len(cell.states)  # where masks of what maps read begin
         if any(m.recurrent_dropout for m in members):
             cell = mask_recurrent_maps(cell)
@@ -57,9 +59,11 @@ class DroppedLayers:
         self._of_states = Masks(members, "recurrent_dropout", rnn.like.dtype)
         self._of_weights = Masks(members, "drop_connect", rnn.like.dtype)
         self._of_zones = Masks(members, "zoneout", rnn.like.dtype)
+        self._precision = round(-math.log2(torch.finfo(rnn.like.dtype).eps)) + 1
         self._states: State = ()
-        self._zones: State = ()
-        self._gone = 0  # steps of the update
+        self._zones: State = ()  # of the stretch of steps that is gone through
+        self._left = 0  # steps of it
+        self._later: list[State] = []  # of the stretches behind it
         self._weights: list[dict[str, Tensor]] = []
 
     def begin(self, batch: int, steps_P: Sequence[int]) -> None:
@@ -72,8 +76,9 @@ class DroppedLayers:
         shapes = list(zip(self.rnn.state_sizes, self.rnn.state_shapes(batch), strict=True))
         self._states = tuple(self._state_mask(*s) for s in shapes[self._behind :])
         zones = shapes[len(self.plain.cell.states) : self._behind]
-        self._zones = tuple(self._zone_mask(*s, steps_P) for s in zones)
-        self._gone = 0
+        by_state = [self._zone_masks(*s, steps_P) for s in zones]
+        self._later = list(zip(*by_state, strict=True))
+        self._left = 0
         self._weights = [
             {name: self._weight_mask(name, layer) for name in self.matrices}
             for layer in range(self.rnn.num_layers)
@@ -84,16 +89,20 @@ class DroppedLayers:
         if state is None:
             state = self.plain.start_state(x.shape[2])
         self.rnn.between_layers = self.plain.between_layers
-        if not self._zones:
+        own = len(state)
+        if own == self._behind:
             y, new = self.rnn(x, (*state, *self._states))
-            return y, new[: len(state)]
-        outputs = []
-        for t in range(x.shape[1]):
-            zones = (zone_TPLBn[self._gone] for zone_TPLBn in self._zones)
-            y, new = self.rnn(x[:, t : t + 1], (*state, *zones, *self._states))
-            state = new[: len(state)]
+            return y, new[:own]
+        outputs, steps = [], 0
+        while steps < x.shape[1]:
+            if not self._left:
+                self._zones, self._left = self._later.pop(0), steps_of(self._precision)
+            part = x[:, steps : steps + self._left]
+            y, new = self.rnn(part, (*state, *self._zones, *self._states))
+            state, self._zones = new[:own], new[own : self._behind]
+            self._left -= part.shape[1]
+            steps += part.shape[1]
             outputs.append(y)
-            self._gone += 1
         return torch.cat(outputs, 1), state
 
     def _units(self, size: str, member: int, layer: int) -> int:
@@ -111,8 +120,10 @@ class DroppedLayers:
                 own.copy_(self._of_states.draw(k, tuple(own.shape), member.recurrent_dropout))
         return masks_PLBn
 
-    def _zone_mask(self, size: str, shape: tuple[int, ...], steps_P: Sequence[int]) -> Tensor:
-        """Says which units of one state keep their values in all steps, (T, P, L, B, n)."""
+    def _zone_masks(
+        self, size: str, shape: tuple[int, ...], steps_P: Sequence[int]
+    ) -> Iterator[Tensor]:
+        """Says which units of one state keep their values, (P, L, B, n) a stretch of steps."""
         masks_TPLBn = torch.zeros((max(steps_P), *shape), dtype=self._of_zones.dtype)
         for k, (member, steps) in enumerate(zip(self.members, steps_P, strict=True)):
             if not member.zoneout:
@@ -121,7 +132,8 @@ class DroppedLayers:
                 units = self._units(size, k, layer)
                 own = masks_TPLBn[:steps, k, layer, :, :units]
                 own.copy_(self._of_zones.draw(k, tuple(own.shape), member.zoneout) == 0)
-        return masks_TPLBn
+        for part in torch.split(masks_TPLBn, steps_of(self._precision)):
+            yield torch.from_numpy(scheduled(part.numpy(), self._precision))
 
     def _weight_mask(self, name: str, layer: int) -> Tensor:
         """Draws a mask of one matrix of a layer for all members, (P, rows, columns)."""

@@ -49,8 +49,8 @@ OVER_COLUMNS = {
     "mean": lambda a: a.sum(0, keepdims=True) / len(a),
     "max": lambda a: a.max(0, keepdims=True),
     "cumsum": lambda a: np.tril(np.ones((len(a), len(a)))) @ a,
-    "softmax": lambda a: np.exp(a - np.log(np.exp(a).sum(0))),
-    "cumax": lambda a: np.cumsum(np.exp(a) / np.exp(a).sum(0), 0),
+    "softmax": lambda a: np.exp(a - np.logaddexp.reduce(a, axis=0)),
+    "cumax": lambda a: np.cumsum(np.exp(a - np.logaddexp.reduce(a, axis=0)), 0),
     "layer_norm": lambda a: (a - a.mean(0)) / np.sqrt(a.var(0) + 1e-5),
     "rms_norm": lambda a: a / np.sqrt((a * a).mean(0) + 1e-5),
 }

@@ -69,18 +69,21 @@ STEPS = {"lstm": (lstm, "ifog", 2), "gru": (gru, "rzn", 1)}
 
 
 CASES = [
-    *itertools.product(STEPS, (1, 2), BACKENDS, [DROPPED]),
-    *(("lstm", 2, "auto", {k: v}) for k, v in DROPPED.items()),
+    *itertools.product(STEPS, (1, 2), BACKENDS, [DROPPED], [6]),
+    *(("lstm", 2, "auto", {k: v}, 6) for k, v in DROPPED.items()),
+    ("gru", 1, "auto", {"zoneout": 0.2}, 110),  # more steps than a number has digits, twice
 ]
 
 
-@pytest.mark.parametrize(("cell", "layers", "backend", "dropped"), CASES)
-def test_updates_are_those_of_a_loop_with_the_same_masks(drawn, backend, layers, cell, dropped):
+@pytest.mark.parametrize(("cell", "layers", "backend", "dropped", "steps"), CASES)
+def test_updates_are_those_of_a_loop_with_the_same_masks(
+    drawn, backend, layers, cell, dropped, steps
+):
     step, gates, states = STEPS[cell]
     member = Member(0, 7, hidden_size=5, num_layers=layers, learning_rate=0.1, **dropped)
-    group = group_of(member, backend=backend, cell=cell)
+    group = group_of(member, backend=backend, cell=cell, unroll=steps)
     symbols = group.task.num_symbols
-    batches, again = [], group_of(member, cell=cell).draws
+    batches, again = [], group_of(member, cell=cell, unroll=steps).draws
     before = [[torch.zeros(3, 5, dtype=torch.float64)] * states for _ in range(layers)]
     state = None
     for _ in range(2):  # the second goes on from the states of the first
@@ -91,7 +94,9 @@ def test_updates_are_those_of_a_loop_with_the_same_masks(drawn, backend, layers,
         batches.append(next(again))
         of_states, of_weights = drawn["recurrent_dropout"], drawn["drop_connect"]
         zones = [(m == 0).double() for m in drawn["zoneout"]]  # by state, by layer
-        assert [m.shape for m in zones] == [(6, 3, 5)] * layers * states * ("zoneout" in dropped)
+        assert [m.shape for m in zones] == [(steps, 3, 5)] * layers * states * (
+            "zoneout" in dropped
+        )
         assert [m.shape for m in of_states] == [(3, 5)] * layers * ("recurrent_dropout" in dropped)
         assert len(of_weights) == len(gates) * layers * ("drop_connect" in dropped)
         h_T = list(functional.one_hot(torch.tensor(batches[-1].inputs[0]), symbols).double())
@@ -258,11 +263,21 @@ def test_a_step_before_the_first_has_masks_of_its_own():
     together = make(*members)
     together._update(None)
     layers = together.noise.layers
-    assert layers._gone == len(layers._zones[0])
+    # of the numbers that say who keeps its value, all digits but the last are spent
+    assert not layers._later
+    assert all((zone == 0.5).all() for zone in layers._zones)
     for member, row in zip(members, together.flat.values_PN, strict=True):
         alone = make(member)
         alone._update(None)
         torch.testing.assert_close(alone.flat.values_PN[0], row, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_digit_of_a_mask_is_read_in_single_precision(backend):
+    member = Member(0, 3, hidden_size=19, num_layers=2, zoneout=0.3)
+    group = group_of(member, backend=backend, unroll=2 * 23 + 4, dtype="float32")
+    group._update(None)
+    assert all((zone == 0.5).all() for zone in group.noise.layers._zones)
 
 
 def test_a_cell_without_recurrent_maps_has_nothing_to_drop():

@@ -9,7 +9,14 @@ from support.representatives import REPRESENTATIVES
 from odyssey.cells import library_cell
 from odyssey.expr import parse_cell
 from odyssey.transforms.recurrent_maps import mask_recurrent_maps
-from odyssey.transforms.zoneout import expect_zoneout, mask_states, mixed_states
+from odyssey.transforms.zoneout import (
+    expect_zoneout,
+    mask_states,
+    mixed_states,
+    schedule_states,
+    scheduled,
+    steps_of,
+)
 
 OTHER = """cell other
 input x
@@ -69,6 +76,44 @@ def test_masks_mix_states_with_what_they_were(name):
     assert set(masked.parameters) == set(cell.parameters)
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_masks_of_many_steps_mix_each_step_by_its_own(name):
+    cell = CELLS[name]
+    masked, mixed = schedule_states(cell), mixed_states(cell)
+    parameters, x, state = drawn(cell)
+    rng = np.random.default_rng(3)
+    zones = {s: rng.integers(2, size=(len(x), *state[s].shape)).astype(float) for s in mixed}
+    numbers = (scheduled(zones[s], 53) for s in mixed)
+    masks = dict(zip(masked.states[len(cell.states) :], numbers, strict=True))
+    output, last = run(masked.text, parameters, x, state | masks)
+    for t, x_BI in enumerate(x):
+        expected, new = run(cell.text, parameters, x_BI[None], state)
+        keep = dict.fromkeys(cell.states, 0.0) | {s: zones[s][t] for s in mixed}
+        state = {n: keep[n] * old + (1 - keep[n]) * new[n] for n, old in state.items()}
+        assert output[t] == pytest.approx(state.get(cell.output, expected[0]), abs=1e-12)
+    for s in cell.states:
+        assert last[s] == pytest.approx(state[s], abs=1e-12)
+    assert masked.states[: len(cell.states)] == cell.states
+    assert set(masked.parameters) == set(cell.parameters)
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(np.float32, 24), (np.float64, 53)])
+def test_a_number_holds_a_step_in_each_digit(dtype, precision):
+    assert precision == 1 + np.finfo(dtype).nmant
+    steps = steps_of(precision)
+    rng = np.random.default_rng(4)
+    zones = rng.integers(2, size=(steps, 1000)).astype(dtype)
+    zones[:, 0], zones[:, 1], zones[:-1, 2] = 0, 1, 0
+    number = scheduled(zones, precision)
+    assert number.dtype == dtype
+    half, two = dtype(0.5), dtype(2)
+    for zone in zones:
+        found = half + half * np.sign(number - half)
+        assert (found == zone).all()
+        number = two * number - found
+    assert (number == half).all()
+
+
 @pytest.mark.parametrize("p", [0.05, 1 / 3, 1e-9])
 @pytest.mark.parametrize("name", CELLS)
 def test_the_expectation(name, p):
@@ -97,4 +142,4 @@ def test_long_names_fit():
         f"cell s\ninput x\nstate {name}\n{name}[t] = tanh(W @ x[t] + {name}[t-1])\noutput {name}"
     )
     assert cell.states == (name,)
-    assert len(mask_states(cell).states) == 2
+    assert len(mask_states(cell).states) == len(schedule_states(cell).states) == 2
