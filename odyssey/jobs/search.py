@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey.distributions import GRID
 from odyssey.errors import ConfigError
 from odyssey.studies.study import Study, read_study
 
@@ -253,7 +254,7 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     from odyssey.studies.engine import check
     from odyssey.studies.estimate import estimate_trials
     from odyssey.training.budget import in_updates
-    from odyssey.training.space import GRID, grid_size
+    from odyssey.training.space import grid_size
 
     checked, config = check(study), study.config
     trials = checked.trials
