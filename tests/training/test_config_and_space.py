@@ -39,7 +39,7 @@ def test_presets_are_legal_and_can_be_overridden(preset):
 OURS = {
     *("updates_per_epoch", "eval_batch", "eval_unroll", "eval_warmup", "diverged_factor"),
     *("padding", "dtype", "backend", "threads", "passes", "start", "smoothing"),
-    "longer",
+    *("longer", "accumulate"),
 }
 # Options that are read only where another one has this value.
 READ_WITH = {
@@ -173,7 +173,7 @@ def test_a_number_of_parameters_takes_the_place_of_a_presets_size():
         ({"decay": float("nan")}, "a number above 0 up to 1"),
         ({"decay": 1.5}, "a number above 0 up to 1"),
         ({"padding": float("inf")}, "from 1"),
-        ({"optimizer": "adamw"}, "closest: adam"),
+        ({"optimizer": "adamx"}, "closest: adam"),
         ({"schedule": "plateau"}, "patience"),
         ({"hidden_size": 3}, "write space.hidden_size"),
         ({"hidden_sizes": 3}, "closest: hidden_size"),

@@ -274,7 +274,7 @@ def _training(training: Mapping[str, Any], results: pd.DataFrame, whole: bool) -
     idle = ["threads", "backend", "padding", "eval_batch", "eval_unroll"]
     idle += ["halvings"] if schedule != "plateau" else []
     idle += ["decay", "decay_after", "decay_every"] if schedule != "decay" else []
-    usual = {"start": "anywhere", "smoothing": 0.0, "decay_every": 1}
+    usual = {"start": "anywhere", "smoothing": 0.0, "decay_every": 1, "accumulate": 1}
     idle += [name for name, value in usual.items() if known.get(name) == value]
     idle += ["rmsprop_decay"] if optimizer != "rmsprop" else []
     idle += ["nesterov"] if optimizer != "sgd" else []
