@@ -12,7 +12,7 @@ reads what names a cell, `hyperparameters.py` has a row for each hyperparameter,
 one for each distribution that they are drawn from, `ranges.py` what numbers may be,
 `backend_names.py` and `version.py` what must be known without torch; `names.py` makes names fit to
 show, `wording.py` has words of messages, `errors.py` the mistakes of users, `threads.py` bounds
-threads.
+threads, `pace.py` tells how long what is left will take.
 """
 
 from __future__ import annotations

@@ -100,11 +100,18 @@ def resume_run(directory: str | Place) -> OpenRun:
 def work_through(
     run: OpenRun, options: RunOptions | None = None, *, watcher: Watcher[Any] | None = None
 ) -> Summary:
-    """Runs what a run has left; see `engine.execute`."""
+    """Runs what a run has left; see `engine.execute`.
+
+    Where somebody watches, a trial is timed for a moment first, so that the time is told from the
+    beginning.
+    """
     from odyssey.studies.engine import execute
+    from odyssey.studies.estimate import timed_sample
     from odyssey.studies.source import Unwatched
 
-    return execute(run, watcher or Unwatched(), **(options or RunOptions()).runner_choice)
+    choice = (options or RunOptions()).runner_choice
+    timed = timed_sample(run) if watcher and run.study.search is None else {}
+    return execute(run, watcher or Unwatched(), timed=timed, **choice)
 
 
 def _kept(study: Study, options: RunOptions) -> Study:

@@ -6,6 +6,7 @@ one. `engine.py` works a run, from its directory to the last record, whatever it
 `board.py` is what there is to see meanwhile. `make/` writes studies out of a cell or of a search;
 `runners/` work trials here or under Ray. `sealed.py` holds what a run began with, `weights.py` and
 `trained.py` what it learned, `checkpoints.py` how far a single training is; `memory.py` and
-`estimate.py` say before it starts whether it fits and how long it will take. May import training,
+`estimate.py` say before it starts whether it fits and how long it will take, `cost.py` how much
+work a trial is. May import training,
 strategies, specs and the rooms below; never report or diagnostics.
 """

@@ -8,13 +8,16 @@ from typing import Any
 
 from odyssey.errors import ConfigError
 from odyssey.expr.identity import repeated
+from odyssey.pace import Job, Pace
 from odyssey.specs import expand, shown_names
+from odyssey.storage.schema import FAILED
 from odyssey.studies.board import StudyBoard
+from odyssey.studies.cost import trial_job
 from odyssey.studies.memory import check_memory
 from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
-from odyssey.tasks.registry import get_task
+from odyssey.tasks.registry import get_task, recorded_task
 from odyssey.training.budget import check_training
 from odyssey.training.space import draw_members
 
@@ -57,24 +60,56 @@ def check_listed(study: Study) -> CheckedStudy:
     return CheckedStudy(cells, tasks, trials, facts)
 
 
-class ListedTrials:
-    """The trials of a study that are not finished yet; see `TrialSource`."""
+def study_jobs(run: OpenRun) -> dict[str, Job]:
+    """Gives the trials of a study as jobs, by id."""
+    tasks = {spec: recorded_task(spec, record) for spec, record in run.tasks.items()}
+    return {
+        trial.id: trial_job(trial, run.cells[trial.spec], tasks[trial.task]) for trial in run.trials
+    }
 
-    def __init__(self, run: OpenRun, watcher: Watcher[StudyBoard]) -> None:
+
+class ListedTrials:
+    """The trials of a study that are not finished yet; see `TrialSource`.
+
+    Args:
+        run: The run.
+        watcher: Sees it go by.
+        workers: Trials at a time.
+        timed: Seconds that trials would take, by id, where some were timed for a moment.
+    """
+
+    def __init__(
+        self,
+        run: OpenRun,
+        watcher: Watcher[StudyBoard],
+        workers: int,
+        timed: Mapping[str, float] | None = None,
+    ) -> None:
         finished = run.store.finished()
         left = [trial for trial in run.trials if trial.id not in finished]
         self.trials = iter(left)
         self.total, self.idle = len(run.trials), not left
-        self._board = StudyBoard(run.tasks, self.total, self.total - len(left))
-        self._board.include(run.store.results().to_dict("records"))
+        results = run.store.results()
+        jobs = study_jobs(run)
+        self._pace = Pace({trial.id: jobs[trial.id] for trial in left}, workers=workers)
+        for trial, seconds in [
+            *results.groupby("trial")["seconds"].sum().items(),
+            *(timed or {}).items(),
+        ]:
+            if trial in jobs:
+                self._pace.learn(jobs[str(trial)], float(seconds))
+        self._board = StudyBoard(run.tasks, self.total, self.total - len(left), pace=self._pace)
+        self._board.include(results.to_dict("records"))
         self._watcher = watcher
         watcher.begin(self._board)
 
     def start(self, trial: Trial) -> None:
-        """Needs not know."""
+        """Notes when the trial began."""
+        self._pace.start(trial.id)
 
     def learn(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
         """Counts the trial."""
+        self._pace.finish(trial.id, counts=any(row["status"] != FAILED for row in rows))
         self._board.take(rows)
         self._watcher.done(self._board, rows)
 
