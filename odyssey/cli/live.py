@@ -40,7 +40,11 @@ class LiveBoard(Screen):
         """Says what was finished before."""
         self.board = board
         before = f", {board.finished} finished before" if board.finished else ""
-        self.line(f"trials: {board.total}{before}")
+        left = board.seconds_left
+        told = (
+            "" if math.isnan(left) or board.finished == board.total else f"about {duration(left)}"
+        )
+        self.line(f"trials: {board.total}{before}{told and ', '}{told}")
         self.tick(board)
 
     def done(self, board: StudyBoard, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -67,11 +71,10 @@ def _bits(board: StudyBoard, task: str) -> str:
 
 
 def _left(board: StudyBoard) -> str:
-    if not board.finished_now:
-        return ""
-    if board.finished < board.total:
-        return f"{duration(board.seconds_left)} left"
-    return f"{duration(board.seconds)} in all"
+    if board.finished == board.total:
+        return f"{duration(board.seconds)} in all"
+    left = board.seconds_left
+    return "" if math.isnan(left) else f"{duration(left)} left"
 
 
 def study_picture(board: StudyBoard) -> RenderableType:

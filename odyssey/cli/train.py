@@ -215,6 +215,8 @@ def _print_result(trained: TrainedCell, *, out: str | None) -> None:
             f" {row['characters']:,} {task.unit} in {duration(row['seconds'])};"
             f" counted: {task.counted}"
         )
+        if row["stopped_at"] is not None:
+            print(f"  stopped early, after {row['stopped_at']:,} updates")
         for split in ("valid", "test", "longer"):
             print_scores(row, split, record)
         if known := baselines_of(record):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from odyssey.distributions import GRID
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import OF_CELL
 from odyssey.studies.study import Study, read_study
@@ -100,11 +101,18 @@ def resume_run(directory: str | Place) -> OpenRun:
 def work_through(
     run: OpenRun, options: RunOptions | None = None, *, watcher: Watcher[Any] | None = None
 ) -> Summary:
-    """Runs what a run has left; see `engine.execute`."""
+    """Runs what a run has left; see `engine.execute`.
+
+    Where somebody watches, a trial is timed for a moment first, so that the time is told from the
+    beginning.
+    """
     from odyssey.studies.engine import execute
+    from odyssey.studies.estimate import timed_sample
     from odyssey.studies.source import Unwatched
 
-    return execute(run, watcher or Unwatched(), **(options or RunOptions()).runner_choice)
+    choice = (options or RunOptions()).runner_choice
+    timed = timed_sample(run) if watcher and run.study.search is None else {}
+    return execute(run, watcher or Unwatched(), timed=timed, **choice)
 
 
 def _kept(study: Study, options: RunOptions) -> Study:
@@ -257,7 +265,7 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     from odyssey.studies.engine import check
     from odyssey.studies.estimate import estimate_trials
     from odyssey.training.budget import in_updates
-    from odyssey.training.space import GRID, grid_size
+    from odyssey.training.space import grid_size
 
     checked, config = check(study), study.config
     trials = checked.trials

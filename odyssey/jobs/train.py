@@ -184,6 +184,8 @@ def resume_training(
 
 def _longer(run: OpenRun, training: Mapping[str, Any]) -> Study:
     """Gives the study of a training with as many epochs or passes as are asked for."""
+    from odyssey.training.schedules import SCHEDULE_RULES
+
     study = run.study
     for name, value in training.items():
         if name not in ("epochs", "passes"):
@@ -191,6 +193,11 @@ def _longer(run: OpenRun, training: Mapping[str, Any]) -> Study:
         before = getattr(study.config, name)
         if value < before or not before:
             raise ConfigError(f"the training has {name} = {before}: give more, got {value}")
+        if SCHEDULE_RULES[study.config.schedule].ends:
+            raise ConfigError(
+                f"the schedule {study.config.schedule} ends where the training was to end:"
+                " more epochs are another training; begin one with --init-from"
+            )
     if not training:
         return study
     return dataclasses.replace(study, training={**study.training, **training})

@@ -49,6 +49,7 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "status": ("string", "ok, diverged, failed, or unmeasured: stopped at the limit of a search"),
     "reason": ("string", "why, when not ok"),
     "diverged_at": ("Int64", "update at which the member diverged"),
+    "stopped_at": ("Int64", "update at which early stopping ended training; missing: it did not"),
     "updates": ("int64", "updates made"),
     "best_update": ("Int64", "update of the best validation loss, where the test is taken"),
     "characters": ("int64", "characters trained on"),

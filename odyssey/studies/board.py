@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from odyssey.pace import Pace
 from odyssey.storage.schema import DIVERGED, FAILED
 
 
@@ -32,6 +33,7 @@ class StudyBoard:
         finished: Trials that are finished, those of earlier sessions too.
         finished_now: Trials of this session.
         running: Trials that run.
+        pace: What tells the time that is left.
         characters: That were trained on in this session.
         best: Task -> spec -> its best member.
     """
@@ -41,6 +43,7 @@ class StudyBoard:
     finished: int
     finished_now: int = 0
     running: int = 0
+    pace: Pace = field(default_factory=lambda: Pace({}))
     characters: int = 0
     began: float = field(default_factory=time.monotonic)
     best: dict[str, dict[str, BestMember]] = field(default_factory=dict)
@@ -71,10 +74,8 @@ class StudyBoard:
 
     @property
     def seconds_left(self) -> float:
-        """How long the rest will take at the rate of this session; NaN before a trial is done."""
-        if not self.finished_now:
-            return math.nan
-        return self.seconds / self.finished_now * (self.total - self.finished)
+        """How long the rest will take; NaN where nothing is known."""
+        return self.pace.seconds_left
 
     @property
     def per_second(self) -> float:

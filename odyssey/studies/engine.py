@@ -249,6 +249,7 @@ def execute(
     workers: int | None = None,
     address: str | None = None,
     work: Work | None = None,
+    timed: Mapping[str, float] | None = None,
 ) -> Summary:
     """Runs what is not finished yet.
 
@@ -259,6 +260,8 @@ def execute(
         workers: Instead of the study's.
         address: Address of a Ray cluster to join.
         work: What is done with a trial instead of training it, for measuring the engine.
+        timed: Seconds that trials would take, by id, where some were timed for a moment; it tells
+            the time that is left, until others are seen.
 
     Raises:
         ConfigError: The runner cannot work with these workers or this address.
@@ -272,7 +275,7 @@ def execute(
         store.repair()
         source: TrialSource
         if study.search is None:
-            source = ListedTrials(run, watcher)
+            source = ListedTrials(run, watcher, workers, timed)
         else:
             source = SearchTrials(run, watcher, workers)
         recorder = Recorder(store, source, commit(), Keeper(store, study.keep_weights))

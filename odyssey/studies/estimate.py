@@ -7,12 +7,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from odyssey.studies.listed import study_jobs
+from odyssey.studies.source import OpenRun
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import in_updates
 from odyssey.training.config import training_config
 
 UPDATES = 3  # that are timed
+WORTH_TIMING = 5_000  # updates of a run whose time is told before it begins
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,25 @@ def estimate_trials(trials: Iterable[Trial]) -> Estimate:
     """
     found = [_estimate(trial) for trial in trials]
     return Estimate(sum(e.seconds for e in found), sum(e.start_up for e in found))
+
+
+def timed_sample(run: OpenRun) -> dict[str, float]:
+    """Times a trial of average work for a moment: its seconds, by its id.
+
+    Nothing is timed where it would take a share of the run, or an earlier session has told.
+    """
+    jobs = study_jobs(run)
+    if not jobs or run.store.finished():
+        return {}
+    updates = 0
+    for trial in run.trials:
+        budget = in_updates(training_config(trial.training), get_task(trial.task))
+        updates += budget.epochs * budget.updates_per_epoch
+    if updates < WORTH_TIMING:
+        return {}
+    average = sum(job.work for job in jobs.values()) / len(jobs)
+    trial = min(run.trials, key=lambda trial: abs(jobs[trial.id].work - average))
+    return {trial.id: _estimate(trial).seconds}
 
 
 def _estimate(trial: Trial) -> Estimate:

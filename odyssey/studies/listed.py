@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.identity import repeated
+from odyssey.pace import Job, Pace
 from odyssey.specs import expand, get_cell, shown_names
+from odyssey.storage.schema import FAILED
 from odyssey.studies.board import StudyBoard
+from odyssey.studies.cost import trial_job
 from odyssey.studies.growing import Remaining
 from odyssey.studies.memory import check_memory
 from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.base import Task
-from odyssey.tasks.registry import get_task
+from odyssey.tasks.registry import get_task, recorded_task
 from odyssey.training.budget import check_training
 from odyssey.training.sizes import check_reading
 
@@ -70,25 +73,58 @@ def check_listed(
     return CheckedStudy(cells, tasks, trials, facts)
 
 
-class ListedTrials:
-    """The trials of a study that are not finished yet, or what they lack; see `TrialSource`."""
+def study_jobs(run: OpenRun, *, parts: Iterable[Trial] = ()) -> dict[str, Job]:
+    """Gives the trials of a study as jobs, by id, and parts of them that are to be run."""
+    tasks = {spec: recorded_task(spec, record) for spec, record in run.tasks.items()}
+    return {
+        trial.id: trial_job(trial, run.cells[trial.spec], tasks[trial.task])
+        for trial in (*run.trials, *parts)
+    }
 
-    def __init__(self, run: OpenRun, watcher: Watcher[StudyBoard]) -> None:
+
+class ListedTrials:
+    """The trials of a study that are not finished yet, or what they lack; see `TrialSource`.
+
+    Args:
+        run: The run.
+        watcher: Sees it go by.
+        workers: Trials at a time.
+        timed: Seconds that trials would take, by id, where some were timed for a moment.
+    """
+
+    def __init__(
+        self,
+        run: OpenRun,
+        watcher: Watcher[StudyBoard],
+        workers: int,
+        timed: Mapping[str, float] | None = None,
+    ) -> None:
         remaining = Remaining.of(run.store, run.trials)
         remaining.note(run.store)
         left = remaining.trials
         self.trials = iter(left)
         self.total, self.idle = len(run.trials), not left
-        self._board = StudyBoard(run.tasks, self.total, self.total - len(left))
-        self._board.include(run.store.results().to_dict("records"))
+        results = run.store.results()
+        jobs = study_jobs(run, parts=left)
+        self._pace = Pace({trial.id: jobs[trial.id] for trial in left}, workers=workers)
+        for trial, seconds in [
+            *results.groupby("trial")["seconds"].sum().items(),
+            *(timed or {}).items(),
+        ]:
+            if trial in jobs:
+                self._pace.learn(jobs[str(trial)], float(seconds))
+        self._board = StudyBoard(run.tasks, self.total, self.total - len(left), pace=self._pace)
+        self._board.include(results.to_dict("records"))
         self._watcher = watcher
         watcher.begin(self._board)
 
     def start(self, trial: Trial) -> None:
-        """Needs not know."""
+        """Notes when the trial began."""
+        self._pace.start(trial.id)
 
     def learn(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
         """Counts the trial."""
+        self._pace.finish(trial.id, counts=any(row["status"] != FAILED for row in rows))
         self._board.take(rows)
         self._watcher.done(self._board, rows)
 

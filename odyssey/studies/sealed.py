@@ -27,10 +27,7 @@ def resolved(study: Study) -> dict[str, Any]:
     """Gives all that a study says, by dotted field, with presets and defaults filled in."""
     data: dict[str, Any] = {f.name: getattr(study, f.name) for f in dataclasses.fields(study)}
     data["training"] = dataclasses.asdict(study.config)
-    data["space"] = {
-        name: list(drawn.values) if drawn.kind == "fixed" else {drawn.kind: list(drawn.values)}
-        for name, drawn in study.distributions.items()
-    }
+    data["space"] = {name: drawn.plain for name, drawn in study.distributions.items()}
     plan = study.search
     data["stages"] = {s.name: dataclasses.asdict(s) for s in plan.stages} if plan else {}
     return dict(_flat(data))

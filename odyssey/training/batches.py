@@ -5,6 +5,7 @@ Shapes: P members, T steps, B streams.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class JoinedBatch:
         """How many targets count, (P,), at least one."""
         counts = [max(np.count_nonzero(w), 1) for w in self.weights]
         return np.array(counts, dtype=np.float64)
+
+    def part(self, columns: slice) -> JoinedBatch:
+        """Gives some of its columns, row-major."""
+        own = self._replaced(columns, "inputs", "targets", "weights", axis=2)
+        return dataclasses.replace(self, **own, **self._replaced(columns, "fresh", "given", axis=1))
+
+    def _replaced(self, columns: slice, *names: str, axis: int) -> dict[str, Any]:
+        where = (*(slice(None),) * axis, columns)
+        arrays = {name: getattr(self, name) for name in names}
+        return {n: np.ascontiguousarray(a[where]) for n, a in arrays.items() if a is not None}
 
     def tensors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """Gives inputs, targets and weights; classes and weights in the same memory.

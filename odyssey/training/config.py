@@ -14,8 +14,9 @@ from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.ranges import Range
 from odyssey.wording import quoted
 
-OPTIMIZER_NAMES = ("sgd", "rmsprop", "adam", "adagrad")  # `optimizers.OPTIMIZERS` has them
-SCHEDULES = ("constant", "plateau", "decay")
+OPTIMIZER_NAMES = ("sgd", "rmsprop", "adam", "adagrad", "adamw")  # `optimizers.OPTIMIZERS` has them
+SCHEDULES = ("constant", "plateau", "decay", "cosine", "linear", "one_cycle")
+# `schedules.SCHEDULE_RULES` has them
 ANYWHERE, BEGINNING = "anywhere", "beginning"  # where the streams of a text start
 
 
@@ -41,7 +42,9 @@ class TrainingConfig:
         start: Where the streams of a text start: `anywhere`, equally far apart, the first one at
             random, to be read on around its end; or at its `beginning`, cut into one piece a
             stream, and there again after every pass, with a state of zeros (min-char-rnn).
-        optimizer: sgd (with momentum), rmsprop, adam or adagrad.
+        accumulate: Parts of the streams of a batch that are read one after the other, their
+            gradients added up: the update is that of the whole batch, in less memory.
+        optimizer: sgd (with momentum), rmsprop, adam, adagrad or adamw.
         nesterov: Whether sgd's momentum is Nesterov's.
         scale_by_momentum: Whether the learning rate is multiplied by 1 - momentum (Greff et al.).
         rmsprop_decay: Decay of rmsprop's running square.
@@ -50,7 +53,8 @@ class TrainingConfig:
         schedule: `constant`; `plateau` halves the rate every epoch after `patience` epochs
             without improvement, `halvings` times, then stops (Jozefowicz et al.); `decay`
             multiplies it by `decay` at the end of epoch `decay_after` and of every
-            `decay_every`-th after it (Karpathy).
+            `decay_every`-th after it (Karpathy); `cosine` and `linear` lead it down to the member's
+            `final_rate` at the end; `one_cycle` up and down.
         patience: Epochs without improvement before stopping or halving; 0 never stops.
         halvings: Halvings of the plateau schedule.
         decay: Factor of the decay schedule.
@@ -80,6 +84,7 @@ class TrainingConfig:
     epochs: int = _option(20, Range(int, 0, 1_000_000))
     passes: int = _option(0, Range(int, 0, 1_000_000))
     start: str = _option(ANYWHERE, (ANYWHERE, BEGINNING))
+    accumulate: int = _option(1, Range(int, 1, 65_536))
     optimizer: str = _option("sgd", OPTIMIZER_NAMES)
     nesterov: bool = _option(False, SWITCH)
     scale_by_momentum: bool = _option(False, SWITCH)
@@ -117,6 +122,11 @@ class TrainingConfig:
                 raise ConfigError(suggest(value, map(str, allowed), what=name))
         if self.schedule == "plateau" and self.patience < 1:
             raise ConfigError("training.schedule = plateau needs training.patience >= 1")
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"training.accumulate must divide training.batch_size = {self.batch_size},"
+                f" got {self.accumulate}"
+            )
 
 
 # What every training option may be: a range, or one of these.
@@ -130,6 +140,7 @@ EARLIER: dict[str, Any] = {
     "decay_every": 1,
     "smoothing": 0.0,
     "longer": False,
+    "accumulate": 1,
 }
 """Options that older records do not name, with the value that says what was done then."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -16,19 +17,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from odyssey.compiler.backends.base import SeveralSteps, StepsBatch, UpdateRules
+from odyssey.compiler.backends.base import SeveralSteps, State, StepsBatch, UpdateRules
 from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
 from odyssey.storage.schema import DIVERGED, OK
 from odyssey.tasks.base import HeldOut, Task
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.signature import Values, guess_nats
+from odyssey.training.averages import averaged_weights
 from odyssey.training.batches import Draws, JoinedBatch, in_type
 from odyssey.training.config import BEGINNING, TrainingConfig
 from odyssey.training.model import SequenceModel, count_parameters
 from odyssey.training.noise import Noise
-from odyssey.training.optimizers import FlatParameters, Optimizer
+from odyssey.training.optimizers import OPTIMIZERS, FlatParameters, Optimizer
 from odyssey.training.results import Epoch, MemberResult
+from odyssey.training.schedules import Rates
 from odyssey.training.scores import Scores, measure
 from odyssey.training.seeds import stream
 from odyssey.training.snapshots import Checkpoints, Snapshot
@@ -73,22 +76,25 @@ class Group:
         ]
         self.alive_P = torch.ones(len(members), dtype=torch.bool)
         self.alive = self.alive_P.numpy()  # the same memory
-        self.rate_P = self._vector([m.learning_rate for m in members])
-        if config.scale_by_momentum:
-            self.rate_P *= 1 - self._vector([m.momentum for m in members])
+        self.rates = Rates(members, config, self.dtype)
         self.optimizer = Optimizer(
             config.optimizer,
             self._vector([m.momentum for m in members]),
             nesterov=config.nesterov,
             decay=config.rmsprop_decay,
         )
+        own = OPTIMIZERS[config.optimizer].weight_decay
+        decay = [own if m.weight_decay is None else m.weight_decay for m in members]
+        self.average = averaged_weights(members, self.flat)
         rules = UpdateRules(
             self.alive_P,
-            self.rate_P,
+            self.rates.rate_P,
             self._vector([m.clip_norm or math.inf for m in members]),
             self._vector([m.clip_value or math.inf for m in members]),
             config.diverged_factor * _guess(outputs),
             self._inside() if self.model.rnn.masked else None,
+            self._vector(decay) if any(decay) else None,
+            self.average.moved if self.average else None,
         )
         self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = Noise(members, self.model)
@@ -107,15 +113,14 @@ class Group:
         inside = self.noise.layers is not None
         self.recurrence = make_recurrence(self.model, dense=dense, dropped=inside)
         self.several = None
-        if not (self.noise.drops or self.noise.dense or inside):
+        alone = self.noise.drops or self.noise.dense or inside or config.accumulate > 1
+        if not alone:
             self.several = make_several(
                 self.model.rnn.backend, self.recurrence, self.readout, self.step
             )
-        self.state: tuple[Tensor, ...] | None = None
+        self.state: State | None = None
         self.at_a_time = 1
         self.best_PN = self.flat.values_PN
-        self.stale_P = [0] * len(members)  # epochs since the last improvement
-        self.halvings_P = [0] * len(members)  # halvings of the plateau schedule so far
         self.smooth_P = np.full(len(members), _guess(outputs))
         self.updates = 0
         self.epoch = 0  # that is finished
@@ -169,7 +174,8 @@ class Group:
             if progress:
                 progress(self._epoch(self.epoch, time.monotonic() - start))
             if inspect:
-                inspect(self.updates, self.model)
+                with self._measured():
+                    inspect(self.updates, self.model)
         if checkpoints:
             checkpoints.passing(self.updates, self.snapshot, last=True)
         self.flat.assign(self.best_PN)
@@ -186,7 +192,8 @@ class Group:
             **{f"optimizer_{name}": value.numpy() for name, value in running.items()},
             **{f"state_{k}": s.numpy() for k, s in enumerate(self.state or ())},
             **{name: getattr(self, f"{name}_P") for name in _SUMS},
-            "rate": self.rate_P.numpy(),
+            **({"average": self.average.moved.values_PN.numpy()} if self.average else {}),
+            "rate": self.rates.state().numpy(),
             "alive": self.alive,
             **self.noise.state(),
         }
@@ -195,8 +202,8 @@ class Group:
             "epoch": self.epoch,
             "left": self.left,
             "steps": optimizer.steps,
-            "stale": self.stale_P,
-            "halvings": self.halvings_P,
+            "stale": self.rates.stale_P,
+            "halvings": self.rates.halvings_P,
             "results": [_plain(result) for result in self.results],
         }
         return Snapshot({name: value.copy() for name, value in arrays.items()}, facts)
@@ -216,12 +223,14 @@ class Group:
         self.state = tuple(tensors[f"state_{k}"] for k in range(len(states))) or None
         for name in _SUMS:
             getattr(self, f"{name}_P")[:] = arrays[name]
-        self.rate_P.copy_(tensors["rate"])
+        self.rates.restore(tensors["rate"])
+        if self.average:
+            self.average.restore(tensors["average"], updates=facts["updates"])
         self.alive_P.copy_(tensors["alive"])
         self.noise.restore(arrays)
         self.updates, self.epoch, self.left = (facts[n] for n in ("updates", "epoch", "left"))
         self.optimizer.steps = facts["steps"]
-        self.stale_P, self.halvings_P = list(facts["stale"]), list(facts["halvings"])
+        self.rates.stale_P, self.rates.halvings_P = list(facts["stale"]), list(facts["halvings"])
         for result, values in zip(self.results, facts["results"], strict=True):
             for name, value in values.items():
                 setattr(result, name, value)
@@ -301,6 +310,7 @@ class Group:
                 scale=self._scale(count_KP),
                 counted=count_KP,
                 corrections=np.array(corrections),
+                rates=self.rates.ahead(self.updates, len(drawn)),
             )
         )
         made = done.updates
@@ -310,6 +320,7 @@ class Group:
         self.draws.give_back(drawn[made:])
         self.optimizer.steps = steps + made
         self.updates += made
+        self.rates.turn_to(self.updates - 1)
         self.state = tuple(s.unsqueeze(1) for s in done.state)
         self.read_P += sum(batch.read_P for batch in drawn[: made - 1])
         nll_P = done.nll[-1]
@@ -322,12 +333,36 @@ class Group:
         return [*zip(done.nll[:-1], count_KP[: made - 1], strict=True), last]
 
     def _update(
-        self, state: tuple[Tensor, ...] | None
-    ) -> tuple[tuple[Tensor, ...], NDArray[np.float64], NDArray[np.float64]]:
+        self, state: State | None
+    ) -> tuple[State, NDArray[np.float64], NDArray[np.float64]]:
         """Makes one update; gives the state, and summed nats and counted characters by member."""
-        model = self.model
         batch = next(self.draws)
-        (x, target, weight_PTB), count_P = batch.tensors(self.dtype), batch.count_P
+        count_P = batch.count_P
+        self.rates.turn_to(self.updates)
+        if self.config.accumulate == 1:
+            state, nll, gradients = self._differentiate(batch, state, count_P)
+        else:
+            state, nll, gradients = self._accumulate(batch, state, count_P)
+        self.updates += 1
+        nll_P: NDArray[np.float64] = nll.numpy()
+        self._step(gradients, nll_P / count_P)
+        self.read_P += batch.read_P
+        if self.alive.all():
+            return state, nll_P, count_P
+        return self._without_frozen(state), *self._of_the_living(nll_P, count_P)
+
+    def _differentiate(
+        self, batch: JoinedBatch, state: State | None, count_P: NDArray[np.float64]
+    ) -> tuple[State, Tensor, list[Tensor | None]]:
+        """Gives the state after a batch, summed nats (P,) and the gradients of the parameters.
+
+        Args:
+            batch: The batch, or a part of it.
+            state: The state before it.
+            count_P: How many targets count in the whole batch.
+        """
+        model = self.model
+        x, target, weight_PTB = batch.tensors(self.dtype)
         x = self.noise.begin(x, batch.steps_P)
         model.rnn.between_layers = self.noise.between if self.noise.drops else None
         model.running = self.noise.layers
@@ -342,14 +377,28 @@ class Group:
         )
         found = self.recurrence.backward(self.noise.gradient(dh))
         found |= {model.readout: dw, model.readout_bias: db}
-        gradients = [found.get(p) for p in self.flat.parameters]
-        self.updates += 1
-        nll_P: NDArray[np.float64] = nll.numpy()
-        self._step(gradients, nll_P / count_P)
-        self.read_P += batch.read_P
-        if self.alive.all():
-            return state, nll_P, count_P
-        return self._without_frozen(state), *self._of_the_living(nll_P, count_P)
+        return state, nll, [found.get(p) for p in self.flat.parameters]
+
+    def _accumulate(
+        self, batch: JoinedBatch, state: State | None, count_P: NDArray[np.float64]
+    ) -> tuple[State, Tensor, list[Tensor | None]]:
+        """Does what `_differentiate` does by parts of the streams, one after the other."""
+        nll = torch.zeros(len(self.members), dtype=torch.float64)
+        total: list[Tensor | None] = [None] * len(self.flat.parameters)
+        states = []
+        streams = batch.weights.shape[2]
+        each = -(-streams // self.config.accumulate)
+        for first in range(0, streams, each):
+            columns = slice(first, first + each)
+            before = state and tuple(s[:, :, columns].contiguous() for s in state)
+            after, part_nll, gradients = self._differentiate(batch.part(columns), before, count_P)
+            states.append([s.clone() for s in after])  # the next part may overwrite it
+            nll += part_nll
+            for k, gradient in enumerate(gradients):
+                if gradient is not None:
+                    so_far = total[k]
+                    total[k] = gradient.clone() if so_far is None else so_far.add_(gradient)
+        return tuple(torch.cat(parts, 2) for parts in zip(*states, strict=True)), nll, total
 
     def _scale(self, count: NDArray[np.float64]) -> NDArray[np.float64]:
         """Gives what nats are multiplied by in the loss, for counts (..., P)."""
@@ -357,7 +406,7 @@ class Group:
             return 1 / count
         return np.full(count.shape, 1 / self.config.batch_size)
 
-    def _without_frozen(self, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _without_frozen(self, state: State) -> tuple[Tensor, ...]:
         kept = self.alive_P.view(-1, 1, 1, 1)
         return tuple(torch.where(kept, s, s.new_zeros(())) for s in state)
 
@@ -369,6 +418,8 @@ class Group:
 
     def _step(self, gradients: list[Tensor | None], mean_P: NDArray[np.float64]) -> None:
         norm_P, healthy_P = self.step(gradients, mean_P=torch.from_numpy(mean_P))
+        if self.average:
+            self.average.begin()
         self._judge(norm_P, healthy_P, mean_P)
 
     def _judge(self, norm_P: Tensor, healthy_P: Tensor, mean_P: NDArray[np.float64]) -> None:
@@ -392,6 +443,8 @@ class Group:
         self.alive_P[k] = False
         self.flat.clear(k)  # keep the arithmetic of the frozen row tame
         self.best_PN[k].zero_()
+        if self.average:
+            self.average.moved.values_PN[k].zero_()
 
     def _after_epoch(self, epoch: int, train_P: np.ndarray[Any, Any]) -> None:
         """Validates, keeps the best, and moves the schedules on."""
@@ -407,25 +460,11 @@ class Group:
         for k, alive in enumerate(before):
             if not alive or not bool(self.alive_P[k]):
                 continue
-            self._note(k, "learning_rate", float(self.rate_P[k]))
-            self.stale_P[k] = 0 if improved[k] else self.stale_P[k] + 1
-            self._schedule(k, epoch)
-
-    def _schedule(self, k: int, epoch: int) -> None:
-        config = self.config
-        stale, patience = self.stale_P[k], config.patience
-        since = epoch - config.decay_after
-        if config.schedule == "decay" and since >= 0 and since % config.decay_every == 0:
-            self.rate_P[k] *= config.decay
-        if config.schedule == "plateau":
-            # once halving has begun it goes on, improvement or not, then training stops
-            if self.halvings_P[k] and self.halvings_P[k] == config.halvings:
+            self._note(k, "learning_rate", float(self.rates.rate_P[k]))
+            if not self.rates.after_epoch(k, epoch, improved=improved[k]):
                 self.alive_P[k] = False
-            elif self.halvings_P[k] or stale >= patience:
-                self.halvings_P[k] += 1
-                self.rate_P[k] *= 0.5
-        elif patience and stale > patience:
-            self.alive_P[k] = False
+                if epoch < self.config.epochs:
+                    self.results[k].stopped_at = self.updates
 
     def _note(self, k: int, metric: str, value: float) -> None:
         result = self.results[k]
@@ -433,7 +472,9 @@ class Group:
 
     def _validate(self) -> list[bool]:
         """Measures the validation loss; says which members improved."""
-        scores = self.measure("valid", self.config.valid_characters)
+        with self._measured():
+            scores = self.measure("valid", self.config.valid_characters)
+            weights_PN = self.flat.values_PN
         nats, accuracy = scores.nats, scores.accuracy
         improved = [False] * len(self.members)
         for k, result in enumerate(self.results):
@@ -448,8 +489,12 @@ class Group:
                 improved[k] = True
                 result.valid_nats, result.valid_accuracy = nats[k], accuracy[k]
                 result.best_update = result.updates
-                self.best_PN[k] = self.flat.row(k)
+                self.best_PN[k] = weights_PN[k]
         return improved
+
+    def _measured(self) -> AbstractContextManager[None]:
+        """Puts the weights with which members are measured in the place of the trained ones."""
+        return self.average.shown() if self.average and self.updates else nullcontext()
 
     def measure(self, split: HeldOut, characters: int, *, task: Task | None = None) -> Scores:
         """Measures every member; see `scores.measure`."""

@@ -59,7 +59,7 @@ class Optimizer:
     """Updates the rows of flat parameters.
 
     Attributes:
-        name: sgd, rmsprop, adam or adagrad.
+        name: sgd, rmsprop, adam, adagrad or adamw.
         momentum_P: Momentum of each member (sgd).
         nesterov: Whether the momentum is Nesterov's.
         decay: Decay of the running square (rmsprop).
@@ -107,10 +107,12 @@ class OptimizerRule:
         running: Names of what is kept between updates, (P, N) each.
         step: Gives what is subtracted (P, N), from the optimiser, the gradients (P, N) and the
             learning rates (P, 1); running values are changed in place.
+        weight_decay: That of a member that says none.
     """
 
     running: tuple[str, ...]
     step: Callable[[Optimizer, Tensor, Tensor], Tensor]
+    weight_decay: float = 0.0
 
 
 def _sgd(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
@@ -152,6 +154,8 @@ OPTIMIZERS: dict[str, OptimizerRule] = {
     "rmsprop": OptimizerRule(("square",), _rmsprop),
     "adam": OptimizerRule(("mean", "square"), _adam),
     "adagrad": OptimizerRule(("square",), _adagrad),
+    # decoupled weight decay acts beside any optimizer; this one has some (Loshchilov & Hutter 2019)
+    "adamw": OptimizerRule(("mean", "square"), _adam, weight_decay=0.01),
 }
 assert tuple(OPTIMIZERS) == OPTIMIZER_NAMES
 

@@ -21,6 +21,7 @@ class MemberResult:
     status: str = OK
     reason: str = ""
     diverged_at: int | None = None
+    stopped_at: int | None = None
     updates: int = 0
     characters: int = 0
     best_update: int | None = None

@@ -1,8 +1,8 @@
 """Random search spaces as data, with the ranges of both papers as presets.
 
-In a study each hyperparameter is a number (fixed) or a table with one of: `uniform = [low, high]`,
-`log_uniform = [low, high]`, `one_minus_log_uniform = [low, high]`, `choice = [...]`, or `grid =
-[...]`, which is not drawn: grids are crossed, and the members take all combinations in turn.
+In a study each hyperparameter is a number (fixed), a table that says what it is drawn from
+(`odyssey.distributions`), or `grid = [...]`, which is not drawn: grids are crossed, and the members
+take all combinations in turn.
 
 A table `cell` says the same of constants and sizes that cells have: `cell.dt = { uniform = [0.01,
 0.5] }`. Whether a cell has one, and which values it may have, is for `Study.trials` to judge.
@@ -12,50 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
+from odyssey.distributions import FIXED, GRID, Distribution, read_distribution
 from odyssey.errors import ConfigError, suggest
 from odyssey.hyperparameters import HYPERPARAMETERS, OF_CELL, CellSetting, row_of
 from odyssey.training.config import TrainingConfig
 from odyssey.training.seeds import stream
 from odyssey.wording import quoted
-
-GRID = "grid"
-LISTS = ("choice", GRID)  # kinds whose values are legal ones, not bounds
-KINDS = ("fixed", "uniform", "log_uniform", "one_minus_log_uniform", *LISTS)
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """Where one hyperparameter is drawn from.
-
-    Attributes:
-        kind: One of `KINDS`.
-        values: The bounds, the choices, the values of a grid, or the one fixed value.
-    """
-
-    kind: str
-    values: tuple[Any, ...]
-
-    def draw(self, rng: np.random.Generator, *, whole: bool) -> Any:
-        """Draws one value, of anything but a grid; whole numbers are rounded."""
-        assert self.kind != GRID, "a grid is crossed with others: see draw_members"
-        if self.kind == "fixed":
-            return self.values[0]
-        if self.kind == "choice":
-            return self.values[int(rng.integers(len(self.values)))]
-        low, high = self.values
-        if self.kind == "uniform":
-            value = rng.uniform(low, high)
-        else:
-            value = math.exp(rng.uniform(math.log(low), math.log(high)))
-            if self.kind == "one_minus_log_uniform":
-                value = 1.0 - value
-        return round(value) if whole else float(value)
-
 
 Space = Mapping[str, Distribution]
 
@@ -181,35 +145,10 @@ def _spread(options: Mapping[str, Any]) -> dict[str, Any]:
 def _distribution(name: str, value: Any) -> Distribution:
     row = row_of(name)
     assert row is not None, "its name was checked"
-    if not isinstance(value, Mapping):
-        row.check(f"space.{name}", value)
-        return Distribution("fixed", (value,))
-    if len(value) != 1:
-        raise ConfigError(f"space.{name}: give one of {', '.join(KINDS[1:])}")
-    ((how, values),) = value.items()
-    if how not in KINDS[1:]:
-        raise ConfigError(suggest(str(how), KINDS[1:], what=f"distribution for space.{name}"))
-    if not isinstance(values, list | tuple) or not values:
-        raise ConfigError(f"space.{name}.{how} must be a list, got {quoted(values)}")
-    if how in LISTS:
-        for v in values:
-            row.check(f"space.{name}", v)
-        if how == GRID and len(set(values)) < len(values):
-            raise ConfigError(f"space.{name}.{how} has a value twice: {quoted(values)}")
-        return Distribution(how, tuple(values))
-    if len(values) != 2 or any(
-        isinstance(v, bool) or not isinstance(v, int | float) for v in values
-    ):
-        raise ConfigError(f"space.{name}.{how} must be [low, high], got {quoted(values)}")
-    low, high = values
-    if not (-math.inf < low <= high < math.inf) or (how != "uniform" and low <= 0):
-        rule = "0 < low <= high" if how != "uniform" else "low <= high"
-        raise ConfigError(f"space.{name}.{how} needs {rule}, got {quoted([low, high])}")
-    # a range may end where a value must not lie: no draw does
-    closed = replace(row.range, above=False, below=False)
-    for end in (1 - high, 1 - low) if how == "one_minus_log_uniform" else (low, high):
-        closed.check(f"space.{name}", closed.kind(end))
-    return Distribution(how, (low, high))
+    if isinstance(value, Mapping):
+        return read_distribution(f"space.{name}", value, allowed=row.range, check=row.check)
+    row.check(f"space.{name}", value)
+    return Distribution(FIXED, (value,))
 
 
 def cell_settings(space: Space) -> tuple[str, ...]:
@@ -256,8 +195,7 @@ def _values(space: Space, seed: int, member: int) -> dict[str, Any]:
     """Gives a member's hyperparameters, in the order of their names."""
     values = grid_values(space, member)
     for name, d in space.items():
-        if name not in values:
-            row = HYPERPARAMETERS.get(name)
-            whole = row is not None and row.range.kind is int
-            values[name] = d.draw(stream(seed, "space", name, member), whole=whole)
+        row = row_of(name)
+        if name not in values and row is not None:
+            values[name] = d.draw(stream(seed, "space", name, member), allowed=row.range)
     return dict(sorted(values.items()))

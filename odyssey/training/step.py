@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.backends.base import (
+    Averages,
     LayerInput,
     LayerRecurrence,
     OptimizerState,
@@ -226,10 +227,20 @@ class TorchUpdate:
         steps_P1 = (rules.alive_P & healthy_P)[:, None]
         g = torch.where(steps_P1, g, g.new_zeros(()))
         g = clip(g, norm_P=norm_P, clip_norm_P=rules.clip_norm_P, clip_value_P=rules.clip_value_P)
-        values = flat.values_PN
-        new = self.optimizer.step(values, g, rate_P=rules.rate_P)
-        flat.assign(torch.where(steps_P1, new, values))
+        values = kept = flat.values_PN
+        if rules.weight_decay_P is not None:
+            kept = values * (1 - rules.rate_P * rules.weight_decay_P)[:, None]
+        new = self.optimizer.step(kept, g, rate_P=rules.rate_P)
+        values = torch.where(steps_P1, new, values)
+        flat.assign(values)
+        if rules.averages is not None:
+            self._average(rules.averages, values, steps_P1)
         return norm_P, healthy_P
+
+    def _average(self, averages: Averages, values: Tensor, steps_P1: Tensor) -> None:
+        share, before = averages.share_P[:, None], averages.values_PN
+        after = torch.where(share == 1, values, before + share * (values - before))
+        before.copy_(torch.where(steps_P1, after, before))
 
 
 @dataclass

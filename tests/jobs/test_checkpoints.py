@@ -94,10 +94,14 @@ def test_it_goes_on_to_the_bit(whole, tmp_path, cut_at, updates):
         ("lstm", "memorization", {"optimizer": "sgd", "schedule": "plateau", "patience": 1}),
         ("mut1", "house-numbers@look=first", {"optimizer": "adam"}),
         ("lstm", "house-numbers", {"optimizer": "adagrad", "dtype": "float64"}),
+        ("gru", "xml", {"optimizer": "adamw", "schedule": "one_cycle"}),
+        ("gru", "xml", {"optimizer": "adamw", "schedule": "decay", "accumulate": 3}),
     ],
 )
 def test_with_other_optimisers_tasks_and_conditions(tmp_path, cut_at, cell, task, more):
     sizes = {"hidden_size": 6, "momentum": 0.5 if more["optimizer"] == "sgd" else 0.0}
+    if more["optimizer"] == "adamw":
+        sizes |= {"warmup": 13, "ema_decay": 0.9}
     given = options(hyperparameters=sizes, training={**TRAINING, **more}, checkpoint_every=5)
     out, reference = tmp_path / "run", tmp_path / "whole"
     train_cell(cell, task, given, out=str(reference))
@@ -125,6 +129,13 @@ def test_more_epochs_are_those_of_a_longer_training(whole, tmp_path):
     resume_training(str(out), TrainOptions(training={"epochs": 5}, sample=0))
     same(out, longer)
     assert len(RunStore.open(out).results()) == 1
+
+
+def test_a_schedule_that_looks_at_its_end_gets_no_later_one(tmp_path):
+    out = tmp_path / "run"
+    train_cell("elman", "xml", options(settings=(*VALID, "schedule=cosine")), out=str(out))
+    with pytest.raises(ConfigError, match="the schedule cosine ends where the training was to end"):
+        resume_training(str(out), TrainOptions(training={"epochs": 5}))
 
 
 def test_a_cut_while_more_epochs_are_trained_keeps_the_old_result(whole, tmp_path, cut_at):

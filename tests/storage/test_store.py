@@ -137,17 +137,17 @@ def test_a_damaged_run_json_is_a_store_error(store):
 
 
 def test_results_are_typed_sorted_and_exact(store):
-    fill(store, [2, 0, 1], momentum=float("nan"), weight_decay=1, note="x")
+    fill(store, [2, 0, 1], momentum=float("nan"), own_decay=1, note="x")
     results = store.results()
     assert list(results["trial_index"]) == [0, 0, 1, 1, 2, 2]
     assert list(results["member"]) == [0, 1] * 3
-    assert list(results.columns) == [*RESULT_COLUMNS, "weight_decay", "note"]
+    assert list(results.columns) == [*RESULT_COLUMNS, "own_decay", "note"]
     for name in ("trial", "cell", "reason", "versions"):
         assert results[name].dtype == "string"
     for name in ("trial_index", "member", "seed"):
         assert results[name].dtype == "int64"
     assert results["diverged_at"].dtype == "Int64"
-    assert results["weight_decay"].dtype == "float64"
+    assert results["own_decay"].dtype == "float64"
     # An int64 column that nobody filled says so instead of inventing a number.
     assert results["updates"].dtype == "Int64"
     assert results["updates"].isna().all()

@@ -5,9 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from odyssey.distributions import DISTRIBUTION_KINDS
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS, Member
+from odyssey.studies.study import parse_study
 from odyssey.training.config import PRESETS, TrainingConfig, training_config
 from odyssey.training.seeds import stream
 from odyssey.training.space import (
@@ -36,7 +39,7 @@ def test_presets_are_legal_and_can_be_overridden(preset):
 OURS = {
     *("updates_per_epoch", "eval_batch", "eval_unroll", "eval_warmup", "diverged_factor"),
     *("padding", "dtype", "backend", "threads", "passes", "start", "smoothing"),
-    "longer",
+    *("longer", "accumulate"),
 }
 # Options that are read only where another one has this value.
 READ_WITH = {
@@ -170,7 +173,7 @@ def test_a_number_of_parameters_takes_the_place_of_a_presets_size():
         ({"decay": float("nan")}, "a number above 0 up to 1"),
         ({"decay": 1.5}, "a number above 0 up to 1"),
         ({"padding": float("inf")}, "from 1"),
-        ({"optimizer": "adamw"}, "closest: adam"),
+        ({"optimizer": "adamx"}, "closest: adam"),
         ({"schedule": "plateau"}, "patience"),
         ({"hidden_size": 3}, "write space.hidden_size"),
         ({"hidden_sizes": 3}, "closest: hidden_size"),
@@ -202,6 +205,15 @@ def test_bad_options(options, message):
         ({"hidden_size": 0}, "from 1"),
         ({"hidden_size": 5, "parameters": 500}, "not both"),
         ({"preset": "paper"}, "no space preset"),
+        ({"learning_rate": {"normal": [0.1, 0]}}, "deviation > 0"),
+        ({"learning_rate": {"normal": [0.1, True]}}, r"must be \[mean, deviation\]"),
+        ({"learning_rate": {"log_normal": [0, 1]}}, "median > 0"),
+        ({"momentum": {"normal": [2, 1]}}, "a number from 0 to 1"),
+        ({"hidden_size": {"integers": [4.5, 9]}}, "two whole numbers"),
+        ({"hidden_size": {"uniform": [3, 5], "step": 8}}, "no multiple of step = 8"),
+        ({"hidden_size": {"uniform": [3, 50], "step": 0.5}}, "step must be a whole number"),
+        ({"hidden_size": {"choice": [3, 5], "step": 1}}, "lists its values"),
+        ({"hidden_size": {"step": 1}}, "give one of"),
     ],
 )
 def test_bad_spaces(space, message):
@@ -234,6 +246,52 @@ def test_the_odysseys_ranges():
     assert ((momentum >= 0) & (momentum <= 0.99)).all()
     assert abs(np.mean(momentum > 0.9) - 0.5) < 0.03  # log-uniform in 1 - momentum
     assert abs(np.mean([d["input_noise"] for d in draws]) - 0.5) < 0.03
+
+
+def drawn(name, table, count=4000):
+    space = search_space({name: table})
+    return np.array([d[name] for d in draw_members(space, count=count, seed=3)])
+
+
+# what a hyperparameter is drawn from -> the same by scipy, cut off at its range
+BY_SCIPY = {
+    ("learning_rate", "normal", (0.1, 0.1)): stats.truncnorm(-1, np.inf, 0.1, 0.1),
+    ("momentum", "normal", (0.9, 0.3)): stats.truncnorm(-3, 0.1 / 0.3, 0.9, 0.3),
+    ("init_scale", "log_normal", (0.5, 0.7)): stats.lognorm(0.7, scale=0.5),
+    ("learning_rate", "uniform", (0.2, 0.3)): stats.uniform(0.2, 0.1),
+    ("learning_rate", "log_uniform", (1e-4, 1e-1)): stats.loguniform(1e-4, 1e-1),
+}
+
+
+@pytest.mark.parametrize(("name", "kind", "numbers"), BY_SCIPY)
+def test_draws_are_distributed_as_said(name, kind, numbers):
+    values = drawn(name, {kind: list(numbers)})
+    assert stats.kstest(values, BY_SCIPY[name, kind, numbers].cdf).pvalue > 0.01
+
+
+def test_whole_numbers_are_drawn_alike_and_steps_are_kept_to():
+    values, counts = np.unique(drawn("hidden_size", {"integers": [3, 7]}), return_counts=True)
+    assert values.tolist() == [3, 4, 5, 6, 7]
+    assert stats.chisquare(counts).pvalue > 0.01
+    sizes = drawn("hidden_size", {"log_uniform": [9, 60], "step": 8}, count=500)
+    assert set(sizes.tolist()) == {16, 24, 32, 40, 48, 56}
+    rates = drawn("learning_rate", {"normal": [0.2, 0.2], "step": 0.1}, count=300)
+    assert {0.1, 0.2, 0.3, 0.4} <= set(rates.tolist())  # to the bit, and never 0
+
+
+@pytest.mark.parametrize("kind", DISTRIBUTION_KINDS)
+def test_every_distribution_survives_the_record_of_a_study(kind):
+    study = parse_study(
+        f'name="s"\ncells=["elman"]\ntasks=["xml"]\n[space]\nnum_layers={{{kind}=[1, 2], step=1}}'
+        if kind != "one_minus_log_uniform"
+        else f'name="s"\ncells=["elman"]\ntasks=["xml"]\n[space]\nmomentum={{{kind}=[0.1, 0.2]}}'
+    )
+    again = parse_study(study.to_toml())
+    assert again.distributions == study.distributions
+    name, *_ = study.distributions
+    assert search_space({name: study.distributions[name].plain}) == {
+        name: study.distributions[name]
+    }
 
 
 def test_draws_do_not_depend_on_each_other():

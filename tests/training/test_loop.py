@@ -305,7 +305,7 @@ def rates(config, improve):
     for epoch in range(1, 15):
         group._validate = lambda epoch=epoch: [improve(epoch)]
         group._after_epoch(epoch, np.zeros(1))
-        found.append(round(float(group.rate_P[0]), 6))
+        found.append(round(float(group.rates.rate_P[0]), 6))
         if not group.alive_P[0]:
             return found, epoch
     return found, None
@@ -337,7 +337,7 @@ def test_momentum_rescales_the_rate_on_request():
     config = replace(SMALL, scale_by_momentum=True)
     member = Member(0, 1, hidden_size=2, learning_rate=1.0, momentum=0.75)
     group = Group(odyssey.get_cell("elman"), get_task("xml"), [member], config)
-    assert group.rate_P.tolist() == [0.25]
+    assert group.rates.rate_P.tolist() == [0.25]
 
 
 def test_sum_and_mean_losses_differ_by_the_counted_characters():
@@ -364,7 +364,8 @@ def another_value(row):
 def test_every_hyperparameter_acts(row):
     cell, task, plain = odyssey.get_cell("lstm"), get_task("xml"), Member(0, 1, hidden_size=4)
     changed = plain.replace(**{row.name: another_value(row)})
-    (one, other) = (train(cell, task, [m], SMALL).results[0] for m in (plain, changed))
+    config = replace(SMALL, **({"schedule": "cosine"} if row.name == "final_rate" else {}))
+    (one, other) = (train(cell, task, [m], config).results[0] for m in (plain, changed))
     assert one.status == other.status == "ok"
     assert one.test_nats != other.test_nats
 

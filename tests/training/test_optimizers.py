@@ -1,11 +1,19 @@
 """The flat optimisers against torch.optim, and against the formulas where torch has another."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from odyssey.training.optimizers import FlatParameters, Optimizer, clip
+from odyssey.compiler.backends import BACKENDS
+from odyssey.compiler.backends.base import UpdateRules
+from odyssey.hyperparameters import Member
+from odyssey.training.averages import averaged_weights
+from odyssey.training.optimizers import OPTIMIZERS, FlatParameters, Optimizer, clip
+from odyssey.training.step import make_update
 
 RATES = [0.01, 0.003]
 MOMENTA = [0.9, 0.0]
@@ -60,6 +68,58 @@ def test_equals_torch_for_each_member(name, nesterov):
             reference.step()
         torch.testing.assert_close(ours.W[m], W, rtol=0, atol=1e-12)
         torch.testing.assert_close(ours.b[m], b, rtol=0, atol=1e-12)
+
+
+DECAYS, AVERAGES = [0.1, 0.0], [0.9, 0.0]  # of the weights, and of their averages
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_decoupled_decay_and_averages_are_those_of_torch(backend, name):
+    model, free = Two(), torch.full((2,), torch.inf, dtype=torch.float64)
+    flat = FlatParameters(model, 2)
+    members = [Member(m, m, ema_decay=d) for m, d in enumerate(AVERAGES)]
+    average = averaged_weights(members, flat)
+    vectors = [torch.tensor(v, dtype=torch.float64) for v in (RATES, DECAYS)]
+    rules = UpdateRules(
+        torch.tensor([True, True]),
+        vectors[0],
+        free,
+        free,
+        1e9,
+        weight_decay_P=vectors[1],
+        averages=average.moved,
+    )
+    step = make_update(backend, flat, Optimizer(name, torch.zeros(2, dtype=torch.float64)), rules)
+    for k in range(7):
+        g = torch.autograd.grad(loss(model.W, model.b, k), flat.parameters)
+        step(g, mean_P=torch.zeros(2, dtype=torch.float64))
+        average.begin()
+    start = Two()
+    for m in range(2):
+        own = nn.ParameterList([start.W.detach()[m].clone(), start.b.detach()[m].clone()])
+        if name == "adamw":
+            reference = torch.optim.AdamW(own, RATES[m], weight_decay=DECAYS[m])
+        else:  # without momentum, coupled and decoupled decay are the same
+            reference = torch.optim.SGD(own, RATES[m], weight_decay=DECAYS[m])
+        mean = AveragedModel(own, multi_avg_fn=get_ema_multi_avg_fn(AVERAGES[m]))
+        for k in range(7):
+            reference.zero_grad()
+            loss(own[0], own[1], k).backward()
+            reference.step()
+            mean.update_parameters(own)
+        with average.shown():
+            torch.testing.assert_close(model.W[m], mean.module[0], rtol=0, atol=1e-12)
+            torch.testing.assert_close(model.b[m], mean.module[1], rtol=0, atol=1e-12)
+        torch.testing.assert_close(model.W[m], own[0], rtol=0, atol=1e-12)
+        torch.testing.assert_close(model.b[m], own[1], rtol=0, atol=1e-12)
+        assert bool((average.moved.values_PN[m] == flat.row(m)).all()) == (AVERAGES[m] == 0)
+
+
+def test_adamw_is_adam_with_the_decay_of_torch():
+    own = inspect.signature(torch.optim.AdamW).parameters["weight_decay"].default
+    assert OPTIMIZERS["adamw"].weight_decay == own
+    assert OPTIMIZERS["adamw"].step is OPTIMIZERS["adam"].step
 
 
 def test_adagrad_is_that_of_min_char_rnn():

@@ -33,6 +33,13 @@ def config(**options):
     return TrainingConfig(**{**given, **options})
 
 
+# what moves along the updates: rates, decay and averages
+MOVING = [
+    GOOD.replace(warmup=30, weight_decay=0.1, ema_decay=0.9),
+    Member(1, 2, hidden_size=17, learning_rate=0.02, final_rate=0.5),
+]
+
+
 def told(spec, members, options):
     trained = train(get_cell(spec), get_task("arithmetic"), members, options)
     return [
@@ -68,6 +75,18 @@ def test_several_updates_equal_single_ones(spec, optimizer, members, counted, mo
     single = told(spec, members, options)
     assert repr(several) == repr(single)  # which says nan of nan
     assert len(members) == 1 or "diverged" in {row[3] for row in single}
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_several_updates_move_rates_and_averages_as_single_ones(
+    optimizer, schedule, counted, monkeypatch
+):
+    options = config(optimizer=optimizer, schedule=schedule)
+    several = told("gru", MOVING, options)
+    assert max(made for _, made in counted) > 1
+    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    assert told("gru", MOVING, options) == several
 
 
 def test_a_call_ends_where_a_member_diverges_and_loses_no_batch(counted, monkeypatch):

@@ -12,7 +12,7 @@ from torch import nn
 
 import odyssey
 from odyssey.compiler.backends import BACKENDS, native
-from odyssey.compiler.backends.base import UpdateRules
+from odyssey.compiler.backends.base import Averages, UpdateRules
 from odyssey.compiler.backends.native import targets, toolchain
 from odyssey.compiler.backends.native.abi.training import READOUT_KINDS, UPDATE_KINDS
 from odyssey.compiler.backends.native.source.training_step import step_source
@@ -239,6 +239,8 @@ def updates(backend, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
         vector(math.inf, 0.5, 0.3),
         100.0,
         inside_PN,
+        vector(0.1, 0.0, 2.0),
+        Averages(flat.values_PN, vector(0.1, 1.0, 0.7)),
     )
     optimizer = Optimizer(name, vector(*momentum), nesterov=nesterov)
     step = make_update(backend, flat, optimizer, rules)
@@ -259,7 +261,10 @@ def updates(backend, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
         rules.alive_P.logical_and_(healthy)
         seen.append((norm.double().clone(), healthy.clone()))
     assert rules.alive_P.tolist() == [True, True, False]
-    return flat.values_PN, seen, [optimizer.state[n] for n in optimizer.running_values]
+    averaged = rules.averages.values_PN
+    assert torch.equal(averaged[1], flat.row(1))
+    values_PN = torch.cat([flat.values_PN, averaged])
+    return values_PN, seen, [optimizer.state[n] for n in optimizer.running_values]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

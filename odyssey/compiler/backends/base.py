@@ -177,7 +177,7 @@ class OptimizerState:
     """An optimiser on flat parameters, as a backend is to run it.
 
     Attributes:
-        name: sgd, rmsprop, adam or adagrad.
+        name: sgd, rmsprop, adam, adamw or adagrad.
         running: Its running values (P, N) each, in the order in which it names them; changed in
             place.
         momentum_P: Momentum of sgd.
@@ -193,6 +193,19 @@ class OptimizerState:
 
 
 @dataclass(frozen=True)
+class Averages:
+    """Running averages of parameters, which move after every update; changed in place.
+
+    Attributes:
+        values_PN: The averages.
+        share_P: The share of the way to the parameters that each goes; 1 makes it a copy.
+    """
+
+    values_PN: Tensor
+    share_P: Tensor
+
+
+@dataclass(frozen=True)
 class UpdateRules:
     """How members are updated; vectors have one number a member, of the parameters' type.
 
@@ -204,6 +217,9 @@ class UpdateRules:
         clip_value_P: Largest size of an element, after that; infinity does not clip.
         limit: Largest healthy loss, nats a character.
         inside_PN: Which numbers are no padding, bool; None where none is.
+        weight_decay_P: The share of the parameters, times the rate, that an update takes away
+            before its step; None where no member has any.
+        averages: Averages of the parameters to keep.
     """
 
     alive_P: Tensor
@@ -212,6 +228,8 @@ class UpdateRules:
     clip_value_P: Tensor
     limit: float
     inside_PN: Tensor | None = None
+    weight_decay_P: Tensor | None = None
+    averages: Averages | None = None
 
 
 class UpdateStep(Protocol):
@@ -251,6 +269,7 @@ class StepsBatch:
         scale: (K, P) float64, what each member's nats are multiplied by in the loss.
         counted: (K, P) float64, how many targets count.
         corrections: (K, 2), what adam divides its running mean and square by.
+        rates: (K, P) of the parameters' type, learning rates.
     """
 
     inputs: Sequence[NDArray[Any]]
@@ -260,6 +279,7 @@ class StepsBatch:
     scale: NDArray[np.float64]
     counted: NDArray[np.float64]
     corrections: NDArray[np.float64]
+    rates: NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from odyssey.distributions import DISTRIBUTION_KINDS, FIXED, LISTS, STEP
 from odyssey.names import short_names
 from odyssey.report.page.units import per, symbols
 from odyssey.statistics.estimates import top_count
@@ -22,11 +23,6 @@ from odyssey.wording import plural
 ALPHA = 0.05
 _MOST_NAMES = 12
 _MOST_DRAWS = 100  # more cannot lower the least p-value of `MOST_SWAPS` swaps
-_DISTRIBUTIONS = {
-    "uniform": "uniform from {} to {}",
-    "log_uniform": "log-uniform from {} to {}",
-    "one_minus_log_uniform": "1 minus log-uniform from {} to {}",
-}
 
 
 class Claim(NamedTuple):
@@ -278,7 +274,7 @@ def _training(training: Mapping[str, Any], results: pd.DataFrame, whole: bool) -
     idle = ["threads", "backend", "padding", "eval_batch", "eval_unroll"]
     idle += ["halvings"] if schedule != "plateau" else []
     idle += ["decay", "decay_after", "decay_every"] if schedule != "decay" else []
-    usual = {"start": "anywhere", "smoothing": 0.0, "decay_every": 1}
+    usual = {"start": "anywhere", "smoothing": 0.0, "decay_every": 1, "accumulate": 1}
     idle += [name for name, value in usual.items() if known.get(name) == value]
     idle += ["rmsprop_decay"] if optimizer != "rmsprop" else []
     idle += ["nesterov"] if optimizer != "sgd" else []
@@ -293,13 +289,15 @@ def _training(training: Mapping[str, Any], results: pd.DataFrame, whole: bool) -
 def _space(space: Mapping[str, Any]) -> str:
     parts = []
     for name, value in space.items():
-        ((how, given),) = value.items() if isinstance(value, Mapping) else (("fixed", [value]),)
+        drawn = dict(value) if isinstance(value, Mapping) else {FIXED: [value]}
+        step = drawn.pop(STEP, None)
+        ((how, given),) = drawn.items()
         values = [_plain(v) for v in given]
-        if how in _DISTRIBUTIONS:
-            words = _DISTRIBUTIONS[how].format(*values)
+        if how in DISTRIBUTION_KINDS:
+            words = DISTRIBUTION_KINDS[how].words.format(*values)
+            words += f", in steps of {_plain(step)}" if step else ""
         else:
-            listed = {"choice": "one of", "grid": "each of"}
-            words = f"{listed[how]} {', '.join(values)}" if how in listed else values[0]
+            words = f"{LISTS[how]} {', '.join(values)}" if how in LISTS else values[0]
         parts.append(f"{name.replace('_', ' ')} {words}")
     if "parameters" in space:
         how = "Cells are matched by parameters: each takes the hidden size that meets the number."

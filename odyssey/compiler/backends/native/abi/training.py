@@ -11,7 +11,7 @@ from odyssey.compiler.backends.native.abi.tables import PRODUCTS, Field, Size, T
 BLOCK_ROWS = 192
 """Rows of a readout at a time: whole tiles of 4 vectors, whole groups of 2, 3, 4, 6 and 8 rows."""
 
-UPDATE_KINDS = ("sgd", "rmsprop", "adam", "adagrad")
+UPDATE_KINDS = ("sgd", "rmsprop", "adam", "adagrad", "adamw")
 """The optimisers, in the order of the numbers in the field `kind` of an update."""
 
 READOUT_KINDS = ("classes", "bits", "reals")
@@ -119,6 +119,15 @@ UPDATE = Table(
         ),
         Field("first", "real", "running values", (_P, ("N",)), "output", optional=True),
         Field("second", "real", "running values", (_P, ("N",)), "output", optional=True),
+        Field(
+            "weight_decay",
+            "const real",
+            "share of a value, times the rate, that goes before the step; null: none",
+            (_P,),
+            optional=True,
+        ),
+        Field("average", "real", "running averages", (_P, ("N",)), "output", optional=True),
+        Field("share", "const real", "of the way they go", (_P,), optional=True),
         Field("limit", "const double", "largest healthy loss a character", ()),
         Field("decay", "const double", "of rmsprop's running square", ()),
         Field("mean_correction", "const double", "what adam divides its running mean by", ()),
@@ -158,6 +167,7 @@ STEPS = Table(
         Field("scale", "const double", "of a member's sum in the loss", (("most",), _P)),
         Field("counted", "const double", "symbols that count", (("most",), _P)),
         Field("corrections", "const double", "see struct update", (("most",), ("two",))),
+        Field("rate", "const real", "learning rates", (("most",), _P)),
         Field("mean", "double", "the loss a symbol", (_P,)),
         _output("nll", "double", "summed nats", (("most",), _P)),
         _output("norm", "double", "of the gradient", (("most",), _P)),

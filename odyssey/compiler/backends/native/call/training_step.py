@@ -256,6 +256,11 @@ class NativeUpdate:
         if rules.inside_PN is not None:
             bits = torch.int32 if self.dtype == torch.float32 else torch.int64
             z.put("inside", (-rules.inside_PN.to(bits)).view(self.dtype))
+        if rules.weight_decay_P is not None:
+            z.put("weight_decay", rules.weight_decay_P)
+        if rules.averages is not None:
+            z.put("average", rules.averages.values_PN)
+            z.put("share", rules.averages.share_P)
         self.run = step_library(self.dtype).odyssey_update
 
     def settled(self) -> bool:

@@ -73,6 +73,8 @@ class NativeSteps:
         corrections = torch.ones(MOST, 2, dtype=torch.float64, device=CPU)
         self.corrections = corrections.numpy()
         mean = torch.zeros(P, dtype=torch.float64, device=CPU)
+        rates = torch.zeros(MOST, P, dtype=dtype, device=CPU)
+        self.rates = rates.numpy()
         lengths = {"P": P, "most": MOST, "two": 2}
         self.structs = z = Structs(Form(STEPS, "f", lengths=lengths, real=dtype))
         for name, tensor in {
@@ -80,6 +82,7 @@ class NativeSteps:
             **dict(zip(("scale", "counted", "nll", "norm"), reals, strict=True)),
             "corrections": corrections,
             "mean": mean,
+            "rate": rates,
         }.items():
             z.put(name, tensor)
         numbers = [name for name, field in STEPS.of("f").items() if field.role == "number"]
@@ -134,7 +137,7 @@ class NativeSteps:
                     )
                 self.integers[row, k] = array.__array_interface__["data"][0]
         self.scale[:updates], self.counted[:updates] = batch.scale, batch.counted
-        self.corrections[:updates] = batch.corrections
+        self.corrections[:updates], self.rates[:updates] = batch.corrections, batch.rates
         for name, value in self._numbers(updates, anew=any(batch.anew)).items():
             z.change(name, value)
         self.run_steps(z.filled(), None)

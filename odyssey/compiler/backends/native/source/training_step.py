@@ -300,6 +300,18 @@ static inline __attribute__((always_inline)) void apply(
   }
 }
 
+/* Decoupled weight decay (Loshchilov & Hutter, 2019). */
+static void shrink(real *value, real kept, long n) {
+  for (long k = 0; k < n; k += V) st(value + k, ld(value + k, n - k) * kept, n - k);
+}
+
+static void approach(real *average, const real *value, real share, long n) {
+  for (long k = 0; k < n; k += V) {
+    const vec a = ld(average + k, n - k), v = ld(value + k, n - k);
+    st(average + k, share == 1 ? v : a + share * (v - a), n - k);
+  }
+}
+
 /* Measures the gradient of every member, and steps those that are alive and healthy. */
 void odyssey_update(const struct update *z, const void *unused) {
   (void)unused;
@@ -330,15 +342,19 @@ void odyssey_update(const struct update *z, const void *unused) {
       real *value = z->of[k].value + p * q->value_member;
       const real *g = q->gradient ? q->gradient + p * q->gradient_member : 0;
       const real *in = inside ? inside + q->place : 0;
+      if (z->weight_decay && z->weight_decay[p] > 0)
+        shrink(value, 1 - m.rate * z->weight_decay[p], q->count);
       switch (z->kind) {
         case 0:
           if (m.momentum > 0) apply(0, m, value, g, in, z->first + row, 0, q->count);
           else apply(4, m, value, g, in, 0, 0, q->count);
           break;
         case 1: apply(1, m, value, g, in, z->first + row, 0, q->count); break;
-        case 2: apply(2, m, value, g, in, z->first + row, z->second + row, q->count); break;
+        case 2: case 4:
+          apply(2, m, value, g, in, z->first + row, z->second + row, q->count); break;
         case 3: apply(3, m, value, g, in, z->first + row, 0, q->count); break;
       }
+      if (z->average) approach(z->average + row, value, z->share[p], q->count);
     }
   }
   restore(mode);
@@ -363,7 +379,7 @@ static int known(const long *x, long n, long symbols) {
 void odyssey_steps(struct steps *s, const void *unused) {
   (void)unused;
   struct readout own = *(const struct readout *)s->readout, *r = &own;
-  struct update *u = (struct update *)s->update;
+  struct update step = *(const struct update *)s->update, *u = &step;
   const long *columns = (const long *)s->columns, P = s->P;
   long *back = (long *)s->back;
   r->h = (const real *)s->y;
@@ -399,6 +415,7 @@ void odyssey_steps(struct steps *s, const void *unused) {
       __builtin_memset(((void **)s->sum_at)[i], 0, ((long *)s->sum_bytes)[i]);
     ((entry)s->backward)((const void *)s->sizes[k], back);
     u->mean = s->mean;
+    u->rate = s->rate + k * P;
     *(double *)u->mean_correction = s->corrections[2 * k]; /* where single updates write them */
     *(double *)u->square_correction = s->corrections[2 * k + 1];
     odyssey_update(u, 0);
