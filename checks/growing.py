@@ -148,7 +148,7 @@ def main() -> None:
             "",
             f"{hits} of the {options.kills} kills met a living process. What was recorded before a"
             " kill was there after it, unchanged but for the labels of trials. At the end results,"
-            f" curves, {' and '.join(TABLES)} were those of the study run from scratch, to the bit.",
+            f" curves, {' and '.join(TABLES)} were those of the study from scratch, to the bit.",
             "",
         ]
     )
