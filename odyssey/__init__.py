@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from odyssey.expr import parse_cell as parse_cell
     from odyssey.jobs.ablate import ablate_cell
     from odyssey.jobs.caption import caption_pictures
+    from odyssey.jobs.compare import compare_runs
     from odyssey.jobs.extend import extend_run
     from odyssey.jobs.gradients import measure_gradients
     from odyssey.jobs.mistakes import sort_mistakes
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     ablate = ablate_cell
     caption = caption_pictures
+    compare = compare_runs
     extend = extend_run
     gradients = measure_gradients
     mistakes = sort_mistakes
@@ -70,6 +72,7 @@ _WHERE = {
     "load_results": ("odyssey.storage", "load_results"),
     "ablate": ("odyssey.jobs.ablate", "ablate_cell"),
     "caption": ("odyssey.jobs.caption", "caption_pictures"),
+    "compare": ("odyssey.jobs.compare", "compare_runs"),
     "extend": ("odyssey.jobs.extend", "extend_run"),
     "gradients": ("odyssey.jobs.gradients", "measure_gradients"),
     "mistakes": ("odyssey.jobs.mistakes", "sort_mistakes"),

@@ -30,7 +30,7 @@ COMMANDS = {
     "ablate": "compare a cell with what it is without its parts",
     "promote": "train the best cells of a search again, beside LSTM and GRU",
     "extend": "run more draws, cells or tasks of a study, or candidates of a search",
-    "compare": "compare the cells of several runs",
+    "compare": "put the cells of several runs into one table",
     "status": "say how far a run is, from another terminal",
     "report": "write and print the report of a run",
     "sample": "let a trained model write",

@@ -63,7 +63,8 @@ def pair_of(draws: TaskDraws, baseline: str, variant: str) -> Pair:
     """Takes the draws that two cells have in common."""
     rows = [draws.place(baseline), draws.place(variant)]
     common = draws.present[rows].all(axis=0)
-    return Pair(draws.valid[rows][:, common], draws.test[rows][:, common])
+    independent = (baseline in draws.independent) != (variant in draws.independent)
+    return Pair(draws.valid[rows][:, common], draws.test[rows][:, common], independent)
 
 
 def odyssey_test(pair: Pair) -> float:
@@ -98,7 +99,7 @@ def paired_test(
     """Estimates by how much the best draws of two cells differ.
 
     Args:
-        pair: The draws; the same column is the same hyperparameters and seed.
+        pair: The draws; the same column is the same hyperparameters and seed, or two of them.
         seed: Of the resamples.
         resamples: Random swaps behind the interval of the difference where there are too many to
             count all, and samples of the percentile bootstrap over draws behind that of the
@@ -122,15 +123,40 @@ def paired_test(
         rng = np.random.default_rng([seed, 1])
 
         def resampled(count: int) -> np.ndarray:
-            chosen = rng.integers(draws, size=(count, draws))
-            valid, test = (np.moveaxis(a[:, chosen], 0, 1) for a in pair)
-            return _improvement(top_scores(valid, test, top))
+            return _improvement(_resampled_top(pair, rng, count))
 
         ends[:2] = _not_rejected(rejected, float(_difference(best)), scale=float(best.std()))
         samples = _in_chunks(resampled, resamples, max(draws, top * top))
         ends[2:] = np.quantile(samples, TAILS)
     low, high, less, more = ends.tolist()
     return PairedTest(float(_difference(best)), low, high, float(_improvement(best)), less, more)
+
+
+def difference_error(pair: Pair, *, seed: int, resamples: int = 2_000) -> float:
+    """Estimates the standard error of the difference of `paired_test`: bootstrap over draws.
+
+    Returns:
+        NaN with fewer than two draws, or no draw with a result.
+    """
+    draws = pair.valid.shape[1]
+    if draws < 2 or not testable(pair):
+        return float("nan")
+    rng = np.random.default_rng([seed, 2])
+    samples = _in_chunks(
+        lambda count: _difference(_resampled_top(pair, rng, count)), resamples, draws
+    )
+    return float(samples.std(ddof=1))
+
+
+def _resampled_top(pair: Pair, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Gives the best scores of both cells in resamples of their draws, (count, 2, top)."""
+    draws = pair.valid.shape[1]
+    chosen = rng.integers(draws, size=(count, draws))
+    both = [chosen, rng.integers(draws, size=(count, draws)) if pair.independent else chosen]
+    valid, test = (
+        np.stack([values[k][both[k]] for k in (0, 1)], axis=1) for values in (pair.valid, pair.test)
+    )
+    return top_scores(valid, test, top_count(draws))
 
 
 def holm(p_values: object) -> np.ndarray:

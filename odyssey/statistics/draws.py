@@ -37,6 +37,7 @@ class TaskDraws:
         present: Which draws were run, (C, N) bool.
         guess: What guessing scores, as in `test`; NaN where the records do not say.
         sign: 1 for losses, -1 for metrics of which more is better: `sign * test` is the metric.
+        independent: The cells whose draws have the numbers of the others' and nothing else of them.
     """
 
     task: str
@@ -49,6 +50,7 @@ class TaskDraws:
     present: np.ndarray = field(repr=False)
     guess: float = float("nan")
     sign: float = 1.0
+    independent: frozenset[str] = frozenset()
 
     def place(self, label: str) -> int:
         """Gives the row of a cell.
@@ -68,7 +70,7 @@ def task_draws(
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`. Columns `label` and `run` are used where
-            they are there.
+            they are there, and `independent`: whether a cell's draws are its own.
         valid: Column that chooses among draws.
         test: Column that is reported. Both are losses, or both accuracies (names that end so).
 
@@ -104,7 +106,8 @@ def _draws(
             f"{row['label']} has draw {row['member']} twice on {task};"
             " compare one run, or runs that a `run` column tells apart"
         )
-    if "seed" in part and (part.groupby(names)["seed"].nunique() > 1).any():
+    own = part["independent"] if "independent" in part else pd.Series(data=False, index=part.index)
+    if "seed" in part and (part[~own].groupby(names)["seed"].nunique() > 1).any():
         raise ConfigError(f"a draw on {task} has two seeds: the results are not of one study")
     labels = list(dict.fromkeys(part["label"].astype(str)))
     order = pd.MultiIndex.from_frame(part[names].drop_duplicates()).sortlevel()[0]
@@ -125,7 +128,17 @@ def _draws(
     guess = sign * float(estimates.guessing_values(part, test).max())
     keys = tuple(order.to_flat_index())
     return TaskDraws(
-        task, tuple(labels), keys, by_valid, by_test, lost, guessed, present, guess, sign
+        task,
+        tuple(labels),
+        keys,
+        by_valid,
+        by_test,
+        lost,
+        guessed,
+        present,
+        guess,
+        sign,
+        independent=frozenset(part.loc[own, "label"].astype(str)),
     )
 
 

@@ -10,10 +10,15 @@ the 2^N suffice) and p is exact. With more, swaps are drawn at random until ever
 table is the one that all swaps would give, with 99 % confidence for the whole table, or until
 `MOST_SWAPS` (sequential Monte Carlo tests: Besag & Clifford 1991). What is not clear then has no
 verdict.
+
+Cells whose draws are not the same ones (`Pair.independent`) have nothing to swap draw by draw: were
+they one cell, any half of all 2 N scores could be the baseline's. There are C(2N, N) ways to deal
+them out, and all else is the same.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -36,10 +41,12 @@ class Pair(NamedTuple):
     Attributes:
         valid: Order by validation, (2, N): the baseline first.
         test: Test scores, (2, N).
+        independent: Whether a column holds two draws that have nothing in common.
     """
 
     valid: np.ndarray
     test: np.ndarray
+    independent: bool = False
 
 
 class PermutationTest:
@@ -57,7 +64,7 @@ class PermutationTest:
         """Sets the test of "the variant is the baseline, worse by `shift` at every draw" up.
 
         Args:
-            pair: The draws; the same column is the same hyperparameters and seed.
+            pair: The draws; the same column is the same hyperparameters and seed, or two of them.
             top: How many draws count as the best.
             seed: Of the random swaps; tests with one seed and as many draws see the same ones.
             shift: Taken from the variant's scores before the names are swapped.
@@ -66,38 +73,44 @@ class PermutationTest:
         self._scores = _Scores.of(pair.valid - by, pair.test - by, top=top)
         self._rng = np.random.default_rng(seed)
         self.draws = pair.valid.shape[1]
-        identity = np.ones((self.draws, 1), dtype=np.int8)
-        self.difference = float(self._scores.differences(identity)[0])
+        self.independent = pair.independent
+        self.difference = float(self._scores.differences(self._scores.side[:, None])[0])
         # Equal in exact arithmetic must be equal here: rounding is relative to the scores.
         self._least = abs(self.difference) - 1e-10 * float(np.abs(pair.test).max(initial=0.0))
-        self.exact = self.draws <= EXACT_DRAWS
+        ways = math.comb(2 * self.draws, self.draws) if self.independent else 2**self.draws
+        self._least_p = 2 / ways
+        self.exact = ways <= 2**EXACT_DRAWS
         self.swaps, self.reached = 0, 0
         if self.exact:
-            signs = _all_signs(self.draws)
-            for start in range(0, signs.shape[1], _BLOCK):
-                self._count(signs[:, start : start + _BLOCK])
+            owners = (_all_deals if self.independent else _all_signs)(self.draws)
+            for start in range(0, owners.shape[1], _BLOCK):
+                self._count(owners[:, start : start + _BLOCK])
 
     def draw(self, swaps: int) -> None:
         """Counts as many random swaps more; nothing where all are counted."""
         while swaps > 0 and not self.exact:
             count = min(swaps, _BLOCK, max(_WORD, _MOST_SIGNS // self.draws))
-            self._count(_random_signs(self._rng, self.draws, count))
+            random = _random_deals if self.independent else _random_signs
+            self._count(random(self._rng, self.draws, count))
             swaps -= count
 
-    def _count(self, signs: np.ndarray) -> None:
-        found = np.abs(self._scores.differences(signs))
-        self.swaps += signs.shape[1]
+    def _count(self, drawn: np.ndarray) -> None:
+        """Counts deals of all scores, (2N, S), or swaps of the draws' names, (N, S)."""
+        owners = drawn if self.independent else self._scores.swapped(drawn)
+        found = np.abs(self._scores.differences(owners))
+        self.swaps += drawn.shape[1]
         self.reached += int((found >= self._least).sum())
 
     @property
     def p(self) -> float:
         """The two-sided p-value; of random swaps, the data as they are count as one more.
 
-        Phipson & Smyth (2010). Never below 2^(1-N): that many of all swaps change the sign at most.
+        Phipson & Smyth (2010). Never below 2^(1-N), or 2 / C(2N, N) of independent draws: that many
+        of all swaps change the sign at most.
         """
         if self.exact:
             return float(self.reached / self.swaps)
-        return max((1 + self.reached) / (1 + self.swaps), math.ldexp(1.0, 1 - self.draws))
+        return max((1 + self.reached) / (1 + self.swaps), self._least_p)
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Gives the interval of the p-value of all swaps (Clopper & Pearson 1934)."""
@@ -197,21 +210,27 @@ class _Scores(NamedTuple):
         side = np.repeat(np.array([-1, 1], dtype=np.int8), draws)
         return _Scores(number[order], side[order], test.ravel()[order], top)
 
-    def differences(self, signs: np.ndarray) -> np.ndarray:
-        """Gives the difference of means under every swap, (S,).
+    def swapped(self, signs: np.ndarray) -> np.ndarray:
+        """Gives who owns the scores under swaps, (2 N, S).
 
         Args:
             signs: 1 where a draw keeps its names, -1 where they are swapped, (N, S) int8.
         """
+        owners: np.ndarray = signs[self.draw] * self.side[:, None]
+        return owners
+
+    def differences(self, owners: np.ndarray) -> np.ndarray:
+        """Gives the difference of means whoever owns the scores, (S,).
+
+        Args:
+            owners: 1 where the variant is given a score, -1 where the baseline is, (2 N, S) int8.
+        """
         if not len(self.test):
-            return np.zeros(signs.shape[1])
+            return np.zeros(owners.shape[1])
         # The variant's scores so far, less the baseline's.
-        excess = np.zeros(signs.shape[1], dtype=np.min_scalar_type(-len(self.test)))
-        total = np.zeros(signs.shape[1])
-        for place, (draw, side, test) in enumerate(
-            zip(self.draw, self.side, self.test, strict=True)
-        ):
-            owner = signs[draw] if side > 0 else -signs[draw]  # 1: the variant is given this score
+        excess = np.zeros(owners.shape[1], dtype=np.min_scalar_type(-len(self.test)))
+        total = np.zeros(owners.shape[1])
+        for place, (owner, test) in enumerate(zip(owners, self.test, strict=True)):
             # Of `place` scores the owner has (place + owner * excess) / 2: it takes this one while
             # that is less than `top`.
             room = 2 * self.top - place
@@ -242,3 +261,19 @@ def _random_signs(rng: np.random.Generator, draws: int, count: int) -> np.ndarra
     bits = np.unpackbits(words.view(np.uint8), axis=1)[:, :count]
     signs: np.ndarray = 1 - 2 * bits.astype(np.int8)
     return signs
+
+
+@lru_cache(maxsize=4)
+def _all_deals(draws: int) -> np.ndarray:
+    """Gives all ways to deal 2 N scores out to two cells, (2N, C(2N, N))."""
+    chosen = np.array(list(itertools.combinations(range(2 * draws), draws)), dtype=np.int64)
+    owners = np.full((2 * draws, len(chosen)), -1, dtype=np.int8)
+    owners[chosen.T, np.arange(len(chosen))] = 1
+    owners.flags.writeable = False
+    return owners
+
+
+def _random_deals(rng: np.random.Generator, draws: int, count: int) -> np.ndarray:
+    """Draws random deals, (2N, count)."""
+    owners = np.repeat(np.array([-1, 1], dtype=np.int8), draws)[:, None]
+    return rng.permuted(np.repeat(owners, count, axis=1), axis=0)

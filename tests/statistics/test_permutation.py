@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -59,6 +60,63 @@ def test_p_is_the_share_of_all_swaps(drawn, shift):
     assert p >= 2.0 ** (1 - pair.valid.shape[1])
 
 
+def deal_out(pair, top):
+    """Deals all 2 N scores out in all ways, one by one; gives the share as far apart as ours."""
+    draws = pair.valid.shape[1]
+    valid, test = pair.valid.ravel(), pair.test.ravel()
+    sizes = []
+    for mine in itertools.combinations(range(2 * draws), draws):
+        theirs = [k for k in range(2 * draws) if k not in mine]
+        means = [best_mean_of(valid, test, of, top) for of in (theirs, mine)]
+        sizes.append((means[1] - means[0], mine == tuple(range(draws, 2 * draws))))
+    observed = next(abs(size) for size, ours in sizes if ours)
+    return np.mean([abs(size) >= observed - 1e-9 for size, _ in sizes])
+
+
+def best_mean_of(valid, test, places, top):
+    draws = len(valid) // 2
+    ranked = sorted(places, key=lambda k: (valid[k], k % draws, k))
+    return sum(test[k] for k in ranked[:top]) / top
+
+
+@settings(deadline=None, max_examples=40)
+@given(pairs())
+def test_p_of_independent_draws_is_the_share_of_all_deals(drawn):
+    pair, top = drawn
+    pair = pair._replace(valid=pair.valid[:, :5], test=pair.test[:, :5], independent=True)
+    draws = pair.valid.shape[1]
+    top = min(top, draws)
+    p = permutation_p(pair, top=top, seed=0)
+    assert p == pytest.approx(deal_out(pair, top), abs=1e-12)
+    assert p >= 2 / math.comb(2 * draws, draws)
+
+
+def test_random_deals_are_fair_and_tell_what_all_of_them_do():
+    draws = 9
+    deals = permutation._random_deals(np.random.default_rng(5), draws, 20_000)
+    assert (deals.sum(axis=0) == 0).all()
+    assert np.abs(deals.mean(axis=1)).max() < 0.03
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(2, draws)) + np.array([[0.0], [0.8]])
+    pair = Pair(values, values, independent=True)
+    exact = PermutationTest(pair, top=5, seed=0)
+    assert exact.exact
+    assert exact.swaps == math.comb(2 * draws, draws)
+    drawn = PermutationTest(pair, top=5, seed=0)
+    drawn.exact, drawn.swaps, drawn.reached = False, 0, 0
+    drawn.draw(20_000)
+    assert drawn.p == pytest.approx(exact.p, abs=0.015)
+
+
+def test_independent_draws_of_one_cell_keep_the_level():
+    rng, rejected, studies = np.random.default_rng(7), 0, 400
+    for _ in range(studies):
+        values = rng.normal(size=(2, 7))
+        pair = Pair(values, values + rng.normal(size=(2, 7)), independent=True)
+        rejected += permutation_p(pair, top=5, seed=0) <= 0.05
+    assert stats.binomtest(rejected, studies, 0.05, alternative="greater").pvalue > 1e-3
+
+
 @settings(deadline=None, max_examples=40)
 @given(pairs(), st.integers(0, 2**31))
 def test_random_swaps_count_as_brute_force_does(drawn, seed):
@@ -67,7 +125,8 @@ def test_random_swaps_count_as_brute_force_does(drawn, seed):
     draws = pair.valid.shape[1]
     signs = permutation._random_signs(np.random.default_rng(seed), draws, 20)
     assert set(np.unique(signs)) <= {-1, 1}
-    found = permutation._Scores.of(pair.valid, pair.test, top=top).differences(signs)
+    scores = permutation._Scores.of(pair.valid, pair.test, top=top)
+    found = scores.differences(scores.swapped(signs))
     for column, difference in zip(signs.T, found, strict=True):
         of = (column < 0).astype(int)
         means = [

@@ -1,0 +1,215 @@
+"""Cells of several runs in one table: compared where the runs are alike, and else not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from odyssey.errors import ConfigError, suggest
+from odyssey.names import short_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from odyssey.storage.places import Place
+
+# Of a study's training: what decides no number, or is spelled out beside it.
+_FREE = {"training.threads", "training.preset", "space.preset"}
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the runs.
+
+    Attributes:
+        name: Its name in tables.
+        setups: What decides its numbers beside cells and draws, by task: dotted field -> value.
+        results: One row a member, with `label`.
+        facts: Those of run.json.
+    """
+
+    name: str
+    setups: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    results: pd.DataFrame = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ComparedRuns:
+    """What a comparison of runs found.
+
+    Attributes:
+        runs: The runs, in the order in which they were named.
+        baseline: Cell that all are compared with, of the first run that has it on the task.
+        table: One row a task, cell and run: the columns of `statistics.comparison.compare`, and
+            run, cell, draws_are (`the same`, `others` or missing) and differs, which says what
+            is not alike where a cell is not compared.
+        agreement: One row a task and cell: `statistics.synthesis.SYNTHESIS_COLUMNS`.
+        shared: Whether some of the runs have draws in common: then they agree more than they know.
+    """
+
+    runs: tuple[ComparedRun, ...]
+    baseline: str
+    table: pd.DataFrame = field(repr=False)
+    agreement: pd.DataFrame = field(repr=False)
+    shared: bool = False
+
+    def data(self) -> dict[str, Any]:
+        """Gives it as plain data."""
+        return {
+            "runs": [run.name for run in self.runs],
+            "baseline": self.baseline,
+            "table": self.table.to_dict("records"),
+            "agreement": self.agreement.to_dict("records"),
+            "shared": self.shared,
+        }
+
+
+def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> ComparedRuns:
+    """Compares the cells of several runs with one baseline, task by task.
+
+    A cell is compared where its run has the task, the training options and the space of
+    hyperparameters of the baseline's: draw by draw where the draws are the same ones (permutation
+    of names), else as two independent samples of as many draws (permutation of all scores). Where
+    something is not alike, that is said instead.
+
+    Args:
+        directories: Run directories or their URLs, the one with the baseline first.
+        baseline: The cell; that of the first run's study, or its first one, where it is empty.
+
+    Raises:
+        ConfigError: Fewer than two runs, one is a search, or no run has the baseline.
+        StoreError: A directory is no run, or has no finished trial.
+    """
+    import pandas as pd
+
+    from odyssey.statistics.synthesis import synthesis
+
+    given = [str(directory) for directory in directories]
+    if len(given) < 2:
+        raise ConfigError("name two runs or more to compare: odyssey compare RUN RUN")
+    if len({str(Path(name).resolve()) for name in given}) < len(given):
+        raise ConfigError("a run is named twice: it has nothing to be compared with in itself")
+    names = short_names(given)
+    runs = tuple(_read(place, names[str(place)]) for place in directories)
+    labels = list(dict.fromkeys(label for run in runs for label in run.results["label"]))
+    first = baseline or str(runs[0].facts.get("baseline") or "") or labels[0]
+    if first not in labels:
+        raise ConfigError(suggest(first, labels, what="cell of these runs"))
+    tasks = list(dict.fromkeys(task for run in runs for task in run.results["task"]))
+    found = [_task_table(runs, str(task), first) for task in tasks]
+    agreement = synthesis(
+        {run.name: run.results for run in runs},
+        seed=_seed(runs),
+        baseline=first,
+        poolable={str(task): _poolable(runs, str(task)) for task in tasks},
+    )
+    table = pd.concat(found, ignore_index=True)
+    return ComparedRuns(runs, first, table, agreement, _share(runs))
+
+
+def _read(where: str | Place, name: str) -> ComparedRun:
+    from odyssey.errors import StoreError
+    from odyssey.statistics.ranking import with_labels
+    from odyssey.storage.schema import KIND
+    from odyssey.storage.store import RunStore
+    from odyssey.studies.sealed import resolved
+    from odyssey.studies.study import recorded_study
+
+    store = RunStore.open(where)
+    facts = store.run
+    if facts.get("kind") == KIND:
+        raise ConfigError(
+            f"{store.path} is a search, whose scores are too good by selection; promote its best"
+            f" cells and compare that: odyssey promote {store.path}"
+        )
+    results = store.results()
+    if results.empty:
+        raise StoreError(
+            f"{store.path} has no finished trial; go on with: odyssey search --resume {store.path}"
+        )
+    said = resolved(recorded_study(store.study_text, facts))
+    shared = {
+        n: v for n, v in said.items() if n.startswith(("training.", "space.")) and n not in _FREE
+    }
+    setups = {
+        task: {**shared, **{f"task.{n}": v for n, v in record.items()}}
+        for task, record in facts["tasks"].items()
+    }
+    return ComparedRun(name, setups, with_labels(results), facts)
+
+
+def _task_table(runs: Sequence[ComparedRun], task: str, baseline: str) -> pd.DataFrame:
+    """Compares the cells of one task with that of the first run that has the baseline on it."""
+    import pandas as pd
+
+    from odyssey.statistics.comparison import compare
+    from odyssey.statistics.synthesis import best_scores
+    from odyssey.studies.sealed import changes
+
+    parts = {run.name: run.results[run.results["task"] == task] for run in runs}
+    home = next((r for r in runs if baseline in set(parts[r.name]["label"])), None)
+    alike: list[pd.DataFrame] = []
+    apart: list[pd.DataFrame] = []
+    about: dict[str, dict[str, str | None]] = {}
+    for run in runs:
+        part = parts[run.name]
+        if part.empty:
+            continue
+        named = part.assign(label=part["label"].astype(str) + f" ({run.name})")
+        differs = f"no {baseline} on the task" if home is None else ""
+        if home is not None:
+            differs = changes(home.setups[task], run.setups[task])
+        own = home is None or not _same_draws(parts[home.name], part)
+        for label, cell in zip(named["label"], part["label"], strict=True):
+            draws_are = None if differs else "others" if own else "the same"
+            about[str(label)] = {
+                **{"run": run.name, "cell": str(cell)},
+                **{"draws_are": draws_are, "differs": differs},
+            }
+        (apart if differs else alike).append(named.assign(independent=own))
+    found = pd.DataFrame()
+    if home is not None:
+        alike.sort(key=lambda part: not part["label"].iloc[0].endswith(f" ({home.name})"))
+        whole = pd.concat(alike, ignore_index=True)
+        first = f"{baseline} ({home.name})"
+        found = compare(whole, seed=_seed(runs), baseline=first)
+    rest = [best_scores(part).assign(baseline=False) for part in apart]
+    found = pd.concat([found, *rest], ignore_index=True) if len(found) else pd.concat(rest)
+    found = found.reset_index(drop=True)
+    said = pd.DataFrame([about[str(label)] for label in found["label"]], index=found.index)
+    return pd.concat([found, said], axis=1)
+
+
+def _same_draws(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Tells whether draws of one number have one seed and one set of hyperparameters."""
+    from odyssey.hyperparameters import HYPERPARAMETERS
+
+    # a size that follows from a number of parameters is the cell's, not the draw's
+    sizes = {"hidden_size"} if one["parameters"].notna().any() else set()
+    names = ["seed", *(n for n in HYPERPARAMETERS if n in one and n not in sizes)]
+    names = [name for name in names if name != "forget_bias"]  # cells without the gate have none
+    mine, theirs = (rows.groupby("member")[names].first() for rows in (one, other))
+    common = mine.index.intersection(theirs.index)
+    return len(common) > 0 and mine.loc[common].equals(theirs.loc[common])
+
+
+def _poolable(runs: Sequence[ComparedRun], task: str) -> list[str]:
+    """Names the runs of one study on draws that have nothing in common; none where not all do."""
+    having = [run for run in runs if task in run.setups]
+    if any(run.setups[task] != having[0].setups[task] for run in having):
+        return []
+    return [] if _share(having) else [run.name for run in having]
+
+
+def _share(runs: Sequence[ComparedRun]) -> bool:
+    """Tells whether two runs have a draw in common."""
+    seeds = [set(run.results["seed"]) for run in runs]
+    return sum(map(len, seeds)) > len(set().union(*seeds))
+
+
+def _seed(runs: Sequence[ComparedRun]) -> int:
+    seed = runs[0].facts.get("seed")
+    return abs(seed) if isinstance(seed, int) and not isinstance(seed, bool) else 0
