@@ -69,7 +69,6 @@ def test_what_is_not_read_by_name_is_in_x(further, main, order):
         (cell("gap : 1"), Signature.symbols(5), r"does not feed \(fed by name: none\)"),
         (cell("mask : 3"), SIGNATURE, "its input mask has 3 numbers, the task feeds 2"),
         (cell("mask : I"), SIGNATURE, "its input mask has 6 numbers, the task feeds 2"),
-        (cell("mask : I", square=True), SIGNATURE, "as many numbers as it has units"),
         (
             odyssey.parse_cell(
                 "cell own\ninput x\nsize M = 5\ninput mask : M\nstate h\n"
