@@ -48,6 +48,7 @@ def native_steps(
     """Gives several updates in one call; None where a part is not this backend's own."""
     if (
         isinstance(recurrence, NativeRecurrence)
+        and not recurrence.places  # the inputs of an update are one array
         and isinstance(readout, NativeReadout)
         and isinstance(update, NativeUpdate)
     ):
