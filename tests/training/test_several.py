@@ -33,8 +33,8 @@ def config(**options):
     return TrainingConfig(**{**given, **options})
 
 
-def told(spec, members, options):
-    trained = train(get_cell(spec), get_task("arithmetic"), members, options)
+def told(spec, members, options, task="arithmetic"):
+    trained = train(get_cell(spec), get_task(task), members, options)
     return [
         (r.curve, r.test_nats, r.test_accuracy, r.status, r.updates, r.characters, r.reason)
         for r in trained.results
@@ -68,6 +68,15 @@ def test_several_updates_equal_single_ones(spec, optimizer, members, counted, mo
     single = told(spec, members, options)
     assert repr(several) == repr(single)  # which says nan of nan
     assert len(members) == 1 or "diverged" in {row[3] for row in single}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("spec", ["gru_d", "time_aware_lstm", "cfc_irregular"])
+def test_several_updates_with_further_inputs(spec, dtype, counted, monkeypatch):
+    several = told(spec, POPULATION[:2], config(dtype=dtype), "irregular@length=9")
+    assert max(made for _, made in counted) > 1
+    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    assert several == told(spec, POPULATION[:2], config(dtype=dtype), "irregular@length=9")
 
 
 def test_a_call_ends_where_a_member_diverges_and_loses_no_batch(counted, monkeypatch):
