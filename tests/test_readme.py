@@ -77,8 +77,9 @@ def test_the_lectures_loop_does_what_its_page_says(capsys):
 
 
 def test_the_page_of_the_module(capsys):
-    (code,) = blocks("python", (ROOT / "docs/module.md").read_text("utf-8"))
-    exec(compile(code, "module.md", "exec"), {})
+    space = {}
+    for code in blocks("python", (ROOT / "docs/module.md").read_text("utf-8")):
+        exec(compile(code, "module.md", "exec"), space)
     assert "[4, 50, 64]" in capsys.readouterr().out
 
 

@@ -114,7 +114,7 @@ class Layers(nn.Module):
         """Gives how many numbers each further input of the cell has.
 
         Raises:
-            CellError: One has the size of x, which is not the same in all layers or members.
+            CellError: One has the size of x, which is not the same in all layers.
         """
         for name, size in self.cell.shapes.inputs.items():
             if parts(size)[0] == ONE:
@@ -123,11 +123,6 @@ class Layers(nn.Module):
                 raise CellError(
                     f"{self.cell.name}: its input {name} has the size of x, which later layers do"
                     " not read: use num_layers=1"
-                )
-            if self.program.square and self.masked:
-                raise CellError(
-                    f"{self.cell.name}: its input {name} has as many numbers as it has units, so"
-                    " all members need the same hidden_size"
                 )
         sizes = self.cell.shapes.inputs.items()
         return {name: resolve(size, self.input_size, self.hidden_size) for name, size in sizes}

@@ -30,6 +30,7 @@ from odyssey.expr.sizes import (
     is_matrix,
     matrix,
     meet,
+    parts,
 )
 from odyssey.expr.terms import Leaf, term
 
@@ -346,6 +347,13 @@ def infer_shapes(cell: Equations) -> Shapes:
     """
     inference = _Inference(cell)
     final = inference.final
+    for number, declaration in enumerate(cell.further_inputs if inference.square else ()):
+        if parts(cell.size(declaration.sizes[0]))[0] == INPUTS:
+            raise IllegalCellError(
+                f"the input {declaration.name!r} cannot have the size of {cell.input}, which meets"
+                " units elementwise and so has as many numbers as there are of them; say a number",
+                f"input {number}",
+            )
     for number, declaration in enumerate(cell.weights):
         if declaration.name not in inference.uses:
             raise IllegalCellError(

@@ -60,7 +60,7 @@ class SequenceModel(nn.Module):
         square = cell.shapes.square
         self.signature = signature
         read, outputs = reading(cell, signature), signature.outputs.size
-        width = read.main
+        width, self.reading = read.main, read
         self.embedding = (
             nn.Parameter(torch.zeros(members, hidden, width, dtype=dtype)) if square else None
         )

@@ -84,11 +84,6 @@ def reading(cell: Cell, signature: Signature) -> Reading:
             f"{cell.name} reads all of the task's inputs by name: nothing is left for x"
         )
     for name, size in shapes.inputs.items():
-        if shapes.square and parts_of(size)[0] != ONE:
-            raise ConfigError(
-                f"{cell.name}: its input {name} has as many numbers as it has units, since it reads"
-                f" x elementwise among them; the task feeds {len(parts[name])}"
-            )
         own = resolve(size, len(rest), 1)
         if own != len(parts[name]):
             hint = _hint(cell, name, len(parts[name]))

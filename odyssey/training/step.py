@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from odyssey.compiler import RNN
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.backends.base import (
     Averages,
@@ -31,9 +32,11 @@ from odyssey.compiler.backends.base import (
     UpdateRules,
     UpdateStep,
 )
+from odyssey.expr.program import MAIN_INPUT
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Kind, Values
 from odyssey.training.model import SequenceModel, read_out
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
+from odyssey.training.sizes import Reading
 
 
 @dataclass(frozen=True)
@@ -271,14 +274,25 @@ def make_recurrence(model: SequenceModel, *, dense: bool, dropped: bool = False)
     # there is nothing before it, and the state it starts from gets no gradient
     learned_start = any(isinstance(start, str) for start in rnn.program.starts.values())
     whole = model.embedding is None and model.conditioner is None and not learned_start
-    whole = whole and not rnn.further_sizes
     if training and rnn.num_layers == 1 and rnn.plain and whole and not dropped:
         (parameters,) = rnn.layer_parameters()
-        read = LayerInput(model.signature.inputs.size, dense)
+        read = LayerInput(rnn.input_size, dense, places_of(rnn, model.reading))
         layer = training.recurrence(rnn.implementation, parameters, read, rnn.hidden_sizes)
         if layer:
             return BackendRecurrence(model, parameters, layer)
     return TorchRecurrence(model)
+
+
+def places_of(rnn: RNN, read: Reading) -> dict[str, tuple[int, ...]]:
+    """Gives where in a step each input of a program lies, x under no name; see `LayerInput`."""
+    sizes = {MAIN_INPUT: rnn.input_size, **rnn.further_sizes}
+    if len(sizes) == 1:
+        return {}
+    order = list(range(sum(sizes.values()))) if read.order is None else list(read.order)
+    places = {}
+    for name, size in sizes.items():
+        places[name], order = tuple(order[:size]), order[size:]
+    return {n: where for n, where in places.items() if n == MAIN_INPUT or n in rnn.program.inputs}
 
 
 def make_readout(backend: str, units: Sequence[int], outputs: Values) -> ReadoutLoss:

@@ -1,7 +1,5 @@
 """Further inputs of a cell: on every backend against the oracle, and every way to call a module."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -251,7 +249,3 @@ def test_a_cell_without_further_inputs_takes_none():
         odyssey.RNN(odyssey.get_cell("lstm"), I, H)(torch.zeros(T, B, I), None, {"gap": 1})
     with pytest.raises(CellError, match="has the size of x"):
         odyssey.RNN(WAITING, I, H, 2)
-    square = WAITING.text.replace("= tanh(", "= tanh(x[t] + ")
-    with pytest.raises(CellError, match="all members need the same hidden_size"):
-        odyssey.RNN(odyssey.parse_cell(square), I, [I, 3], population=2)
-    assert math.prod(odyssey.RNN(odyssey.parse_cell(square), I, I).state_shapes(1)[0]) == I

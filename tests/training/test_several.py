@@ -40,8 +40,8 @@ MOVING = [
 ]
 
 
-def told(spec, members, options):
-    trained = train(get_cell(spec), get_task("arithmetic"), members, options)
+def told(spec, members, options, task="arithmetic"):
+    trained = train(get_cell(spec), get_task(task), members, options)
     return [
         (r.curve, r.test_nats, r.test_accuracy, r.status, r.updates, r.characters, r.reason)
         for r in trained.results
@@ -87,6 +87,15 @@ def test_several_updates_move_rates_and_averages_as_single_ones(
     assert max(made for _, made in counted) > 1
     monkeypatch.setattr(group, "make_several", lambda *parts: None)
     assert told("gru", MOVING, options) == several
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("spec", ["gru_d", "time_aware_lstm", "cfc_irregular"])
+def test_several_updates_with_further_inputs(spec, dtype, counted, monkeypatch):
+    several = told(spec, POPULATION[:2], config(dtype=dtype), "irregular@length=9")
+    assert max(made for _, made in counted) > 1
+    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    assert several == told(spec, POPULATION[:2], config(dtype=dtype), "irregular@length=9")
 
 
 def test_a_call_ends_where_a_member_diverges_and_loses_no_batch(counted, monkeypatch):

@@ -10,7 +10,7 @@ parameters of a member (padding included).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -102,12 +102,15 @@ class LayerInput:
     """What a layer reads at a step.
 
     Attributes:
-        size: How many classes, or numbers.
+        size: How many classes, or numbers of x.
         dense: Whether it is a vector of floats, not the index of a class.
+        places: Of a program with further inputs, where in such a vector each of its inputs lies, x
+            under no name; empty where the vector is x.
     """
 
     size: int
     dense: bool
+    places: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class LayerRecurrence(Protocol):
@@ -120,7 +123,8 @@ class LayerRecurrence(Protocol):
         """Runs the sequence.
 
         Args:
-            x: (P, T, B) int64 class indices, or (P, T, B, I) of the parameters' type.
+            x: (P, T, B) int64 class indices, or (P, T, B, N) of the parameters' type: I numbers,
+                or as `LayerInput.places` says.
             state: One (P, B, H) tensor a state.
 
         Returns:

@@ -27,7 +27,8 @@ from odyssey.compiler.backends.native.abi.structures import CPU, Int64Array, Str
 from odyssey.compiler.backends.native.call.inputs import loop_inputs
 from odyssey.compiler.backends.native.call.kernel import Kernel, Shape
 from odyssey.compiler.backends.native.call.layer import NativeLayer
-from odyssey.compiler.backends.native.plan import Plan
+from odyssey.compiler.backends.native.plan import Plan, Stack
+from odyssey.expr.program import MAIN_INPUT
 
 
 def native_recurrence(
@@ -39,6 +40,8 @@ def native_recurrence(
     rows = all(p.is_contiguous() for p in parameters.values())
     if not rows or not _reads_parameters_only(layer.plan, _indexed(layer.plan, read)):
         return None
+    if not read.dense and len(layer.plan.indexable) < len(layer.plan.stacks):
+        return None  # indices are no numbers
     return NativeRecurrence(layer, parameters, read=read, units=units)
 
 
@@ -47,15 +50,10 @@ def _indexed(plan: Plan, read: LayerInput) -> frozenset[int]:
 
 
 def _reads_parameters_only(plan: Plan, indexed: frozenset[int]) -> bool:
-    """Says whether all that a loop reads is the input itself and parameters."""
+    """Says whether all that a loop reads is inputs themselves and parameters."""
     nodes, sources = plan.program.nodes, loop_inputs(plan, indexed).sources
-    return (
-        plan.writes_output
-        and len(plan.indexable) == len(plan.stacks)
-        and all(
-            kind in ("parameter", "state") or (kind == "operand" and nodes[int(key)].op == "input")
-            for kind, key in sources
-        )
+    return plan.writes_output and all(
+        kind in ("parameter", "state") or nodes[int(key)].op == "input" for kind, key in sources
     )
 
 
@@ -80,6 +78,8 @@ class NativeRecurrence:
         self.parameters = dict(parameters)
         self.kernel = layer.kernel(next(iter(parameters.values())).dtype)
         self.read, self.units = read, tuple(units)
+        places = read.places.items()
+        self.places = {n: torch.tensor(where, dtype=torch.int64) for n, where in places}
         self.calls: _Calls | None = None
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -97,7 +97,13 @@ class NativeRecurrence:
             indexed = _indexed(self.kernel.plan, self.read)
             shape = Shape(steps, batch, self.read.size, self.units, True, indexed)
             calls = self.calls = _Calls(self.kernel, self.parameters, shape)
-        return calls.forward(x, state)
+        return calls.forward(self._taken_apart(x), state)
+
+    def _taken_apart(self, x: Tensor) -> dict[str, Tensor]:
+        """Gives each input of the program by name, x under none."""
+        if not self.places:
+            return {MAIN_INPUT: x}
+        return {name: x.index_select(-1, where) for name, where in self.places.items()}
 
     def unmoved(self) -> bool:
         """Says whether the parameters lie where they lay at the last call."""
@@ -107,6 +113,13 @@ class NativeRecurrence:
         """See `base.LayerRecurrence`."""
         assert self.calls is not None
         return self.calls.backward(dy)
+
+
+def _field(n: int, stack: Stack, shape: Shape) -> str:
+    """Names the field that an input fills, for products with it or as it is."""
+    if not stack.results:
+        return f"x{n}"
+    return f"x{n}_index" if n in shape.indexed else f"a{n}"
 
 
 def _places(parameters: Mapping[str, Tensor]) -> list[int]:
@@ -119,9 +132,11 @@ class _Calls:
 
     def __init__(self, kernel: Kernel, parameters: Mapping[str, Tensor], shape: Shape) -> None:
         self.kernel, self.shape, self.plan = kernel, shape, kernel.plan
-        self.inputs = [
-            f"x{n}_index" if n in shape.indexed else f"a{n}" for n in range(len(self.plan.stacks))
-        ]
+        self.inputs = [_field(n, stack, shape) for n, stack in enumerate(self.plan.stacks)]
+        nodes = self.plan.program.nodes
+        self.names = [
+            nodes[s.operand if s.results else s.leaves[0]].name for s in self.plan.stacks
+        ]  # of the inputs that fill them
         self.where = _places(parameters)
         self.shapes = {shape.steps: shape}  # by their steps
         self.steps = shape.steps  # of the last call
@@ -138,6 +153,9 @@ class _Calls:
         self.y = self._zeros("f", "y")
         self.forth.put("y", self.y)
         self._parameters()
+        for name in self.back.form.fields:
+            if name in {f"gx{n}" for n, s in enumerate(self.plan.stacks) if not s.results}:
+                self.back.put(name, self._zeros("b", name))  # of inputs, which nobody wants
         self.outputs = [tuple(self._zeros("f", f"o{n}") for n in states) for _ in range(2)]
         self.turns = [self.forth, self.forth.copy()]  # they take turns in the states they write
         for structs, finals in zip(self.turns, self.outputs, strict=True):
@@ -201,16 +219,16 @@ class _Calls:
                 if fields[part].zeros == "always":
                     self.sums.append(gradient)
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """See `base.LayerRecurrence.forward`."""
-        x = dense(x)  # the backward call reads them again
+    def forward(self, read: Mapping[str, Tensor], state: State) -> tuple[Tensor, State]:
+        """See `base.LayerRecurrence.forward`; inputs are given by name."""
+        read = {name: dense(x) for name, x in read.items()}  # the backward call reads them again
         self.turn = 1 - self.turn
         structs, finals = self.turns[self.turn], self.outputs[self.turn]
-        self.steps = x.shape[1]
+        self.steps = read[MAIN_INPUT].shape[1]
         shape = self.shorter(self.steps)
         form = self.kernel.form(shape, "f")
-        for name in self.inputs:
-            structs.set(name, x, form)
+        for name, source in zip(self.inputs, self.names, strict=True):
+            structs.set(name, read[source], form)
             self.back.share(name, structs)
         for n, (first, _) in enumerate(zip(state, finals, strict=True)):
             structs.set(f"i{n}", dense(first))

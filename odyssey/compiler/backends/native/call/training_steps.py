@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from odyssey.compiler.backends.base import (
     LayerRecurrence,
@@ -90,12 +92,13 @@ class NativeSteps:
             z.number(name, 0)
         real = np.dtype(DTYPES[dtype])
         read = recurrence.read
+        self.places = [np.array(where) for where in read.places.values()]
+        self.width = width = sum(map(len, self.places)) or read.size
         self.kinds = (  # of inputs, targets and weights: type, and what a row has
-            (real, (read.size,)) if read.dense else (np.dtype(np.int64), ()),
+            (real, (width,)) if read.dense else (np.dtype(np.int64), ()),
             (np.dtype(np.int64), ()) if readout.kind == CLASSES else (real, (readout.outputs,)),
             (np.dtype(np.bool_), ()),
         )
-        self.row_bytes = self.kinds[0][0].itemsize * (read.size if read.dense else 1)
         self.dh = torch.empty(0, dtype=dtype, device=CPU)
 
     @property
@@ -124,9 +127,10 @@ class NativeSteps:
         assert calls is not None
         updates, P = len(batch.inputs), self.members
         steps = [weights.shape[1] for weights in batch.weights]
+        inputs = [self._one_after_the_other(x) for x in batch.inputs]  # held while C runs
         self._steps(steps, batch.anew)
         for row, (arrays, (dtype, tail)) in enumerate(
-            zip((batch.inputs, batch.targets, batch.weights), self.kinds, strict=True)
+            zip((inputs, batch.targets, batch.weights), self.kinds, strict=True)
         ):
             shapes = {each: (P, each, calls.shape.batch, *tail) for each in set(steps)}
             for k, array in enumerate(arrays):
@@ -155,6 +159,28 @@ class NativeSteps:
             calls.outputs[calls.turn],
         )
 
+    def _one_after_the_other(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Gives the inputs of an update with those of a program one after the other, each of all
+        members, in as many numbers a row; as they are where the program reads x alone."""
+        if not self.places:
+            return x
+        parts = [x[..., where].ravel() for where in self.places]
+        return np.concatenate(parts).reshape(*x.shape[:-1], -1)
+
+    def _input_bytes(self) -> NDArray[np.int64]:
+        """Gives for each input field the bytes of a row that lie before its input, and its own."""
+        calls, item = self.recurrence.calls, self.kinds[0][0].itemsize
+        assert calls is not None
+        if not self.places:
+            width = self.width if self.recurrence.read.dense else 1
+            return np.array([[0, width * item]] * len(calls.inputs), dtype=np.int64).T.copy()
+        ends = np.cumsum([0, *map(len, self.places)])
+        sizes = dict(
+            zip(self.recurrence.places, zip(ends, np.diff(ends), strict=False), strict=True)
+        )
+        rows = [sizes[name] for name in calls.names]
+        return np.array(rows, dtype=np.int64).T.copy() * item
+
     def _steps(self, steps: Sequence[int], anew: Sequence[bool]) -> None:
         """Writes down how many steps updates have, whether they begin anew, and what follows."""
         calls = self.recurrence.calls
@@ -179,6 +205,7 @@ class NativeSteps:
             for n, final in enumerate(calls.outputs[1 - turn]):
                 structs.set(f"i{n}", final)
         self.columns = np.array([back.form.columns[name] for name in names], dtype=np.int64)
+        self.bytes = self._input_bytes()
         self.sums = np.array([(t.data_ptr(), t.nbytes) for t in calls.sums], dtype=np.int64).T
         self.sums = np.ascontiguousarray(self.sums.reshape(2, -1))
         self.anew = calls.anew() if anew else forth  # copies cost more than a tiny cell
@@ -203,7 +230,8 @@ class NativeSteps:
             "words": back.width,
             "fields": len(names),
             "columns": self.columns.ctypes.data,
-            "row_bytes": self.row_bytes,
+            "starts": self.bytes[0].ctypes.data,
+            "widths": self.bytes[1].ctypes.data,
             "symbols": 0 if self.recurrence.read.dense else self.recurrence.read.size,
             "y": calls.y.data_ptr(),
             "y_member": calls.y.stride(0),

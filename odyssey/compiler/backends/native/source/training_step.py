@@ -381,6 +381,7 @@ void odyssey_steps(struct steps *s, const void *unused) {
   struct readout own = *(const struct readout *)s->readout, *r = &own;
   struct update step = *(const struct update *)s->update, *u = &step;
   const long *columns = (const long *)s->columns, P = s->P;
+  const long *starts = (const long *)s->starts, *widths = (const long *)s->widths;
   long *back = (long *)s->back;
   r->h = (const real *)s->y;
   r->h_member = s->y_member;
@@ -394,7 +395,7 @@ void odyssey_steps(struct steps *s, const void *unused) {
     for (long p = 0; p < P; p++) {
       for (long i = 0; i < s->fields; i++)
         forth[p * s->words + columns[i]] = back[p * s->words + columns[i]] =
-            (long)(x + p * rows * s->row_bytes);
+            (long)(x + (P * starts[i] + p * widths[i]) * rows);
       back[p * s->words + s->dy] = (long)(r->dh + p * rows * r->H);
     }
     ((entry)s->forward)((const void *)s->sizes[k], forth);

@@ -1,6 +1,7 @@
 """Tasks feed cells by name: what a model hands over, and training with it on every backend."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from odyssey.training.config import TrainingConfig
 from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel, count_parameters
 from odyssey.training.sizes import check_reading, reading
+from odyssey.training.step import BackendRecurrence, TorchRecurrence, make_recurrence
 
 SIGNATURE = Signature(
     Values(REALS, 8),  # three values, a gap, a mask of two, two clocks
@@ -69,7 +71,6 @@ def test_what_is_not_read_by_name_is_in_x(further, main, order):
         (cell("gap : 1"), Signature.symbols(5), r"does not feed \(fed by name: none\)"),
         (cell("mask : 3"), SIGNATURE, "its input mask has 3 numbers, the task feeds 2"),
         (cell("mask : I"), SIGNATURE, "its input mask has 6 numbers, the task feeds 2"),
-        (cell("mask : I", square=True), SIGNATURE, "as many numbers as it has units"),
         (
             odyssey.parse_cell(
                 "cell own\ninput x\nsize M = 5\ninput mask : M\nstate h\n"
@@ -175,6 +176,32 @@ def test_backends_train_alike_and_members_alone(spec):
     for k in range(2):
         alone = outcome(spec, "native", sizes, only=k)
         np.testing.assert_allclose(native[k], alone[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("spec", [s for s in TIMED if s != "phased_lstm"])  # which has an exp(-w)
+def test_native_code_trains_without_autograd(spec):
+    """Gradients of a segment equal those of autograd, also where one follows another."""
+    task = get_task("irregular@length=9,signals=2")
+    model = SequenceModel(
+        odyssey.get_cell(spec), task.signature, [7, 5], 1, backend="native", dtype=torch.float64
+    )
+    for k in range(2):
+        model.initialise(k, Member(k, k, hidden_size=7 - 2 * k), "uniform")
+    ours, theirs = make_recurrence(model, dense=True), TorchRecurrence(model)
+    assert isinstance(ours, BackendRecurrence)
+    state, other = None, None
+    for batch in itertools.islice(
+        task.train(batch_size=3, unroll=9, rng=np.random.default_rng(0)), 3
+    ):
+        x = torch.as_tensor(batch.inputs_TB).double().expand(2, -1, -1, -1)
+        h, state = ours.forward(x, state)
+        expected, other = theirs.forward(x, other)
+        torch.testing.assert_close(h, expected)
+        dh = torch.randn_like(h)
+        got, wanted = ours.backward(dh), theirs.backward(dh)
+        for p in model.rnn.parameters():
+            torch.testing.assert_close(got[p], wanted[p])
+        state = tuple(s.clone() for s in state)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,14 @@ def test_refusals_of_whole_texts(text, reason):
     assert reason in str(caught.value)
 
 
+def test_a_bare_x_leaves_no_input_of_its_size():
+    wide = parse_cell(GATED.text.replace("input seen : 4", "input seen : I"))
+    with pytest.raises(CellError, match="line 4: the input 'seen' cannot have the size of x"):
+        parse_cell(wide.text.replace("+ b)\n\noutput", "+ b) + x[t]\n\noutput"))
+    with pytest.raises(CellError, match="residual leaves no legal cell"):
+        ablate(wide, "residual")
+
+
 def test_what_nothing_reads_any_more_goes():
     candidate = parse_cell(GATED.text.replace("z * h[t-1] + (1 - z)", "z"))
     assert candidate.inputs == ("x", "gap", "seen")
@@ -155,8 +163,7 @@ def test_what_nothing_reads_any_more_goes():
 
 
 def test_residual_adds_the_main_input():
-    skipped = parse_cell(GATED.text.replace("input seen : 4", "input seen : I"))
-    own = ablate(skipped, "residual")
+    own = ablate(GATED, "residual")
     assert own.equations[-1].value.has(Input("x[t]"))
     added = GATED.text.replace("b)\n\noutput", "b) + gap[t]\n\noutput")
     assert ablate(parse_cell(added), "residual").output == "y"
