@@ -51,7 +51,7 @@ LONGEST = 12
 
 
 def common(name):
-    """Says whether a cell has sizes I and H only, weights as stored, and no function with an edge."""
+    """Says whether a cell has sizes I and H, weights as stored, and no function with an edge."""
     cell = library_cell(name)
     ops = {node.op for node in cell.program.nodes} - {"matmul"}
     special = any(PRIMITIVES[op].edge for op in ops & PRIMITIVES.keys())

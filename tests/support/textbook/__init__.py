@@ -45,6 +45,7 @@ SIZES = {
         **{f"p_{k}": "4 * n" for k in "ifo"},
     },
     "group_lstm": {f"V_{k}": "n * n" for k in "ifog"},
+    "grid_lstm": {f"V_{k}{n}": "n * n" for k in "ifogpqrs" for n in (1, 2)},
     "deltanet": {"W_b": "m"},
     "gated_deltanet": {"W_a": "m", "W_b": "m", "s": "1", "b_a": "1"},
     "mlstm_xlstm": {"W_i": "m", "W_f": "m", "b_i": "1", "b_f": "1"},
