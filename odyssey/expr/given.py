@@ -7,14 +7,13 @@ not train them says so itself: `weight A : H, H, frozen`.
 from __future__ import annotations
 
 import numpy as np
-
-from odyssey.expr.primitives import Array
+from numpy.typing import NDArray
 
 _ORDER = 18  # of the Taylor series of the exponential, whose argument is scaled below 1/2
 _TRIES = 100
 
 
-def exponential(matrix: Array) -> Array:
+def exponential(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Computes the exponential of matrices (..., n, n): a Taylor series, scaled and squared."""
     norm = float(np.abs(matrix).sum(axis=-1).max(initial=0.0))
     squarings = max(0, int(np.ceil(np.log2(norm))) + 1) if norm > 0 else 0
@@ -28,28 +27,30 @@ def exponential(matrix: Array) -> Array:
     return total
 
 
-def ramp(shape: tuple[int, ...], first: float, step: float) -> Array:
+def ramp(shape: tuple[int, ...], first: float, step: float) -> NDArray[np.float64]:
     """Gives first, first + step, first + 2 step ... along the last axis."""
     return np.broadcast_to(first + step * np.arange(shape[-1]), shape).copy()
 
 
-def periods(units: int, groups: float) -> Array:
+def periods(units: int, groups: float) -> NDArray[np.float64]:
     """Gives the period 1, 2, 4 ... of each unit, in groups of one size (Koutnik et al. 2014)."""
     return 2.0 ** np.floor(np.arange(units) * groups / units)
 
 
-def signs(units: int, share: float) -> Array:
+def signs(units: int, share: float) -> NDArray[np.float64]:
     """Gives 1 for the first share of the units, -1 for the others (Song et al. 2016)."""
     return np.where(np.arange(units) < round(share * units), 1.0, -1.0)
 
 
-def ring(shape: tuple[int, ...], inner: float, outer: float, rng: np.random.Generator) -> Array:
+def ring(
+    shape: tuple[int, ...], inner: float, outer: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Draws ln(-ln r) with r^2 uniform in [inner^2, outer^2] (Orvieto et al. 2023, lemma 3.2)."""
     squares = rng.uniform(inner**2, outer**2, shape)
     return np.log(-0.5 * np.log(np.maximum(squares, np.finfo(float).tiny)))
 
 
-def legs(shape: tuple[int, ...]) -> Array:
+def legs(shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Gives A, or for a vector B, of HiPPO-LegS (Gu et al. 2020, theorem 2).
 
     A[n, k] is sqrt((2n + 1)(2k + 1)) below the diagonal and n + 1 on it, B[n] is sqrt(2n + 1).
@@ -59,7 +60,7 @@ def legs(shape: tuple[int, ...]) -> Array:
     return b if len(shape) == 1 else np.tril(np.outer(b, b), -1) + np.diag(n + 1.0)
 
 
-def legs_frequencies(units: int) -> Array:
+def legs_frequencies(units: int) -> NDArray[np.float64]:
     """Gives the imaginary parts of the eigenvalues of the normal part of HiPPO-LegS.
 
     -A + P P^T with P[n] = sqrt(n + 1/2) is -1/2 and an antisymmetric matrix, whose eigenvalues come
@@ -71,7 +72,7 @@ def legs_frequencies(units: int) -> Array:
     return np.asarray(np.linalg.eigvalsh(1j * antisymmetric)[units:], np.float64)
 
 
-def legt(shape: tuple[int, ...], window: float) -> Array:
+def legt(shape: tuple[int, ...], window: float) -> NDArray[np.float64]:
     """Gives A, or for a vector B, of a Legendre memory of a window, held for a step of 1.
 
     Of theta m' = A m + B u with A[i, j] = (2i + 1) (-1 if i < j, else (-1)^(i - j + 1)) and
@@ -87,7 +88,7 @@ def legt(shape: tuple[int, ...], window: float) -> Array:
     return held[:-1, -1] if len(shape) == 1 else held[:-1, :-1]
 
 
-def quarter_turns(units: int) -> Array:
+def quarter_turns(units: int) -> NDArray[np.float64]:
     """Gives the matrix that takes a pair (a, b) of neighbours to (-b, a): i times a + ib."""
     turn = np.zeros((units, units))
     first = np.arange(0, units - 1, 2)
@@ -95,12 +96,12 @@ def quarter_turns(units: int) -> Array:
     return turn
 
 
-def fourier(units: int) -> np.ndarray[tuple[int, ...], np.dtype[np.complex128]]:
+def fourier(units: int) -> NDArray[np.complex128]:
     """Gives the unitary matrix of the discrete Fourier transform, e^(-2 pi i j k / n) / sqrt n."""
     return np.asarray(np.fft.fft(np.eye(units), norm="ortho"))
 
 
-def picking(shape: tuple[int, ...], *, apart: bool) -> Array:
+def picking(shape: tuple[int, ...], *, apart: bool) -> NDArray[np.float64]:
     """Gives a matrix that copies units: each as often as it can in a row, or all again and again.
 
     With R rows and C columns, row i takes column i C // R, or i mod C if `apart`.
@@ -112,7 +113,9 @@ def picking(shape: tuple[int, ...], *, apart: bool) -> Array:
     return picked
 
 
-def reservoir(units: int, density: float, radius: float, rng: np.random.Generator) -> Array:
+def reservoir(
+    units: int, density: float, radius: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Draws a sparse matrix of a spectral radius, its numbers uniform (Jaeger 2001).
 
     A draw that is nilpotent, as small sparse ones may be, is made again, and stays so at last.

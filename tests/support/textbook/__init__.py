@@ -49,6 +49,7 @@ SIZES = {
     "gru_d": {"V_d": "n * m", "V_r": "n * m", "V_z": "n * m", "V_n": "n * m"},
     "context_gru": {f"V_{k}": "n * 64" for k in "rzn"},
     "context_lstm": {f"V_{k}": "n * 64" for k in "ifog"},
+    "grid_lstm": {f"V_{k}{n}": "n * n" for k in "ifogpqrs" for n in (1, 2)},
     "deltanet": {"W_b": "m"},
     "gated_deltanet": {"W_a": "m", "W_b": "m", "s": "1", "b_a": "1"},
     "mlstm_xlstm": {"W_i": "m", "W_f": "m", "b_i": "1", "b_f": "1"},

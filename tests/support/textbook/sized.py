@@ -190,6 +190,47 @@ class Sized(Page):
         second = layer("b", first, gate("3", first), gate("4", first))
         return second, first
 
+    def hm_lstm(self, x, k, l, h, c, z):  # noqa: E741 - as the cell has it
+        # boundaries of both layers before: the input always ends a unit, the upper layer none
+        lower = {
+            gate: self.pre(gate, x, h) + z * self.at(f"V_{gate}", k)
+            for gate in ("i", "f", "o", "g")
+        }
+        slope = self.outer("z", x) + self.at("U_z", h) + z * self.at("V_z", k)
+        boundary = np.where(np.clip((slope + 1) / 2, 0, 1) > 0.5, 1.0, 0.0)
+        written = sigma(lower["i"]) * np.tanh(lower["g"])
+        flushed = z * written + (1 - z) * (sigma(lower["f"]) * c + written)
+        h = sigma(lower["o"]) * np.tanh(flushed)
+        upper = {
+            gate: boundary * self.at(f"U_{gate}", h) + self.at(f"V_{gate}", k) + self.v[f"b_{gate}"]
+            for gate in "pqrs"
+        }
+        updated = sigma(upper["q"]) * l + sigma(upper["p"]) * np.tanh(upper["s"])
+        works = boundary == 1
+        l = np.where(works, updated, l)  # noqa: E741
+        k = np.where(works, sigma(upper["r"]) * np.tanh(l), k)
+        return k, l, h, flushed, boundary
+
+    def grid_lstm(self, x, *states):
+        along, carried = self.at("W_d", x), self.at("W_e", x)
+        after = []
+        for layer in (1, 2):
+            h, c = states[2 * layer - 2 : 2 * layer]
+            both = np.hstack([along, h])
+
+            def lstm(names, memory, layer=layer, both=both):
+                i, f, o, g = (
+                    both @ np.hstack([self.v[f"U_{n}{layer}"], self.v[f"V_{n}{layer}"]]).T
+                    + self.v[f"b_{n}{layer}"]
+                    for n in names
+                )
+                memory = sigma(f) * memory + sigma(i) * np.tanh(g)
+                return sigma(o) * np.tanh(memory), memory
+
+            after += lstm("ifog", c)
+            along, carried = lstm("pqrs", carried)
+        return along, *after
+
     def aft_simple(self, x, a, b, m):
         k = self.at("W_k", x)
         above, below = np.exp(m) * a + np.exp(k) * self.at("W_v", x), np.exp(m) * b + np.exp(k)

@@ -165,6 +165,23 @@ class Spaces(Page):
         memory = (1 - alpha) * memory + surprise
         return read(memory, q), memory, surprise
 
+    def fwm(self, x, h, c, memory):
+        i, f, o = (sigma(self.pre(k, x, h)) for k in "ifo")
+        c = f * c + i * np.tanh(self.pre("g", x, h))
+        h = o * np.tanh(c)
+        first, second, value, start, one, two = (np.tanh(self.inner(k, h)) for k in "abvnpq")
+
+        def pair(u, v):
+            return outer(u, v).reshape(len(u), -1)
+
+        key = pair(first, second)
+        beta = sigma(self.inner("s", h))
+        memory = memory + outer(beta * (value - read(memory, key)), key)
+        norm = np.sqrt((memory**2).sum((1, 2), keepdims=True) + 1e-5)
+        memory = memory / np.maximum(1, norm)
+        found = normal(read(memory, pair(normal(read(memory, pair(start, one))), two)))
+        return h + self.at("U_y", found), h, c, memory
+
     def ltc(self, x, v):
         def opened(pre, slope, middle):
             return sigma(slope * (pre[:, None, :] - middle))
