@@ -284,7 +284,8 @@ class _Attempt:
             pairs = zip(outputs, (dy, last), strict=True)
             # to torch, a state that only hands on the input may have no graph
             pairs = [(t, d) for t, d in pairs if t.requires_grad]
-            gradients = torch.autograd.grad(*zip(*pairs, strict=True), leaves, allow_unused=True)
+            of, given = ([pair[k] for pair in pairs] for k in (0, 1))
+            gradients = torch.autograd.grad(of, leaves, given, allow_unused=True)
             found += [torch.zeros(0) if g is None else g for g in gradients[: len(leaves)]]
         return [_numbers(t) for t in found]
 
