@@ -7,7 +7,7 @@ strides, values, class (`tests/support/hostile_calls.py`). Wanted: no crash; nat
 eager refuses, by the same error; values are those of eager, and, where tampering left them alone,
 those of eager on plain copies. With `--sanitize` the generated C is compiled under the address
 sanitizer, which ends a process that reads or writes where it must not. With `--wide` the cells are
-those with declared sizes, reductions, transposed maps, weights with properties, and delays.
+those with declared sizes, reductions, transposed maps, constants, and weights with properties.
 """
 
 from __future__ import annotations

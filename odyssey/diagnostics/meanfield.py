@@ -1,10 +1,12 @@
 """What mean-field theory predicts for the decay of gradients, from the equations alone.
 
 In a wide layer with independent random weights every number in W v is Gaussian with variance
-sigma^2 * sum(v^2), whatever the cell does elsewhere (Poole et al. 2016). So a few thousand single
-*coordinates*, each with Gaussian numbers in the place of every product, stand for the layer, and
-give the distribution of all gates. The gradient then goes back through the symbolic one-step
-Jacobian (`expr/jacobian.py`) with those gates, in two theories:
+sigma^2 * sum(v^2), whatever the cell does elsewhere (Poole et al. 2016), and two products of the
+same W have the covariance sigma^2 * sum(v * w), also across time (Sompolinsky, Crisanti, Sommers
+1988): where a state persists, so does what a matrix makes of it, and gates stay open or shut. So a
+few thousand single *coordinates*, each with Gaussian numbers in the place of every product, stand
+for the layer, and give the distribution of all gates. The gradient then goes back through the
+symbolic one-step Jacobian (`expr/jacobian.py`) with those gates, in two theories:
 
 * `fresh`: the weights of the backward pass are drawn anew in every step (Chen, Pennington,
   Schoenholz 2018). Its second moment follows a linear recursion.
@@ -12,9 +14,11 @@ Jacobian (`expr/jacobian.py`) with those gates, in two theories:
   the Jacobian is near a multiple of the identity: the rate of a I + A is a + |A| instead of the
   root of a^2 + |A|^2.
 
-Left out of both, and so what a measurement may differ by: that gates depend on the weights and, but
-for what the state carries, on each other in time; and weights that training has made anything but
-random.
+Left out of both, and so what a measurement may differ by: that gates depend on the weights of the
+way back; and weights that training has made anything but random. Refused is what the theory cannot
+speak of: weights that are not independent of each other (orthogonal ones, say), and layers that
+differ by decades from each other under the same theory, as where units do not mix and the gradient
+is that of the few with the largest weights (IndRNN): no number is that of a wide layer then.
 
 Shapes: N coordinates, S states, R replicas of H units.
 """
@@ -38,9 +42,12 @@ from odyssey.expr.forms import computed
 from odyssey.expr.jacobian import JacobianTerm, symbolic_jacobian
 from odyssey.expr.primitives import Array
 from odyssey.expr.reductions import OVER_UNITS
-from odyssey.expr.terms import Input, Leaf, matmul, term
+from odyssey.expr.terms import Const, Input, Leaf, matmul, term
 
 COORDINATES = 4096  # at least; the theory's own noise falls with its root
+MOST_SPREAD, MOST_SHARE = 2.0, 0.3  # between quartiles of layers: decades, or of the logarithm
+MOST_DIRECTIONS = 512  # of which a matrix remembers what it makes
+NO_NEW = 1e-12  # share of a vector's power that is rounding
 
 JacobianBlocks = dict[tuple[str, str], tuple[JacobianTerm, ...]]
 
@@ -80,7 +87,8 @@ def predicted_norms(
 
     Raises:
         ConfigError: More than one layer, no step, functions over units or declared sizes, a
-            matrix on the gradient's way that is not (H, H), or one whose mean is far from zero.
+            matrix on the gradient's way that is not (H, H), one whose mean is far from zero, or
+            whose numbers depend on each other, or norms that differ between layers by decades.
         CellError: The cell has no recurrence.
     """
     require_one_direction(rnn)
@@ -94,6 +102,13 @@ def predicted_norms(
         raise ConfigError(
             f"{rnn.cell.name} has {about}; the theory is of units that act each by itself"
         )
+    for declared in rnn.cell.weights:
+        tied = [p for p in declared.properties if p != "frozen"]
+        if tied and declared.name in rnn.program.matrices:
+            raise ConfigError(
+                f"{rnn.cell.name}: {declared.name} is {', '.join(tied)}; the theory is of weights"
+                " that are independent of each other"
+            )
     blocks = symbolic_jacobian(rnn.cell)
     passed = {m for terms in blocks.values() for t in terms for m in t.matrices}
     for name, shape in rnn.program.matrices.items():
@@ -160,7 +175,9 @@ def _frozen(theory: _Theory, path: list[Coordinates], blocks: JacobianBlocks) ->
             old = {s: theory.pull_vectors(vectors, s, weights, blocks, step) for s in states}
             vectors = {f"{s}[t]": v for s, v in old.items()}
         power_RS = np.stack([np.square(vectors[f"{s}[t]"]).sum(1) for s in states], 1)
-        found.append(np.median(_logarithms(power_RS, log_R), axis=0))
+        log_RS = _logarithms(power_RS, log_R)
+        found.append(np.median(log_RS, axis=0))
+        _check_spread(theory.cell.name, back, log_RS[:, -1])
         total_R = power_RS.sum(1, keepdims=True)
         alive = total_R > 0
         log_R = log_R + np.where(alive, 0.5 * np.log10(np.where(alive, total_R, 1.0)), 0.0)
@@ -168,6 +185,18 @@ def _frozen(theory: _Theory, path: list[Coordinates], blocks: JacobianBlocks) ->
             size = np.where(alive, np.sqrt(total_R), 1.0)
             vectors = {name: v / size for name, v in vectors.items()}
     return np.stack(found)
+
+
+def _check_spread(name: str, back: int, log_R: Array) -> None:
+    """Raises `ConfigError` where replicas of a layer do not have about one norm."""
+    low, middle, high = np.quantile(log_R, [0.25, 0.5, 0.75], method="nearest")
+    if high == -np.inf or high - low <= max(MOST_SPREAD, MOST_SHARE * abs(middle)):
+        return
+    apart = "some have none" if low == -np.inf else f"by {high - low:.1f} decades"
+    raise ConfigError(
+        f"{name}: {back} steps back, gradients of layers with other random weights differ"
+        f" ({apart}); few units carry them, and the theory is of many"
+    )
 
 
 def _logarithms(power: Array, log: Array | float) -> Array:
@@ -195,6 +224,7 @@ class _Theory:
             for name, value in parameters.items()
             if name in rnn.program.matrices
         }
+        self.maps = {name: _RandomMap(m, self.n, rng) for name, m in self.matrices.items()}
         self.static: dict[str, Array] = {
             name: np.resize(value.ravel(), self.n)
             for name, value in parameters.items()
@@ -215,6 +245,8 @@ class _Theory:
     def _evaluate(self, expr: sp.Expr, step: Coordinates) -> Array:
         if isinstance(expr, sp.Rational):
             return np.asarray(float(expr))
+        if isinstance(expr, Const):
+            return np.asarray(float(expr.value))
         if isinstance(expr, Leaf):
             if isinstance(expr, Input) and expr.name not in step.names:
                 power = np.sqrt(self.input_power)
@@ -224,9 +256,8 @@ class _Theory:
             return step.products[expr]
         if isinstance(expr, matmul):
             matrix, v = self.matrices[expr.args[0].name], self._evaluate(expr.args[1], step)
-            power = float(np.mean(np.square(np.broadcast_to(v, (self.n,)))))
-            spread = np.sqrt(matrix.variance * matrix.columns * power)
-            step.products[expr] = matrix.scale * v + spread * self.rng.normal(size=self.n)
+            v = np.broadcast_to(v, (self.n,))
+            step.products[expr] = matrix.scale * v + self.maps[expr.args[0].name](v)
             return step.products[expr]
         op, operands, _ = term(expr)
         args = [self._evaluate(a, step) for a in operands]
@@ -312,6 +343,41 @@ class _Theory:
             power = self.matrices[name].variance * self.hidden * float(np.mean(current))
             current = power * v * w
         return current
+
+
+class _RandomMap:
+    """A random matrix, as far as it has been applied: the same one in every step.
+
+    Products W v and W w are Gaussian with the covariance sigma^2 * sum(v * w). An orthonormal basis
+    of what W was applied to is kept, and what W makes of each of its vectors: numbers of their own.
+    """
+
+    def __init__(self, matrix: _Matrix, count: int, rng: np.random.Generator) -> None:
+        self.spread = np.sqrt(matrix.variance * matrix.columns)
+        self.rng, self.size = rng, 0
+        self.basis_KN, self.made_KN = np.empty((0, count)), np.empty((0, count))
+
+    def __call__(self, v: Array) -> Array:
+        """Applies it to coordinates (N,)."""
+        basis_KN, made_KN = self.basis_KN[: self.size], self.made_KN[: self.size]
+        parts_K = basis_KN @ v / len(v)
+        found = parts_K @ made_KN
+        rest = v - parts_K @ basis_KN
+        length = np.sqrt(np.mean(np.square(rest)))
+        if length * length > NO_NEW * np.mean(np.square(v)):
+            numbers = self.spread * self.rng.normal(size=len(v))
+            found = found + length * numbers
+            self._keep(rest / length, numbers)
+        return found
+
+    def _keep(self, direction: Array, numbers: Array) -> None:
+        if self.size == MOST_DIRECTIONS:
+            return  # what is new from here on is new in every step
+        if self.size == len(self.basis_KN):
+            room = ((0, max(8, self.size)), (0, 0))
+            self.basis_KN, self.made_KN = (np.pad(a, room) for a in (self.basis_KN, self.made_KN))
+        self.basis_KN[self.size], self.made_KN[self.size] = direction, numbers
+        self.size += 1
 
 
 def _as_random(name: str, value: np.ndarray[Any, Any], *, identity: bool) -> _Matrix:

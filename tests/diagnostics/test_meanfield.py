@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import odyssey
+from odyssey.diagnostics import meanfield
 from odyssey.diagnostics.gradients import back_propagate, gradient_norms
 from odyssey.diagnostics.meanfield import predicted_norms
 from odyssey.diagnostics.recurrence import trace
@@ -12,8 +13,6 @@ from odyssey.errors import ConfigError
 from odyssey.expr.schemes import InitScheme
 from odyssey.specs import CELL_SETS
 
-# the cells for which the theory was made: it is off by a quarter for the SGU, whose gate multiplies
-# what another map has made of the past, and knows nothing of units without a map between them
 PAPERS = dict.fromkeys(["gru_torch", *CELL_SETS["jozefowicz10"]])
 
 
@@ -72,7 +71,11 @@ def test_an_identity_start_is_kept_apart_from_chance():
 
 
 @pytest.mark.parametrize(
-    "spec", [*PAPERS, "mgu", "ugrnn", "lstm:forget_bias=1", "lstm:chrono=30", "lstm:NOG"]
+    "spec",
+    [
+        *(*PAPERS, "mgu", "ugrnn", "lstm:forget_bias=1", "lstm:chrono=30", "lstm:NOG"),
+        *("sgu", "dsgu", "scrn"),
+    ],
 )
 def test_frozen_weights_predict_what_is_measured(spec):
     rnn = built(spec)
@@ -96,8 +99,25 @@ def test_an_output_that_is_no_state():
     assert predicted(rnn, 3, "frozen")[1] == pytest.approx(np.log10(2 * sigma), abs=0.05)
 
 
+def test_what_a_matrix_makes_of_a_state_that_stays_stays():
+    theory = meanfield._Theory(built(LINEAR, members=1), 1.0, np.random.default_rng(4))
+    v, w = np.random.default_rng(5).normal(size=(2, theory.n))
+    apply = theory.maps["U"]
+    first, other, again = apply(v), apply(w), apply(v)
+    np.testing.assert_allclose(again, first, rtol=1e-9)
+    np.testing.assert_allclose(apply(2 * v - w), 2 * first - other, rtol=1e-7, atol=1e-9)
+    variance = theory.matrices["U"].variance * 96
+    for one, two, mean in ((first, first, v * v), (first, other, v * w)):
+        wanted = variance * mean.mean()
+        assert (one * two).mean() == pytest.approx(wanted, abs=0.1 * variance)
+
+
 def test_what_the_theory_does_not_know_it_refuses():
     rng = np.random.default_rng(1)
+    with pytest.raises(ConfigError, match="few units carry them"):
+        predicted_norms(built("indrnn"), 40, rng=rng)
+    with pytest.raises(ConfigError, match="independent of each other"):
+        predicted_norms(built("scornn"), 3, rng=rng)
     with pytest.raises(ConfigError, match="another mean"):
         predicted_norms(built(LINEAR.replace("output", "init U = 0.5\noutput")), 3, rng=rng)
     two = odyssey.RNN(odyssey.get_cell("gru"), 3, 4, 2)
