@@ -11,6 +11,11 @@ from odyssey.cli.printing import console, print_json, print_rows
 from odyssey.errors import StoreError
 from odyssey.jobs.compare import ComparedRuns, compare_runs
 
+EXAMPLES = (
+    ("odyssey compare results/runs/tour results/runs/tour-2", "the cells of two runs in one table"),
+    ("odyssey compare runs/a runs/b --baseline gru --out build/both", "each beside a GRU, as CSV"),
+)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""

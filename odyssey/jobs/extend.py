@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from odyssey.studies.study import Study
 
 
+_NAMES = {"members": "draws"}  # of fields of a study, as the options are called
+
+
 @dataclass(frozen=True)
 class Extension:
     """What a run is to have; what is None or empty stays as it is.
@@ -63,18 +66,17 @@ class Extended:
     @property
     def rows(self) -> list[tuple[str, str, str]]:
         """What grew, for a person: its name, how many there were, and how many or which now."""
-        names = {"members": "draws"}
         found = []
         for name, (before, now) in self.changed.items():
             shown = str(before), str(now)
             if isinstance(now, tuple):
                 shown = str(len(before)), f"{len(now)}, with {', '.join(now[len(before) :])}"
-            found.append((names.get(name, name), *shown))
+            found.append((_NAMES.get(name, name), *shown))
         return found
 
     def data(self) -> dict[str, Any]:
         """Gives it as plain data."""
-        changed = {name: list(values) for name, values in self.changed.items()}
+        changed = {_NAMES.get(n, n): list(values) for n, values in self.changed.items()}
         left = {self.left.what: self.left.total, "left": self.left.left}
         return {"study": self.left.study, "changed": changed, **left}
 

@@ -324,6 +324,13 @@ def _origin(content: Content) -> list[tuple[str, str]]:
             value = ", ".join(f"{k} {v}" for k, v in value.items())
         if value not in (None, ""):
             rows.append((name, str(value)))
+    history = content.run.get("history")
+    for moment in history[1:] if isinstance(history, list) else ():
+        grown = ", ".join(
+            f"{n}: {len(b)} to {len(a)}" if isinstance(a, list) else f"{n}: {b} to {a}"
+            for n, (b, a) in moment["changed"].items()
+        )
+        rows.append((f"grew {moment['when']}", f"{grown} ({moment['versions']})"))
     backends = content.results["backend"].dropna().unique()
     if len(backends):
         rows.append(("backend", ", ".join(backends)))
