@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.arguments import add_json, add_options, add_settings, options_of
+from odyssey.cli.live_training import LiveTraining
 from odyssey.cli.printing import print_json, print_notices
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
@@ -27,7 +28,6 @@ from odyssey.wording import accuracy_of, baselines_of, duration, in_bits, loss_o
 
 if TYPE_CHECKING:
     from odyssey.tasks.base import Task
-    from odyssey.training.results import Epoch
 
 
 # The training options with flags of their own; `--set` has the others.
@@ -98,32 +98,6 @@ def _given(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(args, name)) is not None}
 
 
-class _Printed(TrainWatcher):
-    """Prints a line an epoch, and samples."""
-
-    def begin(self, task: Task) -> None:
-        self._record = task.describe()
-        print_notices({task.name: self._record})
-
-    def epoch(self, epoch: Epoch, seconds_left: float) -> None:
-        text = (
-            f"epoch {epoch.epoch:>3}/{epoch.epochs}  update {epoch.updates:>6}"
-            f"  train {in_bits(epoch.train_nats[0], self._record):.3f}"
-            f"  valid {in_bits(epoch.valid_nats[0], self._record):.3f}"
-            f" {loss_of(self._record, short=True)}"
-            f"{_smooth(epoch.smooth_nats[0])}  {duration(seconds_left)} left"
-        )
-        print(text, flush=True)
-
-    def sampled(self, updates: int, text: str) -> None:
-        print(f"--- sample after {updates:,} updates\n{text}\n---", flush=True)
-
-
-def _smooth(nats: float) -> str:
-    """Writes the smooth loss where it is kept, in the nats of min-char-rnn."""
-    return "" if math.isnan(nats) else f"  smooth {nats:.4f} nats"
-
-
 class _Noticed(TrainWatcher):
     """Says on standard error what is unexpected about a text."""
 
@@ -139,9 +113,10 @@ def run(args: argparse.Namespace) -> None:
         hyperparameters=_given(args, HYPERPARAMETERS),
         training=_given(args, (*TRAINING, "optimizer")),
     )
-    watcher = _Noticed() if args.json else _Printed()
+    live = LiveTraining(quiet=args.json)
+    watcher = _Noticed() if args.json else live
     out = args.resume or args.out
-    with ending(_kept(out)):
+    with live, ending(_kept(out)):
         if args.resume:
             _check_resumed(args, options)
             trained = resume_training(args.resume, options, watcher=watcher)

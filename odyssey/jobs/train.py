@@ -6,16 +6,18 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError, StoreError
 from odyssey.hyperparameters import HYPERPARAMETERS, SINGLE
+from odyssey.pace import Job, Pace
 from odyssey.specs import get_cell
 from odyssey.storage.schema import OK
 from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_setting
+from odyssey.training.budget import in_updates
 from odyssey.training.space import fixed_by, searched_by
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from odyssey.training.config import TrainingConfig
     from odyssey.training.model import SequenceModel
     from odyssey.training.results import Epoch
+    from odyssey.training.snapshots import Checkpoints, Snapshot
+
+
+TICK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ class TrainWatcher:
 
     def epoch(self, epoch: Epoch, seconds_left: float) -> None:
         """Called after every epoch."""
+
+    def tick(self, updates: int, total: int, seconds_left: float) -> None:
+        """Called between updates, at most four times a second."""
 
     def sampled(self, updates: int, text: str) -> None:
         """Called with a sample, with `sample_every`."""
@@ -229,20 +238,37 @@ class _Training:
     began: float = field(default_factory=time.monotonic)
     due: float = 0.0
     valid_nats: float = math.nan
-    first: int = 0  # epochs that were finished before
 
     def __post_init__(self) -> None:
         from odyssey.storage.samples import read_samples
 
         self.samples = read_samples(self.store.path) if self.store else []
         self.due = self.options.sample_every or math.inf
+        self.pace = Pace({self.trial.id: Job(self.trial.id, 1.0)})
+        self.pace.start(self.trial.id)
+        budget = in_updates(self.study.config, self.task)
+        self.total = budget.epochs * budget.updates_per_epoch
+        self.ticked: float | None = None
+
+    def tick(self, updates: int) -> None:
+        """Hears of an update, and passes it on now and then.
+
+        The first word comes before an update was made, which may compile, or after batches were
+        drawn again up to a checkpoint; time counts from the second on.
+        """
+        now = time.monotonic()
+        if self.ticked is None:
+            self.ticked = -math.inf
+        elif now - self.ticked >= TICK_SECONDS:
+            self.ticked = now
+            self.pace.progress(self.trial.id, updates / max(self.total, 1))
+            self.watcher.tick(updates, self.total, self.pace.seconds_left)
 
     def progress(self, epoch: Epoch) -> None:
         """Passes an epoch on, with the time that is left."""
         self.valid_nats = epoch.valid_nats[0]
-        done = epoch.epoch - self.first
-        rate = (time.monotonic() - self.began) / max(done, 1)
-        self.watcher.epoch(epoch, rate * (epoch.epochs - epoch.epoch))
+        self.pace.progress(self.trial.id, epoch.updates / max(self.total, 1))
+        self.watcher.epoch(epoch, self.pace.seconds_left)
 
     def inspect(self, updates: int, model: SequenceModel, *, positions: tuple[int, ...]) -> None:
         """Takes the samples that are due."""
@@ -277,6 +303,24 @@ class _Training:
         return self.task.decode(list(codes))
 
 
+@dataclass
+class _Ticking:
+    """Passes every update on to a training, and to its checkpoints; see `Checkpoints`."""
+
+    training: _Training
+    kept: Checkpoints | None
+
+    def load(self) -> Snapshot | None:
+        """Gives the snapshot to go on from."""
+        return self.kept.load() if self.kept else None
+
+    def passing(self, updates: int, take: Callable[[], Snapshot], *, last: bool) -> None:
+        """Passes an update on."""
+        if self.kept:
+            self.kept.passing(updates, take, last=last)
+        self.training.tick(updates)
+
+
 def _train(training: _Training) -> TrainedCell:
     """Trains to the end, from the checkpoint if there is one."""
     from odyssey.studies.checkpoints import RunCheckpoints
@@ -287,8 +331,6 @@ def _train(training: _Training) -> TrainedCell:
     checkpoints = None
     if store:
         checkpoints = RunCheckpoints(store, every=training.options.checkpoint_every)
-        if (before := checkpoints.load()) is not None:
-            training.first = int(before.facts["epoch"])
     with checkpoints.waiting() if checkpoints else nullcontext():
         result, trained = trained_trial(
             training.trial,
@@ -297,7 +339,7 @@ def _train(training: _Training) -> TrainedCell:
             progress=training.progress,
             inspect=training.inspect,
             initial=training.initial,
-            checkpoints=checkpoints,
+            checkpoints=_Ticking(training, checkpoints),
         )
     model = trained.models[0][0]
     if store:

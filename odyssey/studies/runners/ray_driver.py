@@ -23,6 +23,7 @@ import os
 import pickle
 import resource
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -154,6 +155,9 @@ class _Worker(tune.Trainable):
         self._mark = Path(config["marks"]) / self._token
         self._work: Work | None = None
         self._arrived = False
+        # Ray lets a worker import from the folder of our package, where `statistics` is ours
+        package = Path(__file__).parents[2]
+        sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != package]
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
     def step(self) -> dict[str, Any]:
