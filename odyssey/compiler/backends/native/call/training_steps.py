@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from odyssey.compiler.backends.base import (
     LayerRecurrence,
@@ -38,6 +40,10 @@ from odyssey.errors import ConfigError
 
 MOST = 128
 """Updates of one call."""
+
+_Types = tuple[np.dtype[Any], ...]
+BITS: np.dtype[Any] = np.dtype(np.uint8)
+"""What bits come as; C turns those of one update at a time into reals."""
 
 _INTEGERS = ("x", "target", "weight", "sizes", "rows", "anew")
 
@@ -87,12 +93,17 @@ class NativeSteps:
             z.number(name, 0)
         real = np.dtype(DTYPES[dtype])
         read = recurrence.read
-        self.kinds = (  # of inputs, targets and weights: type, and what a row has
-            (real, (read.size,)) if read.dense else (np.dtype(np.int64), ()),
-            (np.dtype(np.int64), ()) if readout.kind == CLASSES else (real, (readout.outputs,)),
-            (np.dtype(np.bool_), ()),
+        dense: _Types = (real, BITS)
+        classes: _Types = (np.dtype(np.int64),)
+        self.kinds: tuple[
+            tuple[_Types, tuple[int, ...]], ...
+        ] = (  # of inputs, targets and weights: types, and what a row has
+            (dense, (read.size,)) if read.dense else (classes, ()),
+            (classes, ()) if readout.kind == CLASSES else (dense, (readout.outputs,)),
+            ((np.dtype(np.bool_),), ()),
         )
-        self.row_bytes = self.kinds[0][0].itemsize * (read.size if read.dense else 1)
+        self.row_bytes = self.kinds[0][0][0].itemsize * (read.size if read.dense else 1)
+        self.rooms = {name: torch.empty(0, dtype=dtype, device=CPU) for name in ("x", "target")}
         self.dh = torch.empty(0, dtype=dtype, device=CPU)
 
     @property
@@ -122,9 +133,10 @@ class NativeSteps:
         updates, P = len(batch.inputs), self.members
         steps = [weights.shape[1] for weights in batch.weights]
         self._steps(steps, batch.anew)
-        for row, (arrays, (dtype, tail)) in enumerate(
+        for row, (arrays, (types, tail)) in enumerate(
             zip((batch.inputs, batch.targets, batch.weights), self.kinds, strict=True)
         ):
+            dtype = next((each for each in types if each == arrays[0].dtype), types[0])
             shapes = {each: (P, each, calls.shape.batch, *tail) for each in set(steps)}
             for k, array in enumerate(arrays):
                 shape = shapes[steps[k]]
@@ -135,7 +147,10 @@ class NativeSteps:
                 self.integers[row, k] = array.__array_interface__["data"][0]
         self.scale[:updates], self.counted[:updates] = batch.scale, batch.counted
         self.corrections[:updates] = batch.corrections
-        for name, value in self._numbers(updates, anew=any(batch.anew)).items():
+        numbers = self._numbers(updates, anew=any(batch.anew))
+        numbers |= {"x_room": self._room("x", batch.inputs)}
+        numbers |= {"target_room": self._room("target", batch.targets)}
+        for name, value in numbers.items():
             z.change(name, value)
         self.run_steps(z.filled(), None)
         done, bad = z.value("done"), z.value("bad")
@@ -151,6 +166,15 @@ class NativeSteps:
             self.update.healthy_P,
             calls.outputs[calls.turn],
         )
+
+    def _room(self, name: str, arrays: Sequence[NDArray[Any]]) -> int:
+        """Gives the address of memory in which the bits of an update turn into reals, else 0."""
+        if arrays[0].dtype != BITS:
+            return 0
+        count = max(array.size for array in arrays)
+        if self.rooms[name].numel() < count:
+            self.rooms[name] = torch.empty(count, dtype=self.update.dtype, device=CPU)
+        return self.rooms[name].data_ptr()
 
     def _steps(self, steps: Sequence[int], anew: Sequence[bool]) -> None:
         """Writes down how many steps updates have, whether they begin anew, and what follows."""
