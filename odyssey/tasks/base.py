@@ -30,9 +30,9 @@ class Batch:
     that are fresh.
 
     Attributes:
-        inputs_TB: Class indices (T, B), int64; or bits or reals (T, B, I), float32.
+        inputs_TB: Class indices (T, B), int64; or bits (T, B, I), uint8, or reals, float32.
         targets_TB: The class that is to be predicted at each input (T, B), int64: of a stream the
-            symbol that follows; or bits or reals (T, B, K), float32.
+            symbol that follows; or bits (T, B, K), uint8, or reals, float32.
         weights_TB: The positions that count in loss and accuracy, bool.
         fresh_B: The columns whose state begins anew with this batch, bool; None: none does.
         ends_TB: The positions at which a sequence ends, bool; None where there are no sequences.
@@ -41,8 +41,8 @@ class Batch:
         read: How many inputs are no padding; None: all.
     """
 
-    inputs_TB: NDArray[np.int64] | NDArray[np.float32]
-    targets_TB: NDArray[np.int64] | NDArray[np.float32]
+    inputs_TB: NDArray[np.int64] | NDArray[np.uint8] | NDArray[np.float32]
+    targets_TB: NDArray[np.int64] | NDArray[np.uint8] | NDArray[np.float32]
     weights_TB: NDArray[np.bool_]
     fresh_B: NDArray[np.bool_] | None = None
     ends_TB: NDArray[np.bool_] | None = None

@@ -114,8 +114,8 @@ class Packed(Sequence[Example]):
             steps_T1 = np.arange(start, min(start + most_steps, longest))[:, None]
             at_TB = np.where(steps_T1 < lengths_B, starts_B + steps_T1, nothing)
             yield Batch(
-                inputs_TB=_as(signature.inputs, self.inputs_R.take(at_TB, axis=0)),
-                targets_TB=_as(signature.outputs, self.targets_R.take(at_TB, axis=0)),
+                inputs_TB=_rows(self.inputs_R, at_TB, signature.inputs),
+                targets_TB=_rows(self.targets_R, at_TB, signature.outputs),
                 weights_TB=self.weights_R.take(at_TB),
                 fresh_B=np.full(columns, start == 0),
                 ends_TB=steps_T1 == lengths_B - 1,
@@ -124,8 +124,8 @@ class Packed(Sequence[Example]):
             )
 
 
-def _as(values: Values, array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.float32 if values.dense else np.int64, copy=False)
+def _rows(array_R: NDArray[Any], at_TB: NDArray[np.int64], values: Values) -> NDArray[Any]:
+    return array_R.take(at_TB, axis=0).astype(values.dtype, copy=False)
 
 
 def pack(examples: Sequence[Example]) -> Packed:

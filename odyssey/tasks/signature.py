@@ -10,13 +10,21 @@ A loss is a sum over the counted steps. What a step adds to it depends on the ki
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 Kind = Literal["classes", "bits", "reals"]
 CLASSES: Kind = "classes"
 BITS: Kind = "bits"
 REALS: Kind = "reals"
+_DTYPES: Mapping[Kind, type[np.generic]] = {
+    CLASSES: np.int64,
+    BITS: np.uint8,
+    REALS: np.float32,
+}
 
 Way = Literal["first", "every", "attention"]
 FIRST: Way = "first"
@@ -39,8 +47,13 @@ class Values:
 
     @property
     def dense(self) -> bool:
-        """Whether a step is a vector of floats, not the index of a class."""
+        """Whether a step is a vector of numbers, not the index of a class."""
         return self.kind != CLASSES
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """The type of its numbers in a batch; bits are bytes, a quarter of the memory of floats."""
+        return _DTYPES[self.kind]
 
 
 @dataclass(frozen=True)

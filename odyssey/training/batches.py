@@ -25,8 +25,8 @@ class JoinedBatch:
     """One batch of every member, row-major (P, T, B); views where there is one member.
 
     Attributes:
-        inputs: Class indices, int64; or floats (P, T, B, I).
-        targets: Class indices, int64; or floats (P, T, B, K).
+        inputs: Class indices, int64; or (P, T, B, I) bits, uint8, or floats.
+        targets: Alike, with K numbers.
         weights: Which targets count, bool.
         fresh: Which columns begin anew (P, B), bool; None: none.
         given: What columns are conditioned on (P, B, ...), float32.
@@ -62,12 +62,11 @@ class JoinedBatch:
         """Gives inputs, targets and weights; classes and weights in the same memory.
 
         Args:
-            dtype: The type of floats.
+            dtype: The type of floats, and what bits turn into.
         """
         x, target, weight = map(torch.from_numpy, (self.inputs, self.targets, self.weights))
-        if x.is_floating_point():
-            x = x.to(dtype)
-        return x, target.to(dtype) if target.is_floating_point() else target, weight
+        x, target = (t if t.dtype == torch.int64 else t.to(dtype) for t in (x, target))
+        return x, target, weight
 
     def condition(self, dtype: torch.dtype) -> Tensor | None:
         """Gives what columns are conditioned on, (P, B, ...)."""
@@ -137,7 +136,7 @@ def _padded(array_TB: NDArray[Any], steps: int) -> NDArray[Any]:
 
 
 def in_type(arrays: list[NDArray[Any]], real: np.dtype[Any]) -> list[NDArray[Any]]:
-    """Gives arrays of one type, floats in a type of their own."""
+    """Gives arrays of one type, floats in the type `real`."""
     kind = arrays[0].dtype
     return arrays if kind == real or kind.kind != "f" else [a.astype(real) for a in arrays]
 

@@ -54,7 +54,7 @@ def check(task, batch, columns):
     ):
         if values.dense:
             assert array.shape == (*shape, values.size)
-            assert array.dtype == np.float32
+            assert array.dtype == (np.uint8 if values.kind == "bits" else np.float32)
             assert np.isfinite(array).all()
         else:
             assert array.shape == shape

@@ -265,9 +265,9 @@ class StepsBatch:
     """What several updates, K at most `SeveralSteps.most`, are made of.
 
     Attributes:
-        inputs: Class indices of each update, (P, T, B) int64, or floats (P, T, B, I), row-major;
-            T may differ.
-        targets: Its targets: classes, alike, or floats (P, T, B, V).
+        inputs: Class indices of each update, (P, T, B) int64, or (P, T, B, I) floats or bits
+            (uint8), row-major; T may differ.
+        targets: Its targets: classes, alike, or floats or bits (P, T, B, V).
         weights: Which of them count, (P, T, B) bool.
         anew: Which begin from a state of zeros; others go on from the state of the one before.
         scale: (K, P) float64, what each member's nats are multiplied by in the loss.

@@ -41,6 +41,10 @@ from odyssey.errors import ConfigError
 MOST = 128
 """Updates of one call."""
 
+_Types = tuple[np.dtype[Any], ...]
+BITS: np.dtype[Any] = np.dtype(np.uint8)
+"""What bits come as; C turns those of one update at a time into reals."""
+
 _INTEGERS = ("x", "target", "weight", "sizes", "rows", "anew")
 
 
@@ -94,11 +98,16 @@ class NativeSteps:
         read = recurrence.read
         self.places = [np.array(where) for where in read.places.values()]
         self.width = width = sum(map(len, self.places)) or read.size
-        self.kinds = (  # of inputs, targets and weights: type, and what a row has
-            (real, (width,)) if read.dense else (np.dtype(np.int64), ()),
-            (np.dtype(np.int64), ()) if readout.kind == CLASSES else (real, (readout.outputs,)),
-            (np.dtype(np.bool_), ()),
+        dense: _Types = (real, BITS)
+        classes: _Types = (np.dtype(np.int64),)
+        # of inputs, targets and weights: types, and what a row has
+        self.kinds: tuple[tuple[_Types, tuple[int, ...]], ...] = (
+            (dense, (width,)) if read.dense else (classes, ()),
+            (classes, ()) if readout.kind == CLASSES else (dense, (readout.outputs,)),
+            ((np.dtype(np.bool_),), ()),
         )
+        self.row_bytes = self.kinds[0][0][0].itemsize * (width if read.dense else 1)
+        self.rooms = {name: torch.empty(0, dtype=dtype, device=CPU) for name in ("x", "target")}
         self.dh = torch.empty(0, dtype=dtype, device=CPU)
 
     @property
@@ -129,9 +138,10 @@ class NativeSteps:
         steps = [weights.shape[1] for weights in batch.weights]
         inputs = [self._one_after_the_other(x) for x in batch.inputs]  # held while C runs
         self._steps(steps, batch.anew)
-        for row, (arrays, (dtype, tail)) in enumerate(
+        for row, (arrays, (types, tail)) in enumerate(
             zip((inputs, batch.targets, batch.weights), self.kinds, strict=True)
         ):
+            dtype = next((each for each in types if each == arrays[0].dtype), types[0])
             shapes = {each: (P, each, calls.shape.batch, *tail) for each in set(steps)}
             for k, array in enumerate(arrays):
                 shape = shapes[steps[k]]
@@ -142,7 +152,10 @@ class NativeSteps:
                 self.integers[row, k] = array.__array_interface__["data"][0]
         self.scale[:updates], self.counted[:updates] = batch.scale, batch.counted
         self.corrections[:updates], self.rates[:updates] = batch.corrections, batch.rates
-        for name, value in self._numbers(updates, anew=any(batch.anew)).items():
+        numbers = self._numbers(updates, anew=any(batch.anew))
+        numbers |= {"x_room": self._room("x", inputs)}
+        numbers |= {"target_room": self._room("target", batch.targets)}
+        for name, value in numbers.items():
             z.change(name, value)
         self.run_steps(z.filled(), None)
         done, bad = z.value("done"), z.value("bad")
@@ -169,17 +182,26 @@ class NativeSteps:
 
     def _input_bytes(self) -> NDArray[np.int64]:
         """Gives for each input field the bytes of a row that lie before its input, and its own."""
-        calls, item = self.recurrence.calls, self.kinds[0][0].itemsize
+        calls, item = self.recurrence.calls, self.kinds[0][0][0].itemsize
         assert calls is not None
         if not self.places:
-            width = self.width if self.recurrence.read.dense else 1
-            return np.array([[0, width * item]] * len(calls.inputs), dtype=np.int64).T.copy()
+            whole = [[0, self.row_bytes]] * len(calls.inputs)
+            return np.array(whole, dtype=np.int64).T.copy()
         ends = np.cumsum([0, *map(len, self.places)])
         sizes = dict(
             zip(self.recurrence.places, zip(ends, np.diff(ends), strict=False), strict=True)
         )
         rows = [sizes[name] for name in calls.names]
         return np.array(rows, dtype=np.int64).T.copy() * item
+
+    def _room(self, name: str, arrays: Sequence[NDArray[Any]]) -> int:
+        """Gives the address of memory in which the bits of an update turn into reals, else 0."""
+        if arrays[0].dtype != BITS:
+            return 0
+        count = max(array.size for array in arrays)
+        if self.rooms[name].numel() < count:
+            self.rooms[name] = torch.empty(count, dtype=self.update.dtype, device=CPU)
+        return self.rooms[name].data_ptr()
 
     def _steps(self, steps: Sequence[int], anew: Sequence[bool]) -> None:
         """Writes down how many steps updates have, whether they begin anew, and what follows."""
@@ -232,6 +254,7 @@ class NativeSteps:
             "columns": self.columns.ctypes.data,
             "starts": self.bytes[0].ctypes.data,
             "widths": self.bytes[1].ctypes.data,
+            "row_bytes": self.row_bytes,
             "symbols": 0 if self.recurrence.read.dense else self.recurrence.read.size,
             "y": calls.y.data_ptr(),
             "y_member": calls.y.stride(0),
