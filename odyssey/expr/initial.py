@@ -22,6 +22,8 @@ class InitialValue:
         counts: How many numbers an `init` line may give.
         complete: Fills in the numbers that were left out.
         draw: Draws an array of a shape.
+        torch: The same in torch: a statement that fills the tensor `{w}`, with `{0}`, `{1}` for the
+            numbers. Empty where there is none: then a cell with it does not go to torch alone.
         objection: Says what is wrong with the numbers, or nothing.
         vectors: Whether vectors may start so; matrices may, unless it is `for_biases`.
         for_biases: Whether only vectors may start so.
@@ -31,6 +33,7 @@ class InitialValue:
     counts: tuple[int, ...]
     complete: Callable[[Arguments], Arguments] = lambda numbers: numbers
     draw: Callable[[Arguments, tuple[int, ...], np.random.Generator], Array]
+    torch: str = ""
     objection: Callable[[Arguments], str] = lambda numbers: ""
     vectors: bool = True
     for_biases: bool = False
@@ -45,12 +48,15 @@ def _orthogonal(numbers: Arguments, shape: tuple[int, ...], rng: np.random.Gener
 
 INITIAL_VALUES: dict[str, InitialValue] = {
     "constant": InitialValue(
-        counts=(1,), draw=lambda numbers, shape, rng: np.full(shape, numbers[0])
+        counts=(1,),
+        draw=lambda numbers, shape, rng: np.full(shape, numbers[0]),
+        torch="nn.init.constant_({w}, {0})",
     ),
     "uniform": InitialValue(
         counts=(1, 2),
         complete=lambda numbers: numbers if len(numbers) == 2 else (-numbers[0], numbers[0]),
         draw=lambda numbers, shape, rng: rng.uniform(numbers[0], numbers[1], shape),
+        torch="nn.init.uniform_({w}, {0}, {1})",
         objection=lambda numbers: (
             f"uniform({numbers[0]:g}, {numbers[1]:g}) is empty" if numbers[0] > numbers[1] else ""
         ),
@@ -59,6 +65,7 @@ INITIAL_VALUES: dict[str, InitialValue] = {
         counts=(1, 2),
         complete=lambda numbers: numbers if len(numbers) == 2 else (0.0, numbers[0]),
         draw=lambda numbers, shape, rng: rng.normal(numbers[0], numbers[1], shape),
+        torch="nn.init.normal_({w}, {0}, {1})",
         objection=lambda numbers: (
             f"a standard deviation of {numbers[1]:g} is negative" if numbers[1] < 0 else ""
         ),
@@ -67,6 +74,7 @@ INITIAL_VALUES: dict[str, InitialValue] = {
         counts=(0, 1),
         complete=lambda numbers: numbers or (1.0,),
         draw=lambda numbers, shape, rng: numbers[0] * np.eye(shape[0], shape[1]),
+        torch="nn.init.eye_({w}).mul_({0})",
         vectors=False,
         square=True,
     ),
@@ -74,11 +82,13 @@ INITIAL_VALUES: dict[str, InitialValue] = {
         counts=(0, 1),
         complete=lambda numbers: numbers or (1.0,),
         draw=_orthogonal,
+        torch="nn.init.orthogonal_({w}, {0})",
         vectors=False,
     ),
     "chrono": InitialValue(  # ln U(1, T_max - 1), Tallec & Ollivier 2018
         counts=(1,),
         draw=lambda numbers, shape, rng: np.log(rng.uniform(1.0, numbers[0] - 1.0, shape)),
+        torch="nn.init.uniform_({w}, 1, {0} - 1).log_()",
         objection=lambda numbers: (
             f"chrono({numbers[0]:g}): T_max must be at least 3 steps" if numbers[0] < 3 else ""
         ),

@@ -26,6 +26,8 @@ class Property:
         name: Name in cell text.
         about: What the weight is, in a line.
         make: Makes it: `(xp, raw, number)`, where number is the argument, or 1.
+        torch: The same in torch alone, of the tensor `raw` and of `number`: an expression, or the
+            lines of a body. Empty where there is none: then a cell with it does not go there.
         counted: Whether it takes a number, as `heads(4)`.
         matrix: Whether it is for matrices alone.
         square: Whether the matrix must be square.
@@ -35,6 +37,7 @@ class Property:
     name: str
     about: str
     make: Callable[[Any, Any, int], Any]
+    torch: str = ""
     counted: bool = False
     matrix: bool = True
     square: bool = False
@@ -71,6 +74,7 @@ PROPERTIES: dict[str, Property] = {
             name="frozen",
             about="not trained",
             make=lambda xp, raw, number: raw,
+            torch="raw.detach()",
             matrix=False,
             trained=False,
         ),
@@ -78,35 +82,45 @@ PROPERTIES: dict[str, Property] = {
             name="nonnegative",
             about="its absolute values",
             make=lambda xp, raw, number: abs(raw),
+            torch="raw.abs()",
             matrix=False,
         ),
         Property(
             name="orthogonal",
             about="orthogonal: Cayley's map of its antisymmetric part",
             make=_cayley,
+            torch="""\
+one = torch.eye(len(raw)).to(raw)
+skew = (raw - raw.mT) / 2
+return torch.linalg.solve(one - skew, one + skew)
+""",
             square=True,
         ),
         Property(
             name="symmetric",
             about="(M + M.T) / 2",
             make=lambda xp, raw, number: (raw + _turned(raw)) / 2,
+            torch="(raw + raw.mT) / 2",
             square=True,
         ),
         Property(
             name="antisymmetric",
             about="M - M.T",
             make=lambda xp, raw, number: raw - _turned(raw),
+            torch="raw - raw.mT",
             square=True,
         ),
         Property(
             name="lower",
             about="zero above the diagonal: unit n reads units up to n",
             make=lambda xp, raw, number: xp.tril(raw),
+            torch="raw.tril()",
         ),
         Property(
             name="heads",
             about="block-diagonal, of so many blocks; only they are stored",
             make=_blocks,
+            torch="torch.block_diag(*raw.chunk(number))",
             counted=True,
         ),
     )
