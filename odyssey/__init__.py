@@ -6,7 +6,8 @@ it is used: `odyssey.RNN` brings torch, the language brings sympy.
 `expr/` is the language, `cells/` the library, `transforms/` what changes a cell, `compiler/` makes
 a torch module of one; `tasks/` are what is learned, `training/` learns it, `strategies/` decide
 what to try next, `studies/` run it all into the records of `storage/`. `statistics/` and `report/`
-look at records, `diagnostics/` inside models, `speed/` at the clock. `jobs/` are what people do
+look at records, `diagnostics/` inside models, `speed/` at the clock; `formats/` are what a cell
+leaves as. `jobs/` are what people do
 with all of this, `cli/` the command line that calls them, started by `__main__.py`. `specs.py`
 reads what names a cell, `hyperparameters.py` has a row for each hyperparameter, `ranges.py` what
 numbers may be, `backend_names.py` and `version.py` what must be known without torch; `names.py`
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from odyssey.expr import parse_cell as parse_cell
     from odyssey.jobs.ablate import ablate_cell
     from odyssey.jobs.caption import caption_pictures
+    from odyssey.jobs.export import export_cell
     from odyssey.jobs.gradients import measure_gradients
     from odyssey.jobs.mistakes import sort_mistakes
     from odyssey.jobs.promote import promote_cells
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     ablate = ablate_cell
     caption = caption_pictures
+    export = export_cell
     gradients = measure_gradients
     mistakes = sort_mistakes
     promote = promote_cells
@@ -67,6 +70,7 @@ _WHERE = {
     "load_results": ("odyssey.storage", "load_results"),
     "ablate": ("odyssey.jobs.ablate", "ablate_cell"),
     "caption": ("odyssey.jobs.caption", "caption_pictures"),
+    "export": ("odyssey.jobs.export", "export_cell"),
     "gradients": ("odyssey.jobs.gradients", "measure_gradients"),
     "mistakes": ("odyssey.jobs.mistakes", "sort_mistakes"),
     "promote": ("odyssey.jobs.promote", "promote_cells"),

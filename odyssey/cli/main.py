@@ -27,6 +27,7 @@ COMMANDS = {
     "ablate": "compare a cell with what it is without its parts",
     "promote": "train the best cells of a search again, beside LSTM and GRU",
     "status": "say how far a run is, from another terminal",
+    "export": "write a cell or a trained model in torch alone, ONNX, LaTeX, SVG, ...",
     "report": "write and print the report of a run",
     "sample": "let a trained model write",
     "caption": "let a trained model read pictures, and see where it looks",
