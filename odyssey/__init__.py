@@ -6,7 +6,8 @@ it is used: `odyssey.RNN` brings torch, the language brings sympy.
 `expr/` is the language, `cells/` the library, `transforms/` what changes a cell, `compiler/` makes
 a torch module of one; `tasks/` are what is learned, `training/` learns it, `strategies/` decide
 what to try next, `studies/` run it all into the records of `storage/`. `statistics/` and `report/`
-look at records, `diagnostics/` inside models, `speed/` at the clock. `jobs/` are what people do
+look at records, `diagnostics/` inside models, `speed/` at the clock; `formats/` are what a cell
+leaves as. `jobs/` are what people do
 with all of this, `cli/` the command line that calls them, started by `__main__.py`. `specs.py`
 reads what names a cell, `hyperparameters.py` has a row for each hyperparameter, `distributions.py`
 one for each distribution that they are drawn from, `ranges.py` what numbers may be,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from odyssey.jobs.ablate import ablate_cell
     from odyssey.jobs.caption import caption_pictures
     from odyssey.jobs.compare import compare_runs
+    from odyssey.jobs.export import export_cell
     from odyssey.jobs.extend import extend_run
     from odyssey.jobs.gradients import measure_gradients
     from odyssey.jobs.mistakes import sort_mistakes
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     caption = caption_pictures
     compare = compare_runs
     extend = extend_run
+    export = export_cell
     gradients = measure_gradients
     mistakes = sort_mistakes
     promote = promote_cells
@@ -74,6 +77,7 @@ _WHERE = {
     "caption": ("odyssey.jobs.caption", "caption_pictures"),
     "compare": ("odyssey.jobs.compare", "compare_runs"),
     "extend": ("odyssey.jobs.extend", "extend_run"),
+    "export": ("odyssey.jobs.export", "export_cell"),
     "gradients": ("odyssey.jobs.gradients", "measure_gradients"),
     "mistakes": ("odyssey.jobs.mistakes", "sort_mistakes"),
     "promote": ("odyssey.jobs.promote", "promote_cells"),

@@ -32,6 +32,7 @@ COMMANDS = {
     "extend": "run more draws, cells or tasks of a study, or candidates of a search",
     "compare": "put the cells of several runs into one table",
     "status": "say how far a run is, from another terminal",
+    "export": "write a cell or a trained model in torch alone, ONNX, LaTeX, SVG, ...",
     "report": "write and print the report of a run",
     "sample": "let a trained model write",
     "caption": "let a trained model read pictures, and see where it looks",

@@ -178,7 +178,7 @@ def recognise(cell: Cell) -> tuple[TorchCell, dict[str, str]]:
         names = ", ".join(torch_cell(mode, True).cell.name for mode in MODES)
         raise CellError(
             f"{cell.name} is no cell of torch.nn, which has {names}, each with all its biases or"
-            " none: keep the odyssey.RNN, or write it with torch.export"
+            " none: keep the odyssey.RNN, or write it with odyssey.export"
         )
     ours = {row: name for name, row in react(cell.live).alone.items()}
     theirs = react(found.cell.live).alone

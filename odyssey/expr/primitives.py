@@ -39,20 +39,22 @@ class Operator:
     Attributes:
         symbol: As Python and C write it.
         apply: The operation on numbers, arrays and tensors of any kind.
+        onnx: The operator of ONNX.
         arity: Number of operands.
     """
 
     symbol: str
     apply: Callable[..., Any]
+    onnx: str
     arity: int = 2
 
 
 ARITHMETIC: dict[str, Operator] = {
-    "add": Operator("+", operator.add),
-    "sub": Operator("-", operator.sub),
-    "mul": Operator("*", operator.mul),
-    "div": Operator("/", operator.truediv),
-    "neg": Operator("-", operator.neg, arity=1),
+    "add": Operator("+", operator.add, "Add"),
+    "sub": Operator("-", operator.sub, "Sub"),
+    "mul": Operator("*", operator.mul, "Mul"),
+    "div": Operator("/", operator.truediv, "Div"),
+    "neg": Operator("-", operator.neg, "Neg", arity=1),
 }
 
 
@@ -160,9 +162,12 @@ class Primitive(Function):
         mpmath: The function on numbers of any precision, given mpmath's context; NaN where it has
             no value.
         torch: The function in torch, by dotted name, or an expression in `{0}`, `{1}`.
+        torch_body: The same as the lines of a function, where one is too long to read; or empty.
         c: The function in C on vectors of the argument `x`, or of `a` and `b`: an expression, or
             the lines of a body. It may call other primitives, as `vexp(x)`, and the blocks of
             `native/source/functions.py`. Empty where there is none.
+        onnx: The function in ONNX, a formula of its operators of `a` and `b`. Empty where there is
+            none: then a cell with it does not go there.
         exact: The value at a rational argument where that is rational, else None.
         derivative: For each argument the derivative: a formula of `y`, the output, and `a`, `b`,
             the arguments. At kinks `heaviside(0) = sign(0) = 0` decides.
@@ -174,7 +179,9 @@ class Primitive(Function):
     numpy: Callable[..., Array]
     mpmath: Callable[..., Any]
     torch: str
+    torch_body: str = ""
     c: str = ""
+    onnx: str = ""
     exact: Callable[[Fraction], Fraction | None] = _ZERO_AT_ZERO
     derivative: tuple[str, ...]
     surrogate: str = ""
@@ -231,6 +238,7 @@ def _around_zero(function: Callable[[float], float]) -> Callable[[Interval], Int
 
 # What `step` has the gradient of: from -1/2 at -1 to 1/2 at 1, with the slope 1 - |a|.
 _RAMP = "{0}.clamp(-1, 1) * (1 - 0.5 * {0}.clamp(-1, 1).abs())"
+_STEP = "torch.heaviside({0}.detach(), torch.zeros_like({0}))"
 
 _ROWS = (
     Primitive(
@@ -244,6 +252,7 @@ _ROWS = (
   const vec p = reduced(y, -LOG2E, &n) + 1;
   return 1 / (p * power_of_two(n) + 1);
 """,
+        onnx="Sigmoid(a)",
         interval=increasing(lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0),
         exact=_at_zero(Fraction(1, 2)),
         derivative=("y * (1 - y)",),
@@ -265,6 +274,7 @@ _ROWS = (
   const vec m = p * scale + (scale - 1); /* exp(2x) - 1 */
   return m / (m + 2);
 """,
+        onnx="Tanh(a)",
         interval=increasing(math.tanh),
         derivative=("1 - y * y",),
         latex=r"\tanh({0})",
@@ -277,6 +287,7 @@ _ROWS = (
         mpmath=lambda m, a: max(a, m.zero),
         torch="torch.relu",
         c="pick(x <= 0, splat(0), x)",
+        onnx="Relu(a)",
         interval=increasing(lambda v: max(v, 0.0)),
         exact=lambda v: max(v, Fraction(0)),
         derivative=("heaviside(a)",),
@@ -290,6 +301,7 @@ _ROWS = (
         mpmath=lambda m, a: a,
         torch="{0}",
         c="x",
+        onnx="a",
         interval=lambda a: a,
         derivative=("1",),
         latex=r"\operatorname{{id}}({0})",
@@ -309,6 +321,7 @@ _ROWS = (
   const ivec n = (ivec)rounded, half = (n - TO_POWER_BITS) >> 1;
   return p * power_of_two(half + BIAS) * power_of_two(n - half);
 """,
+        onnx="Exp(a)",
         interval=increasing(lambda v: math.exp(v) if v < 700 else math.inf),
         exact=_at_zero(1),
         derivative=("y",),
@@ -325,6 +338,7 @@ _ROWS = (
   {artanh}
   return pick((x > 0) | (x != x), x, splat(0)) + 2 * s * p;
 """,
+        onnx="Softplus(a)",
         interval=increasing(lambda v: math.log1p(math.exp(v)) if v < 700 else v),
         exact=_nowhere,
         derivative=("sigmoid(a)",),
@@ -337,6 +351,7 @@ _ROWS = (
         mpmath=lambda m, a: m.sin(a),
         torch="torch.sin",
         c="turned(x, 0)",
+        onnx="Sin(a)",
         interval=lambda a: (-1.0, 1.0),
         derivative=("cos(a)",),
         latex=r"\sin({0})",
@@ -349,6 +364,7 @@ _ROWS = (
         mpmath=lambda m, a: abs(a),
         torch="torch.abs",
         c="(vec)((ivec)x & ~SIGN)",
+        onnx="Abs(a)",
         interval=_around_zero(abs),
         exact=abs,
         derivative=("sign(a)",),
@@ -363,6 +379,7 @@ _ROWS = (
         mpmath=lambda m, a: a * a,
         torch="torch.square",
         c="x * x",
+        onnx="a * a",
         interval=_around_zero(lambda v: v * v),
         derivative=("2 * a",),
         latex=r"({0})^2",
@@ -377,6 +394,7 @@ _ROWS = (
         mpmath=lambda m, a: a if a > 0 else a * m.mpf(str(LEAKY_SLOPE)),
         torch="torch.nn.functional.leaky_relu",
         c=f"pick(x > 0, x, x * (real){LEAKY_SLOPE})",
+        onnx=f"Where(Greater(a, 0), a, a * {LEAKY_SLOPE})",
         interval=increasing(lambda v: v if v > 0 else LEAKY_SLOPE * v),
         exact=lambda v: v if v > 0 else v * Fraction(str(LEAKY_SLOPE)),
         derivative=("0.01 + 0.99 * heaviside(a)",),
@@ -390,6 +408,7 @@ _ROWS = (
         mpmath=lambda m, a, b: min(a, b),
         torch="torch.minimum",
         c="pick((a < b) | (a != a), a, b)",
+        onnx="Min(a, b)",
         interval=lambda a, b: (min(a[0], b[0]), min(a[1], b[1])),
         derivative=("heaviside(b - a)", "1 - heaviside(b - a)"),
         latex=r"\min({0}, {1})",
@@ -402,6 +421,7 @@ _ROWS = (
         mpmath=lambda m, a, b: max(a, b),
         torch="torch.maximum",
         c="pick((a > b) | (a != a), a, b)",
+        onnx="Max(a, b)",
         interval=lambda a, b: (max(a[0], b[0]), max(a[1], b[1])),
         derivative=("heaviside(a - b)", "1 - heaviside(a - b)"),
         latex=r"\max({0}, {1})",
@@ -413,6 +433,7 @@ _ROWS = (
         mpmath=lambda m, a: m.cos(a),
         torch="torch.cos",
         c="turned(x, 1)",
+        onnx="Cos(a)",
         interval=lambda a: (-1.0, 1.0),
         exact=_at_zero(1),
         derivative=("-sin(a)",),
@@ -426,6 +447,7 @@ _ROWS = (
         mpmath=lambda m, a: m.nan if a < 0 else m.sqrt(a),
         torch="torch.sqrt",
         c="rooted(x)",
+        onnx="Sqrt(a)",
         interval=lambda a: (math.sqrt(a[0]), math.sqrt(a[1])) if a[0] >= 0 else ANYTHING,
         exact=_exact_root,
         derivative=("0.5 / y",),
@@ -454,6 +476,7 @@ _ROWS = (
   const vec end = pick(x == 0, splat(-(real)__builtin_inf()), splat((real)__builtin_nan("")));
   return pick(x > 0, pick(x > LARGEST, x, value), end);
 """,
+        onnx="Log(a)",
         interval=lambda a: (math.log(a[0]), math.log(a[1])) if a[0] > 0 else ANYTHING,
         exact=lambda v: Fraction(0) if v == 1 else None,
         derivative=("1 / a",),
@@ -471,6 +494,7 @@ _ROWS = (
   {tail}
   return (vec)((ivec)pick(size < 1, p * size, 1 - vexp(-t)) | ((ivec)x & SIGN));
 """,
+        onnx="Erf(a)",
         interval=increasing(math.erf),
         derivative=("1.1283791670955126 * exp(-(a * a))",),
         latex=r"\operatorname{{erf}}({0})",
@@ -481,8 +505,9 @@ _ROWS = (
         name="sign",
         numpy=np.sign,
         mpmath=lambda m, a: m.sign(a),
-        torch="torch.where({0} == {0}, torch.sign({0}), {0})",  # sign alone makes 0 of NaN
+        torch="torch.where({0}.isnan(), {0}, torch.sign({0}))",  # sign alone makes 0 of NaN
         c="pick(x > 0, splat(1), pick(x < 0, splat(-1), x))",
+        onnx="Sign(a)",
         interval=lambda a: (-1.0, 1.0),
         exact=lambda v: Fraction((v > 0) - (v < 0)),
         derivative=(FLAT,),
@@ -496,11 +521,10 @@ _ROWS = (
         name="step",
         numpy=lambda a: np.heaviside(a, 0.0),
         mpmath=lambda m, a: m.nan if a != a else m.mpf(a > 0),
-        torch=(
-            "torch.heaviside({0}.detach(), torch.zeros_like({0}))"
-            f" + ({_RAMP} - ({_RAMP}).detach())"
-        ),
+        torch=f"{_STEP} + ({_RAMP} - ({_RAMP}).detach())",
+        torch_body=f"slope = {_RAMP}\nreturn {_STEP} + (slope - slope.detach())",
         c="pick(x > 0, splat(1), pick(x <= 0, splat(0), x))",
+        onnx="CastLike(Greater(a, 0), a)",
         interval=lambda a: (0.0, 1.0),
         exact=lambda v: Fraction(v > 0),
         derivative=("relu(1 - abs(a))",),  # the triangle of Bellec et al. 2018
@@ -516,6 +540,7 @@ _ROWS = (
         mpmath=lambda m, a: m.mpf(a > 0),
         torch="({0} > 0).to({0}.dtype)",
         c="pick(x > 0, splat(1), splat(0))",
+        onnx="CastLike(Greater(a, 0), a)",
         interval=lambda a: (0.0, 1.0),
         exact=lambda v: Fraction(v > 0),
         derivative=(FLAT,),

@@ -29,21 +29,26 @@ class Property:
         name: Name in cell text.
         about: What the weight is, in a line.
         make: Makes it: `(xp, raw, number)`, where number is the argument, or 1.
+        torch: The same in torch alone, of the tensor `raw` and of `number`: an expression, or the
+            lines of a body. Empty where there is none: then a cell with it does not go there.
         counted: Whether it takes a number, as `heads(4)`.
         matrix: Whether it is for matrices alone.
         square: Whether the matrix must be square.
         trained: Whether the numbers are trained.
         stored: Gives the shape of what is stored, from that of the weight and the number.
+        stored_torch: The same as text: {0} and {1} are the sizes of the weight, {2} is the number.
     """
 
     name: str
     about: str
     make: Callable[[Any, Any, int], Any]
+    torch: str = ""
     counted: bool = False
     matrix: bool = True
     square: bool = False
     trained: bool = True
     stored: Callable[[Shape, int], Shape] = lambda shape, number: shape
+    stored_torch: tuple[str, str] = ("{0}", "{1}")
 
 
 def _turned(raw: Any) -> Any:
@@ -139,6 +144,7 @@ PROPERTIES: dict[str, Property] = {
             name="frozen",
             about="not trained",
             make=lambda xp, raw, number: raw,
+            torch="raw.detach()",
             matrix=False,
             trained=False,
         ),
@@ -146,32 +152,54 @@ PROPERTIES: dict[str, Property] = {
             name="nonnegative",
             about="its absolute values",
             make=lambda xp, raw, number: abs(raw),
+            torch="raw.abs()",
             matrix=False,
         ),
         Property(
             name="orthogonal",
             about="orthogonal: Cayley's map of its antisymmetric part",
             make=lambda xp, raw, number: _cayley(xp, _skew(raw)),
+            torch="""\
+one = torch.eye(len(raw)).to(raw)
+skew = (raw - raw.mT) / 2
+return torch.linalg.solve(one - skew, one + skew)
+""",
             square=True,
         ),
         Property(
             name="rotation",
             about="orthogonal: the exponential of its antisymmetric part",
             make=_rotation,
+            torch="torch.linalg.matrix_exp((raw - raw.mT) / 2)",
             square=True,
         ),
         Property(
             name="reflections",
             about="orthogonal: a product of so many reflections, whose vectors are stored",
             make=_reflections,
+            torch="""\
+vectors = raw.tril()
+inner = vectors.mT @ vectors
+half = inner.triu(1) + inner.diagonal().diag() / 2
+return torch.eye(len(raw)).to(raw) - vectors @ torch.linalg.solve(half, vectors.mT)
+""",
             counted=True,
             square=True,
             stored=lambda shape, number: (shape[0], min(number, shape[1])),
+            stored_torch=("{0}", "min({2}, {1})"),
         ),
         Property(
             name="unitary",
             about="unitary, of half as many complex units, real parts above imaginary ones",
             make=_unitary,
+            torch="""\
+one = torch.eye(len(raw)).to(raw)
+turn = one.roll(len(raw) // 2, 0)
+turn[: len(raw) // 2] *= -1
+skew = (raw - raw.mT) / 2
+skew = (skew + turn @ skew @ turn.mT) / 2
+return torch.linalg.solve(one - skew, one + skew)
+""",
             square=True,
             stored=_even,
         ),
@@ -179,36 +207,46 @@ PROPERTIES: dict[str, Property] = {
             name="symmetric",
             about="(M + M.T) / 2",
             make=lambda xp, raw, number: (raw + _turned(raw)) / 2,
+            torch="(raw + raw.mT) / 2",
             square=True,
         ),
         Property(
             name="antisymmetric",
             about="M - M.T",
             make=lambda xp, raw, number: raw - _turned(raw),
+            torch="raw - raw.mT",
             square=True,
         ),
         Property(
             name="lower",
             about="zero above the diagonal: unit n reads units up to n",
             make=lambda xp, raw, number: xp.tril(raw),
+            torch="raw.tril()",
         ),
         Property(
             name="strictly_lower",
             about="zero on the diagonal and above",
             make=lambda xp, raw, number: xp.tril(raw, -1),
+            torch="raw.tril(-1)",
         ),
         Property(
             name="upper_blocks",
             about="zero below the diagonal of so many blocks",
             make=_upper_blocks,
+            torch="""\
+row, column = (torch.arange(n) * number // n for n in raw.shape)
+return raw * (row[:, None] <= column)
+""",
             counted=True,
         ),
         Property(
             name="heads",
             about="block-diagonal, of so many blocks; only they are stored",
             make=_blocks,
+            torch="torch.block_diag(*raw.chunk(number))",
             counted=True,
             stored=_divided,
+            stored_torch=("{0}", "{1} // {2}"),
         ),
     )
 }

@@ -26,6 +26,8 @@ class Reduction(Function):
         numpy: The function on float64 arrays, over the last axis, which stays.
         mpmath: The function on a list of numbers of any precision, given mpmath's context.
         torch: The function in torch, with `{0}` for the argument and `{1}` for how many count.
+        onnx: The function in ONNX, a formula of its operators of `a` and `last`, the last axis
+            (`axis` as a number), or empty.
         padding: What stands for units that do not count, in torch; empty where they do no harm.
         matrix: As a factor of a Jacobian; a row (1, n), or (n, n). Empty: it depends on the values.
         keeps_size: Whether it gives as many numbers as it reads.
@@ -34,6 +36,7 @@ class Reduction(Function):
     numpy: Callable[[Array], Array]
     mpmath: Callable[[Any, Sequence[Any]], list[Any]]
     torch: str
+    onnx: str = ""
     padding: str
     matrix: str
     keeps_size: bool = False
@@ -63,6 +66,7 @@ _ROWS = (
         numpy=lambda a: a.sum(axis=-1, keepdims=True),
         mpmath=lambda m, a: [m.fsum(a)],
         torch="{0}.sum(-1, keepdim=True)",
+        onnx="ReduceSum(a, last)",
         padding="0.0",
         interval=_summed,
         latex=r"\textstyle\sum({0})",
@@ -74,6 +78,7 @@ _ROWS = (
         numpy=lambda a: a.mean(axis=-1, keepdims=True),
         mpmath=lambda m, a: [m.fsum(a) / len(a)],
         torch="{0}.sum(-1, keepdim=True) / {1}",
+        onnx="ReduceMean(a, last)",
         padding="0.0",
         interval=lambda a: a,
         latex=r"\operatorname{{mean}}({0})",
@@ -84,6 +89,7 @@ _ROWS = (
         numpy=lambda a: a.max(axis=-1, keepdims=True),
         mpmath=lambda m, a: [max(a)],
         torch="{0}.amax(-1, keepdim=True)",
+        onnx="ReduceMax(a, last)",
         padding="float('-inf')",
         interval=lambda a: a,
         latex=r"\max({0})",
@@ -94,6 +100,7 @@ _ROWS = (
         numpy=lambda a: np.cumsum(a, axis=-1),
         mpmath=_running,
         torch="{0}.cumsum(-1)",
+        onnx="CumSum(a, axis)",
         padding="",
         interval=_summed,
         latex=r"\operatorname{{cumsum}}({0})",
@@ -143,6 +150,7 @@ class Reshaping(Function):
     Attributes:
         numpy: The function on arrays whose last axis, or two, are those of the value.
         torch: The function in torch, with `{0}` for the argument.
+        onnx: As of a `Reduction`; `above` is the axis before the last.
         mpmath: The function on a list of numbers, or of rows.
         reads_matrix: Whether it takes a matrix, and gives a vector.
         size: The size of the value, from those of the argument's axes.
@@ -150,6 +158,7 @@ class Reshaping(Function):
 
     numpy: Callable[[Array], Array]
     torch: str
+    onnx: str = ""
     mpmath: Callable[[Any, Sequence[Any]], list[Any]]
     reads_matrix: bool
     size: Callable[..., str]
@@ -165,6 +174,7 @@ _RESHAPINGS = (
         name="column",
         numpy=lambda a: a[..., None],
         torch="{0}.unsqueeze(-1)",
+        onnx="Unsqueeze(a, last)",
         mpmath=lambda m, a: [[v] for v in a],
         interval=lambda a: a,
         latex=r"\operatorname{{column}}({0})",
@@ -175,6 +185,7 @@ _RESHAPINGS = (
         name="row",
         numpy=lambda a: a[..., None, :],
         torch="{0}.unsqueeze(-2)",
+        onnx="Unsqueeze(a, above)",
         mpmath=lambda m, a: [list(a)],
         interval=lambda a: a,
         latex=r"\operatorname{{row}}({0})",
@@ -185,6 +196,7 @@ _RESHAPINGS = (
         name="across",
         numpy=lambda a: a.sum(axis=-1),
         torch="{0}.sum(-1)",
+        onnx="Squeeze(ReduceSum(a, last), last)",
         mpmath=lambda m, a: [m.fsum(row) for row in a],
         interval=_summed,
         latex=r"\operatorname{{across}}({0})",
@@ -195,6 +207,7 @@ _RESHAPINGS = (
         name="down",
         numpy=lambda a: a.sum(axis=-2),
         torch="{0}.sum(-2)",
+        onnx="Squeeze(ReduceSum(a, above), above)",
         mpmath=lambda m, a: [m.fsum(column) for column in zip(*a, strict=True)],
         interval=_summed,
         latex=r"\operatorname{{down}}({0})",

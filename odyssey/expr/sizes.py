@@ -97,14 +97,24 @@ def grows(size: str) -> bool:
     return any(parts(axis)[0] == UNITS for axis in axes(size))
 
 
-def source(size: str) -> str:
-    """Writes a size as a Python expression of I and H."""
+def source(size: str, *, inputs: str = INPUTS, units: str = UNITS) -> str:
+    """Writes a size, which is no matrix's, as a Python expression.
+
+    Args:
+        size: The size.
+        inputs: How I is called there.
+        units: How H is.
+    """
     base, factor = parts(size)
     if base == ONE:
         return str(factor)
+    name = inputs if base == INPUTS else units
     if factor == 1:
-        return base
-    return f"max(1, {base} * {factor.numerator} // {factor.denominator})"
+        return name
+    if factor.denominator == 1:
+        return f"{factor.numerator} * {name}"
+    above = "" if factor.numerator == 1 else f" * {factor.numerator}"
+    return f"max(1, {name}{above} // {factor.denominator})"
 
 
 def format_size(size: str) -> str:

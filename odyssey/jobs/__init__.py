@@ -7,6 +7,7 @@ how far a run is, `report.py` makes its tables and pages, `sample.py` lets its m
 `play.py` those of music play, `paint.py` those of digits paint, `caption.py` those of pictures
 read. `gradients.py` measures how far gradients reach back, `units.py` what units and gates follow,
 `mistakes.py` what models get wrong, and why; `choice.py` says which models are meant.
+`export.py` writes a cell or a trained model for a world without Odyssey.
 `cells.py` lists the library, `show.py` gives one cell in any form, `mutate.py` its mutants,
 `data.py` tasks and data sets; `bench.py` measures speed, `tune.py` which tilings are fastest,
 `doctor.py` what works on this machine.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import StoreError
+from odyssey.names import file_name, printable
 from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
@@ -77,6 +78,47 @@ def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[Repor
             for name, path in written.items()
         }
         yield ReportedRun(content, search, local, files, refusal)
+
+
+def latex_tables(directory: str | Place) -> dict[str, str]:
+    """Writes the table of a run for LaTeX (booktabs), by name: `table`, and `compact`.
+
+    Of a study with a baseline every cell beside it, else the leaderboards; of a search its best
+    cells. The compact one fits into a column of text.
+
+    Raises:
+        StoreError: There is no run, or it has no results.
+    """
+    from odyssey.report.page.tables import compact, comparison_table, to_latex_table
+    from odyssey.report.page.units import counting
+    from odyssey.report.search.content import is_search, read_search
+    from odyssey.report.search.page import best_table
+    from odyssey.report.study.page import read_content
+    from odyssey.storage.store import RunStore
+
+    run = place(directory)
+    facts = RunStore.open(run).run
+    name = printable(str(facts.get("study", "")))
+    with counting(facts), local_copy(run) as local:
+        if is_search(facts):
+            frame = best_table(read_search(local)).rename(
+                columns={"name": "label", "score": "top_score"}
+            )
+            caption = short = f"The best cells of {name}."
+        else:
+            content = read_content(local)
+            found = content.ablation
+            frame = content.board if found is None else comparison_table(found.compared)
+            short = f"The cells of {name}."
+            caption = short if found is None else found.caption
+            short = short if found is None else f"Every cell beside {printable(found.baseline)}."
+        label = f"tab:{file_name(name)}"
+        return {
+            "table": to_latex_table(frame, caption=caption, label=label),
+            "compact": to_latex_table(
+                compact(frame), caption=short, label=f"{label}-compact", narrow=True
+            ),
+        }
 
 
 def _study_data(content: Content) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.expr.jacobian import format_jacobian
 from odyssey.expr.text import diff
+from odyssey.formats.cell_data import cell_data
+from odyssey.formats.portable import Portable
 from odyssey.jobs.cells import parameter_formula
 from odyssey.specs import get_cell
 
@@ -50,6 +52,10 @@ def show_cell(
         return format_jacobian(cell)
     if form == "canonical":
         return cell.canonical_text
+    if form == "torch":
+        from odyssey.formats.torch_file import write_torch
+
+        return write_torch(Portable(cell))
     return _compiled(cell, form, after)
 
 
@@ -65,9 +71,8 @@ def _compiled(cell: Cell, form: str, after: str | None) -> str:
     return build_layer(lower(cell), backend, population=False, masked=False)[1].source
 
 
-def cell_facts(spec: str) -> dict[str, Any]:
-    """Gives all about a cell as plain data: texts, identity, states and parameters."""
-    cell = get_cell(spec)
+def cell_facts(cell: Cell) -> dict[str, Any]:
+    """Gives all about a cell as plain data: texts, identity, states, equations and parameters."""
     shapes = cell.shapes
     return {
         "name": cell.name,
@@ -83,4 +88,5 @@ def cell_facts(spec: str) -> dict[str, Any]:
         "needs_input_size_equal_hidden_size": shapes.square,
         "parameters": {**shapes.matrices, **{n: [s] for n, s in shapes.vectors.items()}},
         "parameter_count": parameter_formula(cell),
+        **cell_data(cell),
     }

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 
 import pytest
+import torch
 from support.answers import refused, table, well
 
 from odyssey.cells import FAMILIES, LIBRARY, library_entry
@@ -138,10 +139,19 @@ def test_show_the_program_after_any_pass(odyssey):
     assert "--as program" in refused(odyssey("show", "lstm", "--after", "hoist"))
 
 
-def test_show_the_source_that_torch_runs(odyssey):
-    source = well(odyssey("show", "lstm", "--as", "torch")).out
+def test_show_the_source_that_eager_runs(odyssey):
+    source = well(odyssey("show", "lstm", "--as", "eager")).out
     compile(source, "layer", "exec")
     assert source.startswith("def layer(")
+
+
+def test_show_the_module_in_torch_alone(odyssey):
+    source = well(odyssey("show", "lstm", "--as", "torch")).out
+    assert source == well(odyssey("export", "lstm", "--to", "torch")).out
+    space = {}
+    exec(source, space)  # it defines all that it calls
+    y, state = space["RNN"](3, 4)(torch.zeros(5, 2, 3))
+    assert [v.shape for v in (y, *state)] == [(5, 2, 4), (1, 2, 4), (1, 2, 4)]
 
 
 def test_show_the_difference_of_two_cells(odyssey):

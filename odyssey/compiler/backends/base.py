@@ -357,7 +357,7 @@ class Backend:
     """One backend.
 
     Attributes:
-        language: What its sources are written in: the form of `odyssey show --as`.
+        language: What its sources are written in, python or c; c is a form of `odyssey show --as`.
         supports: Says why it cannot run a program here, or nothing.
         build: Builds a layer for a program that it supports.
         training: Gives its own code for training, or None where torch does that.

@@ -1,6 +1,6 @@
 """The reference backend: plain torch and autograd, any dtype and device.
 
-Each program becomes one Python function, written out as source (`odyssey show SPEC --as torch`):
+Each program becomes one Python function, written out as source (`odyssey show SPEC --as eager`):
 input products for all steps at once (a row gather for class indices), then a loop with one
 stacked product per level. What is added to a product before the loop is added inside it
 (`addmm`), and neighbouring results with the same activation are squashed together.
@@ -571,4 +571,4 @@ def build_before_loop(
     return _compile(program, writer.write_before(values, operands, needed), "before")
 
 
-EAGER = Backend(language="torch", supports=lambda program: "", build=_build)
+EAGER = Backend(language="python", supports=lambda program: "", build=_build)

@@ -296,19 +296,35 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
-def to_latex_table(frame: pd.DataFrame, *, caption: str, label: str) -> str:
+# What a table that fits into a column of text has, of what there is.
+_COMPACT = (
+    *("label", "best_valid_bpc", "test_bpc", "test_accuracy", "median_parameters"),
+    *("difference", "interval", "verdict", "top_score", "parameters"),
+)
+
+
+def compact(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leaves what fits into a column of text, specs without the base that all share."""
+    chosen = [name for name in ("task", *_COMPACT) if name in frame]
+    return frame[chosen].assign(label=without_base(frame["label"]))
+
+
+def to_latex_table(frame: pd.DataFrame, *, caption: str, label: str, narrow: bool = False) -> str:
     """Writes a table as a LaTeX float for the booktabs package, tasks below each other.
 
     Args:
         frame: Any table of this module.
         caption: Its caption, as plain text: LaTeX's own characters are escaped.
         label: What \\ref refers to, as plain text.
+        narrow: Whether letters are small and headers short, as for a column of text.
     """
     columns = shown_columns(frame)
     align = "".join("l" if is_words(name) else "r" for name in columns)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
+    lines += [r"\small", r"\setlength{\tabcolsep}{4pt}"] if narrow else []
     lines += [rf"\label{{{label}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
-    lines += [" & ".join(_latex(column.header) for column in columns.values()) + r" \\"]
+    heads = (c.short.replace("\n", " ") if narrow else c.header for c in columns.values())
+    lines += [" & ".join(map(_latex, heads)) + r" \\"]
     for task, part in by_task(frame):
         lines.append(r"\midrule")
         if task:

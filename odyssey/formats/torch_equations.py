@@ -1,0 +1,235 @@
+"""Equations as lines of Python that call torch, as a person would write them.
+
+An expression is printed as it stands. A part of it that does not fit into a line gets a name of its
+own first, and what torch has not in one call a function. So every line is short, and a formatter
+finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
+
+import sympy as sp
+
+from odyssey.expr.forms import ALL_FUNCTIONS, NamedForm, computed
+from odyssey.expr.primitives import ARITHMETIC, Function, Primitive
+from odyssey.expr.reductions import OVER_UNITS, Reduction, Reshaping
+from odyssey.expr.sizes import is_matrix
+from odyssey.expr.terms import (
+    MAPS,
+    Const,
+    Named,
+    apply,
+    constant,
+    exact_value,
+    format_number,
+    is_constant,
+    term,
+)
+
+WIDTH = 88
+"""Columns of a line, as ruff and Black have it."""
+INDENT = "    "
+_SUM, _PRODUCT, _MAP, _ATOM = 1, 2, 3, 4
+# A primitive of a value and a number, which torch's function does not take.
+_BOUNDED = {"minimum": "{0}.clamp(max={1})", "maximum": "{0}.clamp(min={1})"}
+_TAKEN = frozenset(
+    ("torch", "nn", "self", "Tensor", "load_file", "len", "range", "tuple", "zip", "super")
+)
+
+
+def fresh(name: str, taken: Iterable[str]) -> str:
+    """Gives a name that is not taken: with an underscore behind it, or more."""
+    while name in taken or name in _TAKEN:
+        name += "_"
+    return name
+
+
+class Lines:
+    """Writes the lines of a function.
+
+    Args:
+        leaf: Writes a leaf of an expression.
+        size: Gives the size of an expression; None where all are vectors.
+        taken: Names that mean something there.
+        depth: How far lines are indented, in steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        leaf: Callable[[str, str], str],
+        size: Callable[[sp.Expr], str] | None,
+        taken: Iterable[str],
+        depth: int,
+    ) -> None:
+        self.leaf, self.size, self.depth = leaf, size, depth
+        self.taken = set(taken)
+        self.named: dict[sp.Expr, str] = {}
+        self.functions: dict[str, Function] = {}
+        self.lines: list[str] = []
+
+    def emit(self, line: str) -> None:
+        """Writes a line as it is."""
+        self.lines.append(f"{INDENT * self.depth}{line}" if line else "")
+
+    def assign(self, name: str, expr: sp.Expr) -> None:
+        """Writes `name = expr`, with what is too long for a line before it."""
+        self._statement(f"{name} = ", expr, stem=name)
+
+    def give(self, expr: sp.Expr) -> None:
+        """Writes `return expr`."""
+        self._statement("return ", expr, stem="part")
+
+    def _statement(self, opening: str, expr: sp.Expr, *, stem: str) -> None:
+        room = WIDTH - len(INDENT) * self.depth
+        while len(opening) + len(self.text(expr)[0]) > room:
+            part = self._part(expr, room - len(self._part_name(stem)) - len(" = "))
+            if part is None:
+                break
+            name = self._part_name(stem)
+            self.taken.add(name)
+            self.emit(f"{name} = {self.text(part)[0]}")
+            self.named[part] = name
+        self.emit(f"{opening}{self.text(expr)[0]}")
+
+    def _part_name(self, stem: str) -> str:
+        numbered = (f"{stem}_part{number}" for number in count(1))
+        return next(name for name in numbered if name not in self.taken)
+
+    def _part(self, expr: sp.Expr, room: int) -> sp.Expr | None:
+        """Finds the longest part of an expression that fits into a line of its own."""
+        parts: dict[sp.Expr, int] = {}
+        todo = [*term(expr)[1]]
+        while todo:
+            part = todo.pop()
+            args = term(part)[1]
+            if args and part not in self.named and not is_constant(part):
+                length = len(self.text(part)[0])
+                todo += args if length > room else []
+                parts |= {part: length} if 12 < length <= room else {}
+        return max(parts, key=lambda part: parts[part], default=None)
+
+    def text(self, expr: sp.Expr) -> tuple[str, int]:
+        """Prints an expression; the number says how tightly it binds."""
+        if expr in self.named:
+            return self.named[expr], _ATOM
+        op, args, name = term(expr)
+        if isinstance(expr, Const):
+            return self.leaf(op, name), _ATOM
+        if is_constant(expr):
+            text = _written(_number(expr))
+            return text, (_SUM if text.startswith("-") else _ATOM)
+        if not args:
+            return self.leaf(op, name), _ATOM
+
+        def wrap(inner: sp.Expr, strength: int) -> str:
+            text, own = self.text(inner)
+            text = f"({text})" if own < strength or (own, strength) == (_MAP, _PRODUCT) else text
+            return self._widened(expr, inner, text)
+
+        match op:
+            case "matmul" | "transposed":
+                weight = self.leaf("matrix", name) + (".mT" if op == "matmul" else "")
+                return f"{wrap(args[0], _ATOM)} @ {weight}", _MAP
+            case "neg":
+                return f"-{wrap(args[0], _ATOM)}", _PRODUCT
+            case "add" if is_constant(args[1]) and _number(args[1]) < 0:
+                return f"{wrap(args[0], _SUM)} - {_written(-_number(args[1]))}", _SUM
+            case "add" | "sub":  # a map needs no parentheses in a sum
+                right = wrap(args[1], _MAP if term(args[1]).op in MAPS.values() else _PRODUCT)
+                return f"{wrap(args[0], _SUM)} {ARITHMETIC[op].symbol} {right}", _SUM
+            case "mul" | "div":
+                left, right = wrap(args[0], _PRODUCT), wrap(args[1], _ATOM)
+                return f"{left} {ARITHMETIC[op].symbol} {right}", _PRODUCT
+        return self._call(expr, op, args)
+
+    def _widened(self, expr: sp.Expr, arg: sp.Expr, text: str) -> str:
+        """Gives a number of a row as it meets a matrix: one of all the matrix."""
+        if self.size is None or is_constant(arg):
+            return text
+        if is_matrix(self.size(expr)) and not is_matrix(self.size(arg)):
+            bare = text if text.isidentifier() or text.endswith(")") else f"({text})"
+            return f"{bare}.unsqueeze(-1)"
+        return text
+
+    def _call(self, expr: sp.Expr, op: str, args: tuple[sp.Expr, ...]) -> tuple[str, int]:
+        row = OVER_UNITS.get(op) or ALL_FUNCTIONS[op]
+        if not isinstance(row, Primitive | Reduction | Reshaping) or _is_long(row):
+            self.functions[op] = row
+            texts = [self.text(a)[0] for a in args]
+            return f"{op}({', '.join(texts)})", _ATOM
+        template = row.torch
+        if op in _BOUNDED and any(map(is_constant, args)):
+            args = args if is_constant(args[1]) else args[::-1]
+            template = _BOUNDED[op]
+        texts = [self._widened(expr, a, self.text(a)[0]) for a in args]
+        if template == "{0}":
+            return self.text(args[0])
+        if "{" not in template:
+            return f"{template}({', '.join(texts)})", _ATOM
+        strengths = [self.text(a)[1] for a in args]
+        if strengths[0] != _ATOM:
+            texts[0] = f"({texts[0]})"
+        return template.format(*texts), _ATOM
+
+
+def _is_long(row: Primitive | Reduction | Reshaping) -> bool:
+    """Says whether a function would be more than one call."""
+    more = isinstance(row, Reduction) and "{1}" in row.torch
+    return more or row.torch.count("{0}") > 1
+
+
+def _written(number: float) -> str:
+    return format_number(number) if math.isfinite(number) else f'float("{number}")'
+
+
+def _number(expr: sp.Expr) -> float:
+    op, args, _ = term(expr)
+    if op == "constant":
+        return float(exact_value(expr))
+    return float(computed(op, *map(_number, args)))  # type: ignore[arg-type]
+
+
+def _function_lines(row: Function) -> tuple[list[str], dict[str, Function]]:
+    """Writes a function of the language that torch does not have in one call.
+
+    Returns:
+        Its lines, and the functions of that kind that it calls.
+    """
+    names = "ab"[: row.arity]
+    head = f"def {row.name}({', '.join(f'{n}: Tensor' for n in names)}) -> Tensor:"
+    if isinstance(row, Primitive | Reduction):
+        body = getattr(row, "torch_body", "") or f"return {row.torch}"
+        count = "a.shape[-1]"
+        body = body.format(*names, *([count] if isinstance(row, Reduction) else []))
+        return [head, *(INDENT + line for line in body.splitlines())], {}
+    assert isinstance(row, NamedForm)
+    writer = Lines(leaf=lambda op, name: name, size=None, taken=names, depth=1)
+    formula = row.expand(*map(Named, names), number=constant, apply=apply)
+    writer.emit(f'"""{_said(f"{row.name} = {row.same_as} ({row.cite}).")}"""')
+    writer.give(formula)
+    return [head, *writer.lines], writer.functions
+
+
+def _said(text: str) -> str:
+    room = WIDTH - len(INDENT) - 6
+    return text if len(text) <= room else f"{text[: room - 3]}..."
+
+
+def defined(functions: Mapping[str, Function]) -> list[list[str]]:
+    """Writes functions and those that they call, each once, what is called first."""
+    written: dict[str, list[str]] = {}
+
+    def write(row: Function) -> None:
+        if row.name not in written:
+            lines, calls = _function_lines(row)
+            for called in calls.values():
+                write(called)
+            written[row.name] = lines
+
+    for row in functions.values():
+        write(row)
+    return list(written.values())

@@ -1,0 +1,249 @@
+"""A cell, an RNN or a run in a form that does not need Odyssey."""
+
+import importlib.util
+import json
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from support.answers import refused, well
+from support.departing import drawn, exported
+from support.random_cells import random_cell
+
+import odyssey as package
+from odyssey.cells import LIBRARY, library_cell
+from odyssey.cli.main import main
+from odyssey.errors import ConfigError, StoreError
+from odyssey.expr import terms
+from odyssey.formats.cell_data import tree
+from odyssey.formats.diagram import read_flow
+from odyssey.formats.layout import arrange
+from odyssey.formats.mermaid import write_mermaid
+from odyssey.formats.svg import write_svg
+from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.export import EXPORT_FORMS, export_cell
+from odyssey.studies.trained import load_trained
+
+STUDY = """
+name = "kept & 50 %"
+cells = ["gru", "mut1"]
+tasks = ["text:a.txt"]
+members = 2
+baseline = "gru"
+runner = "local"
+[training]
+optimizer = "adam"
+batch_size = 4
+unroll = 20
+epochs = 1
+updates_per_epoch = 5
+valid_characters = 200
+test_characters = 200
+[space]
+hidden_size = { choice = [5, 6] }
+num_layers = 2
+learning_rate = 0.01
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A study of two cells, one of which reads embedded inputs, with weights."""
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "a.txt").write_text('the cat (old, "fat [and] grey") \\ sat\n' * 400)
+    (folder / "study.toml").write_text(STUDY)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        assert main(["search", "study.toml", "--out", "run"]) == 0
+    return folder / "run"
+
+
+def _module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("cell", ["gru", "mut1"])
+def test_a_trained_model_leaves_with_its_weights(run, tmp_path, monkeypatch, cell):
+    monkeypatch.chdir(run.parent)
+    choice = ModelChoice(cell=cell)
+    source, weights = export_cell(str(run), "torch", choice=choice).save(tmp_path)
+    assert source.read_text().count("\n") < 132
+    module = _module(source)
+    trained = load_trained(run, cell=cell)
+    assert list(trained.task.vocabulary.text) == list(module.SYMBOLS)
+    onnx = export_cell(str(run), "onnx", choice=choice).save(tmp_path)[0]
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(onnx, options)
+    for steps, batch in ((6, 3), (11, 1)):
+        x = torch.randint(trained.task.num_symbols, (steps, batch))
+        with torch.no_grad():
+            y, state = trained.model(x[None], None)
+            theirs, their_state = module.load()(x)
+        got = session.run(None, {"input": x.numpy()})
+        for ours, found, graph in zip((y, *state), (theirs, *their_state), got, strict=True):
+            torch.testing.assert_close(found, ours[0], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(graph, ours[0].numpy(), rtol=0, atol=1e-6)
+    for word in ("Trained on text:a.txt", "5 updates of adam", trained.row["cell_key"]):
+        assert word in " ".join(source.read_text().split())
+    assert weights.stem == source.stem
+
+
+def test_the_tables_of_a_run(odyssey, run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    text = well(odyssey("export", run, "--to", "latex")).out
+    assert text.count(r"\begin{table}") == 2
+    compact = text[text.rindex(r"\begin{table}") :]
+    assert r"\small" in compact
+    assert "mut1" in compact
+    heads = next(line for line in compact.splitlines() if line.startswith("cell"))
+    assert heads.count("&") <= 5
+    assert len(re.search(r"\\caption\{(.*)\}", compact)[1]) < 60
+
+
+def test_a_run_without_weights_has_its_cell(run, tmp_path, monkeypatch):
+    import shutil
+
+    bare = tmp_path / "bare"
+    shutil.copytree(run, bare)
+    shutil.rmtree(bare / "weights")
+    monkeypatch.chdir(run.parent)
+    best = json.loads(export_cell(str(bare), "json", choice=ModelChoice(cell="mut1")).text)
+    assert best["key"] == library_cell("mut1").key
+    with pytest.raises(StoreError, match="weights"):
+        export_cell(str(bare), "torch")
+
+
+def test_files_are_not_overwritten(odyssey, cwd):
+    assert "wrote out/gru.svg" in well(odyssey("export", "gru", "--to", "svg", "-o", "out")).out
+    assert "--force" in refused(odyssey("export", "gru", "--to", "svg", "-o", "out"))
+    well(odyssey("export", "gru", "--to", "svg", "-o", "out", "--force"))
+    well(odyssey("export", "gru", "--to", "json", "-o", "out/other.txt"))
+    assert sorted(p.name for p in (cwd / "out").iterdir()) == ["gru.svg", "other.txt"]
+    assert "-o" in refused(odyssey("export", "gru", "--to", "svg", "--force"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("gru", "--to", "onnx", "--input", 3), "--hidden N"),
+        (("gru", "--to", "onnx", "--input", 3, "--hidden", 4), "-o FILE"),
+        (("gru", "--to", "onnx", "--hidden", 0), "--hidden must be at least 1"),
+        (("mut1", "--to", "torch", "--input", 3, "--hidden", 4), "--input must equal --hidden"),
+        (("gru", "--to", "tourch"), "closest: torch"),
+        (("gru", "--to", "json", "--member", 1), "chooses a model of a run"),
+        (("gruu", "--to", "json"), "closest: gru"),
+    ],
+)
+def test_nonsense_is_refused(odyssey, options, says):
+    assert says in refused(odyssey("export", *options))
+
+
+def test_a_run_has_its_own_sizes(odyssey, run, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    assert "own sizes" in refused(odyssey("export", run, "--to", "torch", "--hidden", 3))
+
+
+def test_what_is_no_cell_is_refused():
+    with pytest.raises(ConfigError, match=r"an odyssey\.RNN"):
+        package.export(torch.nn.Linear(2, 3))
+    rnn = package.RNN(library_cell("gru"), 3, 4, bidirectional=True)
+    with pytest.raises(ConfigError, match="two directions"):
+        package.export(rnn)
+    with pytest.raises(ConfigError, match="population"):
+        package.export(package.RNN(library_cell("gru"), 3, 4, population=2))
+
+
+@pytest.mark.parametrize("form", EXPORT_FORMS)
+def test_every_form_is_the_same_twice(form):
+    sizes = {"input": 3, "hidden": 4}
+    files = exported(library_cell("lem"), form, **sizes).files
+    assert files == exported(library_cell("lem"), form, **sizes).files
+    assert all(files.values())
+
+
+def _built(node):
+    """An expression from its tree: the way back."""
+    op, name = node["op"], node.get("name", "")
+    args = [_built(a) for a in node.get("args", ())]
+    match op:
+        case "input":
+            return terms.Input("x[t]")
+        case "previous":
+            return terms.Previous(f"{name}[t-1]")
+        case "value":
+            return terms.Current(name) if name.endswith("[t]") else terms.Named(name)
+        case "vector":
+            return terms.Vector(name)
+        case "constant":
+            from fractions import Fraction
+
+            number = terms.constant(Fraction(str(node["value"])))
+            return terms.const(name, number) if name else number
+        case "matmul" | "transposed":
+            return getattr(terms, op)(terms.Matrix(name), *args)
+    return terms.apply(op, *args)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_equations_can_be_built_from_json(name):
+    cell = library_cell(name)
+    data = json.loads(exported(cell, "json").text)
+    assert data["key"] == cell.key
+    for equation, node in zip(cell.equations, data["equations"], strict=True):
+        assert _built(json.loads(json.dumps(tree(equation.value)))) == equation.value
+        assert (equation.target, equation.updates_state) == (node["target"], node["updates_state"])
+    assert set(data["weights"]) == set(cell.parameters)
+
+
+# pictures
+
+
+def flows():
+    rng = np.random.default_rng(4)
+    return [library_cell(n) for n in LIBRARY] + [random_cell(rng, size=40) for _ in range(20)]
+
+
+def test_pictures_have_all_that_is_computed():
+    for cell in flows():
+        flow = read_flow(cell)
+        svg = ElementTree.fromstring(write_svg(flow))
+        about = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
+        for state in cell.states:
+            assert any(text.startswith(f"{state}[t] = ") for text in about), (cell.name, state)
+        mermaid = write_mermaid(flow)
+        known = set(re.findall(r"^    (n\d+)[\[\(]", mermaid, re.M))
+        arrows = re.findall(r"^    (n\d+) --> (n\d+)$", mermaid, re.M)
+        assert len(arrows) == len(flow.arrows)
+        assert {end for arrow in arrows for end in arrow} <= known
+        # a box that nobody reads is a state after the step, or the output
+        idle = {b.key for b in flow.boxes} - {source for source, _ in flow.arrows}
+        assert {flow.boxes[k].kind for k in idle} <= {"after", "output"}, cell.name
+
+
+def test_boxes_do_not_overlap_and_arrows_go_right():
+    for cell in flows():
+        flow = read_flow(cell)
+        sizes = {b.key: 30.0 for b in flow.boxes}
+        laid = arrange([b.key for b in flow.boxes], flow.arrows, sizes, gap=10.0)
+        for source, target in flow.arrows:
+            columns = [laid.column[source], *(c for c, _ in laid.points[source, target])]
+            assert [*columns, laid.column[target]] == list(
+                range(laid.column[source], laid.column[target] + 1)
+            )
+        for column in set(laid.column.values()):
+            heights = sorted(laid.height[k] for k, c in laid.column.items() if c == column)
+            assert all(b - a >= 40 - 1e-6 for a, b in pairwise(heights))
+
+
+def test_an_rnn_keeps_its_sizes():
+    data = json.loads(export_cell(drawn(library_cell("gru")), "json").text)
+    assert data["sizes"] == {"input": 5, "hidden": 8, "layers": 2}

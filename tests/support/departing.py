@@ -1,0 +1,157 @@
+"""What has left Odyssey, beside Odyssey: modules in a process of their own, and ONNX.
+
+Expected numbers are those of the eager backend, which the oracle judges.
+"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import torch
+
+from odyssey.compiler import RNN
+from odyssey.jobs.export import ExportOptions, export_cell
+
+LENGTHS = ((4, 3), (7, 2))  # steps and batch
+LAYERS = 2
+CHILD = r"""
+import importlib, json, sys
+from pathlib import Path
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "odyssey":
+            raise ImportError("odyssey is blocked")
+
+sys.meta_path.insert(0, Blocked())
+try:
+    import odyssey
+except ImportError:
+    pass
+else:
+    raise SystemExit("odyssey is there")
+
+import torch
+from safetensors.torch import load_file
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+found = {}
+for case in json.loads((folder / "cases.json").read_text()):
+    module = importlib.import_module(case["module"])
+    numbers = load_file(folder / (case["module"] + ".numbers"))
+    worst = 0.0
+    for kind in ("float32", "float64"):
+        model = module.RNN().to(getattr(torch, kind))
+        weights = load_file(folder / (case["module"] + ".safetensors"))
+        model.load_state_dict(weights)
+        if kind == "float32":
+            loaded = module.load()
+            assert all(torch.equal(loaded.state_dict()[n], w) for n, w in weights.items())
+        for run in range(case["runs"]):
+            y, state = model(numbers[f"x.{run}"].to(getattr(torch, kind)))
+            got = [y, *(s for s in state)]
+            for k, value in enumerate(got):
+                expected = numbers[f"{kind}.{run}.{k}"]
+                assert value.shape == expected.shape, (case["module"], k)
+                error = (value - expected).abs().max().item()
+                worst = max(worst, error / case["allowed"][f"{kind}.{run}.{k}"])
+    found[case["module"]] = worst
+print(json.dumps(found))
+"""
+
+
+def sizes_of(cell):
+    return (8, 8) if cell.shapes.square else (5, 8)
+
+
+def drawn(cell, dtype=torch.float32, *, seed=1):
+    """Two layers of a cell, with weights that a seed draws: the same in every type."""
+    rnn = RNN(cell, *sizes_of(cell), LAYERS, backend="eager", dtype=torch.float32)
+    rnn.reset_parameters(rng=np.random.default_rng(seed))
+    with torch.no_grad():  # biases that start at zero would hide a missing one
+        generator = torch.Generator().manual_seed(seed)
+        for weight in rnn.parameters():
+            weight += 0.1 * torch.randn(weight.shape, generator=generator)
+    return rnn.to(dtype)
+
+
+def inputs_of(cell):
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randn(t, b, sizes_of(cell)[0], generator=generator) for t, b in LENGTHS]
+
+
+def tolerance(near, true):
+    """1e-6 of the largest number from 1 on; or four times what float32 costs torch itself where
+    that is more: sums run in another order elsewhere."""
+    own = (near - true).abs().max().item()
+    return max(1e-6 * max(1.0, true.abs().max().item()), 4 * own)
+
+
+def errors_of_modules(cells, folder):
+    """Writes every cell with weights, runs all in one process without odyssey; gives how far their
+    outputs and states are off, by name: 1 is what is allowed."""
+    from safetensors.torch import save_file
+
+    cases = []
+    for number, cell in enumerate(cells):
+        single, double = drawn(cell), drawn(cell, torch.float64)
+        name = f"cell{number}"
+        export_cell(single, "torch").save(folder / f"{name}.py")
+        numbers, allowed = {}, {}
+        for run, x in enumerate(inputs_of(cell)):
+            numbers[f"x.{run}"] = x
+            with torch.no_grad():
+                near, true = single(x), double(x.double())
+            pairs = zip((near[0], *near[1]), (true[0], *true[1]), strict=True)
+            for k, (ours, exact) in enumerate(pairs):
+                numbers[f"float32.{run}.{k}"] = ours.contiguous().clone()
+                numbers[f"float64.{run}.{k}"] = exact.contiguous().clone()
+                limit = tolerance(ours, exact)
+                allowed[f"float32.{run}.{k}"] = limit
+                allowed[f"float64.{run}.{k}"] = limit * 1e-6
+        save_file(numbers, folder / f"{name}.numbers")
+        cases.append({"module": name, "cell": cell.name, "runs": len(LENGTHS), "allowed": allowed})
+    (folder / "cases.json").write_text(json.dumps(cases))
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(folder)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    errors = json.loads(done.stdout)
+    return {f"{c['module']} {c['cell']}": errors[c["module"]] for c in cases}
+
+
+def error_of_onnx(cell):
+    """Runs a cell in onnxruntime at two lengths, from the start and from a state: how far outputs
+    and states are off; 1 is what is allowed."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    rnn, exact = drawn(cell), drawn(cell, torch.float64)
+    data = next(iter(export_cell(rnn, "onnx").files.values()))
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for x in inputs_of(cell):
+        given = {"input": x.numpy()}
+        state = None
+        for _ in range(2):
+            with torch.no_grad():
+                single = rnn(x, None if state is None else tuple(s.float() for s in state))
+                double = exact(x.double(), state)
+            got = session.run(None, given)
+            pairs = zip(got, (single[0], *single[1]), (double[0], *double[1]), strict=True)
+            for value, near, true in pairs:
+                assert value.shape == tuple(true.shape)
+                error = np.abs(value - near.numpy()).max()
+                worst = max(worst, error / tolerance(near, true))
+            state = double[1]
+            given |= {n: s.float().numpy() for n, s in zip(cell.states, state, strict=True)}
+    return worst
+
+
+def exported(cell, to, **options):
+    return export_cell(cell, to, ExportOptions(**options))
