@@ -210,9 +210,10 @@ def test_every_distribution_starts_alike_in_torch_alone(distribution):
 def test_every_initial_value_starts_alike_in_torch_alone(name):
     row = INITIAL_VALUES[name]
     assert row.torch, f"{name} has no line in torch alone: see InitialValue.torch"
-    numbers = [20.0] if row.for_biases else [0.5, 0.75][: row.counts[-1]]
+    most = row.counts[-1]
+    numbers = next(n[:most] for n in ([0.5, 0.75], [20.0, 1.0]) if not row.objection(n[:most]))
     written = f"{name}({', '.join(map(str, numbers))})" if name != "constant" else "0.5"
-    _alike(*_initial(f"init {'b' if row.for_biases else 'U'} = {written}\n"))
+    _alike(*_initial(f"init {'b' if row.only_vectors else 'U'} = {written}\n"))
 
 
 def test_a_negated_start_is_the_other_ones():
