@@ -425,6 +425,8 @@ def _constant(expr: sp.Expr) -> float:
         return values[0] * values[1]
     if isinstance(expr, sp.Pow):
         return 1.0 / values[0] if values[0] else float("nan")
+    if type(expr) in BY_REDUCTION:  # which is refused when its turn comes
+        return 0.0
     with np.errstate(all="ignore"):
         return float(computed(BY_FUNCTION[type(expr)].name, *(np.asarray(v) for v in values)))
 

@@ -129,6 +129,7 @@ HOSTILE_TEXTS: list[tuple[str, bytes]] = [
     ("comparison", _update("W @ x[t] < h[t-1]")),
     ("product on the left of @", _update("(2 * W) @ x[t] + h[t-1]")),
     ("map of a constant", _update(f"W @ 3 + {_GOOD}")),
+    ("sum of a constant inside one", _update(f"sqrt(1 + sum(square(0))) * {_GOOD}")),
     ("matrix of two shapes", _update("tanh(W @ x[t] + W @ h[t-1])")),
     ("matrix and vector", _update("tanh(W @ x[t] + W + h[t-1])")),
     ("too many arguments", _update(f"tanh(x[t], {_GOOD})")),

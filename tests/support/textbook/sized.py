@@ -231,12 +231,10 @@ class Sized(Page):
             along, carried = lstm("pqrs", carried)
         return along, *after
 
-    def aft_simple(self, x, a, b, m):
-        k = self.at("W_k", x)
-        above, below = np.exp(m) * a + np.exp(k) * self.at("W_v", x), np.exp(m) * b + np.exp(k)
-        m = np.maximum(m, k)
-        y = self.at("U_y", sigma(self.at("W_q", x)) * above / below)
-        return y, above / np.exp(m), below / np.exp(m), m
+    def aft_simple(self, x, a, b):
+        weight = np.exp(self.at("W_k", x))
+        a, b = a + weight * self.at("W_v", x), b + weight
+        return self.at("U_y", sigma(self.at("W_q", x)) * (a / b)), a, b
 
 
 def halves(v):
