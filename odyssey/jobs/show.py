@@ -84,6 +84,7 @@ def cell_facts(cell: Cell) -> dict[str, Any]:
         "lineage": cell.lineage,
         "citation": cell.citation,
         "states": cell.states,
+        "further_inputs": shapes.inputs,
         "recurrent": cell.recurrent,
         "needs_input_size_equal_hidden_size": shapes.square,
         "parameters": {**shapes.matrices, **{n: [s] for n, s in shapes.vectors.items()}},

@@ -254,6 +254,7 @@ class PlainLoop(nn.Module):
         super().__init__()
         program = lower(cell)
         assert any(n.region == "step" for n in program.nodes), "a loop needs a recurrence"
+        assert not program.inputs, "it reads x alone"
         self.input_size, self.hidden_size, self.program = input_size, hidden_size, program
         writer = _Writer(program)
         self.source = writer.write()
