@@ -1,6 +1,6 @@
 """Counts how often runs of one truth are called different, and one cell under two names worse.
 
-    python checks/null_runs.py [--studies 400] [--out FILE]
+    python checks/null_runs.py [--studies 400] [--draws 8 16 50 200] [--out FILE]
 
 Simulated studies (`statistics.simulation`) of two cells that are one cell, with next to no luck in
 common and with half of it, each with draws of its own. Cochran's Q compares the difference of the
@@ -52,6 +52,7 @@ def independent_p(of: list[Pair], seed: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--studies", type=int, default=400)
+    parser.add_argument("--draws", type=int, nargs="+", default=[8, 16, 50, 200])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     lines = [
@@ -59,7 +60,7 @@ def main() -> None:
         "|---:|---:|---:|---:|---:|",
     ]
     rng = np.random.default_rng(1)
-    for draws in (8, 16, 50, 200):
+    for draws in options.draws:
         for shared in (0.05, 0.5):
             q, null, seen = 0, 0, 0
             for study in range(options.studies):

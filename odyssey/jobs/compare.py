@@ -90,10 +90,10 @@ def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> C
     given = [str(directory) for directory in directories]
     if len(given) < 2:
         raise ConfigError("name two runs or more to compare: odyssey compare RUN RUN")
-    if len({str(Path(name).resolve()) for name in given}) < len(given):
-        raise ConfigError("a run is named twice: it has nothing to be compared with in itself")
     names = short_names(given)
     runs = tuple(_read(place, names[str(place)]) for place in directories)
+    if len({p if "://" in p else str(Path(p).resolve()) for p in given}) < len(given):
+        raise ConfigError("a run is named twice: it has nothing to be compared with in itself")
     labels = list(dict.fromkeys(label for run in runs for label in run.results["label"]))
     first = baseline or str(runs[0].facts.get("baseline") or "") or labels[0]
     if first not in labels:
