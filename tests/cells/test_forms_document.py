@@ -77,10 +77,14 @@ def test_a_cell_that_is_named_runs_on_auto_and_trains_a_step(spec):
     rnn = odyssey.RNN(odyssey.get_cell(spec), UNITS, UNITS, dtype=torch.float64)
     readout = torch.nn.Linear(UNITS, UNITS, dtype=torch.float64)
     x, target = torch.randn(2, STEPS, BATCH, UNITS, dtype=torch.float64)
+    further = {
+        name: torch.rand(STEPS, BATCH, size, dtype=torch.float64)
+        for name, size in rnn.further_sizes.items()
+    } or None
     parameters = dict(rnn.named_parameters())
 
     def loss():
-        return (readout(rnn(x)[0]) - target).square().mean()
+        return (readout(rnn(x, inputs=further)[0]) - target).square().mean()
 
     before = loss()
     before.backward()
