@@ -1,6 +1,7 @@
 """What all tests share: quick builds of generated code, no clock in a property test, corpora."""
 
 import dataclasses
+import gc
 import hashlib
 import os
 import random
@@ -8,6 +9,9 @@ import shutil
 
 import hypothesis
 import pytest
+
+LONG = ("compiler", "transforms", "report", "cli", "jobs")
+"""Folders whose files take tens of seconds each, the longest first."""
 
 hypothesis.settings.register_profile("odyssey", deadline=None)
 hypothesis.settings.load_profile("odyssey")
@@ -81,10 +85,25 @@ def curves(store):
     return ranking.with_labels(store.curves())
 
 
+def pytest_collection_finish():
+    """Lets the garbage collector pass over what is loaded by now, and come less often.
+
+    Modules, cells and test items stay for the session; walking over them again and again took a
+    quarter of the time of tests that make many small objects.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def pytest_collection_modifyitems(items):
-    """Begins with the files that take longest: those that start clusters, then the compiler's."""
+    """Begins with the files that take longest, so that none of them is left for one worker alone
+    at the end: those that start clusters, then those of the folders in `LONG`."""
     waits = {item.path for item in items if item.get_closest_marker("ray")}
-    items.sort(key=lambda item: (item.path not in waits, item.path.parent.name != "compiler"))
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(
+        key=lambda item: (item.path not in waits, places.get(item.path.parent.name, len(LONG)))
+    )
 
 
 @pytest.fixture

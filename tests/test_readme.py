@@ -31,11 +31,14 @@ def test_there_are_commands_to_run():
 
 
 def in_small(study):
-    """The same cells on the same tasks in small models, scored on little text."""
-    text, sizes = re.subn(r"^hidden_size = .*", "hidden_size = 8", study, flags=re.M)
+    """Three of its cells on the same tasks in small models, scored on little text."""
+    text, cells = re.subn(
+        r"^cells = .*", 'cells = ["lstm_peephole", "gru", "mut1"]', study, flags=re.M
+    )
+    text, sizes = re.subn(r"^hidden_size = .*", "hidden_size = 8", text, flags=re.M)
     little = "[training]\nvalid_characters = 500\ntest_characters = 500"
     text, places = re.subn(r"^\[training\]", little, text, flags=re.M)
-    assert (sizes, places) == (1, 1)
+    assert (cells, sizes, places) == (1, 1, 1)
     return text
 
 

@@ -187,6 +187,7 @@ def record(monkeypatch, *, target=None):
 
     forget()
     # of the many objects of a test run, only those that are made from now on are looked through
+    before = gc.get_freeze_count()
     gc.freeze()
     try:
         with monkeypatch.context() as patch:
@@ -197,7 +198,8 @@ def record(monkeypatch, *, target=None):
                 patch.setattr(toolchain, "target", lambda: target)
             yield recordings
     finally:
-        gc.unfreeze()
+        if not before:  # else what the session has frozen would be walked over again
+            gc.unfreeze()
         forget()
 
 

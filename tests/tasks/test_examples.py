@@ -12,7 +12,8 @@ def filled_in(examples, signature, columns):
     steps = max(map(len, examples))
     arrays = {}
     for name, values in (("inputs_T", signature.inputs), ("targets_T", signature.outputs)):
-        tail, dtype = ((values.size,), np.float32) if values.dense else ((), np.int64)
+        tail = (values.size,) if values.dense else ()
+        dtype = {"classes": np.int64, "bits": np.uint8, "reals": np.float32}[values.kind]
         arrays[name] = np.zeros((steps, columns, *tail), dtype=dtype)
     counted, ends = np.zeros((2, steps, columns), dtype=np.bool_)
     for b, example in enumerate(examples):

@@ -76,7 +76,7 @@ def test_every_sequence_is_read_once_a_pass_in_an_order_of_its_own():
 def test_padding_counts_nowhere_and_sequences_end_where_they_end():
     for batch in batches(Lengths(), 40):
         assert batch.inputs_TB.dtype == np.int64
-        assert batch.targets_TB.dtype == np.float32
+        assert batch.targets_TB.dtype == np.uint8
         assert batch.fresh_B.all()
         steps = 1 + batch.inputs_TB[0] % 13
         assert len(batch.inputs_TB) == steps.max()
