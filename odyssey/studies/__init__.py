@@ -7,6 +7,6 @@ one. `engine.py` works a run, from its directory to the last record, whatever it
 `runners/` work trials here or under Ray. `sealed.py` holds what a run began with, `weights.py` and
 `trained.py` what it learned, `checkpoints.py` how far a single training is; `memory.py` and
 `estimate.py` say before it starts whether it fits and how long it will take, `cost.py` how much
-work a trial is. May import training,
-strategies, specs and the rooms below; never report or diagnostics.
+work a trial is; `tracking.py` copies curves and scores to trackers of other makers. May import
+training, strategies, specs and the rooms below; never report or diagnostics.
 """

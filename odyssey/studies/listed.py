@@ -82,7 +82,7 @@ class ListedTrials:
         self,
         run: OpenRun,
         watcher: Watcher[StudyBoard],
-        workers: int,
+        workers: int = 1,
         timed: Mapping[str, float] | None = None,
     ) -> None:
         finished = run.store.finished()
