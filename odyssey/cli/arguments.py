@@ -107,11 +107,24 @@ def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
     parser.add_argument(
         "--runner", choices=RUNNERS, help="many processes, or this one (the study's own)"
     )
+    add_track(parser)
     parser.add_argument("--address", metavar="A", help="join the Ray cluster at this address")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would run, how long, and stop"
     )
     add_json(parser)
+
+
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """Adds --track."""
+    parser.add_argument(
+        "--track",
+        metavar="NAME[:PLACE]",
+        action="append",
+        default=[],
+        help="copy curves and scores to a tracker: tensorboard[:DIR], mlflow[:URI],"
+        " wandb[:PROJECT] (may be repeated)",
+    )
 
 
 def listed(text: str) -> tuple[str, ...]:

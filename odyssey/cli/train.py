@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli.arguments import add_json, add_options, add_settings, options_of
+from odyssey.cli.arguments import add_json, add_options, add_settings, add_track, options_of
 from odyssey.cli.live_training import LiveTraining
 from odyssey.cli.printing import print_json, print_notices
 from odyssey.cli.signals import ending
@@ -86,6 +86,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--checkpoint-every", "N", "updates between checkpoints in DIR ({})"),
         ("--init-from", "RUN", "begin with the weights of another run"),
     )
+    add_track(parser)
     add_settings(parser, "any other training option, as in schedule=decay (docs/training.md)")
     add_json(parser)
 

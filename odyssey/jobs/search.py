@@ -17,6 +17,7 @@ from odyssey.studies.study import Study, read_study
 if TYPE_CHECKING:
     from odyssey.storage.places import Place
     from odyssey.studies.source import OpenRun, Summary, Watcher
+    from odyssey.studies.tracking import Tracking
     from odyssey.studies.trial import Trial
 
 RUNS = Path("results/runs")
@@ -32,6 +33,8 @@ class RunOptions:
         workers: Trials at a time, instead of the study's.
         runner: Who works the trials, instead of the study's.
         address: Address of a Ray cluster to join.
+        track: Trackers that get curves and scores, as `NAME` or `NAME:PLACE`; see
+            `odyssey.studies.tracking`.
     """
 
     out: str | None = None
@@ -39,6 +42,7 @@ class RunOptions:
     workers: int | None = None
     runner: str | None = None
     address: str | None = None
+    track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -81,6 +85,7 @@ def begin_run(study: Study, options: RunOptions) -> OpenRun:
     from odyssey.studies.engine import choose_runner, prepare
 
     choose_runner(study, **options.runner_choice)  # before anything is written
+    _tracking(study, options)
     return prepare(_kept(study, options), place(options.out) if options.out else _free(study.name))
 
 
@@ -110,9 +115,22 @@ def work_through(
     from odyssey.studies.estimate import timed_sample
     from odyssey.studies.source import Unwatched
 
-    choice = (options or RunOptions()).runner_choice
+    options = options or RunOptions()
+    tracking = _tracking(run.study, options)
     timed = timed_sample(run) if watcher and run.study.search is None else {}
-    return execute(run, watcher or Unwatched(), timed=timed, **choice)
+    return execute(
+        run, watcher or Unwatched(), timed=timed, tracking=tracking, **options.runner_choice
+    )
+
+
+def _tracking(study: Study, options: RunOptions) -> Tracking:
+    from odyssey.studies.tracking import open_trackers
+
+    if options.track and study.search is not None:
+        raise ConfigError(
+            "a search is not tracked: it has thousands of small trials; track its promotion"
+        )
+    return open_trackers(options.track, study=study.name)
 
 
 def _kept(study: Study, options: RunOptions) -> Study:

@@ -50,6 +50,8 @@ class TrainOptions:
         settings: `key=value`: any of both, as in `schedule=decay`.
         checkpoint_every: Updates between checkpoints of a training that is kept.
         init_from: A run whose weights training begins with, of the same cell, sizes and symbols.
+        track: Trackers that get curve and scores, as `NAME` or `NAME:PLACE`; see
+            `odyssey.studies.tracking`.
     """
 
     preset: str | None = None
@@ -62,6 +64,7 @@ class TrainOptions:
     settings: tuple[str, ...] = ()
     checkpoint_every: int = 1000
     init_from: str | None = None
+    track: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sample < 0:
@@ -134,8 +137,10 @@ def train_cell(
     study = _study(spec, task, options)
 
     from odyssey.studies.engine import check, prepare
+    from odyssey.studies.tracking import open_trackers
     from odyssey.tasks.registry import get_task
 
+    open_trackers(options.track, study=study.name)  # before anything is written
     initial, source = _initial(options)
     learned = get_task(study.tasks[0])
     watcher.begin(learned)
@@ -241,6 +246,7 @@ class _Training:
 
     def __post_init__(self) -> None:
         from odyssey.storage.samples import read_samples
+        from odyssey.studies.tracking import open_trackers
 
         self.samples = read_samples(self.store.path) if self.store else []
         self.due = self.options.sample_every or math.inf
@@ -249,6 +255,7 @@ class _Training:
         budget = in_updates(self.study.config, self.task)
         self.total = budget.epochs * budget.updates_per_epoch
         self.ticked: float | None = None
+        self.tracking = open_trackers(self.options.track, study=self.study.name)
 
     def tick(self, updates: int) -> None:
         """Hears of an update, and passes it on now and then.
@@ -267,6 +274,8 @@ class _Training:
     def progress(self, epoch: Epoch) -> None:
         """Passes an epoch on, with the time that is left."""
         self.valid_nats = epoch.valid_nats[0]
+        losses = {"train_nats": epoch.train_nats[0], "valid_nats": epoch.valid_nats[0]}
+        self.tracking.log(losses, epoch.updates)
         self.pace.progress(self.trial.id, epoch.updates / max(self.total, 1))
         self.watcher.epoch(epoch, self.pace.seconds_left)
 
@@ -331,6 +340,7 @@ def _train(training: _Training) -> TrainedCell:
     checkpoints = None
     if store:
         checkpoints = RunCheckpoints(store, every=training.options.checkpoint_every)
+    training.tracking.begin(training.trial)
     with checkpoints.waiting() if checkpoints else nullcontext():
         result, trained = trained_trial(
             training.trial,
@@ -342,6 +352,7 @@ def _train(training: _Training) -> TrainedCell:
             checkpoints=_Ticking(training, checkpoints),
         )
     model = trained.models[0][0]
+    training.tracking.finish(result.rows)
     if store:
         save_weights(store, model)
         store.write(result.trial_id, result.rows, result.curves)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from odyssey.errors import ConfigError, OdysseyError, RunFailedError, StoreError
@@ -21,6 +21,7 @@ from odyssey.studies.runners.registry import RUNNERS, load_runner
 from odyssey.studies.sealed import check_trials, seal_of, sealed_cells, sealed_study
 from odyssey.studies.source import CheckedStudy, OpenRun, Summary, TrialSource, Watcher
 from odyssey.studies.study import Study
+from odyssey.studies.tracking import Tracking
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import Keeper
 from odyssey.studies.work import TrialWork, commit, failed_rows, versions
@@ -206,6 +207,7 @@ class Recorder:
     source: TrialSource
     commit: str
     keeper: Keeper
+    tracking: Tracking = field(default_factory=Tracking)
     failed: int = 0
     started: int = 0
 
@@ -219,6 +221,7 @@ class Recorder:
         if not self.store.has(trial.id):
             self.store.write(result.trial_id, result.rows, result.curves)
         self.keeper.trial_done(trial.id, result.rows)
+        self.tracking.whole(trial, result.rows, result.curves)
         self.source.learn(trial, [dict(row) for row in result.rows])
 
     def on_failure(self, trial: Trial, reason: str) -> None:
@@ -250,6 +253,7 @@ def execute(
     address: str | None = None,
     work: Work | None = None,
     timed: Mapping[str, float] | None = None,
+    tracking: Tracking | None = None,
 ) -> Summary:
     """Runs what is not finished yet.
 
@@ -262,6 +266,7 @@ def execute(
         work: What is done with a trial instead of training it, for measuring the engine.
         timed: Seconds that trials would take, by id, where some were timed for a moment; it tells
             the time that is left, until others are seen.
+        tracking: Gets curves and scores of every trial of a study; a search is not tracked.
 
     Raises:
         ConfigError: The runner cannot work with these workers or this address.
@@ -278,7 +283,8 @@ def execute(
             source = ListedTrials(run, watcher, workers, timed)
         else:
             source = SearchTrials(run, watcher, workers)
-        recorder = Recorder(store, source, commit(), Keeper(store, study.keep_weights))
+        keeper = Keeper(store, study.keep_weights)
+        recorder = Recorder(store, source, commit(), keeper, tracking or Tracking())
         done = False
         try:
             if not source.idle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,10 +50,11 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
     jobs = study_jobs(run)
     if not jobs or run.store.finished():
         return {}
-    updates = 0
-    for trial in run.trials:
-        budget = in_updates(training_config(trial.training), get_task(trial.task))
-        updates += budget.epochs * budget.updates_per_epoch
+    trials = Counter(trial.task for trial in run.trials)
+    budgets = {spec: in_updates(run.study.config, get_task(spec)) for spec in trials}
+    updates = sum(
+        n * budgets[spec].epochs * budgets[spec].updates_per_epoch for spec, n in trials.items()
+    )
     if updates < WORTH_TIMING:
         return {}
     average = sum(job.work for job in jobs.values()) / len(jobs)

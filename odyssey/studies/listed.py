@@ -96,7 +96,7 @@ class ListedTrials:
         self,
         run: OpenRun,
         watcher: Watcher[StudyBoard],
-        workers: int,
+        workers: int = 1,
         timed: Mapping[str, float] | None = None,
     ) -> None:
         remaining = Remaining.of(run.store, run.trials)

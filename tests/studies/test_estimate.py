@@ -3,7 +3,10 @@
 import pytest
 
 from odyssey.studies import estimate, work
+from odyssey.studies.engine import prepare
+from odyssey.studies.study import parse_study
 from odyssey.studies.trial import Trial
+from odyssey.studies.work import failed_rows
 
 
 @pytest.mark.parametrize("start_up", [0.0, 30.0])
@@ -30,3 +33,25 @@ def test_a_warm_up_is_not_counted(monkeypatch, start_up):
     assert short.seconds == pytest.approx(4 * (10 * 0.5 + once / 2) + once)
     assert whole.seconds == pytest.approx(4 * (100 * 0.5 + once / 2) + once)
     assert (short.start_up, whole.start_up) == (start_up, 0.0)
+
+
+def test_the_time_of_a_long_study_is_told_before_it_starts(monkeypatch, tmp_path):
+    """By a trial of average work; a short study, and one that was begun, need no timing."""
+    seen = []
+
+    def train(trial, *, task):
+        seen.append(trial.spec)
+
+    monkeypatch.setattr(work, "trained_trial", train)
+
+    def timed(epochs, folder):
+        text = 'name="s"\ncells=["elman", "gru", "lstm"]\ntasks=["xml"]\nmembers=1\n'
+        run = prepare(parse_study(f"{text}[training]\nepochs={epochs}"), tmp_path / folder)
+        return run, estimate.timed_sample(run)
+
+    run, found = timed(100, "long")
+    assert list(found) == [next(t.id for t in run.trials if t.spec == "gru")]
+    assert set(seen) == {"gru"}
+    run.store.write(run.trials[0].id, failed_rows(run.trials[0], "why", commit=""), [])
+    assert estimate.timed_sample(run) == {}
+    assert timed(10, "short")[1] == {}

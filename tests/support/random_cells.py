@@ -354,7 +354,7 @@ class _FurtherDraft(_WideDraft):
     """A random cell with one to three further inputs, mapped, elementwise and late."""
 
     def __init__(self, rng: np.random.Generator, size: int) -> None:
-        super().__init__(rng, size, matrices=False)
+        super().__init__(rng, size, matrices=False, properties=False)
         sizes = ("1", "1", "3", "I", "2 * I")
         names = ("gap", "seen", "context")[: int(rng.integers(1, 4))]
         self.further = {name: self.choose(sizes) for name in names}
