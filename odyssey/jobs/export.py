@@ -260,10 +260,15 @@ def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
         rnn.hidden_size,
         rnn.num_layers,
         around=around,
-        scheme=InitScheme(run.get("training", {}).get("init", "uniform_fan"), row["init_scale"]),
+        scheme=InitScheme(_said(run, "init") or "uniform_fan", float(row["init_scale"])),
         notes=_notes(row, run),
         **_arrays(rnn),
     )
+
+
+def _said(run: Mapping[str, Any], option: str) -> str:
+    """Gives what a run says of an option of training, or nothing."""
+    return str(run.get("resolved", {}).get(f"training.{option}", ""))
 
 
 _MASKS = ("dropout", "input_dropout", "recurrent_dropout", "drop_connect", "input_noise")
@@ -271,7 +276,7 @@ _MASKS = ("dropout", "input_dropout", "recurrent_dropout", "drop_connect", "inpu
 
 def _notes(row: Any, run: Mapping[str, Any]) -> tuple[str, ...]:
     """Says how a model was trained, and its score."""
-    rule = str(run.get("training", {}).get("optimizer", ""))
+    rule = _said(run, "optimizer") or "an optimiser"
     scores = [
         f"{what} {float(row[column]):{form}}"
         for what, column, form in (

@@ -101,9 +101,13 @@ def latex_tables(directory: str | Place) -> dict[str, str]:
     name = printable(str(facts.get("study", "")))
     with counting(facts), local_copy(run) as local:
         if is_search(facts):
-            frame = best_table(read_search(local)).rename(
-                columns={"name": "label", "score": "top_score"}
-            )
+            names = {
+                "name": "label",
+                "score": "search_score",
+                "parameters": "median_parameters",
+                "members": "draws",
+            }
+            frame = best_table(read_search(local)).rename(columns=names)
             caption = short = f"The best cells of {name}."
         else:
             content = read_content(local)

@@ -15,7 +15,6 @@ from support.random_cells import random_cell
 
 import odyssey as package
 from odyssey.cells import LIBRARY, library_cell
-from odyssey.cli.main import main
 from odyssey.errors import ConfigError, StoreError
 from odyssey.expr import terms
 from odyssey.formats.cell_data import tree
@@ -25,6 +24,7 @@ from odyssey.formats.mermaid import write_mermaid
 from odyssey.formats.svg import write_svg
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.export import EXPORT_FORMS, export_cell
+from odyssey.jobs.search import RunOptions
 from odyssey.studies.trained import load_trained
 
 STUDY = """
@@ -57,7 +57,7 @@ def run(tmp_path_factory):
     (folder / "study.toml").write_text(STUDY)
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        assert main(["search", "study.toml", "--out", "run"]) == 0
+        package.search("study.toml", RunOptions(out="run"))
     return folder / "run"
 
 

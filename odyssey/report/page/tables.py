@@ -105,6 +105,7 @@ BOARD_COLUMNS: dict[str, Column] = {
     "draws": Column("draws", "draws", _whole),
     "lost": Column("lost", "lost", _whole),
     "guessing": Column("counted as guessing", "at\nguessing", str),
+    "search_score": Column("score", "score", _accuracy, best="high"),
     "top_score": Column("mean of the best draws", "best\ndraws", _bits),
     "difference": Column("difference", "differ-\nence", _change),
     "interval": Column("95 % interval", "95 %\ninterval", str),
@@ -299,7 +300,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
 # What a table that fits into a column of text has, of what there is.
 _COMPACT = (
     *("label", "best_valid_bpc", "test_bpc", "test_accuracy", "median_parameters"),
-    *("difference", "interval", "verdict", "top_score", "parameters"),
+    *("difference", "interval", "verdict", "search_score"),
 )
 
 
@@ -323,7 +324,10 @@ def to_latex_table(frame: pd.DataFrame, *, caption: str, label: str, narrow: boo
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
     lines += [r"\small", r"\setlength{\tabcolsep}{4pt}"] if narrow else []
     lines += [rf"\label{{{label}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
-    heads = (c.short.replace("\n", " ") if narrow else c.header for c in columns.values())
+    heads = (
+        c.short.replace("-\n", "").replace("\n", " ") if narrow else c.header
+        for c in columns.values()
+    )
     lines += [" & ".join(map(_latex, heads)) + r" \\"]
     for task, part in by_task(frame):
         lines.append(r"\midrule")
