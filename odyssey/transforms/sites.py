@@ -21,7 +21,7 @@ from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Declaration, Equation, Init, Start
 from odyssey.expr.forms import BY_FUNCTION
 from odyssey.expr.primitives import sigmoid
-from odyssey.expr.sizes import UNITS
+from odyssey.expr.sizes import UNITS, is_matrix
 from odyssey.expr.terms import (
     Const,
     Current,
@@ -411,7 +411,9 @@ def affine(name: str, operands: Sequence[sp.Expr], letters: Sequence[str]) -> sp
 def gate(cell: Cell, names: Names, rng: np.random.Generator) -> tuple[Equation, Leaf]:
     """Makes a new gate `q = sigmoid(W_q @ x[t] + U_q @ s[t-1] + b_q)` and the leaf to read it."""
     name = names.fresh("q", "W", "U", "b")
-    state = cell.states[int(rng.integers(len(cell.states)))] if cell.states else None
+    # weights map vectors; what a matrix is read with, a gate does not know
+    vectors = [s for s in cell.states if not is_matrix(cell.shapes.states[s])]
+    state = vectors[int(rng.integers(len(vectors)))] if vectors else None
     operands = [input_of(cell), *([previous(state)] if state else [])]
     value = sigmoid(affine(name, operands, ("W", "U")[: len(operands)]))
     return Equation(name, value), Named(name)

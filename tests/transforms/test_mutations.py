@@ -19,6 +19,8 @@ from odyssey.compiler.lowering import lower
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.forms import LANGUAGE
+from odyssey.expr.sizes import is_matrix
+from odyssey.expr.terms import Previous, subexpressions
 from odyssey.transforms.constraints import nodes
 from odyssey.transforms.mutations import (
     CROSSOVERS,
@@ -31,7 +33,7 @@ from odyssey.transforms.mutations import (
     draw_operator,
     mutate,
 )
-from odyssey.transforms.sites import Names
+from odyssey.transforms.sites import Names, gate
 
 # what an operator takes away must be there: these are put in first
 FIRST = {"remove_peephole": "add_peephole", "remove_state": "add_state"}
@@ -388,3 +390,13 @@ def test_a_new_name_is_none_that_the_cell_has():
     gated = apply_operator(NAMED, "add_gate", rng(0))
     assert gated.constants == NAMED.constants
     assert gated.equation("q2") is not None
+
+
+@pytest.mark.parametrize("spec", ["deltanet", "fast_weights"])
+def test_gates_read_vectors_also_where_a_state_is_a_matrix(spec):
+    cell = library_cell(spec)
+    for seed in range(12):
+        equation, _ = gate(cell, Names(cell), np.random.default_rng(seed))
+        read = subexpressions(equation.value)
+        names = {n.name.partition("[")[0] for n in read if isinstance(n, Previous)}
+        assert not any(is_matrix(cell.shapes.states[name]) for name in names)
