@@ -132,7 +132,9 @@ _FREE = ("function", "value", "steps")
 def _wrapped(text: str, title: str = "") -> str:
     indent = " " * 12 if title or text[:1].islower() else ""
     first = title.ljust(12) if indent else ""
-    return textwrap.fill(text, _WIDTH, initial_indent=first, subsequent_indent=indent)
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+    )
 
 
 def catalogue() -> str:
