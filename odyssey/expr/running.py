@@ -70,7 +70,8 @@ def run_program(
     wanted = [*program.updates, program.output]
     read = {a for _, _, args in code for a in args} | set(wanted)
     moving = [(k, values[k]) for k in sorted(read) if timed[k] and not carried[k]]
-    previous = [(k, updates[n.name]) for k, n in enumerate(program.nodes) if n.op == "previous"]
+    old = ((k, n.name) for k, n in enumerate(program.nodes) if n.op == "previous")
+    previous = [(k, updates[name], start[name].shape[2:]) for k, name in old]
     history: dict[int, list[Array]] = {number: [] for number in wanted}
     for t in range(steps):
         for number, series in moving:
@@ -81,9 +82,10 @@ def run_program(
             values[number] = _shaken(value, factor, program.nodes[number])
         for number, past in history.items():
             past.append(values[number])
-        after = [values[update] for _, update in previous]
-        for (number, _), value in zip(previous, after, strict=True):
-            values[number] = value
+        after = [values[update] for _, update, _ in previous]
+        for (number, _, own), value in zip(previous, after, strict=True):
+            # an update may be one number, as in c[t] = 0, where a map reads a state
+            values[number] = np.broadcast_to(value, (*value.shape[:2], *own))
     units = next((v.shape[2:] for s, v in start.items() if program.state_size(s) == UNITS), None)
     shapes = {program.output: units or values[program.output].shape[2:]}
     shapes |= {k: start[s].shape[2:] for s, k in updates.items()}

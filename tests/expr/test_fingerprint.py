@@ -108,3 +108,14 @@ def test_work_is_bounded(monkeypatch):
 def test_overflow_and_undefined_values_do_not_stop_it():
     assert cell("exp(exp(exp(9 * square(W @ x[t])))) + h[t-1]").fingerprint
     assert cell("W @ x[t] + (h[t-1] - h[t-1]) / (h[t-1] - h[t-1])").fingerprint
+
+
+def test_a_map_of_a_state_whose_update_is_one_number():
+    text = (
+        "cell c\ninput x\nstate h, c\nc[t] = {}\n"
+        "h[t] = tanh(W @ x[t] + U @ c[t-1] + V @ h[t-1])\noutput h\n"
+    )
+    # the same numbers, one for every unit
+    one, each = (parse_cell(text.format(v)) for v in ("0.5", "minimum(maximum(h[t-1], 0.5), 0.5)"))
+    assert one.fingerprint == each.fingerprint
+    assert one.fingerprint != parse_cell(text.format("0.25")).fingerprint
