@@ -288,7 +288,9 @@ class RNN(Layers):
             shape = (*self.lead, self.num_layers)
             if type(state) is not tuple or len(state) != len(names):
                 return None
-            if any(type(s) is not Tensor or s.shape[: axis + 1] != shape for s in state):
+            if any(
+                type(s) is not Tensor or s.is_nested or s.shape[: axis + 1] != shape for s in state
+            ):
                 return None
         finals: list[State] = []
         for number, layer in enumerate(self.layers):
