@@ -176,3 +176,13 @@ def read_json(path: Place, *, required: bool = False) -> dict[str, Any]:
         raise StoreError(f"{path} holds {type(found).__name__}, expected an object")
     found.pop("digest", None)
     return found
+
+
+def listed(path: Place) -> list[Place]:
+    """Lists a folder by name."""
+    return sorted(path.iterdir(), key=lambda entry: entry.name)
+
+
+def why(error: Exception) -> str:
+    """Says why the disk refused, without the name of the file."""
+    return getattr(error, "strerror", None) or str(error)

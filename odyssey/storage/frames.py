@@ -214,3 +214,25 @@ def _missing(value: Any) -> bool:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def with_symbols(
+    frame: pd.DataFrame, facts: Mapping[str, Mapping[str, Any]], *, runs: pd.Series[str]
+) -> pd.DataFrame:
+    """Fills `num_symbols` of rows that lack it from what run.json says about their task.
+
+    Args:
+        frame: Rows of results.
+        facts: run.json by name of the run.
+        runs: The run of every row.
+    """
+    known = {}
+    for run, said in facts.items():
+        tasks = said.get("tasks")
+        for task, about in tasks.items() if isinstance(tasks, Mapping) else ():
+            count = about.get("num_symbols") if isinstance(about, Mapping) else None
+            if isinstance(count, int) and not isinstance(count, bool):
+                known[run, str(task)] = count
+    keys = zip(runs.astype(str), frame["task"].astype(str), strict=True)
+    of_run = pd.array([known.get(key) for key in keys], dtype="Int64")
+    return frame.assign(num_symbols=frame["num_symbols"].fillna(pd.Series(of_run, frame.index)))

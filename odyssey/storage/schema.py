@@ -91,3 +91,13 @@ CURVE_COLUMNS: dict[str, tuple[str, str]] = {
     ),
     "value": ("float64", "the measurement"),
 }
+
+# Folder of a run -> its columns, and what its rows are sorted by.
+COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
+    "results": RESULT_COLUMNS,
+    "curves": CURVE_COLUMNS,
+}
+ORDERS: dict[str, tuple[str, ...]] = {
+    "results": ("trial_index", "trial", "member"),
+    "curves": ("trial_index", "trial", "member", "update", "metric"),
+}

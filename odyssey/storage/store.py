@@ -38,11 +38,11 @@ import pyarrow.compute as pc
 
 from odyssey.errors import StoreError
 from odyssey.storage import files, frames
-from odyssey.storage.files import DamagedFileError
+from odyssey.storage.files import DamagedFileError, why
 from odyssey.storage.labels import Label, Labels, finished_trials, relabelled, superseded
 from odyssey.storage.lease import held, is_held
 from odyssey.storage.places import Place, RemotePath, place
-from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
+from odyssey.storage.schema import COLUMNS, CURVE_COLUMNS, ORDERS, RESULT_COLUMNS
 from odyssey.storage.scratch import sweep_files
 
 _log = logging.getLogger(__name__)
@@ -52,10 +52,6 @@ _MERGED = "merged-"
 FORMAT = 2
 _MOST_STUDY = 1_000_000  # bytes
 _LAYOUT = {"study.toml", "run.json", "results", "curves", ".lock"}
-_RESULT_ORDER = ("trial_index", "trial", "member")
-_CURVE_ORDER = ("trial_index", "trial", "member", "update", "metric")
-_ORDERS = {"results": _RESULT_ORDER, "curves": _CURVE_ORDER}
-_COLUMNS = {"results": RESULT_COLUMNS, "curves": CURVE_COLUMNS}
 REGROUPING = "regrouping"
 FORMER_STUDY = "former_study"  # in run.json: the sha256 of the study.toml that was before
 
@@ -91,7 +87,7 @@ class RunStore:
             StoreError: When the directory holds a run or other files, or cannot be written.
         """
         path = place(path)
-        if _is_run(path):
+        if is_run(path):
             raise _already_a_run(path)
         identity = json.dumps([study, run.get("cells"), run.get("tasks")], sort_keys=True)
         facts = {
@@ -109,14 +105,14 @@ class RunStore:
             store = cls(path)
             # Of two creators at the same moment, one gets the lock and the run.
             with store.lock():
-                if _is_run(path):
+                if is_run(path):
                     raise _already_a_run(path)
                 for folder in ("results", "curves"):
                     (path / folder).mkdir(exist_ok=True)
                 files.write_atomically(path / "study.toml", study.encode())
                 files.write_json(path / "run.json", facts)
         except OSError as error:
-            raise StoreError(f"cannot write a run to {path}: {_why(error)}") from error
+            raise StoreError(f"cannot write a run to {path}: {why(error)}") from error
         return store
 
     @classmethod
@@ -127,8 +123,8 @@ class RunStore:
             StoreError: When the directory is not a run.
         """
         path = place(path)
-        if not _is_run(path):
-            raise StoreError(_not_a_run(path))
+        if not is_run(path):
+            raise StoreError(not_a_run(path))
         return cls(path)
 
     @property
@@ -144,7 +140,7 @@ class RunStore:
         try:
             return files.read_regular(path, most=_MOST_STUDY).decode()
         except (OSError, UnicodeDecodeError, DamagedFileError) as error:
-            raise StoreError(f"cannot read {path}: {_why(error)}") from error
+            raise StoreError(f"cannot read {path}: {why(error)}") from error
 
     @property
     def run(self) -> dict[str, Any]:
@@ -153,7 +149,7 @@ class RunStore:
         try:
             return files.read_json(path)
         except FileNotFoundError as error:
-            raise StoreError(f"cannot read {path}: {_why(error)}") from error
+            raise StoreError(f"cannot read {path}: {why(error)}") from error
 
     @cached_property
     def _mark(self) -> tuple[str, bool]:
@@ -166,7 +162,7 @@ class RunStore:
         try:
             files.write_json(self.path / "run.json", {**self.run, **values})
         except OSError as error:
-            raise StoreError(f"cannot write {self.path / 'run.json'}: {_why(error)}") from error
+            raise StoreError(f"cannot write {self.path / 'run.json'}: {why(error)}") from error
 
     def rewrite(self, study: str, facts: Mapping[str, Any]) -> None:
         """Gives the run another study and its facts; call it while holding `lock()`.
@@ -180,7 +176,7 @@ class RunStore:
             whole = {**self.run, **facts, **former, "study_toml": study}
             files.write_json(self.path / "run.json", whole)
         except OSError as error:
-            raise StoreError(f"cannot write {self.path}: {_why(error)}") from error
+            raise StoreError(f"cannot write {self.path}: {why(error)}") from error
         self._write_study(study)
 
     def _write_study(self, text: str) -> None:
@@ -188,7 +184,7 @@ class RunStore:
         try:
             files.write_atomically(path, text.encode())
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {_why(error)}") from error
+            raise StoreError(f"cannot write {path}: {why(error)}") from error
 
     @property
     def is_half_rewritten(self) -> bool:
@@ -204,7 +200,7 @@ class RunStore:
 
     def forget_others(self, trial_id: str) -> None:
         """Removes what was recorded of other trials than this one; of a run with single shards."""
-        for folder in _COLUMNS:
+        for folder in COLUMNS:
             for shard in self._shards(folder)[1]:
                 if shard.name != trial_id + _SUFFIX:
                     shard.unlink(missing_ok=True)
@@ -231,10 +227,10 @@ class RunStore:
         try:
             for folder, records in (("curves", curves), ("results", rows)):
                 marked = [{**row, "trial": trial_id} for row in records]
-                data = frames.encode(frames.table_of(marked, _COLUMNS[folder]), run=self._mark[0])
+                data = frames.encode(frames.table_of(marked, COLUMNS[folder]), run=self._mark[0])
                 files.write_atomically(self.path / folder / (trial_id + _SUFFIX), data)
         except OSError as error:
-            raise StoreError(f"cannot record a trial in {self.path}: {_why(error)}") from error
+            raise StoreError(f"cannot record a trial in {self.path}: {why(error)}") from error
 
     def has(self, trial_id: str) -> bool:
         """Tells whether a trial is finished."""
@@ -268,9 +264,9 @@ class RunStore:
             relabel: Whether the parts of a trial of a study that grew bear its label; else
                 everything has that under which it was recorded.
         """
-        table = self._table("results", relabel=relabel)
-        frame = frames.typed_frame(table, RESULT_COLUMNS, order=_RESULT_ORDER)
-        return _with_symbols(frame, {"": self.run}, runs=pd.Series("", index=frame.index))
+        table = self.table("results", relabel=relabel)
+        frame = frames.typed_frame(table, RESULT_COLUMNS, order=ORDERS["results"])
+        return frames.with_symbols(frame, {"": self.run}, runs=pd.Series("", index=frame.index))
 
     def curves(self) -> pd.DataFrame:
         """Reads the learning curves of the finished trials, typed and sorted.
@@ -278,7 +274,7 @@ class RunStore:
         A damaged shard, or one of another run, is left out with a warning; the results of its
         trial stand.
         """
-        return frames.typed_frame(self._table("curves"), CURVE_COLUMNS, order=_CURVE_ORDER)
+        return frames.typed_frame(self.table("curves"), CURVE_COLUMNS, order=ORDERS["curves"])
 
     def repair(self) -> None:
         """Moves shards that do not prove themselves aside; their trials are then unfinished.
@@ -289,7 +285,7 @@ class RunStore:
         """
         if self.is_half_rewritten:
             self._write_study(self.study_text)
-        for folder in _COLUMNS:
+        for folder in COLUMNS:
             for shard in itertools.chain(*self._shards(folder)):
                 try:
                     self._read(folder, shard)
@@ -297,7 +293,7 @@ class RunStore:
                     self._merged_ids.pop(shard, None)
                     _move_aside(shard, error)
                 except OSError as error:
-                    raise StoreError(f"cannot read {shard}: {_why(error)}") from error
+                    raise StoreError(f"cannot read {shard}: {why(error)}") from error
 
     def compact(self, *, at_least: int = 200) -> None:
         """Merges the shards of single trials into one, when there are at least this many.
@@ -327,7 +323,7 @@ class RunStore:
                 for shard in tables:
                     shard.unlink(missing_ok=True)
             except OSError as error:
-                raise StoreError(f"cannot compact {self.path}: {_why(error)}") from error
+                raise StoreError(f"cannot compact {self.path}: {why(error)}") from error
 
     def regroup(self, trials: Mapping[str, int]) -> None:
         """Writes every trial down as the study has it, when all is there; see `labels`.
@@ -348,11 +344,11 @@ class RunStore:
         try:
             for folder in ("curves", "results"):
                 before = list(itertools.chain(*self._shards(folder)))
-                table = self._table(folder)
+                table = self.table(folder)
                 if table is None:
                     continue
                 table = table.filter(pc.is_in(table.column("trial"), wanted))
-                order = [(name, "ascending") for name in _ORDERS[folder]]
+                order = [(name, "ascending") for name in ORDERS[folder]]
                 data = frames.encode(table.sort_by(order), run=self._mark[0])
                 digest = hashlib.sha256(data).hexdigest()[:16]
                 target = self.path / folder / f"{_MERGED}{digest}{_SUFFIX}"
@@ -365,7 +361,7 @@ class RunStore:
                 self.path / "run.json", {k: v for k, v in self.run.items() if k != REGROUPING}
             )
         except OSError as error:
-            raise StoreError(f"cannot write {self.path}: {_why(error)}") from error
+            raise StoreError(f"cannot write {self.path}: {why(error)}") from error
 
     def is_running(self) -> bool:
         """Tells whether a process holds the run."""
@@ -385,11 +381,11 @@ class RunStore:
     def _shards(self, folder: str) -> tuple[list[Place], list[Place]]:
         """Lists the merged shards and those of single trials, each by name."""
         try:
-            entries = _listed(self.path / folder)
+            entries = files.listed(self.path / folder)
         except FileNotFoundError:
             entries = []
         except OSError as error:
-            raise StoreError(f"cannot read {self.path / folder}: {_why(error)}") from error
+            raise StoreError(f"cannot read {self.path / folder}: {why(error)}") from error
         shards = [e for e in entries if e.suffix == _SUFFIX and not e.name.startswith(".")]
         merged = [s for s in shards if s.name.startswith(_MERGED)]
         return merged, [s for s in shards if not s.name.startswith(_MERGED)]
@@ -403,7 +399,7 @@ class RunStore:
             self._merged_ids[shard] = frozenset(table.column("trial").unique().to_pylist())
         return self._merged_ids[shard]
 
-    def _table(self, folder: str, *, relabel: bool = True) -> pa.Table | None:
+    def table(self, folder: str, *, relabel: bool = True) -> pa.Table | None:
         """Reads all finished trials of a folder, each once; None when there are none."""
         for _ in range(3):
             try:
@@ -443,7 +439,7 @@ class RunStore:
             OSError: The file itself cannot be read.
         """
         run, sealed = self._mark
-        table = frames.decode(shard, _COLUMNS[folder], only=only, sealed=sealed)
+        table = frames.decode(shard, COLUMNS[folder], only=only, sealed=sealed)
         theirs = frames.run_of(table)
         if theirs and theirs != run:
             raise _ForeignShardError(f"it belongs to another run, {theirs}")
@@ -467,7 +463,7 @@ class RunStore:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StoreError(f"cannot read {shard}: {_why(error)}") from error
+            raise StoreError(f"cannot read {shard}: {why(error)}") from error
         return None
 
     def _sweep(self) -> None:
@@ -478,100 +474,12 @@ class RunStore:
             sweep_files(folder)
 
 
-def load_results(path: str | Place) -> pd.DataFrame:
-    """Reads results: one row a member, typed as in `RESULT_COLUMNS`.
-
-    Args:
-        path: A run directory, a results .parquet file, or a directory of run directories, or the
-            URL of one; the last adds a `run` column with the name of the directory.
-
-    Raises:
-        StoreError: When there is nothing of the kind at `path`.
-    """
-    return _load(place(path), "results")
-
-
-def load_curves(path: str | Place) -> pd.DataFrame:
-    """Reads learning curves: one row a measurement, typed as in `CURVE_COLUMNS`.
-
-    Args:
-        path: As for `load_results`, with a curves .parquet file.
-
-    Raises:
-        StoreError: When there is nothing of the kind at `path`.
-    """
-    return _load(place(path), "curves")
-
-
-def _load(path: Place, folder: str) -> pd.DataFrame:
-    columns = _COLUMNS[folder]
-    order, required = {
-        "results": (_RESULT_ORDER, ("trial", "cell", "task", "member")),
-        "curves": (_CURVE_ORDER, ("trial", "metric", "value")),
-    }[folder]
-    if _is_run(path):
-        store = RunStore(path)
-        return store.results() if folder == "results" else store.curves()
-    if path.is_file():
-        try:
-            table = frames.decode(path, columns, required=required)
-            return frames.typed_frame(table, columns, order=order)
-        except (DamagedFileError, ValueError, TypeError) as error:
-            raise StoreError(f"{path} is not a {folder} file in Parquet: {error}") from error
-        except OSError as error:
-            raise StoreError(f"cannot read {path}: {_why(error)}") from error
-    runs = [child for child in _listed(path) if _is_run(child)] if path.is_dir() else []
-    if not runs:
-        raise StoreError(_not_a_run(path))
-    tables = []
-    for run in runs:
-        table = RunStore(run)._table(folder)
-        if table is not None:
-            # A run inside a run keeps the outer name: that is how the user addressed it.
-            names = pa.array([run.name] * table.num_rows, pa.string())
-            rest = [name for name in table.column_names if name != "run"]
-            tables.append(table.select(rest).append_column("run", names))
-    merged = frames.merge(tables) if tables else None
-    frame = frames.typed_frame(merged, columns, order=order)
-    if merged is None:
-        frame["run"] = pd.Series([], dtype=pd.StringDtype())
-    if folder == "results":
-        frame = _with_symbols(frame, {r.name: RunStore(r).run for r in runs}, runs=frame["run"])
-    return frame.sort_values(["run", *order], kind="stable", ignore_index=True)
-
-
-def _with_symbols(
-    frame: pd.DataFrame, facts: Mapping[str, Mapping[str, Any]], *, runs: pd.Series[str]
-) -> pd.DataFrame:
-    """Fills `num_symbols` of rows that lack it from what run.json says about their task.
-
-    Args:
-        frame: Rows of results.
-        facts: run.json by name of the run.
-        runs: The run of every row.
-    """
-    known = {}
-    for run, said in facts.items():
-        tasks = said.get("tasks")
-        for task, about in tasks.items() if isinstance(tasks, Mapping) else ():
-            count = about.get("num_symbols") if isinstance(about, Mapping) else None
-            if isinstance(count, int) and not isinstance(count, bool):
-                known[run, str(task)] = count
-    keys = zip(runs.astype(str), frame["task"].astype(str), strict=True)
-    of_run = pd.array([known.get(key) for key in keys], dtype="Int64")
-    return frame.assign(num_symbols=frame["num_symbols"].fillna(pd.Series(of_run, frame.index)))
-
-
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _listed(path: Place) -> list[Place]:
-    """Lists a folder by name."""
-    return sorted(path.iterdir(), key=lambda entry: entry.name)
-
-
-def _is_run(path: Place) -> bool:
+def is_run(path: Place) -> bool:
+    """Tells whether a folder is a run."""
     return (path / "run.json").is_file()
 
 
@@ -597,7 +505,8 @@ def _already_a_run(path: Place) -> StoreError:
     return StoreError(f"{path} already holds a run; {how} {path}` or give another directory")
 
 
-def _not_a_run(path: Place) -> str:
+def not_a_run(path: Place) -> str:
+    """Says why a place is no run."""
     if not path.exists():
         return f"no run at {path}: there is nothing of that name"
     if path.is_dir():
@@ -611,9 +520,5 @@ def _move_aside(shard: Place, error: DamagedFileError) -> None:
     try:
         files.move(shard, aside)
     except OSError as failure:
-        raise StoreError(f"cannot move {shard} aside ({error}): {_why(failure)}") from failure
+        raise StoreError(f"cannot move {shard} aside ({error}): {why(failure)}") from failure
     _log.warning("moved %s aside as %s: %s", shard, aside.name, error)
-
-
-def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -15,8 +15,8 @@ import tomli_w
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.specs import get_cell
 from odyssey.storage.candidates import finished_candidates, load_candidates
+from odyssey.storage.loading import load_results
 from odyssey.storage.schema import SEED_ARM
-from odyssey.storage.store import load_results
 from odyssey.studies.engine import reopen
 from odyssey.studies.study import Study, absolute_tasks, parse_study
 from odyssey.tasks.registry import get_task
