@@ -200,8 +200,9 @@ def add_dead_code(cell: Cell, rng: np.random.Generator) -> Cell:
 
 
 def inline(cell: Cell, rng: np.random.Generator) -> Cell:
-    """Puts a named equation in the places that use it."""
-    names = [e for e in cell.equations if not e.updates_state and e.target != cell.output]
+    """Puts a named equation in the places that use it, unless a size is declared for it."""
+    plain = [e for e in cell.equations if not e.updates_state and not e.size]
+    names = [e for e in plain if e.target != cell.output]
     if not names:
         return cell
     gone = names[int(rng.integers(len(names)))]
