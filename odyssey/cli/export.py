@@ -9,7 +9,6 @@ from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.export import EXPORT_FORMS, ExportOptions, export_cell
 
-
 EXAMPLES = (
     ("odyssey export lstm --to torch", "a module that needs torch alone"),
     ("odyssey export results/runs/evolve --to torch", "the best of a search, with its weights"),

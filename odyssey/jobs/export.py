@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from odyssey.compiler import RNN
     from odyssey.compiler.layers import Layers
     from odyssey.studies.trained import TrainedModel
+    from odyssey.training.model import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,7 @@ def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
         outputs=signature.outputs.size,
         arrays=arrays,
         symbols=() if signature.inputs.dense else tuple(symbols),
+        places=_places(model),
     )
     rnn = model.rnn
     return Portable(
@@ -264,6 +267,16 @@ def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
         notes=_notes(row, run),
         **_arrays(rnn),
     )
+
+
+def _places(model: SequenceModel) -> tuple[tuple[int, ...], ...]:
+    """Gives which numbers of a step are x, and which each further input."""
+    sizes = model.rnn.further_sizes
+    if not sizes:
+        return ()
+    order = model.reading.order or range(model.signature.inputs.size)
+    ends = (0, *accumulate((model.reading.main, *sizes.values())))
+    return tuple(tuple(order[start:end]) for start, end in pairwise(ends))
 
 
 _MASKS = ("dropout", "input_dropout", "recurrent_dropout", "drop_connect", "input_noise")

@@ -176,7 +176,7 @@ def _built(node):
     args = [_built(a) for a in node.get("args", ())]
     match op:
         case "input":
-            return terms.Input("x[t]")
+            return terms.Input(f"{name}[t]")
         case "previous":
             return terms.Previous(f"{name}[t-1]")
         case "value":

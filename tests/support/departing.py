@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from odyssey.compiler import RNN
+from odyssey.expr.sizes import ONE, parts, resolve
 from odyssey.jobs.export import ExportOptions, export_cell
 
 LENGTHS = ((4, 3), (7, 2))  # steps and batch
 LAYERS = 2
 CHILD = r"""
-import importlib, json, sys
+import importlib, json, sys, traceback
 from pathlib import Path
 
 class Blocked:
@@ -38,8 +39,7 @@ from safetensors.torch import load_file
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 sys.path.insert(0, str(folder))
-found = {}
-for case in json.loads((folder / "cases.json").read_text()):
+def error_of(case):
     module = importlib.import_module(case["module"])
     numbers = load_file(folder / (case["module"] + ".numbers"))
     worst = 0.0
@@ -51,14 +51,23 @@ for case in json.loads((folder / "cases.json").read_text()):
             loaded = module.load()
             assert all(torch.equal(loaded.state_dict()[n], w) for n, w in weights.items())
         for run in range(case["runs"]):
-            y, state = model(numbers[f"x.{run}"].to(getattr(torch, kind)))
+            read = [numbers[f"{n}.{run}"].to(getattr(torch, kind)) for n in ("x", *case["further"])]
+            y, state = model(*read)
             got = [y, *(s for s in state)]
             for k, value in enumerate(got):
                 expected = numbers[f"{kind}.{run}.{k}"]
                 assert value.shape == expected.shape, (case["module"], k)
                 error = (value - expected).abs().max().item()
                 worst = max(worst, error / case["allowed"][f"{kind}.{run}.{k}"])
-    found[case["module"]] = worst
+    return worst
+
+found = {}
+for case in json.loads((folder / "cases.json").read_text()):
+    try:
+        found[case["module"]] = error_of(case)
+    except Exception:
+        print(case["module"], case["cell"], traceback.format_exc(limit=-1), file=sys.stderr)
+        found[case["module"]] = float("inf")
 print(json.dumps(found))
 """
 
@@ -67,9 +76,14 @@ def sizes_of(cell):
     return (8, 8) if cell.shapes.square else (5, 8)
 
 
+def layers_of(cell):
+    """Two; one where a further input has the size of x, which is another in the second layer."""
+    return 1 if any(parts(size)[0] != ONE for size in cell.shapes.inputs.values()) else LAYERS
+
+
 def drawn(cell, dtype=torch.float32, *, seed=1):
-    """Two layers of a cell, with weights that a seed draws: the same in every type."""
-    rnn = RNN(cell, *sizes_of(cell), LAYERS, backend="eager", dtype=torch.float32)
+    """Layers of a cell, with weights that a seed draws: the same in every type."""
+    rnn = RNN(cell, *sizes_of(cell), layers_of(cell), backend="eager", dtype=torch.float32)
     rnn.reset_parameters(rng=np.random.default_rng(seed))
     with torch.no_grad():  # biases that start at zero would hide a missing one
         generator = torch.Generator().manual_seed(seed)
@@ -79,8 +93,26 @@ def drawn(cell, dtype=torch.float32, *, seed=1):
 
 
 def inputs_of(cell):
+    """What is read in each run: x, and further inputs by name, which are times, masks and other
+    things above zero."""
     generator = torch.Generator().manual_seed(7)
-    return [torch.randn(t, b, sizes_of(cell)[0], generator=generator) for t, b in LENGTHS]
+    sizes = {name: resolve(size, *sizes_of(cell)) for name, size in cell.shapes.inputs.items()}
+    return [
+        (
+            torch.randn(t, b, sizes_of(cell)[0], generator=generator),
+            {name: torch.rand(t, b, size, generator=generator) for name, size in sizes.items()},
+        )
+        for t, b in LENGTHS
+    ]
+
+
+def answer(rnn, x, further, state=None):
+    """Runs an RNN in its own type; without a gradient."""
+    kind = rnn.like.dtype
+    further = {name: value.to(kind) for name, value in further.items()}
+    state = None if state is None else tuple(s.to(kind) for s in state)
+    with torch.no_grad():
+        return rnn(x.to(kind), state, inputs=further or None)
 
 
 def tolerance(near, true):
@@ -101,10 +133,9 @@ def errors_of_modules(cells, folder):
         name = f"cell{number}"
         export_cell(single, "torch").save(folder / f"{name}.py")
         numbers, allowed = {}, {}
-        for run, x in enumerate(inputs_of(cell)):
-            numbers[f"x.{run}"] = x
-            with torch.no_grad():
-                near, true = single(x), double(x.double())
+        for run, (x, further) in enumerate(inputs_of(cell)):
+            numbers |= {f"{n}.{run}": value for n, value in ({"x": x} | further).items()}
+            near, true = answer(single, x, further), answer(double, x, further)
             pairs = zip((near[0], *near[1]), (true[0], *true[1]), strict=True)
             for k, (ours, exact) in enumerate(pairs):
                 numbers[f"float32.{run}.{k}"] = ours.contiguous().clone()
@@ -113,12 +144,14 @@ def errors_of_modules(cells, folder):
                 allowed[f"float32.{run}.{k}"] = limit
                 allowed[f"float64.{run}.{k}"] = limit * 1e-6
         save_file(numbers, folder / f"{name}.numbers")
-        cases.append({"module": name, "cell": cell.name, "runs": len(LENGTHS), "allowed": allowed})
+        case = {"module": name, "cell": cell.name, "runs": len(LENGTHS), "allowed": allowed}
+        cases.append(case | {"further": list(further)})
     (folder / "cases.json").write_text(json.dumps(cases))
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stderr)  # why one does not run, where one does not
     errors = json.loads(done.stdout)
     return {f"{c['module']} {c['cell']}": errors[c["module"]] for c in cases}
 
@@ -135,13 +168,11 @@ def error_of_onnx(cell):
     data = next(iter(export_cell(rnn, "onnx").files.values()))
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     worst = 0.0
-    for x in inputs_of(cell):
-        given = {"input": x.numpy()}
+    for x, further in inputs_of(cell):
+        given = {"input": x.numpy()} | {name: value.numpy() for name, value in further.items()}
         state = None
         for _ in range(2):
-            with torch.no_grad():
-                single = rnn(x, None if state is None else tuple(s.float() for s in state))
-                double = exact(x.double(), state)
+            single, double = (answer(layers, x, further, state) for layers in (rnn, exact))
             got = session.run(None, given)
             pairs = zip(got, (single[0], *single[1]), (double[0], *double[1]), strict=True)
             for value, near, true in pairs:
