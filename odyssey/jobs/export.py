@@ -14,6 +14,7 @@ import numpy as np
 from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.schemes import InitScheme
+from odyssey.expr.sizes import ONE, parts
 from odyssey.formats.portable import Portable, Surroundings
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.show import cell_facts
@@ -171,6 +172,12 @@ def _of_cell(cell: Cell, options: ExportOptions) -> Portable:
         inputs = inputs or options.hidden
         if options.hidden and inputs != options.hidden:
             raise ConfigError(f"{cell.name} reads x[t] elementwise: --input must equal --hidden")
+    wide = [name for name, size in cell.shapes.inputs.items() if parts(size)[0] != ONE]
+    if wide and (options.layers or 1) > 1:
+        raise ConfigError(
+            f"{cell.name}: its input {wide[0]} has the size of x, which later layers do not read:"
+            " use --layers 1"
+        )
     return Portable(cell, inputs, options.hidden, options.layers or 1)
 
 
