@@ -239,6 +239,16 @@ def _best_cell(store: Any, choice: ModelChoice) -> Cell:
     return parse_cell(str(rows.sort_values(VALID_NATS).iloc[0]["cell_text"]))
 
 
+def _places(model: SequenceModel) -> tuple[tuple[int, ...], ...]:
+    """Gives which numbers of a step are x, and which each further input."""
+    sizes = model.rnn.further_sizes
+    if not sizes:
+        return ()
+    order = model.reading.order or range(model.signature.inputs.size)
+    ends = (0, *accumulate((model.reading.main, *sizes.values())))
+    return tuple(tuple(order[start:end]) for start, end in pairwise(ends))
+
+
 def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
     model, row, task = trained.model, trained.row, trained.task
     signature = model.signature
@@ -274,16 +284,6 @@ def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
         notes=_notes(row, run),
         **_arrays(rnn),
     )
-
-
-def _places(model: SequenceModel) -> tuple[tuple[int, ...], ...]:
-    """Gives which numbers of a step are x, and which each further input."""
-    sizes = model.rnn.further_sizes
-    if not sizes:
-        return ()
-    order = model.reading.order or range(model.signature.inputs.size)
-    ends = (0, *accumulate((model.reading.main, *sizes.values())))
-    return tuple(tuple(order[start:end]) for start, end in pairwise(ends))
 
 
 _MASKS = ("dropout", "input_dropout", "recurrent_dropout", "drop_connect", "input_noise")

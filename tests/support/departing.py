@@ -4,6 +4,7 @@ Expected numbers are those of the eager backend, which the oracle judges.
 """
 
 import json
+import math
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from odyssey.jobs.export import ExportOptions, export_cell
 
 LENGTHS = ((4, 3), (7, 2))  # steps and batch
 LAYERS = 2
+JITTERS = (1, 2)
 CHILD = r"""
 import importlib, json, sys, traceback
 from pathlib import Path
@@ -58,10 +60,12 @@ def error_of(case):
             for k, value in enumerate(got):
                 expected = numbers[f"{kind}.{run}.{k}"]
                 assert value.shape == expected.shape, (case["module"], k)
-                same = (value == expected) | (value.isnan() & expected.isnan())
-                error = (value - expected).abs().masked_fill(same, 0)
-                error = error.nan_to_num(nan=float("inf")).max().item()
-                worst = max(worst, error / case["allowed"][f"{kind}.{run}.{k}"])
+                there = expected.isfinite()
+                same = torch.equal(value.isfinite(), there)
+                error = (value[there] - expected[there]).abs().max().item() if there.any() else 0
+                limit = case["allowed"][f"{kind}.{run}.{k}"]
+                error = error if same else float("inf")
+                worst = max(worst, error / limit if limit < float("inf") else 0.0)
     return worst
 
 found = {}
@@ -84,15 +88,32 @@ def layers_of(cell):
     return 1 if any(parts(size)[0] != ONE for size in cell.shapes.inputs.values()) else LAYERS
 
 
-def drawn(cell, dtype=torch.float32, *, seed=1):
-    """Layers of a cell, with weights that a seed draws: the same in every type."""
+def drawn(cell, dtype=torch.float32, *, seed=1, jitter=0):
+    """Layers of a cell, with weights that a seed draws: the same in every type.
+
+    With a jitter, another seed, each weight is its neighbour among the numbers of float32.
+    """
     rnn = RNN(cell, *sizes_of(cell), layers_of(cell), backend="eager", dtype=torch.float32)
     rnn.reset_parameters(rng=np.random.default_rng(seed))
     with torch.no_grad():  # biases that start at zero would hide a missing one
         generator = torch.Generator().manual_seed(seed)
         for weight in rnn.parameters():
             weight += 0.1 * torch.randn(weight.shape, generator=generator)
+        generator.manual_seed(jitter)
+        for weight in rnn.parameters() if jitter else ():
+            up = torch.rand(weight.shape, generator=generator) < 0.5
+            weight.copy_(weight.nextafter(torch.where(up, math.inf, -math.inf)))
     return rnn.to(dtype)
+
+
+def all_of(rnn, x, further, state=None):
+    """Output and states of a call, in the type of the weights."""
+    kind = rnn.like.dtype
+    further = {name: value.to(kind) for name, value in further.items()}
+    state = None if state is None else tuple(s.to(kind) for s in state)
+    with torch.no_grad():
+        y, last = rnn(x.to(kind), state, inputs=further or None)
+    return (y, *last)
 
 
 def inputs_of(cell):
@@ -109,21 +130,21 @@ def inputs_of(cell):
     ]
 
 
-def answer(rnn, x, further, state=None):
-    """Runs an RNN in its own type; without a gradient."""
-    kind = rnn.like.dtype
-    further = {name: value.to(kind) for name, value in further.items()}
-    state = None if state is None else tuple(s.to(kind) for s in state)
-    with torch.no_grad():
-        return rnn(x.to(kind), state, inputs=further or None)
+def tolerance(near, true, moved):
+    """1e-6 of the largest number from 1 on; or, where that is more, four times what float32 costs
+    torch itself: beside float64, and where weights move to their neighbours. Sums run in another
+    order elsewhere, and what divides by a number near zero makes much of that."""
+    own = max(distance(near, true.float()), *(distance(near, m) for m in moved))
+    finite = true.abs()[true.isfinite()]
+    return max(1e-6 * max([1.0, *finite.flatten().tolist()]), 4 * own)
 
 
-def tolerance(near, true):
-    """1e-6 of the largest number from 1 on; or four times what float32 costs torch itself where
-    that is more: sums run in another order elsewhere. Of what overflows nothing is allowed."""
-    finite = near.isfinite() & true.isfinite()
-    own = (near - true).abs().masked_fill(~finite, 0).max().item()
-    return max(1e-6 * max(1.0, true.abs().masked_fill(~finite, 0).max().item()), 4 * own)
+def distance(value, expected):
+    """The largest difference; infinite where only one of both is a number."""
+    if not torch.equal(value.isfinite(), expected.isfinite()):
+        return math.inf
+    there = expected.isfinite()
+    return (value[there] - expected[there]).abs().amax().item() if there.any() else 0.0
 
 
 def errors_of_modules(cells, folder):
@@ -134,17 +155,19 @@ def errors_of_modules(cells, folder):
     cases = []
     for number, cell in enumerate(cells):
         single, double = drawn(cell), drawn(cell, torch.float64)
+        jittered = [drawn(cell, jitter=k) for k in JITTERS]
         name = f"cell{number}"
         export_cell(single, "torch").save(folder / f"{name}.py")
         numbers, allowed = {}, {}
         for run, (x, further) in enumerate(inputs_of(cell)):
             numbers |= {f"{n}.{run}": value for n, value in ({"x": x} | further).items()}
-            near, true = answer(single, x, further), answer(double, x, further)
-            pairs = zip((near[0], *near[1]), (true[0], *true[1]), strict=True)
-            for k, (ours, exact) in enumerate(pairs):
+            moved = zip(*(all_of(rnn, x, further) for rnn in jittered), strict=True)
+            near, true = (all_of(rnn, x, further) for rnn in (single, double))
+            pairs = zip(near, true, moved, strict=True)
+            for k, (ours, exact, others) in enumerate(pairs):
                 numbers[f"float32.{run}.{k}"] = ours.contiguous().clone()
                 numbers[f"float64.{run}.{k}"] = exact.contiguous().clone()
-                limit = tolerance(ours, exact)
+                limit = tolerance(ours, exact, others)
                 allowed[f"float32.{run}.{k}"] = limit
                 allowed[f"float64.{run}.{k}"] = limit * 1e-6
         save_file(numbers, folder / f"{name}.numbers")
@@ -160,33 +183,45 @@ def errors_of_modules(cells, folder):
     return {f"{c['module']} {c['cell']}": errors[c["module"]] for c in cases}
 
 
-def error_of_onnx(cell):
-    """Runs a cell in onnxruntime at two lengths, from the start and from a state: how far outputs
-    and states are off; 1 is what is allowed."""
+def in_onnxruntime(data):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def by_reference(data):
+    """The implementation in NumPy that comes with the definition of ONNX."""
+    from onnx import load_from_string
+    from onnx.reference import ReferenceEvaluator
+
+    return ReferenceEvaluator(load_from_string(data))
+
+
+def error_of_onnx(cell, session_of=in_onnxruntime):
+    """Runs a cell at two lengths, from the start and from a state: how far outputs and states are
+    off; 1 is what is allowed."""
     rnn, exact = drawn(cell), drawn(cell, torch.float64)
+    jittered = [drawn(cell, jitter=k) for k in JITTERS]
     data = next(iter(export_cell(rnn, "onnx").files.values()))
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = session_of(data)
     worst = 0.0
     for x, further in inputs_of(cell):
         given = {"input": x.numpy()} | {name: value.numpy() for name, value in further.items()}
         state = None
         for _ in range(2):
-            single, double = (answer(layers, x, further, state) for layers in (rnn, exact))
-            got = session.run(None, given)
-            pairs = zip(got, (single[0], *single[1]), (double[0], *double[1]), strict=True)
-            for value, near, true in pairs:
-                assert value.shape == tuple(true.shape)
-                got_near = torch.from_numpy(value)
-                same = (got_near == near) | (got_near.isnan() & near.isnan())
-                error = (got_near - near).abs().masked_fill(same, 0)
-                error = error.nan_to_num(nan=float("inf")).max().item()
-                worst = max(worst, error / tolerance(near, true))
-            state = double[1]
+            found = session.run(None, given)
+            near, true = (all_of(layers, x, further, state) for layers in (rnn, exact))
+            moved = zip(*(all_of(other, x, further, state) for other in jittered), strict=True)
+            every = zip(found, near, true, moved, strict=True)
+            for value, close, far, others in every:
+                assert value.shape == tuple(far.shape)
+                limit = tolerance(close, far, others)
+                error = distance(torch.as_tensor(value), close)
+                worst = max(worst, error / limit if limit < math.inf else 0.0)
+            state = true[1:]
             given |= {n: s.float().numpy() for n, s in zip(cell.states, state, strict=True)}
     return worst
 
