@@ -142,7 +142,7 @@ INITIAL_VALUES: dict[str, InitialValue] = {
             else f"ring({numbers[0]:g}, {numbers[1]:g}): radii grow and lie between 0 and 1"
         ),
         only_vectors=True,
-        torch="{w}.uniform_({0} ** 2, {1} ** 2).clamp_min_(1e-30).log_().mul_(-0.5).log_()",
+        torch="{w}.uniform_({0}**2, {1}**2).clamp_min_(1e-30).log_().mul_(-0.5).log_()",
     ),
     "legs": InitialValue(
         counts=(0,),
@@ -163,7 +163,8 @@ return torch.outer(root, root).tril(-1) + (order + 1).diag()
         torch="""\
 order = torch.arange(2 * shape[0], dtype=torch.float64)
 low, root = (order + 0.5).sqrt(), (2 * order + 1).sqrt()
-normal = torch.outer(low, low) - torch.outer(root, root).tril(-1) - (order + 1).diag()
+below = torch.outer(root, root).tril(-1)
+normal = torch.outer(low, low) - below - (order + 1).diag()
 return torch.linalg.eigvalsh(1j * (normal - normal.mT) / 2)[shape[0] :]
 """,
     ),
@@ -216,14 +217,14 @@ return turn
         draw=lambda numbers, shape, rng: given.fourier(shape[0]).real,
         vectors=False,
         square=True,
-        torch="{w}.copy_(torch.fft.fft(torch.eye(len({w})).double(), norm='ortho').real)",
+        torch='{w}.copy_(torch.fft.fft(torch.eye(len({w})).double(), norm="ortho").real)',
     ),
     "dft_imaginary": InitialValue(
         counts=(0,),
         draw=lambda numbers, shape, rng: given.fourier(shape[0]).imag,
         vectors=False,
         square=True,
-        torch="{w}.copy_(torch.fft.fft(torch.eye(len({w})).double(), norm='ortho').imag)",
+        torch='{w}.copy_(torch.fft.fft(torch.eye(len({w})).double(), norm="ortho").imag)',
     ),
     "averages": InitialValue(
         counts=(0,),
@@ -244,7 +245,10 @@ return torch.eye(columns)[torch.arange(rows) * columns // rows]
         counts=(0,),
         draw=lambda numbers, shape, rng: given.picking(shape, apart=True),
         vectors=False,
-        torch="{w}.copy_(torch.eye({w}.shape[1])[torch.arange(len({w})) % {w}.shape[1]])",
+        torch="""\
+rows, columns = shape
+return torch.eye(columns)[torch.arange(rows) % columns]
+""",
     ),
     "reservoir": InitialValue(
         counts=(2,),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TypeVar
@@ -142,15 +142,26 @@ def _print(expr: sp.Expr, style: _Style) -> tuple[str, int]:
     return style.call(row, [_print(a, style)[0] for a in args]), _ATOM
 
 
+def _in_space(sizes: Sequence[str]) -> str:
+    size = r" \times ".join(sizes)
+    return rf"\in \mathbb{{R}}^{{{size}}}"
+
+
 def to_latex(cell: Equations) -> str:
-    """Prints the equations of a cell as a LaTeX `aligned` block (needs amsmath)."""
-    declared = {d.name: r" \times ".join(d.sizes) for d in cell.state_sizes}
-    declared |= {e.target: e.size for e in cell.equations if e.size}
-    sizes = {name: f" \\in \\mathbb{{R}}^{{{size}}}" for name, size in declared.items()}
+    """Prints the equations of a cell as a LaTeX `aligned` block (needs amsmath).
+
+    Below them stand the sizes of further inputs and of weights that are matrices used number by
+    number, starting values and constants.
+    """
+    declared = {d.name: d.sizes for d in cell.state_sizes}
+    declared |= {e.target: (e.size,) for e in cell.equations if e.size}
+    sizes = {name: f" {_in_space(own)}" for name, own in declared.items()}
     rows = [
         f"{LATEX.name(e.target, 't')} &= {_print(e.value, LATEX)[0]}{sizes.get(e.target, '')}"
         for e in cell.equations
     ]
+    rows += [f"{LATEX.name(d.name, 't')} &{_in_space(d.sizes)}" for d in cell.further_inputs]
+    rows += [f"{LATEX.name(d.name, '')} &{_in_space(d.sizes)}" for d in cell.weights if d.sizes]
     rows += [f"{LATEX.name(s.state, '0')} &= {_start(s, LATEX)}" for s in cell.starts]
     rows += [
         f"{LATEX.name(name, '')} &= {format_number(float(v))}" for name, v in cell.constants.items()

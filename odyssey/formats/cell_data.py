@@ -8,7 +8,7 @@ import sympy as sp
 
 from odyssey.expr.cell import Cell
 from odyssey.expr.initial import format_init
-from odyssey.expr.sizes import format_size
+from odyssey.expr.sizes import axes, format_size
 from odyssey.expr.terms import Const, exact_value, term
 
 
@@ -16,16 +16,17 @@ def cell_data(cell: Cell) -> dict[str, Any]:
     """Gives what a cell is made of, for `json.dumps`.
 
     A node of a tree has its operation `op`, and `args`, `name` or `value` where it has them:
-    leaves are `input`, `previous` (a state after the step before), `value` (of an equation, `c[t]`
-    of a state), `vector` (a weight) and `constant`; `matmul` and `transposed` have the name of
-    their matrix and one argument.
+    leaves are `input` (by its name), `previous` (a state after the step before), `value` (of an
+    equation, `c[t]` of a state), `vector` (a weight) and `constant`; `matmul` and `transposed` have
+    the name of their matrix and one argument.
     """
     shapes = cell.shapes
     inits = {i.parameter: format_init(i) for i in cell.inits}
     said = {w.name: list(w.properties) for w in cell.weights if w.properties}
-    sizes = {**shapes.matrices, **{name: (size,) for name, size in shapes.vectors.items()}}
+    sizes = {**shapes.matrices, **{name: axes(size) for name, size in shapes.vectors.items()}}
     return {
         "input": cell.input,
+        "further_inputs": {name: format_size(size) for name, size in shapes.inputs.items()},
         "output": cell.output,
         "equations": [
             {
@@ -57,7 +58,7 @@ def tree(expr: sp.Expr) -> dict[str, Any]:
     if op == "constant":
         node["value"] = float(exact_value(expr))
         name = expr.stem if isinstance(expr, Const) else ""
-    if name and op != "input":
+    if name:
         node["name"] = name
     if args:
         node["args"] = [tree(a) for a in args]

@@ -7,7 +7,7 @@ boxes; inputs, states before the step and states after it are what all begins an
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,6 +17,7 @@ from odyssey.expr.equations import Equation, Equations
 from odyssey.expr.forms import ALL_FUNCTIONS
 from odyssey.expr.program import reach
 from odyssey.expr.reductions import OVER_UNITS
+from odyssey.expr.sizes import format_size
 from odyssey.expr.terms import Current, Named, exact_value, format_number, is_constant, leaves, term
 from odyssey.expr.text.printing import format_expression
 
@@ -60,7 +61,9 @@ class Flow:
 
 def read_flow(cell: Equations) -> Flow:
     """Reads the flow of a cell, without equations that neither the output nor a state needs."""
-    reader = _Reader()
+    sizes = {d.name: format_size(cell.size(d.sizes[0])) for d in cell.further_inputs}
+    about = {name: f"a further input, of size {size}" for name, size in sizes.items()}
+    reader = _Reader({cell.input: "the input"} | about)
     by_label = {e.label: e for e in cell.equations}
     roots = [cell.output_label, *(f"{s}[t]" for s in cell.states)]
     needed = reach(
@@ -74,9 +77,14 @@ def read_flow(cell: Equations) -> Flow:
 
 
 class _Reader:
-    """Makes boxes of equations, each expression once."""
+    """Makes boxes of equations, each expression once.
 
-    def __init__(self) -> None:
+    Args:
+        inputs: What is said of each input.
+    """
+
+    def __init__(self, inputs: Mapping[str, str]) -> None:
+        self.inputs = inputs
         self.boxes: list[Box] = []
         self.arrows: list[tuple[int, int]] = []
         self.keys: dict[sp.Expr, int] = {}
@@ -116,7 +124,7 @@ class _Reader:
         about = format_expression(expr)
         match op:
             case "input":
-                return self._add("input", "", [], name=f"{name}[t]", about="the input")
+                return self._add("input", "", [], name=f"{name}[t]", about=self.inputs[name])
             case "previous":
                 return self._add("before", "", [], name=f"{name}[t-1]", about=about)
             case "vector" | "constant":

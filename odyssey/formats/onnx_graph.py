@@ -18,7 +18,7 @@ import numpy as np
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array, read_formula
-from odyssey.expr.program import Node, Program
+from odyssey.expr.program import MAIN_INPUT, Node, Program
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import axes, is_matrix, resolve
 from odyssey.formats.portable import Portable
@@ -33,9 +33,10 @@ INPUT, OUTPUT = "input", "output"
 def write_onnx(portable: Portable) -> bytes:
     """Writes the model; its weights are those of `portable.used`.
 
-    Inputs are `input`, (T, B, I) floats or (T, B) classes, and every state by its name, (L, B, n);
-    outputs `output` (T, B, H), or what the readout makes of it, and every state with `_n` behind
-    its name.
+    Inputs are `input`, (T, B, I) floats or (T, B) classes, every further input of the cell by its
+    name, (T, B, N), and every state by its, (L, B, n); outputs `output` (T, B, H), or what the
+    readout makes of it, and every state with `_n` behind its name. A trained model takes further
+    inputs out of `input`, as in training.
 
     Raises:
         ConfigError: `onnx` is missing, or has no operator for a primitive of the cell.
@@ -140,16 +141,18 @@ class _Layer:
         self.values: dict[int, str] = {}
         self.scanned: dict[int, str] = {}  # a value of all steps -> its name in the body
 
-    def write(self, x: str, states: list[str], *, classes: bool) -> tuple[str, list[str]]:
+    def write(
+        self, read: Mapping[str, str], states: list[str], *, classes: bool
+    ) -> tuple[str, list[str]]:
         """Writes the layer; gives the names of its output and of its last states.
 
         Args:
-            x: Name of the input.
+            read: Names in the graph of the inputs: of x as `MAIN_INPUT`, of further ones by name.
             states: Names of the states before the first step, (B, n) each.
-            classes: Whether the input is class indices.
+            classes: Whether x is class indices.
         """
         program, body, graph = self.program, self.body, self.graph
-        self.x, self.classes = x, classes
+        self.read, self.classes = read, classes
         for k, node in enumerate(program.nodes):
             if node.region != "step":
                 self.values[k] = self._value(graph, k, node)
@@ -166,7 +169,7 @@ class _Layer:
         ]
         inside = program.nodes[program.output].region == "step"
         if inside:
-            after.append(body.op("Identity", self._read(body, program.output)))
+            after.append(body.op("Identity", self._operand(body, program.output)))
         make = body.helper.make_tensor_value_info
         kind = 1  # float32
         whole = body.helper.make_graph(
@@ -197,14 +200,15 @@ class _Layer:
         if self.program.nodes[k].region == "sequence":
             return self.values[k]
         graph = self.graph
-        rows = graph.op("Slice", graph.op("Shape", self.x), graph.whole(0), graph.whole(2))
+        x = self.read[MAIN_INPUT]
+        rows = graph.op("Slice", graph.op("Shape", x), graph.whole(0), graph.whole(2))
         shape = graph.op("Concat", rows, graph.whole(self.sizes[1]), axis=0)
         return graph.op("Expand", self.values[k], shape)
 
     def _new_state(self, name: str, update: int) -> str:
         body, node = self.body, self.program.nodes[update]
         size = self.program.state_size(name)
-        value = self._read(body, update)
+        value = self._operand(body, update)
         if is_matrix(size):
             shape = [resolve(axis, *self.sizes) for axis in axes(size)]
             if node.size != size or node.region == "once":
@@ -215,7 +219,7 @@ class _Layer:
             return body.op("Expand", value, body.op("Shape", self.before[name]))
         return body.op("Identity", value)
 
-    def _read(self, graph: _Graph, k: int) -> str:
+    def _operand(self, graph: _Graph, k: int) -> str:
         """Gives the name of a value where it is read."""
         node = self.program.nodes[k]
         if graph is self.body and node.region == "sequence":
@@ -231,7 +235,7 @@ class _Layer:
             case "constant":
                 return graph.constant(float(node.value))
             case "input":
-                return self._dense()
+                return self._dense() if node.name == MAIN_INPUT else self.read[node.name]
             case "vector":
                 return self.weights[node.name]
             case "previous":
@@ -242,7 +246,7 @@ class _Layer:
                 return name
             case "matmul":
                 return self._product(graph, node)
-        args = [self._read(graph, a) for a in node.args]
+        args = [self._operand(graph, a) for a in node.args]
         if node.op in REDUCTIONS:
             return graph.formula(_required(REDUCTIONS[node.op].onnx, node.op), args)
         if node.op in RESHAPINGS:
@@ -260,11 +264,12 @@ class _Layer:
         return graph.op("Unsqueeze", name, graph.whole(-1))
 
     def _dense(self) -> str:
+        x = self.read[MAIN_INPUT]
         if not self.classes:
-            return self.x
+            return x
         values = self.graph.constant([0.0, 1.0])
         depth = self.graph.constant(self.sizes[0], np.int64)
-        return self.graph.op("OneHot", self.x, depth, values)
+        return self.graph.op("OneHot", x, depth, values)
 
     def _product(self, graph: _Graph, node: Node) -> str:
         weight = self.weights[node.name]
@@ -272,9 +277,11 @@ class _Layer:
             if weight not in self.turned:
                 self.turned[weight] = self.graph.op("Transpose", weight, perm=[1, 0])
             weight = self.turned[weight]
-        if self.classes and self.program.nodes[node.args[0]].op == "input":
-            return graph.op("Gather", weight, self.x, axis=0)  # one-hot rows take columns
-        return graph.op("MatMul", self._read(graph, node.args[0]), weight)
+        operand = self.program.nodes[node.args[0]]
+        if self.classes and (operand.op, operand.name) == ("input", MAIN_INPUT):
+            x = self.read[MAIN_INPUT]
+            return graph.op("Gather", weight, x, axis=0)  # one-hot rows take columns
+        return graph.op("MatMul", self._operand(graph, node.args[0]), weight)
 
 
 class _Model:
@@ -295,7 +302,7 @@ class _Model:
         shape = ["steps", "batch", *([] if classes else [inputs])]
         given = [make(INPUT, 7 if classes else 1, shape)]  # int64 or float32
         result = [make(OUTPUT, 1, ["steps", "batch", around.outputs if around else self.sizes[1]])]
-        x = INPUT
+        x, further = self._inputs(given)
         batch = graph.op("Gather", graph.op("Shape", INPUT), graph.whole(1), axis=0)
         if around is not None and "embedding" in around.arrays:
             table = graph.store("embedding", around.arrays["embedding"])
@@ -308,7 +315,7 @@ class _Model:
             sizes = first, self.sizes[1]
             states = [self._of_layer(start, number, sizes) for start in starts.items()]
             layer = _Layer(graph, program, number, sizes, portable.used[number])
-            x, final = layer.write(x, states, classes=classes)
+            x, final = layer.write({MAIN_INPUT: x} | further, states, classes=classes)
             classes = False
             finals.append(final)
         if around is not None:
@@ -332,6 +339,20 @@ class _Model:
         )
         graph.helper.set_model_props(model, self._facts())
         return model
+
+    def _inputs(self, given: list[Any]) -> tuple[str, dict[str, str]]:
+        """Gives the names of x and of the further inputs, which are parts of a model's input."""
+        graph, around = self.graph, self.portable.around
+        sizes = self.portable.cell.shapes.inputs
+        if around is None:
+            for name, size in sizes.items():
+                shape = ["steps", "batch", resolve(size, *self.sizes)]
+                given.append(graph.helper.make_tensor_value_info(name, 1, shape))
+            return INPUT, {name: name for name in sizes}
+        if not around.places:
+            return INPUT, {}
+        x, *further = (graph.op("Gather", INPUT, graph.whole(*p), axis=-1) for p in around.places)
+        return x, dict(zip(sizes, further, strict=True))
 
     def _facts(self) -> dict[str, str]:
         cell, around = self.portable.cell, self.portable.around
@@ -382,7 +403,7 @@ class _Model:
                 value = graph.op("Pad", value, graph.whole(0, 0, 0, missing))
             rows.append(graph.op("Unsqueeze", value, graph.whole(0)))
         output = f"{name}_n"
-        while output in self.program.states:
+        while output in (*self.program.states, *self.program.inputs):
             output += "_"
         graph.op("Concat", *rows, axis=0, name=output)
         shape = [self.layers, "batch", max(widths)]

@@ -23,6 +23,8 @@ class Surroundings:
         arrays: `readout.weight`, `readout.bias` and, where inputs go through one, `embedding`
             (H, inputs).
         symbols: What the classes stand for, or nothing.
+        places: Which numbers of a step are x, and which each further input of the cell, in
+            declared order; empty where all are x.
     """
 
     inputs: int
@@ -30,6 +32,7 @@ class Surroundings:
     outputs: int
     arrays: Mapping[str, Array]
     symbols: tuple[str, ...] = ()
+    places: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,19 @@ _SUM, _PRODUCT, _MAP, _ATOM = 1, 2, 3, 4
 # A primitive of a value and a number, which torch's function does not take.
 _BOUNDED = {"minimum": "{0}.clamp(max={1})", "maximum": "{0}.clamp(min={1})"}
 _TAKEN = frozenset(
-    ("torch", "nn", "self", "Tensor", "load_file", "len", "range", "tuple", "zip", "super")
+    (
+        "torch",
+        "nn",
+        "self",
+        "Tensor",
+        "load_file",
+        "len",
+        "range",
+        "tuple",
+        "zip",
+        "super",
+        "enumerate",
+    )
 )
 
 
@@ -81,7 +93,7 @@ class Lines:
 
     def give(self, expr: sp.Expr) -> None:
         """Writes `return expr`."""
-        self._statement("return ", expr, stem="part")
+        self._statement("return ", expr, stem="")
 
     def _statement(self, opening: str, expr: sp.Expr, *, stem: str) -> None:
         room = WIDTH - len(INDENT) * self.depth
@@ -96,7 +108,7 @@ class Lines:
         self.emit(f"{opening}{self.text(expr)[0]}")
 
     def _part_name(self, stem: str) -> str:
-        numbered = (f"{stem}_part{number}" for number in count(1))
+        numbered = (f"{stem}_part{number}".lstrip("_") for number in count(1))
         return next(name for name in numbered if name not in self.taken)
 
     def _part(self, expr: sp.Expr, room: int) -> sp.Expr | None:
@@ -157,15 +169,18 @@ class Lines:
 
     def _call(self, expr: sp.Expr, op: str, args: tuple[sp.Expr, ...]) -> tuple[str, int]:
         row = OVER_UNITS.get(op) or ALL_FUNCTIONS[op]
+        texts = [self.text(a)[0] for a in args]
+        elementwise = op not in OVER_UNITS  # others take rows and matrices as they are
+        if elementwise:
+            texts = [self._widened(expr, *pair) for pair in zip(args, texts, strict=True)]
         if not isinstance(row, Primitive | Reduction | Reshaping) or _is_long(row):
             self.functions[op] = row
-            texts = [self.text(a)[0] for a in args]
             return f"{op}({', '.join(texts)})", _ATOM
         template = row.torch
         if op in _BOUNDED and any(map(is_constant, args)):
             args = args if is_constant(args[1]) else args[::-1]
             template = _BOUNDED[op]
-        texts = [self._widened(expr, a, self.text(a)[0]) for a in args]
+            texts = [self._widened(expr, a, self.text(a)[0]) for a in args]
         if template == "{0}":
             return self.text(args[0])
         if "{" not in template:

@@ -1,12 +1,14 @@
 """A cell as one file of Python that needs torch alone.
 
 `Cell` is a step, with the equations as they stand in the cell's text, `RNN` runs layers of it over
-a sequence and, where a trained model is written, `Model` has what is around them. Parameters are
-called as in `odyssey.RNN`, so that weights go either way. The text is as ruff formats it.
+a sequence and, where a trained model is written, `Model` has what is around them. Further inputs of
+a cell are arguments behind x, by their names. Parameters are called as in `odyssey.RNN`, so that
+weights go either way. The text is as ruff formats it.
 """
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
@@ -39,6 +41,8 @@ DRAWN: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """How weights without an `init` line start, by the distribution of the scheme: what is said once,
 with `{0}` for its scale and `{1}` for H, and of every weight."""
+_BY_NAME = "self.get_parameter(name)"
+_MODEL_CALLED = ("self", "x: Tensor", "state: tuple | None = None")
 LONGEST_FILE = 120
 _NUMBERS = ("a", "b")  # of an initial value, as arguments of its function
 _MOST_PARAMETERS = 16  # from which on those of one shape share a line
@@ -53,7 +57,8 @@ def write_torch(portable: Portable) -> str:
     return _File(portable).write()
 
 
-_CALLED = ["self", "x: Tensor", "state: tuple | None = None"]
+_OWN_NAMES = ("x", "y", "n", "state", "own", "made", "layer", "finals", "inputs", "outputs")
+"""What `RNN.forward` and `Model.forward` call something else than a further input."""
 
 
 class _File:
@@ -63,11 +68,12 @@ class _File:
         self.portable = portable
         self.cell, self.program = portable.cell, lower(portable.cell)
         self.needed = _needed(self.cell)
+        self.constants: set[str] = set()  # whose names the step has
         self.lines: list[str] = []
         cell = self.cell
         names = [*cell.names]
         self.local = {e.label: fresh(e.target, ()) for e in cell.equations if not e.updates_state}
-        self.local |= {s: fresh(s, ()) for s in (*cell.states, cell.input, *cell.constants)}
+        self.local |= {s: fresh(s, ()) for s in (*cell.states, *cell.inputs, *cell.constants)}
         for state in cell.states:
             self.local[f"{state}[t]"] = fresh(f"{state}_t", names)
         # what a module has besides its parameters
@@ -76,6 +82,15 @@ class _File:
         inputs, units = self.own["input_size"], self.own["hidden_size"]
         self.sizes = {"inputs": f"self.{inputs}", "units": f"self.{units}"}
         self.made = tuple(n for n in self.program.parameters() if n in self.program.properties)
+        # what a sequence of each further input is called, and its numbers at a step
+        self.further = {
+            fresh(name, _OWN_NAMES): source(size, inputs="input_size")
+            for name, size in cell.shapes.inputs.items()
+        }
+        wide = (n for n, size in cell.shapes.inputs.items() if parts(size)[0] == INPUTS)
+        self.wide = next(wide, "")  # a further input that has the size of x
+        tensors = [f"{name}: Tensor" for name in ("x", *self.further)]
+        self.called = ["self", *tensors, "state: tuple | None = None"]
 
     def write(self) -> str:
         """Writes all; a long file does without the cell's text: its equations stand in the step."""
@@ -153,7 +168,8 @@ class _File:
         texts = [source(size, inputs="inputs", units="units") for size in sizes]
         for written in self.program.properties.get(name, ()):
             row, number = read(written)
-            texts = [each.format(*texts, number) for each in row.stored_torch]
+            if len(texts) == 2:  # those of vectors are stored as they are used
+                texts = [each.format(*texts, number) for each in row.stored_torch]
         return ", ".join(texts)
 
     def _cell(self, step: Lines) -> list[str]:
@@ -192,7 +208,11 @@ class _File:
             longer = f"for name in [{', '.join(map(_quoted, [*chunk, name]))}]:"
             if chunk and (not name or len(longer) > WIDTH - 2 * len(INDENT)):
                 head = f"for name in [{', '.join(map(_quoted, chunk))}]:"
-                lines += [head, INDENT + action] if len(chunk) > 1 else [_named(action, chunk[0])]
+                done = _in_lines(action)
+                if len(chunk) > 1:
+                    lines += [head, *(INDENT + line for line in done)]
+                else:
+                    lines += [_named(line, chunk[0]) for line in done]
                 chunk = []
             chunk.append(name)
         return lines
@@ -221,7 +241,7 @@ class _File:
             )
             lines.append("for weight in self.parameters():")
             lines += [INDENT + line.format("", self.sizes["units"]) for line in each]
-        lines += self._each((n for n in biases), "nn.init.zeros_(self.get_parameter(name))")
+        lines += self._each((n for n in biases), f"nn.init.zeros_({_BY_NAME})")
         drawn: dict[str, list[str]] = {}
         for init in sorted(by_name.values(), key=lambda i: i.kind == NEGATED):  # copies come last
             if init.parameter in self.program.parameters():
@@ -234,7 +254,7 @@ class _File:
 
     def _drawn(self, init: Init, of: Init | None) -> list[str]:
         """Writes how the parameter called `name` starts."""
-        weight = "self.get_parameter(name)"
+        weight = _BY_NAME
         if init.kind != NEGATED:
             row = INITIAL_VALUES[init.kind]
             if not row.torch:
@@ -269,7 +289,7 @@ class _File:
                 value = f"x.new_zeros(x.shape[1], {size})"
             lines.append(f"{self.local[name]} = {value}")
             values.append(self.local[name])
-        lines.append(f"return {_tuple(values)}")
+        lines += _returned("", values)
         head = _definition("start", ["self", "x: Tensor"], "tuple[Tensor, ...]")
         return [*head, *(2 * INDENT + line for line in lines)]
 
@@ -281,7 +301,7 @@ class _File:
                 row, number = read(written)
                 text = f"{row.name}({text}, {number})" if row.counted else f"{row.name}({text})"
             lines.append(f"{self._made_name(name)} = {text}")
-        lines.append(f"return {_tuple([self._made_name(n) for n in self.made])}")
+        lines += _returned("", [self._made_name(n) for n in self.made])
         head = _definition(self.own["made"], ["self"], "tuple[Tensor, ...]")
         return [*head, *(2 * INDENT + line for line in lines)]
 
@@ -295,12 +315,12 @@ class _File:
         taken = {*self.local.values(), *cell.names, *made}
         step = Lines(leaf=self._leaf, size=shapes.of, taken=taken, depth=2)
         states = [self.local[s] for s in cell.states]
-        arguments = [f"{name}: Tensor" for name in (self.local[cell.input], *states, *made)]
+        read = [self.local[name] for name in cell.inputs]
+        arguments = [f"{name}: Tensor" for name in (*read, *states, *made)]
         result = "tuple[Tensor, tuple[Tensor, ...]]"
         step.lines += _definition("forward", ["self", *arguments], result)
         step.emit('"""Gives the output and the new state."""')
-        for name, value in cell.constants.items():
-            step.emit(f"{self.local[name]} = {format_number(float(value))}")
+        begun = len(step.lines)
         for name in cell.states:
             if is_matrix(size := self.program.state_size(name)):
                 shape = ", ".join(source(a, **self.sizes) for a in axes(size))
@@ -314,12 +334,18 @@ class _File:
             step.assign(name, equation.value)
             if equation.updates_state and self._is_smaller(equation.label):
                 step.emit(f"{name} = torch.zeros_like({changing[equation.target]}) + {name}")
+        step.lines[begun:begun] = [
+            f"{2 * INDENT}{self.local[name]} = {format_number(float(value))}"
+            for name, value in cell.constants.items()
+            if name in self.constants  # those that stand in a line: 2 * r is one number
+        ]
         news = [self.local[f"{s}[t]"] for s in cell.states]
         news = [
             f"{new}.flatten(-2)" if is_matrix(self.program.state_size(s)) else new
             for s, new in zip(cell.states, news, strict=True)
         ]
-        step.emit(f"return {self.local[cell.output_label]}, {_tuple(news, inner=True)}")
+        for line in _returned(f"{self.local[cell.output_label]}, ", news):
+            step.emit(line)
         return step
 
     def _is_smaller(self, label: str) -> bool:
@@ -337,19 +363,15 @@ class _File:
         )
 
     def _leaf(self, op: str, name: str) -> str:
-        match op:
-            case "input":
-                return self.local[self.cell.input]
-            case "matrix" | "vector":
-                own = name
-                return self._made_name(name) if name in self.made else f"self.{own}"
-            case "constant":
-                return self.local[name]
+        if op in ("matrix", "vector"):
+            return self._made_name(name) if name in self.made else f"self.{name}"
+        if op == "constant":
+            self.constants.add(name)
         return self.local[name]
 
     def _rnn(self) -> list[str]:
         made = ", *made" if self.made else ""
-        ragged = any(
+        ragged = not self.wide and any(
             parts(axis)[0] == INPUTS
             for state in self.cell.states
             for axis in axes(self.program.state_size(state))
@@ -362,30 +384,51 @@ class _File:
             returned = "of each layer its states (B, n)"
         if not self.cell.states:
             states, own = "()", "()"
+        loop, read = ["for x_t in x:"], "x_t"
+        if self.further:
+            sequences = ["x", *self.further, "strict=True"]
+            loop, read = _wrapped("for inputs in zip(", sequences, "):", depth=3), "*inputs"
         lines = [
             "class RNN(nn.Module):",
             f'{INDENT}"""Layers of the cell, called like torch.nn.LSTM."""',
             "",
             *_definition("__init__", ["self", *self._size_arguments(layers=True)], "None"),
             "        super().__init__()",
+            *self._one_layer(),
             "        sizes = [input_size] + [hidden_size] * (num_layers - 1)",
             "        self.layers = nn.ModuleList(Cell(size, hidden_size) for size in sizes)",
             "",
-            *_definition("forward", _CALLED, "tuple[Tensor, tuple]"),
-            f'        """Reads x (T, B, input_size); gives outputs, and {returned}."""',
+            *_definition("forward", self.called, "tuple[Tensor, tuple]"),
+            *self._about_reading(f"Reads x (T, B, input_size); gives outputs, and {returned}."),
             "        finals = []",
             "        for n, layer in enumerate(self.layers):",
             f"            own = layer.start(x) if state is None else {own}",
             *([f"            made = layer.{self.own['made']}()"] if self.made else []),
             "            outputs = []",
-            "            for x_t in x:",
-            f"                y, own = layer(x_t, *own{made})",
+            *(3 * INDENT + line for line in loop),
+            f"                y, own = layer({read}, *own{made})",
             "                outputs.append(y)",
             "            x = torch.stack(outputs)",
             "            finals.append(own)",
             f"        return x, {states}",
         ]
         return lines
+
+    def _one_layer(self) -> list[str]:
+        """Refuses more layers, where a further input has the size of x: theirs is another."""
+        if not self.wide:
+            return []
+        says = f"one layer alone: {self.wide} has the size of x"
+        return [f"{2 * INDENT}if num_layers > 1:", f'{3 * INDENT}raise ValueError("{says}")']
+
+    def _about_reading(self, about: str) -> list[str]:
+        """Writes the docstring of what reads x and, of the same steps, further inputs."""
+        if not self.further:
+            return [f'{2 * INDENT}"""{about}"""']
+        shapes = [f"{name} (T, B, {size})" for name, size in self.further.items()]
+        known = " and ".join(filter(None, (", ".join(shapes[:-1]), shapes[-1])))
+        lines = textwrap.wrap(f"Beside x it reads {known}.", WIDTH - 2 * len(INDENT))
+        return [f'{2 * INDENT}"""{about}', "", *(2 * INDENT + s for s in (*lines, '"""'))]
 
     def _model(self) -> list[str]:
         around = self.portable.around
@@ -402,20 +445,26 @@ class _File:
             f"        self.rnn = RNN({inputs}, {hidden}, {self.portable.num_layers})",
         ]
         if embedded:
-            shape = f"{hidden}, {around.inputs}"
+            shape = ", ".join(map(str, around.arrays["embedding"].shape))
             lines.append(f"        self.embedding = nn.Parameter(torch.empty({shape}))")
         lines += [
             f"        self.readout = nn.Linear({hidden}, {around.outputs})",
             "",
-            *_definition("forward", _CALLED, "tuple[Tensor, tuple]"),
+            *_definition("forward", _MODEL_CALLED, "tuple[Tensor, tuple]"),
             f'        """Reads {reads}; gives (T, B, {around.outputs}) and the state."""',
         ]
         if around.classes:
             dense = f"nn.functional.one_hot(x, {around.inputs}).to(self.readout.weight.dtype)"
             lines.append(f"        x = {dense}")
+        if self.further:  # x is what none of them reads
+            main, *places = around.places
+            named = [*zip(self.further, places, strict=True), ("x", main)]
+            lines += [f"        {name} = x[..., {_indices(own)}]" for name, own in named]
         if embedded:
             lines.append("        x = x @ self.embedding.mT")
-        lines += ["        x, state = self.rnn(x, state)", "        return self.readout(x), state"]
+        read = ["x", *self.further, "state"]
+        lines += [2 * INDENT + s for s in _wrapped("x, state = self.rnn(", read, ")", depth=2)]
+        lines.append("        return self.readout(x), state")
         if around.symbols and all(len(symbol) == 1 for symbol in around.symbols):
             symbols = f"SYMBOLS = {_literal(around.symbols)}"
             lines = ["# What the classes stand for.", symbols, "", "", *lines]
@@ -461,23 +510,54 @@ def _quoted(name: str) -> str:
 
 def _named(action: str, name: str) -> str:
     """Writes what is done with the only one of some names."""
-    by_name = action.replace("self.get_parameter(name)", f"self.{name}")
+    by_name = action.replace(_BY_NAME, f"self.{name}")
     return by_name.replace("(name,", f"({_quoted(name)},")
 
 
-def _tuple(values: Sequence[str], *, inner: bool = False) -> str:
+def _in_lines(action: str) -> list[str]:
+    """Writes what is done with a parameter; in two lines where one would be too long."""
+    if len(action) <= WIDTH - 3 * len(INDENT):
+        return [action]
+    made = re.search(r"nn\.Parameter\(.*\)(?=\))", action)
+    value = made[0] if made else _BY_NAME
+    return [f"weight = {value}", action.replace(value, "weight")]
+
+
+def _returned(first: str, values: Sequence[str]) -> list[str]:
+    """Writes the end of a method, which gives a tuple, behind something else or alone."""
     text = ", ".join(values) + ("," if len(values) == 1 else "")
-    return f"({text})" if inner or len(values) < 2 else text
+    whole = f"return {first}({text})" if first or len(values) < 2 else f"return {text}"
+    if len(whole) <= WIDTH - 2 * len(INDENT):
+        return [whole]
+    return [f"return {first}(", *(f"{INDENT}{value}," for value in values), ")"]
 
 
 def _definition(name: str, arguments: Iterable[str], result: str) -> list[str]:
-    """Writes the head of a method, in as many lines as a formatter would make of it."""
-    arguments = list(arguments)
-    whole = f"{INDENT}def {name}({', '.join(arguments)}) -> {result}:"
-    if len(whole) <= WIDTH:
-        return [whole]
-    joined = 2 * INDENT + ", ".join(arguments)
-    if len(joined) <= WIDTH:
-        return [f"{INDENT}def {name}(", joined, f"{INDENT}) -> {result}:"]
-    inside = [f"{2 * INDENT}{argument}," for argument in arguments]
-    return [f"{INDENT}def {name}(", *inside, f"{INDENT}) -> {result}:"]
+    """Writes the head of a method."""
+    lines = _wrapped(f"def {name}(", list(arguments), f") -> {result}:", depth=1)
+    return [INDENT + line for line in lines]
+
+
+def _wrapped(opening: str, arguments: Sequence[str], closing: str, *, depth: int) -> list[str]:
+    """Writes arguments in as many lines as a formatter would make of them, `depth` steps in."""
+    room = WIDTH - depth * len(INDENT)
+    joined = ", ".join(arguments)
+    if len(opening) + len(joined) + len(closing) <= room:
+        return [f"{opening}{joined}{closing}"]
+    if len(INDENT) + len(joined) <= room:
+        return [opening, INDENT + joined, closing]
+    return [opening, *(f"{INDENT}{argument}," for argument in arguments), closing]
+
+
+def _indices(places: Sequence[int]) -> str:
+    """Writes places among the numbers of a step: a slice where they follow one another."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and runs[-1][-1] + 1 == place:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    if len(runs) == 1:
+        return f"{runs[0][0]}:{runs[0][-1] + 1}"
+    spans = (f"*range({r[0]}, {r[-1] + 1})" if len(r) > 2 else ", ".join(map(str, r)) for r in runs)
+    return f"[{', '.join(spans)}]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.schemes import InitScheme
+from odyssey.expr.sizes import ONE, parts
 from odyssey.formats.portable import Portable, Surroundings
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.show import cell_facts
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from odyssey.compiler import RNN
     from odyssey.compiler.layers import Layers
     from odyssey.studies.trained import TrainedModel
+    from odyssey.training.model import SequenceModel
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,12 @@ def _of_cell(cell: Cell, options: ExportOptions) -> Portable:
         inputs = inputs or options.hidden
         if options.hidden and inputs != options.hidden:
             raise ConfigError(f"{cell.name} reads x[t] elementwise: --input must equal --hidden")
+    wide = [name for name, size in cell.shapes.inputs.items() if parts(size)[0] != ONE]
+    if wide and (options.layers or 1) > 1:
+        raise ConfigError(
+            f"{cell.name}: its input {wide[0]} has the size of x, which later layers do not read:"
+            " use --layers 1"
+        )
     return Portable(cell, inputs, options.hidden, options.layers or 1)
 
 
@@ -230,6 +239,16 @@ def _best_cell(store: Any, choice: ModelChoice) -> Cell:
     return parse_cell(str(rows.sort_values(VALID_NATS).iloc[0]["cell_text"]))
 
 
+def _places(model: SequenceModel) -> tuple[tuple[int, ...], ...]:
+    """Gives which numbers of a step are x, and which each further input."""
+    sizes = model.rnn.further_sizes
+    if not sizes:
+        return ()
+    order = model.reading.order or range(model.signature.inputs.size)
+    ends = (0, *accumulate((model.reading.main, *sizes.values())))
+    return tuple(tuple(order[start:end]) for start, end in pairwise(ends))
+
+
 def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
     model, row, task = trained.model, trained.row, trained.task
     signature = model.signature
@@ -252,6 +271,7 @@ def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
         outputs=signature.outputs.size,
         arrays=arrays,
         symbols=() if signature.inputs.dense else tuple(symbols),
+        places=_places(model),
     )
     rnn = model.rnn
     return Portable(

@@ -1,6 +1,7 @@
 """A cell, an RNN or a run in a form that does not need Odyssey."""
 
 import importlib.util
+import inspect
 import json
 import re
 from itertools import pairwise
@@ -16,7 +17,7 @@ from support.random_cells import random_cell
 import odyssey as package
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import ConfigError, StoreError
-from odyssey.expr import terms
+from odyssey.expr import parse_cell, terms
 from odyssey.formats.cell_data import tree
 from odyssey.formats.diagram import read_flow
 from odyssey.formats.layout import arrange
@@ -49,6 +50,32 @@ learning_rate = 0.01
 """
 
 
+TIMES = """
+name = "times"
+cells = ["gru_d", "ode_rnn", "waiting.cell"]
+tasks = ["irregular@signals=2,length=6"]
+members = 1
+runner = "local"
+[training]
+optimizer = "adam"
+batch_size = 4
+epochs = 1
+updates_per_epoch = 5
+[space]
+hidden_size = 5
+num_layers = 1
+learning_rate = 0.01
+"""
+WAITING = """cell waiting
+input x
+input mask : 2
+input gap : 1
+state h
+h[t] = tanh(x[t] + V @ mask[t] + U @ (exp(-relu(w * gap[t])) * h[t-1]))
+output h
+"""
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A study of two cells, one of which reads embedded inputs, with weights."""
@@ -61,11 +88,90 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory):
+    """A study of cells that read parts of a task's inputs by name, one of them within an
+    embedding."""
+    folder = tmp_path_factory.mktemp("timed")
+    (folder / "waiting.cell").write_text(WAITING)
+    (folder / "study.toml").write_text(TIMES)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        assert main(["search", "study.toml", "--out", "run"]) == 0
+    return folder / "run"
+
+
 def _module(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+SHAPES = ((6, 3), (11, 1))  # steps and batch
+
+
+def _compare(model, module, onnx, given):
+    """A trained model, its module and its graph give the same for the same inputs."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(onnx, options)
+    for x in given:
+        with torch.no_grad():
+            y, state = model(x[None], None)
+            theirs, their_state = module.load()(x)
+        got = session.run(None, {"input": x.numpy()})
+        for ours, found, graph in zip((y, *state), (theirs, *their_state), got, strict=True):
+            torch.testing.assert_close(found, ours[0], rtol=0, atol=1e-6)
+            np.testing.assert_allclose(graph, ours[0].numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["gru_d", "ode_rnn", "waiting"])
+def test_a_trained_model_takes_apart_what_its_cell_reads_by_name(
+    timed, tmp_path, monkeypatch, cell
+):
+    monkeypatch.chdir(timed.parent)
+    choice = ModelChoice(cell=cell)
+    module = _module(export_cell(str(timed), "torch", choice=choice).save(tmp_path)[0])
+    onnx = export_cell(str(timed), "onnx", choice=choice).save(tmp_path)[0]
+    given = [torch.rand(*shape, 7) for shape in SHAPES]  # two values, gap, mask and since of two
+    _compare(load_trained(timed, cell=cell).model, module, onnx, given)
+
+
+@pytest.mark.parametrize("form", EXPORT_FORMS)
+def test_every_form_shows_further_inputs(form):
+    cell = library_cell("gru_d")
+    data = next(iter(exported(cell, form, input=3, hidden=4).files.values()))
+    for name in ("mask", "since"):
+        assert name.encode() in data
+    if form == "onnx":
+        import onnx
+
+        shapes = {
+            i.name: i.type.tensor_type.shape.dim for i in onnx.load_from_string(data).graph.input
+        }
+        for name in ("mask", "since"):
+            assert [d.dim_param or d.dim_value for d in shapes[name]] == ["steps", "batch", 3]
+    if form == "json":
+        assert json.loads(data)["further_inputs"] == {"mask": "I", "since": "I"}
+
+
+def test_a_module_says_what_its_inputs_are(tmp_path):
+    cell = parse_cell(WAITING)
+    module = _module(export_cell(cell, "torch").save(tmp_path / "waiting.py")[0])
+    assert "mask (T, B, 2) and gap (T, B, 1)" in module.RNN.forward.__doc__
+    assert [*inspect.signature(module.RNN.forward).parameters] == [
+        "self",
+        "x",
+        "mask",
+        "gap",
+        "state",
+    ]
+    module.RNN(4, 4, 3)(torch.rand(5, 2, 4), torch.rand(5, 2, 2), torch.rand(5, 2, 1))
+    with pytest.raises(ValueError, match="shorter"):
+        module.RNN(4, 4)(torch.rand(5, 2, 4), torch.rand(5, 2, 2), torch.rand(4, 2, 1))
 
 
 @pytest.mark.parametrize("cell", ["gru", "mut1"])
@@ -78,20 +184,8 @@ def test_a_trained_model_leaves_with_its_weights(run, tmp_path, monkeypatch, cel
     trained = load_trained(run, cell=cell)
     assert list(trained.task.vocabulary.text) == list(module.SYMBOLS)
     onnx = export_cell(str(run), "onnx", choice=choice).save(tmp_path)[0]
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(onnx, options)
-    for steps, batch in ((6, 3), (11, 1)):
-        x = torch.randint(trained.task.num_symbols, (steps, batch))
-        with torch.no_grad():
-            y, state = trained.model(x[None], None)
-            theirs, their_state = module.load()(x)
-        got = session.run(None, {"input": x.numpy()})
-        for ours, found, graph in zip((y, *state), (theirs, *their_state), got, strict=True):
-            torch.testing.assert_close(found, ours[0], rtol=0, atol=1e-6)
-            np.testing.assert_allclose(graph, ours[0].numpy(), rtol=0, atol=1e-6)
+    count = trained.task.num_symbols
+    _compare(trained.model, module, onnx, [torch.randint(count, shape) for shape in SHAPES])
     for word in ("Trained on text:a.txt", "5 updates of adam", trained.row["cell_key"]):
         assert word in " ".join(source.read_text().split())
     assert weights.stem == source.stem
@@ -140,6 +234,7 @@ def test_files_are_not_overwritten(odyssey, cwd):
         (("mut1", "--to", "torch", "--input", 3, "--hidden", 4), "--input must equal --hidden"),
         (("gru", "--to", "tourch"), "closest: torch"),
         (("gru", "--to", "json", "--member", 1), "chooses a model of a run"),
+        (("gru_d", "--to", "torch", "--layers", 2), "use --layers 1"),
         (("gruu", "--to", "json"), "closest: gru"),
     ],
 )
@@ -176,7 +271,7 @@ def _built(node):
     args = [_built(a) for a in node.get("args", ())]
     match op:
         case "input":
-            return terms.Input("x[t]")
+            return terms.Input(f"{name}[t]")
         case "previous":
             return terms.Previous(f"{name}[t-1]")
         case "value":

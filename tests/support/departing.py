@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from odyssey.compiler import RNN
+from odyssey.expr.sizes import ONE, parts, resolve
 from odyssey.jobs.export import ExportOptions, export_cell
 
 LENGTHS = ((4, 3), (7, 2))  # steps and batch
 LAYERS = 2
 JITTERS = (1, 2)
 CHILD = r"""
-import importlib, json, sys
+import importlib, json, sys, traceback
 from pathlib import Path
 
 class Blocked:
@@ -40,8 +41,8 @@ from safetensors.torch import load_file
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 sys.path.insert(0, str(folder))
-found = {}
-for case in json.loads((folder / "cases.json").read_text()):
+
+def error_of(case):
     module = importlib.import_module(case["module"])
     numbers = load_file(folder / (case["module"] + ".numbers"))
     worst = 0.0
@@ -53,7 +54,8 @@ for case in json.loads((folder / "cases.json").read_text()):
             loaded = module.load()
             assert all(torch.equal(loaded.state_dict()[n], w) for n, w in weights.items())
         for run in range(case["runs"]):
-            y, state = model(numbers[f"x.{run}"].to(getattr(torch, kind)))
+            read = [numbers[f"{n}.{run}"].to(getattr(torch, kind)) for n in ("x", *case["further"])]
+            y, state = model(*read)
             got = [y, *(s for s in state)]
             for k, value in enumerate(got):
                 expected = numbers[f"{kind}.{run}.{k}"]
@@ -64,7 +66,15 @@ for case in json.loads((folder / "cases.json").read_text()):
                 limit = case["allowed"][f"{kind}.{run}.{k}"]
                 error = error if same else float("inf")
                 worst = max(worst, error / limit if limit < float("inf") else 0.0)
-    found[case["module"]] = worst
+    return worst
+
+found = {}
+for case in json.loads((folder / "cases.json").read_text()):
+    try:
+        found[case["module"]] = error_of(case)
+    except Exception:
+        print(case["module"], case["cell"], traceback.format_exc(limit=-1), file=sys.stderr)
+        found[case["module"]] = float("inf")
 print(json.dumps(found))
 """
 
@@ -73,12 +83,17 @@ def sizes_of(cell):
     return (8, 8) if cell.shapes.square else (5, 8)
 
 
+def layers_of(cell):
+    """Two; one where a further input has the size of x, which is another in the second layer."""
+    return 1 if any(parts(size)[0] != ONE for size in cell.shapes.inputs.values()) else LAYERS
+
+
 def drawn(cell, dtype=torch.float32, *, seed=1, jitter=0):
-    """Two layers of a cell, with weights that a seed draws: the same in every type.
+    """Layers of a cell, with weights that a seed draws: the same in every type.
 
     With a jitter, another seed, each weight is its neighbour among the numbers of float32.
     """
-    rnn = RNN(cell, *sizes_of(cell), LAYERS, backend="eager", dtype=torch.float32)
+    rnn = RNN(cell, *sizes_of(cell), layers_of(cell), backend="eager", dtype=torch.float32)
     rnn.reset_parameters(rng=np.random.default_rng(seed))
     with torch.no_grad():  # biases that start at zero would hide a missing one
         generator = torch.Generator().manual_seed(seed)
@@ -91,16 +106,28 @@ def drawn(cell, dtype=torch.float32, *, seed=1, jitter=0):
     return rnn.to(dtype)
 
 
-def all_of(rnn, x, state=None):
-    """Output and states of a call."""
+def all_of(rnn, x, further, state=None):
+    """Output and states of a call, in the type of the weights."""
+    kind = rnn.like.dtype
+    further = {name: value.to(kind) for name, value in further.items()}
+    state = None if state is None else tuple(s.to(kind) for s in state)
     with torch.no_grad():
-        y, last = rnn(x, state)
+        y, last = rnn(x.to(kind), state, inputs=further or None)
     return (y, *last)
 
 
 def inputs_of(cell):
+    """What is read in each run: x, and further inputs by name, which are times, masks and other
+    things above zero."""
     generator = torch.Generator().manual_seed(7)
-    return [torch.randn(t, b, sizes_of(cell)[0], generator=generator) for t, b in LENGTHS]
+    sizes = {name: resolve(size, *sizes_of(cell)) for name, size in cell.shapes.inputs.items()}
+    return [
+        (
+            torch.randn(t, b, sizes_of(cell)[0], generator=generator),
+            {name: torch.rand(t, b, size, generator=generator) for name, size in sizes.items()},
+        )
+        for t, b in LENGTHS
+    ]
 
 
 def tolerance(near, true, moved):
@@ -132,10 +159,11 @@ def errors_of_modules(cells, folder):
         name = f"cell{number}"
         export_cell(single, "torch").save(folder / f"{name}.py")
         numbers, allowed = {}, {}
-        for run, x in enumerate(inputs_of(cell)):
-            numbers[f"x.{run}"] = x
-            moved = zip(*(all_of(rnn, x) for rnn in jittered), strict=True)
-            pairs = zip(all_of(single, x), all_of(double, x.double()), moved, strict=True)
+        for run, (x, further) in enumerate(inputs_of(cell)):
+            numbers |= {f"{n}.{run}": value for n, value in ({"x": x} | further).items()}
+            moved = zip(*(all_of(rnn, x, further) for rnn in jittered), strict=True)
+            near, true = (all_of(rnn, x, further) for rnn in (single, double))
+            pairs = zip(near, true, moved, strict=True)
             for k, (ours, exact, others) in enumerate(pairs):
                 numbers[f"float32.{run}.{k}"] = ours.contiguous().clone()
                 numbers[f"float64.{run}.{k}"] = exact.contiguous().clone()
@@ -143,12 +171,14 @@ def errors_of_modules(cells, folder):
                 allowed[f"float32.{run}.{k}"] = limit
                 allowed[f"float64.{run}.{k}"] = limit * 1e-6
         save_file(numbers, folder / f"{name}.numbers")
-        cases.append({"module": name, "cell": cell.name, "runs": len(LENGTHS), "allowed": allowed})
+        case = {"module": name, "cell": cell.name, "runs": len(LENGTHS), "allowed": allowed}
+        cases.append(case | {"further": list(further)})
     (folder / "cases.json").write_text(json.dumps(cases))
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stderr)  # why one does not run, where one does not
     errors = json.loads(done.stdout)
     return {f"{c['module']} {c['cell']}": errors[c["module"]] for c in cases}
 
@@ -178,19 +208,18 @@ def error_of_onnx(cell, session_of=in_onnxruntime):
     data = next(iter(export_cell(rnn, "onnx").files.values()))
     session = session_of(data)
     worst = 0.0
-    for x in inputs_of(cell):
-        given = {"input": x.numpy()}
+    for x, further in inputs_of(cell):
+        given = {"input": x.numpy()} | {name: value.numpy() for name, value in further.items()}
         state = None
         for _ in range(2):
-            single = None if state is None else tuple(s.float() for s in state)
             found = session.run(None, given)
-            true = all_of(exact, x.double(), state)
-            moved = zip(*(all_of(other, x, single) for other in jittered), strict=True)
-            every = zip(found, all_of(rnn, x, single), true, moved, strict=True)
-            for value, near, far, others in every:
+            near, true = (all_of(layers, x, further, state) for layers in (rnn, exact))
+            moved = zip(*(all_of(other, x, further, state) for other in jittered), strict=True)
+            every = zip(found, near, true, moved, strict=True)
+            for value, close, far, others in every:
                 assert value.shape == tuple(far.shape)
-                limit = tolerance(near, far, others)
-                error = distance(torch.as_tensor(value), near)
+                limit = tolerance(close, far, others)
+                error = distance(torch.as_tensor(value), close)
                 worst = max(worst, error / limit if limit < math.inf else 0.0)
             state = true[1:]
             given |= {n: s.float().numpy() for n, s in zip(cell.states, state, strict=True)}
