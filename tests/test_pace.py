@@ -104,17 +104,17 @@ def test_trials_that_differ_tenfold_are_told_within_a_third(scale, workers, seed
 def test_a_resumed_run_on_another_machine_is_told_within_a_third(slow, seed):
     jobs, seconds = study(np.random.default_rng(seed))
     done = list(jobs)[:30]
-    before = [(jobs[key], 4 * seconds[key]) for key in done]
+    before = [(jobs[key], 12 * seconds[key]) for key in done]
     left = {key: job for key, job in jobs.items() if key not in done}
-    now = {key: 4 * slow * seconds[key] for key in left}
+    now = {key: 12 * slow * seconds[key] for key in left}
     assert off(simulate(left, now, workers=2, before=before)) < THIRD
 
 
 @pytest.mark.parametrize("slow", [0.2, 1.0, 6.0])
 def test_a_moment_that_was_timed_is_outweighed_on_a_slow_machine(slow):
     jobs, seconds = study(np.random.default_rng(7))
-    timed = [(jobs[0, 3], 2 * seconds[0, 3])]
-    now = {key: 2 * slow * s for key, s in seconds.items()}
+    timed = [(jobs[0, 3], 10 * seconds[0, 3])]
+    now = {key: 10 * slow * s for key, s in seconds.items()}
     assert off(simulate(jobs, now, workers=2, before=timed)) < THIRD
 
 

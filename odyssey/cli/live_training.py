@@ -55,7 +55,7 @@ class LiveTraining(Screen, TrainWatcher):
             f"epoch {epoch.epoch:>3}/{epoch.epochs}  update {epoch.updates:>6}"
             f"  train {in_bits(epoch.train_nats[0], self._record):.3f}"
             f"  valid {loss:.3f} {loss_of(self._record, short=True)}"
-            f"{_smooth(epoch.smooth_nats[0])}  {duration(seconds_left)} left"
+            f"{_smooth(epoch.smooth_nats[0])}{_left(seconds_left)}"
         )
 
     def tick(self, updates: int, total: int, seconds_left: float) -> None:
@@ -120,6 +120,11 @@ def sparkline(values: Sequence[float], *, bars: str, width: int = WIDTH) -> str:
     return "".join(
         " " if math.isnan(m) else bars[round(most * (m - low) / span) if span else 0] for m in means
     )
+
+
+def _left(seconds: float) -> str:
+    """Says how long it will take; nothing where nothing was timed yet."""
+    return "" if math.isnan(seconds) else f"  {duration(seconds)} left"
 
 
 def _smooth(nats: float) -> str:

@@ -16,6 +16,7 @@ from support.random_cells import random_cell
 
 import odyssey as package
 from odyssey.cells import LIBRARY, library_cell
+from odyssey.cli.main import main
 from odyssey.errors import ConfigError, StoreError
 from odyssey.expr import parse_cell, terms
 from odyssey.formats.cell_data import tree

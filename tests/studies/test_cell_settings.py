@@ -201,7 +201,7 @@ def test_the_estimate_says_which_cells_take_them():
         ({"dt": {"choice": [1e-40]}}, "between 1e-30 and 1e30"),
         ({"dt": {"log_uniform": [0, 1]}}, "space.cell.dt.log_uniform needs 0 < low <= high"),
         ({"dt": {"uniform": [0, 1e31]}}, "space.cell.dt must be a number from"),
-        ({"dt": {"normal": [0, 1]}}, "no distribution for space.cell.dt called 'normal'"),
+        ({"dt": {"gamma": [1, 1]}}, "no distribution for space.cell.dt called 'gamma'"),
         ({"dt": True}, "space.cell.dt must be a number"),
         ({"C": 0.2}, "space.cell.C: 0.2 does not fit lstmp: a size is a whole number"),
         ({"C": {"grid": [1, 2, 3, "H / 5000"]}}, "combinations"),

@@ -512,7 +512,13 @@ def test_ids_depend_on_what_decides_the_result_and_nothing_else():
         assert not set(ids(**other)) & set(base)
 
 
-OTHER = {"start": "beginning", "smoothing": 0.5, "longer": True}  # legal values where 7 is none
+# legal values where 7 is none
+OTHER = {
+    "start": "beginning",
+    "smoothing": 0.5,
+    "longer": True,
+    "accumulate": 5,
+}
 
 
 def test_a_run_of_before_an_option_existed_goes_on_without_it():

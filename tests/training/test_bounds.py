@@ -39,7 +39,7 @@ def edges(bounds):
 def set_by_api(name, value):
     table, _, field = name.rpartition(".")
     if table == "training":
-        TrainingConfig(**{"schedule": "constant", field: value})
+        TrainingConfig(**{"schedule": "constant", **beside(field, value), field: value})
     elif table == "space":
         Member(0, 0, **{field: value})
         search_space({field: value})
@@ -48,10 +48,20 @@ def set_by_api(name, value):
         Study("a", ("gru",), ("xml",), **{field: value})
 
 
+PARTS = "training.accumulate"
+
+
+def beside(field, value):
+    """What another option must be, so that a value is legal: parts of a batch divide it."""
+    return {"batch_size": value} if field == "accumulate" and RANGES[PARTS].admits(value) else {}
+
+
 def set_in_text(name, value):
     huge = isinstance(value, int) and value.bit_length() > 10_000  # more than Python prints
     shown = "9" * 5_000 if huge else str(value).lower() if value is True else repr(value)
-    parse_study(STUDY, settings=[f"{name}={shown}"])
+    table, _, field = name.rpartition(".")
+    others = [f"{table}.{other}={shown}" for other in beside(field, value)]
+    parse_study(STUDY, settings=[*others, f"{name}={shown}"])
 
 
 @pytest.mark.parametrize("set_to", [set_by_api, set_in_text])
