@@ -266,13 +266,13 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(odyssey, cwd, study):
 
 
 def test_a_dry_run_shows_what_is_crossed(odyssey, study):
-    space = "space={hidden_size={grid=[4, 1000]}, num_layers={grid=[1, 2]}}"
+    space = "space={hidden_size={grid=[4, 100]}, num_layers={grid=[1, 2]}}"
     arguments = ("search", study, "--dry-run", "--set", "members=4", "--set", space)
     lines = table(odyssey(*arguments, "--set", "population=1"))
-    grid = "hidden_size [4, 1,000] x num_layers [1, 2]: 4 combinations"
+    grid = "hidden_size [4, 100] x num_layers [1, 2]: 4 combinations"
     assert lines[2].split(maxsplit=1) == ["grid", grid]
     assert well(odyssey(*arguments, "--json")).json["grid"] == {
-        "hidden_size": [4, 1000],
+        "hidden_size": [4, 100],
         "num_layers": [1, 2],
     }
     assert "members must be 4" in refused(odyssey(*arguments, "--set", "members=3"))
