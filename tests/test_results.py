@@ -227,21 +227,28 @@ def test_what_is_said_of_pictures_comes_out_byte_for_byte():
     assert text.encode() == (kept / "figures/exact.csv").read_bytes()
 
 
-def test_the_table_of_karpathy_comes_out_byte_for_byte():
+@pytest.mark.parametrize(("run", "kept_as"), [("run", "table.csv"), ("streams", "streams.csv")])
+def test_the_table_of_karpathy_comes_out_byte_for_byte(run, kept_as):
     kept = ROOT / "results/karpathy_2015"
     figures = script(Path("experiments/karpathy_2015/figures.py"))
-    found = figures.table(load_results(kept / "run"), load_curves(kept / "run"))
+    found = figures.table(load_results(kept / run), load_curves(kept / run))
     text = found.to_csv(index=False, lineterminator="\n", float_format="%.4f")
-    assert text.encode() == (kept / "table.csv").read_bytes()
+    assert text.encode() == (kept / kept_as).read_bytes()
     assert len(found) == 27
+
+
+def test_what_karpathys_figure_shows_is_beside_it():
+    kept = ROOT / "results/karpathy_2015"
+    figures = script(Path("experiments/karpathy_2015/figures.py"))
     passes = figures.falling(load_results(kept / "run"), load_curves(kept / "run"))
     text = pd.read_csv(kept / "figures/passes.csv")
     assert passes["valid"].to_numpy() == pytest.approx(text["valid"].to_numpy())
 
 
-def test_a_run_that_was_stopped_can_go_on():
+@pytest.mark.parametrize("run", ["run", "streams"])
+def test_a_run_that_was_stopped_can_go_on(run):
     """Its trials are those that its study plans now, some finished and none of them another's."""
-    store = RunStore.open(ROOT / "results/karpathy_2015/run")
+    store = RunStore.open(ROOT / "results/karpathy_2015" / run)
     cells = {spec: parse_cell(kept["text"]) for spec, kept in store.run["cells"].items()}
     cells = {
         spec: cell.replace(lineage=tuple(store.run["cells"][spec]["lineage"]))

@@ -359,7 +359,7 @@ def test_keys_do_not_depend_on_hash_seeds():
             text=True,
             check=True,
         ).stdout
-        for seed in ("0", "1", "123")
+        for seed in ("0", "123")
     }
     assert len(printed) == 1
     assert repr(get_cell("lstm").key)[1:-1] in printed.pop()
