@@ -81,17 +81,9 @@ def grow(run: OpenRun, study: Study, changed: Mapping[str, Any]) -> OpenRun:
     """
     checked, remaining = check_growth(run, study)
     facts = run.store.run
-    now = {
-        **checked.facts,
-        **seal_of(study, checked.cells, checked.trials),
-        "tasks": {**{spec: t.describe() for spec, t in checked.tasks.items()}, **facts["tasks"]},
-        "counted": {
-            **{spec: t.counted for spec, t in checked.tasks.items()},
-            **facts.get("counted", {}),
-        },
-        "versions": versions(),
-        "commit": commit(),
-    }
+    now = _facts(study, checked)
+    for name in ("tasks", "counted"):  # what the run has read of its tasks stands
+        now[name] |= facts.get(name, {})
     moments = facts.get(HISTORY) or [_moment(facts, facts.get("created"))]
     moments = [*moments, {**_moment(now, time.strftime(_WHEN)), "changed": dict(changed)}]
     with run.store.lock():
