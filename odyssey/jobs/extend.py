@@ -167,7 +167,7 @@ def _larger(run: OpenRun, extension: Extension) -> Study:
     """Gives the study of a run with what an extension adds."""
     study, name = run.study, run.store.path
     if study.search is not None:
-        if extension.draws or extension.cells or extension.tasks:
+        if extension.draws is not None or extension.cells or extension.tasks:
             raise ConfigError(
                 f"{name} is a search, whose seeds, tasks and draws decide what it proposes: only"
                 " --candidates can grow; promote its best cells to train them further"

@@ -205,8 +205,9 @@ def test_a_search_that_grows_is_the_longer_search(tmp_path):
     assert len(found[0]) == 12
     assert found[0].equals(found[1])
     assert_same(tmp_path / "grown", tmp_path / "whole")
-    with pytest.raises(ConfigError, match="only --candidates can grow"):
-        begin_extension(tmp_path / "grown", Extension(draws=9))
+    for draws in (0, 9):
+        with pytest.raises(ConfigError, match="only --candidates can grow"):
+            begin_extension(tmp_path / "grown", Extension(draws=draws))
 
 
 def test_cells_are_those_that_the_run_began_with(tmp_path):
