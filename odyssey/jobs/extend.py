@@ -40,7 +40,7 @@ class Extension:
     candidates: int | None = None
 
     def __post_init__(self) -> None:
-        if not any(value or value == 0 for value in vars(self).values()):
+        if all(value in (None, ()) for value in vars(self).values()):
             raise ConfigError(
                 "say what the run gets: --draws N, --cells A,B or --tasks A,B;"
                 " a search --candidates N"
@@ -152,13 +152,10 @@ def begin_extension(
     if run.study.search is not None:
         assert study.search is not None, "a search stays one"
         shown = {"candidates": (run.study.search.candidates, study.search.candidates)}
-    checked, remaining = check_growth(run, study)
     if dry:
+        checked, remaining = check_growth(run, study)
         larger = OpenRun(run.store, study, checked.cells, checked.trials)
-        left = run_left(larger)
-        if remaining is not None:
-            left = dataclasses.replace(left, left=len(remaining.trials))
-        return Extended(larger, shown, left, mixed)
+        return Extended(larger, shown, run_left(larger, remaining), mixed)
     larger = grow(run, study, {name: list(values) for name, values in shown.items()})
     return Extended(larger, shown, run_left(larger), mixed)
 

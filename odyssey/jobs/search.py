@@ -16,6 +16,7 @@ from odyssey.studies.study import Study, read_study
 
 if TYPE_CHECKING:
     from odyssey.storage.places import Place
+    from odyssey.studies.growing import Remaining
     from odyssey.studies.source import OpenRun, Summary, Watcher
     from odyssey.studies.tracking import Tracking
     from odyssey.studies.trial import Trial
@@ -158,13 +159,18 @@ class RunLeft:
     left: int
 
 
-def run_left(run: OpenRun) -> RunLeft:
-    """Counts what a run has left."""
+def run_left(run: OpenRun, remaining: Remaining | None = None) -> RunLeft:
+    """Counts what a run has left.
+
+    Args:
+        run: The run.
+        remaining: What it lacks of its study, where that is known already.
+    """
     if run.study.search is None:
         from odyssey.studies.growing import Remaining
 
-        left = len(Remaining.of(run.store, run.trials).trials)
-        return RunLeft(run.study.name, "trials", len(run.trials), left)
+        remaining = remaining or Remaining.of(run.store, run.trials)
+        return RunLeft(run.study.name, "trials", len(run.trials), len(remaining.trials))
     from odyssey.storage.candidates import load_candidates
 
     total = len(run.cells) + run.study.search.candidates
