@@ -154,7 +154,7 @@ def _task_table(runs: Sequence[ComparedRun], task: str, baseline: str) -> pd.Dat
     alike: list[pd.DataFrame] = []
     apart: list[pd.DataFrame] = []
     about: dict[str, dict[str, str | None]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run is not home):  # the run of the baseline first
         part = parts[run.name]
         if part.empty:
             continue
@@ -163,23 +163,18 @@ def _task_table(runs: Sequence[ComparedRun], task: str, baseline: str) -> pd.Dat
         if home is not None:
             differs = changes(home.setups[task], run.setups[task])
         own = home is None or not _same_draws(parts[home.name], part)
-        for label, cell in zip(named["label"], part["label"], strict=True):
-            draws_are = None if differs else "others" if own else "the same"
-            about[str(label)] = {
-                **{"run": run.name, "cell": str(cell)},
-                **{"draws_are": draws_are, "differs": differs},
-            }
+        draws_are = None if differs else "others" if own else "the same"
+        known = {"draws_are": draws_are, "differs": differs}
+        for label, cell in dict(zip(named["label"], part["label"], strict=True)).items():
+            about[str(label)] = {"run": run.name, "cell": str(cell), **known}
         (apart if differs else alike).append(named.assign(independent=own))
-    found = pd.DataFrame()
+    tables = [best_scores(part).assign(baseline=False) for part in apart]
     if home is not None:
-        alike.sort(key=lambda part: not part["label"].iloc[0].endswith(f" ({home.name})"))
         whole = pd.concat(alike, ignore_index=True)
         first = f"{baseline} ({home.name})"
-        found = compare(whole, seed=_seed(runs), baseline=first)
-    rest = [best_scores(part).assign(baseline=False) for part in apart]
-    found = pd.concat([found, *rest], ignore_index=True) if len(found) else pd.concat(rest)
-    found = found.reset_index(drop=True)
-    said = pd.DataFrame([about[str(label)] for label in found["label"]], index=found.index)
+        tables.insert(0, compare(whole, seed=_seed(runs), baseline=first))
+    found = pd.concat(tables, ignore_index=True)
+    said = pd.DataFrame([about[str(label)] for label in found["label"]])
     return pd.concat([found, said], axis=1)
 
 
