@@ -54,6 +54,7 @@ FILES = {
     "odyssey/studies/evolve/evolution.py": ("studies/test_evolution", "studies/test_search"),
     **{path: ("strategies",) for path in STRATEGIES},
     "odyssey/storage/store.py": ("storage/test_store", "storage/test_files"),
+    "odyssey/storage/shards.py": ("storage/test_store", "storage/test_files"),
     "odyssey/storage/files.py": ("storage/test_files", "storage/test_places"),
     "odyssey/statistics/estimates.py": ("statistics/test_estimates",),
     "odyssey/statistics/permutation.py": ("statistics/test_permutation",),

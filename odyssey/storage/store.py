@@ -8,7 +8,7 @@
     DIR/.lock                    held while a process runs the study
 
 Every file appears by an atomic rename, so no reader meets half of one. A trial's curves are written
-before its results: the results shard is the commit mark.
+before its results: the results shard (`shards`) is the commit mark.
 
 run.json and the shards carry a digest that every reader verifies (`files`), and the shards the id
 of their run. A shard that does not prove itself is left out with a warning; `RunStore.repair` moves
@@ -24,9 +24,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -34,30 +32,22 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from odyssey.errors import StoreError
 from odyssey.storage import files, frames
 from odyssey.storage.files import DamagedFileError, why
-from odyssey.storage.labels import Label, Labels, finished_trials, relabelled, superseded
+from odyssey.storage.labels import Label, Labels, finished_trials
 from odyssey.storage.lease import held, is_held
 from odyssey.storage.places import Place, RemotePath, place
-from odyssey.storage.schema import COLUMNS, CURVE_COLUMNS, ORDERS, RESULT_COLUMNS
+from odyssey.storage.schema import CURVE_COLUMNS, ORDERS, RESULT_COLUMNS
 from odyssey.storage.scratch import sweep_files
+from odyssey.storage.shards import Shards
 
-_log = logging.getLogger(__name__)
-
-_SUFFIX = ".parquet"
-_MERGED = "merged-"
 FORMAT = 2
 _MOST_STUDY = 1_000_000  # bytes
 _LAYOUT = {"study.toml", "run.json", "results", "curves", ".lock"}
 REGROUPING = "regrouping"
 FORMER_STUDY = "former_study"  # in run.json: the sha256 of the study.toml that was before
-
-
-class _ForeignShardError(DamagedFileError):
-    """Marks a shard that is sound, and of another run."""
 
 
 class RunStore:
@@ -69,7 +59,6 @@ class RunStore:
 
     def __init__(self, path: Place) -> None:
         self.path = path
-        self._merged_ids: dict[Place, frozenset[str]] = {}
 
     def __repr__(self) -> str:
         return f"RunStore({str(self.path)!r})"
@@ -152,10 +141,9 @@ class RunStore:
             raise StoreError(f"cannot read {path}: {why(error)}") from error
 
     @cached_property
-    def _mark(self) -> tuple[str, bool]:
-        """The id of the run, and whether its shards must have digests."""
+    def _shards(self) -> Shards:
         run = self.run
-        return str(run.get("id", "")), "format" in run
+        return Shards(self.path, run=str(run.get("id", "")), sealed="format" in run)
 
     def update_run(self, **values: Any) -> None:
         """Rewrites run.json with these values set; call it while holding `lock()`."""
@@ -200,10 +188,7 @@ class RunStore:
 
     def forget_others(self, trial_id: str) -> None:
         """Removes what was recorded of other trials than this one; of a run with single shards."""
-        for folder in COLUMNS:
-            for shard in self._shards(folder)[1]:
-                if shard.name != trial_id + _SUFFIX:
-                    shard.unlink(missing_ok=True)
+        self._shards.forget_others(trial_id)
 
     def write(
         self,
@@ -221,39 +206,24 @@ class RunStore:
         Raises:
             StoreError: When the shards cannot be written.
         """
-        assert re.fullmatch(r"[A-Za-z0-9_-]+", trial_id), trial_id
-        assert not trial_id.startswith(_MERGED), trial_id
         assert rows, f"trial {trial_id} has no rows: a failed member is a row too"
         try:
             for folder, records in (("curves", curves), ("results", rows)):
-                marked = [{**row, "trial": trial_id} for row in records]
-                data = frames.encode(frames.table_of(marked, COLUMNS[folder]), run=self._mark[0])
-                files.write_atomically(self.path / folder / (trial_id + _SUFFIX), data)
+                self._shards.write(folder, trial_id, records)
         except OSError as error:
             raise StoreError(f"cannot record a trial in {self.path}: {why(error)}") from error
 
     def has(self, trial_id: str) -> bool:
         """Tells whether a trial is finished."""
-        if (self.path / "results" / (trial_id + _SUFFIX)).is_file():
-            return True
-        return trial_id in self.recorded()
+        return self._shards.has_single(trial_id) or trial_id in self.recorded()
 
     def finished(self) -> frozenset[str]:
         """Gives the ids of the trials of the study that are finished, in one piece or in parts."""
         return finished_trials(self.recorded(), self.labels)
 
     def recorded(self) -> frozenset[str]:
-        """Gives the ids of what is recorded: file names, and one column of merged shards."""
-        for _ in range(3):
-            merged, single = self._shards("results")
-            ids = {shard.name.removesuffix(_SUFFIX) for shard in single}
-            try:
-                for shard in merged:
-                    ids |= self._ids(shard)
-            except FileNotFoundError:
-                continue  # compacted under our feet: look again
-            return frozenset(ids)
-        raise StoreError(f"{self.path / 'results'} keeps changing while it is read; try again")
+        """Gives the ids of what is recorded, whole trials and parts."""
+        return self._shards.recorded()
 
     def results(self, *, relabel: bool = True) -> pd.DataFrame:
         """Reads the results: one row a member, typed, sorted by trial and member.
@@ -285,45 +255,14 @@ class RunStore:
         """
         if self.is_half_rewritten:
             self._write_study(self.study_text)
-        for folder in COLUMNS:
-            for shard in itertools.chain(*self._shards(folder)):
-                try:
-                    self._read(folder, shard)
-                except DamagedFileError as error:
-                    self._merged_ids.pop(shard, None)
-                    _move_aside(shard, error)
-                except OSError as error:
-                    raise StoreError(f"cannot read {shard}: {why(error)}") from error
+        self._shards.set_damaged_aside()
 
     def compact(self, *, at_least: int = 200) -> None:
         """Merges the shards of single trials into one, when there are at least this many.
 
-        The merged shard appears before the single ones go: a kill in between leaves duplicates,
-        which readers drop by trial id. Call it while holding `lock()`.
+        Call it while holding `lock()`.
         """
-        for folder in ("curves", "results"):
-            _, single = self._shards(folder)
-            if folder == "curves":
-                # Curves without results belong to a trial that will be run again.
-                recorded = self.recorded()
-                single = [s for s in single if s.name.removesuffix(_SUFFIX) in recorded]
-            if len(single) < max(at_least, 2):
-                continue
-            tables = {shard: table for shard in single if (table := self._table_of(folder, shard))}
-            if not tables:
-                continue
-            names = "\n".join(shard.name for shard in tables)
-            # Named by content: a compaction repeated after a crash makes the same file.
-            digest = hashlib.sha256(names.encode()).hexdigest()[:16]
-            target = self.path / folder / f"{_MERGED}{digest}{_SUFFIX}"
-            try:
-                data = frames.encode(frames.merge(list(tables.values())), run=self._mark[0])
-                files.write_atomically(target, data)
-                self._merged_ids.pop(target, None)
-                for shard in tables:
-                    shard.unlink(missing_ok=True)
-            except OSError as error:
-                raise StoreError(f"cannot compact {self.path}: {why(error)}") from error
+        self._shards.compact(at_least=at_least)
 
     def regroup(self, trials: Mapping[str, int]) -> None:
         """Writes every trial down as the study has it, when all is there; see `labels`.
@@ -339,24 +278,8 @@ class RunStore:
         """
         if self.results()["trial"].value_counts().reindex(list(trials)).to_dict() != trials:
             raise StoreError(f"{self.path} lost a record meanwhile; resume it once more")
-        wanted = pa.array(sorted(trials), pa.string())
-        outdated: list[Place] = []
         try:
-            for folder in ("curves", "results"):
-                before = list(itertools.chain(*self._shards(folder)))
-                table = self.table(folder)
-                if table is None:
-                    continue
-                table = table.filter(pc.is_in(table.column("trial"), wanted))
-                order = [(name, "ascending") for name in ORDERS[folder]]
-                data = frames.encode(table.sort_by(order), run=self._mark[0])
-                digest = hashlib.sha256(data).hexdigest()[:16]
-                target = self.path / folder / f"{_MERGED}{digest}{_SUFFIX}"
-                files.write_atomically(target, data)
-                outdated += [shard for shard in before if shard != target]
-            for shard in outdated:
-                self._merged_ids.pop(shard, None)
-                shard.unlink(missing_ok=True)
+            self._shards.replace(trials.keys(), lambda: self.labels)
             files.write_json(
                 self.path / "run.json", {k: v for k, v in self.run.items() if k != REGROUPING}
             )
@@ -378,93 +301,9 @@ class RunStore:
             self._sweep()
             yield
 
-    def _shards(self, folder: str) -> tuple[list[Place], list[Place]]:
-        """Lists the merged shards and those of single trials, each by name."""
-        try:
-            entries = files.listed(self.path / folder)
-        except FileNotFoundError:
-            entries = []
-        except OSError as error:
-            raise StoreError(f"cannot read {self.path / folder}: {why(error)}") from error
-        shards = [e for e in entries if e.suffix == _SUFFIX and not e.name.startswith(".")]
-        merged = [s for s in shards if s.name.startswith(_MERGED)]
-        return merged, [s for s in shards if not s.name.startswith(_MERGED)]
-
-    def _ids(self, shard: Place) -> frozenset[str]:
-        """Gives the trials of a merged shard of results."""
-        if shard not in self._merged_ids:
-            table = self._table_of("results", shard, only=("trial",))
-            if table is None:
-                return frozenset()
-            self._merged_ids[shard] = frozenset(table.column("trial").unique().to_pylist())
-        return self._merged_ids[shard]
-
     def table(self, folder: str, *, relabel: bool = True) -> pa.Table | None:
         """Reads all finished trials of a folder, each once; None when there are none."""
-        for _ in range(3):
-            try:
-                return self._read_shards(folder, relabel=relabel)
-            except FileNotFoundError:
-                continue  # compacted under our feet: look again
-        raise StoreError(f"{self.path / folder} keeps changing while it is read; try again")
-
-    def _read_shards(self, folder: str, *, relabel: bool) -> pa.Table | None:
-        merged, single = self._shards(folder)
-        tables: list[pa.Table] = []
-        # What is in a single shard was written last: it wins over the copy in a merged one.
-        seen: set[str] = set()
-        labels = self.labels
-        recorded = self.recorded() if labels or folder == "curves" else None
-        for shard in [*single, *merged]:
-            table = self._table_of(folder, shard)
-            if table is None:
-                continue
-            ids = set(table.column("trial").unique().to_pylist())
-            wanted = ids - seen
-            if recorded is not None:
-                wanted &= recorded
-                wanted -= superseded(recorded, labels)
-            if wanted != ids:
-                kept = pc.is_in(table.column("trial"), pa.array(sorted(wanted), pa.string()))
-                table = table.filter(kept)
-            seen |= ids
-            tables.append(relabelled(table, labels) if relabel else table)
-        return frames.merge(tables) if tables else None
-
-    def _read(self, folder: str, shard: Place, *, only: Sequence[str] | None = None) -> pa.Table:
-        """Reads a shard of this run.
-
-        Raises:
-            DamagedFileError: It is damaged, or of another run.
-            OSError: The file itself cannot be read.
-        """
-        run, sealed = self._mark
-        table = frames.decode(shard, COLUMNS[folder], only=only, sealed=sealed)
-        theirs = frames.run_of(table)
-        if theirs and theirs != run:
-            raise _ForeignShardError(f"it belongs to another run, {theirs}")
-        trials = set(table.column("trial").unique().to_pylist())
-        own = shard.name.removesuffix(_SUFFIX)
-        if not own.startswith(_MERGED) and trials - {own}:
-            raise DamagedFileError(f"it holds trial {min(trials - {own})[:60]!r}")
-        if folder == "results" and not trials:
-            raise DamagedFileError("it holds no trial")
-        return table
-
-    def _table_of(
-        self, folder: str, shard: Place, *, only: Sequence[str] | None = None
-    ) -> pa.Table | None:
-        """Reads a shard of this run; None, with a warning, where it does not prove itself."""
-        try:
-            return self._read(folder, shard, only=only)
-        except DamagedFileError as error:
-            self._merged_ids.pop(shard, None)
-            _log.warning("left out %s: %s", shard, error)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise StoreError(f"cannot read {shard}: {why(error)}") from error
-        return None
+        return self._shards.table(folder, lambda: self.labels, relabel=relabel)
 
     def _sweep(self) -> None:
         """Removes what killed writers left; an object store keeps nothing that is not complete."""
@@ -512,13 +351,3 @@ def not_a_run(path: Place) -> str:
     if path.is_dir():
         return f"{path} is not a run: it has no run.json (a run is what `odyssey search` makes)"
     return f"{path} is a file, expected the directory of a run"
-
-
-def _move_aside(shard: Place, error: DamagedFileError) -> None:
-    suffix = ".foreign" if isinstance(error, _ForeignShardError) else ".corrupt"
-    aside = shard.with_name(shard.name + suffix)
-    try:
-        files.move(shard, aside)
-    except OSError as failure:
-        raise StoreError(f"cannot move {shard} aside ({error}): {why(failure)}") from failure
-    _log.warning("moved %s aside as %s: %s", shard, aside.name, error)

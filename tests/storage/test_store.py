@@ -194,7 +194,7 @@ def test_curves_without_results_do_not_count(store):
 def test_a_shard_that_goes_while_it_is_read_is_looked_for_again(store, monkeypatch):
     fill(store, range(3))
     store.compact(at_least=2)
-    read, gone = store._ids, []
+    read, gone = store._shards._ids, []
 
     def once_gone(shard):
         if not gone:
@@ -202,7 +202,7 @@ def test_a_shard_that_goes_while_it_is_read_is_looked_for_again(store, monkeypat
             raise FileNotFoundError
         return read(shard)
 
-    monkeypatch.setattr(store, "_ids", once_gone)
+    monkeypatch.setattr(store._shards, "_ids", once_gone)
     assert store.finished() == {"t000", "t001", "t002"}
     assert gone
 
@@ -386,14 +386,14 @@ def test_a_run_is_held_whoever_reads_it(store, monkeypatch):
 
 def test_reading_while_another_process_compacts(store, monkeypatch):
     fill(store, range(4))
-    listing = store._shards("results")
+    listing = store._shards.of("results")
     RunStore.open(store.path).compact(at_least=2)
-    real, stale = store._shards, [listing]
+    real, stale = store._shards.of, [listing]
 
     def shards(folder):
         return stale.pop() if folder == "results" and stale else real(folder)
 
-    monkeypatch.setattr(store, "_shards", shards)
+    monkeypatch.setattr(store._shards, "of", shards)
     assert set(store.results()["trial_index"]) == {0, 1, 2, 3}
 
 
