@@ -19,7 +19,7 @@ import pandas as pd
 
 from odyssey.errors import StoreError
 from odyssey.storage import files, frames
-from odyssey.storage.files import DamagedFileError
+from odyssey.storage.files import DamagedFileError, why
 from odyssey.storage.places import Place, place
 from odyssey.storage.schema import FINISHED
 
@@ -134,7 +134,7 @@ class CandidateLog:
             table = frames.table_of(rows, CANDIDATE_COLUMNS)
             files.write_atomically(path, frames.encode(table, run=str(self._run.get("id", ""))))
         except OSError as error:
-            raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+            raise StoreError(f"cannot write {path}: {why(error)}") from error
 
     def rows(self, start: int = 0, *, repair: bool = False) -> Iterator[dict[str, Any]]:
         """Reads the rows from a multiple of `ROWS` on.
@@ -162,7 +162,7 @@ class CandidateLog:
                     files.move(path, path.with_name(path.name + ".corrupt"))
                 _log.warning("%s %s: %s", "moved aside" if repair else "left out", path, error)
             except OSError as error:
-                raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+                raise StoreError(f"cannot read {path}: {why(error)}") from error
             else:
                 yield from table.to_pylist()
 

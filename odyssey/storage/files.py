@@ -168,10 +168,10 @@ def read_json(path: Place, *, required: bool = False) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise StoreError(f"{path} is not JSON: {error}") from error
     except (DamagedFileError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise StoreError(f"{path} is damaged: {why}") from error
+        damage = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise StoreError(f"{path} is damaged: {damage}") from error
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+        raise StoreError(f"cannot read {path}: {why(error)}") from error
     if not isinstance(found, dict):
         raise StoreError(f"{path} holds {type(found).__name__}, expected an object")
     found.pop("digest", None)

@@ -1,4 +1,4 @@
-"""Parquet shards to and from rows: the only place that speaks pyarrow."""
+"""Parquet shards to and from rows: the only place that reads and writes Parquet."""
 
 from __future__ import annotations
 

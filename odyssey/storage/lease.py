@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.errors import StoreError
-from odyssey.storage.files import DamagedFileError, read_regular
+from odyssey.storage.files import DamagedFileError, read_regular, why
 from odyssey.storage.places import Place, RemotePath
 from odyssey.storage.scratch import is_gone, is_here, mark
 
@@ -50,7 +50,7 @@ def holder(file: RemotePath) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
+        raise StoreError(f"cannot read {file}: {why(error)}") from error
     except (DamagedFileError, RecursionError, ValueError, TypeError, KeyError):
         return None  # nothing that a holder would write
     return None if is_gone(str(found.get("process"))) or age > LEASE else found
@@ -87,7 +87,7 @@ def is_held(file: Place) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StoreError(f"cannot read {file}: {error.strerror or error}") from error
+        raise StoreError(f"cannot read {file}: {why(error)}") from error
 
 
 @contextlib.contextmanager
@@ -96,7 +96,7 @@ def _locked(file: Path) -> Iterator[None]:
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise StoreError(f"cannot lock {run}: {error.strerror or error}") from error
+        raise StoreError(f"cannot lock {run}: {why(error)}") from error
     try:
         for attempt in range(ATTEMPTS):
             try:
@@ -110,7 +110,7 @@ def _locked(file: Path) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, mark().encode(), 0)
         except OSError as error:
-            raise StoreError(f"cannot lock {run}: {error.strerror or error}") from error
+            raise StoreError(f"cannot lock {run}: {why(error)}") from error
         try:
             yield
         finally:
@@ -151,7 +151,7 @@ def _leased(file: RemotePath) -> Iterator[None]:
     try:
         write()
     except OSError as error:
-        raise StoreError(f"cannot lock {run}: {error.strerror or error}") from error
+        raise StoreError(f"cannot lock {run}: {why(error)}") from error
     time.sleep(SETTLE)
     if not mine():
         raise _busy(run)

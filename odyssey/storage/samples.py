@@ -44,8 +44,7 @@ def write_samples(directory: Place, samples: Iterable[KeptSample]) -> None:
     try:
         files.write_json(directory / SAMPLES, {"samples": rows})
     except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"cannot write {directory / SAMPLES}: {why}") from error
+        raise StoreError(f"cannot write {directory / SAMPLES}: {files.why(error)}") from error
 
 
 def read_samples(directory: Place) -> list[KeptSample]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from odyssey.errors import StoreError
 from odyssey.storage import files
-from odyssey.storage.files import SLOT, DamagedFileError, seal
+from odyssey.storage.files import SLOT, DamagedFileError, seal, why
 from odyssey.storage.places import Place
 from odyssey.storage.schema import OK, VALID_NATS
 from odyssey.storage.store import RunStore
@@ -101,7 +101,7 @@ def write_arrays(path: Place, arrays: Mapping[str, NDArray[Any]]) -> None:
         path.parent.mkdir(exist_ok=True)
         files.write_atomically(path, seal(buffer.getvalue()))
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StoreError(f"cannot write {path}: {why(error)}") from error
 
 
 def join_weights(store: RunStore, whole: str, parts: Sequence[str]) -> None:
@@ -180,7 +180,7 @@ def _members_of(path: Place, *, sealed: bool) -> set[int]:
     except FileNotFoundError:
         return set()
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+        raise StoreError(f"cannot read {path}: {why(error)}") from error
     except Exception as error:  # as in `read_weights`
         _log.warning("left out %s: %s", path, error)
         return set()
