@@ -99,7 +99,7 @@ def _runs(prefix: str, **_: Any) -> list[str]:
     """Gives run directories, where they usually are and under what is typed."""
     from odyssey.jobs.search import RUNS
 
-    typed = Path(prefix if prefix.endswith("/") else Path(prefix).parent)
+    typed = _folder(prefix)
     folders = {typed, RUNS, Path("build")}
     found = [path for folder in folders for path in _entries(folder) if path.is_dir()]
     runs = [str(path) for path in found if (path / "run.json").is_file()]
@@ -132,12 +132,16 @@ def _examples(prefix: str, **_: Any) -> list[str]:
 
 def _files(prefix: str, suffix: str) -> list[str]:
     """Gives the files of a kind in the folder that is typed, and its folders."""
-    folder = Path(prefix if prefix.endswith("/") else Path(prefix).parent)
-    entries = list(_entries(folder))
+    entries = _entries(_folder(prefix))
     return [
         *(str(path) for path in entries if path.suffix == suffix),
         *(f"{path}/" for path in entries if path.is_dir()),
     ]
+
+
+def _folder(prefix: str) -> Path:
+    """Gives the folder that is typed, or is to hold what is typed."""
+    return Path(prefix if prefix.endswith("/") else Path(prefix).parent)
 
 
 def _entries(folder: Path) -> list[Path]:

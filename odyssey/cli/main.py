@@ -16,7 +16,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
-from odyssey.cli.completion import SHELLS, answer, asked
+from odyssey.cli.completion import SHELLS, answer, asked, script
 
 LONGEST_ERROR = 1_000  # characters: an error may quote what was given
 # Command -> what it does. Each has a module of its name with `arguments(parser)`, `run(args)`
@@ -68,8 +68,6 @@ class _Completion(argparse.Action):
     """Prints a shell's script, and ends."""
 
     def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> None:
-        from odyssey.cli.completion import script
-
         print(script(str(given[1])))
         parser.exit()
 

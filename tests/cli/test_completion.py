@@ -1,5 +1,6 @@
 """What a shell offers after Tab is what there is."""
 
+import importlib
 import shlex
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_shell_gets_its_script(odyssey, shell):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_examples_of_a_command_are_legal(command, odyssey):
     parser = main._parser([command])
-    examples = __import__(f"odyssey.cli.{command}", fromlist=["EXAMPLES"]).EXAMPLES
+    examples = importlib.import_module(f"odyssey.cli.{command}").EXAMPLES
     assert examples
     for example, text in examples:
         words = shlex.split(example)
