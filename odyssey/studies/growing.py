@@ -109,10 +109,8 @@ def _homes(before: Sequence[Trial], now: Sequence[Trial]) -> dict[str, Trial]:
     for trial in before:
         home = place.get((trial.task, trial.spec, trial.members[0]["member"]))
         numbers = {m["member"] for m in trial.members}
-        same = home and replace(
-            home, members=tuple(m for m in home.members if m["member"] in numbers)
-        )
-        if not home or not same or same.id != trial.id:
+        held = [m for m in home.members if m["member"] in numbers] if home else []
+        if home is None or replace(home, members=tuple(held)).id != trial.id:
             raise ConfigError(
                 f"{trial.spec} on {trial.task} would not be the same in the larger study;"
                 " start a new run"
