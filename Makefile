@@ -9,6 +9,10 @@ RUN ?= results/runs/evolve
 
 export OMP_NUM_THREADS ?= 1
 
+# of an example: as little as shows that all of it works
+SMALL := --set members=2 --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 \
+  --set test_characters=500
+
 RESULTS := $(filter-out runs README.md,$(notdir $(wildcard results/*)))
 
 .PHONY: help install search smoke results tables notebook test lowest package golden check lint format types contracts bench clean
@@ -35,9 +39,7 @@ search: $(STAMP) ## evolve cells for some minutes and show the best (results/run
 
 smoke: $(STAMP) ## the tour in small: every step of it in under a minute
 	@rm -rf build/smoke
-	$(BIN)/odyssey search --example tour --out build/smoke \
-	  --set members=2 --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 \
-	  --set test_characters=500
+	$(BIN)/odyssey search --example tour --out build/smoke $(SMALL)
 	@test -s build/smoke/report.html
 
 results: $(STAMP) ## build tables, figures and pages of results/ into build/results
@@ -76,8 +78,7 @@ package: $(STAMP) ## build wheel and sdist (build/dist) and run the tour from th
 	$(PYTHON) -m venv build/installed
 	build/installed/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
 	  build/dist/*.whl
-	cd build/installed && bin/odyssey search --example tour --out tour --set members=2 \
-	  --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 --set test_characters=500
+	cd build/installed && bin/odyssey search --example tour --out tour $(SMALL)
 
 golden: $(STAMP) ## rewrite the golden files of generated code
 	$(BIN)/python tests/compiler/golden.py
