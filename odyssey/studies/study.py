@@ -31,13 +31,7 @@ from odyssey.studies.settings import check_settings, fitted_members
 from odyssey.studies.trial import Trial
 from odyssey.tasks.sets import expand_tasks
 from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
-from odyssey.training.space import (
-    Space,
-    cell_settings,
-    draw_members,
-    grid_size,
-    search_space,
-)
+from odyssey.training.space import Space, cell_settings, draw_members, grid_size, search_space
 from odyssey.transforms.ablations import ablate
 from odyssey.wording import quoted
 
