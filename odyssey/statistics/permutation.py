@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -74,7 +74,7 @@ class PermutationTest:
         self._rng = np.random.default_rng(seed)
         self.draws = pair.valid.shape[1]
         self.independent = pair.independent
-        self.difference = float(self._scores.differences(self._scores.side[:, None])[0])
+        self.difference = float(self._scores.differences(self._scores.side[:, None], 1)[0])
         # Equal in exact arithmetic must be equal here: rounding is relative to the scores.
         self._least = abs(self.difference) - 1e-10 * float(np.abs(pair.test).max(initial=0.0))
         ways = math.comb(2 * self.draws, self.draws) if self.independent else 2**self.draws
@@ -97,7 +97,7 @@ class PermutationTest:
     def _count(self, drawn: np.ndarray) -> None:
         """Counts deals of all scores, (2N, S), or swaps of the draws' names, (N, S)."""
         owners = drawn if self.independent else self._scores.swapped(drawn)
-        found = np.abs(self._scores.differences(owners))
+        found = np.abs(self._scores.differences(owners, drawn.shape[1]))
         self.swaps += drawn.shape[1]
         self.reached += int((found >= self._least).sum())
 
@@ -210,26 +210,28 @@ class _Scores(NamedTuple):
         side = np.repeat(np.array([-1, 1], dtype=np.int8), draws)
         return _Scores(number[order], side[order], test.ravel()[order], top)
 
-    def swapped(self, signs: np.ndarray) -> np.ndarray:
-        """Gives who owns the scores under swaps, (2 N, S).
+    def swapped(self, signs: np.ndarray) -> Iterator[np.ndarray]:
+        """Gives who owns each score under swaps, (S,), the best score first.
 
         Args:
             signs: 1 where a draw keeps its names, -1 where they are swapped, (N, S) int8.
         """
-        owners: np.ndarray = signs[self.draw] * self.side[:, None]
-        return owners
+        for draw, side in zip(self.draw, self.side, strict=True):
+            yield signs[draw] if side > 0 else -signs[draw]
 
-    def differences(self, owners: np.ndarray) -> np.ndarray:
+    def differences(self, owners: Iterable[np.ndarray], count: int) -> np.ndarray:
         """Gives the difference of means whoever owns the scores, (S,).
 
         Args:
-            owners: 1 where the variant is given a score, -1 where the baseline is, (2 N, S) int8.
+            owners: 1 where the variant is given a score, -1 where the baseline is, (S,) int8 for
+                each of the 2 N scores; not asked for where both cells have all that they can take.
+            count: Their number S.
         """
         if not len(self.test):
-            return np.zeros(owners.shape[1])
+            return np.zeros(count)
         # The variant's scores so far, less the baseline's.
-        excess = np.zeros(owners.shape[1], dtype=np.min_scalar_type(-len(self.test)))
-        total = np.zeros(owners.shape[1])
+        excess = np.zeros(count, dtype=np.min_scalar_type(-len(self.test)))
+        total = np.zeros(count)
         for place, (owner, test) in enumerate(zip(owners, self.test, strict=True)):
             # Of `place` scores the owner has (place + owner * excess) / 2: it takes this one while
             # that is less than `top`.

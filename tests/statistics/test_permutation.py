@@ -126,7 +126,7 @@ def test_random_swaps_count_as_brute_force_does(drawn, seed):
     signs = permutation._random_signs(np.random.default_rng(seed), draws, 20)
     assert set(np.unique(signs)) <= {-1, 1}
     scores = permutation._Scores.of(pair.valid, pair.test, top=top)
-    found = scores.differences(scores.swapped(signs))
+    found = scores.differences(scores.swapped(signs), signs.shape[1])
     for column, difference in zip(signs.T, found, strict=True):
         of = (column < 0).astype(int)
         means = [
