@@ -29,10 +29,10 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from support.driving import kill_all, start
+from support.same_runs import assert_same_study
 
 from odyssey.speed.machine import describe_machine
-from odyssey.storage import RunStore, load_curves, load_results
-from odyssey.storage.schema import VOLATILE_COLUMNS
+from odyssey.storage import RunStore, load_results
 
 STUDY = """
 name = "grows"
@@ -74,9 +74,7 @@ def rows(folder: Path) -> pd.DataFrame:
 
 
 def assert_same(path: Path, expected: Path) -> None:
-    for load, volatile in ((load_results, list(VOLATILE_COLUMNS)), (load_curves, [])):
-        one, other = (load(p).drop(columns=volatile) for p in (path, expected))
-        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert_same_study(path, expected)
     for name in TABLES:
         assert (path / name).read_bytes() == (expected / name).read_bytes(), name
 

@@ -12,12 +12,11 @@ from pyarrow import fs
 from support.driving import HANGS
 from support.fake_search import Silent
 from support.fake_training import rows_of, study_text
+from support.same_runs import assert_same_search
 
 from odyssey.errors import StoreError
 from odyssey.storage import RunStore, lease, load_curves, load_results, places
-from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
 from odyssey.storage.places import RemotePath, local_copy, place
-from odyssey.storage.schema import VOLATILE_COLUMNS
 from odyssey.storage.scratch import mark
 from odyssey.studies.engine import execute, prepare, reopen
 from odyssey.studies.study import parse_study
@@ -212,12 +211,7 @@ def test_a_search_runs_stops_resumes_and_reports_on_a_url(remote, tmp_path, caps
     far = reopen(remote)
     execute(far, Silent(), work=work)
     assert len(work.calls) == len(set(work.calls))
-    for load, volatile in (
-        (load_candidates, VOLATILE_CANDIDATE_COLUMNS),
-        (load_results, VOLATILE_COLUMNS),
-    ):
-        one, other = (load(p).drop(columns=list(volatile)) for p in (remote, near.store.path))
-        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    assert_same_search(remote, near.store.path)
     show(remote, as_json=False)
     assert "report: memory://bucket/runs/one/report.html?region=here" in capsys.readouterr().out
     assert b"<html" in (remote / "report.html").read_bytes()

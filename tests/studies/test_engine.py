@@ -12,6 +12,7 @@ import pytest
 import tomli_w
 import torch
 from support.driving import HANGS, kill_all, start
+from support.same_runs import assert_same_study
 
 from odyssey.cli.main import main
 from odyssey.errors import ConfigError, RunFailedError, StoreError
@@ -76,13 +77,6 @@ def run(study, folder, watcher=None):
 
 def resume(folder):
     return execute(reopen(folder), Watcher())
-
-
-def assert_same(path, expected):
-    """Compares two runs to the bit, but for what may differ: wall time and the like."""
-    for load, volatile in ((load_results, list(VOLATILE_COLUMNS)), (load_curves, [])):
-        one, other = (load(p).drop(columns=volatile) for p in (path, expected))
-        pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
 def shards(folder):
@@ -165,7 +159,7 @@ def test_ray_with_one_and_two_workers_gives_the_table_of_the_local_runner(
     finally:
         kill_all(driver)
     for workers in (1, 2):
-        assert_same(tmp_path / f"ray{workers}", expected)
+        assert_same_study(tmp_path / f"ray{workers}", expected)
 
 
 # Who runs, and when it is killed: after so many more trials and a random while; or after a random
@@ -217,7 +211,7 @@ def test_a_run_killed_at_random_moments_and_resumed_gives_the_same_table(
     assert f"trials: 36, {finished} finished before" in capsys.readouterr().out
     assert kept.items() <= shards(folder).items()
     assert count_shards(folder) == 36
-    assert_same(folder, expected)
+    assert_same_study(folder, expected)
 
 
 def count_shards(folder):
@@ -253,7 +247,7 @@ def test_an_interrupted_run_goes_on_where_it_was(expected, tmp_path):
     assert (summary.total, summary.ran, summary.failed) == (36, 6, 0)
     assert store.run["seconds"] > seconds
     assert before.items() <= shards(store.path).items()
-    assert_same(store.path, expected)
+    assert_same_study(store.path, expected)
     again = resume(store.path)
     assert (again.ran, again.failed) == (0, 0)
 

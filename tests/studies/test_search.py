@@ -16,27 +16,18 @@ import pytest
 from support.driving import HANGS, kill_all, start
 from support.fake_search import Silent, search
 from support.fake_training import Fake, listed, study_text
+from support.same_runs import assert_same_search
 
 from odyssey.errors import OdysseyError, RunFailedError, StoreError
 from odyssey.expr import parse_cell
 from odyssey.storage import load_results
-from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
-from odyssey.storage.schema import VOLATILE_COLUMNS
+from odyssey.storage.candidates import load_candidates
 from odyssey.strategies.registry import STRATEGIES
 from odyssey.studies.engine import execute, prepare
 from odyssey.studies.make.promotion import promotion_study
 from odyssey.studies.study import parse_study
 
 SCRIPT = Path(__file__).resolve().parents[1] / "support" / "fake_search.py"
-
-
-def assert_same(path, expected):
-    for load, volatile in (
-        (load_candidates, VOLATILE_CANDIDATE_COLUMNS),
-        (load_results, VOLATILE_COLUMNS),
-    ):
-        one, other = (load(p).drop(columns=list(volatile)) for p in (path, expected))
-        pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +160,7 @@ def test_lineage_can_be_followed_to_seeds_or_scratch(expected):
 @pytest.mark.ray
 def test_two_ray_workers_give_the_same_search(expected, short_folder):
     search(short_folder / "run", "jozefowicz", runner="ray", workers=2)
-    assert_same(short_folder / "run", expected / "jozefowicz")
+    assert_same_search(short_folder / "run", expected / "jozefowicz")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +188,7 @@ def test_a_search_killed_at_any_moment_is_the_same_in_other_processes(
     process = start(SCRIPT, *arguments[:-3], 0, *arguments[-2:], cwd=tmp_path, PYTHONHASHSEED="99")
     assert process.wait(HANGS) == 0, process.stderr.read()
     process.stderr.close()
-    assert_same(folder, expected / strategy)
+    assert_same_search(folder, expected / strategy)
     begun, ended = listed(tmp_path / "calls")
     # a kill may fall between the end of a trial and the line that says so
     assert set(begun) == set(load_results(folder)["trial"])
@@ -211,7 +202,7 @@ def test_what_was_trained_is_not_trained_again(expected, tmp_path):
     shutil.copytree(expected / "aging", folder)
     shutil.rmtree(folder / "candidates")
     assert search(folder).ran == 0
-    assert_same(folder, expected / "aging")
+    assert_same_search(folder, expected / "aging")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +215,7 @@ def test_a_corrupt_shard_is_trained_again_and_nothing_else(expected, tmp_path, d
     shard = folder / "results" / f"{rows['trials'].iloc[9].split()[-1]}.parquet"
     shard.write_bytes(damage(shard.read_bytes()))
     assert search(folder).ran == 1
-    assert_same(folder, expected / "nsga2")
+    assert_same_search(folder, expected / "nsga2")
     assert shard.with_name(shard.name + ".corrupt").exists()
 
 
@@ -233,7 +224,7 @@ def test_a_corrupt_file_of_candidates_is_made_again(expected, tmp_path):
     shutil.copytree(expected / "jozefowicz", folder)
     (folder / "candidates" / "000000.parquet").write_bytes(b"nothing")
     assert search(folder).ran == 0
-    assert_same(folder, expected / "jozefowicz")
+    assert_same_search(folder, expected / "jozefowicz")
 
 
 class Faults:
@@ -352,7 +343,7 @@ def test_a_search_that_ends_before_its_late_trials_takes_them_up(unmeasured, tmp
     faults = Faults(tmp_path / "again")
     faults.set("over")
     search(folder, work=Fake(folder, faults=faults.folder))
-    assert_same(folder, unmeasured[0])
+    assert_same_search(folder, unmeasured[0])
 
 
 def test_a_limit_is_a_multiple_of_what_the_seeds_took_for_the_work(expected, tmp_path):
@@ -375,7 +366,7 @@ def test_a_limit_is_a_multiple_of_what_the_seeds_took_for_the_work(expected, tmp
         limits = found[work] = {}
         folder = tmp_path / work.__name__
         search(folder, work=work(tmp_path / "nowhere"))
-        assert_same(folder, expected / "aging")
+        assert_same_search(folder, expected / "aging")
     seeds = set(" ".join(load_candidates(folder)["trials"][:2]).split())
     assert {found[Timed][t] for t in seeds} == {0.0}
     others = set(found[Timed]) - seeds
@@ -433,7 +424,7 @@ def test_a_full_disk_stops_the_search_and_loses_nothing(expected, tmp_path, monk
     assert list(folder.rglob("*.tmp")) == []
     search(folder, work=Fake(folder, faults=Faults(tmp_path / "faults").folder))
     assert not kept & set((tmp_path / "faults" / "calls").read_text().split())
-    assert_same(folder, expected / "aging")
+    assert_same_search(folder, expected / "aging")
 
 
 def test_ctrl_c_keeps_what_was_told(expected, tmp_path):
@@ -448,7 +439,7 @@ def test_ctrl_c_keeps_what_was_told(expected, tmp_path):
     assert len(load_candidates(folder)) == 8
     assert json.loads((folder / "progress.json").read_text())["told"] == 8
     search(folder)
-    assert_same(folder, expected / "aging")
+    assert_same_search(folder, expected / "aging")
 
 
 def test_progress_counts_what_the_record_says(expected):

@@ -1,0 +1,26 @@
+"""Two runs compared to the bit, but for what may differ: wall time and the like."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from odyssey.storage import load_curves, load_results
+from odyssey.storage.candidates import VOLATILE_CANDIDATE_COLUMNS, load_candidates
+from odyssey.storage.schema import VOLATILE_COLUMNS
+
+
+def assert_same_study(path, expected):
+    """Compares the results and curves of two runs."""
+    _assert_same(path, expected, load_results, VOLATILE_COLUMNS)
+    _assert_same(path, expected, load_curves)
+
+
+def assert_same_search(path, expected):
+    """Compares the candidates and results of two searches."""
+    _assert_same(path, expected, load_candidates, VOLATILE_CANDIDATE_COLUMNS)
+    _assert_same(path, expected, load_results, VOLATILE_COLUMNS)
+
+
+def _assert_same(path, expected, load, volatile=()):
+    one, other = (load(p).drop(columns=list(volatile)) for p in (path, expected))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
