@@ -166,7 +166,7 @@ def _check_targets(cell: Equations) -> None:
 
 def _check_sizes(cell: Equations) -> None:
     """Checks what is declared: sizes, and what has them."""
-    if not (cell.sizes or cell.sizes_in_use - {""}):
+    if not (cell.sizes or cell.state_sizes or cell.weights or any(e.size for e in cell.equations)):
         return
     named: set[str] = set()
     others = {*cell.inputs, *cell.states, *(e.target for e in cell.equations), *cell.parameters}
