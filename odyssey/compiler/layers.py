@@ -116,16 +116,14 @@ class Layers(nn.Module):
         Raises:
             CellError: One has the size of x, which is not the same in all layers.
         """
-        for name, size in self.cell.shapes.inputs.items():
-            if parts(size)[0] == ONE:
-                continue
-            if self.num_layers > 1:
+        sizes = self.cell.shapes.inputs
+        for name, size in sizes.items():
+            if self.num_layers > 1 and parts(size)[0] != ONE:
                 raise CellError(
                     f"{self.cell.name}: its input {name} has the size of x, which later layers do"
                     " not read: use num_layers=1"
                 )
-        sizes = self.cell.shapes.inputs.items()
-        return {name: resolve(size, self.input_size, self.hidden_size) for name, size in sizes}
+        return {n: resolve(s, self.input_size, self.hidden_size) for n, s in sizes.items()}
 
     def layer_input_size(self, layer: int) -> int:
         """Gives how many numbers a layer reads, I or D * H."""

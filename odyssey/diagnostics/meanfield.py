@@ -42,7 +42,7 @@ from odyssey.expr.forms import computed
 from odyssey.expr.jacobian import JacobianTerm, symbolic_jacobian
 from odyssey.expr.primitives import Array
 from odyssey.expr.reductions import OVER_UNITS
-from odyssey.expr.terms import Const, Input, Leaf, matmul, term
+from odyssey.expr.terms import Const, Input, Leaf, exact_value, matmul, term
 
 COORDINATES = 4096  # at least; the theory's own noise falls with its root
 MOST_SPREAD, MOST_SHARE = 2.0, 0.3  # between quartiles of layers: decades, or of the logarithm
@@ -87,8 +87,9 @@ def predicted_norms(
 
     Raises:
         ConfigError: More than one layer, no step, functions over units or declared sizes, a
-            matrix on the gradient's way that is not (H, H), one whose mean is far from zero, or
-            whose numbers depend on each other, or norms that differ between layers by decades.
+            matrix on the gradient's way that is not (H, H), one whose mean is far from zero, that
+            is transposed or whose numbers depend on each other, or norms that differ between layers
+            by decades.
         CellError: The cell has no recurrence.
     """
     require_one_direction(rnn)
@@ -96,27 +97,9 @@ def predicted_norms(
         raise ConfigError(f"the theory is of one layer; this module has {rnn.num_layers}")
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, got {steps}")
-    mixing = sorted({n.op for n in rnn.program.nodes if n.op in OVER_UNITS})
-    if mixing or not rnn.cell.shapes.plain:
-        about = f"functions over units ({', '.join(mixing)})" if mixing else "declared sizes"
-        raise ConfigError(
-            f"{rnn.cell.name} has {about}; the theory is of units that act each by itself"
-        )
-    for declared in rnn.cell.weights:
-        tied = [p for p in declared.properties if p != "frozen"]
-        if tied and declared.name in rnn.program.matrices:
-            raise ConfigError(
-                f"{rnn.cell.name}: {declared.name} is {', '.join(tied)}; the theory is of weights"
-                " that are independent of each other"
-            )
+    _check_units(rnn)
     blocks = symbolic_jacobian(rnn.cell)
-    passed = {m for terms in blocks.values() for t in terms for m in t.matrices}
-    for name, shape in rnn.program.matrices.items():
-        if name in passed and shape != ("H", "H") and not rnn.program.square:
-            raise ConfigError(
-                f"{rnn.cell.name}: the gradient passes {name}, which is not (H, H); the theory"
-                " covers cells whose states are only mapped to H numbers"
-            )
+    _check_matrices(rnn, blocks)
     theory = _Theory(rnn, input_power, rng)
     path = [theory.forward() for _ in range(steps)]
     states = [*rnn.cell.states, "all"]
@@ -134,6 +117,40 @@ def predicted_norms(
     frame = pd.concat(frames, ignore_index=True)
     frame.insert(0, "name", rnn.cell.name)
     return frame
+
+
+def _check_units(rnn: RNN) -> None:
+    """Raises `ConfigError` unless units act each by itself."""
+    mixing = sorted({n.op for n in rnn.program.nodes if n.op in OVER_UNITS})
+    if mixing or not rnn.cell.shapes.plain:
+        about = f"functions over units ({', '.join(mixing)})" if mixing else "declared sizes"
+        raise ConfigError(
+            f"{rnn.cell.name} has {about}; the theory is of units that act each by itself"
+        )
+
+
+def _check_matrices(rnn: RNN, blocks: JacobianBlocks) -> None:
+    """Raises `ConfigError` unless matrices are independent of each other, and map states to H."""
+    for declared in rnn.cell.weights:
+        tied = [p for p in declared.properties if p != "frozen"]
+        if tied and declared.name in rnn.program.matrices:
+            raise ConfigError(
+                f"{rnn.cell.name}: {declared.name} is {', '.join(tied)}; the theory is of weights"
+                " that are independent of each other"
+            )
+    for node in rnn.program.nodes:
+        if node.transposed:
+            raise ConfigError(
+                f"{rnn.cell.name}: {node.name} is transposed; the theory is of weights that are"
+                " independent of each other"
+            )
+    passed = {m for terms in blocks.values() for t in terms for m in t.matrices}
+    for name, shape in rnn.program.matrices.items():
+        if name in passed and shape != ("H", "H") and not rnn.program.square:
+            raise ConfigError(
+                f"{rnn.cell.name}: the gradient passes {name}, which is not (H, H); the theory"
+                " covers cells whose states are only mapped to H numbers"
+            )
 
 
 def _fresh(theory: _Theory, path: list[Coordinates], blocks: JacobianBlocks) -> Array:
@@ -243,10 +260,8 @@ class _Theory:
         return step
 
     def _evaluate(self, expr: sp.Expr, step: Coordinates) -> Array:
-        if isinstance(expr, sp.Rational):
-            return np.asarray(float(expr))
-        if isinstance(expr, Const):
-            return np.asarray(float(expr.value))
+        if isinstance(expr, sp.Rational | Const):
+            return np.asarray(float(exact_value(expr)))
         if isinstance(expr, Leaf):
             if isinstance(expr, Input) and expr.name not in step.names:
                 power = np.sqrt(self.input_power)

@@ -177,18 +177,20 @@ def _of_layers(rnn: RNN, x: Tensor, member: int) -> list[Track]:
     if not 0 <= member < (rnn.population or 1):
         raise ConfigError(f"member {member} of a population of {rnn.population or 1}")
     hidden = rnn.hidden_sizes[member]
-    further = sum(rnn.further_sizes.values())
-    behind = x[:, len(x[0]) - further :] if further and x.is_floating_point() else None
-    if rnn.program.square and x.is_floating_point():
-        x = x[:, :hidden]
-        x = x if behind is None else torch.cat([x, behind], -1)
+    behind = None  # the further inputs, which every layer reads
+    if x.is_floating_point():
+        if rnn.further_sizes:
+            at = x.shape[-1] - sum(rnn.further_sizes.values())
+            x, behind = x[:, :at], x[:, at:]
+        if rnn.program.square:
+            x = x[:, :hidden]
     tracks: list[Track] = []
     for layer, parameters in enumerate(rnn.layer_parameters()):
         own = {n: p if rnn.population is None else p[member] for n, p in parameters.items()}
-        found = _layer(rnn.cell, own, x, rnn.input_size if layer == 0 else hidden, hidden)
+        read = x if behind is None else torch.cat([x, behind.to(x)], -1)
+        found = _layer(rnn.cell, own, read, rnn.input_size if layer == 0 else hidden, hidden)
         tracks += [Track(layer, n, kind, v.float().numpy()) for n, kind, v in found]
         x = next(v for n, _, v in found if n == rnn.cell.output)
-        x = x if behind is None else torch.cat([x, behind.to(x)], -1)  # every layer reads them
     return tracks
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import sympy as sp
 
 from odyssey.errors import CellError
-from odyssey.expr.terms import Const, Input, Leaf, Matrix, Vector, subexpressions
+from odyssey.expr.terms import Const, Input, Leaf, Matrix, Vector, leaves, subexpressions
 
 
 class IllegalCellError(CellError):
@@ -201,7 +201,7 @@ class Equations:
 
     @property
     def sizes_in_use(self) -> frozenset[str]:
-        """The sizes that states, weights and equations are declared to have, as written."""
+        """The sizes that inputs, states, weights and equations are declared to have, as written."""
         declarations = (*self.further_inputs, *self.state_sizes, *self.weights)
         declared = (s for d in declarations for s in d.sizes)
         return frozenset((*declared, *(e.size for e in self.equations)))
@@ -209,8 +209,7 @@ class Equations:
     @property
     def inputs_read(self) -> frozenset[str]:
         """Names of the inputs that an equation reads."""
-        nodes = (n for e in self.equations for n in subexpressions(e.value))
-        return frozenset(n.stem for n in nodes if isinstance(n, Input))
+        return frozenset(n.stem for e in self.equations for n in leaves(e.value, Input))
 
     @property
     def constants(self) -> dict[str, Fraction]:

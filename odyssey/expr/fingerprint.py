@@ -95,7 +95,7 @@ def react(program: Program) -> Reactions:
     parameters = program.parameters()
     weights: dict[str, Array] = {}
     for number, name in enumerate(parameters, start=1):
-        sizes = program.matrices.get(name) or axes(program.vectors[name])
+        sizes = program.axes_of(name)
         base, other = (_A, _B) if len(sizes) == 2 else (_U, _V)
         own = tuple(slice(_units(size)) for size in sizes)
         base, other = (_used(program, name, w[own]) for w in (base, other))

@@ -161,10 +161,13 @@ class Program:
             longest.append(below + cost(number, node))
         return tuple(longest)
 
+    def axes_of(self, name: str) -> tuple[str, ...]:
+        """Gives the sizes of a parameter along its axes."""
+        return self.matrices.get(name) or axes(self.vectors[name])
+
     def shape(self, name: str, input_size: int, hidden_size: int) -> tuple[int, ...]:
         """Gives the shape of a parameter for given sizes."""
-        sizes = self.matrices.get(name) or axes(self.vectors[name])
-        return tuple(resolve(size, input_size, hidden_size) for size in sizes)
+        return tuple(resolve(size, input_size, hidden_size) for size in self.axes_of(name))
 
     def stored_shape(self, name: str, input_size: int, hidden_size: int) -> tuple[int, ...]:
         """Gives the shape in which a parameter is stored, of which its properties make the other.

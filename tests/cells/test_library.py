@@ -146,12 +146,12 @@ def drawn(cell, rng):
     inputs = UNITS if shapes.square else INPUTS
     sizes = shapes.matrices | {n: axes(a) for n, a in shapes.vectors.items()}
     properties = {w.name: w.properties for w in cell.weights}
-    values = {}
+    given, values = start_of_given(cell), {}
     for name, size in sizes.items():
         shape = tuple(resolve(axis, inputs, UNITS) for axis in size)
         stored = stored_shape(shape, properties.get(name, ()))
-        given = start_of_given(cell).get(name)
-        values[name] = draw_init(given, stored, rng) if given else rng.normal(size=stored)
+        start = given.get(name)
+        values[name] = draw_init(start, stored, rng) if start else rng.normal(size=stored)
     return values, rng.normal(size=(STEPS, BATCH, inputs))
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from support.judge import check
 
 import odyssey
+from odyssey.compiler.backends import BACKENDS
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.jacobian import format_jacobian
@@ -232,6 +234,16 @@ def test_a_matrix_that_acts_number_by_number_starts_as_it_says():
         parse_cell(DIAGONAL.replace("+ d\n", "+ d + A @ (W_k @ x[t])\n"))
     with pytest.raises(CellError, match="or declare the size of a weight, as"):
         parse_cell(DIAGONAL.replace("weight A : H, K\n", ""))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_matrix_that_only_dead_equations_use(backend):
+    cell = parse_cell(
+        "cell dead\ninput x\nstate h\nweight A : H, 3\n"
+        "h[t] = tanh(W @ x[t] + U @ h[t-1] + b)\nd = across(2 * A) + h[t]\noutput h\n"
+    )
+    assert "A" not in odyssey.RNN(cell, I, H).layers[0]
+    check(cell, backend, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,8 @@ def test_what_the_theory_does_not_know_it_refuses():
         predicted_norms(built("indrnn"), 40, rng=rng)
     with pytest.raises(ConfigError, match="independent of each other"):
         predicted_norms(built("scornn"), 3, rng=rng)
+    with pytest.raises(ConfigError, match="is transposed; the theory"):
+        predicted_norms(built("lipschitz_rnn"), 3, rng=rng)
     with pytest.raises(ConfigError, match="another mean"):
         predicted_norms(built(LINEAR.replace("output", "init U = 0.5\noutput")), 3, rng=rng)
     two = odyssey.RNN(odyssey.get_cell("gru"), 3, 4, 2)

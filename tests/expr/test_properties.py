@@ -154,6 +154,8 @@ def test_blocks_are_stored_alone():
         ("U : heads(h)", "is no property"),
         ("U : reflections", "is no property"),
         ("W : unitary", "for square matrices"),
+        ("U : orthogonal\nweight U : symmetric", "weight: U"),
+        ("U : orthogonal\nweight U : orthogonal", "weight: U"),
     ],
 )
 def test_refusals(weight, reason):

@@ -76,7 +76,7 @@ class Truth:
             prefix = f"layers.{layer}."
             parameters = {n.removeprefix(prefix): a for n, a in v.items() if n.startswith(prefix)}
             for name in self.unused:
-                dim = self.shapes.matrices.get(name) or (self.shapes.vectors[name],)
+                dim = self.shapes.matrices.get(name) or self.shapes.vectors[name].split(";")
                 parameters[name] = np.ones(tuple(self.units(d, layer) for d in dim))
             state = {}
             for s in self.cell.states:

@@ -9,6 +9,8 @@ a few steps with ordinary weights stay tame, so that derivatives can be checked 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -181,11 +183,18 @@ class _Draft:
 
 def random_cell(rng: np.random.Generator, *, size: int) -> Cell:
     """Draws a legal cell of about `size` operations; what is not legal is drawn again."""
+    return _first_legal(lambda: _Draft(rng, size))
+
+
+def _first_legal(draft: Callable[[], _Draft], *, further: bool = False) -> Cell:
+    """Drafts cells until one is legal, and reads inputs besides x if it is to."""
     for _ in range(1000):
         try:
-            return parse_cell(_Draft(rng, size).text())
+            cell = parse_cell(draft().text())
         except CellError:
             continue
+        if cell.further_inputs or not further:
+            return cell
     raise AssertionError("no legal cell in 1000 draws")
 
 
@@ -341,13 +350,7 @@ def random_wide_cell(
 
     With `matrices`, some have a state that is a matrix; with `properties`, some weights have one.
     """
-    for _ in range(1000):
-        draft = _WideDraft(rng, size, matrices=matrices, properties=properties)
-        try:
-            return parse_cell(draft.text())
-        except CellError:
-            continue
-    raise AssertionError("no legal cell in 1000 draws")
+    return _first_legal(lambda: _WideDraft(rng, size, matrices=matrices, properties=properties))
 
 
 class _FurtherDraft(_WideDraft):
@@ -388,11 +391,4 @@ class _FurtherDraft(_WideDraft):
 
 def random_further_cell(rng: np.random.Generator, *, size: int) -> Cell:
     """Draws a legal cell that reads inputs besides x."""
-    for _ in range(1000):
-        try:
-            cell = parse_cell(_FurtherDraft(rng, size).text())
-        except CellError:
-            continue
-        if cell.further_inputs:
-            return cell
-    raise AssertionError("no legal cell in 1000 draws")
+    return _first_legal(lambda: _FurtherDraft(rng, size), further=True)

@@ -1,6 +1,6 @@
 """Backends: each builds the same `Program` into something that runs a layer.
 
-`base.py` is the contract, `eager.py` plain torch, `native/` generated C. `BACKENDS` is the table;
+`base.py` is the contract, `eager/` plain torch, `native/` generated C. `BACKENDS` is the table;
 `auto` takes the first that supports the program. To add one: a file here that fills in a
 `base.Backend`, its row in `BACKENDS`, and its name in `odyssey.backend_names`, which is read where
 torch must not be imported.

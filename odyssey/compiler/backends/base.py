@@ -67,12 +67,7 @@ class DirectLayer(Protocol):
     """A layer that also runs ordinary calls without the checks that `RNN` makes before others."""
 
     def direct(
-        self,
-        x: Tensor,
-        state: State | None,
-        weights: Weights,
-        sizes: LayerSizes,
-        further: Sequence[Tensor] = (),
+        self, x: Tensor, state: State | None, weights: Weights, sizes: LayerSizes
     ) -> tuple[Tensor, State] | None:
         """Runs the layer as a call of `Layer` does, or gives None and has done nothing.
 
@@ -84,7 +79,6 @@ class DirectLayer(Protocol):
             state: One (B, H) tensor a state, zeros if None.
             weights: The module of the parameters.
             sizes: Input size I, hidden size H and the units of each member.
-            further: What was given as the program's further inputs, in its order; any tensors.
         """
         ...
 

@@ -149,18 +149,11 @@ class Sized(Page):
         r = sigma(self.pre("r", x, past[0]))
         return np.tanh(self.pre("h", x, r * mixed)), *past[:-1]
 
-    def scrn_context(self, x, h, s, *, alpha=0.95):
-        s = (1 - alpha) * self.at("W_s", x) + alpha * s
-        h = sigma(self.at("U_s", s) + self.at("W_h", x) + self.at("U_h", h))
-        return self.at("U_y", h) + self.at("U_z", s), h, s
+    def scrn_context(self, x, h, s):
+        return self.scrn(x, h, s)  # of `units.py`, with fewer units of context
 
     def mrnn_factors(self, x, h):
-        rows = []
-        for one, past in zip(x, h, strict=True):
-            factors = np.diag(self.v["W_f"] @ one)
-            recurrent = self.v["U_h"] @ factors @ self.v["U_f"]
-            rows.append(np.tanh(self.v["W_h"] @ one + recurrent @ past))
-        return (np.stack(rows),)
+        return self.mrnn(x, h)  # of `units.py`, with fewer factors
 
     def on_lstm_chunks(self, x, h, c):
         i, f, o = (sigma(self.pre(k, x, h)) for k in "ifo")

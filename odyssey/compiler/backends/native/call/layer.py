@@ -73,20 +73,10 @@ class NativeLayer:
                 self.direct_inputs = list(sources)
 
     def direct(
-        self,
-        x: Tensor,
-        state: State | None,
-        weights: Weights,
-        sizes: LayerSizes,
-        further: Sequence[Tensor] = (),
+        self, x: Tensor, state: State | None, weights: Weights, sizes: LayerSizes
     ) -> tuple[Tensor, State] | None:
         """Runs the layer with none but C's own checks; see `backends.base.DirectLayer`."""
-        if (
-            self.direct_inputs is None
-            or further
-            or torch.compiler.is_compiling()
-            or not _plain_call(x)
-        ):
+        if self.direct_inputs is None or torch.compiler.is_compiling() or not _plain_call(x):
             return None
         dense, given = x.is_floating_point(), weights._parameters
         lead = 1 if self.population else 0

@@ -1,23 +1,16 @@
-"""The reference backend: plain torch and autograd, any dtype and device.
+"""Writes a program as the source of a Python function.
 
-Each program becomes one Python function, written out as source (`odyssey show SPEC --as eager`):
-input products for all steps at once (a row gather for class indices), then a loop with one
-stacked product per level. What is added to a product before the loop is added inside it
-(`addmm`), and neighbouring results with the same activation are squashed together.
+First stand the values that need no loop, for all steps at once; then the loop, from `_open_loop`
+to `_close_loop`. A value has one name before the loop and another inside it, which `name` gives.
+Units that a member does not have are masked: `unit` writes the mask of a size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
-from odyssey.compiler.backends.base import Backend, Layer
 from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
 from odyssey.expr.program import MAIN_INPUT, Group, Node, Program, reach
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
@@ -37,53 +30,29 @@ from odyssey.expr.sizes import (
 _UNDEFINED_AT_ZERO = {"div", *(name for name, row in PRIMITIVES.items() if row.edge == "end")}
 
 
-def gather(x: Tensor, weight: Tensor) -> Tensor:
-    """Multiplies one-hot rows, given as class indices, by a matrix: takes its columns.
+def write_layer(program: Program, *, population: bool, masked: bool) -> str:
+    """Writes `layer(x, state, p, mask, I, H, more)`, which runs a layer as a `base.Layer` does."""
+    return _Source(program, population=population, masked=masked).write()
 
-    Args:
-        x: (T, B) or (P, T, B) int64.
-        weight: (G, I) or (P, G, I).
 
-    Returns:
-        (T, B, G) or (P, T, B, G).
+def write_before_loop(
+    program: Program,
+    values: Sequence[int],
+    operands: Sequence[int],
+    *,
+    population: bool,
+    masked: bool,
+) -> str:
+    """Writes `before(x, p, mask, I, H, more)`, which gives values from before the loop.
+
+    Arguments are those of `layer.build_before_loop`.
     """
-    if weight.dim() == 2:
-        return functional.embedding(x, weight.mT.contiguous())
-    members, rows, classes = weight.shape
-    table = weight.mT.reshape(members * classes, rows)
-    first = torch.arange(members, device=x.device).view(-1, 1, 1) * classes
-    return functional.embedding(x + first, table)
-
-
-def product(x: Tensor, weight: Tensor) -> Tensor:
-    """Multiplies every vector of a sequence by a matrix.
-
-    Args:
-        x: (..., I), with a population (P, ..., I).
-        weight: (G, I) or (P, G, I).
-    """
-    if weight.dim() == 2:
-        return functional.linear(x, weight)
-    flat = torch.bmm(x.flatten(1, -2), weight.mT)
-    return flat.view(*x.shape[:-1], weight.shape[-2])
-
-
-def one_hot(x: Tensor, classes: int, like: Tensor) -> Tensor:
-    """Writes class indices out as vectors of the dtype of `like`."""
-    return functional.one_hot(x, classes).to(like.dtype)
-
-
-def units_of(mask: Tensor, above: int, below: int) -> Tensor:
-    """Says which units members have of a size that is a multiple of H, (P, n) bool.
-
-    Args:
-        mask: Which of the H units each member has, (P, H).
-        above: Numerator of the multiple.
-        below: Denominator.
-    """
-    units = (mask.sum(-1) * above // below).clamp(min=1)
-    whole = max(1, mask.shape[-1] * above // below)
-    return torch.arange(whole, device=mask.device) < units[:, None]
+    computed = [k for k in values if program.nodes[k].op != "vector"]
+    needed = reach([*computed, *operands], lambda k: program.nodes[k].args)
+    wanted = ((g, tuple(r for r in g.results if r in needed)) for g in program.groups)
+    part = replace(program, groups=tuple(replace(g, results=r) for g, r in wanted if r))
+    writer = _Source(part, population=population, masked=masked)
+    return writer.write_before(values, operands, needed)
 
 
 class _Source:
@@ -130,7 +99,7 @@ class _Source:
         return "\n".join(self.lines) + "\n"
 
     def write_before(self, values: Sequence[int], operands: Sequence[int], needed: set[int]) -> str:
-        """See `build_before_loop`."""
+        """See `write_before_loop`."""
         preamble = self._preamble()  # which names the masks
         for k in sorted(needed):
             self.value(k, self.program.nodes[k])
@@ -510,65 +479,3 @@ class _Source:
 def _shape(size: str) -> str:
     rows, columns = axes(size)
     return f"({source(rows)}, {source(columns)})"
-
-
-@dataclass(frozen=True)
-class _EagerLayer:
-    source: str
-    function: Callable[..., Any]
-
-    def __call__(
-        self, x: Any, state: Any, parameters: Any, mask: Any, sizes: Any, further: Any = ()
-    ) -> Any:
-        return self.function(x, state, parameters, mask, *sizes[:2], further)
-
-
-def _compile(program: Program, source: str, name: str) -> Callable[..., Any]:
-    space: dict[str, Any] = {
-        "torch": torch,
-        "gather": gather,
-        "product": product,
-        "one_hot": one_hot,
-        "units_of": units_of,
-    }
-    exec(compile(source, f"<odyssey eager {program.name}>", "exec"), space)
-    function: Callable[..., Any] = space[name]
-    return function
-
-
-def _build(program: Program, *, population: bool, masked: bool) -> Layer:
-    """Builds the layer's function from its generated source."""
-    source = _Source(program, population=population, masked=masked).write()
-    return _EagerLayer(source=source, function=_compile(program, source, "layer"))
-
-
-def build_before_loop(
-    program: Program,
-    values: Sequence[int],
-    operands: Sequence[int],
-    *,
-    population: bool,
-    masked: bool,
-) -> Callable[..., list[Tensor]]:
-    """Builds a function of values from before the loop, for a backend with a loop of its own.
-
-    Args:
-        program: The program.
-        values: Numbers of the values; those that are the same in all steps lead with P alone.
-        operands: Numbers of values that products read: with zeros where a member has no units.
-        population: Whether tensors lead with P.
-        masked: Whether members may have fewer units than the tensors.
-
-    Returns:
-        A function of x, the parameters by name, the mask, I, H and the further inputs that gives
-        values, then operands.
-    """
-    computed = [k for k in values if program.nodes[k].op != "vector"]
-    needed = reach([*computed, *operands], lambda k: program.nodes[k].args)
-    parts = ((g, tuple(r for r in g.results if r in needed)) for g in program.groups)
-    part = replace(program, groups=tuple(replace(g, results=r) for g, r in parts if r))
-    writer = _Source(part, population=population, masked=masked)
-    return _compile(program, writer.write_before(values, operands, needed), "before")
-
-
-EAGER = Backend(language="python", supports=lambda program: "", build=_build)
