@@ -22,10 +22,7 @@ from numpy.typing import NDArray
 from odyssey.tasks.base import Baseline, Split
 from odyssey.tasks.examples import Example, pack_equal
 from odyssey.tasks.sequences import DrawnTask
-from odyssey.tasks.signature import REALS, Part, Signature, Values
-
-NEAR = 0.04
-"""How far off a value may be said to be right."""
+from odyssey.tasks.signature import NEAR, REALS, Part, Signature, Values
 
 
 class Irregular(DrawnTask):

@@ -33,7 +33,7 @@ from odyssey.compiler.backends.base import (
     UpdateStep,
 )
 from odyssey.expr.program import MAIN_INPUT
-from odyssey.tasks.signature import BITS, CLASSES, REALS, Kind, Values
+from odyssey.tasks.signature import BITS, CLASSES, NEAR, REALS, Kind, Values
 from odyssey.training.model import SequenceModel, read_out
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 from odyssey.training.sizes import Reading
@@ -73,10 +73,9 @@ RULES: Mapping[Kind, OutputRule] = {
     CLASSES: OutputRule(_cross_entropy, lambda y, target: y.argmax(-1) == target),
     # accuracy of a frame: what is both said and there, of what is either (Bay et al., 2009)
     BITS: OutputRule(_bernoulli, _frame_accuracy),
-    # right within 0.04 (Hochreiter and Schmidhuber, 1997, for the adding problem)
     REALS: OutputRule(
         lambda y, target: (y - target).square().sum(-1),
-        lambda y, target: ((y - target).abs() < 0.04).all(-1),
+        lambda y, target: ((y - target).abs() < NEAR).all(-1),
     ),
 }
 
