@@ -13,7 +13,8 @@ import importlib
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -193,14 +194,14 @@ class Tracking:
         """Begins a run of every tracker."""
         name = f"{trial.spec} {trial.task} {trial.id}"
         for key, tracker in list(self._trackers.items()):
-            with _Careful(self, key):
+            with self._careful(key):
                 self._runs[key] = tracker.begin(name, _facts(trial))
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Adds a point to the curves of the run."""
         known = {name: value for name, value in metrics.items() if math.isfinite(value)}
         for key, run in list(self._runs.items()):
-            with _Careful(self, key):
+            with self._careful(key):
                 run.log(known, step)
 
     def finish(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -212,7 +213,7 @@ class Tracking:
             if row.get(name) is not None and math.isfinite(float(row[name]))
         }
         for key, run in list(self._runs.items()):
-            with _Careful(self, key):
+            with self._careful(key):
                 run.finish(scores)
         self._runs.clear()
 
@@ -234,30 +235,16 @@ class Tracking:
             self.log(points[step], step)
         self.finish(rows)
 
-    def give_up(self, key: str, error: Exception) -> None:
-        """Leaves a tracker out from now on, and says why in one line."""
-        self._trackers.pop(key, None)
-        self._runs.pop(key, None)
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        print(f"{key} fails, training goes on without it ({why})", file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class _Careful:
-    """Keeps what goes wrong in a tracker from whatever is tracked; a context."""
-
-    tracking: Tracking
-    key: str
-
-    def __enter__(self) -> None:
-        """Does nothing."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> bool:
-        """Gives up the tracker, where it raised an error."""
-        if not isinstance(error, Exception):
-            return False
-        self.tracking.give_up(self.key, error)
-        return True
+    @contextmanager
+    def _careful(self, key: str) -> Iterator[None]:
+        """Leaves a tracker out from the first error it raises on, and says why in one line."""
+        try:
+            yield
+        except Exception as error:
+            self._trackers.pop(key, None)
+            self._runs.pop(key, None)
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            print(f"{key} fails, training goes on without it ({why})", file=sys.stderr, flush=True)
 
 
 def _of_member(name: str, member: object, members: int) -> str:
