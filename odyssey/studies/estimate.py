@@ -47,8 +47,7 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
 
     Nothing is timed where it would take a share of the run, or an earlier session has told.
     """
-    jobs = study_jobs(run)
-    if not jobs or run.store.finished():
+    if run.store.finished():
         return {}
     trials = Counter(trial.task for trial in run.trials)
     budgets = {spec: in_updates(run.study.config, get_task(spec)) for spec in trials}
@@ -57,6 +56,7 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
     )
     if updates < WORTH_TIMING:
         return {}
+    jobs = study_jobs(run)
     average = sum(job.work for job in jobs.values()) / len(jobs)
     trial = min(run.trials, key=lambda trial: abs(jobs[trial.id].work - average))
     return {trial.id: _estimate(trial).seconds}
