@@ -36,7 +36,7 @@ from odyssey.expr.program import MAIN_INPUT
 from odyssey.tasks.signature import BITS, CLASSES, NEAR, REALS, Kind, Values
 from odyssey.training.model import SequenceModel, read_out
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
-from odyssey.training.sizes import Reading
+from odyssey.training.sizes import CellReading
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def make_recurrence(model: SequenceModel, *, dense: bool, dropped: bool = False)
     return TorchRecurrence(model)
 
 
-def places_of(rnn: RNN, read: Reading) -> dict[str, tuple[int, ...]]:
+def places_of(rnn: RNN, read: CellReading) -> dict[str, tuple[int, ...]]:
     """Gives where in a step each input of a program lies, x under no name; see `LayerInput`."""
     sizes = {MAIN_INPUT: rnn.input_size, **rnn.further_sizes}
     if len(sizes) == 1:
