@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,17 +74,19 @@ class TrackerRow:
 
 
 @dataclass(frozen=True)
-class _BoardRun:
-    writer: Any
+class _PointRun:
+    """A run of a tracker that takes one point after the other; a score is a point at update 0."""
+
+    add: Callable[[str, float, int], object]
+    end: Callable[[], object]
 
     def log(self, metrics: Metrics, step: int) -> None:
         for name, value in metrics.items():
-            self.writer.add_scalar(name, value, step)
+            self.add(name, value, step)
 
     def finish(self, scores: Metrics) -> None:
-        for name, value in scores.items():
-            self.writer.add_scalar(f"score/{name}", value, 0)
-        self.writer.close()
+        self.log({f"score/{name}": value for name, value in scores.items()}, 0)
+        self.end()
 
 
 @dataclass(frozen=True)
@@ -97,22 +100,7 @@ class _TensorBoard:
         writer = self.package.SummaryWriter(str(self.folder / _file_name(name)))
         lines = (f"    {key} = {value}" for key, value in facts.items())
         writer.add_text("trial", "\n".join(lines))
-        return _BoardRun(writer)
-
-
-@dataclass(frozen=True)
-class _MlflowRun:
-    client: Any
-    run: str
-
-    def log(self, metrics: Metrics, step: int) -> None:
-        for name, value in metrics.items():
-            self.client.log_metric(self.run, name, value, step=step)
-
-    def finish(self, scores: Metrics) -> None:
-        for name, value in scores.items():
-            self.client.log_metric(self.run, f"score/{name}", value)
-        self.client.set_terminated(self.run)
+        return _PointRun(writer.add_scalar, writer.close)
 
 
 @dataclass(frozen=True)
@@ -128,7 +116,11 @@ class _Mlflow:
         run = self.client.create_run(number, run_name=name).info.run_id
         for key, value in facts.items():
             self.client.log_param(run, key, value)
-        return _MlflowRun(self.client, run)
+
+        def add(name: str, value: float, step: int) -> None:
+            self.client.log_metric(run, name, value, step=step)
+
+        return _PointRun(add, partial(self.client.set_terminated, run))
 
 
 @dataclass(frozen=True)
