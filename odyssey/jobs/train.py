@@ -257,8 +257,7 @@ class _Training:
         self.due = self.options.sample_every or math.inf
         self.pace = Pace({self.trial.id: Job(self.trial.id, 1.0)})
         self.pace.start(self.trial.id)
-        budget = in_updates(self.study.config, self.task)
-        self.total = budget.epochs * budget.updates_per_epoch
+        self.total = in_updates(self.study.config, self.task).updates
         self.ticked: float | None = None
 
     def tick(self, updates: int) -> None:

@@ -36,8 +36,7 @@ def trial_job(trial: Trial, cell: Cell, task: Task) -> Job:
         task: Its task.
     """
     config = in_updates(training_config(trial.training), task)
-    updates = config.epochs * config.updates_per_epoch
-    trained = updates * config.batch_size * (task.steps or config.unroll)
+    trained = config.updates * config.batch_size * (task.steps or config.unroll)
     read = (config.valid_characters or task.enough["valid"]) * config.epochs
     read += config.test_characters or task.enough["test"]
     width, symbols = input_size(task.signature), task.signature.outputs.size

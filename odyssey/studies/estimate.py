@@ -51,10 +51,7 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
         return {}
     trials = Counter(trial.task for trial in run.trials)
     budgets = {spec: in_updates(run.study.config, get_task(spec)) for spec in trials}
-    updates = sum(
-        n * budgets[spec].epochs * budgets[spec].updates_per_epoch for spec, n in trials.items()
-    )
-    if updates < WORTH_TIMING:
+    if sum(n * budgets[spec].updates for spec, n in trials.items()) < WORTH_TIMING:
         return {}
     jobs = study_jobs(run)
     average = sum(job.work for job in jobs.values()) / len(jobs)
