@@ -41,10 +41,9 @@ class LiveBoard(Screen):
         self.board = board
         before = f", {board.finished} finished before" if board.finished else ""
         left = board.seconds_left
-        told = (
-            "" if math.isnan(left) or board.finished == board.total else f"about {duration(left)}"
-        )
-        self.line(f"trials: {board.total}{before}{told and ', '}{told}")
+        told = not math.isnan(left) and board.finished < board.total
+        about = f", about {duration(left)}" if told else ""
+        self.line(f"trials: {board.total}{before}{about}")
         self.tick(board)
 
     def done(self, board: StudyBoard, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 60.0
 """After so many seconds without a line, one says how far training is."""
 SETTLED_SECONDS = 5.0  # until the whole time is told
-WIDTH = 60
+_WIDTH = 60
 _BARS = {True: "▁▂▃▄▅▆▇█", False: "_.-=+*%#"}  # whether the terminal knows the first
 
 
@@ -80,12 +79,11 @@ class LiveTraining(Screen, TrainWatcher):
         if self.live:
             self.live.console.print(Text(text))
         else:
-            print(text)
-            sys.stdout.flush()
+            self.line(text)
 
     def _picture(self, updates: int, total: int, seconds_left: float) -> RenderableType:
         bar = Table.grid()
-        bar.add_row(ProgressBar(total=max(total, 1), completed=updates, width=WIDTH))
+        bar.add_row(ProgressBar(total=max(total, 1), completed=updates, width=_WIDTH))
         line = Text(f"{updates:,} of {total:,} updates, {duration(seconds_left)} left")
         known = [loss for loss in self._losses if math.isfinite(loss)]
         if not known:
@@ -97,7 +95,7 @@ class LiveTraining(Screen, TrainWatcher):
         return Group(Text(curve), bar, line, Text(best))
 
 
-def sparkline(values: Sequence[float], *, bars: str, width: int = WIDTH) -> str:
+def sparkline(values: Sequence[float], *, bars: str, width: int = _WIDTH) -> str:
     """Draws numbers as bars, the largest highest; of more than fit, means of neighbours.
 
     Args:

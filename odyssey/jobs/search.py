@@ -295,7 +295,7 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     trials = checked.trials
     members = sum(len(t.members) for t in trials)
     budgets = {spec: in_updates(config, task) for spec, task in checked.tasks.items()}
-    updates = {spec: b.epochs * b.updates_per_epoch for spec, b in budgets.items()}
+    updates = {spec: b.updates for spec, b in budgets.items()}
     began = time.monotonic()
     sample = _sample(trials, len(checked.cells), whole=grid_size(study.distributions) == 1)
     timed = estimate_trials(sample)

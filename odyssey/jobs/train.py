@@ -23,6 +23,7 @@ from odyssey.training.space import fixed_by, searched_by
 if TYPE_CHECKING:
     from odyssey.storage.store import RunStore
     from odyssey.studies.source import OpenRun
+    from odyssey.studies.tracking import Tracking
     from odyssey.studies.trial import Trial
     from odyssey.tasks.base import Task
     from odyssey.training.config import TrainingConfig
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from odyssey.training.results import Epoch
     from odyssey.training.snapshots import Checkpoints, Snapshot
 
-
 TICK_SECONDS = 0.25
+"""Between two calls of `TrainWatcher.tick`, at least."""
 
 
 @dataclass(frozen=True)
@@ -140,19 +141,20 @@ def train_cell(
     from odyssey.studies.tracking import open_trackers
     from odyssey.tasks.registry import get_task
 
-    open_trackers(options.track, study=study.name)  # before anything is written
+    tracking = open_trackers(options.track, study=study.name)  # before anything is written
     initial, source = _initial(options)
     learned = get_task(study.tasks[0])
     watcher.begin(learned)
     if out is None:
         (trial,) = check(study).trials
-        return _train(_Training(study, trial, learned, options, watcher, None, initial))
+        return _train(_Training(study, trial, learned, options, watcher, tracking, None, initial))
     run = prepare(study, out, kind="train")
     with run.store.lock():
         if source:
             run.store.update_run(init_from=source)
+        (trial,) = run.trials
         return _train(
-            _Training(study, run.trials[0], learned, options, watcher, run.store, initial)
+            _Training(study, trial, learned, options, watcher, tracking, run.store, initial)
         )
 
 
@@ -164,7 +166,7 @@ def resume_training(
     Args:
         directory: The run directory.
         options: `training` may give more `epochs` or `passes`, to a finished training too; of the
-            others those of sampling count.
+            others those of sampling and tracking count.
         watcher: Sees it go by.
 
     Raises:
@@ -173,6 +175,7 @@ def resume_training(
     """
     from odyssey.studies.checkpoints import CHECKPOINT
     from odyssey.studies.engine import reopen, rewrite
+    from odyssey.studies.tracking import open_trackers
     from odyssey.tasks.registry import recorded_task
 
     options, watcher = options or TrainOptions(), watcher or TrainWatcher()
@@ -188,12 +191,14 @@ def resume_training(
         )
     if not checkpoint.is_file() and (finished or run.store.run.get("init_from")):
         raise StoreError(f"{directory} has no {CHECKPOINT} to go on from; train anew")
+    tracking = open_trackers(options.track, study=study.name)
     with run.store.lock():
         if study != run.study:
             run = rewrite(run, study)
         task = recorded_task(study.tasks[0], run.store.run["tasks"][study.tasks[0]])
         watcher.begin(task)
-        return _train(_Training(study, run.trials[0], task, options, watcher, run.store, None))
+        (trial,) = run.trials
+        return _train(_Training(study, trial, task, options, watcher, tracking, run.store))
 
 
 def _longer(run: OpenRun, training: Mapping[str, Any]) -> Study:
@@ -238,24 +243,22 @@ class _Training:
     task: Task
     options: TrainOptions
     watcher: TrainWatcher
+    tracking: Tracking
     store: RunStore | None
-    initial: dict[str, Any] | None
+    initial: dict[str, Any] | None = None
     began: float = field(default_factory=time.monotonic)
     due: float = 0.0
     valid_nats: float = math.nan
 
     def __post_init__(self) -> None:
         from odyssey.storage.samples import read_samples
-        from odyssey.studies.tracking import open_trackers
 
         self.samples = read_samples(self.store.path) if self.store else []
         self.due = self.options.sample_every or math.inf
         self.pace = Pace({self.trial.id: Job(self.trial.id, 1.0)})
         self.pace.start(self.trial.id)
-        budget = in_updates(self.study.config, self.task)
-        self.total = budget.epochs * budget.updates_per_epoch
+        self.total = in_updates(self.study.config, self.task).updates
         self.ticked: float | None = None
-        self.tracking = open_trackers(self.options.track, study=self.study.name)
 
     def tick(self, updates: int) -> None:
         """Hears of an update, and passes it on now and then.

@@ -17,10 +17,10 @@ from odyssey.training.config import training_config
 from odyssey.training.sizes import input_size
 from odyssey.transforms.constraints import flops, nodes
 
-ELEMENT = 30
+_ELEMENT = 30
 """Operations that one operation on one unit weighs: functions, memory, and no products."""
 
-PASSES = 3  # over the operations of a cell that training takes, of which reading is one
+_PASSES = 3  # over the operations of a cell that training takes, of which reading is one
 
 
 def trial_job(trial: Trial, cell: Cell, task: Task) -> Job:
@@ -36,14 +36,13 @@ def trial_job(trial: Trial, cell: Cell, task: Task) -> Job:
         task: Its task.
     """
     config = in_updates(training_config(trial.training), task)
-    updates = config.epochs * config.updates_per_epoch
-    trained = updates * config.batch_size * (task.steps or config.unroll)
+    trained = config.updates * config.batch_size * (task.steps or config.unroll)
     read = (config.valid_characters or task.enough["valid"]) * config.epochs
     read += config.test_characters or task.enough["test"]
     width, symbols = input_size(task.signature), task.signature.outputs.size
     counts = Counter(_sizes(member) for member in trial.members)
     operations = sum(n * _operations(cell, width, symbols, own) for own, n in counts.items())
-    return Job((trial.spec, trial.task), float(operations * (PASSES * trained + read)))
+    return Job((trial.spec, trial.task), float(operations * (_PASSES * trained + read)))
 
 
 def _sizes(member: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -64,4 +63,4 @@ def _operations(cell: Cell, width: int, symbols: int, sizes: tuple[int, int, int
     else:
         products = flops(cell, width, hidden) + (layers - 1) * flops(cell, hidden, hidden)
         products += 2 * symbols * hidden
-    return float(products + ELEMENT * nodes(cell) * hidden * layers)
+    return float(products + _ELEMENT * nodes(cell) * hidden * layers)

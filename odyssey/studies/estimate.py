@@ -47,16 +47,13 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
 
     Nothing is timed where it would take a share of the run, or an earlier session has told.
     """
-    jobs = study_jobs(run)
-    if not jobs or run.store.finished():
+    if run.store.finished():
         return {}
     trials = Counter(trial.task for trial in run.trials)
     budgets = {spec: in_updates(run.study.config, get_task(spec)) for spec in trials}
-    updates = sum(
-        n * budgets[spec].epochs * budgets[spec].updates_per_epoch for spec, n in trials.items()
-    )
-    if updates < WORTH_TIMING:
+    if sum(n * budgets[spec].updates for spec, n in trials.items()) < WORTH_TIMING:
         return {}
+    jobs = study_jobs(run)
     average = sum(job.work for job in jobs.values()) / len(jobs)
     trial = min(run.trials, key=lambda trial: abs(jobs[trial.id].work - average))
     return {trial.id: _estimate(trial).seconds}

@@ -13,8 +13,10 @@ import importlib
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,17 +74,19 @@ class TrackerRow:
 
 
 @dataclass(frozen=True)
-class _BoardRun:
-    writer: Any
+class _PointRun:
+    """A run of a tracker that takes one point after the other; a score is a point at update 0."""
+
+    add: Callable[[str, float, int], object]
+    end: Callable[[], object]
 
     def log(self, metrics: Metrics, step: int) -> None:
         for name, value in metrics.items():
-            self.writer.add_scalar(name, value, step)
+            self.add(name, value, step)
 
     def finish(self, scores: Metrics) -> None:
-        for name, value in scores.items():
-            self.writer.add_scalar(f"score/{name}", value, 0)
-        self.writer.close()
+        self.log({f"score/{name}": value for name, value in scores.items()}, 0)
+        self.end()
 
 
 @dataclass(frozen=True)
@@ -96,22 +100,7 @@ class _TensorBoard:
         writer = self.package.SummaryWriter(str(self.folder / _file_name(name)))
         lines = (f"    {key} = {value}" for key, value in facts.items())
         writer.add_text("trial", "\n".join(lines))
-        return _BoardRun(writer)
-
-
-@dataclass(frozen=True)
-class _MlflowRun:
-    client: Any
-    run: str
-
-    def log(self, metrics: Metrics, step: int) -> None:
-        for name, value in metrics.items():
-            self.client.log_metric(self.run, name, value, step=step)
-
-    def finish(self, scores: Metrics) -> None:
-        for name, value in scores.items():
-            self.client.log_metric(self.run, f"score/{name}", value)
-        self.client.set_terminated(self.run)
+        return _PointRun(writer.add_scalar, writer.close)
 
 
 @dataclass(frozen=True)
@@ -127,7 +116,11 @@ class _Mlflow:
         run = self.client.create_run(number, run_name=name).info.run_id
         for key, value in facts.items():
             self.client.log_param(run, key, value)
-        return _MlflowRun(self.client, run)
+
+        def add(name: str, value: float, step: int) -> None:
+            self.client.log_metric(run, name, value, step=step)
+
+        return _PointRun(add, partial(self.client.set_terminated, run))
 
 
 @dataclass(frozen=True)
@@ -193,14 +186,14 @@ class Tracking:
         """Begins a run of every tracker."""
         name = f"{trial.spec} {trial.task} {trial.id}"
         for key, tracker in list(self._trackers.items()):
-            with _Careful(self, key):
+            with self._careful(key):
                 self._runs[key] = tracker.begin(name, _facts(trial))
 
     def log(self, metrics: Metrics, step: int) -> None:
         """Adds a point to the curves of the run."""
         known = {name: value for name, value in metrics.items() if math.isfinite(value)}
         for key, run in list(self._runs.items()):
-            with _Careful(self, key):
+            with self._careful(key):
                 run.log(known, step)
 
     def finish(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -212,7 +205,7 @@ class Tracking:
             if row.get(name) is not None and math.isfinite(float(row[name]))
         }
         for key, run in list(self._runs.items()):
-            with _Careful(self, key):
+            with self._careful(key):
                 run.finish(scores)
         self._runs.clear()
 
@@ -234,30 +227,16 @@ class Tracking:
             self.log(points[step], step)
         self.finish(rows)
 
-    def give_up(self, key: str, error: Exception) -> None:
-        """Leaves a tracker out from now on, and says why in one line."""
-        self._trackers.pop(key, None)
-        self._runs.pop(key, None)
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        print(f"{key} fails, training goes on without it ({why})", file=sys.stderr, flush=True)
-
-
-@dataclass(frozen=True)
-class _Careful:
-    """Keeps what goes wrong in a tracker from whatever is tracked; a context."""
-
-    tracking: Tracking
-    key: str
-
-    def __enter__(self) -> None:
-        """Does nothing."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> bool:
-        """Gives up the tracker, where it raised an error."""
-        if not isinstance(error, Exception):
-            return False
-        self.tracking.give_up(self.key, error)
-        return True
+    @contextmanager
+    def _careful(self, key: str) -> Iterator[None]:
+        """Leaves a tracker out from the first error it raises on, and says why in one line."""
+        try:
+            yield
+        except Exception as error:
+            self._trackers.pop(key, None)
+            self._runs.pop(key, None)
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            print(f"{key} fails, training goes on without it ({why})", file=sys.stderr, flush=True)
 
 
 def _of_member(name: str, member: object, members: int) -> str:

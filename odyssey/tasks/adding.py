@@ -17,11 +17,9 @@ import numpy as np
 from odyssey.tasks.base import CERTAIN, Baseline, Split
 from odyssey.tasks.examples import Example, pack_equal
 from odyssey.tasks.sequences import DrawnTask
-from odyssey.tasks.signature import REALS, Signature, Values
+from odyssey.tasks.signature import NEAR, REALS, Signature, Values
 
 LONGEST = 10_000
-NEAR = 0.04
-"""How far off a sum may be said to be right."""
 
 
 class Adding(DrawnTask):

@@ -22,10 +22,7 @@ from numpy.typing import NDArray
 from odyssey.tasks.base import Baseline, Split
 from odyssey.tasks.examples import Example, pack_equal
 from odyssey.tasks.sequences import DrawnTask
-from odyssey.tasks.signature import REALS, Part, Signature, Values
-
-NEAR = 0.04
-"""How far off a value may be said to be right."""
+from odyssey.tasks.signature import NEAR, REALS, Part, Signature, Values
 
 
 class Irregular(DrawnTask):
@@ -67,11 +64,12 @@ class Irregular(DrawnTask):
         """Gives the mean squared error of the best guess at a step, summed over signals."""
         missed = 1 - self._seen
         kept_D = 1 / (1 + 2 * self.rates_D)  # what a gap leaves of a variance, in the mean
+        errors = [float((1 - kept_D**back).sum()) for back in range(self._length)]
         total = 0.0
         for step in range(1, self._length):
             for back in range(1, step + 1):  # steps since a signal was seen, at last at the first
                 chance = missed**back * (self._seen if back < step else 1.0)
-                total += chance * float((1 - kept_D**back).sum())
+                total += chance * errors[back]
         return total / (self._length - 1)
 
     def draw(self, rng: np.random.Generator, count: int, split: Split) -> Sequence[Example]:

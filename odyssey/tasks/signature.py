@@ -20,6 +20,9 @@ Kind = Literal["classes", "bits", "reals"]
 CLASSES: Kind = "classes"
 BITS: Kind = "bits"
 REALS: Kind = "reals"
+NEAR = 0.04
+"""How far off a real may be said to be right (Hochreiter & Schmidhuber, 1997, for adding)."""
+
 _DTYPES: Mapping[Kind, type[np.generic]] = {
     CLASSES: np.int64,
     BITS: np.uint8,

@@ -128,6 +128,12 @@ class TrainingConfig:
                 f" got {self.accumulate}"
             )
 
+    @property
+    def updates(self) -> int:
+        """Updates in all; for passes over a text see `budget.in_updates`."""
+        assert not self.passes, "how many updates a pass is depends on the text"
+        return self.epochs * self.updates_per_epoch
+
 
 # What every training option may be: a range, or one of these.
 OPTIONS: dict[str, Range | tuple[Any, ...]] = {

@@ -124,7 +124,7 @@ class Rates:
         self.rate_P = torch.tensor([m.learning_rate for m in members], dtype=dtype)
         if config.scale_by_momentum:
             self.rate_P *= 1 - torch.tensor([m.momentum for m in members], dtype=dtype)
-        total = config.epochs * config.updates_per_epoch
+        total = config.updates
         self._along = [
             (
                 total,

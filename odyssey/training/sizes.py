@@ -47,7 +47,7 @@ def named_parts(signature: Signature) -> dict[str, range]:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CellReading:
     """How a cell reads what the model reads at a step.
 
     Attributes:
@@ -60,7 +60,7 @@ class Reading:
     order: tuple[int, ...] | None
 
 
-def reading(cell: Cell, signature: Signature) -> Reading:
+def reading(cell: Cell, signature: Signature) -> CellReading:
     """Says how a cell reads the inputs of a task: what it does not read by name is in x.
 
     Raises:
@@ -92,7 +92,7 @@ def reading(cell: Cell, signature: Signature) -> Reading:
                 f" {len(parts[name])}{hint}"
             )
     order = (*rest, *taken)
-    return Reading(len(rest), None if order == tuple(whole) else order)
+    return CellReading(len(rest), None if order == tuple(whole) else order)
 
 
 def check_reading(

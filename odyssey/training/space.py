@@ -16,7 +16,7 @@ from typing import Any
 
 from odyssey.distributions import FIXED, GRID, Distribution, read_distribution
 from odyssey.errors import ConfigError, suggest
-from odyssey.hyperparameters import HYPERPARAMETERS, OF_CELL, CellSetting, row_of
+from odyssey.hyperparameters import HYPERPARAMETERS, OF_CELL, row_of
 from odyssey.training.config import TrainingConfig
 from odyssey.training.seeds import stream
 from odyssey.wording import quoted
@@ -153,7 +153,7 @@ def _distribution(name: str, value: Any) -> Distribution:
 
 def cell_settings(space: Space) -> tuple[str, ...]:
     """Names the constants and sizes of cells that a space has, as the cells name them."""
-    return tuple(n.removeprefix(OF_CELL) for n in space if isinstance(row_of(n), CellSetting))
+    return tuple(n.removeprefix(OF_CELL) for n in space if n.startswith(OF_CELL))
 
 
 def grid_size(space: Space) -> int:

@@ -33,10 +33,10 @@ from odyssey.compiler.backends.base import (
     UpdateStep,
 )
 from odyssey.expr.program import MAIN_INPUT
-from odyssey.tasks.signature import BITS, CLASSES, REALS, Kind, Values
+from odyssey.tasks.signature import BITS, CLASSES, NEAR, REALS, Kind, Values
 from odyssey.training.model import SequenceModel, read_out
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
-from odyssey.training.sizes import Reading
+from odyssey.training.sizes import CellReading
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,9 @@ RULES: Mapping[Kind, OutputRule] = {
     CLASSES: OutputRule(_cross_entropy, lambda y, target: y.argmax(-1) == target),
     # accuracy of a frame: what is both said and there, of what is either (Bay et al., 2009)
     BITS: OutputRule(_bernoulli, _frame_accuracy),
-    # right within 0.04 (Hochreiter and Schmidhuber, 1997, for the adding problem)
     REALS: OutputRule(
         lambda y, target: (y - target).square().sum(-1),
-        lambda y, target: ((y - target).abs() < 0.04).all(-1),
+        lambda y, target: ((y - target).abs() < NEAR).all(-1),
     ),
 }
 
@@ -283,7 +282,7 @@ def make_recurrence(model: SequenceModel, *, dense: bool, dropped: bool = False)
     return TorchRecurrence(model)
 
 
-def places_of(rnn: RNN, read: Reading) -> dict[str, tuple[int, ...]]:
+def places_of(rnn: RNN, read: CellReading) -> dict[str, tuple[int, ...]]:
     """Gives where in a step each input of a program lies, x under no name; see `LayerInput`."""
     sizes = {MAIN_INPUT: rnn.input_size, **rnn.further_sizes}
     if len(sizes) == 1:

@@ -25,7 +25,7 @@ from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.terms import Current, Input, Named, Previous, add, constant, mul, replace, sub
-from odyssey.transforms.constant_states import with_constant_states, with_states
+from odyssey.transforms.constant_states import with_states
 from odyssey.transforms.sites import Names
 
 LONG = 30  # characters of a state's name that names made of it begin with
@@ -48,7 +48,7 @@ def expect_zoneout(cell: Cell, p: float) -> Cell:
     if 1 - p == 1:
         return cell
     share = constant(Fraction(p))
-    return _mixed(cell, Names(cell), dict.fromkeys(mixed_states(cell), share), {})
+    return _mixed(cell, Names(cell), dict.fromkeys(mixed_states(cell), share), {}, updates={})
 
 
 def mask_states(cell: Cell) -> Cell:
@@ -59,7 +59,8 @@ def mask_states(cell: Cell) -> Cell:
     names = Names(cell)
     masks = {state: names.fresh(f"z_{state[:LONG]}") for state in mixed_states(cell)}
     shares = {state: Previous(f"{mask}[t-1]") for state, mask in masks.items()}
-    return _mixed(cell, names, shares, masks)
+    # m[t] = m[t-1]: what a share reads is what its mask goes on with
+    return _mixed(cell, names, shares, masks, updates=shares)
 
 
 def schedule_states(cell: Cell) -> Cell:
@@ -81,8 +82,8 @@ def schedule_states(cell: Cell) -> Cell:
         sign = PRIMITIVES["sign"].function(sub(number, half))
         read.append(Equation(first.name, add(half, mul(half, sign))))
         shares[state] = first
-        updates[digits[state]] = sub(mul(constant(Fraction(2)), number), first)
-    return _mixed(cell, names, shares, digits, read=read, updates=updates)
+        updates[state] = sub(mul(constant(Fraction(2)), number), first)
+    return _mixed(cell, names, shares, digits, updates=updates, read=read)
 
 
 def steps_of(precision: int) -> int:
@@ -115,8 +116,8 @@ def _mixed(
     shares: Mapping[str, sp.Expr],
     masks: Mapping[str, str],
     *,
+    updates: Mapping[str, sp.Expr],
     read: Sequence[Equation] = (),
-    updates: Mapping[str, sp.Expr] | None = None,
 ) -> Cell:
     """Mixes states with what they were, by the share of that; `masks` are added, by state.
 
@@ -125,8 +126,8 @@ def _mixed(
         names: Its names.
         shares: By state, the share of what it was.
         masks: By state, the state that is added for it.
+        updates: By state, the update of the one that is added for it.
         read: Equations in front of the cell's own.
-        updates: Of the states that are added; they stay as they begin without it.
     """
     new = {state: Named(names.fresh(f"{state[:LONG]}_new")) for state in shares}
     renamed = {Current(f"{state}[t]"): name for state, name in new.items()}
@@ -145,6 +146,4 @@ def _mixed(
         mixture = add(old, mul(rest, new[state]))
         equations += [Equation(new[state].name, value), equation.with_value(mixture)]
     sizes = {mask: cell.shapes.states[state] for state, mask in masks.items()}
-    if updates is None:
-        return with_constant_states(cell, equations, sizes)
-    return with_states(cell, equations, sizes, updates)
+    return with_states(cell, equations, sizes, {m: updates[state] for state, m in masks.items()})

@@ -10,7 +10,7 @@ import tomli_w
 
 from odyssey.errors import ConfigError
 from odyssey.jobs.search import RunOptions, run_study
-from odyssey.jobs.train import TrainOptions, train_cell
+from odyssey.jobs.train import TrainOptions, resume_training, train_cell
 from odyssey.storage.store import RunStore
 from odyssey.studies.study import parse_study
 from odyssey.studies.tracking import SCORES, TRACKERS, Tracking, open_trackers
@@ -141,6 +141,16 @@ def test_what_is_asked_for_must_be_there(tmp_path, monkeypatch):
         with pytest.raises(ConfigError, match=r"needs wandb: pip install 'odyssey-cells\[wandb\]'"):
             job(str(tmp_path / "run"))
         assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_goes_on_is_not_made_longer_for_a_tracker_that_is_not_there(tmp_path):
+    run = tmp_path / "run"
+    train_cell("gru", "xml", TrainOptions(training=TRAINING), out=str(run))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    more = TrainOptions(training={"epochs": 3}, track=("tensorbord",))
+    with pytest.raises(ConfigError, match="closest: tensorboard"):
+        resume_training(str(run), more)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_nothing_is_tracked_unless_it_is_asked_for(tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ MOST = 128
 """Updates of one call."""
 
 _Types = tuple[np.dtype[Any], ...]
-BITS: np.dtype[Any] = np.dtype(np.uint8)
+_BITS: np.dtype[Any] = np.dtype(np.uint8)
 """What bits come as; C turns those of one update at a time into reals."""
 
 _INTEGERS = ("x", "target", "weight", "sizes", "rows", "anew")
@@ -98,7 +98,7 @@ class NativeSteps:
         read = recurrence.read
         self.places = [np.array(where) for where in read.places.values()]
         self.width = width = sum(map(len, self.places)) or read.size
-        dense: _Types = (real, BITS)
+        dense: _Types = (real, _BITS)
         classes: _Types = (np.dtype(np.int64),)
         # of inputs, targets and weights: types, and what a row has
         self.kinds: tuple[tuple[_Types, tuple[int, ...]], ...] = (
@@ -196,7 +196,7 @@ class NativeSteps:
 
     def _room(self, name: str, arrays: Sequence[NDArray[Any]]) -> int:
         """Gives the address of memory in which the bits of an update turn into reals, else 0."""
-        if arrays[0].dtype != BITS:
+        if arrays[0].dtype != _BITS:
             return 0
         count = max(array.size for array in arrays)
         if self.rooms[name].numel() < count:
