@@ -15,10 +15,10 @@ import sympy as sp
 
 from odyssey.expr.equations import Equation, Equations
 from odyssey.expr.forms import ALL_FUNCTIONS
-from odyssey.expr.program import reach
+from odyssey.expr.program import live_equations
 from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.sizes import format_size
-from odyssey.expr.terms import Current, Named, exact_value, format_number, is_constant, leaves, term
+from odyssey.expr.terms import exact_value, format_number, is_constant, term
 from odyssey.expr.text.printing import format_expression
 
 BoxKind = Literal["input", "before", "function", "operation", "after", "output"]
@@ -64,15 +64,8 @@ def read_flow(cell: Equations) -> Flow:
     sizes = {d.name: format_size(cell.size(d.sizes[0])) for d in cell.further_inputs}
     about = {name: f"a further input, of size {size}" for name, size in sizes.items()}
     reader = _Reader({cell.input: "the input"} | about)
-    by_label = {e.label: e for e in cell.equations}
-    roots = [cell.output_label, *(f"{s}[t]" for s in cell.states)]
-    needed = reach(
-        roots,
-        lambda label: [n.name for k in (Named, Current) for n in leaves(by_label[label].value, k)],
-    )
-    for equation in cell.equations:
-        if equation.label in needed:
-            reader.read(equation, is_output=equation.label == cell.output_label)
+    for equation in live_equations(cell):
+        reader.read(equation, is_output=equation.label == cell.output_label)
     return Flow(cell.name, tuple(reader.boxes), tuple(dict.fromkeys(reader.arrows)))
 
 
