@@ -208,14 +208,15 @@ class _Layer:
     def _new_state(self, name: str, update: int) -> str:
         body, node = self.body, self.program.nodes[update]
         size = self.program.state_size(name)
+        smaller = node.region == "once" or node.size != size
         value = self._operand(body, update)
         if is_matrix(size):
             shape = [resolve(axis, *self.sizes) for axis in axes(size)]
-            if node.size != size or node.region == "once":
+            if smaller:
                 old = body.op("Reshape", self.before[name], body.whole(0, *shape))
                 value = body.op("Expand", value, body.op("Shape", old))
             return body.op("Reshape", value, body.whole(0, shape[0] * shape[1]))
-        if node.size != size or node.region == "once":
+        if smaller:
             return body.op("Expand", value, body.op("Shape", self.before[name]))
         return body.op("Identity", value)
 

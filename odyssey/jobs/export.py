@@ -323,7 +323,7 @@ def _notes(row: Any, run: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _torch(portable: Portable, stem: str, options: ExportOptions) -> dict[str, bytes]:
-    from odyssey.formats.torch_file import write_torch
+    from odyssey.formats.torch_alone.file import write_torch
 
     del options
     module = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)

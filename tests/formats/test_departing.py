@@ -23,7 +23,8 @@ from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.schemes import DISTRIBUTIONS, InitScheme
 from odyssey.expr.sizes import is_matrix
 from odyssey.formats.portable import Portable
-from odyssey.formats.torch_file import DRAWN, LONGEST_FILE, write_torch
+from odyssey.formats.torch_alone.file import LONGEST_FILE, write_torch
+from odyssey.formats.torch_alone.starting import DRAWN
 
 WIDE = """cell wide
 input x
