@@ -22,6 +22,14 @@ from odyssey.expr.terms import exact_value, format_number, is_constant, term
 from odyssey.expr.text.printing import format_expression
 
 BoxKind = Literal["input", "before", "function", "operation", "after", "output"]
+COLOURS: dict[BoxKind, tuple[str, str]] = {
+    "input": ("#e8eef7", "#5b7aa8"),
+    "before": ("#e8eef7", "#5b7aa8"),
+    "function": ("#fdf1d6", "#c9972f"),
+    "after": ("#dcebdc", "#4e8a54"),
+    "output": ("#dcebdc", "#4e8a54"),
+}
+"""Of a box and of its border; operations have none of their own."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,11 @@ class Box:
     name: str = ""
     about: str = ""
 
+    @property
+    def shown(self) -> str:
+        """What stands in it, before any typesetting."""
+        return beside(self.name, self.label)
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -57,6 +70,11 @@ class Flow:
     title: str
     boxes: tuple[Box, ...]
     arrows: tuple[tuple[int, int], ...]
+
+
+def beside(name: str, label: str) -> str:
+    """Writes what a box does beside its name, or one of both alone."""
+    return f"{name} = {label}" if name and label else name or label
 
 
 def read_flow(cell: Equations) -> Flow:

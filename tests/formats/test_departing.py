@@ -149,9 +149,9 @@ def _by_reference(formula, args):
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    from odyssey.formats.onnx_graph import OPSET, _Graph
+    from odyssey.formats.onnx_graph import OPSET, OnnxGraph
 
-    graph = _Graph("v")
+    graph = OnnxGraph("v")
     names = ["a", "b"][: len(args)]
     result = graph.formula(formula, names)
     graph.op("Identity", result, name="result")
@@ -266,6 +266,14 @@ def test_a_new_primitive_without_onnx_is_refused(monkeypatch):
     monkeypatch.setitem(PRIMITIVES, "tanh", bare)
     with pytest.raises(ConfigError, match="tanh cannot be written in ONNX"):
         exported(library_cell("elman"), "onnx", input=3, hidden=4)
+
+
+def test_a_loop_that_reads_nothing_is_refused_in_onnx():
+    cell = parse_cell(
+        "cell a\ninput x\nstate h\nnot recurrent\ny = relu(W @ x[t])\nh[t] = tanh(b)\noutput y\n"
+    )
+    with pytest.raises(ConfigError, match="no state reads the input"):
+        exported(cell, "onnx", input=3, hidden=4)
 
 
 def test_weights_go_back_into_odyssey(tmp_path):
