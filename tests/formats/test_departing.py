@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.departing import drawn, error_of_onnx, errors_of_modules, exported, sizes_of
-from support.mutant_chains import chain
+from support.mutant_chains import distinct
 from support.random_cells import random_cell
 from support.representatives import REPRESENTATIVES
 
@@ -55,16 +55,11 @@ output h
 """
 
 
-def mutants(count, *, seed):
-    found = {m.cell.key: m.cell for m in chain(4 * count, seed=seed)}
-    return list(found.values())[:count]
-
-
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory):
     """All of the library, mutants and a cell of odd names as modules, and how far they are off."""
     folder = tmp_path_factory.mktemp("modules")
-    cells = [library_cell(name) for name in LIBRARY] + mutants(50, seed=1)
+    cells = [library_cell(name) for name in LIBRARY] + distinct(50, seed=1)
     cells.append(parse_cell(NAMED.replace("odd names", "odd")))
     return folder, cells, errors_of_modules(cells, folder)
 
@@ -280,15 +275,9 @@ def test_weights_go_back_into_odyssey(tmp_path):
     from safetensors.torch import load_file
 
     rnn = drawn(library_cell("lstm"))
-    _, weights = [*sorted(exported_files(rnn, tmp_path))]
+    _, weights = exported(rnn, "torch").save(tmp_path)
     state = load_file(weights)
     other = drawn(library_cell("lstm"), seed=2)
     other.load_state_dict(state)
     x = torch.randn(3, 2, sizes_of(rnn.cell)[0])
     assert torch.equal(other(x)[0], rnn(x)[0])
-
-
-def exported_files(rnn, folder):
-    from odyssey.jobs.export import export_cell
-
-    return export_cell(rnn, "torch").save(folder)
