@@ -5,26 +5,17 @@ import inspect
 import json
 import re
 import shutil
-from itertools import pairwise
-from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 import torch
 from support.answers import refused, well
 from support.departing import drawn, exported
-from support.random_cells import random_cell
 from support.small_studies import small_study
 
 import odyssey as package
-from odyssey.cells import LIBRARY, library_cell
+from odyssey.cells import library_cell
 from odyssey.errors import ConfigError, StoreError
-from odyssey.expr import parse_cell, terms
-from odyssey.formats.cell_data import tree
-from odyssey.formats.diagram import read_flow
-from odyssey.formats.layout import arrange
-from odyssey.formats.mermaid import write_mermaid
-from odyssey.formats.svg import write_svg
+from odyssey.expr import parse_cell
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.export import EXPORT_FORMS, export_cell
 from odyssey.studies.trained import load_trained
@@ -228,80 +219,6 @@ def test_every_form_is_the_same_twice(form):
     files = exported(library_cell("lem"), form, **sizes).files
     assert files == exported(library_cell("lem"), form, **sizes).files
     assert all(files.values())
-
-
-def _built(node):
-    """An expression from its tree: the way back."""
-    op, name = node["op"], node.get("name", "")
-    args = [_built(a) for a in node.get("args", ())]
-    match op:
-        case "input":
-            return terms.Input(f"{name}[t]")
-        case "previous":
-            return terms.Previous(f"{name}[t-1]")
-        case "value":
-            return terms.Current(name) if name.endswith("[t]") else terms.Named(name)
-        case "vector":
-            return terms.Vector(name)
-        case "constant":
-            from fractions import Fraction
-
-            number = terms.constant(Fraction(str(node["value"])))
-            return terms.const(name, number) if name else number
-        case "matmul" | "transposed":
-            return getattr(terms, op)(terms.Matrix(name), *args)
-    return terms.apply(op, *args)
-
-
-@pytest.mark.parametrize("name", LIBRARY)
-def test_equations_can_be_built_from_json(name):
-    cell = library_cell(name)
-    data = json.loads(exported(cell, "json").text)
-    assert data["key"] == cell.key
-    for equation, node in zip(cell.equations, data["equations"], strict=True):
-        assert _built(json.loads(json.dumps(tree(equation.value)))) == equation.value
-        assert (equation.target, equation.updates_state) == (node["target"], node["updates_state"])
-    assert set(data["weights"]) == set(cell.parameters)
-
-
-# pictures
-
-
-def flows():
-    rng = np.random.default_rng(4)
-    return [library_cell(n) for n in LIBRARY] + [random_cell(rng, size=40) for _ in range(20)]
-
-
-def test_pictures_have_all_that_is_computed():
-    for cell in flows():
-        flow = read_flow(cell)
-        svg = ElementTree.fromstring(write_svg(flow))
-        about = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
-        for state in cell.states:
-            assert any(text.startswith(f"{state}[t] = ") for text in about), (cell.name, state)
-        mermaid = write_mermaid(flow)
-        known = set(re.findall(r"^    (n\d+)[\[\(]", mermaid, re.M))
-        arrows = re.findall(r"^    (n\d+) --> (n\d+)$", mermaid, re.M)
-        assert len(arrows) == len(flow.arrows)
-        assert {end for arrow in arrows for end in arrow} <= known
-        # a box that nobody reads is a state after the step, or the output
-        idle = {b.key for b in flow.boxes} - {source for source, _ in flow.arrows}
-        assert {flow.boxes[k].kind for k in idle} <= {"after", "output"}, cell.name
-
-
-def test_boxes_do_not_overlap_and_arrows_go_right():
-    for cell in flows():
-        flow = read_flow(cell)
-        sizes = {b.key: 30.0 for b in flow.boxes}
-        laid = arrange([b.key for b in flow.boxes], flow.arrows, sizes, gap=10.0)
-        for source, target in flow.arrows:
-            columns = [laid.column[source], *(c for c, _ in laid.points[source, target])]
-            assert [*columns, laid.column[target]] == list(
-                range(laid.column[source], laid.column[target] + 1)
-            )
-        for column in set(laid.column.values()):
-            heights = sorted(laid.height[k] for k, c in laid.column.items() if c == column)
-            assert all(b - a >= 40 - 1e-6 for a, b in pairwise(heights))
 
 
 def test_an_rnn_keeps_its_sizes():

@@ -1,6 +1,7 @@
 """Cells that have left Odyssey compute what they compute in it."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,6 +15,7 @@ from support.random_cells import random_cell
 from support.representatives import REPRESENTATIVES
 
 from odyssey.cells import LIBRARY, library_cell
+from odyssey.compiler import RNN
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
 from odyssey.expr.initial import INITIAL_VALUES
@@ -26,18 +28,6 @@ from odyssey.formats.portable import Portable
 from odyssey.formats.torch_alone.file import LONGEST_FILE, write_torch
 from odyssey.formats.torch_alone.starting import DRAWN
 
-WIDE = """cell wide
-input x
-size R = H / 4
-state S : R, H
-state m : 2 * H
-const dt = 0.25
-weight A : orthogonal
-weight B : heads(2), symmetric
-weight C : frozen
-weight v : nonnegative
-q : R = softmax(V @ h[t-1] + C.T @ tanh(h[t-1]))
-"""
 NAMED = """cell odd names
 input self
 state h, torch
@@ -195,8 +185,6 @@ def _initial(text, scheme=None, units=400):
     exec(write_torch(portable), space)
     torch.manual_seed(0)
     theirs = {n: w.detach().numpy() for n, w in space["Cell"](300, units).named_parameters()}
-    from odyssey.compiler import RNN
-
     rnn = RNN(cell, 300, units, backend="eager")
     drawn_twice = []
     for seed in (0, 1):
@@ -255,8 +243,6 @@ def test_what_cannot_be_written_is_said_in_a_line(monkeypatch):
 
 
 def test_a_new_primitive_without_onnx_is_refused(monkeypatch):
-    import dataclasses
-
     bare = dataclasses.replace(PRIMITIVES["tanh"], onnx="")
     monkeypatch.setitem(PRIMITIVES, "tanh", bare)
     with pytest.raises(ConfigError, match="tanh cannot be written in ONNX"):
