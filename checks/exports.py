@@ -21,7 +21,7 @@ import onnx
 import onnxruntime
 import torch
 from support.departing import by_reference, error_of_onnx, errors_of_modules, in_onnxruntime
-from support.mutant_chains import chain
+from support.mutant_chains import distinct
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.speed.machine import describe_machine
@@ -33,12 +33,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    mutants = {}
-    for mutant in chain(20 * args.mutants, seed=args.seed):
-        mutants.setdefault(mutant.cell.key, mutant.cell)
-        if len(mutants) == args.mutants:
-            break
-    cells = [library_cell(name) for name in LIBRARY] + list(mutants.values())
+    cells = [library_cell(name) for name in LIBRARY]
+    cells += distinct(args.mutants, seed=args.seed)
     torch.set_num_threads(1)
     begun = time.process_time()
     with tempfile.TemporaryDirectory() as folder:

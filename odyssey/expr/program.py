@@ -16,13 +16,13 @@ from typing import TypeVar
 
 import sympy as sp
 
-from odyssey.expr.equations import Equations
+from odyssey.expr.equations import Equation, Equations
 from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.properties import stored_shape
 from odyssey.expr.reductions import FORMS, OVER_UNITS, size_over_units
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import ONE, UNITS, axes, meet, resolve
-from odyssey.expr.terms import exact_value, term
+from odyssey.expr.terms import Current, Named, exact_value, leaves, term
 
 MAIN_INPUT = ""  # the name of its node: it is the same input, whatever a cell calls it
 LEAF_OPS = ("input", "previous", "vector", "constant")
@@ -288,6 +288,18 @@ def reach(roots: Iterable[Name], reads: Callable[[Name], Iterable[Name]]) -> set
             reached.add(k)
             todo.extend(reads(k))
     return reached
+
+
+def live_equations(cell: Equations) -> tuple[Equation, ...]:
+    """Gives the equations that the output or a state needs, in their order."""
+    by_label = {e.label: e for e in cell.equations}
+
+    def reads(label: str) -> list[str]:
+        found = leaves(by_label[label].value)
+        return [leaf.name for leaf in found if isinstance(leaf, Named | Current)]
+
+    needed = reach([cell.output_label, *(f"{s}[t]" for s in cell.states)], reads)
+    return tuple(e for e in cell.equations if e.label in needed)
 
 
 def drop_dead(program: Program) -> Program:

@@ -15,13 +15,21 @@ import sympy as sp
 
 from odyssey.expr.equations import Equation, Equations
 from odyssey.expr.forms import ALL_FUNCTIONS
-from odyssey.expr.program import reach
+from odyssey.expr.program import live_equations
 from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.sizes import format_size
-from odyssey.expr.terms import Current, Named, exact_value, format_number, is_constant, leaves, term
+from odyssey.expr.terms import exact_value, format_number, is_constant, term
 from odyssey.expr.text.printing import format_expression
 
 BoxKind = Literal["input", "before", "function", "operation", "after", "output"]
+COLOURS: dict[BoxKind, tuple[str, str]] = {
+    "input": ("#e8eef7", "#5b7aa8"),
+    "before": ("#e8eef7", "#5b7aa8"),
+    "function": ("#fdf1d6", "#c9972f"),
+    "after": ("#dcebdc", "#4e8a54"),
+    "output": ("#dcebdc", "#4e8a54"),
+}
+"""Of a box and of its border; operations have none of their own."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,11 @@ class Box:
     name: str = ""
     about: str = ""
 
+    @property
+    def shown(self) -> str:
+        """What stands in it, before any typesetting."""
+        return beside(self.name, self.label)
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -59,20 +72,18 @@ class Flow:
     arrows: tuple[tuple[int, int], ...]
 
 
+def beside(name: str, label: str) -> str:
+    """Writes what a box does beside its name, or one of both alone."""
+    return f"{name} = {label}" if name and label else name or label
+
+
 def read_flow(cell: Equations) -> Flow:
     """Reads the flow of a cell, without equations that neither the output nor a state needs."""
     sizes = {d.name: format_size(cell.size(d.sizes[0])) for d in cell.further_inputs}
     about = {name: f"a further input, of size {size}" for name, size in sizes.items()}
     reader = _Reader({cell.input: "the input"} | about)
-    by_label = {e.label: e for e in cell.equations}
-    roots = [cell.output_label, *(f"{s}[t]" for s in cell.states)]
-    needed = reach(
-        roots,
-        lambda label: [n.name for k in (Named, Current) for n in leaves(by_label[label].value, k)],
-    )
-    for equation in cell.equations:
-        if equation.label in needed:
-            reader.read(equation, is_output=equation.label == cell.output_label)
+    for equation in live_equations(cell):
+        reader.read(equation, is_output=equation.label == cell.output_label)
     return Flow(cell.name, tuple(reader.boxes), tuple(dict.fromkeys(reader.arrows)))
 
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from odyssey.formats.diagram import Box, Flow
+from odyssey.formats.diagram import COLOURS, Box, BoxKind, Flow
 
-_SHAPES = {
+_SHAPES: dict[BoxKind, tuple[str, str]] = {
     "input": ("([", "])"),
     "before": ("([", "])"),
     "function": ("[", "]"),
     "operation": ("((", "))"),
     "after": ("([", "])"),
     "output": ("([", "])"),
-}
-_LOOKS = {
-    "input": "fill:#e8eef7,stroke:#5b7aa8",
-    "before": "fill:#e8eef7,stroke:#5b7aa8",
-    "function": "fill:#fdf1d6,stroke:#c9972f",
-    "after": "fill:#dcebdc,stroke:#4e8a54",
-    "output": "fill:#dcebdc,stroke:#4e8a54",
 }
 
 
@@ -28,13 +21,13 @@ def write_mermaid(flow: Flow) -> str:
         opening, closing = _SHAPES[box.kind]
         lines.append(f'    n{box.key}{opening}"{_label(box)}"{closing}')
     lines += [f"    n{source} --> n{target}" for source, target in flow.arrows]
-    for kind, look in _LOOKS.items():
+    for kind, (fill, stroke) in COLOURS.items():
         members = [f"n{box.key}" for box in flow.boxes if box.kind == kind]
         if members:
-            lines += [f"    classDef {kind} {look}", f"    class {','.join(members)} {kind}"]
+            lines.append(f"    classDef {kind} fill:{fill},stroke:{stroke}")
+            lines.append(f"    class {','.join(members)} {kind}")
     return "\n".join(lines) + "\n"
 
 
 def _label(box: Box) -> str:
-    text = f"{box.name} = {box.label}" if box.name and box.label else box.name or box.label
-    return text.replace('"', "#quot;").replace("<", "#lt;")
+    return box.shown.replace('"', "#quot;").replace("<", "#lt;")

@@ -26,6 +26,7 @@ from odyssey.version import __version__
 
 OPSET = 18
 IR_VERSION = 9
+_FLOAT, _INT64 = 1, 7  # as onnx.TensorProto has them
 INPUT, OUTPUT = "input", "output"
 """Names of the graph's input and output; words of the language, so no state is called so."""
 
@@ -53,7 +54,7 @@ def write_onnx(portable: Portable) -> bytes:
     return data
 
 
-class _Graph:
+class OnnxGraph:
     """Nodes under construction: the whole graph, or the body of a `Scan`, which sees its values.
 
     Args:
@@ -61,7 +62,7 @@ class _Graph:
         outer: The graph around it; constants lie in the outermost.
     """
 
-    def __init__(self, prefix: str, outer: _Graph | None = None) -> None:
+    def __init__(self, prefix: str, outer: OnnxGraph | None = None) -> None:
         from onnx import helper, numpy_helper
 
         self.helper, self.numpy_helper = helper, numpy_helper
@@ -70,12 +71,21 @@ class _Graph:
         self.initializers: list[Any] = []
         self.constants: dict[tuple[Any, ...], str] = {}
 
-    def op(self, kind: str, *inputs: str, count: int = 1, name: str = "", **attributes: Any) -> str:
-        """Adds a node; gives the name of its first output."""
-        first = name or f"{self.prefix}{len(self.nodes)}"
+    def op(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """Adds a node; gives the name of its output."""
+        name = name or self._next()
+        self.nodes.append(self.helper.make_node(kind, inputs, [name], **attributes))
+        return name
+
+    def scan(self, inputs: list[str], count: int, **attributes: Any) -> list[str]:
+        """Adds a `Scan`; gives the names of its outputs, of which there are `count`."""
+        first = self._next()
         names = [first, *(f"{first}/{k}" for k in range(1, count))]
-        self.nodes.append(self.helper.make_node(kind, inputs, names, **attributes))
-        return first
+        self.nodes.append(self.helper.make_node("Scan", inputs, names, **attributes))
+        return names
+
+    def _next(self) -> str:
+        return f"{self.prefix}{len(self.nodes)}"
 
     def store(self, name: str, value: Array) -> str:
         """Adds an array by name."""
@@ -128,14 +138,14 @@ class _Layer:
 
     def __init__(
         self,
-        graph: _Graph,
+        graph: OnnxGraph,
         program: Program,
         number: int,
         sizes: tuple[int, int],
         weights: Mapping[str, Array],
     ) -> None:
         self.graph, self.program, self.sizes = graph, program, sizes
-        self.body = _Graph(f"layer{number}/step/", graph)
+        self.body = OnnxGraph(f"layer{number}/step/", graph)
         self.weights = {n: graph.store(f"layers.{number}.{n}", w) for n, w in weights.items()}
         self.turned: dict[str, str] = {}
         self.values: dict[int, str] = {}
@@ -155,14 +165,14 @@ class _Layer:
         self.read, self.classes = read, classes
         for k, node in enumerate(program.nodes):
             if node.region != "step":
-                self.values[k] = self._value(graph, k, node)
+                self.values[k] = self._value(graph, node)
         if not program.states:
             return self._as_output(), []
         before = [f"{body.prefix}{name}" for name in program.states]
         self.before = dict(zip(program.states, before, strict=True))
         for k, node in enumerate(program.nodes):
             if node.region == "step":
-                self.values[k] = self._value(body, k, node)
+                self.values[k] = self._value(body, node)
         after = [
             self._new_state(name, update)
             for name, update in zip(program.states, program.updates, strict=True)
@@ -170,29 +180,22 @@ class _Layer:
         inside = program.nodes[program.output].region == "step"
         if inside:
             after.append(body.op("Identity", self._operand(body, program.output)))
+        if not self.scanned:  # the output reads x, and no state does
+            raise ConfigError(f"{program.name}: no state reads the input: ONNX has no loop for it")
         make = body.helper.make_tensor_value_info
-        kind = 1  # float32
         whole = body.helper.make_graph(
             body.nodes,
             f"step of {program.name}"[:80],
-            [make(name, kind, None) for name in (*before, *self.scanned.values())],
-            [make(name, kind, None) for name in after],
+            [make(name, _FLOAT, None) for name in (*before, *self.scanned.values())],
+            [make(name, _FLOAT, None) for name in after],
         )
-        count = len(after)
-        first = graph.op(
-            "Scan",
-            *states,
-            *(self.values[k] for k in self.scanned),
-            *([] if self.scanned else [self._ticks()]),
-            count=count,
+        names = graph.scan(
+            [*states, *(self.values[k] for k in self.scanned)],
+            len(after),
             body=whole,
-            num_scan_inputs=max(1, len(self.scanned)),
+            num_scan_inputs=len(self.scanned),
         )
-        names = [first, *(f"{first}/{k}" for k in range(1, count))]
         return (names[-1] if inside else self._as_output()), names[: len(states)]
-
-    def _ticks(self) -> str:
-        raise ConfigError(f"{self.program.name} reads no input: ONNX has no loop for it here")
 
     def _as_output(self) -> str:
         """Gives an output that no step computes, (T, B, H)."""
@@ -208,29 +211,26 @@ class _Layer:
     def _new_state(self, name: str, update: int) -> str:
         body, node = self.body, self.program.nodes[update]
         size = self.program.state_size(name)
+        smaller = node.region == "once" or node.size != size
         value = self._operand(body, update)
         if is_matrix(size):
             shape = [resolve(axis, *self.sizes) for axis in axes(size)]
-            if node.size != size or node.region == "once":
+            if smaller:
                 old = body.op("Reshape", self.before[name], body.whole(0, *shape))
                 value = body.op("Expand", value, body.op("Shape", old))
             return body.op("Reshape", value, body.whole(0, shape[0] * shape[1]))
-        if node.size != size or node.region == "once":
+        if smaller:
             return body.op("Expand", value, body.op("Shape", self.before[name]))
         return body.op("Identity", value)
 
-    def _operand(self, graph: _Graph, k: int) -> str:
+    def _operand(self, graph: OnnxGraph, k: int) -> str:
         """Gives the name of a value where it is read."""
         node = self.program.nodes[k]
         if graph is self.body and node.region == "sequence":
-            if k not in self.scanned:
-                self.scanned[k] = f"{graph.prefix}of{k}"
-                if k not in self.values:
-                    raise AssertionError(f"value {k} is not there")
-            return self.scanned[k]
+            return self.scanned.setdefault(k, f"{graph.prefix}of{k}")
         return self.values[k]
 
-    def _value(self, graph: _Graph, k: int, node: Node) -> str:
+    def _value(self, graph: OnnxGraph, node: Node) -> str:
         match node.op:
             case "constant":
                 return graph.constant(float(node.value))
@@ -247,17 +247,16 @@ class _Layer:
             case "matmul":
                 return self._product(graph, node)
         args = [self._operand(graph, a) for a in node.args]
-        if node.op in REDUCTIONS:
-            return graph.formula(_required(REDUCTIONS[node.op].onnx, node.op), args)
-        if node.op in RESHAPINGS:
-            return graph.formula(_required(RESHAPINGS[node.op].onnx, node.op), args)
+        over_units = REDUCTIONS.get(node.op) or RESHAPINGS.get(node.op)
+        if over_units is not None:  # others take rows and matrices as they are
+            return graph.formula(_required(over_units.onnx, node.op), args)
         if is_matrix(node.size):  # a number of a row is one of all the matrix
             args = [self._widened(graph, a, name) for a, name in zip(node.args, args, strict=True)]
         if node.op in ARITHMETIC:
             return graph.op(ARITHMETIC[node.op].onnx, *args)
         return graph.formula(_required(PRIMITIVES[node.op].onnx, node.op), args)
 
-    def _widened(self, graph: _Graph, k: int, name: str) -> str:
+    def _widened(self, graph: OnnxGraph, k: int, name: str) -> str:
         node = self.program.nodes[k]
         if node.op == "constant" or is_matrix(node.size):
             return name
@@ -271,7 +270,7 @@ class _Layer:
         depth = self.graph.constant(self.sizes[0], np.int64)
         return self.graph.op("OneHot", x, depth, values)
 
-    def _product(self, graph: _Graph, node: Node) -> str:
+    def _product(self, graph: OnnxGraph, node: Node) -> str:
         weight = self.weights[node.name]
         if not node.transposed:
             if weight not in self.turned:
@@ -290,7 +289,7 @@ class _Model:
     def __init__(self, portable: Portable) -> None:
         self.portable, self.program = portable, lower(portable.cell)
         self.sizes = portable.sizes()
-        self.graph = _Graph("v")
+        self.graph = OnnxGraph("v")
         self.layers = portable.num_layers
 
     def write(self) -> Any:
@@ -300,8 +299,10 @@ class _Model:
         classes = around is not None and around.classes
         inputs = around.inputs if around else self.sizes[0]
         shape = ["steps", "batch", *([] if classes else [inputs])]
-        given = [make(INPUT, 7 if classes else 1, shape)]  # int64 or float32
-        result = [make(OUTPUT, 1, ["steps", "batch", around.outputs if around else self.sizes[1]])]
+        given = [make(INPUT, _INT64 if classes else _FLOAT, shape)]
+        result = [
+            make(OUTPUT, _FLOAT, ["steps", "batch", around.outputs if around else self.sizes[1]])
+        ]
         x, further = self._inputs(given)
         batch = graph.op("Gather", graph.op("Shape", INPUT), graph.whole(1), axis=0)
         if around is not None and "embedding" in around.arrays:
@@ -347,7 +348,7 @@ class _Model:
         if around is None:
             for name, size in sizes.items():
                 shape = ["steps", "batch", resolve(size, *self.sizes)]
-                given.append(graph.helper.make_tensor_value_info(name, 1, shape))
+                given.append(graph.helper.make_tensor_value_info(name, _FLOAT, shape))
             return INPUT, {name: name for name in sizes}
         if not around.places:
             return INPUT, {}
@@ -379,7 +380,7 @@ class _Model:
                 value[number, 0, :width] = own
             graph.store(name, value)
             shape = [self.layers, f"rows of {name}", max(widths)]
-            given.append(graph.helper.make_tensor_value_info(name, 1, shape))
+            given.append(graph.helper.make_tensor_value_info(name, _FLOAT, shape))
             rows = graph.op("Concat", graph.whole(1), batch, graph.whole(1), axis=0)
             starts[name] = graph.op("Expand", name, rows)
         return starts
@@ -407,7 +408,7 @@ class _Model:
             output += "_"
         graph.op("Concat", *rows, axis=0, name=output)
         shape = [self.layers, "batch", max(widths)]
-        result.append(graph.helper.make_tensor_value_info(output, 1, shape))
+        result.append(graph.helper.make_tensor_value_info(output, _FLOAT, shape))
 
 
 def _required(formula: str, name: str) -> str:

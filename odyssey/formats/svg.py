@@ -5,21 +5,14 @@ from __future__ import annotations
 import html
 import re
 
-from odyssey.formats.diagram import Box, Flow
+from odyssey.formats.diagram import COLOURS, Box, Flow, beside
 from odyssey.formats.layout import arrange
 
 _MARGIN, _GAP, _BETWEEN = 20.0, 16.0, 46.0
 _SIZE = 15.0  # of the letters
 _WIDE = 8.2  # of a letter, on average
 _HEIGHT = {"function": 34.0, "operation": 30.0}
-_FILL = {
-    "input": ("#e8eef7", "#5b7aa8"),
-    "before": ("#e8eef7", "#5b7aa8"),
-    "function": ("#fdf1d6", "#c9972f"),
-    "operation": ("#ffffff", "#777777"),
-    "after": ("#dcebdc", "#4e8a54"),
-    "output": ("#dcebdc", "#4e8a54"),
-}
+_COLOURS = COLOURS | {"operation": ("#ffffff", "#777777")}
 _TIMED = re.compile(r"([A-Za-z][A-Za-z0-9]*)(?:_(\w+))?(?:\[(t(?:-\d+)?)\])?\Z")
 
 
@@ -64,12 +57,8 @@ def write_svg(flow: Flow) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _letters(box: Box) -> str:
-    return f"{box.name} = {box.label}" if box.name and box.label else box.name or box.label
-
-
 def _width(box: Box) -> float:
-    shown = re.sub(r"[\[\]_]", "", _letters(box))
+    shown = re.sub(r"[\[\]_]", "", box.shown)
     if box.kind == "operation" and len(shown) <= 2:
         return 30.0
     return max(40.0, _WIDE * len(shown) + 20)
@@ -94,13 +83,12 @@ def _curve(points: list[tuple[float, float]]) -> str:
 
 def _drawn(box: Box, at: tuple[float, float], size: tuple[float, float]) -> str:
     (x, y), (width, height) = at, size
-    fill, stroke = _FILL[box.kind]
+    fill, stroke = _COLOURS[box.kind]
     round_ = 5.0 if box.kind == "function" else height / 2
     name = _typeset(box.name)
-    sign = html.escape(box.label)
-    if box.kind == "operation" and not box.name:
-        sign = _typeset(box.label)
-    text = f"{name} = {sign}" if name and sign else name or sign
+    of_names = box.kind == "operation" and not box.name
+    sign = _typeset(box.label) if of_names else html.escape(box.label)
+    text = beside(name, sign)
     return (
         f"<g><title>{html.escape(box.about)}</title>"
         f'<rect x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:.1f}"'

@@ -20,11 +20,14 @@ from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.show import cell_facts
 from odyssey.names import file_name, short_names
 from odyssey.specs import get_cell, list_cells
+from odyssey.storage.schema import OK, TEST_ACCURACY, TEST_NATS, VALID_NATS
 
 if TYPE_CHECKING:
     from odyssey.compiler import RNN
     from odyssey.compiler.layers import Layers
+    from odyssey.storage.store import RunStore
     from odyssey.studies.trained import TrainedModel
+    from odyssey.tasks.base import Task
     from odyssey.training.model import SequenceModel
 
 
@@ -224,18 +227,15 @@ def _of_run(directory: str, choice: ModelChoice, *, weights: bool) -> Portable:
     return _of_trained(trained, RunStore.open(directory).run)
 
 
-def _best_cell(store: Any, choice: ModelChoice) -> Cell:
-    from odyssey.storage.schema import OK, VALID_NATS
+def _best_cell(store: RunStore, choice: ModelChoice) -> Cell:
+    from odyssey.studies.trained import choose
 
     rows = store.results()
     rows = rows[rows["status"] == OK]
-    for name in ("cell", "task", "member"):
-        value = getattr(choice, name)
-        if value not in ("", None):
-            match = rows[name] == value
-            rows = rows[match | (rows["spec"] == value) if name == "cell" else match]
     if rows.empty:
-        raise StoreError(f"{store.path} has no result like that")
+        raise StoreError(f"{store.path} has no finished trial")
+    asked = {"cell": choice.cell, "task": choice.task, "member": choice.member}
+    rows = choose(rows, asked, what="with a result in the run")
     return parse_cell(str(rows.sort_values(VALID_NATS).iloc[0]["cell_text"]))
 
 
@@ -263,14 +263,12 @@ def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
     }
     if model.embedding is not None:
         arrays["embedding"] = model.embedding.detach().numpy()[0]
-    text = getattr(getattr(task, "vocabulary", None), "text", "")
-    symbols = tuple(text) if len(text) == signature.inputs.size else task.symbols
     around = Surroundings(
         inputs=signature.inputs.size,
         classes=not signature.inputs.dense,
         outputs=signature.outputs.size,
         arrays=arrays,
-        symbols=() if signature.inputs.dense else tuple(symbols),
+        symbols=() if signature.inputs.dense else _symbols(task),
         places=_places(model),
     )
     rnn = model.rnn
@@ -286,6 +284,14 @@ def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
     )
 
 
+def _symbols(task: Task) -> tuple[str, ...]:
+    """Gives what classes stand for: of a text each by one character, whether printable or not."""
+    from odyssey.tasks.vocabulary import Vocabulary
+
+    vocabulary = getattr(task, "vocabulary", None)
+    return tuple(vocabulary.text if isinstance(vocabulary, Vocabulary) else task.symbols)
+
+
 def _said(run: Mapping[str, Any], option: str) -> str:
     """Gives what a run says of an option of training, or nothing."""
     return str(run.get("resolved", {}).get(f"training.{option}", ""))
@@ -298,14 +304,11 @@ def _notes(row: Any, run: Mapping[str, Any]) -> tuple[str, ...]:
     """Says how a model was trained, and its score."""
     rule = _said(run, "optimizer") or "an optimiser"
     scores = [
-        f"{what} {float(row[column]):{form}}"
-        for what, column, form in (
-            ("validation", "valid_nats", ".4f"),
-            ("test", "test_nats", ".4f"),
-        )
+        f"{what} {float(row[column]):.4f}"
+        for what, column in (("validation", VALID_NATS), ("test", TEST_NATS))
         if not np.isnan(row[column])
     ]
-    right = row.get("test_accuracy", np.nan)
+    right = row.get(TEST_ACCURACY, np.nan)
     right = "" if np.isnan(right) else f"; {float(right):.2%} of the test right"
     spec = str(row["task"])
     task = short_names([spec])[spec]  # without the folders of a text
@@ -323,7 +326,7 @@ def _notes(row: Any, run: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _torch(portable: Portable, stem: str, options: ExportOptions) -> dict[str, bytes]:
-    from odyssey.formats.torch_file import write_torch
+    from odyssey.formats.torch_alone.file import write_torch
 
     del options
     module = "".join(c if c.isascii() and c.isalnum() else "_" for c in stem)

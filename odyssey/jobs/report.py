@@ -52,18 +52,11 @@ def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[Repor
     Raises:
         StoreError: There is no run, or it has no results.
     """
-    from odyssey.report.page.units import counting
-    from odyssey.report.search.content import is_search, read_search
     from odyssey.report.search.page import write_search
     from odyssey.report.study.files import write_content
-    from odyssey.report.study.page import read_content
-    from odyssey.storage.store import RunStore
 
     run = place(directory)
-    facts = RunStore.open(run).run
-    with counting(facts), local_copy(run) as local:
-        search = is_search(facts)
-        content: Any = read_search(local) if search else read_content(local)
+    with _read(run) as (content, search, local):
         try:
             write = write_search if search else write_content
             written = write(content, to=Path(to) if to else None)
@@ -80,6 +73,20 @@ def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[Repor
         yield ReportedRun(content, search, local, files, refusal)
 
 
+@contextmanager
+def _read(run: Place) -> Iterator[tuple[Any, bool, Path]]:
+    """Gives what a report says of a run, whether that is a search, and the run as a path."""
+    from odyssey.report.page.units import counting
+    from odyssey.report.search.content import is_search, read_search
+    from odyssey.report.study.page import read_content
+    from odyssey.storage.store import RunStore
+
+    facts = RunStore.open(run).run
+    with counting(facts), local_copy(run) as local:
+        search = is_search(facts)
+        yield (read_search(local) if search else read_content(local)), search, local
+
+
 def latex_tables(directory: str | Place) -> dict[str, str]:
     """Writes the table of a run for LaTeX (booktabs), by name: `table`, and `compact`.
 
@@ -90,27 +97,20 @@ def latex_tables(directory: str | Place) -> dict[str, str]:
         StoreError: There is no run, or it has no results.
     """
     from odyssey.report.page.tables import compact, comparison_table, to_latex_table
-    from odyssey.report.page.units import counting
-    from odyssey.report.search.content import is_search, read_search
     from odyssey.report.search.page import best_table
-    from odyssey.report.study.page import read_content
-    from odyssey.storage.store import RunStore
 
-    run = place(directory)
-    facts = RunStore.open(run).run
-    name = printable(str(facts.get("study", "")))
-    with counting(facts), local_copy(run) as local:
-        if is_search(facts):
+    with _read(place(directory)) as (content, search, _):
+        name = printable(str(content.run.get("study", "")))
+        if search:
             names = {
                 "name": "label",
                 "score": "search_score",
                 "parameters": "median_parameters",
                 "members": "draws",
             }
-            frame = best_table(read_search(local)).rename(columns=names)
+            frame = best_table(content).rename(columns=names)
             caption = short = f"The best cells of {name}."
         else:
-            content = read_content(local)
             found = content.ablation
             frame = content.board if found is None else comparison_table(found.compared)
             short = f"The cells of {name}."

@@ -53,7 +53,7 @@ def show_cell(
     if form == "canonical":
         return cell.canonical_text
     if form == "torch":
-        from odyssey.formats.torch_file import write_torch
+        from odyssey.formats.torch_alone.file import write_torch
 
         return write_torch(Portable(cell))
     return _compiled(cell, form, after)

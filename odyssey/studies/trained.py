@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,17 +97,8 @@ def load_all_trained(
             f"{store.path} keeps no weights; runs of `odyssey train SPEC --task TASK --out DIR` do,"
             " and studies with keep_weights"
         )
-    chosen = rows
-    for name, given in (("task", task), ("cell", cell), ("member", member)):
-        if given in ("", None):
-            continue
-        match = chosen[name] == given
-        if name == "cell":
-            match |= chosen["spec"] == given
-        if not match.any():
-            there = dict.fromkeys(chosen["spec" if name == "cell" else name].astype(str))
-            raise StoreError(suggest(str(given), there, what=f"{name} with weights in the run"))
-        chosen = chosen[match]
+    asked = {"task": task, "cell": cell, "member": member}
+    chosen = choose(rows, asked, what="with weights in the run")
     tasks = list(dict.fromkeys(chosen["task"]))
     if len(tasks) > 1:
         raise ConfigError(
@@ -115,6 +106,30 @@ def load_all_trained(
         )
     for _, row in chosen.drop_duplicates("spec").iterrows():
         yield _load(store, row, text)
+
+
+def choose(rows: pd.DataFrame, asked: Mapping[str, str | int | None], *, what: str) -> pd.DataFrame:
+    """Gives the rows of results that are meant.
+
+    Args:
+        rows: Results.
+        asked: Column -> its value, empty or None for any; of `cell` its name or the spec.
+        what: What rows have in common, for the error.
+
+    Raises:
+        StoreError: There is no such row.
+    """
+    for name, given in asked.items():
+        if given in ("", None):
+            continue
+        match = rows[name] == given
+        if name == "cell":
+            match |= rows["spec"] == given
+        if not match.any():
+            there = dict.fromkeys(rows["spec" if name == "cell" else name].astype(str))
+            raise StoreError(suggest(str(given), there, what=f"{name} {what}"))
+        rows = rows[match]
+    return rows
 
 
 def _single(store: RunStore) -> pd.DataFrame:

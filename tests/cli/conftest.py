@@ -1,4 +1,4 @@
-"""The command in this process, in an empty folder."""
+"""The command in this process, in an empty folder; and runs of small studies."""
 
 import dataclasses
 import json
@@ -40,3 +40,17 @@ def odyssey(cwd, capsys):
         return Called(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    """Runs a study beside the files that it names; gives the run."""
+
+    def run(study, files):
+        folder = tmp_path_factory.mktemp("study")
+        for name, text in {"study.toml": study, **files}.items():
+            (folder / name).write_text(text)
+        assert main(["search", str(folder / "study.toml"), "--out", str(folder / "run")]) == 0
+        return folder / "run"
+
+    return run

@@ -4,69 +4,39 @@ import importlib.util
 import inspect
 import json
 import re
-from itertools import pairwise
-from xml.etree import ElementTree
+import shutil
 
-import numpy as np
 import pytest
 import torch
 from support.answers import refused, well
 from support.departing import drawn, exported
-from support.random_cells import random_cell
+from support.small_studies import small_study
 
 import odyssey as package
-from odyssey.cells import LIBRARY, library_cell
-from odyssey.cli.main import main
+from odyssey.cells import library_cell
 from odyssey.errors import ConfigError, StoreError
-from odyssey.expr import parse_cell, terms
-from odyssey.formats.cell_data import tree
-from odyssey.formats.diagram import read_flow
-from odyssey.formats.layout import arrange
-from odyssey.formats.mermaid import write_mermaid
-from odyssey.formats.svg import write_svg
+from odyssey.expr import parse_cell
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.export import EXPORT_FORMS, export_cell
-from odyssey.jobs.search import RunOptions
 from odyssey.studies.trained import load_trained
 
-STUDY = """
-name = "kept & 50 %"
-cells = ["gru", "mut1"]
-tasks = ["text:a.txt"]
-members = 2
-baseline = "gru"
-runner = "local"
-[training]
-optimizer = "adam"
-batch_size = 4
-unroll = 20
-epochs = 1
-updates_per_epoch = 5
-valid_characters = 200
-test_characters = 200
-[space]
-hidden_size = { choice = [5, 6] }
-num_layers = 2
-learning_rate = 0.01
-"""
-
-
-TIMES = """
-name = "times"
-cells = ["gru_d", "ode_rnn", "waiting.cell"]
-tasks = ["irregular@signals=2,length=6"]
-members = 1
-runner = "local"
-[training]
-optimizer = "adam"
-batch_size = 4
-epochs = 1
-updates_per_epoch = 5
-[space]
-hidden_size = 5
-num_layers = 1
-learning_rate = 0.01
-"""
+STUDY = small_study(
+    name="kept & 50 %",
+    cells=["gru", "mut1"],
+    tasks=["text:a.txt"],
+    baseline="gru",
+    training={"optimizer": "adam"},
+    space={"hidden_size": {"choice": [5, 6]}, "num_layers": 2},
+)
+TEXT = 'the cat (old, "fat [and] grey") \\ sat\n' * 400
+TIMES = small_study(
+    name="times",
+    cells=["gru_d", "ode_rnn", "waiting.cell"],
+    tasks=["irregular@signals=2,length=6"],
+    members=1,
+    training={"optimizer": "adam"},
+    space={"hidden_size": 5, "num_layers": 1},
+)
 WAITING = """cell waiting
 input x
 input mask : 2
@@ -78,28 +48,16 @@ output h
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(search):
     """A study of two cells, one of which reads embedded inputs, with weights."""
-    folder = tmp_path_factory.mktemp("kept")
-    (folder / "a.txt").write_text('the cat (old, "fat [and] grey") \\ sat\n' * 400)
-    (folder / "study.toml").write_text(STUDY)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(folder)
-        package.search("study.toml", RunOptions(out="run"))
-    return folder / "run"
+    return search(STUDY, {"a.txt": TEXT})
 
 
 @pytest.fixture(scope="module")
-def timed(tmp_path_factory):
+def timed(search):
     """A study of cells that read parts of a task's inputs by name, one of them within an
     embedding."""
-    folder = tmp_path_factory.mktemp("timed")
-    (folder / "waiting.cell").write_text(WAITING)
-    (folder / "study.toml").write_text(TIMES)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(folder)
-        assert main(["search", "study.toml", "--out", "run"]) == 0
-    return folder / "run"
+    return search(TIMES, {"waiting.cell": WAITING})
 
 
 def _module(path):
@@ -112,33 +70,31 @@ def _module(path):
 SHAPES = ((6, 3), (11, 1))  # steps and batch
 
 
-def _compare(model, module, onnx, given):
-    """A trained model, its module and its graph give the same for the same inputs."""
+def _outputs(model, module, onnx, x):
+    """What a trained model, its module and its graph give for the same inputs: output, states."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(onnx, options)
-    for x in given:
-        with torch.no_grad():
-            y, state = model(x[None], None)
-            theirs, their_state = module.load()(x)
-        got = session.run(None, {"input": x.numpy()})
-        for ours, found, graph in zip((y, *state), (theirs, *their_state), got, strict=True):
-            torch.testing.assert_close(found, ours[0], rtol=0, atol=1e-6)
-            np.testing.assert_allclose(graph, ours[0].numpy(), rtol=0, atol=1e-6)
+    with torch.no_grad():
+        y, state = model(x[None], None)
+        theirs, their_state = module.load()(x)
+    graph = session.run(None, {"input": x.numpy()})
+    return [v[0] for v in (y, *state)], [theirs, *their_state], [*map(torch.as_tensor, graph)]
 
 
 @pytest.mark.parametrize("cell", ["gru_d", "ode_rnn", "waiting"])
-def test_a_trained_model_takes_apart_what_its_cell_reads_by_name(
-    timed, tmp_path, monkeypatch, cell
-):
-    monkeypatch.chdir(timed.parent)
+def test_a_trained_model_takes_apart_what_its_cell_reads_by_name(timed, tmp_path, cell):
     choice = ModelChoice(cell=cell)
     module = _module(export_cell(str(timed), "torch", choice=choice).save(tmp_path)[0])
     onnx = export_cell(str(timed), "onnx", choice=choice).save(tmp_path)[0]
-    given = [torch.rand(*shape, 7) for shape in SHAPES]  # two values, gap, mask and since of two
-    _compare(load_trained(timed, cell=cell).model, module, onnx, given)
+    model = load_trained(timed, cell=cell).model
+    for shape in SHAPES:
+        x = torch.rand(*shape, 7)  # two values, gap, mask and since of two
+        ours, theirs, graph = _outputs(model, module, onnx, x)
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-6)
+        torch.testing.assert_close(graph, ours, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", EXPORT_FORMS)
@@ -176,8 +132,7 @@ def test_a_module_says_what_its_inputs_are(tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["gru", "mut1"])
-def test_a_trained_model_leaves_with_its_weights(run, tmp_path, monkeypatch, cell):
-    monkeypatch.chdir(run.parent)
+def test_a_trained_model_leaves_with_its_weights(run, tmp_path, cell):
     choice = ModelChoice(cell=cell)
     source, weights = export_cell(str(run), "torch", choice=choice).save(tmp_path)
     assert source.read_text().count("\n") < 132
@@ -185,15 +140,17 @@ def test_a_trained_model_leaves_with_its_weights(run, tmp_path, monkeypatch, cel
     trained = load_trained(run, cell=cell)
     assert list(trained.task.vocabulary.text) == list(module.SYMBOLS)
     onnx = export_cell(str(run), "onnx", choice=choice).save(tmp_path)[0]
-    count = trained.task.num_symbols
-    _compare(trained.model, module, onnx, [torch.randint(count, shape) for shape in SHAPES])
+    for shape in SHAPES:
+        x = torch.randint(trained.task.num_symbols, shape)
+        ours, theirs, graph = _outputs(trained.model, module, onnx, x)
+        torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-6)
+        torch.testing.assert_close(graph, ours, rtol=0, atol=1e-6)
     for word in ("Trained on text:a.txt", "5 updates of adam", trained.row["cell_key"]):
         assert word in " ".join(source.read_text().split())
     assert weights.stem == source.stem
 
 
-def test_the_tables_of_a_run(odyssey, run, monkeypatch):
-    monkeypatch.chdir(run.parent)
+def test_the_tables_of_a_run(odyssey, run):
     text = well(odyssey("export", run, "--to", "latex")).out
     assert text.count(r"\begin{table}") == 2
     compact = text[text.rindex(r"\begin{table}") :]
@@ -204,17 +161,16 @@ def test_the_tables_of_a_run(odyssey, run, monkeypatch):
     assert len(re.search(r"\\caption\{(.*)\}", compact)[1]) < 60
 
 
-def test_a_run_without_weights_has_its_cell(run, tmp_path, monkeypatch):
-    import shutil
-
+def test_a_run_without_weights_has_its_cell(run, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(run, bare)
     shutil.rmtree(bare / "weights")
-    monkeypatch.chdir(run.parent)
     best = json.loads(export_cell(str(bare), "json", choice=ModelChoice(cell="mut1")).text)
     assert best["key"] == library_cell("mut1").key
     with pytest.raises(StoreError, match="weights"):
         export_cell(str(bare), "torch")
+    with pytest.raises(StoreError, match="no cell with a result in the run called 'mut2'"):
+        export_cell(str(bare), "json", choice=ModelChoice(cell="mut2"))
 
 
 def test_files_are_not_overwritten(odyssey, cwd):
@@ -243,8 +199,7 @@ def test_nonsense_is_refused(odyssey, options, says):
     assert says in refused(odyssey("export", *options))
 
 
-def test_a_run_has_its_own_sizes(odyssey, run, monkeypatch):
-    monkeypatch.chdir(run.parent)
+def test_a_run_has_its_own_sizes(odyssey, run):
     assert "own sizes" in refused(odyssey("export", run, "--to", "torch", "--hidden", 3))
 
 
@@ -264,80 +219,6 @@ def test_every_form_is_the_same_twice(form):
     files = exported(library_cell("lem"), form, **sizes).files
     assert files == exported(library_cell("lem"), form, **sizes).files
     assert all(files.values())
-
-
-def _built(node):
-    """An expression from its tree: the way back."""
-    op, name = node["op"], node.get("name", "")
-    args = [_built(a) for a in node.get("args", ())]
-    match op:
-        case "input":
-            return terms.Input(f"{name}[t]")
-        case "previous":
-            return terms.Previous(f"{name}[t-1]")
-        case "value":
-            return terms.Current(name) if name.endswith("[t]") else terms.Named(name)
-        case "vector":
-            return terms.Vector(name)
-        case "constant":
-            from fractions import Fraction
-
-            number = terms.constant(Fraction(str(node["value"])))
-            return terms.const(name, number) if name else number
-        case "matmul" | "transposed":
-            return getattr(terms, op)(terms.Matrix(name), *args)
-    return terms.apply(op, *args)
-
-
-@pytest.mark.parametrize("name", LIBRARY)
-def test_equations_can_be_built_from_json(name):
-    cell = library_cell(name)
-    data = json.loads(exported(cell, "json").text)
-    assert data["key"] == cell.key
-    for equation, node in zip(cell.equations, data["equations"], strict=True):
-        assert _built(json.loads(json.dumps(tree(equation.value)))) == equation.value
-        assert (equation.target, equation.updates_state) == (node["target"], node["updates_state"])
-    assert set(data["weights"]) == set(cell.parameters)
-
-
-# pictures
-
-
-def flows():
-    rng = np.random.default_rng(4)
-    return [library_cell(n) for n in LIBRARY] + [random_cell(rng, size=40) for _ in range(20)]
-
-
-def test_pictures_have_all_that_is_computed():
-    for cell in flows():
-        flow = read_flow(cell)
-        svg = ElementTree.fromstring(write_svg(flow))
-        about = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
-        for state in cell.states:
-            assert any(text.startswith(f"{state}[t] = ") for text in about), (cell.name, state)
-        mermaid = write_mermaid(flow)
-        known = set(re.findall(r"^    (n\d+)[\[\(]", mermaid, re.M))
-        arrows = re.findall(r"^    (n\d+) --> (n\d+)$", mermaid, re.M)
-        assert len(arrows) == len(flow.arrows)
-        assert {end for arrow in arrows for end in arrow} <= known
-        # a box that nobody reads is a state after the step, or the output
-        idle = {b.key for b in flow.boxes} - {source for source, _ in flow.arrows}
-        assert {flow.boxes[k].kind for k in idle} <= {"after", "output"}, cell.name
-
-
-def test_boxes_do_not_overlap_and_arrows_go_right():
-    for cell in flows():
-        flow = read_flow(cell)
-        sizes = {b.key: 30.0 for b in flow.boxes}
-        laid = arrange([b.key for b in flow.boxes], flow.arrows, sizes, gap=10.0)
-        for source, target in flow.arrows:
-            columns = [laid.column[source], *(c for c, _ in laid.points[source, target])]
-            assert [*columns, laid.column[target]] == list(
-                range(laid.column[source], laid.column[target] + 1)
-            )
-        for column in set(laid.column.values()):
-            heights = sorted(laid.height[k] for k, c in laid.column.items() if c == column)
-            assert all(b - a >= 40 - 1e-6 for a, b in pairwise(heights))
 
 
 def test_an_rnn_keeps_its_sizes():

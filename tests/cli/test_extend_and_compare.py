@@ -5,31 +5,21 @@ import shutil
 import pandas as pd
 import pytest
 from support.answers import refused
+from support.small_studies import small_study
 
 import odyssey as package
 from odyssey.cli import report
 from odyssey.jobs.search import RunOptions, run_study
 from odyssey.storage import RunStore, load_results
 
-STUDY = """
-name = "one"
-cells = ["gru", "elman"]
-tasks = ["arithmetic"]
-members = 2
-runner = "local"
-baseline = "gru"
-[training]
-backend = "eager"
-epochs = 1
-updates_per_epoch = 1
-batch_size = 2
-unroll = 5
-valid_characters = 100
-test_characters = 100
-[space]
-hidden_size = 4
-learning_rate = { log_uniform = [1e-3, 1e-1] }
-"""
+STUDY = small_study(
+    name="one",
+    cells=["gru", "elman"],
+    tasks=["arithmetic"],
+    baseline="gru",
+    training={"backend": "eager", "updates_per_epoch": 1},
+    space={"hidden_size": 4, "learning_rate": {"log_uniform": [1e-3, 1e-1]}},
+)
 
 
 @pytest.fixture(scope="module")

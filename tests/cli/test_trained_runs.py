@@ -3,37 +3,21 @@
 import pandas as pd
 import pytest
 from support.answers import refused, table, well
+from support.small_studies import small_study
 
-STUDY = """
-name = "kept"
-cells = ["gru", "elman"]
-tasks = ["text:a.txt"]
-members = 2
-runner = "local"
-[training]
-optimizer = "adam"
-batch_size = 4
-unroll = 20
-epochs = 1
-updates_per_epoch = 5
-valid_characters = 200
-test_characters = 200
-[space]
-hidden_size = { choice = [5, 6] }
-learning_rate = 0.01
-"""
+STUDY = small_study(
+    name="kept",
+    cells=["gru", "elman"],
+    tasks=["text:a.txt"],
+    training={"optimizer": "adam"},
+    space={"hidden_size": {"choice": [5, 6]}},
+)
 TEXT = 'the cat (old, "fat [and] grey") sat on a mat. ' * 400
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    from odyssey.cli.main import main
-
-    folder = tmp_path_factory.mktemp("kept")
-    (folder / "a.txt").write_text(TEXT)
-    (folder / "study.toml").write_text(STUDY)
-    assert main(["search", str(folder / "study.toml"), "--out", str(folder / "run")]) == 0
-    return folder
+def folder(search):
+    return search(STUDY, {"a.txt": TEXT}).parent
 
 
 def test_gradients_of_the_best_models(odyssey, folder):

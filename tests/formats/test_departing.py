@@ -1,6 +1,7 @@
 """Cells that have left Odyssey compute what they compute in it."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from fractions import Fraction
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from support.departing import drawn, error_of_onnx, errors_of_modules, exported, sizes_of
-from support.mutant_chains import chain
+from support.mutant_chains import distinct
 from support.random_cells import random_cell
 from support.representatives import REPRESENTATIVES
 
 from odyssey.cells import LIBRARY, library_cell
+from odyssey.compiler import RNN
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
 from odyssey.expr.initial import INITIAL_VALUES
@@ -23,20 +25,9 @@ from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.schemes import DISTRIBUTIONS, InitScheme
 from odyssey.expr.sizes import is_matrix
 from odyssey.formats.portable import Portable
-from odyssey.formats.torch_file import DRAWN, LONGEST_FILE, write_torch
+from odyssey.formats.torch_alone.file import LONGEST_FILE, write_torch
+from odyssey.formats.torch_alone.starting import DRAWN
 
-WIDE = """cell wide
-input x
-size R = H / 4
-state S : R, H
-state m : 2 * H
-const dt = 0.25
-weight A : orthogonal
-weight B : heads(2), symmetric
-weight C : frozen
-weight v : nonnegative
-q : R = softmax(V @ h[t-1] + C.T @ tanh(h[t-1]))
-"""
 NAMED = """cell odd names
 input self
 state h, torch
@@ -54,16 +45,11 @@ output h
 """
 
 
-def mutants(count, *, seed):
-    found = {m.cell.key: m.cell for m in chain(4 * count, seed=seed)}
-    return list(found.values())[:count]
-
-
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory):
     """All of the library, mutants and a cell of odd names as modules, and how far they are off."""
     folder = tmp_path_factory.mktemp("modules")
-    cells = [library_cell(name) for name in LIBRARY] + mutants(50, seed=1)
+    cells = [library_cell(name) for name in LIBRARY] + distinct(50, seed=1)
     cells.append(parse_cell(NAMED.replace("odd names", "odd")))
     return folder, cells, errors_of_modules(cells, folder)
 
@@ -148,9 +134,9 @@ def _by_reference(formula, args):
     from onnx import TensorProto, helper
     from onnx.reference import ReferenceEvaluator
 
-    from odyssey.formats.onnx_graph import OPSET, _Graph
+    from odyssey.formats.onnx_graph import OPSET, OnnxGraph
 
-    graph = _Graph("v")
+    graph = OnnxGraph("v")
     names = ["a", "b"][: len(args)]
     result = graph.formula(formula, names)
     graph.op("Identity", result, name="result")
@@ -199,8 +185,6 @@ def _initial(text, scheme=None, units=400):
     exec(write_torch(portable), space)
     torch.manual_seed(0)
     theirs = {n: w.detach().numpy() for n, w in space["Cell"](300, units).named_parameters()}
-    from odyssey.compiler import RNN
-
     rnn = RNN(cell, 300, units, backend="eager")
     drawn_twice = []
     for seed in (0, 1):
@@ -259,27 +243,27 @@ def test_what_cannot_be_written_is_said_in_a_line(monkeypatch):
 
 
 def test_a_new_primitive_without_onnx_is_refused(monkeypatch):
-    import dataclasses
-
     bare = dataclasses.replace(PRIMITIVES["tanh"], onnx="")
     monkeypatch.setitem(PRIMITIVES, "tanh", bare)
     with pytest.raises(ConfigError, match="tanh cannot be written in ONNX"):
         exported(library_cell("elman"), "onnx", input=3, hidden=4)
 
 
+def test_a_loop_that_reads_nothing_is_refused_in_onnx():
+    cell = parse_cell(
+        "cell a\ninput x\nstate h\nnot recurrent\ny = relu(W @ x[t])\nh[t] = tanh(b)\noutput y\n"
+    )
+    with pytest.raises(ConfigError, match="no state reads the input"):
+        exported(cell, "onnx", input=3, hidden=4)
+
+
 def test_weights_go_back_into_odyssey(tmp_path):
     from safetensors.torch import load_file
 
     rnn = drawn(library_cell("lstm"))
-    _, weights = [*sorted(exported_files(rnn, tmp_path))]
+    _, weights = exported(rnn, "torch").save(tmp_path)
     state = load_file(weights)
     other = drawn(library_cell("lstm"), seed=2)
     other.load_state_dict(state)
     x = torch.randn(3, 2, sizes_of(rnn.cell)[0])
     assert torch.equal(other(x)[0], rnn(x)[0])
-
-
-def exported_files(rnn, folder):
-    from odyssey.jobs.export import export_cell
-
-    return export_cell(rnn, "torch").save(folder)

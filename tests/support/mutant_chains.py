@@ -26,3 +26,13 @@ def chain(count, *, seed, limit=40):
             or degenerate(mutant.cell, **sizes)
         ):
             cell = mutant.cell
+
+
+def distinct(count, *, seed):
+    """So many cells of chains, none twice; fewer where chains go round in circles."""
+    cells = {}
+    for mutant in chain(20 * count, seed=seed):
+        cells.setdefault(mutant.cell.key, mutant.cell)
+        if len(cells) == count:
+            break
+    return list(cells.values())

@@ -28,35 +28,11 @@ from odyssey.expr.terms import (
     is_constant,
     term,
 )
+from odyssey.formats.torch_alone.text import INDENT, WIDTH
 
-WIDTH = 88
-"""Columns of a line, as ruff and Black have it."""
-INDENT = "    "
 _SUM, _PRODUCT, _MAP, _ATOM = 1, 2, 3, 4
 # A primitive of a value and a number, which torch's function does not take.
 _BOUNDED = {"minimum": "{0}.clamp(max={1})", "maximum": "{0}.clamp(min={1})"}
-_TAKEN = frozenset(
-    (
-        "torch",
-        "nn",
-        "self",
-        "Tensor",
-        "load_file",
-        "len",
-        "range",
-        "tuple",
-        "zip",
-        "super",
-        "enumerate",
-    )
-)
-
-
-def fresh(name: str, taken: Iterable[str]) -> str:
-    """Gives a name that is not taken: with an underscore behind it, or more."""
-    while name in taken or name in _TAKEN:
-        name += "_"
-    return name
 
 
 class Lines:

@@ -1,0 +1,62 @@
+"""The whole file: what it says of itself, imports, functions and classes."""
+
+from __future__ import annotations
+
+import textwrap
+
+from odyssey.formats.portable import Portable
+from odyssey.formats.torch_alone.draft import Draft, draft
+from odyssey.formats.torch_alone.equations import defined
+from odyssey.formats.torch_alone.running import load_function, model_class, rnn_class
+from odyssey.formats.torch_alone.starting import start_function
+from odyssey.formats.torch_alone.step import cell_class, property_function, step_method
+from odyssey.formats.torch_alone.text import INDENT, WIDTH
+from odyssey.version import __version__
+
+LONGEST_FILE = 120
+
+
+def write_torch(portable: Portable) -> str:
+    """Writes the file; trained weights are to lie beside it, under its name and `.safetensors`.
+
+    A long file does without the cell's text: its equations stand in the step.
+
+    Raises:
+        ConfigError: A weight starts or is made in a way that has no torch alone.
+    """
+    drafted = draft(portable)
+    step = step_method(drafted)
+    functions = [
+        *map(property_function, drafted.properties),
+        *map(start_function, drafted.starts),
+        *defined(step.functions),
+    ]
+    classes = [cell_class(drafted, step.lines), rnn_class(drafted), model_class(drafted)]
+    below = [part for part in (*functions, *classes, load_function(drafted)) if part]
+    body = [_imports(portable), *(["", *part] for part in below)]
+    whole = _joined([_docstring(drafted, text=True), *body])
+    if whole.count("\n") < LONGEST_FILE:
+        return whole
+    return _joined([_docstring(drafted, text=False), *body])
+
+
+def _joined(parts: list[list[str]]) -> str:
+    return "\n".join("\n".join([*lines, ""]) for lines in parts)
+
+
+def _docstring(drafted: Draft, *, text: bool) -> list[str]:
+    cell, portable = drafted.cell, drafted.portable
+    lines = [f"{portable.name}: a recurrent cell in torch alone; `RNN` runs layers of it.", ""]
+    for note in (f"From {cell.citation}." if cell.citation else "", *portable.notes):
+        lines += textwrap.wrap(note, WIDTH, break_on_hyphens=False)
+    lines += [f"Written by Odyssey {__version__}; the key of the cell is", cell.key]
+    if text:
+        said = (line for line in cell.text.strip().splitlines() if line[:5] != "cite ")
+        lines += ["", *(INDENT + line if line else "" for line in said)]
+    safe = "\n".join(lines).replace("\\", "\\\\").replace('"""', "'''")
+    return [*f'"""{safe}'.splitlines(), '"""']
+
+
+def _imports(portable: Portable) -> list[str]:
+    path = ["from pathlib import Path", ""] if portable.stored else []
+    return [*path, "import torch", "from torch import Tensor, nn"]
