@@ -21,6 +21,7 @@ struct products {
   void (*columns)(real *to, long to_row, const real *start, long start_row, const real *a, long a_row, long a_step, const real *w, long wide, long inner, long rows, long n);
   void (*gradient)(real *to, long to_row, long maps, const real *const *d, long d_row, const real *w, long wide, const long *inner, long rows);
   void (*outer)(real *const *to, long to_row, long maps, const long *units, const real *const *d, long d_row, const real *x, long x_row, long count, long n, int more);
+  void (*outer_inputs)(real *const *to, long maps, const long *units, const real *const *d, long d_row, const real *x, long count, long n, int more);
   void (*pack_each)(real *const *to, const real *const *from, long maps, const long *units, long inner);
   void (*inputs)(real *to, long to_row, long maps, const long *places, const long *units, const real *x, const real *const *panels, long inner, const real *const *bias, long count);
   void (*into)(real *to, long to_row, long maps, const long *places, const long *units, const real *const *rows, long d_row, const real *panel, long whole, long count);
@@ -585,7 +586,7 @@ COLD void odyssey_backward(const struct sizes *z, const struct member *m) {
       if (m->x0_index)
         q->add_up(m->gx0, m->x0_row, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, m->x0_index + first * B, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, count);
       else {
-        q->outer((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2}, I, 3, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, m->a0 + first * B * I, I, count, I, more);
+        q->outer_inputs((real *const[]){m->gw0_0, m->gw0_1, m->gw0_2}, 3, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, m->a0 + first * B * I, count, I, more);
         q->add_rows((real *const[]){m->gq0_0, m->gq0_1, m->gq0_2}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, 3, (const long[]){m->h, m->h, m->h}, count);
         if (m->ga0)
           q->into(m->ga0 + first * B * I, I, 3, (const long[]){0, 1 * H, 2 * H}, (const long[]){m->h, m->h, m->h}, (const real *const[]){m->d, m->d + 1 * H, m->d + 2 * H}, m->d_row, m->bw0, 3 * H, count);

@@ -180,8 +180,8 @@ class BlockWriter:
             f"        q->add_up(m->gx{n}, m->x{n}_row, {maps}, {places}, {units},"
             f" m->x{n}_index + first * B, {rows}, {width}, count);",
             "      else {",
-            f"        q->outer({_places(f'm->gw{n}_{i}' for i in trained)}, {inner}, {maps},"
-            f" {units}, {rows}, {width}, {vectors}, {inner}, count, {inner}, more);",
+            f"        q->outer_inputs({_places(f'm->gw{n}_{i}' for i in trained)}, {maps}, {units},"
+            f" {rows}, {width}, {vectors}, count, {inner}, more);",
             *(sums if stack.biased else []),
             f"        if (m->ga{n})",
             f"          q->into(m->ga{n} + first * B * {inner}, {inner}, {maps}, {places}, {units},"

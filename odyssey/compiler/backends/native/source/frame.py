@@ -85,6 +85,10 @@ FUNCTIONS: dict[str, str] = {
         "real *const *to, long to_row, long maps, const long *units, const real *const *d,"
         " long d_row, const real *x, long x_row, long count, long n, int more"
     ),
+    "outer_inputs": (
+        "real *const *to, long maps, const long *units, const real *const *d, long d_row,"
+        " const real *x, long count, long n, int more"
+    ),
     "pack_each": (
         "real *const *to, const real *const *from, long maps, const long *units, long inner"
     ),

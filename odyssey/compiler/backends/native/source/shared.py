@@ -12,6 +12,10 @@ through `struct products`. The idea of a product:
 
 Every number of a product is a sum over the inner length from its first to its last number, each
 added by one operation: the tiling changes no bit of it.
+
+Inputs are often nearly all zeros: frames of music have a few of 88 keys, padding has nothing. Where
+no more than a number in eight is another, products of inputs and gradients of their matrices go
+through a list of those. Only additions of zero are left out, so that this too changes no number.
 """
 
 from __future__ import annotations
@@ -24,6 +28,18 @@ from odyssey.compiler.backends.native.targets import MOST_TILE, TARGETS, Tiling
 
 COLUMNS = 128
 """Rows of a gradient's operands that are used up at a time: their strip lies in the cache."""
+
+ROWS = 96
+"""Rows of an operand that are used up at a time, for all strips of a matrix."""
+
+FEWEST = 16
+"""Rows and columns at least of what is listed."""
+
+LISTED = 32 * COLUMNS
+"""Numbers other than zero that are listed at a time."""
+
+TURNED = 512
+"""Columns of a matrix whose gradient is added up from a list: V units of it lie in the cache."""
 
 _TEXT = Template("""\
 /* Copies n numbers of every row. */
@@ -145,6 +161,24 @@ static void columns($columns) {
   }
 }
 
+static void few(real *const *to, long to_row, long maps, const long *units, const real *const *d,
+                long d_row, const struct list *list, long rows, long n, int more) {
+  real sums[TURNED * V] __attribute__((aligned(64)));
+  for (long g = 0; g < maps; g++)
+    for (long j = 0; j < units[g]; j += V) {
+      real *place = to[g] + j * to_row;
+      const long left = units[g] - j < V ? units[g] - j : V;
+      if (more) transpose(sums, V, place, to_row, left, n);
+      else __builtin_memset(sums, 0, n * V * sizeof(real));
+      for (long r = 0; r < rows; r++) {
+        const vec row = ld(d[g] + r * d_row + j, left);
+        for (long i = list->begin[r]; i < list->begin[r + 1]; i++)
+          *(vec *)(sums + list->where[i] * V) += list->what[i] * row;
+      }
+      transpose(place, to_row, sums, V, n, left);
+    }
+}
+
 /* For each map: to (units, n) = d (rows, units), transposed, times x (rows, n); `more`: added to
  * what is there. */
 static void outer($outer) {
@@ -165,14 +199,27 @@ static void outer($outer) {
     }
 }
 
+/* The same for x that may be nearly all zeros. */
+static void outer_inputs($outer_inputs) {
+  struct list list;
+  for (long k = 0, rows; k < count; k += rows, more = 1) {
+    rows = count - k < COLUMNS ? count - k : COLUMNS;
+    const real *a = x + k * n, *from[maps];
+    for (long g = 0; g < maps; g++) from[g] = d[g] + k * d_row;
+    if (rows >= FEWEST && n <= TURNED && listed(&list, a, rows, n))
+      few(to, n, maps, units, from, d_row, &list, rows, n, more);
+    else outer(to, n, maps, units, from, d_row, a, n, rows, n, more);
+  }
+}
+
 /* to (count, n) = x (count, inner) times a packed matrix of `whole` inner rows, from row `before`
  * on, plus a bias or nothing; `more`: added to what is there. */
 static void affine(real *to, long to_row, const real *x, long x_row, const real *panel, long whole,
                    long before, long inner, const real *bias, long count, long n, int more) {
-  for (long first = 0; first < count; first += 96)
+  for (long first = 0; first < count; first += ROWS)
     for (long j = 0, wide; j < n; j += wide * V) {
       wide = strip(n - j, WIDE);
-      const long rows = count - first < 96 ? count - first : 96;
+      const long rows = count - first < ROWS ? count - first : ROWS;
       const real *w = panel + j * whole + before * wide * V, *a = x + first * x_row;
       real *place = to + first * to_row + j;
       const real *start = more ? place : bias ? bias + j : 0;
@@ -183,9 +230,21 @@ static void affine(real *to, long to_row, const real *x, long x_row, const real 
 
 /* For each map: its columns of `to` (count, .) = x (count, inner) times its packed matrix. */
 static void inputs($inputs) {
-  for (long g = 0; g < maps; g++)
-    affine(to + places[g], to_row, x, inner, panels[g], inner, 0, inner, bias[g], count, units[g],
-           0);
+  struct list list;
+  for (long first = 0, rows; first < count; first += rows, x += rows * inner, to += rows * to_row) {
+    rows = count - first < ROWS ? count - first : ROWS;
+    const int sparse = listed(&list, x, rows, inner);
+    for (long g = 0; g < maps; g++)
+      if (sparse)
+        for (long j = 0, wide; j < units[g]; j += wide * V) {
+          wide = strip(units[g] - j, WIDE);
+          LISTS[wide](to + places[g] + j, to_row, bias[g] ? bias[g] + j : 0, &list,
+                      panels[g] + j * inner, rows, units[g] - j);
+        }
+      else
+        affine(to + places[g], to_row, x, inner, panels[g], inner, 0, inner, bias[g], rows,
+               units[g], 0);
+  }
 }
 
 /* to (count, to_row) = the sum over maps of rows (count, units) times a packed matrix each, which
@@ -260,6 +319,45 @@ _PARAMETERS = (
     "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,\n"
     "    long a_step, const real *w, long inner"
 )
+_LISTED = (
+    "real *to, long to_row, const real *start, const struct list *list, const real *w,\n"
+    "    long rows, long n"
+)
+
+
+_LIST = """\
+/* Numbers other than zero, row by row: those of row r are from begin[r] on. */
+struct list { long begin[COLUMNS + 1]; int where[LISTED + 1]; real what[LISTED + 1]; };
+typedef integer __attribute__((may_alias)) plain;
+#define SIZE (~(1ULL << (8 * sizeof(real) - 1))) /* all bits but the sign */
+
+static long others(const real *x, long n) {
+  long sum = 0, j = 0;
+  ivec lanes = {};
+  for (; j + V <= n; j += V) lanes -= *(const loose *)(x + j) != (vec){};
+  for (long v = 0; v < V; v++) sum += lanes[v];
+  for (; j < n; j++) sum += x[j] != 0;
+  return sum;
+}
+/* Lists the numbers of x (rows, inner) other than zero, unless they are more than one in eight. */
+static int listed(struct list *list, const real *x, long rows, long inner) {
+  const long some = rows < 4 ? rows : 4, most = rows * inner / 8;
+  if (inner < FEWEST || 2 * others(x, some * inner) > some * inner) return 0;
+  const long all = others(x, rows * inner);
+  if (all > most || all > LISTED) return 0;
+  long n = 0;
+  for (long r = 0; r < rows; r++, x += inner) {
+    list->begin[r] = n;
+    for (long k = 0; k < inner; k++) { /* without a jump, which could not be foreseen */
+      list->where[n] = k;
+      list->what[n] = x[k];
+      n += (((const plain *)x)[k] & SIZE) != 0;
+    }
+  }
+  list->begin[rows] = n;
+  return 1;
+}
+"""
 
 
 def write_shared(*, dtype: str, target: str, tiling: Tiling) -> str:
@@ -274,6 +372,7 @@ def write_shared(*, dtype: str, target: str, tiling: Tiling) -> str:
     assert all(wide * rows <= MOST_TILE for wide, rows in shapes)
     rows = ", ".join(str(most) for _, most in _widths(tiling))
     highest = max(tiling.rows)
+    by_list = ", ".join(f"list_{wide}" for wide, _ in _widths(tiling))
     lists = []
     for wide, most in _widths(tiling):
         tiles = ", ".join(f"tile_{wide}x{high}" for high in range(1, most + 1))
@@ -281,12 +380,16 @@ def write_shared(*, dtype: str, target: str, tiling: Tiling) -> str:
     return "\n".join(
         [
             write_preamble("what all cells share,", dtype=dtype, target=target),
-            f"enum {{ WIDE = {tiling.wide}, INNER = {tiling.inner}, COLUMNS = {COLUMNS} }};",
+            f"enum {{ WIDE = {tiling.wide}, INNER = {tiling.inner}, ROWS = {ROWS},"
+            f" COLUMNS = {COLUMNS}, LISTED = {LISTED}, TURNED = {TURNED}, FEWEST = {FEWEST} }};",
             f"static const long TILE_ROWS[] = {{0, {rows}}};",
             "",
             *(_tile(wide, high) for wide, high in shapes),
             f"static void (*const TILES[][{highest + 1}])({_PARAMETERS}) = {{",
             f"  {', '.join(lists)}}};",
+            _LIST,
+            *(_list(wide) for wide, _ in _widths(tiling)),
+            f"static void (*const LISTS[])({_LISTED}) = {{0, {by_list}}};",
             _TEXT.substitute(FUNCTIONS, turn=_turn(TARGETS[target].bytes // TYPES[dtype]["bits"])),
             f"const struct products odyssey_products = {{WIDE, {{0, {rows}}},",
             f"  {', '.join(FUNCTIONS)}}};",
@@ -317,6 +420,28 @@ def _tile(wide: int, rows: int) -> str:
     out.append("  }")
     out += [f"  *(loose *)(to + {r} * to_row + {c} * V) = s{r}{c};" for r, c in places]
     return "\n".join([*out, "}"])
+
+
+def _list(wide: int) -> str:
+    """Writes the product of listed numbers with a strip of so many vectors."""
+    every = range(wide)
+    starts = [f"b{u} = start ? ld(start + {u} * V, n - {u} * V) : (vec){{}}" for u in every]
+    return "\n".join(
+        [
+            f"static void list_{wide}({_LISTED}) {{",
+            f"  const vec {', '.join(starts)};",
+            "  for (long r = 0; r < rows; r++, to += to_row) {",
+            f"    vec {', '.join(f's{u} = b{u}' for u in every)};",
+            "    for (long i = list->begin[r]; i < list->begin[r + 1]; i++) {",
+            "      const real x = list->what[i];",
+            f"      const real *row = w + list->where[i] * {wide} * V;",
+            *(f"      s{u} += x * *(const loose *)(row + {u} * V);" for u in every),
+            "    }",
+            *(f"    st(to + {u} * V, s{u}, n - {u} * V);" for u in every),
+            "  }",
+            "}",
+        ]
+    )
 
 
 def _turn(lanes: int) -> str:
