@@ -17,6 +17,7 @@ from odyssey.report.page.style import PALETTE, new_axes, save_figure, styled
 from odyssey.statistics.published import published
 
 PAPER = published("karpathy2015")
+PRINTED = PAPER.values[PAPER.values["task"] == "warpeace"]
 UNITS = {44_567: 64, 121_815: 128, 374_615: 256}  # parameters -> units of a one-layer LSTM
 SIZE = ["spec", *PAPER.where]
 
@@ -30,7 +31,7 @@ def table(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """
     per_pass = curves.groupby("trial")["update"].agg(lambda u: u[u > 0].min())
     ours = results.assign(best_pass=results["best_update"] / results["trial"].map(per_pass))
-    found = PAPER.values.merge(ours, on=SIZE, how="left", suffixes=("", "_ours"))
+    found = PRINTED.merge(ours, on=SIZE, how="left", suffixes=("", "_ours"))
     return pd.DataFrame(
         {
             "units": found["parameters"].map(UNITS),
@@ -50,7 +51,7 @@ def table(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 def falling(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Gives the validation after every pass: columns units, layers, cell, pass, valid (nats)."""
-    names = dict(zip(PAPER.values["spec"], PAPER.values["paper"], strict=True))
+    names = dict(zip(PRINTED["spec"], PRINTED["paper"], strict=True))
     sizes = results.set_index("trial")[list(PAPER.where)]
     valid = curves[(curves["metric"] == "valid_nats") & (curves["update"] > 0)].join(sizes, "trial")
     done = valid.groupby("trial")["update"].rank().astype(int)
@@ -69,7 +70,7 @@ def falling(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 def draw(frame: pd.DataFrame) -> Figure:
     """Draws validation against passes, one line a model; the published test loss is dashed."""
     ax = new_axes(5.6, 3.4)
-    printed = PAPER.values.assign(units=PAPER.values["parameters"].map(UNITS))
+    printed = PRINTED.assign(units=PRINTED["parameters"].map(UNITS))
     printed = printed.set_index(["units", "num_layers", "paper"])["published"]
     cells = list(dict.fromkeys(printed.index.get_level_values("paper")))
     styles = dict(zip(((u, n) for u in UNITS.values() for n in (1, 2, 3)), range(9), strict=True))

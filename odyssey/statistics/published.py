@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,10 @@ def published(name: str) -> Published:
                     continue
                 entry = number if isinstance(number, dict) else {"value": number}
                 trust = entry.get("trust", table["trust"])
-                for spec in _listed(table["cells"][paper]):
-                    rows.append((task, *at, paper, spec, entry["value"], trust))
+                for our_task, spec in product(
+                    table.get("tasks", {}).get(task, [task]), _listed(table["cells"][paper])
+                ):
+                    rows.append((our_task, *at, paper, spec, entry["value"], trust))
     columns = ["task", *where, "paper", "spec", "published", "trust"]
     values = pd.DataFrame(rows, columns=columns)
     return Published(

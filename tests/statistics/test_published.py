@@ -56,9 +56,10 @@ def test_scores_stand_beside_those_of_the_paper():
     assert found["mean_best"].iloc[0] == pytest.approx(top)
 
 
-def test_a_table_of_sizes_stands_beside_the_draws_of_its_sizes():
+@pytest.mark.parametrize("task", ["warpeace", "warpeace@stretches=100"])
+def test_a_table_of_sizes_stands_beside_the_draws_of_its_sizes(task):
     cells = {"gru": SimulatedCell(), "lstm:forget_bias=1": SimulatedCell(), "mine": SimulatedCell()}
-    frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=("warpeace",), draws=12)
+    frame = simulate_results(cells, rng=np.random.default_rng(0), tasks=(task,), draws=12)
     frame["test_nats"], frame["valid_nats"] = frame["test_bpc"], frame["valid_bpc"]
     sizes = [44_567, 121_815, 1_000]  # the last is of no paper
     frame["parameters"] = [float(sizes[m % 3]) for m in frame["member"]]
