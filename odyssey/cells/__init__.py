@@ -27,7 +27,7 @@ from importlib import resources
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr import Cell, parse_cell
-from odyssey.registry import Registry, View, of_type
+from odyssey.registry import Registry, of_type
 from odyssey.wording import quoted
 
 FAMILIES: dict[str, str] = {
@@ -122,11 +122,9 @@ LIBRARY: Registry[LibraryEntry] = Registry(
 """The cells by name: by year, then by name; after them those of plug-ins."""
 
 
-LIBRARY_WORDS: View[str, bool] = View(
-    lambda: {word: True for e in LIBRARY.values() for word in re.findall(r"[A-Za-z]\w*", e.text)},
-    LIBRARY,
-)
-"""All words in the texts of the cells: none of them may become the name of a function."""
+def library_words() -> frozenset[str]:
+    """Gives all words in the texts of the cells: none may become the name of a function."""
+    return frozenset(w for e in LIBRARY.values() for w in re.findall(r"[A-Za-z]\w*", e.text))
 
 
 def plugin_entry(name: str, given: object, files: Mapping[str, str]) -> LibraryEntry:

@@ -126,7 +126,7 @@ def _one_line(source: PluginSource) -> Iterator[None]:
             line, what = error.lineno, error.msg
         else:
             frames = traceback.extract_tb(error.__traceback__)
-            own = [f.lineno for f in frames if f.filename == source.origin]
+            own = [f.lineno for f in frames if f.filename == source.path]
             line, what = (own[-1] if own else None), str(error)
         where = f"{source.label}{f', line {line}' if line else ''}"
         first = (what.strip() or "it says no more").splitlines()[0]
@@ -187,4 +187,5 @@ def load_recorded(
                 f"{run} needs the plug-in {name}, whose code came with it and has not been run on"
                 f" this machine; if you trust it, add --plugin {run}/{record['kept']}"
             )
-        _load(PluginSource(name, record["origin"], texts, record["sha256"]))
+        origin = record["origin"]
+        _load(PluginSource(name, origin, texts, record["sha256"], path=origin))

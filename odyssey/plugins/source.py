@@ -30,12 +30,14 @@ class PluginSource:
         files: Its text files, by their path beside it: the code first, then its cells. Empty of a
             module, which is imported where it is installed.
         sha256: Digest of the files; of a module that of all Python and cell files of its package.
+        path: The file whose name stands in tracebacks.
     """
 
     name: str
     origin: str
     files: Mapping[str, str] = field(repr=False)
     sha256: str
+    path: str = ""
 
     @property
     def is_file(self) -> bool:
@@ -94,7 +96,7 @@ def _read_file(path: Path) -> PluginSource:
         if (path.parent / name).is_file():  # or else loading says what is missing
             files[name] = read_small(path.parent / name)
     origin = os.path.abspath(path)
-    return PluginSource(path.stem, origin, files, digest_of(files))
+    return PluginSource(path.stem, origin, files, digest_of(files), path=origin)
 
 
 def cell_files(code: str) -> list[str]:
@@ -144,4 +146,4 @@ def _find_module(name: str) -> PluginSource:
     if found.submodule_search_locations:
         paths = sorted(p for p in path.parent.rglob("*") if p.suffix in (".py", ".cell"))
     texts = {p.relative_to(path.parent).as_posix(): read_small(p) for p in paths}
-    return PluginSource(name, name, {}, digest_of({"": "", **texts}))
+    return PluginSource(name, name, {}, digest_of({"": "", **texts}), path=str(path))

@@ -21,7 +21,8 @@ class Table:
 
     Attributes:
         registry: The table of the package, as `module:name`.
-        taken: Mappings and collections whose names are taken as well, as `module:name`.
+        taken: Collections whose names are taken as well, or functions that give one, as
+            `module:name`.
         convert: A function that makes a row of what a plug-in writes, given the name and that, as
             `module:name`; or empty.
     """
@@ -39,7 +40,7 @@ TABLES: dict[str, Table] = {
             "odyssey.expr.forms:NAMED_FORMS",
             "odyssey.expr.reductions:OVER_UNITS",
             "odyssey.expr.limits:KEYWORDS",
-            "odyssey.cells:LIBRARY_WORDS",
+            "odyssey.cells:library_words",
         ),
     ),
     "ABLATIONS": Table(
@@ -126,13 +127,16 @@ def register(tables: Mapping[str, Mapping[str, Any]], source: PluginSource) -> N
 def _add(table: str, name: str, row: Any, source: PluginSource) -> None:
     where = f"{source.label}: {table}"
     registry, entry = registry_of(table), TABLES[table]
-    for address in entry.taken:
-        if name in resolve(address):
-            what = f"the {registry.what} {quoted(name)}: the name has another meaning"
-            raise ConfigError(f"{where}: {what} in odyssey; give yours another name")
     try:
-        if name in registry:
+        if name in registry or not entry.convert:
             registry.check(name, row)
+        for address in entry.taken:
+            taken = resolve(address)
+            if name in (taken() if callable(taken) else taken):
+                raise ConfigError(
+                    f"{quoted(name)} cannot name a {registry.what}: it has another meaning in"
+                    " odyssey, or in a cell of its library; give yours another name"
+                )
         if entry.convert:
             row = resolve(entry.convert)(name, row, source.files)
         registry.add(name, row, source=source.label)
