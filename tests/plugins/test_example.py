@@ -40,7 +40,9 @@ def test_a_search_under_ray_uses_what_it_adds(tmp_path, capsys):
     assert (rows["metric.top2"] >= rows["test_accuracy"]).all()
     assert {"hill", "random"} < set(load_candidates(run)["arm"])
     forget()
-    units = ["units", str(run), "--cell", "radial", "--shifts", "9", "--characters", "6000"]
+    text = tmp_path / "read.txt"
+    text.write_text("abaab>a.bbaba>b.aabba>a.babbb>b." * 20)
+    units = ["units", str(run), "--cell", "radial", "--shifts", "9", "--text", str(text)]
     assert main([*units, "--out", str(tmp_path / "units")]) == 0
     assert [source.name for source in loaded()] == ["my"]
     assert "vowels" in set(pd.read_csv(tmp_path / "units" / "scores.csv")["probe"])
