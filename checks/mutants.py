@@ -50,6 +50,7 @@ FILES = {
     "odyssey/compiler/autodiff.py": ("compiler/test_autodiff",),
     "odyssey/expr/schemes.py": ("expr/test_schemes",),
     "odyssey/training/loop.py": ("training/test_loop", "training/test_step"),
+    "odyssey/training/optimizer_rules.py": ("training/test_optimizers", "training/test_step"),
     "odyssey/training/optimizers.py": ("training/test_optimizers", "training/test_step"),
     "odyssey/studies/evolve/evolution.py": ("studies/test_evolution", "studies/test_search"),
     **{path: ("strategies",) for path in STRATEGIES},

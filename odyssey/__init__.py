@@ -7,12 +7,14 @@ it is used: `odyssey.RNN` brings torch, the language brings sympy.
 a torch module of one; `tasks/` are what is learned, `training/` learns it, `strategies/` decide
 what to try next, `studies/` run it all into the records of `storage/`. `statistics/` and `report/`
 look at records, `diagnostics/` inside models, `speed/` at the clock; `formats/` are what a cell
-leaves as. `jobs/` are what people do with all of this, `cli/` the command line that calls them,
-started by `__main__.py`. `specs.py` reads what names a cell, `hyperparameters.py` has a row for
-each hyperparameter, `distributions.py` one for each distribution that they are drawn from,
-`ranges.py` what numbers may be, `backend_names.py` and `version.py` what must be known without
-torch; `names.py` makes names fit to show, `wording.py` has words of messages, `errors.py` the
-mistakes of users, `threads.py` bounds threads, `pace.py` tells how long what is left will take.
+leaves as; `contracts/` checks the rows of tables. `jobs/` are what people do with all of this,
+`cli/` the command line that calls them, started by `__main__.py`. `specs.py` reads what names a
+cell, `hyperparameters.py` has a row for each hyperparameter, `distributions.py` one for each
+distribution that they are drawn from, `ranges.py` what numbers may be, `registry.py` tables that
+plug-ins of `plugins/` add to, `user_cache.py` the user's cache folder, `backend_names.py` and
+`version.py` what must be known without torch; `names.py` makes names fit to show, `wording.py` has
+words of messages, `errors.py` the mistakes of users, `threads.py` bounds threads, `pace.py` tells
+how long what is left will take.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from odyssey.jobs.search import run_study
     from odyssey.jobs.train import train_cell
     from odyssey.jobs.units import study_units
+    from odyssey.plugins import load
     from odyssey.specs import get_cell as get_cell
     from odyssey.specs import list_cells as list_cells
     from odyssey.storage import load_curves as load_curves
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     extend = extend_run
     export = export_cell
     gradients = measure_gradients
+    load_plugin = load
     mistakes = sort_mistakes
     promote = promote_cells
     sample = sample_text
@@ -69,6 +73,7 @@ _WHERE = {
     "Cell": ("odyssey.expr", "Cell"),
     "parse_cell": ("odyssey.expr", "parse_cell"),
     "get_cell": ("odyssey.specs", "get_cell"),
+    "load_plugin": ("odyssey.plugins", "load"),
     "list_cells": ("odyssey.specs", "list_cells"),
     "load_curves": ("odyssey.storage", "load_curves"),
     "load_results": ("odyssey.storage", "load_results"),

@@ -16,12 +16,18 @@ from odyssey.errors import CellError, OdysseyError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.limits import MAX_CHARACTERS
 from odyssey.names import split_cell
+from odyssey.registry import BUILT_IN
 from odyssey.transforms.ablations import ABLATIONS, ablate
 from odyssey.wording import quoted
 
 # The Odyssey's eight (Greff et al. 2015, section 3) and Jozefowicz's four (2015, section 2.2).
+_EIGHT = {
+    row.short: f"lstm_peephole:{name}"
+    for name, row in ABLATIONS.items()
+    if row.short and ABLATIONS.source(name) == BUILT_IN
+}
 VARIANTS: dict[str, str] = {
-    **{row.short: f"lstm_peephole:{name}" for name, row in ABLATIONS.items() if row.short},
+    **_EIGHT,
     "LSTM-f": "lstm_jozefowicz:no_forget_gate",
     "LSTM-i": "lstm_jozefowicz:no_input_gate",
     "LSTM-o": "lstm_jozefowicz:no_output_gate",
@@ -31,7 +37,7 @@ VARIANTS: dict[str, str] = {
 CELL_SETS: dict[str, tuple[str, ...]] = {
     "odyssey9": (
         "lstm_peephole",
-        *(f"lstm_peephole:{n}" for n, row in ABLATIONS.items() if row.short),
+        *_EIGHT.values(),
     ),
     "jozefowicz10": (
         "elman",

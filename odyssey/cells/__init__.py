@@ -9,7 +9,8 @@ Comments at the top of a file say what the language does not, a line each, in th
     # differs: One sentence: where a popular implementation differs from the paper.
     # checked: other
 
-`arxiv` and `differs` may be missing. `FAMILIES` and `CHECKED` say which words there are.
+`arxiv` and `differs` may be missing; a cell of a plug-in may do without all of
+them. `FAMILIES` and `CHECKED` say which words there are.
 
 No code but this reader. May import expr. To add a cell: write `NAME.cell` (docs/language.md) with a
 `cite` line and these comments; `LIBRARY` is read from the folder. Contract tests, the oracle and
@@ -19,12 +20,15 @@ every backend's tests then cover it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib import resources
 
 from odyssey.errors import CellError, suggest
 from odyssey.expr import Cell, parse_cell
+from odyssey.registry import Registry, of_type
+from odyssey.wording import quoted
 
 FAMILIES: dict[str, str] = {
     "simple": "one layer of units without gates",
@@ -57,6 +61,7 @@ class LibraryEntry:
         about: What is special, one sentence.
         differs: Where a popular implementation, or the initial values here, differ; one sentence.
         checked: How its equations were checked against the paper, a key of `CHECKED`.
+        text: Its text, with these comments.
     """
 
     name: str
@@ -66,8 +71,11 @@ class LibraryEntry:
     about: str
     differs: str = ""
     checked: str
+    text: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not self.year:  # of a plug-in, without the comments
+            return
         if self.family not in FAMILIES:
             raise CellError(f"{self.name}.cell: {suggest(self.family, FAMILIES, what='family')}")
         if self.checked not in CHECKED:
@@ -75,8 +83,12 @@ class LibraryEntry:
 
     def header(self) -> str:
         """Writes the comments at the top of its file."""
-        written = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "name")
-        return "".join(f"# {name}: {value}\n" for name, value in written if value)
+        written = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return "".join(
+            f"# {name}: {value}\n"
+            for name, value in written
+            if value and name not in ("name", "text")
+        )
 
 
 def _read_entry(name: str, text: str) -> LibraryEntry:
@@ -84,7 +96,7 @@ def _read_entry(name: str, text: str) -> LibraryEntry:
     assert comments is not None, "it matches nothing, too"
     said = dict(re.findall(r"^# (\w+): (\S.*)$", comments[0], re.M))
     try:
-        entry = LibraryEntry(name=name, year=int(said.pop("year")), **said)
+        entry = LibraryEntry(name=name, text=text, year=int(said.pop("year")), **said)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, CellError):
             raise
@@ -104,21 +116,56 @@ def _read_library() -> dict[str, LibraryEntry]:
     return {entry.name: entry for entry in ordered}
 
 
-_ENTRIES = _read_library()
+LIBRARY: Registry[LibraryEntry] = Registry(
+    "cell", _read_library(), problem=of_type(LibraryEntry, "the text of a cell or its file")
+)
+"""The cells by name: by year, then by name; after them those of plug-ins."""
 
-LIBRARY: tuple[str, ...] = tuple(_ENTRIES)
-"""The names of the cells, by year, then by name."""
+
+def library_words() -> frozenset[str]:
+    """Gives all words in the texts of the cells: none may become the name of a function."""
+    return frozenset(w for e in LIBRARY.values() for w in re.findall(r"[A-Za-z]\w*", e.text))
 
 
-@cache
+def plugin_entry(name: str, given: object, files: Mapping[str, str]) -> LibraryEntry:
+    """Makes the entry of a plug-in's cell.
+
+    Args:
+        name: Its name in the plug-in's table.
+        given: Its text, or the name of its file beside the plug-in.
+        files: The texts of these files.
+
+    Raises:
+        CellError: It is no legal cell, or calls itself otherwise, or there is no such file.
+    """
+    if not isinstance(given, str):
+        raise CellError(f"{quoted(name)} must be the text of a cell or the name of its file")
+    text = given
+    if given.endswith(".cell") and "\n" not in given:
+        if given not in files:
+            raise CellError(f"{quoted(name)}: there is no file {given} beside the plug-in")
+        text = files[given]
+    try:
+        cell = parse_cell(text)
+    except CellError as error:
+        raise CellError(f"{quoted(name)}: {error}") from None
+    if cell.name != name:
+        raise CellError(f"{quoted(name)} calls itself {quoted(cell.name)}: write the same name")
+    if re.match(r"# family: ", text):
+        return _read_entry(name, text)
+    return LibraryEntry(name=name, family="", year=0, about="", checked="", text=text)
+
+
 def library_cell(name: str) -> Cell:
     """Reads a cell of the library.
 
     Raises:
         CellError: There is no such cell.
     """
-    library_entry(name)
-    return parse_cell(resources.files(__name__).joinpath(f"{name}.cell").read_text("utf-8"))
+    return _parsed(library_entry(name).text)
+
+
+_parsed = cache(parse_cell)
 
 
 def library_entry(name: str) -> LibraryEntry:
@@ -127,6 +174,6 @@ def library_entry(name: str) -> LibraryEntry:
     Raises:
         CellError: There is no such cell.
     """
-    if name not in _ENTRIES:
+    if name not in LIBRARY:
         raise CellError(suggest(name, LIBRARY, what="cell", see="odyssey cells"))
-    return _ENTRIES[name]
+    return LIBRARY[name]

@@ -127,6 +127,18 @@ def add_track(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """Adds --plugin."""
+    parser.add_argument(
+        "--plugin",
+        metavar="FILE.py",
+        dest="plugin_files",
+        action="append",
+        default=[],
+        help="load a plug-in first: a file or a module (may be repeated; docs/plugins.md)",
+    )
+
+
 def listed(text: str) -> tuple[str, ...]:
     """Splits a list at its commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

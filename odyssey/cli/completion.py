@@ -130,6 +130,10 @@ def _examples(prefix: str, **_: Any) -> list[str]:
     return list_examples()
 
 
+def _plugins(prefix: str) -> list[str]:
+    return _files(prefix, ".py")
+
+
 def _files(prefix: str, suffix: str) -> list[str]:
     """Gives the files of a kind in the folder that is typed, and its folders."""
     entries = _entries(_folder(prefix))
@@ -163,5 +167,6 @@ _COMPLETERS: dict[str, Callable[..., list[str]]] = {
     "DIR": _runs,
     "RUN": _runs,
     "STUDY.toml": _studies,
+    "FILE.py": _plugins,
     "EXAMPLE": _examples,
 }

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
+from odyssey.cli.arguments import add_plugins
 from odyssey.cli.completion import SHELLS, answer, asked, script
 
 LONGEST_ERROR = 1_000  # characters: an error may quote what was given
@@ -42,8 +43,13 @@ COMMANDS = {
     "data": "list the data sets, or get one",
     "bench": "measure speed beside torch's own layers and loops, one thread",
     "tune": "measure which tilings of matrix products are fastest here, and keep them",
+    "check": "put a plug-in to the contract tests",
     "doctor": "say what works here, and what to do about what does not",
 }
+
+
+# What reads no cell, task or run of the user's, or takes plug-ins in a way of its own.
+WITHOUT_PLUGINS = ("bench", "check", "doctor", "tune")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -143,6 +149,8 @@ def _parser(names: Collection[str]) -> argparse.ArgumentParser:
         if name in names:
             module = importlib.import_module(f"odyssey.cli.{name}")
             module.arguments(command)
+            if name not in WITHOUT_PLUGINS:
+                add_plugins(command)
             command.epilog = _listed(module.EXAMPLES)
     return parser
 
@@ -176,6 +184,8 @@ def _run(argv: Sequence[str] | None) -> int:
             args, unknown = _parser(COMMANDS.keys() & set(first)).parse_known_args(words)
             if unknown:
                 args.parser.unknown(unknown)
+            if args.command not in WITHOUT_PLUGINS:
+                _load_plugins(args.plugin_files)
             return int(importlib.import_module(f"odyssey.cli.{args.command}").run(args) or 0)
     except SystemExit as exit_:  # after --help, --version or a wrong argument
         return int(exit_.code or 0)
@@ -193,6 +203,17 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
+
+
+def _load_plugins(specs: Sequence[str]) -> None:
+    """Loads the plug-ins that are named, and those of installed packages before them."""
+    from odyssey import plugins
+
+    for name, error in plugins.installed().items():
+        if error:
+            _complain(f"the plug-in of the entry point {name} is left out: {error}")
+    for spec in specs:
+        plugins.load(spec)
 
 
 def entry_point() -> None:

@@ -23,7 +23,8 @@ from odyssey.jobs.train import (
     training_data,
 )
 from odyssey.storage.schema import BLANK_NATS, OK, SHUFFLED_NATS
-from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
+from odyssey.training.config import PRESETS, TrainingConfig
+from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.wording import accuracy_of, baselines_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         _add_value(parser, row.name, row.range.kind, row.meaning + shown)
     for name, text in TRAINING.items():
         _add_value(parser, name, int, f"{text} ({getattr(TrainingConfig, name)})")
-    _add_value(parser, "optimizer", str, f"{', '.join(OPTIMIZER_NAMES)} (adam)")
+    _add_value(parser, "optimizer", str, f"{', '.join(OPTIMIZERS)} (adam)")
     add_options(
         parser,
         TrainOptions,

@@ -26,9 +26,13 @@ from odyssey.expr.primitives import PRIMITIVES, read_formula
 from odyssey.expr.program import Group, Node, Program, reach
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.sizes import ONE
+from odyssey.registry import View
 
-CHEAP = frozenset(
-    {"add", "sub", "mul", "neg"} | {name for name, row in PRIMITIVES.items() if row.cheap}
+CHEAP: View[str, bool] = View(
+    lambda: dict.fromkeys(
+        ["add", "sub", "mul", "neg", *(name for name, row in PRIMITIVES.items() if row.cheap)], True
+    ),
+    PRIMITIVES,
 )
 """Operations that the backward step may repeat."""
 

@@ -10,11 +10,14 @@ import inspect
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
+from odyssey.registry import Registry
+from odyssey.wording import quoted
 
 Probe = Callable[[str], NDArray[np.generic]]
 
@@ -175,19 +178,33 @@ def upper_case(text: str) -> NDArray[np.bool_]:
     return np.array([symbol.isupper() for symbol in text], dtype=np.bool_)
 
 
-PROBES: dict[str, Probe] = {
-    probe.__name__: probe
-    for probe in (
-        inside_quotes,
-        line_position,
-        bracket_depth,
-        indentation,
-        inside_comment,
-        inside_if,
-        word_position,
-        upper_case,
-    )
-}
+def _problem(name: str, row: Any) -> str:
+    if not callable(row):
+        return f"{quoted(name)} must be a function of a text, got {type(row).__name__}"
+    try:
+        inspect.signature(row).bind("text")
+    except (TypeError, ValueError):
+        return f"{quoted(name)} must take one argument, the text"
+    return ""
+
+
+PROBES: Registry[Probe] = Registry(
+    "probe",
+    {
+        probe.__name__: probe
+        for probe in (
+            inside_quotes,
+            line_position,
+            bracket_depth,
+            indentation,
+            inside_comment,
+            inside_if,
+            word_position,
+            upper_case,
+        )
+    },
+    problem=_problem,
+)
 
 
 def load_probes(path: str | Path) -> dict[str, Probe]:

@@ -28,6 +28,7 @@ from odyssey.expr.primitives import (
     increasing,
     read_formula,
 )
+from odyssey.registry import View
 
 Value = TypeVar("Value")
 
@@ -165,9 +166,13 @@ _ROWS = (
 )
 
 NAMED_FORMS: dict[str, NamedForm] = {row.name: row for row in _ROWS}
-ALL_FUNCTIONS: dict[str, Function] = {**PRIMITIVES, **NAMED_FORMS}
-BY_FUNCTION: dict[type[sp.Function], Function] = {r.function: r for r in ALL_FUNCTIONS.values()}
-LANGUAGE: dict[str, Function] = {n: row for n, row in ALL_FUNCTIONS.items() if not row.internal}
+ALL_FUNCTIONS: View[str, Function] = View(lambda: {**PRIMITIVES, **NAMED_FORMS}, PRIMITIVES)
+BY_FUNCTION: View[type[sp.Function], Function] = View(
+    lambda: {row.function: row for row in ALL_FUNCTIONS.values()}, PRIMITIVES
+)
+LANGUAGE: View[str, Function] = View(
+    lambda: {name: row for name, row in ALL_FUNCTIONS.items() if not row.internal}, PRIMITIVES
+)
 
 
 def _constant(value: Fraction) -> Array:

@@ -23,6 +23,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import sympy as sp
 
+from odyssey.registry import Registry, of_type
+
 Value = TypeVar("Value")
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Interval = tuple[float, float]
@@ -550,6 +552,10 @@ _ROWS = (
     ),
 )
 
-PRIMITIVES: dict[str, Primitive] = {row.name: row for row in _ROWS}
+PRIMITIVES: Registry[Primitive] = Registry(
+    "primitive",
+    {row.name: row for row in _ROWS},
+    problem=of_type(Primitive, "a Primitive (odyssey.expr.primitives)"),
+)
 
 sigmoid = PRIMITIVES["sigmoid"].function

@@ -10,7 +10,7 @@ read. `gradients.py` measures how far gradients reach back, `units.py` what unit
 `export.py` writes a cell or a trained model for a world without Odyssey.
 `cells.py` lists the library, `show.py` gives one cell in any form, `mutate.py` its mutants,
 `data.py` tasks and data sets; `bench.py` measures speed, `tune.py` which tilings are fastest,
-`doctor.py` what works on this machine.
+`doctor.py` what works on this machine, `check.py` puts a plug-in to the contract tests.
 
 Options that travel together are a frozen dataclass, whose defaults are the command line's. A job
 never prints: who calls it may watch. To add one: a module with its function, and its row in

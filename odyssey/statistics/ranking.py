@@ -11,6 +11,7 @@ from odyssey.statistics.estimates import top_count
 from odyssey.storage.schema import (
     BLANK_NATS,
     DIVERGED,
+    METRIC,
     SHUFFLED_NATS,
     TEST_ACCURACY,
     TEST_BPC,
@@ -66,7 +67,8 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
         counts as guessing, the lost among them), mean_valid_bpc, low, high, half_width,
         best_valid_bpc, best_member, test_bpc, test_accuracy, top (how many draws count as the
         best), top_valid_bpc and top_test_bpc (their means), median_parameters; and where they
-        were measured, of the best member, test_exact, shuffled_bpc and blank_bpc.
+        were measured, of the best member, test_exact, shuffled_bpc, blank_bpc and the columns of
+        metrics.
     """
     results = with_labels(results)
     usable = estimates.valid_rows(results)
@@ -74,6 +76,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
     scores = (VALID_BPC, TEST_BPC, TEST_ACCURACY)
     counted = {s: estimates.member_values(results, s) for s in scores if s in results}
     results = results.assign(**counted)
+    metrics = [name for name in map(str, results) if name.startswith(METRIC)]
     rows = []
     for (task, label), group in results.groupby(["task", "label"], sort=False):
         valid = group[usable.loc[group.index]]
@@ -104,6 +107,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
                 TEST_BPC: np.nan if best is None else best[TEST_BPC],
                 TEST_ACCURACY: np.nan if best is None else best[TEST_ACCURACY],
                 **_where_measured(best),
+                **{name: np.nan if best is None else best[name] for name in metrics},
                 "top": len(top),
                 "top_valid_bpc": top[VALID_BPC].mean(),
                 "top_test_bpc": top[TEST_BPC].mean(),

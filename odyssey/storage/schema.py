@@ -22,6 +22,7 @@ FINISHED, STOPPED = "finished", "stopped"
 
 # The columns by which members are chosen and reported.
 VALID_BPC, TEST_BPC = "valid_bpc", "test_bpc"
+METRIC = "metric."  # begins the columns of metrics that plug-ins add
 VALID_NATS, TEST_NATS = "valid_nats", "test_nats"
 VALID_ACCURACY, TEST_ACCURACY = "valid_accuracy", "test_accuracy"
 TEST_EXACT, SHUFFLED_NATS, BLANK_NATS = "test_exact", "shuffled_nats", "blank_nats"

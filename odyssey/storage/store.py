@@ -5,6 +5,7 @@
     DIR/results/<trial>.parquet  one row a member; its presence means that the trial is finished
     DIR/curves/<trial>.parquet   one row a measurement along training
     DIR/results/merged-*.parquet many trials in one shard, see `RunStore.compact`
+    DIR/plugins/NAME/...         the code of plug-ins, as it was when the run began
     DIR/.lock                    held while a process runs the study
 
 Every file appears by an atomic rename, so no reader meets half of one. A trial's curves are written
@@ -34,18 +35,20 @@ import pandas as pd
 import pyarrow as pa
 
 from odyssey.errors import StoreError
+from odyssey.plugins.source import FOLDER, PluginSource
 from odyssey.storage import files, frames
 from odyssey.storage.files import DamagedFileError, why
 from odyssey.storage.labels import Label, Labels, finished_trials
 from odyssey.storage.lease import held, is_held
 from odyssey.storage.places import Place, RemotePath, place
+from odyssey.storage.plugins import keep_plugins, load_plugins
 from odyssey.storage.schema import CURVE_COLUMNS, ORDERS, RESULT_COLUMNS
 from odyssey.storage.scratch import sweep_files
 from odyssey.storage.shards import Shards
 
 FORMAT = 2
 _MOST_STUDY = 1_000_000  # bytes
-_LAYOUT = {"study.toml", "run.json", "results", "curves", ".lock"}
+_LAYOUT = {"study.toml", "run.json", "results", "curves", FOLDER, ".lock"}
 REGROUPING = "regrouping"
 FORMER_STUDY = "former_study"  # in run.json: the sha256 of the study.toml that was before
 
@@ -64,13 +67,21 @@ class RunStore:
         return f"RunStore({str(self.path)!r})"
 
     @classmethod
-    def create(cls, path: str | Place, *, study: str, run: Mapping[str, Any]) -> RunStore:
+    def create(
+        cls,
+        path: str | Place,
+        *,
+        study: str,
+        run: Mapping[str, Any],
+        plugins: Sequence[PluginSource] = (),
+    ) -> RunStore:
         """Makes a run directory.
 
         Args:
             path: A directory that does not exist or is empty, or its URL.
             study: The resolved text of the study.
             run: Facts about the run, as plain JSON data.
+            plugins: What it is made with; their code is kept.
 
         Raises:
             StoreError: When the directory holds a run or other files, or cannot be written.
@@ -98,6 +109,7 @@ class RunStore:
                     raise _already_a_run(path)
                 for folder in ("results", "curves"):
                     (path / folder).mkdir(exist_ok=True)
+                keep_plugins(path, plugins)
                 files.write_atomically(path / "study.toml", study.encode())
                 files.write_json(path / "run.json", facts)
         except OSError as error:
@@ -106,15 +118,19 @@ class RunStore:
 
     @classmethod
     def open(cls, path: str | Place) -> RunStore:
-        """Opens a run directory.
+        """Opens a run directory, and loads the plug-ins that it was made with.
 
         Raises:
             StoreError: When the directory is not a run.
+            ConfigError: When it was made with plug-ins that are not here, that are others here, or
+                whose code this user has never run on this machine.
         """
         path = place(path)
         if not is_run(path):
             raise StoreError(not_a_run(path))
-        return cls(path)
+        store = cls(path)
+        load_plugins(path, store.run)
+        return store
 
     @property
     def study_text(self) -> str:
@@ -326,7 +342,8 @@ def _foreign_entries(path: Place) -> bool:
     """Tells whether a directory holds more than an interrupted `create` leaves behind."""
     for entry in path.iterdir():
         ours = entry.name in _LAYOUT or re.fullmatch(r"\..*\.tmp", entry.name)
-        if not ours or (entry.is_dir() and any(entry.iterdir())):
+        full = entry.is_dir() and entry.name != FOLDER and any(entry.iterdir())
+        if not ours or full:
             return True
     return False
 

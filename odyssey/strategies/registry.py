@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import ConfigError, suggest
+from odyssey.registry import Registry
 from odyssey.strategies.aging import AgingEvolution
 from odyssey.strategies.jozefowicz import TopList
 from odyssey.strategies.nsga2 import ParetoSearch
@@ -16,12 +17,28 @@ from odyssey.strategies.proposal import Breeder, Outcome, Proposal, Strategy
 from odyssey.strategies.random_search import RandomSearch
 from odyssey.wording import quoted
 
-STRATEGIES: dict[str, Callable[..., Strategy]] = {
-    "random": RandomSearch,
-    "jozefowicz": TopList,
-    "aging": AgingEvolution,
-    "nsga2": ParetoSearch,
-}
+
+def _problem(name: str, row: Any) -> str:
+    if not callable(row):
+        return (
+            f"{quoted(name)} must be a class with `ask` and `tell` (odyssey.strategies.proposal),"
+            f" got {type(row).__name__}"
+        )
+    if isinstance(row, type) and not all(hasattr(row, method) for method in ("ask", "tell")):
+        return f"{quoted(name)} has no `ask` or no `tell`: a strategy has both"
+    return ""
+
+
+STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
+    "strategy",
+    {
+        "random": RandomSearch,
+        "jozefowicz": TopList,
+        "aging": AgingEvolution,
+        "nsga2": ParetoSearch,
+    },
+    problem=_problem,
+)
 
 
 def strategy_options(name: str) -> dict[str, float]:

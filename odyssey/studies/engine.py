@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from odyssey import plugins
 from odyssey.errors import ConfigError, OdysseyError, RunFailedError, StoreError
 from odyssey.storage.places import Place
 from odyssey.storage.schema import FAILED, KIND, UNMEASURED
@@ -27,6 +28,7 @@ from odyssey.studies.weights import Keeper
 from odyssey.studies.work import TrialWork, commit, failed_rows, versions
 from odyssey.tasks.registry import recorded_task
 from odyssey.tasks.text import MissingText
+from odyssey.training.metrics import METRICS, describe_metrics
 
 _WHEN = "%Y-%m-%d %H:%M:%S %z"
 HISTORY = "history"  # in run.json of a run that has grown: when it began, and when it grew
@@ -52,6 +54,8 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> OpenRun:
     Raises:
         OdysseyError: As `check`, and nothing has been written then; or the directory cannot be.
     """
+    present = plugins.loaded()
+    study = replace(study, plugins=tuple(source.kept for source in present))
     checked = check(study)
     kind = kind if study.search is None else KIND
     store = RunStore.create(
@@ -60,9 +64,11 @@ def prepare(study: Study, out: str | Place, *, kind: str = "") -> OpenRun:
         run={
             **({"kind": kind} if kind else {}),
             **_facts(study, checked),
+            **({"plugins": {s.name: s.record() for s in present}} if present else {}),
             "created": time.strftime(_WHEN),
             "seconds": 0.0,
         },
+        plugins=present,
     )
     return OpenRun(store, study, checked.cells, checked.trials)
 
@@ -125,6 +131,7 @@ def rewrite(run: OpenRun, study: Study) -> OpenRun:
 
 
 def _facts(study: Study, checked: CheckedStudy) -> dict[str, Any]:
+    outputs = {spec: task.signature.outputs for spec, task in checked.tasks.items()}
     return {
         "study": study.name,
         "description": study.description,
@@ -135,6 +142,7 @@ def _facts(study: Study, checked: CheckedStudy) -> dict[str, Any]:
         "versions": versions(),
         "commit": commit(),
         "seed": study.seed,
+        **({"metrics": describe_metrics(outputs)} if METRICS else {}),
     }
 
 
@@ -147,6 +155,7 @@ def reopen(directory: str | Place) -> OpenRun:
             Odyssey would train otherwise.
     """
     store = RunStore.open(directory)
+    _check_plugins(store)
     try:
         cells = sealed_cells(store)
         tasks = {spec: dict(task) for spec, task in store.run["tasks"].items()}
@@ -159,6 +168,16 @@ def reopen(directory: str | Place) -> OpenRun:
     trials = study.trials(cells) if study.search is None else []
     check_trials(store, trials)
     return OpenRun(store, study, cells, trials)
+
+
+def _check_plugins(store: RunStore) -> None:
+    """Raises `ConfigError` where a plug-in is loaded that the run began without."""
+    more = [s for s in plugins.loaded() if s.name not in store.run.get("plugins", {})]
+    if more:
+        raise ConfigError(
+            f"{store.path} began without the plug-in {more[0].label}, and goes on without it: "
+            f"do not load it ({plugins.SWITCH}=none leaves those of installed packages out)"
+        )
 
 
 def _check_texts(tasks: Mapping[str, Mapping[str, Any]]) -> None:
@@ -284,7 +303,11 @@ def execute(
                     source.trials,
                     work=work
                     or TrialWork(
-                        store.path.absolute(), commit(), run.tasks, keep=study.keep_weights
+                        store.path.absolute(),
+                        commit(),
+                        run.tasks,
+                        keep=study.keep_weights,
+                        plugins=plugins.loaded(),
                     ),
                     workers=workers,
                     address=address,

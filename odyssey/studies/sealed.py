@@ -30,6 +30,8 @@ def resolved(study: Study) -> dict[str, Any]:
     data["space"] = {name: drawn.plain for name, drawn in study.distributions.items()}
     plan = study.search
     data["stages"] = {s.name: dataclasses.asdict(s) for s in plan.stages} if plan else {}
+    if not study.plugins:
+        del data["plugins"]
     return dict(_flat(data))
 
 

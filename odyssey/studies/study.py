@@ -19,10 +19,12 @@ from typing import Any
 
 import tomli_w
 
+from odyssey import plugins
 from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.hyperparameters import HYPERPARAMETERS, SEEDS, Member
 from odyssey.names import path_prefix, split_text
+from odyssey.plugins.source import is_file_name
 from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
@@ -70,6 +72,8 @@ class Study:
         strategy: Makes the study a search (`search_plan`); empty for a fixed list of cells.
         constraints: Of a search.
         stages: Of a search.
+        plugins: Modules with rows for the tables of the package (docs/plugins.md): paths of files
+            or dotted names. Reading a study loads them.
     """
 
     name: str
@@ -89,13 +93,15 @@ class Study:
     strategy: Mapping[str, Any] = field(default_factory=dict)
     constraints: Mapping[str, Any] = field(default_factory=dict)
     stages: tuple[Mapping[str, Any], ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, bounds in LIMITS.items():
             bounds.check(name, getattr(self, name))
         self._check_texts()
-        for name in ("cells", "tasks", "more_baselines"):
-            _check_list(name, getattr(self, name), may_be_empty=name == "more_baselines")
+        for name in ("cells", "tasks", "more_baselines", "plugins"):
+            optional = name in ("more_baselines", "plugins")
+            _check_list(name, getattr(self, name), may_be_empty=optional)
         cells = expand(list(self.cells))
         for baseline in (self.baseline, *self.more_baselines):
             if baseline and baseline not in cells:
@@ -233,7 +239,7 @@ class Study:
         """Writes the study out in full."""
         data = dataclasses.asdict(self)
         data |= {"cells": list(self.cells), "tasks": list(self.tasks)}
-        for name in ("strategy", "constraints", "stages", "more_baselines"):
+        for name in ("strategy", "constraints", "stages", "more_baselines", "plugins"):
             if not data[name]:
                 del data[name]
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
@@ -255,14 +261,18 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = None) -> Study:
+def parse_study(
+    text: str, *, settings: Sequence[str] = (), base: Path | None = None, load: bool = True
+) -> Study:
     """Reads a study from TOML text.
 
     Args:
         text: The TOML text.
         settings: `key=value` overrides; keys are dotted (`training.epochs`), values TOML or
             plain text. The name of a training option or a hyperparameter alone will do.
-        base: The folder that relative paths of cells and texts refer to; the current one if None.
+        base: The folder that relative paths of cells, texts and plug-ins refer to; the current one
+            if None.
+        load: Whether its plug-ins are loaded; those of a run that is there are already.
 
     Raises:
         ConfigError: The text is no TOML, or a key or value is wrong.
@@ -278,6 +288,8 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
         if key not in known:
             also = _INNER.values()
             raise ConfigError(suggest(key, known, what="study field", also=[*_INNER, *also]))
+    if "plugins" in data:
+        data["plugins"] = _plugins(data["plugins"], base, load=load)
     strategy = data.get("strategy")
     for table in (data, strategy):
         if isinstance(table, dict) and isinstance(table.get("baseline"), str):
@@ -297,6 +309,17 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     if isinstance(data["tasks"], list):
         data["tasks"] = tuple(data["tasks"])
     return Study(**data)
+
+
+def _plugins(given: Any, base: Path | None, *, load: bool) -> tuple[str, ...]:
+    """Loads plug-ins; gives their names, with paths that every process finds."""
+    _check_list("plugins", given, may_be_empty=True)
+    if not load:
+        return tuple(given)
+    specs = tuple(_absolute(spec, base) if is_file_name(spec) else spec for spec in given)
+    for spec in specs:
+        plugins.load(spec)
+    return specs
 
 
 def _are_texts(value: Any) -> bool:
@@ -319,7 +342,7 @@ def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
         run: The facts of `run.json`. Training options that they do not name were unknown when it
             began: it goes on without them.
     """
-    study = parse_study(text)
+    study = parse_study(text, load=False)
     tables = [run.get("training"), *(run.get("stages") or ())]
     said = {name for table in tables if isinstance(table, Mapping) for name in table}
     before = {name: value for name, value in EARLIER.items() if name not in said}

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.hyperparameters import HYPERPARAMETERS
+from odyssey.storage.schema import METRIC
 from odyssey.studies.trial import Trial
 
 FACTS = ("trial", "spec", "task", "group", "cell_key")
@@ -29,7 +30,7 @@ SCORES = (
     *("valid_nats", "valid_bpc", "valid_accuracy", "test_nats", "test_bpc", "test_accuracy"),
     *("test_exact", "longer_nats", "longer_accuracy", "num_parameters", "updates", "characters"),
 )
-"""Columns of a result that are final scores."""
+"""Columns of a result that are final scores; those of metrics are, too."""
 
 Metrics = Mapping[str, float]
 
@@ -201,7 +202,7 @@ class Tracking:
         scores = {
             _of_member(name, row["member"], len(rows)): float(row[name])
             for row in rows
-            for name in SCORES
+            for name in (*SCORES, *(n for n in row if n.startswith(METRIC)))
             if row.get(name) is not None and math.isfinite(float(row[name]))
         }
         for key, run in list(self._runs.items()):

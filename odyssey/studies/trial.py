@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from odyssey.plugins import digests
 from odyssey.training.config import EARLIER
 
 _ABSENT = object()
@@ -36,6 +37,7 @@ class Trial:
         group: A label that the study gives, such as the stage of a search.
         limit: Seconds of processor time after which it is taken for hanging; 0: never. It decides
             no result, so it is no part of the id.
+        plugins: Digests of the plug-ins that may decide it; those of this process.
     """
 
     index: int
@@ -48,11 +50,14 @@ class Trial:
     training: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
     limit: float = 0.0
+    plugins: tuple[str, ...] = field(default_factory=digests)
 
     @cached_property
     def id(self) -> str:
         """The first 16 hex digits of the sha256 of everything that decides the result."""
         content = {k: v for k, v in self.to_dict().items() if k not in _NO_RESULT}
+        if not self.plugins:  # ids of before there were plug-ins
+            del content["plugins"]
         content["training"] = {
             k: v for k, v in content["training"].items() if EARLIER.get(k, _ABSENT) != v
         }
@@ -62,6 +67,7 @@ class Trial:
         """Gives the trial as plain JSON-able data."""
         data = asdict(self)
         data["lineage"] = list(self.lineage)
+        data["plugins"] = list(self.plugins)
         data["members"] = [dict(m) for m in self.members]
         data["training"] = dict(self.training)
         return data
@@ -80,6 +86,7 @@ class Trial:
             training=dict(data["training"]),
             group=data.get("group", ""),
             limit=float(data.get("limit", 0.0)),
+            plugins=tuple(data.get("plugins", ())),
         )
 
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import StoreError, TaskError
 from odyssey.expr import parse_cell
 from odyssey.hyperparameters import Member
+from odyssey.plugins import load_sources
+from odyssey.plugins.source import PluginSource
 from odyssey.storage.places import Place
-from odyssey.storage.schema import FAILED
+from odyssey.storage.schema import FAILED, METRIC
 from odyssey.storage.store import RunStore
 from odyssey.studies.settings import setting_columns
 from odyssey.studies.trial import Trial, TrialResult
@@ -96,15 +98,18 @@ class TrialWork:
         tasks: What every task said of itself when the run began, by spec: a text that changes
             under a run must not mix two experiments.
         keep: Whose weights are written: `best`, `all` or `none` of the trial's members.
+        plugins: The plug-ins of the run, which this process may not have yet.
     """
 
     directory: Place
     commit: str
     tasks: Mapping[str, Mapping[str, Any]]
     keep: str = "none"
+    plugins: tuple[PluginSource, ...] = ()
 
     def __call__(self, trial: Trial) -> TrialResult:
         """Trains the trial's population; an error in it is the caller's to record."""
+        load_sources(self.plugins)
         task = _checked_task(trial.task, self.tasks[trial.task])
         result, trained = trained_trial(trial, commit=self.commit, task=task)
         # a full disk is no fault of the trial: the driver tries again, and stops the run
@@ -209,6 +214,7 @@ def trained_trial(
                 "test_exact": result.test_exact,
                 "shuffled_nats": result.shuffled_nats,
                 "blank_nats": result.blank_nats,
+                **{METRIC + name: value for name, value in result.metrics.items()},
                 "longer_nats": result.longer_nats,
                 "longer_accuracy": result.longer_accuracy,
                 "longer_exact": result.longer_exact,

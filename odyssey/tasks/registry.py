@@ -14,6 +14,7 @@ from typing import Any
 
 from odyssey.errors import TaskError, suggest
 from odyssey.names import CAPTIONS_PREFIX, PATH_PREFIXES, TEXT_PREFIX, split_text
+from odyssey.registry import Registry, of_type
 from odyssey.tasks.adding import LONGEST, Adding
 from odyssey.tasks.arithmetic import Arithmetic
 from odyssey.tasks.base import Task
@@ -150,7 +151,7 @@ def _music(name: str, dataset: Dataset) -> TaskRow:
     return TaskRow(dataset.summary, options, make, sequences=True)
 
 
-_TASKS: dict[str, TaskRow] = {
+_ROWS: dict[str, TaskRow] = {
     "memorization": TaskRow(
         "read 5 letters and reproduce them in order (Jozefowicz et al., 2015)",
         (
@@ -350,6 +351,9 @@ _TASKS: dict[str, TaskRow] = {
         if not dataset.part_of
     },
 }
+TASKS: Registry[TaskRow] = Registry(
+    "task", _ROWS, problem=of_type(TaskRow, "a TaskRow (odyssey.tasks.registry)")
+)
 _TEXT_OPTIONS = _text_options("90/5/5")
 _CAPTION_OPTIONS = (
     whole("height", 24, least=4, most=256),
@@ -365,12 +369,12 @@ def list_tasks(*, sequences: bool | None = None) -> list[str]:
     Args:
         sequences: Those of whole sequences only, or those that are streams; None: all.
     """
-    return [name for name, row in _TASKS.items() if sequences in (None, row.sequences)]
+    return [name for name, row in TASKS.items() if sequences in (None, row.sequences)]
 
 
 def describe_tasks() -> list[dict[str, str]]:
     """Lists the tasks as rows (name, summary, options with their defaults), without making any."""
-    rows = [(name, row.summary, row.options) for name, row in _TASKS.items()]
+    rows = [(name, row.summary, row.options) for name, row in TASKS.items()]
     rows.append((f"{TEXT_PREFIX}PATH", "any file", _TEXT_OPTIONS))
     about = "a folder of pictures with captions.csv"
     rows.append((f"{CAPTIONS_PREFIX}PATH", about, _CAPTION_OPTIONS))
@@ -493,14 +497,14 @@ def _row(spec: str) -> tuple[TaskRow, str, dict[str, Any]]:
     name, at, given = spec.partition("@")
     if spec in TASK_SETS:
         raise TaskError(f"{spec} is a set of tasks; name one: {', '.join(TASK_SETS[spec])}")
-    if name not in _TASKS:
+    if name not in TASKS:
         if any(mark in name for mark in "/\\.") or Path(name[:200]).is_file():
             shown = shorten(name)
             raise TaskError(f"no task called {quoted(name)}; for a file write {TEXT_PREFIX}{shown}")
         raise TaskError(
-            suggest(name, [*_TASKS, *(f"{prefix}PATH" for prefix in PATH_PREFIXES)], what="task")
+            suggest(name, [*TASKS, *(f"{prefix}PATH" for prefix in PATH_PREFIXES)], what="task")
         )
-    row = _TASKS[name]
+    row = TASKS[name]
     values = read_options(given if at else None, row.options, task=name)
     return row, name + show_options(values, row.options), values
 

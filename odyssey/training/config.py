@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.expr.schemes import DISTRIBUTIONS
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.ranges import Range
+from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.wording import quoted
 
-OPTIMIZER_NAMES = ("sgd", "rmsprop", "adam", "adagrad", "adamw")  # `optimizers.OPTIMIZERS` has them
 SCHEDULES = ("constant", "plateau", "decay", "cosine", "linear", "one_cycle")
 # `schedules.SCHEDULE_RULES` has them
 ANYWHERE, BEGINNING = "anywhere", "beginning"  # where the streams of a text start
@@ -23,7 +23,7 @@ ANYWHERE, BEGINNING = "anywhere", "beginning"  # where the streams of a text sta
 SWITCH = (False, True)
 
 
-def _option(default: Any, allowed: Range | tuple[Any, ...]) -> Any:
+def _option(default: Any, allowed: Range | Collection[Any]) -> Any:
     """Makes a field: its default, and what it may be."""
     return dataclasses.field(default=default, metadata={"allowed": allowed})
 
@@ -85,7 +85,7 @@ class TrainingConfig:
     passes: int = _option(0, Range(int, 0, 1_000_000))
     start: str = _option(ANYWHERE, (ANYWHERE, BEGINNING))
     accumulate: int = _option(1, Range(int, 1, 65_536))
-    optimizer: str = _option("sgd", OPTIMIZER_NAMES)
+    optimizer: str = _option("sgd", OPTIMIZERS)
     nesterov: bool = _option(False, SWITCH)
     scale_by_momentum: bool = _option(False, SWITCH)
     rmsprop_decay: float = _option(0.95, Range(float, 0, 1, above=True))
@@ -115,7 +115,7 @@ class TrainingConfig:
             name, value = f"training.{option}", getattr(self, option)
             if isinstance(allowed, Range):
                 allowed.check(name, value)
-            elif type(value) is not type(allowed[0]):
+            elif type(value) is not type(next(iter(allowed))):
                 kind = "true or false" if allowed is SWITCH else "text"
                 raise ConfigError(f"{name} must be {kind}, got {quoted(value)}")
             elif value not in allowed:
@@ -136,7 +136,7 @@ class TrainingConfig:
 
 
 # What every training option may be: a range, or one of these.
-OPTIONS: dict[str, Range | tuple[Any, ...]] = {
+OPTIONS: dict[str, Range | Collection[Any]] = {
     field.name: field.metadata["allowed"] for field in dataclasses.fields(TrainingConfig)
 }
 EARLIER: dict[str, Any] = {

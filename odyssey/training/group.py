@@ -29,7 +29,8 @@ from odyssey.training.batches import Draws, JoinedBatch, in_type
 from odyssey.training.config import BEGINNING, TrainingConfig
 from odyssey.training.model import SequenceModel, count_parameters
 from odyssey.training.noise import Noise
-from odyssey.training.optimizers import OPTIMIZERS, FlatParameters, Optimizer
+from odyssey.training.optimizer_rules import OPTIMIZERS
+from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.results import Epoch, MemberResult
 from odyssey.training.schedules import Rates
 from odyssey.training.scores import Scores, measure
@@ -251,6 +252,7 @@ class Group:
                 continue
             result.test_nats, result.test_accuracy = scores.nats[k], scores.accuracy[k]
             result.test_exact = scores.exact[k]
+            result.metrics = {name: values[k] for name, values in scores.metrics.items()}
             result.shuffled_nats, result.blank_nats = scores.shuffled[k], scores.blank[k]
             if further is not None:
                 result.longer_nats, result.longer_accuracy = further.nats[k], further.accuracy[k]

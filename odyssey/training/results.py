@@ -36,6 +36,7 @@ class MemberResult:
     longer_nats: float = math.nan
     longer_accuracy: float = math.nan
     longer_exact: float = math.nan
+    metrics: dict[str, float] = field(default_factory=dict)
     curve: list[tuple[int, int, str, float]] = field(default_factory=list)
 
 

@@ -6,8 +6,8 @@ Shapes: P members, T steps, B columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,7 +20,9 @@ from odyssey.tasks.base import Batch, HeldOut, Task
 from odyssey.tasks.sequences import ANOTHER, MEAN, Shown
 from odyssey.training.batches import join
 from odyssey.training.config import TrainingConfig
+from odyssey.training.metrics import metrics_of
 from odyssey.training.model import SequenceModel
+from odyssey.training.predictions import PredictionsOfAll
 from odyssey.training.step import TorchReadout, make_readout
 
 
@@ -34,6 +36,7 @@ class Scores:
         exact: The share of sequences all of whose counted targets are; NaN where not measured.
         shuffled: Loss with the condition of another sequence; NaN where not measured.
         blank: Loss with the mean of all conditions; NaN where not measured.
+        metrics: The metrics of plug-ins on test data (`training.metrics`), by name.
     """
 
     nats: list[float]
@@ -41,6 +44,7 @@ class Scores:
     exact: list[float]
     shuffled: list[float]
     blank: list[float]
+    metrics: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -74,7 +78,9 @@ def measure(
         model.rnn.backend, model.rnn.hidden_sizes, model.signature.outputs
     )
 
-    def scored(exact: bool = False, **shown: Shown) -> _Sums:
+    def scored(
+        exact: bool = False, collected: PredictionsOfAll | None = None, **shown: Shown
+    ) -> _Sums:
         batches = task.held_out(
             split,
             batch_size=config.eval_batch,
@@ -83,9 +89,12 @@ def measure(
             warmup=config.eval_warmup,
             **shown,
         )
-        return _sums(model, readout, batches, exact=exact)
+        return _sums(model, readout, batches, exact=exact, collected=collected)
 
-    own = scored(exact=task.exact and split == "test")
+    outputs, collected = model.signature.outputs, None
+    if split == "test" and metrics_of(outputs.kind):
+        collected = PredictionsOfAll(outputs, len(model.readout))
+    own = scored(exact=task.exact and split == "test", collected=collected)
     if own.count == 0:
         raise ConfigError(
             f"{task.name}: no counted character among {characters} for {split};"
@@ -94,7 +103,8 @@ def measure(
     other = [[math.nan] * len(model.readout)] * 2
     if task.signature.condition is not None and split == "test":
         other = [scored(shown=shown).nats for shown in (ANOTHER, MEAN)]
-    return Scores(own.nats, own.accuracy, own.exact, *other)
+    metrics = collected.metrics() if collected else {}
+    return Scores(own.nats, own.accuracy, own.exact, other[0], other[1], metrics)
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,12 @@ class _Sums:
 
 
 def _sums(
-    model: SequenceModel, readout: ReadoutLoss, batches: Iterable[Batch], *, exact: bool
+    model: SequenceModel,
+    readout: ReadoutLoss,
+    batches: Iterable[Batch],
+    *,
+    exact: bool,
+    collected: PredictionsOfAll | None = None,
 ) -> _Sums:
     members = len(model.readout)
     judge = TorchReadout(model.signature.outputs.kind)
@@ -141,6 +156,8 @@ def _sums(
         count += int(weight[0].sum())
         if counter:
             counter.add(judge.hits(inputs).numpy(), batch)
+        if collected:
+            collected.add(inputs, batch)
     return _Sums(nats_P, right_P, counter.shares if counter else [math.nan] * members, count)
 
 

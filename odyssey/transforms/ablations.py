@@ -35,6 +35,7 @@ from odyssey.expr.terms import (
     sub,
     subexpressions,
 )
+from odyssey.registry import Registry, View, of_type
 from odyssey.transforms import families
 from odyssey.transforms.named import GATE_LETTERS as GATE_LETTERS
 from odyssey.transforms.named import find_equation, multiplies, with_equations
@@ -350,7 +351,7 @@ class Ablation:
     examples: tuple[str, ...] = ("",)
 
 
-ABLATIONS: dict[str, Ablation] = {
+_ROWS = {
     "no_input_gate": Ablation(_letter("i"), (), "input gate i = 1", "NIG"),
     "no_forget_gate": Ablation(_letter("f"), (), "forget gate f = 1", "NFG"),
     "no_output_gate": Ablation(_letter("o"), (), "output gate o = 1", "NOG"),
@@ -438,7 +439,13 @@ ABLATIONS: dict[str, Ablation] = {
     "residual": Ablation(families.residual, (), "the layer puts out h + x"),
 }
 
-SHORT: dict[str, str] = {row.short: name for name, row in ABLATIONS.items() if row.short}
+ABLATIONS: Registry[Ablation] = Registry(
+    "ablation", _ROWS, problem=of_type(Ablation, "an Ablation (odyssey.transforms.ablations)")
+)
+
+SHORT: View[str, str] = View(
+    lambda: {row.short: name for name, row in ABLATIONS.items() if row.short}, ABLATIONS
+)
 
 
 def ablate(cell: Cell, operator: str) -> Cell:

@@ -20,9 +20,10 @@ from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Program, reach
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import resolve
+from odyssey.registry import subset
 from odyssey.wording import quoted
 
-_FLAT = frozenset(n for n, p in PRIMITIVES.items() if p.is_flat)
+_FLAT = subset(PRIMITIVES, lambda name, row: row.is_flat)
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,9 @@ def has_gradient_path(cell: Cell) -> bool:
     everywhere do not pass anything on. A delay line that nothing feeds back has no such path.
     """
     normal = normalise(cell, cell.shapes)
-    reads = {s: normal.states_in(poly, blocked=_FLAT) for s, poly in normal.updates.items()}
+    reads = {
+        s: normal.states_in(poly, blocked=frozenset(_FLAT)) for s, poly in normal.updates.items()
+    }
     return any(state in reach(reads[state], reads.__getitem__) for state in reads)
 
 

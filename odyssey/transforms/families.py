@@ -50,7 +50,7 @@ from odyssey.transforms.sites import (
 from odyssey.wording import quoted
 
 _NORMS = tuple(UNIT_FORMS[name].function for name in ("layer_norm", "rms_norm"))
-_FUNCTIONS = {*BY_FUNCTION, *(row.function for row in UNIT_FORMS.values())}.difference(_NORMS)
+_UNIT_FUNCTIONS = {row.function for row in UNIT_FORMS.values()}.difference(_NORMS)
 
 
 class _Parts(NamedTuple):
@@ -59,6 +59,11 @@ class _Parts(NamedTuple):
     now: list[Signed]
     past: list[Signed]
     rest: list[Signed]
+
+
+def _is_function(kind: type) -> bool:
+    """Whether it is a function, of a value or over the units, but no normalisation."""
+    return kind in BY_FUNCTION or kind in _UNIT_FUNCTIONS
 
 
 def _sum(terms: Sequence[Signed]) -> sp.Expr:
@@ -85,7 +90,7 @@ def _parts(cell: Cell, site: Site, value: sp.Expr) -> _Parts:
 
 def _sums(cell: Cell) -> list[Site]:
     """Lists the sums that go into a function, also those that have a name; no single numbers."""
-    arguments = [s for s in sites(cell) if type(s.above) in _FUNCTIONS]
+    arguments = [s for s in sites(cell) if _is_function(type(s.above))]
     single = [signed_terms(s.node)[0][1] for s in arguments if not isinstance(s.node, sp.Add)]
     named = {value for value in single if isinstance(value, Named)}
     whole = [

@@ -17,6 +17,7 @@ import numpy as np
 from odyssey.errors import CellError, suggest
 from odyssey.expr.canonical import ABSENT_INPUT
 from odyssey.expr.cell import Cell, parse_cell
+from odyssey.registry import Registry, of_type
 from odyssey.transforms import node_mutations as nodes
 from odyssey.transforms import size_mutations as shaping
 from odyssey.transforms import structure_mutations as structure
@@ -236,7 +237,11 @@ _ROWS = (
     ),
 )
 
-MUTATIONS: dict[str, Mutation] = {row.name: row for row in _ROWS}
+MUTATIONS: Registry[Mutation] = Registry(
+    "mutation",
+    {row.name: row for row in _ROWS},
+    problem=of_type(Mutation, "a Mutation (odyssey.transforms.mutations)"),
+)
 
 
 @dataclass(frozen=True)

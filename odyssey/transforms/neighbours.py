@@ -7,7 +7,7 @@ from itertools import combinations
 
 from odyssey.errors import CellError
 from odyssey.expr.cell import Cell
-from odyssey.transforms.ablations import SHORT, ablate, gates
+from odyssey.transforms.ablations import ABLATIONS, SHORT, ablate, gates
 
 FORGET_BIASES = (-1, 0, 1, 2, 5)
 
@@ -16,7 +16,8 @@ def _operators(cell: Cell) -> Iterator[str]:
     """Lists what might apply: the named changes of the literature first, so that they give names.
 
     Each gate dropped, each activation dropped, gates coupled, peepholes taken or given, full gate
-    recurrence, each recurrent input dropped, biases dropped, initial forget biases.
+    recurrence, each recurrent input dropped, biases dropped, initial forget biases; then those of
+    plug-ins.
     """
     yield from SHORT.values()
     yield from ("no_reset_gate", "no_update_gate")
@@ -30,6 +31,8 @@ def _operators(cell: Cell) -> Iterator[str]:
     yield "no_bias"
     yield from (f"no_bias={name}" for name in equations)
     yield from (f"forget_bias={value}" for value in FORGET_BIASES)
+    for name in ABLATIONS.added:
+        yield from (f"{name}={e}" if e else name for e in ABLATIONS[name].examples)
 
 
 def single_changes(cell: Cell) -> dict[str, Cell]:

@@ -14,6 +14,7 @@ import sympy as sp
 
 from odyssey.expr.cell import Cell
 from odyssey.expr.forms import LANGUAGE
+from odyssey.expr.primitives import PRIMITIVES, Function
 from odyssey.expr.terms import (
     Current,
     Leaf,
@@ -30,6 +31,7 @@ from odyssey.expr.terms import (
     subexpressions,
     term,
 )
+from odyssey.registry import View
 from odyssey.transforms.sites import (
     Names,
     Rng,
@@ -57,7 +59,10 @@ DIAGONALS: dict[str, Fraction] = {
 }
 ACTIVATIONS = ("sigmoid", "tanh", "relu", *DIAGONALS)
 # those without a value for half of all arguments are left out
-OTHERS = tuple(n for n, row in LANGUAGE.items() if row.arity == 1 and row.edge != "end")
+OTHERS: View[str, Function] = View(
+    lambda: {n: row for n, row in LANGUAGE.items() if row.arity == 1 and row.edge != "end"},
+    PRIMITIVES,
+)
 OPERATIONS = ("add", "sub", "mul")
 ELEMENTWISE = (*OPERATIONS, "div")
 

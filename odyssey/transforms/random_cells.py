@@ -20,16 +20,18 @@ from odyssey.expr.algebra import normalise
 from odyssey.expr.cell import Cell
 from odyssey.expr.equations import Equation
 from odyssey.expr.forms import LANGUAGE, NAMED_FORMS
-from odyssey.expr.primitives import sigmoid
+from odyssey.expr.primitives import PRIMITIVES, sigmoid
 from odyssey.expr.terms import Current, Input, Leaf, Matrix, Named, Vector, add, matmul, mul, sub
+from odyssey.registry import View
 from odyssey.transforms.sites import previous
 
 SLACK = 2  # nodes that a cell may have more or less than asked for
 LEAST = 4  # nodes of the smallest state: tanh(W @ x[t] + U @ h[t-1])
 STATES = ("h", "c", "m")
 _STATE_SHARES = (0.6, 0.3, 0.1)
-_FUNCTIONS = [row for row in LANGUAGE.values() if row.share]
-_FUNCTION_SHARES = np.array([row.share for row in _FUNCTIONS])
+_SHARES: View[str, float] = View(
+    lambda: {name: row.share for name, row in LANGUAGE.items() if row.share}, PRIMITIVES
+)
 _FUNCTION_NODES = {name: form.nodes for name, form in NAMED_FORMS.items()}  # of others 1
 _TRIES = 500
 
@@ -69,8 +71,9 @@ class _Draft:
         return [least + b - a for a, b in pairwise(edges)]
 
     def function(self) -> str:
-        number = self.rng.choice(len(_FUNCTIONS), p=_FUNCTION_SHARES / _FUNCTION_SHARES.sum())
-        return _FUNCTIONS[int(number)].name
+        shares = np.array(list(_SHARES.values()))
+        number = self.rng.choice(len(shares), p=shares / shares.sum())
+        return list(_SHARES)[int(number)]
 
     def leaf(self, nodes: int, must: list[Leaf]) -> sp.Expr:
         """A value of no node or, as a linear map, of one."""

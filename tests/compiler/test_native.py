@@ -24,7 +24,6 @@ from odyssey.compiler.backends.native.source.frame import write_preamble
 from odyssey.compiler.backends.native.source.functions import TYPES, write_functions
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
-from odyssey.expr.forms import ALL_FUNCTIONS, BY_FUNCTION, LANGUAGE
 from odyssey.expr.primitives import PRIMITIVES
 
 REFERENCE = {name: row.numpy for name, row in PRIMITIVES.items() if row.arity == 1 and row.c}
@@ -156,9 +155,6 @@ CUBE = replace(
 
 def test_a_primitive_without_c_runs_on_eager_and_says_so(monkeypatch, capsys):
     monkeypatch.setitem(PRIMITIVES, "cube", CUBE)
-    monkeypatch.setitem(LANGUAGE, "cube", CUBE)
-    monkeypatch.setitem(ALL_FUNCTIONS, "cube", CUBE)
-    monkeypatch.setitem(BY_FUNCTION, CUBE.function, CUBE)
     notice.cache_clear()
     text = "cell q\ninput x\nstate h\nh[t] = tanh(cube(W @ x[t] + U @ h[t-1]))\noutput h\n"
     program = lower(odyssey.parse_cell(text))

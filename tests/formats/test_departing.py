@@ -16,6 +16,7 @@ from support.representatives import REPRESENTATIVES
 
 from odyssey.cells import LIBRARY, library_cell
 from odyssey.compiler import RNN
+from odyssey.contracts.onnx_formula import by_onnx
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
 from odyssey.expr.initial import INITIAL_VALUES
@@ -126,30 +127,8 @@ def test_every_function_has_a_row_for_onnx(name):
     if getattr(row, "reads_matrix", False):
         args = [values[None]]
     # the same formula by the operators' own definitions, run by onnx's reference implementation
-    found = _by_reference(row.onnx, [a.astype(np.float32) for a in args])
+    found = by_onnx(row.onnx, [a.astype(np.float32) for a in args])
     np.testing.assert_allclose(found, row.numpy(*args), rtol=1e-5, atol=1e-6)
-
-
-def _by_reference(formula, args):
-    from onnx import TensorProto, helper
-    from onnx.reference import ReferenceEvaluator
-
-    from odyssey.formats.onnx_graph import OPSET, OnnxGraph
-
-    graph = OnnxGraph("v")
-    names = ["a", "b"][: len(args)]
-    result = graph.formula(formula, names)
-    graph.op("Identity", result, name="result")
-    info = helper.make_tensor_value_info
-    whole = helper.make_graph(
-        graph.nodes,
-        "formula",
-        [info(n, TensorProto.FLOAT, None) for n in names],
-        [info("result", TensorProto.FLOAT, None)],
-        initializer=graph.initializers,
-    )
-    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", OPSET)])
-    return ReferenceEvaluator(model).run(None, dict(zip(names, args, strict=True)))[0]
 
 
 def test_arithmetic_is_that_of_onnx():
@@ -157,7 +136,7 @@ def test_arithmetic_is_that_of_onnx():
         args = [np.array([1.5, -2.0], np.float32), np.array([0.5, 4.0], np.float32)][: row.arity]
         formula = f"{row.onnx}({', '.join('ab'[: row.arity])})"
         assert read_formula(formula, names={"a": 1, "b": 2}, number=Fraction, apply=lambda *_: 3)
-        np.testing.assert_allclose(_by_reference(formula, args), row.apply(*args), err_msg=name)
+        np.testing.assert_allclose(by_onnx(formula, args), row.apply(*args), err_msg=name)
 
 
 @pytest.mark.parametrize("name", PROPERTIES)

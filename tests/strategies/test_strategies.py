@@ -5,39 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from odyssey.contracts.strategies import BITS, CHECKS, BitBreeder, bit_outcome
 from odyssey.errors import ConfigError
 from odyssey.strategies.nsga2 import ParetoSearch, crowding, fronts
-from odyssey.strategies.proposal import Outcome, Proposal
 from odyssey.strategies.registry import STRATEGIES, check_options, make_strategy, strategy_options
-
-BITS = 24
-
-
-class BitBreeder:
-    """Breeds bit strings: a landscape on which the best are known."""
-
-    def mutant(self, parent, rng, *, times):
-        bits = list(parent.text)
-        for place in rng.choice(BITS, size=times, replace=False):
-            bits[place] = "10"[int(bits[place])]
-        return Proposal("".join(bits), ("flip",) * times, (parent.number,))
-
-    def child(self, one, other, rng):
-        cut = int(rng.integers(1, BITS))
-        text = one.text[:cut] + other.text[cut:]
-        return Proposal(text, ("crossover",), (one.number, other.number))
-
-    def scratch(self, rng):
-        return Proposal("".join(str(b) for b in rng.integers(2, size=BITS)), ("scratch",))
-
-
-def outcome(number, text, **changes):
-    values = {"passed": 1, "score": text.count("1") / BITS, "cost": float(text[:12].count("1"))}
-    return Outcome(number, text, text, **{**values, **changes})
 
 
 def seeds():
-    return [outcome(n, text * (BITS // 2), seed=True) for n, text in enumerate(["00", "01"])]
+    return [bit_outcome(n, text * (BITS // 2), seed=True) for n, text in enumerate(["00", "01"])]
 
 
 def run(name, *, steps, seed=1, lag=1, **options):
@@ -49,7 +24,7 @@ def run(name, *, steps, seed=1, lag=1, **options):
     for step in range(steps):
         while told <= step - lag:
             p = proposals[told]
-            strategy.tell(outcome(told + 2, p.text, again=p.again))
+            strategy.tell(bit_outcome(told + 2, p.text, again=p.again))
             told += 1
         proposals.append(strategy.ask(np.random.default_rng([seed, step])))
     return proposals
@@ -59,13 +34,19 @@ def best(proposals):
     return max(p.text.count("1") for p in proposals)
 
 
+@pytest.mark.parametrize("says", CHECKS)
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_row_keeps_the_contract(name, says):
+    CHECKS[says](name, STRATEGIES[name])
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_asking_changes_nothing(name):
     strategy, twin = (make_strategy(name, BitBreeder(), {}) for _ in range(2))
     for number in range(40):
         text = f"{number * 2654435761 % 2**BITS:0{BITS}b}"
         for one in (strategy, twin):
-            one.tell(outcome(number, text, seed=number < 2))
+            one.tell(bit_outcome(number, text, seed=number < 2))
         for attempt in range(3):
             strategy.ask(np.random.default_rng([number, attempt]))
         rngs = [np.random.default_rng([7, number]) for _ in range(2)]
@@ -79,8 +60,8 @@ def test_what_does_not_breed_has_no_children(name, again):
     strategy, twin = (make_strategy(name, BitBreeder(), {}) for _ in range(2))
     for number in range(60):
         text = f"{number * 2654435761 % 2**BITS:0{BITS}b}"
-        one = outcome(number, text, seed=number < 2)
-        failed = outcome(100 + number, "1" * BITS, passed=9, score=9.0, cost=0.0, breeds=False)
+        one = bit_outcome(number, text, seed=number < 2)
+        failed = bit_outcome(100 + number, "1" * BITS, passed=9, score=9.0, cost=0.0, breeds=False)
         strategy.tell(one)
         twin.tell(one)
         strategy.tell(replace(one, score=9.0, breeds=False, again=True) if again else failed)
@@ -115,7 +96,7 @@ def test_random_search_does_not_learn():
         first.tell(one)
         second.tell(one)
     for number in range(50):
-        second.tell(outcome(number + 2, "1" * BITS))
+        second.tell(bit_outcome(number + 2, "1" * BITS))
     rngs = [np.random.default_rng(3) for _ in range(2)]
     for _ in range(50):
         assert first.ask(rngs[0]) == second.ask(rngs[1])
@@ -133,15 +114,15 @@ def test_random_search_draws_from_scratch_and_from_seeds():
 def test_aging_forgets_the_oldest_however_good():
     strategy = make_strategy("aging", BitBreeder(), {"population": 3, "sample": 3})
     for number in range(4):
-        strategy.tell(outcome(number, "0" * BITS, score=10.0 - number))
+        strategy.tell(bit_outcome(number, "0" * BITS, score=10.0 - number))
     parents = {strategy.ask(np.random.default_rng(n)).parents for n in range(20)}
     assert parents == {(1,)}  # the best of those that live: 0 is dead
 
 
 def test_aging_prefers_stages_to_scores():
     strategy = make_strategy("aging", BitBreeder(), {"population": 3, "sample": 3})
-    strategy.tell(outcome(0, "0" * BITS, score=2.0, passed=0))
-    strategy.tell(outcome(1, "0" * BITS, score=0.9, passed=2))
+    strategy.tell(bit_outcome(0, "0" * BITS, score=2.0, passed=0))
+    strategy.tell(bit_outcome(1, "0" * BITS, score=0.9, passed=2))
     assert strategy.ask(np.random.default_rng(0)).parents == (1,)
 
 
@@ -150,7 +131,7 @@ def test_of_equals_aging_takes_the_older(sample):
     """Whichever the sample holds, in whatever order it was drawn."""
     strategy = make_strategy("aging", BitBreeder(), {"population": 5, "sample": sample})
     for number in range(5):
-        strategy.tell(outcome(number, "0" * BITS, score=0.5))
+        strategy.tell(bit_outcome(number, "0" * BITS, score=0.5))
     for seed in range(20):
         drawn = np.random.default_rng(seed).choice(5, size=sample, replace=False)
         assert strategy.ask(np.random.default_rng(seed)).parents == (min(drawn),)
@@ -169,7 +150,7 @@ def test_a_parent_is_mutated_once_to_as_often_as_allowed(name, most):
 def test_of_equals_the_top_list_keeps_the_older():
     strategy = make_strategy("jozefowicz", BitBreeder(), {"size": 3, "again": 0.0})
     for number in range(6):
-        strategy.tell(outcome(number, f"{number:0{BITS}b}", score=0.5))
+        strategy.tell(bit_outcome(number, f"{number:0{BITS}b}", score=0.5))
     parents = {strategy.ask(np.random.default_rng(n)).parents[0] for n in range(40)}
     assert parents == {0, 1, 2}
 
@@ -177,7 +158,7 @@ def test_of_equals_the_top_list_keeps_the_older():
 def test_the_top_list_holds_the_best_once():
     strategy = make_strategy("jozefowicz", BitBreeder(), {"size": 3, "again": 0.0})
     for number, score in enumerate([0.1, 0.9, 0.5, 0.7, 0.2]):
-        strategy.tell(outcome(number, f"{number:0{BITS}b}", score=score))
+        strategy.tell(bit_outcome(number, f"{number:0{BITS}b}", score=score))
     parents = {strategy.ask(np.random.default_rng(n)).parents[0] for n in range(60)}
     assert parents == {1, 2, 3}
 
@@ -186,13 +167,13 @@ def test_measuring_again_keeps_the_better_score():
     strategy = make_strategy("jozefowicz", BitBreeder(), {"size": 2, "again": 1.0})
     texts = [f"{n:0{BITS}b}" for n in range(4)]
     for number, score in enumerate([0.5, 0.4]):
-        strategy.tell(outcome(number, texts[number], score=score))
+        strategy.tell(bit_outcome(number, texts[number], score=score))
     asked = strategy.ask(np.random.default_rng(0))
     assert (asked.again, asked.operators) == (True, ("again",))
-    strategy.tell(outcome(7, texts[1], score=0.6, again=True))  # now the best
-    strategy.tell(outcome(8, texts[0], score=0.1, again=True))  # worse than known: no change
-    strategy.tell(outcome(9, texts[2], score=0.55))  # drops 0
-    strategy.tell(outcome(10, texts[0], score=9.0, again=True))  # has left the list
+    strategy.tell(bit_outcome(7, texts[1], score=0.6, again=True))  # now the best
+    strategy.tell(bit_outcome(8, texts[0], score=0.1, again=True))  # worse than known: no change
+    strategy.tell(bit_outcome(9, texts[2], score=0.55))  # drops 0
+    strategy.tell(bit_outcome(10, texts[0], score=9.0, again=True))  # has left the list
     parents = {strategy.ask(np.random.default_rng(n)).parents[0] for n in range(40)}
     assert parents == {1, 9}
 
@@ -243,7 +224,7 @@ def test_nsga2_keeps_the_front():
         strategy.tell(one)
     for number in range(2, 800):
         proposal = strategy.ask(np.random.default_rng([5, number]))
-        strategy.tell(outcome(number, proposal.text))
+        strategy.tell(bit_outcome(number, proposal.text))
     costs = {o.cost for o in strategy.front}
     assert len(costs) >= 10
     assert all(o.score * BITS == o.cost + 12 for o in strategy.front)  # the second half is full

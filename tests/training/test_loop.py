@@ -17,10 +17,11 @@ from odyssey.errors import ConfigError, TaskError
 from odyssey.hyperparameters import HYPERPARAMETERS, Member
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.signature import Signature
-from odyssey.training.config import OPTIMIZER_NAMES, SCHEDULES, TrainingConfig
+from odyssey.training.config import SCHEDULES, TrainingConfig
 from odyssey.training.group import Group
 from odyssey.training.loop import group_members, train
 from odyssey.training.model import SequenceModel, count_parameters, hidden_size_for
+from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.training.seeds import stream
 
 SMALL = TrainingConfig(
@@ -276,7 +277,7 @@ def test_no_epochs_measures_the_untrained_model():
     "options",
     [
         *({"schedule": name, "patience": 1} for name in SCHEDULES),
-        *({"optimizer": name} for name in OPTIMIZER_NAMES),
+        *({"optimizer": name} for name in OPTIMIZERS),
     ],
     ids=lambda options: next(iter(options.values())),
 )

@@ -12,7 +12,8 @@ from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.backends.base import UpdateRules
 from odyssey.hyperparameters import Member
 from odyssey.training.averages import averaged_weights
-from odyssey.training.optimizers import OPTIMIZERS, FlatParameters, Optimizer, clip
+from odyssey.training.optimizer_rules import OPTIMIZERS
+from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 from odyssey.training.step import make_update
 
 RATES = [0.01, 0.003]

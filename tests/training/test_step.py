@@ -22,8 +22,9 @@ from odyssey.tasks.examples import Example
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.sequences import DrawnTask
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Signature, Values
-from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
+from odyssey.training.config import TrainingConfig
 from odyssey.training.group import Group
+from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import (
     RULES,
@@ -269,7 +270,7 @@ def updates(backend, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(
-    ("name", "nesterov"), [*((name, False) for name in OPTIMIZER_NAMES), ("sgd", True)]
+    ("name", "nesterov"), [*((name, False) for name in OPTIMIZERS), ("sgd", True)]
 )
 def test_updates_equal_those_of_torch(backend, name, nesterov, dtype):
     ours, norms, state = updates(backend, name, nesterov, dtype)
@@ -364,7 +365,7 @@ def test_the_outputs_of_c_are_those_of_training():
 
 
 def test_the_optimizers_of_c_are_some_of_training():
-    assert set(UPDATE_KINDS) <= set(OPTIMIZER_NAMES)
+    assert set(UPDATE_KINDS) <= set(OPTIMIZERS)
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)

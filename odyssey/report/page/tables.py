@@ -16,10 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from odyssey.names import short_names
-from odyssey.report.page.units import slash
+from odyssey.report.page.units import better_end, chance_of, slash
 from odyssey.statistics.published import OURS_ON, PAPER_ON
 from odyssey.statistics.ranking import RANK_ON
 from odyssey.statistics.verdicts import DECIDED
+from odyssey.storage.schema import METRIC
 
 NO_VALUE = "-"
 
@@ -212,6 +213,20 @@ def to_csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n")
 
 
+def _metric_columns(frame: pd.DataFrame) -> dict[str, Column]:
+    """Gives the columns of metrics; what a guess scores stands on top where one task is shown."""
+    tasks = list(frame["task"].unique()) if "task" in frame else []
+    columns = {}
+    for column in (str(n) for n in frame if str(n).startswith(METRIC)):
+        name = column.removeprefix(METRIC)
+        chance = chance_of(name, str(tasks[0])) if len(tasks) == 1 else None
+        guess = "" if chance is None else f" (chance {chance:.3g})"
+        columns[column] = Column(
+            name + guess, f"{name}\n{guess}".strip(), _accuracy, best=better_end(name)
+        )
+    return columns
+
+
 def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
     """Gives the columns of a leaderboard or an overall table that people see."""
     columns: dict[str, Column] = {}
@@ -227,6 +242,8 @@ def shown_columns(frame: pd.DataFrame) -> dict[str, Column]:
                 for beside in (str(n) for n in frame if str(n).startswith(prefix)):
                     short = beside.replace(" on ", " on\n").replace("@", "\n@")
                     columns[beside] = Column(beside, short, str)
+        if name == "test_exact":
+            columns |= _metric_columns(frame)
     unit = slash()
     few = "bpc" if unit == "bits/char" else unit
     return {

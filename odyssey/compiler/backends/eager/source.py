@@ -25,9 +25,15 @@ from odyssey.expr.sizes import (
     parts,
     source,
 )
+from odyssey.registry import View
 
 # What has no value or no slope at zero, which is what units hold that a member does not have.
-_UNDEFINED_AT_ZERO = {"div", *(name for name, row in PRIMITIVES.items() if row.edge == "end")}
+_UNDEFINED_AT_ZERO = View(
+    lambda: dict.fromkeys(
+        ["div", *(name for name, row in PRIMITIVES.items() if row.edge == "end")], True
+    ),
+    PRIMITIVES,
+)
 
 
 def write_layer(program: Program, *, population: bool, masked: bool) -> str:

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.errors import ConfigError, suggest
+from odyssey.user_cache import danger, user_cache
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = (
@@ -48,15 +49,8 @@ class BuildError(ConfigError):
 
 
 def cache_folder() -> Path:
-    """Gives the folder of built libraries: $ODYSSEY_CACHE, or the user's cache folder."""
-    own = os.environ.get("ODYSSEY_CACHE")
-    if own:
-        return Path(own) / "native"
-    if platform.system() == "Darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "odyssey" / "native"
+    """Gives the folder of built libraries, in the user's cache folder."""
+    return user_cache() / "native"
 
 
 def compiler() -> tuple[str, ...]:
@@ -225,18 +219,9 @@ def prepare_cache(folder: Path) -> str:
     """Makes the cache folder; says why it cannot be used, or nothing."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _danger(folder, os.stat(folder))
+        return danger(folder, os.stat(folder))
     except OSError as error:
         return f"{folder} cannot be used: {error.strerror}"
-
-
-def _danger(path: Path, status: os.stat_result) -> str:
-    """Says whose a file or folder is where that is neither this user's nor root's, or nothing."""
-    if status.st_uid not in (os.geteuid(), 0):
-        return f"{path} belongs to another user"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"{path} can be written by other users (chmod go-w)"
-    return ""
 
 
 @cache
@@ -315,9 +300,9 @@ def read_own(path: Path, *, most: int = -1) -> bytes:
         OSError: It cannot be read, or is none.
     """
     with open(path, "rb", opener=_open_regular) as file:
-        danger = _danger(path, os.fstat(file.fileno()))
-        if danger:
-            raise OSError(danger)
+        reason = danger(path, os.fstat(file.fileno()))
+        if reason:
+            raise OSError(reason)
         return file.read(most)
 
 
