@@ -7,7 +7,8 @@ it is used: `odyssey.RNN` brings torch, the language brings sympy.
 a torch module of one; `tasks/` are what is learned, `training/` learns it, `strategies/` decide
 what to try next, `studies/` run it all into the records of `storage/`. `statistics/` and `report/`
 look at records, `diagnostics/` inside models, `speed/` at the clock; `formats/` are what a cell
-leaves as. `jobs/` are what people do with all of this, `cli/` the command line that calls them,
+leaves as. `progress/` shows them at
+work, `jobs/` are what people do with all of this, `cli/` the command line that calls them,
 started by `__main__.py`. `specs.py` reads what names a cell, `hyperparameters.py` has a row for
 each hyperparameter, `distributions.py` one for each distribution that they are drawn from,
 `ranges.py` what numbers may be, `backend_names.py` and `version.py` what must be known without

@@ -9,19 +9,20 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.arguments import add_json, add_options, add_settings, add_track, options_of
-from odyssey.cli.live_training import LiveTraining
-from odyssey.cli.printing import print_json, print_notices
+from odyssey.cli.printing import print_json
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import (
     TrainedCell,
     TrainOptions,
-    TrainWatcher,
     resume_training,
     train_cell,
     training_data,
 )
+from odyssey.progress.output import print_notices
+from odyssey.progress.training import LiveTraining
+from odyssey.progress.watcher import TrainWatcher
 from odyssey.storage.schema import BLANK_NATS, OK, SHUFFLED_NATS
 from odyssey.training.config import OPTIMIZER_NAMES, PRESETS, TrainingConfig
 from odyssey.wording import accuracy_of, baselines_of, duration, in_bits, loss_of

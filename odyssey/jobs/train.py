@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import ConfigError, StoreError
 from odyssey.hyperparameters import HYPERPARAMETERS, SINGLE
 from odyssey.pace import Job, Pace
+from odyssey.progress.watcher import TrainWatcher
 from odyssey.specs import get_cell
 from odyssey.storage.schema import OK
 from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_setting
@@ -76,22 +77,6 @@ class TrainOptions:
             raise ConfigError(f"--checkpoint-every must be at least 1, got {self.checkpoint_every}")
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"--temperature must be a number >= 0, got {self.temperature}")
-
-
-class TrainWatcher:
-    """Sees a training go by; this one looks away."""
-
-    def begin(self, task: Task) -> None:
-        """Called once, before anything is written."""
-
-    def epoch(self, epoch: Epoch, seconds_left: float) -> None:
-        """Called after every epoch."""
-
-    def tick(self, updates: int, total: int, seconds_left: float) -> None:
-        """Called between updates, at most four times a second."""
-
-    def sampled(self, updates: int, text: str) -> None:
-        """Called with a sample, with `sample_every`."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def test_a_cell_is_trained_sampled_and_measured_without_the_command_line(tmp_pat
     from odyssey.jobs.choice import ModelChoice
     from odyssey.jobs.gradients import GradientOptions
     from odyssey.jobs.sample import SampleOptions
-    from odyssey.jobs.train import TrainOptions, TrainWatcher
+    from odyssey.jobs.train import TrainOptions
+    from odyssey.progress.watcher import TrainWatcher
 
     class Heard(TrainWatcher):
         epochs = 0

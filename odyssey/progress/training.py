@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.printing import print_notices
-from odyssey.cli.screen import Screen
-from odyssey.jobs.train import TrainWatcher
+from odyssey.progress.output import print_notices
+from odyssey.progress.screen import Screen
+from odyssey.progress.watcher import TrainWatcher
 from odyssey.wording import duration, in_bits, loss_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.screen import Screen
+from odyssey.progress.screen import Screen
 from odyssey.storage.schema import FINISHED
 from odyssey.studies.evolve.board import SearchBoard
 from odyssey.wording import duration

@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from odyssey.cli.printing import console
+from odyssey.progress.output import console
 
 
 @dataclass

@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.screen import Screen
 from odyssey.names import printable
+from odyssey.progress.screen import Screen
 from odyssey.studies.board import StudyBoard
 from odyssey.wording import duration, loss_of, unit_of_all
 
