@@ -19,6 +19,7 @@ from odyssey.formats.portable import Portable, Surroundings
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.show import cell_facts
 from odyssey.names import file_name, short_names
+from odyssey.options import Options
 from odyssey.specs import get_cell, list_cells
 from odyssey.storage.schema import OK, TEST_ACCURACY, TEST_NATS, VALID_NATS
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from odyssey.training.model import SequenceModel
 
 
-@dataclass(frozen=True)
-class ExportOptions:
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options):
     """The sizes of a cell that leaves; a trained model has its own.
 
     Attributes:
@@ -48,6 +49,7 @@ class ExportOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("input", "hidden", "layers"):
             value = getattr(self, name)
             if value is not None and value < 1:

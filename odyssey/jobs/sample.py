@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.play import PlayedMusic, PlayOptions, play
+from odyssey.options import Options
 
 if TYPE_CHECKING:
     from odyssey.diagnostics.brackets import Brackets
@@ -22,8 +23,8 @@ LENGTH = 2000
 """Symbols that are written where nobody says how many."""
 
 
-@dataclass(frozen=True)
-class SampleOptions:
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(Options):
     r"""How a model writes.
 
     Attributes:
@@ -41,6 +42,7 @@ class SampleOptions:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.length is not None and self.length < 1:
             raise ConfigError(f"--length must be at least 1, got {self.length}")
         if not 0 <= self.temperature < math.inf:

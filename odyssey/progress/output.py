@@ -111,6 +111,11 @@ def console(**options: Any) -> Console:
     return Guarded(file=Output(behind, steers=True), **options)  # type: ignore[arg-type]
 
 
+def print_line(text: str) -> None:
+    """Prints a line at once."""
+    print(text, flush=True)
+
+
 def print_notices(tasks: Mapping[str, Mapping[str, Any]]) -> None:
     """Says on standard error, a line each, what is unexpected about how texts are read.
 

@@ -44,12 +44,12 @@ class LiveSearch(Screen):
         """Prints a candidate, or draws the board anew."""
         if self.prints:
             for row in rows:
-                self.line(_candidate(board, row))
+                self.step(_candidate(board, row), last=board.told == board.total)
         self.tick(board)
 
     def tick(self, board: SearchBoard) -> None:
         """Draws the board anew."""
-        if self.live:
+        if self.draws:
             self.draw(search_picture(board.snapshot()))
 
 

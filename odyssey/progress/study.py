@@ -56,12 +56,13 @@ class LiveBoard(Screen):
         if entry.failed:
             best = f"failed: {rows[0].get('reason', '')}"
         number = f"[{board.finished:>4}/{board.total}]"
-        self.line(f"{number} {task}  {spec}  {best}  {_left(board)}")
+        last = board.finished == board.total
+        self.step(f"{number} {task}  {spec}  {best}  {_left(board)}", last=last)
         self.tick(board)
 
     def tick(self, board: StudyBoard) -> None:
         """Draws the board anew."""
-        if self.live:
+        if self.draws:
             self.draw(study_picture(board))
 
 

@@ -72,12 +72,15 @@ class LiveTraining(Screen, TrainWatcher):
 
     def sampled(self, updates: int, text: str) -> None:
         """Prints a sample."""
-        self._say(f"--- sample after {updates:,} updates\n{text}\n---")
+        self._say(f"--- sample after {updates:,} updates\n{text}\n---", sample=True)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, *, sample: bool = False) -> None:
         self._spoken = time.monotonic()
         if self.live:
             self.live.console.print(Text(text))
+        elif self.notebook:
+            if sample:  # the curve tells the rest
+                print(text)
         else:
             self.line(text)
 

@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from odyssey.cache import cache_folder as folder_of
 from odyssey.compiler.backends.native.targets import TARGETS
 from odyssey.errors import ConfigError, suggest
 
@@ -49,14 +50,7 @@ class BuildError(ConfigError):
 
 def cache_folder() -> Path:
     """Gives the folder of built libraries: $ODYSSEY_CACHE, or the user's cache folder."""
-    own = os.environ.get("ODYSSEY_CACHE")
-    if own:
-        return Path(own) / "native"
-    if platform.system() == "Darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "odyssey" / "native"
+    return folder_of("native")
 
 
 def compiler() -> tuple[str, ...]:
