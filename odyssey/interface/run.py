@@ -23,7 +23,7 @@ from odyssey.interface.arguments import (
 from odyssey.interface.calls import method, part
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.search import RunnerOptions
-from odyssey.names import printable
+from odyssey.names import file_name, printable
 from odyssey.report.page.shows import shows
 from odyssey.storage.places import Place, place
 from odyssey.storage.schema import KIND, OK, VALID_NATS
@@ -175,7 +175,7 @@ class Run:
         """Draws a figure of its report; the whole report is drawn once for all of them.
 
         Args:
-            name: One of `figures`, or the end of such a name, as in `curves`: the first that fits.
+            name: One of `figures`, or its kind alone, as in `curves`: that of the first task.
                 Without a name the first.
 
         Raises:
@@ -183,10 +183,14 @@ class Run:
             StoreError: Nothing is finished.
         """
         pictures = self._pictures
-        fit = [key for key in pictures if key == name or key.endswith(f"_{name}")]
-        if name and not fit:
-            raise ConfigError(suggest(name, pictures, what="figure of the report"))
-        return pictures[fit[0] if name else next(iter(pictures))].figure
+        kinds = {
+            key.rpartition(f"{file_name(picture.task)}_")[2]: picture
+            for key, picture in reversed(pictures.items())
+        }
+        named = {"": next(iter(pictures.values())), **kinds, **pictures} if pictures else {}
+        if name not in named:
+            raise ConfigError(suggest(name, kinds, what="figure of the report", also=pictures))
+        return named[name].figure
 
     @contextmanager
     def _content(self, *, drawn: bool) -> Iterator[Any]:

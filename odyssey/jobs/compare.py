@@ -95,7 +95,8 @@ class ComparedRuns:
 
     def __repr__(self) -> str:
         names = ", ".join(printable(run.name) for run in self.runs)
-        verdicts = self.compared["verdict"].dropna().value_counts()
+        beside = self.compared[~self.compared["baseline"].astype(bool)]
+        verdicts = beside["verdict"].dropna().value_counts()
         said = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
         return f"<ComparedRuns {names} beside {printable(self.baseline)}: {said or 'none alike'}>"
 

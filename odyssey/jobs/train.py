@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from odyssey.storage.store import RunStore
     from odyssey.studies.source import OpenRun
     from odyssey.studies.tracking import Tracking
+    from odyssey.studies.trained import TrainedModel
     from odyssey.studies.trial import Trial
     from odyssey.tasks.base import Task
     from odyssey.training.config import TrainingConfig
@@ -106,14 +107,17 @@ def named_fields(settings: Settings) -> dict[str, Any]:
     Raises:
         ConfigError: There is no such hyperparameter or training option.
     """
-    named = {}
-    for key, value in parse_settings(settings).items():
-        name = key.removeprefix("space.").removeprefix("training.")
-        known = {"preset", *HYPERPARAMETERS, *OPTIONS}
-        if name not in known:
-            raise ConfigError(suggest(name, known, what="training option"))
-        named[name] = value
-    return named
+    table = {name: name for name in ("preset", *HYPERPARAMETERS, *OPTIONS)}
+    known = {
+        **table,
+        **{f"space.{name}": name for name in HYPERPARAMETERS},
+        **{f"training.{name}": name for name in OPTIONS},
+    }
+    given = parse_settings(settings)
+    for key in given:
+        if key not in known:
+            raise ConfigError(suggest(key, table, what="training option", also=known))
+    return {known[key]: value for key, value in given.items()}
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,6 +141,15 @@ class TrainedCell:
     model: SequenceModel
     points: tuple[Mapping[str, Any], ...] = ()
     path: Place | None = None
+
+    @property
+    def trained(self) -> TrainedModel:
+        """The model with its task, to be called: `y, state = trained(x)`."""
+        import pandas as pd
+
+        from odyssey.studies.trained import TrainedModel
+
+        return TrainedModel(self.model, self.task, pd.Series(self.row))
 
     @property
     def table(self) -> pd.DataFrame:

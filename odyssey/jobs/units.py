@@ -107,7 +107,7 @@ class UnitStudy:
         from odyssey.report.inside.unit_plots import plot_probes
         from odyssey.report.page.style import figure_of
 
-        return figure_of(plot_probes(self.best))
+        return figure_of(plot_probes(self.best.assign(label=self.best["name"])))
 
     def __repr__(self) -> str:
         found = self.best[self.best["units"] > 0]["probe"]

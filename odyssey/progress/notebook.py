@@ -55,7 +55,7 @@ class NotebookLive:
 def to_html(picture: RenderableType) -> str:
     """Writes a picture of rich as HTML, names escaped."""
     console = Console(
-        file=io.StringIO(), record=True, width=_WIDTH, force_terminal=True, legacy_windows=False
+        file=io.StringIO(), record=True, width=_WIDTH, force_terminal=True, force_jupyter=False
     )
     console.print(picture)
     return console.export_html(inline_styles=True, code_format=_CODE)
