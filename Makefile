@@ -80,8 +80,9 @@ package: $(STAMP) ## build wheel and sdist (build/dist) and run the tour from th
 	  build/dist/*.whl
 	cd build/installed && bin/odyssey search --example tour --out tour $(SMALL)
 
-golden: $(STAMP) ## rewrite the golden files of generated code
+golden: $(STAMP) ## rewrite the golden files of generated code, and what is written from tables
 	$(BIN)/python tests/compiler/golden.py
+	$(BIN)/python tests/jobs/fields.py
 
 check: lint types contracts test ## what CI runs: lint, types, import contracts, all tests
 

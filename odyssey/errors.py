@@ -31,6 +31,10 @@ class ConfigError(OdysseyError, ValueError):
     """Reports a study, a search space or a training option that makes no sense."""
 
 
+class ArgumentError(OdysseyError, TypeError):
+    """Reports an argument that a function of `odyssey` does not take, or that is missing."""
+
+
 class StoreError(OdysseyError):
     """Reports a run directory that cannot be read or written."""
 

@@ -8,6 +8,8 @@ variant of the literature (`NIG`, `LSTM-b`) or the path of a `.cell` file:
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,9 +17,10 @@ from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError, OdysseyError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.limits import MAX_CHARACTERS
-from odyssey.names import split_cell
+from odyssey.names import file_name, split_cell
 from odyssey.registry import BUILT_IN
 from odyssey.transforms.ablations import ABLATIONS, ablate
+from odyssey.user_cache import user_cache
 from odyssey.wording import quoted
 
 # The Odyssey's eight (Greff et al. 2015, section 3) and Jozefowicz's four (2015, section 2.2).
@@ -150,6 +153,36 @@ def _base(base: str) -> Cell:
             f"{quoted(base)} is a set of cells; a spec names one: {CELL_SETS[base][0]}, ..."
         )
     raise CellError(suggest(base, [*LIBRARY, *VARIANTS], what="cell", see="odyssey cells"))
+
+
+def spec_of(cell: str | Cell) -> str:
+    """Gives a spec that names a cell, in any process of this user.
+
+    A cell that its own name makes (`lstm:no_forget_gate`) has that as its spec; the text of any
+    other is written into the cache, under its content.
+
+    Args:
+        cell: The cell; of a spec, the spec itself.
+
+    Raises:
+        CellError: The cell cannot be written there.
+    """
+    if isinstance(cell, str):
+        return cell
+    with contextlib.suppress(OdysseyError):
+        if not is_path(cell.name) and get_cell(cell.name) == cell:
+            return cell.name
+    digest = hashlib.sha256(cell.text.encode()).hexdigest()[:16]
+    path = user_cache() / "cells" / digest / f"{file_name(cell.name)}.cell"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(cell.text, "utf-8")
+    except OSError as error:
+        raise CellError(
+            f"the cell {cell.name} cannot be kept in {path.parent} ({error.strerror}): set"
+            " ODYSSEY_CACHE to a folder"
+        ) from None
+    return str(path)
 
 
 def read_cell(path: Path) -> Cell:

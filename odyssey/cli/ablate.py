@@ -55,6 +55,6 @@ def run(args: argparse.Namespace) -> None:
         cell_set=sets[0] if sets else "",
         match=args.match,
         seed=args.seed,
-        settings=tuple(setting for setting in args.settings if "=" in setting),
+        settings=[setting for setting in args.settings if "=" in setting],
     )
     search.run_or_estimate(ablation_study(args.spec, options), args)

@@ -29,7 +29,7 @@ def add_options(
         if not metavar:
             action = "store_false" if field.default else "store_true"
             parser.add_argument(flag, action=action, **shared)
-        elif str(field.type).startswith("tuple[str"):
+        elif str(field.type) == "Sequence[str]":
             parser.add_argument(flag, metavar=metavar, action="append", default=[], **shared)
         else:
             kind = _KINDS.get(str(field.type).partition(" ")[0], str)

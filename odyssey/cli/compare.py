@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from odyssey.cli.arguments import add_json
-from odyssey.cli.printing import console, print_json, print_rows
+from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import StoreError
 from odyssey.jobs.compare import ComparedRuns, compare_runs
+from odyssey.progress.output import console
 
 EXAMPLES = (
     ("odyssey compare results/runs/tour results/runs/tour-2", "the cells of two runs in one table"),

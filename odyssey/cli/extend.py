@@ -9,7 +9,7 @@ from odyssey.cli import search
 from odyssey.cli.arguments import add_options, add_running, listed, options_of
 from odyssey.cli.printing import print_json
 from odyssey.jobs.extend import Extended, Extension, begin_extension
-from odyssey.jobs.search import RunOptions
+from odyssey.jobs.search import RunnerOptions
 
 EXAMPLES = (
     ("odyssey extend results/runs/tour --draws 16", "more draws of every cell"),
@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Gives the run its larger study, and runs what it lacks, or says what that would be."""
-    options = options_of(RunOptions, args)
+    options = options_of(RunnerOptions, args)
     extension = options_of(Extension, args, cells=listed(args.cells), tasks=listed(args.tasks))
     extended = begin_extension(args.directory, extension, options, dry=args.dry_run)
     if extended.mixed and extended.left.left:

@@ -8,6 +8,7 @@ from odyssey.cli.arguments import add_choice, add_json, add_options, add_setting
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.gradients import GradientOptions, measure_gradients
+from odyssey.progress.output import print_line
 
 EXAMPLES = (
     ("odyssey gradients elman lstm --steps 100", "how far gradients reach at the start"),
@@ -63,7 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         GradientOptions,
-        ("--out", "DIR", "where the files go"),
+        ("--out", "DIR", "where the files go (results/runs/gradients)"),
         ("--no-animation", "", "draw no GIF"),
     )
     add_choice(parser, task=False)
@@ -74,9 +75,9 @@ def run(args: argparse.Namespace) -> None:
     """Measures, and prints one row a cell."""
     study = measure_gradients(
         args.specs,
-        options_of(GradientOptions, args),
+        options_of(GradientOptions, args, out=args.out or "results/runs/gradients"),
         choice=options_of(ModelChoice, args),
-        progress=_ignore if args.json else _tell,
+        progress=_ignore if args.json else print_line,
     )
     rows = [{str(k): v for k, v in row.items()} for row in study.summary.to_dict("records")]
     if args.json:
@@ -86,10 +87,6 @@ def run(args: argparse.Namespace) -> None:
     print(f"median [10 %, 90 %] over {study.over}; what they mean: docs/diagnostics.md")
     for kind, path in study.files.items():
         print(f"{kind}: {path}")
-
-
-def _tell(line: str) -> None:
-    print(line, flush=True)
 
 
 def _ignore(line: str) -> None:

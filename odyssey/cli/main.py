@@ -157,7 +157,7 @@ def _parser(names: Collection[str]) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; gives the exit code."""
-    from odyssey.cli.printing import guarded
+    from odyssey.progress.output import guarded
 
     try:
         with guarded():

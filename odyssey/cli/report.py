@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from odyssey.cli.arguments import add_json
-from odyssey.cli.printing import console, print_json
+from odyssey.cli.printing import print_json
 from odyssey.jobs.report import report_run
+from odyssey.progress.output import console
 from odyssey.storage.places import Place
 
 if TYPE_CHECKING:

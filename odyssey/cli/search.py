@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from odyssey.cli import report
 from odyssey.cli.arguments import add_running, add_settings, options_of
-from odyssey.cli.printing import print_json, print_notices
+from odyssey.cli.printing import print_json
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError, RunCutShortError
 from odyssey.jobs.search import (
+    RunnerOptions,
     RunOptions,
     SearchEstimate,
     StudyEstimate,
@@ -26,13 +27,14 @@ from odyssey.jobs.search import (
     run_left,
     work_through,
 )
+from odyssey.progress.output import print_notices
 from odyssey.studies.examples import copy_example, example_path, list_examples
 from odyssey.studies.study import Study, read_study
 from odyssey.wording import duration, plural
 
 if TYPE_CHECKING:
-    from odyssey.cli.live import LiveBoard
-    from odyssey.cli.live_search import LiveSearch
+    from odyssey.progress.search import LiveSearch
+    from odyssey.progress.study import LiveBoard
     from odyssey.storage.store import RunStore
     from odyssey.studies.source import OpenRun, Summary
 
@@ -111,17 +113,16 @@ def run_or_estimate(study: Study, args: argparse.Namespace) -> None:
         _print_search(estimate)
 
 
-def work(opened: OpenRun, options: RunOptions, *, as_json: bool) -> None:
+def work(opened: OpenRun, options: RunnerOptions, *, as_json: bool) -> None:
     """Runs what is left, watched, and prints the report."""
-    from odyssey.cli.live import LiveBoard
-    from odyssey.cli.live_search import LiveSearch
+    from odyssey.progress.watching import live_run
 
     store, is_search = opened.store, opened.study.search is not None
     if not as_json:
         resume = f"interrupted? go on with: {_resume(store)}"
         print(f"{opened.study.name}: {store.path}    ({resume})", flush=True)
     print_notices(opened.tasks)
-    live = LiveSearch(quiet=as_json) if is_search else LiveBoard(quiet=as_json)
+    live = live_run(opened, quiet=as_json)
     with live, _resumable(store, live, as_json=as_json):
         summary = work_through(opened, options, watcher=live)
     report.show(store.path, as_json=as_json)

@@ -6,8 +6,9 @@ import argparse
 import time
 
 from odyssey.cli.arguments import add_json
-from odyssey.cli.printing import console, print_json
+from odyssey.cli.printing import print_json
 from odyssey.jobs.status import run_status
+from odyssey.progress.output import console
 from odyssey.wording import duration
 
 EXAMPLES = (("odyssey status results/runs/evolve", "from another terminal"),)
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print_json({**board, "active": status.active})
         return
-    from odyssey.cli.live_search import search_picture
+    from odyssey.progress.search import search_picture
 
     age = duration(max(time.time() - board["written"], 0.0))
     print(f"{board['study']}: {doing}; as of {age} ago")

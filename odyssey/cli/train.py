@@ -5,23 +5,25 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from odyssey.cli.arguments import add_json, add_options, add_settings, add_track, options_of
-from odyssey.cli.live_training import LiveTraining
-from odyssey.cli.printing import print_json, print_notices
+from odyssey.cli.printing import print_json
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import (
     TrainedCell,
     TrainOptions,
-    TrainWatcher,
+    named_fields,
     resume_training,
     train_cell,
     training_data,
 )
+from odyssey.progress.output import print_notices
+from odyssey.progress.training import LiveTraining
+from odyssey.progress.watcher import TrainWatcher
 from odyssey.storage.schema import BLANK_NATS, OK, SHUFFLED_NATS
 from odyssey.training.config import PRESETS, TrainingConfig
 from odyssey.training.optimizer_rules import OPTIMIZERS
@@ -96,10 +98,6 @@ def _add_value(parser: argparse.ArgumentParser, name: str, kind: type, text: str
     parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="X", help=text)
 
 
-def _given(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
-
-
 class _Noticed(TrainWatcher):
     """Says on standard error what is unexpected about a text."""
 
@@ -109,12 +107,7 @@ class _Noticed(TrainWatcher):
 
 def run(args: argparse.Namespace) -> None:
     """Trains, prints the progress and the result, and a sample for text tasks."""
-    options = options_of(
-        TrainOptions,
-        args,
-        hyperparameters=_given(args, HYPERPARAMETERS),
-        training=_given(args, (*TRAINING, "optimizer")),
-    )
+    options = options_of(TrainOptions, args, **named_fields(args.settings))
     live = LiveTraining(quiet=args.json)
     watcher = _Noticed() if args.json else live
     out = args.resume or args.out
@@ -123,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
             _check_resumed(args, options)
             trained = resume_training(args.resume, options, watcher=watcher)
         elif args.spec and args.task:
-            trained = train_cell(args.spec, args.task, options, out=out, watcher=watcher)
+            trained = train_cell(args.spec, args.task, options, watcher=watcher)
         else:
             raise ConfigError("name a cell and a task: odyssey train SPEC --task TASK")
     if args.json:
@@ -143,7 +136,7 @@ def _check_resumed(args: argparse.Namespace, options: TrainOptions) -> None:
     """Refuses what would make it another training."""
     named = args.spec, args.task, args.out, args.preset, args.init_from
     seeded = options.seed != TrainOptions.seed
-    if any(named) or seeded or options.hyperparameters or options.settings:
+    if any(named) or seeded or options.hyperparameters or args.settings:
         raise ConfigError(
             "--resume DIR goes on with the training as it was: only --epochs or --passes, "
             "--checkpoint-every and the options of samples may stand beside it"

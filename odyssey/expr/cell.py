@@ -14,7 +14,7 @@ from odyssey.expr.text import read_equations
 from odyssey.expr.verify import Verified, verify
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cell(Equations):
     """A legal recurrent cell; building an illegal one raises `CellError`.
 
@@ -80,6 +80,14 @@ class Cell(Equations):
     def latex(self) -> str:
         """Prints the equations as a LaTeX `aligned` block, as papers print them."""
         return notation.to_latex(self)
+
+    def __repr__(self) -> str:
+        states = f"states {', '.join(self.states)}" if self.states else "no states"
+        count = len(self.shapes.matrices) + len(self.shapes.vectors)
+        return f"<Cell {self.name}: {states}; {count} weights and biases>"
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}$$"
 
 
 def parse_cell(text: str) -> Cell:

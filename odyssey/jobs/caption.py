@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError, StoreError
 from odyssey.jobs.choice import ModelChoice
+from odyssey.options import Options
 from odyssey.wording import in_bits, loss_of, plural
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ _AT_A_TIME = 100  # pictures
 _DRAWN = 8, 16  # pictures of the figure, with attention and without
 
 
-@dataclass(frozen=True)
-class CaptionOptions:
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions(Options):
     """How pictures are read, and how many are shown.
 
     Attributes:
@@ -42,6 +43,7 @@ class CaptionOptions:
     out: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("beam", "count"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} must be at least 1, got {getattr(self, name)}")

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odyssey.options import Options
+
 if TYPE_CHECKING:
     from odyssey.studies.trained import TrainedModel
 
 
-@dataclass(frozen=True)
-class ModelChoice:
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice(Options):
     """The arguments of `studies.trained.load_trained`; without them the run's best model.
 
     Attributes:

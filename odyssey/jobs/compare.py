@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.names import short_names
+from odyssey.names import printable, short_names
+from odyssey.report.page.shows import shows
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from odyssey.storage.places import Place
 
@@ -36,7 +40,7 @@ class ComparedRun:
     facts: Mapping[str, Any] = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ComparedRuns:
     """What a comparison of runs found.
 
@@ -55,6 +59,66 @@ class ComparedRuns:
     table: pd.DataFrame = field(repr=False)
     agreement: pd.DataFrame = field(repr=False)
     shared: bool = False
+
+    def figure(self, task: str = "") -> Figure:
+        """Draws the difference of every cell that is compared to the baseline, with intervals.
+
+        Args:
+            task: On which task; on the first one without a name.
+
+        Raises:
+            ConfigError: No cell is compared on such a task.
+        """
+        from odyssey.report.page.style import figure_of
+        from odyssey.report.page.units import per
+        from odyssey.report.study.comparison_plots import plot_effects
+
+        compared = self.compared
+        tasks = list(dict.fromkeys(map(str, compared["task"])))
+        if not tasks or (task and task not in tasks):
+            raise ConfigError(suggest(task, tasks, what="task with cells to compare"))
+        here = compared[compared["task"] == (task or tasks[0])]
+        with self._counting():
+            return figure_of(plot_effects(here, unit=f"test {per()}"))
+
+    @property
+    def compared(self) -> pd.DataFrame:
+        """The rows of `table` that are compared: their runs are alike."""
+        return self.table[self.table["differs"] == ""].reset_index(drop=True)
+
+    def _counting(self) -> AbstractContextManager[None]:
+        from odyssey.report.page.units import counting
+
+        return counting(
+            {"tasks": {t: r for run in self.runs for t, r in run.facts["tasks"].items()}}
+        )
+
+    def __repr__(self) -> str:
+        names = ", ".join(printable(run.name) for run in self.runs)
+        beside = self.compared[~self.compared["baseline"].astype(bool)]
+        verdicts = beside["verdict"].dropna().value_counts()
+        said = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
+        return f"<ComparedRuns {names} beside {printable(self.baseline)}: {said or 'none alike'}>"
+
+    @shows
+    def _repr_html_(self) -> str:
+        from odyssey.report.page.shown import fragment
+        from odyssey.report.page.tables import by_task, comparison_table
+        from odyssey.report.study.page import table_html
+
+        apart = self.table[self.table["differs"] != ""]
+        notes = [
+            f"{task} of {run} is not compared: {why}"
+            for run, task, why in apart[["run", "task", "differs"]].drop_duplicates().values
+        ]
+        with self._counting():
+            tables = by_task(comparison_table(self.compared)) if len(self.compared) else []
+            return fragment(
+                "Runs compared",
+                lead=f"{', '.join(run.name for run in self.runs)}; baseline {self.baseline}",
+                blocks=[table_html(part) for _, part in tables],
+                notes=notes,
+            )
 
     def data(self) -> dict[str, Any]:
         """Gives it as plain data."""

@@ -18,7 +18,9 @@ from odyssey.expr.sizes import ONE, parts
 from odyssey.formats.portable import Portable, Surroundings
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.show import cell_facts
+from odyssey.jobs.train import TrainedCell
 from odyssey.names import file_name, short_names
+from odyssey.options import Options
 from odyssey.specs import get_cell, list_cells
 from odyssey.storage.schema import OK, TEST_ACCURACY, TEST_NATS, VALID_NATS
 
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from odyssey.training.model import SequenceModel
 
 
-@dataclass(frozen=True)
-class ExportOptions:
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options):
     """The sizes of a cell that leaves; a trained model has its own.
 
     Attributes:
@@ -48,6 +50,7 @@ class ExportOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("input", "hidden", "layers"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -56,7 +59,7 @@ class ExportOptions:
             raise ConfigError(f"--seed must not be negative, got {self.seed}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Exported:
     """What has left.
 
@@ -65,6 +68,10 @@ class Exported:
     """
 
     files: Mapping[str, bytes]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} ({len(data):,} bytes)" for name, data in self.files.items())
+        return f"<Exported {sizes}>"
 
     @property
     def text(self) -> str:
@@ -119,7 +126,7 @@ class Exported:
 
 
 def export_cell(
-    source: str | Cell | RNN,
+    source: str | Cell | RNN | TrainedCell,
     to: str = "torch",
     options: ExportOptions | None = None,
     *,
@@ -128,8 +135,8 @@ def export_cell(
     """Writes a cell, with its weights where it is trained, in a form that does not need Odyssey.
 
     Args:
-        source: A cell or its spec, an `odyssey.RNN`, or the directory of a run, whose best model
-            with weights is meant.
+        source: A cell or its spec, an `odyssey.RNN`, a trained cell, or the directory of a run,
+            whose best model with weights is meant.
         to: One of `EXPORT_FORMS`.
         options: Sizes; of a cell alone.
         choice: Which of the models of a run.
@@ -148,6 +155,10 @@ def export_cell(
                 raise ConfigError(f"--{name} chooses a model of a run, and {source} is none")
     if isinstance(source, Cell):
         portable = _of_cell(source, options)
+    elif isinstance(source, TrainedCell):
+        _without_sizes(options, "a trained model")
+        said = {f"training.{name}": value for name, value in asdict(source.config).items()}
+        portable = _of_trained(source.trained, {"resolved": said})
     elif not isinstance(source, str):
         _without_sizes(options, "an RNN")
         portable = _of_rnn(source)

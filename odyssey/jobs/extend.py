@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
-from odyssey.jobs.search import RunLeft, RunOptions, resume_run, run_left, work_through
+from odyssey.jobs.search import RunLeft, RunnerOptions, resume_run, run_left, work_through
+from odyssey.options import Options
 from odyssey.specs import expand, get_cell, is_path, split_spec
 from odyssey.studies.study import absolute_cell, absolute_tasks
 from odyssey.wording import quoted
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 _NAMES = {"members": "draws"}  # of fields of a study, as the options are called
 
 
-@dataclass(frozen=True)
-class Extension:
+@dataclass(frozen=True, kw_only=True)
+class Extension(Options):
     """What a run is to have; what is None or empty stays as it is.
 
     Attributes:
@@ -35,12 +36,14 @@ class Extension:
     """
 
     draws: int | None = None
-    cells: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
+    cells: Sequence[str] = ()
+    tasks: Sequence[str] = ()
     candidates: int | None = None
 
     def __post_init__(self) -> None:
-        if all(value in (None, ()) for value in vars(self).values()):
+        super().__post_init__()
+        grown = self.draws, self.candidates, *self.cells, *self.tasks
+        if all(value is None for value in grown):
             raise ConfigError(
                 "say what the run gets: --draws N, --cells A,B or --tasks A,B;"
                 " a search --candidates N"
@@ -83,10 +86,10 @@ class Extended:
 
 def extend_run(
     directory: str | Place,
-    options: RunOptions | None = None,
+    extension: Extension,
+    options: RunnerOptions | None = None,
     *,
     watcher: Watcher[Any] | None = None,
-    **extension: Any,
 ) -> Summary:
     """Runs what a run lacks of a larger study, on the same draws and seeds.
 
@@ -95,31 +98,23 @@ def extend_run(
 
     Args:
         directory: The run directory or its URL.
-        options: How it is run; without `out` and `keep_weights`, which it has.
+        extension: What it is to have.
+        options: How it is run.
         watcher: Sees it go by.
-        extension: The fields of `Extension`.
 
     Raises:
         ConfigError: The extension makes no sense, or another version of Odyssey would train what
             there is otherwise.
         StoreError: The directory is no run, another process runs it, or it cannot be written.
     """
-    given: dict[str, Any] = {
-        name: value if value is None or isinstance(value, int) else _texts(value)
-        for name, value in extension.items()
-    }
-    extended = begin_extension(directory, Extension(**given), options)
+    extended = begin_extension(directory, extension, options)
     return work_through(extended.run, options, watcher=watcher)
-
-
-def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def begin_extension(
     directory: str | Place,
     extension: Extension,
-    options: RunOptions | None = None,
+    options: RunnerOptions | None = None,
     *,
     dry: bool = False,
 ) -> Extended:
@@ -138,7 +133,7 @@ def begin_extension(
     from odyssey.studies.source import OpenRun
 
     run = resume_run(directory)
-    choose_runner(run.study, **(options or RunOptions()).runner_choice)
+    choose_runner(run.study, **(options or RunnerOptions()).runner_choice)
     study = _larger(run, extension)
     changed = {
         field.name: (before, now)

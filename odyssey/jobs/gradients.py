@@ -7,17 +7,22 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.jobs.choice import ModelChoice, chosen_models
+from odyssey.names import printable
+from odyssey.options import Options
+from odyssey.report.page.shows import shows
 from odyssey.specs import expand, get_cell, list_cells
 from odyssey.storage.schema import DIVERGED
+from odyssey.studies.study import Settings, parse_settings
 from odyssey.wording import plural, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from odyssey.diagnostics.conditions import Condition, Subject
     from odyssey.diagnostics.measure import Measurements
@@ -41,8 +46,8 @@ NOT_TRAINED = (
 )
 
 
-@dataclass(frozen=True)
-class GradientOptions:
+@dataclass(frozen=True, kw_only=True)
+class GradientOptions(Options):
     """What is measured; sizes and initial weights are those of `diagnostics.conditions.Condition`.
 
     Attributes:
@@ -62,10 +67,10 @@ class GradientOptions:
         every: Updates between measurements.
         learning_rate: Of adam.
         clip_norm: Largest gradient norm; 0 does not clip.
-        settings: Other training options, as in `optimizer=sgd`.
+        settings: Other training options, as in `{"optimizer": "sgd"}` or `["optimizer=sgd"]`.
         sweep: Measures at several values of one of `SWEEPS`, as in `forget_bias=0,1,2`.
         animation: Whether a GIF is drawn.
-        out: The folder of the files.
+        out: The folder of the files; None writes none.
     """
 
     steps: int = 128
@@ -74,7 +79,7 @@ class GradientOptions:
     inputs: int = 65
     seeds: int = 20
     rows: int | None = None
-    init: str = "uniform"
+    init: Literal["uniform", "uniform_fan", "normal"] = "uniform"
     init_scale: float = 0.08
     forget_bias: float | None = None
     spectral_radius: float | None = None
@@ -84,13 +89,13 @@ class GradientOptions:
     every: int = 100
     learning_rate: float = 0.003
     clip_norm: float = 5.0
-    settings: tuple[str, ...] = ()
+    settings: Settings = ()
     sweep: str = ""
     animation: bool = True
-    out: str = "results/runs/gradients"
+    out: str | Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientStudy:
     """What was measured.
 
@@ -98,13 +103,48 @@ class GradientStudy:
         measured: The frames.
         summary: One row a series, see `statistics.gradients.summary`.
         over: What its medians are over, in words.
-        files: Paths by what they show.
+        files: Paths by what they show; none where nothing was written.
+        figures: Its figures by name; `norms` is the gradient norm through time.
     """
 
     measured: Measurements
     summary: pd.DataFrame
     over: str
     files: dict[str, Path]
+    figures: dict[str, Figure]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The summary: one row a series."""
+        return self.summary
+
+    def figure(self, name: str = "") -> Figure:
+        """Gives a figure of `figures`; without a name the first, the norms through time.
+
+        Raises:
+            ConfigError: There is none of this name.
+        """
+        name = name or next(iter(self.figures))
+        if name not in self.figures:
+            raise ConfigError(suggest(name, self.figures, what="figure"))
+        return self.figures[name]
+
+    def __repr__(self) -> str:
+        names = ", ".join(printable(str(label)) for label in self.summary["label"])
+        return f"<GradientStudy of {names}; figures: {', '.join(self.figures)}>"
+
+    @shows
+    def _repr_html_(self) -> str:
+        from odyssey.report.page.html import frame_html
+        from odyssey.report.page.shown import figure_html, fragment
+
+        first = next(iter(self.figures))
+        return fragment(
+            "Gradients through time",
+            lead=f"median [10 %, 90 %] over {self.over}",
+            blocks=[frame_html(self.summary, str), figure_html(self.figure(), first)],
+            notes=[f"figures: {', '.join(self.figures)}"],
+        )
 
 
 def measure_gradients(
@@ -158,14 +198,18 @@ def measure_gradients(
 def _study(
     measured: Measurements, options: GradientOptions, *, over: str, animate: str, sweep: str = ""
 ) -> GradientStudy:
-    from odyssey.report.inside.gradient_study import write_gradient_study
+    from odyssey.report.inside.gradient_study import gradient_figures, write_gradient_study
     from odyssey.statistics.gradients import summary
 
     animate = animate if options.animation else ""
-    files = write_gradient_study(measured.frames(), options.out, sweep=sweep, animate=animate)
+    frames = measured.frames()
+    drawn = gradient_figures(frames, sweep=sweep)
+    files = {}
+    if options.out is not None:
+        files = write_gradient_study(frames, drawn, options.out, animate=animate)
     rows = _series(measured, sweep)
     table = summary(**{n: rows[n] for n in ("norms", "horizons", "exponents")})
-    return GradientStudy(measured, table, over, files)
+    return GradientStudy(measured, table, over, files, {n: f for n, (f, _) in drawn.items()})
 
 
 def _top_state(cell: Cell, layers: int) -> str:
@@ -326,11 +370,9 @@ def _along_training(
         along_training,
         join_measurements,
     )
-    from odyssey.studies.study import parse_setting
 
     training: dict[str, Any] = {"optimizer": "adam"}
-    for setting in options.settings:
-        key, value = parse_setting(setting)
+    for key, value in parse_settings(options.settings).items():
         training[key.removeprefix("training.")] = value
     hyperparameters = {"learning_rate": options.learning_rate}
     if options.clip_norm:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice, chosen_models
+from odyssey.options import Options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 MOST_MODELS = 24
 
 
-@dataclass(frozen=True)
-class MistakeOptions:
+@dataclass(frozen=True, kw_only=True)
+class MistakeOptions(Options):
     """What is read.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from odyssey.errors import ConfigError, StoreError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.sample import SampleOptions
+from odyssey.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 MOST_PICTURES = 1_000
 
 
-@dataclass(frozen=True)
-class PaintOptions:
+@dataclass(frozen=True, kw_only=True)
+class PaintOptions(Options):
     """How a model paints.
 
     Attributes:
@@ -31,6 +32,7 @@ class PaintOptions:
     to: str = "sample"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.pictures <= MOST_PICTURES:
             raise ConfigError(f"--pictures must be 1 to {MOST_PICTURES:,}, got {self.pictures}")
 

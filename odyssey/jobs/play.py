@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey.errors import ConfigError
+from odyssey.options import Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,8 @@ LENGTH = 120
 """Frames that are made where nobody says how many."""
 
 
-@dataclass(frozen=True)
-class PlayOptions:
+@dataclass(frozen=True, kw_only=True)
+class PlayOptions(Options):
     """How a model makes music.
 
     Attributes:
@@ -33,6 +34,7 @@ class PlayOptions:
     begun: int = 16
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.piece < 0:
             raise ConfigError(f"--piece must not be negative, got {self.piece}")
         if self.begun < 1:

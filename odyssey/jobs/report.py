@@ -56,7 +56,7 @@ def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[Repor
     from odyssey.report.study.files import write_content
 
     run = place(directory)
-    with _read(run) as (content, search, local):
+    with read_run(run) as (content, search, local):
         try:
             write = write_search if search else write_content
             written = write(content, to=Path(to) if to else None)
@@ -74,8 +74,16 @@ def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[Repor
 
 
 @contextmanager
-def _read(run: Place) -> Iterator[tuple[Any, bool, Path]]:
-    """Gives what a report says of a run, whether that is a search, and the run as a path."""
+def read_run(run: Place, *, drawn: bool = True) -> Iterator[tuple[Any, bool, Path]]:
+    """Gives what a report says of a run, whether that is a search, and the run as a path.
+
+    Args:
+        run: The run.
+        drawn: Whether the figures are drawn.
+
+    Raises:
+        StoreError: There is no run, or it has no results.
+    """
     from odyssey.report.page.units import counting
     from odyssey.report.search.content import is_search, read_search
     from odyssey.report.study.page import read_content
@@ -84,7 +92,8 @@ def _read(run: Place) -> Iterator[tuple[Any, bool, Path]]:
     facts = RunStore.open(run).run
     with counting(facts), local_copy(run) as local:
         search = is_search(facts)
-        yield (read_search(local) if search else read_content(local)), search, local
+        read = read_search if search else read_content
+        yield read(local, drawn=drawn), search, local
 
 
 def latex_tables(directory: str | Place) -> dict[str, str]:
@@ -99,7 +108,7 @@ def latex_tables(directory: str | Place) -> dict[str, str]:
     from odyssey.report.page.tables import compact, comparison_table, to_latex_table
     from odyssey.report.search.page import best_table
 
-    with _read(place(directory)) as (content, search, _):
+    with read_run(place(directory), drawn=False) as (content, search, _):
         name = printable(str(content.run.get("study", "")))
         if search:
             names = {

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.play import PlayedMusic, PlayOptions, play
+from odyssey.names import printable
+from odyssey.options import Options
 
 if TYPE_CHECKING:
     from odyssey.diagnostics.brackets import Brackets
@@ -22,8 +25,8 @@ LENGTH = 2000
 """Symbols that are written where nobody says how many."""
 
 
-@dataclass(frozen=True)
-class SampleOptions:
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions(Options):
     r"""How a model writes.
 
     Attributes:
@@ -41,6 +44,7 @@ class SampleOptions:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.length is not None and self.length < 1:
             raise ConfigError(f"--length must be at least 1, got {self.length}")
         if not 0 <= self.temperature < math.inf:
@@ -53,9 +57,9 @@ class SampleOptions:
             raise ConfigError("--prime is empty; leave it out to begin as the task does")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WrittenText:
-    """What a model writes; it is generated while it is read, once.
+    """What a model writes; it is generated while it is read, once, and kept in `text`.
 
     Attributes:
         task: What the model has learned.
@@ -69,6 +73,9 @@ class WrittenText:
     begun: Sequence[int]
     generated: Iterator[int]
 
+    def __repr__(self) -> str:
+        return f"<WrittenText of {printable(self.task.name)}: print it>"
+
     def pieces(self) -> Iterator[str]:
         """Gives the text, what it begins with first, then a character at a time."""
         from odyssey.training.sampling import stream_text
@@ -76,6 +83,14 @@ class WrittenText:
         yield self.task.decode(self.begun)
         last = self.begun[-1] if self.begun else None
         yield from stream_text(self.task, self.generated, after=last)
+
+    @cached_property
+    def text(self) -> str:
+        """The text, what it begins with first; unless it was read in pieces before."""
+        return "".join(self.pieces())
+
+    def __str__(self) -> str:
+        return self.text
 
     def data(self) -> bytes:
         """Gives the text as the bytes of a file."""

@@ -7,12 +7,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey.distributions import GRID
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import OF_CELL
-from odyssey.studies.study import Study, read_study
+from odyssey.options import Options
+from odyssey.studies.study import Settings, Study, read_study
 
 if TYPE_CHECKING:
     from odyssey.storage.places import Place
@@ -24,13 +25,11 @@ if TYPE_CHECKING:
 RUNS = Path("results/runs")
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How a study is run.
+@dataclass(frozen=True, kw_only=True)
+class RunnerOptions(Options):
+    """Who runs what a run has left.
 
     Attributes:
-        out: Run directory or its URL; None for a free one in `RUNS`.
-        keep_weights: Whose weights are kept, instead of the study's `keep_weights`.
         workers: Trials at a time, instead of the study's.
         runner: Who works the trials, instead of the study's.
         address: Address of a Ray cluster to join.
@@ -38,14 +37,13 @@ class RunOptions:
             `odyssey.studies.tracking`.
     """
 
-    out: str | None = None
-    keep_weights: str | None = None
     workers: int | None = None
-    runner: str | None = None
+    runner: Literal["ray", "local"] | None = None
     address: str | None = None
-    track: tuple[str, ...] = ()
+    track: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers must be at least 1, got {self.workers}")
 
@@ -55,11 +53,24 @@ class RunOptions:
         return {"runner": self.runner, "workers": self.workers, "address": self.address}
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(RunnerOptions):
+    """How a study is run into a fresh directory.
+
+    Attributes:
+        out: Run directory or its URL; None for a free one in results/runs.
+        keep_weights: Whose weights are kept, instead of the study's `keep_weights`.
+    """
+
+    out: str | Path | None = None
+    keep_weights: Literal["best", "all", "none"] | None = None
+
+
 def run_study(
     study: Study | str | Path,
     options: RunOptions | None = None,
     *,
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     watcher: Watcher[Any] | None = None,
 ) -> Summary:
     """Runs a study, or a search if it has a `[strategy]`, into a fresh directory.
@@ -67,7 +78,7 @@ def run_study(
     Args:
         study: The study, or its file.
         options: How it is run.
-        settings: `key=value` overrides of the fields of a file.
+        settings: Overrides of the fields of a file.
         watcher: Sees it go by.
 
     Raises:
@@ -105,7 +116,7 @@ def resume_run(directory: str | Place) -> OpenRun:
 
 
 def work_through(
-    run: OpenRun, options: RunOptions | None = None, *, watcher: Watcher[Any] | None = None
+    run: OpenRun, options: RunnerOptions | None = None, *, watcher: Watcher[Any] | None = None
 ) -> Summary:
     """Runs what a run has left; see `engine.execute`.
 
@@ -116,7 +127,7 @@ def work_through(
     from odyssey.studies.estimate import timed_sample
     from odyssey.studies.source import Unwatched
 
-    options = options or RunOptions()
+    options = options or RunnerOptions()
     tracking = _tracking(run.study, options)
     timed = timed_sample(run) if watcher and run.study.search is None else {}
     return execute(
@@ -124,14 +135,14 @@ def work_through(
     )
 
 
-def _tracking(study: Study, options: RunOptions) -> Tracking:
+def _tracking(study: Study, options: RunnerOptions) -> Tracking:
     from odyssey.studies.tracking import open_trackers
 
     if options.track and study.search is not None:
         raise ConfigError(
             "a search is not tracked: it has thousands of small trials; track its promotion"
         )
-    return open_trackers(options.track, study=study.name)
+    return open_trackers(tuple(options.track), study=study.name)
 
 
 def _kept(study: Study, options: RunOptions) -> Study:

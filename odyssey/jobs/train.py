@@ -6,24 +6,36 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.errors import ConfigError, StoreError
+from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.hyperparameters import HYPERPARAMETERS, SINGLE
+from odyssey.jobs.train_fields import TrainFields
+from odyssey.names import printable
 from odyssey.pace import Job, Pace
+from odyssey.progress.watcher import TrainWatcher
+from odyssey.report.page.shows import shows
 from odyssey.specs import get_cell
+from odyssey.storage.places import Place, place
 from odyssey.storage.schema import OK
-from odyssey.studies.study import Study, absolute_cell, absolute_task, parse_setting
+from odyssey.studies.study import Settings, Study, absolute_cell, absolute_task, parse_settings
 from odyssey.training.budget import in_updates
+from odyssey.training.config import OPTIONS
 from odyssey.training.space import fixed_by, searched_by
+from odyssey.wording import accuracy_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     from odyssey.storage.store import RunStore
     from odyssey.studies.source import OpenRun
     from odyssey.studies.tracking import Tracking
+    from odyssey.studies.trained import TrainedModel
     from odyssey.studies.trial import Trial
     from odyssey.tasks.base import Task
     from odyssey.training.config import TrainingConfig
@@ -35,20 +47,19 @@ TICK_SECONDS = 0.25
 """Between two calls of `TrainWatcher.tick`, at least."""
 
 
-@dataclass(frozen=True)
-class TrainOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(TrainFields):
     """How a cell is trained; what is None is the preset's, or what a single training takes.
 
     Attributes:
         preset: A paper's protocol, for training and hyperparameters.
-        hyperparameters: Rows of `odyssey.hyperparameters` by name; `clip_norm=0` does not clip.
-        training: Fields of `TrainingConfig` by name.
         seed: Seed.
+        out: The run directory for the record, the curves, the weights and the checkpoint; None
+            keeps nothing.
         sample: Symbols to sample at the end; 0 for none.
         sample_every: Samples while training too, every so many updates, after a validation; the
             run keeps these samples.
         temperature: Of the sample.
-        settings: `key=value`: any of both, as in `schedule=decay`.
         checkpoint_every: Updates between checkpoints of a training that is kept.
         init_from: A run whose weights training begins with, of the same cell, sizes and symbols.
         track: Trackers that get curve and scores, as `NAME` or `NAME:PLACE`; see
@@ -56,18 +67,17 @@ class TrainOptions:
     """
 
     preset: str | None = None
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 1
+    out: str | Path | None = None
     sample: int = 400
     sample_every: int | None = None
     temperature: float = 0.8
-    settings: tuple[str, ...] = ()
     checkpoint_every: int = 1000
-    init_from: str | None = None
-    track: tuple[str, ...] = ()
+    init_from: str | Path | None = None
+    track: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.sample < 0:
             raise ConfigError(f"--sample must not be negative, got {self.sample}")
         if self.sample_every is not None and self.sample_every < 1:
@@ -77,24 +87,40 @@ class TrainOptions:
         if not 0 <= self.temperature < math.inf:
             raise ConfigError(f"--temperature must be a number >= 0, got {self.temperature}")
 
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Rows of `odyssey.hyperparameters` that were named, by name."""
+        return self._named(HYPERPARAMETERS)
 
-class TrainWatcher:
-    """Sees a training go by; this one looks away."""
+    @property
+    def training(self) -> dict[str, Any]:
+        """Fields of `TrainingConfig` that were named, by name."""
+        return self._named(OPTIONS)
 
-    def begin(self, task: Task) -> None:
-        """Called once, before anything is written."""
-
-    def epoch(self, epoch: Epoch, seconds_left: float) -> None:
-        """Called after every epoch."""
-
-    def tick(self, updates: int, total: int, seconds_left: float) -> None:
-        """Called between updates, at most four times a second."""
-
-    def sampled(self, updates: int, text: str) -> None:
-        """Called with a sample, with `sample_every`."""
+    def _named(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-@dataclass(frozen=True)
+def named_fields(settings: Settings) -> dict[str, Any]:
+    """Gives the fields of `TrainFields` that settings name, as in `training.schedule=decay`.
+
+    Raises:
+        ConfigError: There is no such hyperparameter or training option.
+    """
+    table = {name: name for name in ("preset", *HYPERPARAMETERS, *OPTIONS)}
+    known = {
+        **table,
+        **{f"space.{name}": name for name in HYPERPARAMETERS},
+        **{f"training.{name}": name for name in OPTIONS},
+    }
+    given = parse_settings(settings)
+    for key in given:
+        if key not in known:
+            raise ConfigError(suggest(key, table, what="training option", also=known))
+    return {known[key]: value for key, value in given.items()}
+
+
+@dataclass(frozen=True, repr=False)
 class TrainedCell:
     """What a training left.
 
@@ -104,6 +130,8 @@ class TrainedCell:
         task: The task.
         config: The training options.
         model: The model with its best parameters, one member.
+        points: The measurements along training: the columns of `storage.schema.CURVE_COLUMNS`.
+        path: Its run directory; None where nothing is kept.
     """
 
     row: dict[str, Any]
@@ -111,6 +139,92 @@ class TrainedCell:
     task: Task
     config: TrainingConfig
     model: SequenceModel
+    points: tuple[Mapping[str, Any], ...] = ()
+    path: Place | None = None
+
+    @property
+    def trained(self) -> TrainedModel:
+        """The model with its task, to be called: `y, state = trained(x)`."""
+        import pandas as pd
+
+        from odyssey.studies.trained import TrainedModel
+
+        return TrainedModel(self.model, self.task, pd.Series(self.row))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row: the columns of `storage.schema.RESULT_COLUMNS`."""
+        import pandas as pd
+
+        return pd.DataFrame([self.row])
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """One row a measurement along training: the columns of `CURVE_COLUMNS`."""
+        import pandas as pd
+
+        from odyssey.storage.schema import CURVE_COLUMNS
+
+        return pd.DataFrame(list(self.points), columns=list(CURVE_COLUMNS))
+
+    def figure(self) -> Figure:
+        """Draws the validation loss along training.
+
+        Raises:
+            ConfigError: Nothing was measured along training.
+        """
+        from odyssey.report.page.style import figure_of
+        from odyssey.report.page.units import counting
+        from odyssey.report.study.plots import plot_learning_curves
+        from odyssey.statistics.estimates import curve_bands
+        from odyssey.statistics.ranking import with_labels
+
+        if not self.points:
+            raise ConfigError("nothing was measured along this training: it has no epoch")
+        with counting({"tasks": {self.row["task"]: self.task.describe()}}):
+            bands = curve_bands(with_labels(self.curves), with_labels(self.table))
+            return figure_of(plot_learning_curves(bands))
+
+    def scores(self) -> list[tuple[str, str]]:
+        """Gives in words what it scores on held-out data: a split, and loss and accuracy."""
+        record, row = self.task.describe(), self.row
+        return [
+            (
+                split,
+                f"{in_bits(row[f'{split}_nats'], record):.4f} {loss_of(record, short=True)},"
+                f" {row[f'{split}_accuracy']:.2%} {accuracy_of(record)}",
+            )
+            for split in ("valid", "test", "longer")
+            if not math.isnan(row.get(f"{split}_nats", math.nan))
+        ]
+
+    def __repr__(self) -> str:
+        said = "; ".join(f"{split} {text}" for split, text in self.scores())
+        if self.row["status"] != OK:
+            said = f"{self.row['status']}: {self.row['reason']}"
+        name = f"{printable(self.row['spec'])} on {printable(self.row['task'])}"
+        return f"<TrainedCell {name}: {said}; {self.row['num_parameters']:,} parameters>"
+
+    @shows
+    def _repr_html_(self) -> str:
+        from markupsafe import Markup
+
+        from odyssey.report.page.html import plain_table
+        from odyssey.report.page.shown import figure_html, fragment
+
+        lost = [] if self.row["status"] == OK else [f"{self.row['status']}: {self.row['reason']}"]
+        rows = [(split, text) for split, text in self.scores()]
+        blocks = [plain_table([("split", False), ("score", False)], rows)] if rows else []
+        if self.points:
+            blocks.append(figure_html(self.figure(), "Validation loss along training"))
+        if self.sample:
+            blocks.append(Markup("<pre>{}</pre>").format(self.sample))
+        return fragment(
+            f"{self.row['spec']} on {self.row['task']}",
+            lead=f"{self.row['num_parameters']:,} parameters, {duration(self.row['seconds'])}",
+            blocks=blocks,
+            notes=[*lost, *([f"kept in {self.path}"] if self.path else [])],
+        )
 
 
 def train_cell(
@@ -118,7 +232,6 @@ def train_cell(
     task: str,
     options: TrainOptions | None = None,
     *,
-    out: str | None = None,
     watcher: TrainWatcher | None = None,
 ) -> TrainedCell:
     """Trains a cell on a task.
@@ -127,8 +240,6 @@ def train_cell(
         spec: The cell.
         task: The task.
         options: How.
-        out: The run directory for the record, the curves, the weights and the checkpoint; None
-            keeps nothing.
         watcher: Sees it go by.
 
     Raises:
@@ -141,14 +252,14 @@ def train_cell(
     from odyssey.studies.tracking import open_trackers
     from odyssey.tasks.registry import get_task
 
-    tracking = open_trackers(options.track, study=study.name)  # before anything is written
+    tracking = open_trackers(tuple(options.track), study=study.name)  # before anything is written
     initial, source = _initial(options)
     learned = get_task(study.tasks[0])
     watcher.begin(learned)
-    if out is None:
+    if options.out is None:
         (trial,) = check(study).trials
         return _train(_Training(study, trial, learned, options, watcher, tracking, None, initial))
-    run = prepare(study, out, kind="train")
+    run = prepare(study, place(options.out), kind="train")
     with run.store.lock():
         if source:
             run.store.update_run(init_from=source)
@@ -191,7 +302,7 @@ def resume_training(
         )
     if not checkpoint.is_file() and (finished or run.store.run.get("init_from")):
         raise StoreError(f"{directory} has no {CHECKPOINT} to go on from; train anew")
-    tracking = open_trackers(options.track, study=study.name)
+    tracking = open_trackers(tuple(options.track), study=study.name)
     with run.store.lock():
         if study != run.study:
             run = rewrite(run, study)
@@ -365,20 +476,15 @@ def _train(training: _Training) -> TrainedCell:
     row = dict(result.rows[0])
     writes = row["status"] == OK and task.is_text and training.options.sample
     sample = training.generate(model) if writes else ""
-    return TrainedCell(row, sample, task, study.config, model)
+    return TrainedCell(
+        row, sample, task, study.config, model, result.curves, store.path if store else None
+    )
 
 
 def _study(spec: str, task: str, options: TrainOptions) -> Study:
     """Writes a single training as a study."""
     cell = get_cell(spec)
-    training = ({"preset": options.preset} if options.preset else {}) | dict(options.training)
-    chosen = dict(options.hyperparameters)
-    for setting in options.settings:
-        key, value = parse_setting(setting)
-        if (name := key.removeprefix("space.")) in HYPERPARAMETERS:
-            chosen[name] = value
-        else:
-            training[key.removeprefix("training.")] = value
+    training = ({"preset": options.preset} if options.preset else {}) | options.training
     if "preset" not in training:
         training.setdefault("optimizer", "adam")
     return Study(
@@ -390,7 +496,7 @@ def _study(spec: str, task: str, options: TrainOptions) -> Study:
         runner="local",
         workers=1,
         training=training,
-        space=_space(chosen, str(training.get("preset", ""))),
+        space=_space(options.hyperparameters, str(training.get("preset", ""))),
     )
 
 

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from odyssey.errors import ConfigError, StoreError, TaskError
 from odyssey.jobs.choice import ModelChoice
+from odyssey.names import printable
+from odyssey.options import Options
+from odyssey.report.page.shows import shows
 from odyssey.tasks.reading import AUTO, read_symbols
 from odyssey.tasks.text import MissingText, TextTask, read_file
 from odyssey.tasks.vocabulary import Vocabulary
@@ -17,6 +20,7 @@ from odyssey.tasks.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from odyssey.diagnostics.recording import Recording
@@ -26,8 +30,8 @@ if TYPE_CHECKING:
 _CHUNK = 1000  # steps of a batch of held-out text
 
 
-@dataclass(frozen=True)
-class UnitOptions:
+@dataclass(frozen=True, kw_only=True)
+class UnitOptions(Options):
     """What a model reads, and what of it is written.
 
     Attributes:
@@ -49,6 +53,7 @@ class UnitOptions:
     out: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, least in (("characters", 1), ("page_characters", 0), ("shifts", 1)):
             if getattr(self, name) < least:
                 shown = name.replace("_", "-")
@@ -76,7 +81,7 @@ class UnitReading:
     scores: pd.DataFrame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UnitStudy:
     """What the units of a model follow.
 
@@ -91,6 +96,44 @@ class UnitStudy:
     best: pd.DataFrame
     absent: list[str]
     files: dict[str, Path]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The best unit of every probe, a row each."""
+        return self.best
+
+    def figure(self) -> Figure:
+        """Draws how well the best units follow the probes."""
+        from odyssey.report.inside.unit_plots import plot_probes
+        from odyssey.report.page.style import figure_of
+
+        return figure_of(plot_probes(self.best.assign(label=self.best["name"])))
+
+    def __repr__(self) -> str:
+        found = self.best[self.best["units"] > 0]["probe"]
+        recording = self.reading.recording
+        return (
+            f"<UnitStudy of {printable(recording.name)}: {len(self.reading.codes):,} symbols,"
+            f" {recording.num_units} units; found: {', '.join(map(str, found)) or 'none'}>"
+        )
+
+    @shows
+    def _repr_html_(self) -> str:
+        from odyssey.report.page.html import frame_html
+        from odyssey.report.page.shown import figure_html, fragment
+
+        shown = self.best[["probe", "layer", "track", "unit", "rho", "p", "symbol_rho", "units"]]
+        recording = self.reading.recording
+        absent = [f"not scored, for the text does not vary in them: {', '.join(self.absent)}"]
+        return fragment(
+            f"What the units of {recording.name} follow",
+            lead=f"{len(self.reading.codes):,} symbols, {recording.num_units} units",
+            blocks=[
+                frame_html(shown, lambda v: v if isinstance(v, str) else f"{v:.3g}"),
+                figure_html(self.figure(), "Probes and the units that follow them"),
+            ],
+            notes=[*(absent if self.absent else []), *(f"{n}: {p}" for n, p in self.files.items())],
+        )
 
 
 def study_units(

@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.hyperparameters import HYPERPARAMETERS, SEEDS, Member
 from odyssey.names import path_prefix, split_text
+from odyssey.options import texts
 from odyssey.plugins.source import is_file_name
 from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
@@ -35,8 +36,10 @@ from odyssey.tasks.sets import expand_tasks
 from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
 from odyssey.training.space import Space, cell_settings, draw_members, grid_size, search_space
 from odyssey.transforms.ablations import ablate
-from odyssey.wording import quoted
+from odyssey.wording import plural, quoted
 
+Settings = Mapping[str, Any] | Sequence[str]
+"""Overrides: `{"epochs": 5}`, or `("epochs=5",)`."""
 KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
@@ -49,14 +52,14 @@ LIMITS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Study:
     """What to run; every cell meets every task with the same draws of hyperparameters.
 
     Attributes:
         name: Name of the study.
         cells: Cell specs, or names of cell sets.
-        tasks: Task specs; `parse_study` puts the members in place of the name of a set.
+        tasks: Task specs, or names of sets of tasks, in whose place their members stand.
         description: What it is for.
         baseline: The cell that the others are compared with in the report; empty compares none.
         more_baselines: Cells with which all are compared in a table of its own each.
@@ -74,14 +77,15 @@ class Study:
         stages: Of a search.
         plugins: Modules with rows for the tables of the package (docs/plugins.md): paths of files
             or dotted names. Reading a study loads them.
+        preset: A paper's protocol, for `training` and `space` alike.
     """
 
     name: str
-    cells: tuple[str, ...]
-    tasks: tuple[str, ...]
+    cells: Sequence[str]
+    tasks: Sequence[str]
     description: str = ""
     baseline: str = ""
-    more_baselines: tuple[str, ...] = ()
+    more_baselines: Sequence[str] = ()
     members: int = 4
     population: int = 0
     seed: int = 1
@@ -92,10 +96,12 @@ class Study:
     space: Mapping[str, Any] = field(default_factory=dict)
     strategy: Mapping[str, Any] = field(default_factory=dict)
     constraints: Mapping[str, Any] = field(default_factory=dict)
-    stages: tuple[Mapping[str, Any], ...] = ()
-    plugins: tuple[str, ...] = ()
+    stages: Sequence[Mapping[str, Any]] = ()
+    plugins: Sequence[str] = ()
+    preset: InitVar[str] = ""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, preset: str) -> None:
+        self._normalise(preset)
         for name, bounds in LIMITS.items():
             bounds.check(name, getattr(self, name))
         self._check_texts()
@@ -115,6 +121,40 @@ class Study:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
         if self.search is not None and cell_settings(self.distributions):
             raise ConfigError("space.cell is for the named cells of a study: a search changes them")
+
+    def _normalise(self, preset: str) -> None:
+        """Takes lists, names of sets, relative paths and a preset as a file's author may."""
+        if preset != "":
+            for name in ("training", "space"):
+                if isinstance(table := getattr(self, name), Mapping):
+                    object.__setattr__(self, name, {"preset": preset, **table})
+        for name in ("cells", "more_baselines"):
+            if are_texts(given := getattr(self, name)):
+                object.__setattr__(self, name, tuple(map(absolute_cell, given)))
+        if isinstance(self.baseline, str):
+            object.__setattr__(self, "baseline", absolute_cell(self.baseline))
+        if are_texts(self.tasks):
+            object.__setattr__(self, "tasks", tuple(absolute_tasks(self.tasks)))
+        if isinstance(self.stages, list):
+            object.__setattr__(self, "stages", tuple(self.stages))
+
+    @classmethod
+    def read(cls, path: str | Path, *, settings: Settings = ()) -> Study:
+        """Reads a study file; relative paths in it refer to its folder.
+
+        Args:
+            path: The file.
+            settings: Overrides, as in `{"epochs": 5}`.
+
+        Raises:
+            ConfigError: The file cannot be read, or is no study; the message names it.
+        """
+        return read_study(Path(path), settings=settings)
+
+    def __repr__(self) -> str:
+        kind = "search" if self.strategy else "study"
+        cells, tasks = plural(len(self.cells), "cell"), plural(len(self.tasks), "task")
+        return f"<{kind} {self.name!r}: {cells} x {tasks}, {plural(self.members, 'draw')}>"
 
     def _check_texts(self) -> None:
         for name in ("name", "description", "baseline", "runner"):
@@ -262,14 +302,15 @@ def _plain(value: Any) -> Any:
 
 
 def parse_study(
-    text: str, *, settings: Sequence[str] = (), base: Path | None = None, load: bool = True
+    text: str, *, settings: Settings = (), base: Path | None = None, load: bool = True
 ) -> Study:
     """Reads a study from TOML text.
 
     Args:
         text: The TOML text.
-        settings: `key=value` overrides; keys are dotted (`training.epochs`), values TOML or
-            plain text. The name of a training option or a hyperparameter alone will do.
+        settings: Overrides by dotted key (`training.epochs`), or as texts `key=value` with a
+            value in TOML, or plain text. The name of a training option or a hyperparameter alone
+            will do.
         base: The folder that relative paths of cells, texts and plug-ins refer to; the current one
             if None.
         load: Whether its plug-ins are loaded; those of a run that is there are already.
@@ -278,16 +319,15 @@ def parse_study(
         ConfigError: The text is no TOML, or a key or value is wrong.
     """
     data = _read_toml(text)
-    for setting in settings:
-        _set(data, setting)
-    _spread_preset(data)
-    known = [f.name for f in dataclasses.fields(Study)]
+    for key, value in parse_settings(settings).items():
+        _set(data, key, value)
+    known = [*(f.name for f in dataclasses.fields(Study)), "preset"]
     for key in data:
-        if key in _INNER:
-            raise ConfigError(f"{key} is no field of a study itself: write {_INNER[key]}")
+        if key in INNER:
+            raise ConfigError(f"{key} is no field of a study itself: write {INNER[key]}")
         if key not in known:
-            also = _INNER.values()
-            raise ConfigError(suggest(key, known, what="study field", also=[*_INNER, *also]))
+            also = INNER.values()
+            raise ConfigError(suggest(key, known, what="study field", also=[*INNER, *also]))
     if "plugins" in data:
         data["plugins"] = _plugins(data["plugins"], base, load=load)
     strategy = data.get("strategy")
@@ -304,7 +344,7 @@ def parse_study(
             )
     stages = data["stages"] if isinstance(data.get("stages"), list) else []
     for table in (data, *(stage for stage in stages if isinstance(stage, dict))):
-        if _are_texts(table.get("tasks")):
+        if are_texts(table.get("tasks")):
             table["tasks"] = absolute_tasks(table["tasks"], base)
     if isinstance(data["tasks"], list):
         data["tasks"] = tuple(data["tasks"])
@@ -322,16 +362,22 @@ def _plugins(given: Any, base: Path | None, *, load: bool) -> tuple[str, ...]:
     return specs
 
 
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+def are_texts(value: Any) -> bool:
+    """Tells whether a value is a list or tuple of texts."""
+    return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
 
 
 # Where a field stands that is given by its name alone.
-_INNER = {
+INNER = {
     **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
     **{name: f"space.{name}" for name in HYPERPARAMETERS},
     **{o.name: f"strategy.{o.name}" for o in dataclasses.fields(SearchPlan) if o.type == "int"},
 }
+
+
+def changed_study(study: Study, settings: Settings) -> Study:
+    """Gives a study with other values of some fields, as `parse_study` overrides them."""
+    return parse_study(study.to_toml(), settings=settings) if settings else study
 
 
 def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
@@ -351,17 +397,6 @@ def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
     for name, former in FORMER.items():
         before[name] = dotted.get(f"training.{name}", plain.get(name, former))
     return dataclasses.replace(study, training=before | dict(study.training))
-
-
-def _spread_preset(data: dict[str, Any]) -> None:
-    """Puts a `preset` of the whole study where it is read: in training and in space."""
-    if "preset" not in data:
-        return
-    preset = data.pop("preset")
-    for name in ("training", "space"):
-        table = data.setdefault(name, {})
-        if isinstance(table, dict):
-            table.setdefault("preset", preset)
 
 
 def _read_toml(text: str) -> dict[str, Any]:
@@ -426,6 +461,13 @@ def _absolute(path: str, base: Path | None) -> str:
         return plain  # whoever opens it will say what is wrong
 
 
+def parse_settings(settings: Settings) -> dict[str, Any]:
+    """Gives overrides by key, the last of a key; raises `ConfigError` for what is none."""
+    if isinstance(settings, Mapping):
+        return dict(settings)
+    return dict(map(parse_setting, texts("settings", settings)))
+
+
 def parse_setting(setting: str) -> tuple[str, Any]:
     """Reads `key=value`; the value is TOML, or plain text where it is not TOML."""
     key, equals, value = setting.partition("=")
@@ -443,11 +485,10 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     return key.strip(), found["value"] if len(found) == 1 else value
 
 
-def _set(data: dict[str, Any], setting: str) -> None:
-    key, parsed = parse_setting(setting)
+def _set(data: dict[str, Any], key: str, parsed: Any) -> None:
     path = key.split(".")
-    if len(path) == 1 and path[0] in _INNER:
-        path = _INNER[path[0]].split(".")
+    if len(path) == 1 and path[0] in INNER:
+        path = INNER[path[0]].split(".")
     for part in path[:-1]:
         data = data.setdefault(part, {})
         if not isinstance(data, dict):
@@ -455,7 +496,7 @@ def _set(data: dict[str, Any], setting: str) -> None:
     data[path[-1]] = parsed
 
 
-def read_study(path: Path, *, settings: Sequence[str] = ()) -> Study:
+def read_study(path: Path, *, settings: Settings = ()) -> Study:
     """Reads a study file; relative paths in it refer to its folder.
 
     Raises:

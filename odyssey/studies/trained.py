@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from odyssey.errors import ConfigError, StoreError, suggest
-from odyssey.expr import parse_cell
+from odyssey.expr import Cell, parse_cell
+from odyssey.names import printable
 from odyssey.storage.files import DamagedFileError
 from odyssey.storage.schema import OK
 from odyssey.storage.store import RunStore
@@ -22,14 +23,19 @@ from odyssey.transforms.settings import with_settings
 from odyssey.transforms.zoneout import expect_zoneout
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from odyssey.training.model import SequenceModel
 
 WEIGHTS = "weights.npz"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel:
     """A model with the best parameters of its run, one member, float32.
+
+    It is called on what its task feeds, without gradients: `y, state = trained(x)`.
 
     Attributes:
         model: The model.
@@ -40,6 +46,35 @@ class TrainedModel:
     model: SequenceModel
     task: Task
     row: pd.Series[float]
+
+    def __call__(
+        self, x: Tensor | NDArray[Any], state: Sequence[Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Gives what it predicts at every step, and the states after the last one.
+
+        Args:
+            x: Class indices (T, B), int64; or numbers (T, B, I), float32.
+            state: The states to go on from, (L, B, n) each; None begins.
+
+        Returns:
+            Logits, of reals the numbers themselves, (T, B, K); and the states.
+        """
+        import torch
+
+        before = None if state is None else tuple(s[None] for s in state)
+        with torch.no_grad():
+            y, after = self.model(torch.as_tensor(x)[None], before)
+        return y[0], tuple(s[0] for s in after)
+
+    @property
+    def cell(self) -> Cell:
+        """Its cell."""
+        return self.model.rnn.cell
+
+    def __repr__(self) -> str:
+        count = sum(p.numel() for p in self.model.parameters())
+        names = f"{printable(str(self.row['spec']))} on {printable(self.task.name)}"
+        return f"<TrainedModel {names}: {count:,} parameters>"
 
 
 def save_weights(store: RunStore, model: SequenceModel) -> None:

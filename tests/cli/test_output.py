@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 from support.driving import HANGS, environment, python
 
-from odyssey.cli import printing
-from odyssey.cli.live import study_picture
 from odyssey.cli.main import COMMANDS, main
+from odyssey.cli.printing import print_rows
+from odyssey.progress import output
+from odyssey.progress.study import study_picture
 from odyssey.studies.board import StudyBoard
 from odyssey.studies.runners import ray as ray_runner
 
@@ -113,7 +114,7 @@ def test_every_command_prints_what_a_terminal_can_take(cwd, monkeypatch, encodin
         assert code == expected, (arguments, shown)
         for text in shown:
             plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text) if kind is Terminal else text
-            steering = printing._STEERS.findall(
+            steering = output._STEERS.findall(
                 plain.replace("\r", "") if kind is Terminal else plain
             )
             assert steering == [], (arguments, text)
@@ -128,13 +129,13 @@ def test_every_command_prints_what_a_terminal_can_take(cwd, monkeypatch, encodin
 def test_any_text_can_be_written_piece_by_piece(pieces, encoding):
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding, errors="strict", newline="\n")
-    output = printing.Output(stream)
+    guarded = output.Output(stream)
     for piece in pieces:
-        assert output.write(piece) == len(piece)
-    output.finish()
+        assert guarded.write(piece) == len(piece)
+    guarded.finish()
     written = raw.getvalue().decode(encoding)
-    assert printing._STEERS.search(written) is None
-    whole = printing.without_steering("".join(pieces))
+    assert output._STEERS.search(written) is None
+    whole = output.without_steering("".join(pieces))
     if "\r" not in "".join(pieces)[-1:]:
         assert written == whole.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -142,11 +143,11 @@ def test_any_text_can_be_written_piece_by_piece(pieces, encoding):
 def test_tables_and_pictures_escape_what_they_hold(monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", Terminal(raw, "utf-8", newline="\n"))
-    with printing.guarded():
-        printing.print_rows([{"name": HOSTILE.replace("\ud800", ""), "n": 1}])
+    with output.guarded():
+        print_rows([{"name": HOSTILE.replace("\ud800", ""), "n": 1}])
         table = Table("x")
         table.add_row(Text("a\x1b[2Jb", style="bold"))
-        printing.console(force_terminal=True).print(table)
+        output.console(force_terminal=True).print(table)
     text = raw.getvalue().decode("utf-8")
     assert r"\x1b[2J" in text
     assert "\x1b[2J" not in text
@@ -158,7 +159,7 @@ def test_the_live_table_names_the_unit():
     row = {"task": "enwik8", "spec": "gru", "status": "ok", "valid_bpc": 2.0, "valid_accuracy": 0.5}
     board.include([row, row | {"task": "xml"}])
     out = io.StringIO()
-    printing.console(width=100).__class__(file=out, width=100).print(study_picture(board))
+    output.console(width=100).__class__(file=out, width=100).print(study_picture(board))
     assert "bits/byte" in out.getvalue()
     assert "bits/char" in out.getvalue()
     assert "symbols/s" in out.getvalue()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,14 +22,11 @@ SIZES = {
     "recurrent_dropout": 0.2, "drop_connect": 0.1, "zoneout": 0.1,
 }  # fmt: skip
 TRAINING = {"epochs": 3, "updates_per_epoch": 7, "batch_size": 3, "unroll": 5}
-VALID = ("valid_characters=100", "test_characters=100")
+VALID = {"valid_characters": 100, "test_characters": 100}
 
 
 def options(**changed):
-    given = {
-        "hyperparameters": SIZES, "training": TRAINING, "sample": 0, "checkpoint_every": 4,
-        "settings": VALID,
-    }  # fmt: skip
+    given = {**SIZES, **TRAINING, **VALID, "sample": 0, "checkpoint_every": 4}
     return TrainOptions(**{**given, **changed})
 
 
@@ -72,7 +70,7 @@ def cut_at(monkeypatch):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "run"
-    train_cell("lstm", "xml", options(), out=str(out))
+    train_cell("lstm", "xml", options(out=out))
     return out
 
 
@@ -81,9 +79,9 @@ def test_it_goes_on_to_the_bit(whole, tmp_path, cut_at, updates):
     out = tmp_path / "run"
     cut_at(updates)
     with pytest.raises(CutError):
-        train_cell("lstm", "xml", options(), out=str(out))
+        train_cell("lstm", "xml", options(out=out))
     assert not RunStore.open(out).finished()
-    resume_training(str(out), options(hyperparameters={}, training={}, settings=()))
+    resume_training(str(out), TrainOptions(sample=0, checkpoint_every=4))
     same(out, whole)
 
 
@@ -102,12 +100,12 @@ def test_with_other_optimisers_tasks_and_conditions(tmp_path, cut_at, cell, task
     sizes = {"hidden_size": 6, "momentum": 0.5 if more["optimizer"] == "sgd" else 0.0}
     if more["optimizer"] == "adamw":
         sizes |= {"warmup": 13, "ema_decay": 0.9}
-    given = options(hyperparameters=sizes, training={**TRAINING, **more}, checkpoint_every=5)
+    given = TrainOptions(**sizes, **TRAINING, **more, **VALID, sample=0, checkpoint_every=5)
     out, reference = tmp_path / "run", tmp_path / "whole"
-    train_cell(cell, task, given, out=str(reference))
+    train_cell(cell, task, replace(given, out=reference))
     cut_at(12)
     with pytest.raises(CutError):
-        train_cell(cell, task, given, out=str(out))
+        train_cell(cell, task, replace(given, out=out))
     cut_at(18)
     with pytest.raises(CutError):
         resume_training(str(out))
@@ -117,33 +115,33 @@ def test_with_other_optimisers_tasks_and_conditions(tmp_path, cut_at, cell, task
 
 def test_more_epochs_are_those_of_a_longer_training(whole, tmp_path):
     longer, out = tmp_path / "longer", tmp_path / "run"
-    train_cell("lstm", "xml", options(training={**TRAINING, "epochs": 5}), out=str(longer))
-    train_cell("lstm", "xml", options(), out=str(out))
+    train_cell("lstm", "xml", options(epochs=5, out=longer))
+    train_cell("lstm", "xml", options(out=out))
     same(out, whole)
     with pytest.raises(ConfigError, match="is finished; give --epochs above 3"):
         resume_training(str(out))
     with pytest.raises(ConfigError, match="give more"):
-        resume_training(str(out), TrainOptions(training={"epochs": 2}))
+        resume_training(str(out), TrainOptions(epochs=2))
     with pytest.raises(ConfigError, match="unroll cannot change"):
-        resume_training(str(out), TrainOptions(training={"unroll": 9}))
-    resume_training(str(out), TrainOptions(training={"epochs": 5}, sample=0))
+        resume_training(str(out), TrainOptions(unroll=9))
+    resume_training(str(out), TrainOptions(epochs=5, sample=0))
     same(out, longer)
     assert len(RunStore.open(out).results()) == 1
 
 
 def test_a_schedule_that_looks_at_its_end_gets_no_later_one(tmp_path):
     out = tmp_path / "run"
-    train_cell("elman", "xml", options(settings=(*VALID, "schedule=cosine")), out=str(out))
+    train_cell("elman", "xml", options(schedule="cosine", out=out))
     with pytest.raises(ConfigError, match="the schedule cosine ends where the training was to end"):
-        resume_training(str(out), TrainOptions(training={"epochs": 5}))
+        resume_training(str(out), TrainOptions(epochs=5))
 
 
 def test_a_cut_while_more_epochs_are_trained_keeps_the_old_result(whole, tmp_path, cut_at):
     out = tmp_path / "run"
-    train_cell("lstm", "xml", options(), out=str(out))
+    train_cell("lstm", "xml", options(out=out))
     cut_at(25)
     with pytest.raises(CutError):
-        resume_training(str(out), TrainOptions(training={"epochs": 5}))
+        resume_training(str(out), TrainOptions(epochs=5))
     assert len(RunStore.open(out).results()) == 1
     resume_training(str(out))
     assert RunStore.open(out).results()["updates"].tolist() == [35]
@@ -151,25 +149,21 @@ def test_a_cut_while_more_epochs_are_trained_keeps_the_old_result(whole, tmp_pat
 
 def test_weights_of_another_run_begin_a_training(whole, tmp_path):
     out = tmp_path / "run"
-    still = {**TRAINING, "epochs": 1, "updates_per_epoch": 1}
-    frozen = {**SIZES, "learning_rate": 1e-30, "dropout": 0.0, "input_noise": 0.0}
-    train_cell(
-        "lstm", "xml", options(training=still, hyperparameters=frozen, init_from=str(whole)),
-        out=str(out),
-    )  # fmt: skip
+    still = {"epochs": 1, "updates_per_epoch": 1}
+    frozen = {"learning_rate": 1e-30, "dropout": 0.0, "input_noise": 0.0}
+    train_cell("lstm", "xml", options(**still, **frozen, init_from=whole, out=out))
     before, now = weights(whole), weights(out)
     assert all(np.allclose(before[n], now[n], atol=1e-12) for n in before)
     assert str(whole) in RunStore.open(out).run["init_from"]
-    other = {**SIZES, "hidden_size": 7}
     with pytest.raises(ConfigError, match="do not fit: readout has shape"):
-        train_cell("lstm", "xml", options(hyperparameters=other, init_from=str(whole)))
+        train_cell("lstm", "xml", options(hidden_size=7, init_from=whole))
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path, cut_at):
     out = tmp_path / "run"
     cut_at(9)
     with pytest.raises(CutError):
-        train_cell("lstm", "xml", options(), out=str(out))
+        train_cell("lstm", "xml", options(out=out))
     path = out / CHECKPOINT
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

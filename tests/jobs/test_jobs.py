@@ -18,14 +18,6 @@ ROOT = Path(__file__).parents[2]
 MODULES = [module.name for module in pkgutil.iter_modules(jobs.__path__)]
 
 
-@pytest.mark.parametrize("name", [n for n, (m, _) in odyssey._WHERE.items() if ".jobs." in m])
-def test_a_job_is_a_documented_name_of_the_package(name):
-    job = getattr(odyssey, name)
-    assert inspect.getdoc(job)
-    assert all(p.annotation is not p.empty for p in inspect.signature(job).parameters.values())
-    assert "return" in job.__annotations__
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_calls_a_job(name):
     tree = ast.parse((ROOT / f"odyssey/cli/{name}.py").read_text())
@@ -50,10 +42,7 @@ def test_options_are_frozen_and_all_have_defaults(name):
 
 
 def test_a_cell_is_trained_sampled_and_measured_without_the_command_line(tmp_path, monkeypatch):
-    from odyssey.jobs.choice import ModelChoice
-    from odyssey.jobs.gradients import GradientOptions
-    from odyssey.jobs.sample import SampleOptions
-    from odyssey.jobs.train import TrainOptions, TrainWatcher
+    from odyssey.progress.watcher import TrainWatcher
 
     class Heard(TrainWatcher):
         epochs = 0
@@ -61,25 +50,21 @@ def test_a_cell_is_trained_sampled_and_measured_without_the_command_line(tmp_pat
         def epoch(self, epoch, seconds_left):
             self.epochs += 1
 
-    heard, out = Heard(), str(tmp_path / "run")
-    options = TrainOptions(
-        hyperparameters={"hidden_size": 6},
-        training={"epochs": 2, "updates_per_epoch": 1, "batch_size": 2, "unroll": 5},
-    )
-    trained = odyssey.train("elman", "xml", options, out=out, watcher=heard)
+    heard, out = Heard(), tmp_path / "run"
+    small = {"hidden_size": 6, "updates_per_epoch": 1, "batch_size": 2, "unroll": 5}
+    trained = odyssey.train("elman", "xml", epochs=2, **small, out=out, progress=heard)
     assert trained.row["status"] == "ok"
     assert heard.epochs == 2
-    written = odyssey.sample(out, SampleOptions(length=5), choice=ModelChoice(cell="elman"))
+    written = odyssey.sample(out, length=5, cell="elman")
     assert len("".join(written.pieces())) == 5
-    small = GradientOptions(steps=4, hidden_size=3, seeds=2, animation=False, out=str(tmp_path))
-    study = odyssey.gradients(["elman"], small)
+    study = odyssey.gradients(["elman"], steps=4, hidden_size=3, seeds=2)
     assert study.summary["label"].tolist() == ["elman"]
     with pytest.raises(OdysseyError, match="closest: elman"):
         odyssey.train("elmann", "xml")
 
 
 def test_a_study_is_run_estimated_and_gone_on_with_from_python(tmp_path):
-    from odyssey.jobs.search import RunOptions, estimate_study, resume_run, run_left
+    from odyssey.jobs.search import RunOptions, estimate_study, resume_run, run_left, run_study
     from odyssey.studies.study import Study
 
     study = Study(
@@ -92,6 +77,6 @@ def test_a_study_is_run_estimated_and_gone_on_with_from_python(tmp_path):
         space={"hidden_size": 3},
     )
     assert estimate_study(study).trials == 1
-    summary = odyssey.search(study, RunOptions(out=str(tmp_path / "run")))
+    summary = run_study(study, RunOptions(out=tmp_path / "run"))
     assert (summary.total, summary.ran, summary.failed) == (1, 1, 0)
     assert run_left(resume_run(tmp_path / "run")).left == 0

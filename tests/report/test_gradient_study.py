@@ -11,7 +11,7 @@ from PIL import Image
 
 from odyssey.report.inside import animation
 from odyssey.report.inside import gradient_plots as draw
-from odyssey.report.inside.gradient_study import write_gradient_study
+from odyssey.report.inside.gradient_study import gradient_figures, write_gradient_study
 from odyssey.statistics.gradients import bands, mean_shares, summary
 
 LABELS = ("elman", "lstm")
@@ -224,9 +224,8 @@ def test_a_study_leaves_its_files(frames, tmp_path, mode):
             for n in ("norms", "horizons", "exponents")
         }
     out = tmp_path / "out"
-    written = write_gradient_study(
-        given, out, sweep="steps_in" if mode == "sweep" else "", animate="h"
-    )
+    drawn = gradient_figures(given, sweep="steps_in" if mode == "sweep" else "")
+    written = write_gradient_study(given, drawn, out, animate="h")
     figures = {
         "initial": {"norms", "jacobians", "paths", "predicted", "gif"},
         "training": {"norms", "norms_by_update", "jacobians", "paths", "gif"},

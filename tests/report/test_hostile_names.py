@@ -16,7 +16,7 @@ from test_html import Page
 from test_names import HOSTILE
 
 import odyssey.report
-from odyssey.cli.live import study_picture
+from odyssey.progress.study import study_picture
 from odyssey.report.page import tables
 from odyssey.report.page.style import drawable, new_axes, save_figure, styled, to_svg
 from odyssey.report.study import plots

@@ -30,7 +30,7 @@ def test_without_either_every_single_change_is_there():
 
 
 def test_all_cells_share_draws_and_budget():
-    study = ablation_study("lstm", AblationOptions(("xml",), draws=3, variants=("NIG",)))
+    study = ablation_study("lstm", AblationOptions(tasks=("xml",), draws=3, variants=("NIG",)))
     assert (study.baseline, study.members) == ("lstm", 3)
     trials = study.trials(study.resolve_cells())
     assert len(trials) == 2
@@ -41,19 +41,20 @@ def test_all_cells_share_draws_and_budget():
 
 
 def test_matching_parameters_draws_their_number():
-    study = ablation_study("lstm", AblationOptions(("xml",), variants=("NIG",), match="parameters"))
+    options = AblationOptions(tasks=("xml",), variants=("NIG",), match="parameters")
+    study = ablation_study("lstm", options)
     (trial, _) = study.trials(study.resolve_cells())
     assert all("parameters" in m and "hidden_size" not in m for m in trial.members)
 
 
 def test_a_set_of_tasks_stands_for_its_members(corpora):
-    study = ablation_study("elman", AblationOptions(("unseen10",)))
+    study = ablation_study("elman", AblationOptions(tasks=("unseen10",)))
     assert study.tasks == TASK_SETS["unseen10"]
 
 
 def test_settings_override_any_field():
     settings = ("epochs=2", "space.hidden_size=8", "workers=1")
-    study = ablation_study("elman", AblationOptions(("xml",), settings=settings))
+    study = ablation_study("elman", AblationOptions(tasks=("xml",), settings=settings))
     assert (study.config.epochs, study.space["hidden_size"], study.workers) == (2, 8, 1)
 
 
@@ -65,7 +66,7 @@ def test_mistakes_are_named():
     with pytest.raises(CellError, match="no peephole"):
         ablation_cells("lstm", variants=["no_peepholes"])
     with pytest.raises(ConfigError, match="way to match"):
-        ablation_study("lstm", AblationOptions(("xml",), match="parameter"))
+        ablation_study("lstm", AblationOptions(tasks=("xml",), match="parameter"))
     text = 'name = "x"\ncells = ["lstm"]\ntasks = ["xml"]\nbaseline = "gru"\n'
     with pytest.raises(ConfigError, match="no baseline among the cells called 'gru'"):
         parse_study(text)

@@ -68,7 +68,7 @@ def test_a_run_that_grows_is_the_larger_study_from_scratch(tmp_path, population,
     }
     run(tiny(**LARGE, **shared), tmp_path / "whole")
     run(tiny(**SMALL, **shared), tmp_path / "grown")
-    extend_run(tmp_path / "grown", **GROWTH)
+    extend_run(tmp_path / "grown", Extension(**GROWTH))
     assert_same_study(tmp_path / "grown", tmp_path / "whole")
     assert facts(tmp_path / "grown") == facts(tmp_path / "whole")
     mine, theirs = arrays(tmp_path / "grown"), arrays(tmp_path / "whole")
@@ -83,7 +83,7 @@ def test_what_exists_is_not_run_again_and_the_record_says_what_happened(tmp_path
     folder = tmp_path / "run"
     fake_run(tiny(**SMALL, population=2), folder)
     before = members(folder)
-    extended = begin_extension(folder, Extension(5, ("gru",), ("xml",)))
+    extended = begin_extension(folder, Extension(draws=5, cells=("gru",), tasks=("xml",)))
     assert run_status(folder).trials == 2  # of a trial that has grown a part is no whole
     assert members(folder) == before
     work = Seen(Fake(folder))
@@ -100,7 +100,7 @@ def test_what_exists_is_not_run_again_and_the_record_says_what_happened(tmp_path
     assert reopen(folder).study.members == 5
     assert "members = 5" in (folder / "study.toml").read_text()
     work = Seen(Fake(folder))
-    execute(begin_extension(folder, Extension(5)).run, Watcher(), work=work)
+    execute(begin_extension(folder, Extension(draws=5)).run, Watcher(), work=work)
     assert not work.members
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_record_of_a_run_that_grows_is_run_again(tmp_path):
     fake_run(tiny(**LARGE), tmp_path / "whole")
     folder = tmp_path / "grown"
     fake_run(tiny(**SMALL), folder)
-    run = begin_extension(folder, Extension(5, ("gru",), ("xml",))).run
+    run = begin_extension(folder, Extension(draws=5, cells=("gru",), tasks=("xml",))).run
     shard = sorted((folder / "results").glob("*.parquet"))[0]
     shard.write_bytes(shard.read_bytes()[:-9])
     work = Seen(Fake(folder))
@@ -236,15 +236,15 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(tmp_path):
         ({"cells": "lstm:forget_bias=1", "draws": 10**6}, ConfigError, "members"),
     ]:
         with pytest.raises(error, match=words):
-            extend_run(folder, **growth)
+            extend_run(folder, Extension(**growth))
     with RunStore.open(folder).lock(), pytest.raises(StoreError, match="another process"):
-        extend_run(folder, draws=4)
+        extend_run(folder, Extension(draws=4))
     with pytest.raises(StoreError, match="no run at"):
-        extend_run(tmp_path / "nothing", draws=4)
+        extend_run(tmp_path / "nothing", Extension(draws=4))
     sealed = RunStore.open(folder).run["trial_ids"]
     RunStore.open(folder).update_run(trial_ids="others")
     with pytest.raises(ConfigError, match="another version of Odyssey"):
-        extend_run(folder, draws=4)
+        extend_run(folder, Extension(draws=4))
     RunStore.open(folder).update_run(trial_ids=sealed)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
@@ -253,7 +253,9 @@ def test_a_run_without_a_record_grows_too(tmp_path):
     folder = tmp_path / "run"
     prepare(tiny(**SMALL), folder)
     execute(
-        begin_extension(folder, Extension(5, ("gru",), ("xml",))).run, Watcher(), work=Fake(folder)
+        begin_extension(folder, Extension(draws=5, cells=("gru",), tasks=("xml",))).run,
+        Watcher(),
+        work=Fake(folder),
     )
     fake_run(tiny(**LARGE), tmp_path / "whole")
     assert_same_study(folder, tmp_path / "whole")

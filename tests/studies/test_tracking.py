@@ -107,8 +107,8 @@ def test_a_tracked_run_has_the_records_of_another(memory, tmp_path):
 
 
 def test_a_training_is_tracked_while_it_goes(memory, tmp_path):
-    options = TrainOptions(training=TRAINING, hyperparameters={"hidden_size": 4}, track=("memory",))
-    trained = train_cell("gru", "xml", options, out=str(tmp_path / "run"))
+    options = TrainOptions(**TRAINING, hidden_size=4, track=("memory",), out=tmp_path / "run")
+    trained = train_cell("gru", "xml", options)
     (run,) = memory.runs.values()
     ((curves, scores),) = expected(tmp_path / "run", member="").values()
     assert run["scores"] == scores
@@ -136,7 +136,7 @@ def test_what_is_asked_for_must_be_there(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     for job in (
         lambda out: run_study(study(), RunOptions(out=out, track=("wandb",))),
-        lambda out: train_cell("gru", "xml", TrainOptions(track=("wandb",)), out=out),
+        lambda out: train_cell("gru", "xml", TrainOptions(track=("wandb",), out=out)),
     ):
         with pytest.raises(ConfigError, match=r"needs wandb: pip install 'odyssey-cells\[wandb\]'"):
             job(str(tmp_path / "run"))
@@ -145,9 +145,9 @@ def test_what_is_asked_for_must_be_there(tmp_path, monkeypatch):
 
 def test_a_training_that_goes_on_is_not_made_longer_for_a_tracker_that_is_not_there(tmp_path):
     run = tmp_path / "run"
-    train_cell("gru", "xml", TrainOptions(training=TRAINING), out=str(run))
+    train_cell("gru", "xml", TrainOptions(**TRAINING, out=run))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    more = TrainOptions(training={"epochs": 3}, track=("tensorbord",))
+    more = TrainOptions(epochs=3, track=("tensorbord",))
     with pytest.raises(ConfigError, match="closest: tensorboard"):
         resume_training(str(run), more)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

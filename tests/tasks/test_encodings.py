@@ -135,7 +135,7 @@ def test_what_is_decoded_can_be_encoded(alphabet, picked):
     indices = [k % vocabulary.codes.size for k in picked]
     assert vocabulary.encode(vocabulary.decode(indices)).tolist() == indices
     # and so can what a terminal shows of it that takes nothing but ASCII
-    from odyssey.cli.printing import without_steering
+    from odyssey.progress.output import without_steering
 
     shown = without_steering(vocabulary.decode(indices).replace("\r\n", "\\x0d\n"))
     if unit == "characters":

@@ -187,11 +187,10 @@ def test_held_out_data_are_read_without_and_with_the_expectation_of_zoneout(zone
 
 def test_a_model_that_is_read_again_has_the_expectation(tmp_path):
     options = TrainOptions(
-        hyperparameters={"hidden_size": 6, "num_layers": 2, "zoneout": 0.4},
-        training={"epochs": 1, "updates_per_epoch": 3, "batch_size": 2, "unroll": 5},
-        settings=("valid_characters=200", "test_characters=100"), sample=0,
+        hidden_size=6, num_layers=2, zoneout=0.4, epochs=1, updates_per_epoch=3, batch_size=2,
+        unroll=5, valid_characters=200, test_characters=100, sample=0, out=tmp_path / "run",
     )  # fmt: skip
-    train_cell("lstm", "xml", options, out=str(tmp_path / "run"))
+    train_cell("lstm", "xml", options)
     read = load_trained(tmp_path / "run")
     assert read.model.rnn.cell == expect_zoneout(odyssey.get_cell("lstm"), 0.4)
     scores = measure(read.model, read.task, "valid", TrainingConfig(), characters=200)

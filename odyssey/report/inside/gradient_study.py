@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from odyssey.errors import StoreError
 from odyssey.names import file_name
@@ -19,19 +20,32 @@ WHOLE = "all"
 MOST_PANELS = 6
 
 Frames = Mapping[str, pd.DataFrame]
+Figures = dict[str, tuple[Figure, pd.DataFrame]]
 
 
-def write_gradient_study(
-    frames: Frames, directory: str | Path, *, sweep: str = "", animate: str = ""
-) -> dict[str, Path]:
-    """Writes what was measured and draws what there is to draw.
+def gradient_figures(frames: Frames, *, sweep: str = "") -> Figures:
+    """Draws what there is to draw of what was measured, by name, with the rows behind it.
 
     Args:
         frames: norms, horizons, exponents, and where measured spectra, paths, slices, predicted;
             each with a column `label`; with `update` along training, or with a column named as
             `sweep`.
-        directory: Where; files of an earlier study with the same names are replaced.
         sweep: The column of the setting, for a sweep.
+    """
+    if sweep:
+        return _sweep(frames, sweep)
+    return _training(frames) if "update" in frames["norms"] else _initial(frames)
+
+
+def write_gradient_study(
+    frames: Frames, figures: Figures, directory: str | Path, *, animate: str = ""
+) -> dict[str, Path]:
+    """Writes what was measured and what was drawn.
+
+    Args:
+        frames: As for `gradient_figures`.
+        figures: What that gives.
+        directory: Where; files of an earlier study with the same names are replaced.
         animate: The state whose gradients are animated; "" for no animation.
 
     Returns:
@@ -49,12 +63,8 @@ def write_gradient_study(
             if name != "slices":
                 paths[f"{name}_csv"] = directory / f"{name}.csv"
                 frame.to_csv(paths[f"{name}_csv"], index=False, lineterminator="\n")
-        if sweep:
-            paths |= _sweep(frames, directory, sweep)
-        elif "update" in frames["norms"]:
-            paths |= _training(frames, directory)
-        else:
-            paths |= _initial(frames, directory)
+        for name, (figure, data) in figures.items():
+            paths[name] = save_figure(figure, directory / "figures" / name, data=data)["png"]
         if animate and "slices" in frames:
             paths |= _animation(frames["slices"], directory, animate)
     except OSError as error:
@@ -63,7 +73,7 @@ def write_gradient_study(
     return paths
 
 
-def _initial(frames: Frames, directory: Path) -> dict[str, Path]:
+def _initial(frames: Frames) -> Figures:
     norms = bands(frames["norms"], "log10_norm", ["label", "state", "steps_back"])
     whole = norms[norms["state"] == WHOLE]
     figures = {
@@ -87,13 +97,10 @@ def _initial(frames: Frames, directory: Path) -> dict[str, Path]:
             figure_of(draw.plot_gradient_norms(whole, reference=shown)),
             predicted,
         )
-    return {
-        name: save_figure(figure, directory / "figures" / name, data=data)["png"]
-        for name, (figure, data) in figures.items()
-    }
+    return figures
 
 
-def _training(frames: Frames, directory: Path) -> dict[str, Path]:
+def _training(frames: Frames) -> Figures:
     norms = bands(frames["norms"], "log10_norm", ["label", "state", "update", "steps_back"])
     whole = norms[norms["state"] == WHOLE]
     last = whole[whole["update"] == whole.groupby("label")["update"].transform("max")]
@@ -101,33 +108,30 @@ def _training(frames: Frames, directory: Path) -> dict[str, Path]:
     spectra = _first_labels(_some_updates(frames["spectra"]))
     final = _at_last(frames["exponents"])
     figures = {
-        "norms_by_update": (draw.plot_norm_heatmap(_first_labels(whole)), norms),
         "norms": (figure_of(draw.plot_gradient_norms(last)), last),
+        "norms_by_update": (draw.plot_norm_heatmap(_first_labels(whole)), norms),
         "jacobians": (draw.plot_jacobian_spectrum(spectra), spectra),
         "singular_values": (draw_growth(_at_last(spectra), final), final),
         "paths": (draw.plot_paths(_first_labels(shares)), shares),
     }
-    return {
-        name: save_figure(figure, directory / "figures" / name, data=data)["png"]
-        for name, (figure, data) in figures.items()
-    }
+    return figures
 
 
-def _sweep(frames: Frames, directory: Path, sweep: str) -> dict[str, Path]:
-    paths = {}
+def _sweep(frames: Frames, sweep: str) -> Figures:
+    figures = {}
     norms = bands(frames["norms"], "log10_norm", ["label", sweep, "state", "steps_back"])
     for place, (label, part) in enumerate(norms.groupby("label", sort=False), start=1):
         whole = part[part["state"] == WHOLE]
         named = whole.assign(label=[f"{sweep} {value:g}" for value in whole[sweep]])
         figure = figure_of(draw.plot_gradient_norms(named))
         name = f"norms_{place}_{file_name(str(label))}"
-        paths[name] = save_figure(figure, directory / "figures" / name, data=part)["png"]
+        figures[name] = figure, part
     reach = frames["horizons"]
     reach = reach[(reach["state"] == WHOLE) & (reach["factor"] == "10x")]
     data = bands(reach, "steps", ["label", sweep])
     figure = figure_of(draw.plot_horizons(data, value=sweep))
     name = f"horizon_by_{sweep}"
-    return paths | {name: save_figure(figure, directory / "figures" / name, data=data)["png"]}
+    return figures | {name: (figure, data)}
 
 
 def _animation(slices: pd.DataFrame, directory: Path, state: str) -> dict[str, Path]:

@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 from odyssey.report.page import style
 
-_PIXELS = 96  # an inch of a page
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -44,7 +42,7 @@ class Picture:
     @property
     def width(self) -> int:
         """How wide it is on a page, in pixels."""
-        return int(self.figure.get_figwidth() * _PIXELS)
+        return int(self.figure.get_figwidth() * style.PIXELS)
 
     def save(self, folder: Path) -> dict[str, Path]:
         """Writes it into a folder as PNG, PDF and CSV, and gives the paths by suffix."""

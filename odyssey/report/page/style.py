@@ -28,6 +28,7 @@ ACCENT, INK, FAINT = "#0b5394", "#222222", "#c4c7cc"
 MOST_LINES = len(PALETTE)
 MOST_BANDS = 3
 DPI = 160  # dots per inch of a PNG
+PIXELS = 96  # an inch of a page
 
 FONT = "DejaVu Sans"
 STYLE = {

@@ -87,8 +87,12 @@ class SearchContent:
     pictures: tuple[Picture, ...] = field(repr=False)
 
 
-def read_search(run_dir: str | Path) -> SearchContent:
+def read_search(run_dir: str | Path, *, drawn: bool = True) -> SearchContent:
     """Reads a search and computes what its report needs.
+
+    Args:
+        run_dir: The run.
+        drawn: Whether its figures are drawn; its tables alone are quicker.
 
     Raises:
         StoreError: The directory is no run, or no candidate was told yet.
@@ -122,7 +126,7 @@ def read_search(run_dir: str | Path) -> SearchContent:
         if rival and band is not None
         else None,
         best=tuple(_best(candidates, run["library"])),
-        pictures=tuple(_pictures(candidates, run, paths, band)),
+        pictures=tuple(_pictures(candidates, run, paths, band)) if drawn else (),
     )
 
 

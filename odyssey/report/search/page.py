@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from odyssey.errors import StoreError
 from odyssey.report.page.entries import equations_html
-from odyssey.report.page.html import frame_html, time_span
+from odyssey.report.page.html import frame_html, plain_table, time_span
 from odyssey.report.page.shell import render
 from odyssey.report.search.content import SearchContent, format_score
 from odyssey.statistics.search import Audit
@@ -66,6 +67,16 @@ def best_table(content: SearchContent) -> pd.DataFrame:
     rows = [{c: getattr(cell, c) for c in columns} for cell in content.best]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.assign(made=[" > ".join(cell.made) for cell in content.best])
+
+
+def best_html(content: SearchContent) -> Markup:
+    """Makes a table of the best cells, a row each with its equations."""
+    heads = [("cell", False), ("score", True), ("parameters", True), ("nearest", False)]
+    rows = [
+        [c.name, format_score(c.score), f"{c.parameters:,.0f}", c.nearest, equations_html(c.text)]
+        for c in content.best
+    ]
+    return plain_table([*heads, ("equations", False)], rows)
 
 
 def print_search(content: SearchContent, console: Console) -> None:

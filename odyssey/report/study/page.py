@@ -64,8 +64,12 @@ class Content:
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
 
 
-def read_content(run_dir: str | Path) -> Content:
+def read_content(run_dir: str | Path, *, drawn: bool = True) -> Content:
     """Reads a run and computes what a report needs.
+
+    Args:
+        run_dir: The run.
+        drawn: Whether its figures are drawn; its tables alone are quicker.
 
     Raises:
         StoreError: The directory is not a run or has no finished trial.
@@ -87,7 +91,7 @@ def read_content(run_dir: str | Path) -> Content:
         space = run.get("space")
         scales = scales_of(space if isinstance(space, Mapping) else {})
         ablation = compare_with_baseline(
-            results, labelled, baseline=baseline, seed=seed, scales=scales
+            results, labelled if drawn else None, baseline=baseline, seed=seed, scales=scales
         )
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
@@ -99,7 +103,7 @@ def read_content(run_dir: str | Path) -> Content:
         results=results,
         board=ranking.leaderboard(results),
         overall=ranking.overall(results) if results["task"].nunique() > 1 else None,
-        pictures=tuple(figures.pictures(results, curves, seed=seed)),
+        pictures=tuple(figures.pictures(results, curves, seed=seed)) if drawn else (),
         samples=tuple(read_samples(store.path)),
         ablation=ablation,
         further=tuple(found for found in further if found),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 
 from odyssey.errors import ConfigError, suggest
+from odyssey.options import Options
 from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
-from odyssey.studies.study import Study, absolute_cell, absolute_tasks, parse_study
+from odyssey.studies.study import Settings, Study, absolute_cell, absolute_tasks, parse_study
 from odyssey.transforms.neighbours import single_changes
 from odyssey.wording import plural
 
@@ -35,30 +36,29 @@ SIZE_SPACES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class AblationOptions:
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions(Options):
     """What a cell is compared with, and how.
 
     Attributes:
         tasks: Task specs.
         draws: Draws of hyperparameters and seeds per cell and task.
-        variants: See `ablation_cells`.
-        cell_set: See `ablation_cells`.
+        variants: Ablations of it (`no_forget_gate`, `NFG`), or whole specs where they have a
+            colon, are library cells or `.cell` files; without any, every cell one change away.
+        cell_set: A paper's set of cells instead, such as odyssey9.
         match: none, and a draw is a hidden size; or parameters, and it is a number of parameters,
             which every cell meets with the hidden size that it needs.
         seed: The seed that everything is derived from.
-        workers: Trials at a time.
-        settings: `key=value` overrides of any field of the study, as in `epochs=40`.
+        settings: Overrides of any field of the study, as in `{"epochs": 40}` or `["epochs=40"]`.
     """
 
-    tasks: tuple[str, ...] = ("arithmetic", "xml")
+    tasks: Sequence[str] = ("arithmetic", "xml")
     draws: int = 16
-    variants: tuple[str, ...] = ()
+    variants: Sequence[str] = ()
     cell_set: str = ""
-    match: str = "none"
+    match: Literal["none", "parameters"] = "none"
     seed: int = 1
-    workers: int = 2
-    settings: tuple[str, ...] = ()
+    settings: Settings = ()
 
 
 def ablation_cells(spec: str, *, variants: Sequence[str] = (), cell_set: str = "") -> list[str]:
@@ -134,7 +134,6 @@ def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
         "baseline": base,
         "members": draws,
         "seed": options.seed,
-        "workers": options.workers,
         "training": TRAINING,
         "space": SPACE | SIZE_SPACES[match],
     }

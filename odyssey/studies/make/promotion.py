@@ -13,12 +13,13 @@ from typing import Any
 import tomli_w
 
 from odyssey.errors import CellError, ConfigError, StoreError
+from odyssey.options import Options
 from odyssey.specs import get_cell
 from odyssey.storage.candidates import finished_candidates, load_candidates
 from odyssey.storage.loading import load_results
 from odyssey.storage.schema import SEED_ARM
 from odyssey.studies.engine import reopen
-from odyssey.studies.study import Study, absolute_tasks, parse_study
+from odyssey.studies.study import Settings, Study, absolute_tasks, parse_study
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import EARLIER
 from odyssey.training.model import count_parameters
@@ -31,8 +32,8 @@ UNSEEN = ("python-source", "xml", "arithmetic", "memorization")
 FALLBACK_HIDDEN = 64
 
 
-@dataclass(frozen=True)
-class PromotionOptions:
+@dataclass(frozen=True, kw_only=True)
+class PromotionOptions(Options):
     """Which cells are trained again, and how.
 
     Attributes:
@@ -42,15 +43,15 @@ class PromotionOptions:
         parameters: Of a model, readout included; without it those of an LSTM of the search's
             hidden size on the task where it has most.
         seed: The seed that everything is derived from; one made of the search's own if None.
-        settings: `key=value` overrides of any field of the study, as in `epochs=40`.
+        settings: Overrides of any field of the study, as in `{"epochs": 40}` or `["epochs=40"]`.
     """
 
     top: int = 5
-    tasks: tuple[str, ...] = ()
+    tasks: Sequence[str] = ()
     draws: int = 16
     parameters: int | None = None
     seed: int | None = None
-    settings: tuple[str, ...] = ()
+    settings: Settings = ()
 
 
 def promotion_study(directory: str | Path, options: PromotionOptions | None = None) -> Study:

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.screen import Screen
+from odyssey.progress.screen import Screen
 from odyssey.storage.schema import FINISHED
 from odyssey.studies.evolve.board import SearchBoard
 from odyssey.wording import duration
@@ -44,12 +44,12 @@ class LiveSearch(Screen):
         """Prints a candidate, or draws the board anew."""
         if self.prints:
             for row in rows:
-                self.line(_candidate(board, row))
+                self.step(_candidate(board, row), last=board.told == board.total)
         self.tick(board)
 
     def tick(self, board: SearchBoard) -> None:
         """Draws the board anew."""
-        if self.live:
+        if self.draws:
             self.draw(search_picture(board.snapshot()))
 
 

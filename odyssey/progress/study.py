@@ -12,8 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.screen import Screen
 from odyssey.names import printable
+from odyssey.progress.screen import Screen
 from odyssey.studies.board import StudyBoard
 from odyssey.wording import duration, loss_of, unit_of_all
 
@@ -56,12 +56,13 @@ class LiveBoard(Screen):
         if entry.failed:
             best = f"failed: {rows[0].get('reason', '')}"
         number = f"[{board.finished:>4}/{board.total}]"
-        self.line(f"{number} {task}  {spec}  {best}  {_left(board)}")
+        last = board.finished == board.total
+        self.step(f"{number} {task}  {spec}  {best}  {_left(board)}", last=last)
         self.tick(board)
 
     def tick(self, board: StudyBoard) -> None:
         """Draws the board anew."""
-        if self.live:
+        if self.draws:
             self.draw(study_picture(board))
 
 

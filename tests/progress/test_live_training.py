@@ -6,8 +6,8 @@ import math
 import pytest
 from rich.console import Console
 
-from odyssey.cli import live_training
-from odyssey.cli.live_training import LiveTraining, sparkline
+from odyssey.progress import training
+from odyssey.progress.training import LiveTraining, sparkline
 from odyssey.tasks.registry import get_task
 from odyssey.training.results import Epoch
 
@@ -33,7 +33,7 @@ def test_a_sparkline_shows_the_numbers(values, width, drawn):
 @pytest.fixture
 def clock(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(live_training.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
     return now
 
 

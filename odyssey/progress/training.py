@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from odyssey.cli.printing import print_notices
-from odyssey.cli.screen import Screen
-from odyssey.jobs.train import TrainWatcher
+from odyssey.progress.output import print_notices
+from odyssey.progress.screen import Screen
+from odyssey.progress.watcher import TrainWatcher
 from odyssey.wording import duration, in_bits, loss_of
 
 if TYPE_CHECKING:
@@ -72,12 +72,15 @@ class LiveTraining(Screen, TrainWatcher):
 
     def sampled(self, updates: int, text: str) -> None:
         """Prints a sample."""
-        self._say(f"--- sample after {updates:,} updates\n{text}\n---")
+        self._say(f"--- sample after {updates:,} updates\n{text}\n---", sample=True)
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, *, sample: bool = False) -> None:
         self._spoken = time.monotonic()
         if self.live:
             self.live.console.print(Text(text))
+        elif self.notebook:
+            if sample:  # the curve tells the rest
+                print(text)
         else:
             self.line(text)
 
