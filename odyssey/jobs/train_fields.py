@@ -112,7 +112,7 @@ class TrainFields(Options):
     passes: int | None = None
     start: Literal["anywhere", "beginning"] | None = None
     accumulate: int | None = None
-    optimizer: Literal["sgd", "rmsprop", "adam", "adagrad", "adamw"] | None = None
+    optimizer: str | None = None
     nesterov: bool | None = None
     scale_by_momentum: bool | None = None
     rmsprop_decay: float | None = None
