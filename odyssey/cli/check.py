@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import print_json
+from odyssey.errors import RunFailedError
 from odyssey.jobs.check import CheckedPlugin, check_plugin_file
 from odyssey.wording import plural
 
@@ -26,14 +27,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Prints what the contracts say of every row; fails where something is wrong."""
+def run(args: argparse.Namespace) -> None:
+    """Prints what the contracts say of every row.
+
+    Raises:
+        RunFailedError: Something is wrong.
+    """
     checked = check_plugin_file(args.plugin)
     if args.json:
         print_json(checked.data())
     else:
         _print(checked)
-    return 0 if checked.passes else 1
+    if not checked.passes:
+        raise RunFailedError(_failure(checked))
 
 
 def _print(checked: CheckedPlugin) -> None:
@@ -41,17 +47,27 @@ def _print(checked: CheckedPlugin) -> None:
     for (table, row), found in rows.items():
         if table:
             print(f"{table} {row}: {_verdict(found)}")
-        for finding in found:
-            if finding.verdict != "ok":
-                print(f"  {finding.verdict:<8} {finding.check}: {finding.message}")
-    count = plural(sum(table != "" for table, _ in rows), "row")
-    if not checked.passes:
-        print(f"{checked.plugin}: {count}, {plural(len(checked.wrong), 'fault')}")
-    elif checked.missing:
-        optional = plural(len(checked.missing), "optional part")
-        print(f"{checked.plugin}: {count}, nothing wrong; {optional} missing")
-    else:
-        print(f"{checked.plugin}: {count}, nothing wrong, nothing missing")
+            for finding in found:
+                if finding.verdict != "ok":
+                    print(f"  {finding.verdict:<8} {finding.check}: {finding.message}")
+    if checked.passes:
+        count = plural(len(checked.missing), "optional part")
+        missing = f"{count} missing" if checked.missing else "nothing missing"
+        print(f"{checked.plugin}: {_rows(checked)}, nothing wrong; {missing}")
+
+
+def _failure(checked: CheckedPlugin) -> str:
+    """Says in a line what is wrong: why it cannot be loaded, or in how many places."""
+    first = checked.wrong[0]
+    if not first.table:
+        return first.message
+    faults = plural(len(checked.wrong), "fault")
+    where = f"{first.table} {first.row}, {first.check}: {first.message}"
+    return f"{checked.plugin}: {_rows(checked)}, {faults}; the first: {where}"
+
+
+def _rows(checked: CheckedPlugin) -> str:
+    return plural(sum(table != "" for table, _ in checked.rows), "row")
 
 
 def _verdict(found: list[Finding]) -> str:

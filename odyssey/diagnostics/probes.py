@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.errors import ConfigError
+from odyssey.plugins.loading import run_source
+from odyssey.plugins.source import read_file
 from odyssey.registry import Registry
 from odyssey.wording import quoted
 
@@ -208,40 +210,37 @@ PROBES: Registry[Probe] = Registry(
 
 
 def load_probes(path: str | Path) -> dict[str, Probe]:
-    """Runs a Python file and gives the public functions that it defines.
+    """Runs a Python file and gives its probes: its `PROBES`, as a plug-in's, or all its functions.
 
     Args:
-        path: The file. Each function takes the text, a str with one character a symbol, and gives
-            as many numbers or bools.
+        path: The file. Each public function takes the text, a str with one character a symbol, and
+            gives as many numbers or bools.
 
     Raises:
         ConfigError: The file cannot be read or run, or defines no function of one argument.
     """
-    path = Path(path)
-    try:
-        source = path.read_text(encoding="utf-8")
-        scope: dict[str, object] = {"__name__": "odyssey_probes", "__file__": str(path)}
-        exec(compile(source, str(path), "exec"), scope)
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"cannot read probes from {path}: {why}") from None
-    except Exception as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from None
+    source = read_file(Path(path))
+    module = run_source(source)
+    own = vars(module).get("PROBES")
+    if isinstance(own, Mapping) and not isinstance(own, Registry):
+        return _checked(dict(own), source.label)
     found: dict[str, Probe] = {
         name: value
-        for name, value in scope.items()
+        for name, value in vars(module).items()
         if inspect.isfunction(value)
-        and value.__module__ == "odyssey_probes"
+        and value.__module__ == module.__name__
         and not name.startswith("_")
     }
+    return _checked(found, source.label)
+
+
+def _checked(found: dict[str, Any], label: str) -> dict[str, Probe]:
     for name, function in found.items():
-        try:
-            inspect.signature(function).bind("text")
-        except TypeError:
-            raise ConfigError(f"{path}: probe {name} must take one argument, the text") from None
+        if why := _problem(name, function):
+            raise ConfigError(f"{label}: probe {why}")
     if not found:
         raise ConfigError(
-            f"{path} defines no probe: write functions that take a text and give a number a symbol"
+            f"{label} defines no probe: write functions that take a text and give a number a symbol"
         )
     return found
 

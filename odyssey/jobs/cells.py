@@ -9,17 +9,19 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from odyssey.cells import CHECKED, FAMILIES, LibraryEntry, library_cell, library_entry
+from odyssey.cells import CHECKED, FAMILIES, LIBRARY, LibraryEntry, library_cell, library_entry
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.expr.initial import format_init
 from odyssey.expr.shapes import infer_shapes
 from odyssey.expr.sizes import ONE, axes, parts
+from odyssey.registry import BUILT_IN
 from odyssey.specs import CELL_SETS, VARIANTS, list_cells
 from odyssey.transforms.ablations import ABLATIONS
 from odyssey.transforms.applicable import applicable
 
 _WIDTH = 100
+PLUGIN = "plug-in"  # the family of cells of plug-ins that say none
 
 
 def cell_rows(family: str = "") -> list[dict[str, Any]]:
@@ -36,25 +38,28 @@ def cell_rows(family: str = "") -> list[dict[str, Any]]:
 
 def _row(entry: LibraryEntry) -> dict[str, Any]:
     cell = library_cell(entry.name)
+    source = LIBRARY.source(entry.name)
+    plugin = "" if source == BUILT_IN else source
     return {
         "cell": entry.name,
-        "family": entry.family,
-        "year": entry.year,
+        "family": entry.family or PLUGIN,
+        "year": entry.year or None,
         "states": ", ".join(cell.states),
         "parameters": parameter_formula(cell),
-        "about": entry.about,
+        "about": entry.about or f"of the plug-in {plugin}",
         "key": cell.key[:8],
         "source": cell.citation,
         "arxiv": entry.arxiv,
         "differs": entry.differs,
         "checked": entry.checked,
+        "plugin": plugin,
     }
 
 
 def shown_row(row: dict[str, Any]) -> dict[str, Any]:
     """Leaves the columns of a row that fit into a terminal; the page of a cell has the others."""
     shown = {name: row[name] for name in ("cell", "family", "year", "parameters", "about")}
-    return shown | {"year": str(row["year"])}  # no comma in it
+    return shown | {"year": str(row["year"] or "")}  # no comma in it
 
 
 def cell_page_facts(name: str) -> dict[str, Any]:
@@ -94,20 +99,21 @@ def cell_page(name: str) -> str:
         ("parameters", facts["parameters"] + ("; needs I = H" if facts["square"] else "")),
         ("initial", inits or "none stated"),
         ("differs", facts["differs"]),
-        ("checked", f"{facts['checked']}: {CHECKED[facts['checked']]}"),
+        ("checked", _checked(facts["checked"])),
+        ("plug-in", facts["plugin"]),
         ("key", facts["key"]),
         ("ablations", ", ".join(bare)),
     ]
     for ablation, arguments in facts["ablations"].items():
         given = ", ".join(_shown_arguments(ablation, filter(None, arguments)))
         rows += [("", f"{ablation} = {given}")] if given else []
-    source = facts["source"]
+    source = facts["source"] or "without a source"
     if facts["arxiv"] and facts["arxiv"] not in source:
         source += f"; arXiv {facts['arxiv']}"
     paragraphs = (_wrapped(text) for text in (source, facts["about"]))
     return "\n".join(
         [
-            f"{name} ({facts['family']}, {facts['year']})",
+            f"{name} ({', '.join(str(facts[k]) for k in ('family', 'year') if facts[k])})",
             *paragraphs,
             "",
             *(f"    {line}" for line in facts["equations"]),
@@ -116,6 +122,10 @@ def cell_page(name: str) -> str:
             "",
         ]
     )
+
+
+def _checked(word: str) -> str:
+    return f"{word}: {CHECKED[word]}" if word else ""
 
 
 def _shown_arguments(ablation: str, arguments: Iterable[str]) -> list[str]:
@@ -139,7 +149,7 @@ def _wrapped(text: str, title: str = "") -> str:
 
 def catalogue() -> str:
     """Writes all cells by family as Markdown: the lists of docs/cells.md."""
-    rows = cell_rows()
+    rows = [row for row in cell_rows() if not row["plugin"]]
     blocks = []
     for family, says in FAMILIES.items():
         members = [row for row in rows if row["family"] == family]

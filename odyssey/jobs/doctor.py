@@ -25,7 +25,16 @@ class Checkup(NamedTuple):
 
 def examine() -> list[Checkup]:
     """Tries everything that Odyssey needs."""
-    return [*_versions(), _compiler(), _tilings(), _threads(), _layer(), _ray(), _data()]
+    return [
+        *_versions(),
+        _compiler(),
+        _tilings(),
+        _threads(),
+        _plugins(),
+        _layer(),
+        _ray(),
+        _data(),
+    ]
 
 
 def _versions() -> list[Checkup]:
@@ -64,6 +73,22 @@ def _tilings() -> Checkup:
     found = f"{target}: " + ", ".join(f"{dtype} {origin}" for dtype, origin in origins.items())
     tuned = origins["float32"] != tuning.BUILT_IN
     return Checkup("tilings", True, found, "" if tuned else "odyssey tune, if speed matters")
+
+
+def _plugins() -> Checkup:
+    """Loads what installed packages name as plug-ins."""
+    from odyssey import plugins
+
+    found = plugins.installed()
+    if not found:
+        off = os.environ.get(plugins.SWITCH) == "none"
+        return Checkup("plug-ins", True, "left out" if off else "no package has any", "")
+    faults = [f"{name}: {error}" for name, error in found.items() if error]
+    digests = {source.name: source.sha256[:12] for source in plugins.loaded()}
+    names = (name.partition(":")[0] for name, error in found.items() if not error)
+    shown = ", ".join(f"{name} (sha256 {digests[name]})" for name in names)
+    do = f"put it right, or set {plugins.SWITCH}=none" if faults else ""
+    return Checkup("plug-ins", not faults, "; ".join(filter(None, [shown, *faults])), do)
 
 
 def _threads() -> Checkup:

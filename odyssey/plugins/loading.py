@@ -91,13 +91,17 @@ def _load(source: PluginSource) -> None:
             f" {before.origin} (sha256 {source.sha256[:12]}..., not {before.sha256[:12]}...);"
             " start a new process, or give one another name"
         )
-    module = _run(source)
+    module = run_source(source)
     register(tables_in(module, source), source)
     _LOADED[source.name] = source
 
 
-def _run(source: PluginSource) -> ModuleType:
-    """Runs the code of a plug-in; gives its module."""
+def run_source(source: PluginSource) -> ModuleType:
+    """Runs the code of a plug-in, and nothing else; gives its module.
+
+    Raises:
+        ConfigError: Whatever it raises, in one line that says where.
+    """
     if not source.is_file:
         with _one_line(source):
             return importlib.import_module(source.name)
@@ -173,19 +177,20 @@ def load_recorded(
     """
     for name, texts in files.items():
         record = records[name]
-        if not texts:
-            source = PluginSource(name, name, {}, record["sha256"])
-            load_sources([source])
-            continue
-        if digest_of(texts) != record["sha256"]:
+        if texts and digest_of(texts) != record["sha256"]:
             raise ConfigError(
                 f"{run}/{record['kept']} is not the plug-in that the run began with;"
                 " put it back, or name that with --plugin"
             )
         if not trust.is_trusted(record["sha256"]):
+            whose = "whose code came with it and" if texts else "a module that"
+            own = f"{run}/{record['kept']}" if texts else name
             raise ConfigError(
-                f"{run} needs the plug-in {name}, whose code came with it and has not been run on"
-                f" this machine; if you trust it, add --plugin {run}/{record['kept']}"
+                f"{run} needs the plug-in {name}, {whose} has not been run on this machine;"
+                f" if you trust it, add --plugin {own}"
             )
-        origin = record["origin"]
-        _load(PluginSource(name, origin, texts, record["sha256"], path=origin))
+        if texts:
+            origin = record["origin"]
+            _load(PluginSource(name, origin, texts, record["sha256"], path=origin))
+        else:
+            load_sources([PluginSource(name, name, {}, record["sha256"])])

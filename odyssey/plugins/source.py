@@ -83,10 +83,11 @@ def read_source(spec: str) -> PluginSource:
     Raises:
         ConfigError: There is no such file or module, or it is no text.
     """
-    return _read_file(Path(spec).expanduser()) if is_file_name(spec) else _find_module(spec)
+    return read_file(Path(spec).expanduser()) if is_file_name(spec) else _find_module(spec)
 
 
-def _read_file(path: Path) -> PluginSource:
+def read_file(path: Path) -> PluginSource:
+    """Reads the source of a plug-in that is a file; see `read_source`."""
     if not _NAME.match(path.stem):
         raise ConfigError(
             f"{path}: a plug-in is called like its file; use letters, digits and _, as in my.py"

@@ -137,7 +137,8 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_stays(name, written, caps
     assert loaded() == ()
     assert main(["check", str(path)]) == 1
     assert main(["show", "lstm", "--plugin", str(path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == second == f"odyssey: {caught.value}"
 
 
 def test_a_plugin_is_loaded_whole_or_not_at_all(written):

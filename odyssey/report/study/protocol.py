@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from odyssey.distributions import DISTRIBUTION_KINDS, FIXED, LISTS, STEP
-from odyssey.names import short_names
+from odyssey.names import printable, short_names
 from odyssey.report.page.units import per, symbols
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
@@ -62,9 +62,17 @@ def protocol(
         rows.append(("training", _training(training, results, _whole(run))))
     if space:
         rows.append(("hyperparameters", _space(space)))
+    if isinstance(run.get("plugins"), Mapping) and run["plugins"]:
+        rows.append(("plug-ins", _plugins(run["plugins"])))
     if compared is not None:
         rows += _tests(compared, baseline)
     return rows
+
+
+def _plugins(records: Mapping[str, Any]) -> str:
+    """Names what the run was made with that is no part of the package."""
+    named = (f"{printable(n)} (sha256 {str(r['sha256'])[:12]})" for n, r in records.items())
+    return f"made with {', '.join(named)}; the code is in the run's folder plugins"
 
 
 def claims(compared: pd.DataFrame, baseline: str) -> list[Claim]:
