@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from odyssey.studies.trained import TrainedModel
 
 
+_FIRST = ("effects", "curves")  # kinds of figures
+
+
 class Run:
     """What a study, a search or a training has left in its directory, and may go on with.
 
@@ -176,7 +179,7 @@ class Run:
 
         Args:
             name: One of `figures`, or its kind alone, as in `curves`: that of the first task.
-                Without a name the first.
+                Without a name what says most: the differences to a baseline, or learning curves.
 
         Raises:
             ConfigError: There is none of this name.
@@ -187,7 +190,9 @@ class Run:
             key.rpartition(f"{file_name(picture.task)}_")[2]: picture
             for key, picture in reversed(pictures.items())
         }
-        named = {"": next(iter(pictures.values())), **kinds, **pictures} if pictures else {}
+        named = kinds | pictures
+        if not name:
+            named[""] = next(picture for kind in (*_FIRST, *named) if (picture := named.get(kind)))
         if name not in named:
             raise ConfigError(suggest(name, kinds, what="figure of the report", also=pictures))
         return named[name].figure
