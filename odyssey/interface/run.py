@@ -162,6 +162,18 @@ class Run:
             raise ConfigError(suggest(of, found, what=f"table of this {self.kind}"))
         return found[str(of) or next(iter(found))]
 
+    def show(self) -> None:
+        """Prints the tables of its report, as wide as the terminal.
+
+        Raises:
+            StoreError: Nothing is finished.
+        """
+        from odyssey.jobs.report import print_run
+        from odyssey.progress.output import console
+
+        with self._content(drawn=False) as content:
+            print_run(content, console())
+
     @cached_property
     def _pictures(self) -> dict[str, Picture]:
         with self._content(drawn=True) as content:
