@@ -22,8 +22,9 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 # 1. A search: from two cells of the library, in two stages of training.
 study = odyssey.Study(
     name="workflow",
-    cells=["gru", "elman"],
+    cells=["gru", "mut1"],
     tasks=["memorization@length=2"],
+    seed=2,
     runner="local",  # without it, workers of Ray
     training={
         "optimizer": "adam",
@@ -65,7 +66,7 @@ torch_file, weights = once.export(to="torch").save(folder / "winner")
 # 5. What the exported files give where `import odyssey` fails, for sequences of two lengths.
 sequences = {
     length: np.random.default_rng(length).integers(len(winner.task.symbols), size=(length, 3))
-    for length in (7, 12)
+    for length in (5, 9)
 }
 np.savez(folder / "inputs.npz", **{str(n): x for n, x in sequences.items()})
 ALONE = """

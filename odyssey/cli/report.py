@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import print_json
-from odyssey.jobs.report import report_run
+from odyssey.jobs.report import print_run, report_run
 from odyssey.progress.output import console
 from odyssey.storage.places import Place
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from odyssey.report.study.baseline import BaselineComparison
-    from odyssey.report.study.page import Content
-
 
 EXAMPLES = (
     ("odyssey report results/runs/evolve", "its tables; writes its page"),
@@ -44,41 +36,7 @@ def show(run: str | Place, *, as_json: bool, to: str = "") -> None:
             print(f"odyssey: {reported.refusal}; only its tables are shown", file=sys.stderr)
         if as_json:
             print_json(reported.data())
-        elif reported.search:
-            from odyssey.report.search.page import print_search
-
-            print_search(reported.content, console())
         else:
-            _print_study(reported.content)
+            print_run(reported.content, console())
     if not as_json and reported.files:
         print(f"report: {reported.files['report']}")
-
-
-def _print_study(content: Content) -> None:
-    """Prints every cell beside the baseline; without one, the leaderboards."""
-    from odyssey.report.page.tables import print_table
-
-    screen = console()
-    if not content.ablation:
-        print_table(content.board, screen)
-        if content.overall is not None:
-            print_table(content.overall, screen)
-        return
-    for compared in (content.ablation, *content.further):
-        _print_comparison(compared, screen)
-    for beside in content.beside:
-        print_table(beside.table, screen)
-        print(f"{beside.caption}\n")
-
-
-def _print_comparison(ablation: BaselineComparison, screen: Console) -> None:
-    from odyssey.report.page import tables
-    from odyssey.report.study import protocol
-
-    tables.print_table(tables.comparison_table(ablation.compared), screen)
-    if ablation.scores is not None:
-        tables.print_table(tables.aggregate_table(ablation.scores, ablation.compared), screen)
-    for line in protocol.claims(ablation.compared, ablation.baseline):
-        print(f"{line.task}: {line.claim} {line.rest}\n")
-    if note := protocol.power_note(ablation.compared):
-        print(f"{note}\n")

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from odyssey.studies.trained import TrainedModel
 
 
+_FIRST = ("effects", "curves")  # kinds of figures
+
+
 class Run:
     """What a study, a search or a training has left in its directory, and may go on with.
 
@@ -159,6 +162,18 @@ class Run:
             raise ConfigError(suggest(of, found, what=f"table of this {self.kind}"))
         return found[str(of) or next(iter(found))]
 
+    def show(self) -> None:
+        """Prints the tables of its report, as wide as the terminal.
+
+        Raises:
+            StoreError: Nothing is finished.
+        """
+        from odyssey.jobs.report import print_run
+        from odyssey.progress.output import console
+
+        with self._content(drawn=False) as content:
+            print_run(content, console())
+
     @cached_property
     def _pictures(self) -> dict[str, Picture]:
         with self._content(drawn=True) as content:
@@ -176,7 +191,7 @@ class Run:
 
         Args:
             name: One of `figures`, or its kind alone, as in `curves`: that of the first task.
-                Without a name the first.
+                Without a name what says most: the differences to a baseline, or learning curves.
 
         Raises:
             ConfigError: There is none of this name.
@@ -187,7 +202,9 @@ class Run:
             key.rpartition(f"{file_name(picture.task)}_")[2]: picture
             for key, picture in reversed(pictures.items())
         }
-        named = {"": next(iter(pictures.values())), **kinds, **pictures} if pictures else {}
+        named = kinds | pictures
+        if not name:
+            named[""] = next(picture for kind in (*_FIRST, *named) if (picture := named.get(kind)))
         if name not in named:
             raise ConfigError(suggest(name, kinds, what="figure of the report", also=pictures))
         return named[name].figure

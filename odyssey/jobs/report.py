@@ -13,6 +13,8 @@ from odyssey.names import file_name, printable
 from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from odyssey.report.search.content import SearchContent
     from odyssey.report.study.page import Content
 
@@ -71,6 +73,18 @@ def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[Repor
             for name, path in written.items()
         }
         yield ReportedRun(content, search, local, files, refusal)
+
+
+def print_run(content: Any, screen: Console) -> None:
+    """Prints what a report says of a study or a search, its tables as wide as the screen."""
+    from odyssey.report.search.content import SearchContent
+    from odyssey.report.search.page import print_search
+    from odyssey.report.study.printed import print_study
+
+    if isinstance(content, SearchContent):
+        print_search(content, screen)
+    else:
+        print_study(content, screen)
 
 
 @contextmanager

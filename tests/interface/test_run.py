@@ -101,7 +101,7 @@ def test_a_run_shows_its_table_with_intervals(table):
 def test_a_run_draws_the_figures_of_its_report(table, tmp_path):
     assert any(name.endswith("_effects") for name in table.figures)
     assert isinstance(table.figure("effects"), Figure)
-    assert table.figure() is table.figure(next(iter(table.figures)))
+    assert table.figure() is table.figure("effects")
     with pytest.raises(ConfigError, match="closest: effects"):
         table.figure("efects")
     assert table.page(to=tmp_path / "page").stat().st_size > 10_000

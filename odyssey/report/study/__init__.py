@@ -1,4 +1,5 @@
-"""The report of a study: `page.py` is the page, `files.py` all files around it.
+"""The report of a study: `page.py` is the page, `files.py` all files around it, `printed.py`
+what a terminal shows.
 
 `baseline.py` gathers a comparison, `protocol.py` says in words what was done and found,
 `pictures.py` lists the pictures, which `plots.py`, `box_plots.py`, `comparison_plots.py` and
