@@ -10,9 +10,10 @@ look at records, `diagnostics/` inside models, `speed/` at the clock; `formats/`
 leaves as. `jobs/` are what people do with all of this, `cli/` the command line that calls them,
 started by `__main__.py`. `specs.py` reads what names a cell, `hyperparameters.py` has a row for
 each hyperparameter, `distributions.py` one for each distribution that they are drawn from,
-`ranges.py` what numbers may be, `backend_names.py` and `version.py` what must be known without
-torch; `names.py` makes names fit to show, `wording.py` has words of messages, `errors.py` the
-mistakes of users, `threads.py` bounds threads, `pace.py` tells how long what is left will take.
+`ranges.py` what numbers may be, `backend_names.py`, `device_names.py` and `version.py` what must be
+known without torch; `names.py` makes names fit to show, `wording.py` has words of messages,
+`errors.py` the mistakes of users, `threads.py` bounds threads, `pace.py` tells how long what is
+left will take.
 """
 
 from __future__ import annotations

@@ -8,7 +8,14 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli.arguments import add_json, add_options, add_settings, add_track, options_of
+from odyssey.cli.arguments import (
+    add_device,
+    add_json,
+    add_options,
+    add_settings,
+    add_track,
+    options_of,
+)
 from odyssey.cli.live_training import LiveTraining
 from odyssey.cli.printing import print_json, print_notices
 from odyssey.cli.signals import ending
@@ -48,6 +55,7 @@ EXAMPLES = (
     ),
     ("odyssey train --resume runs/book --epochs 40", "more of it"),
     ("odyssey train lstm --task tinyshakespeare --preset char-rnn", "as char-rnn does"),
+    ("odyssey train lstm --task xml --device cuda", "on a GPU"),
 )
 
 
@@ -86,6 +94,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--checkpoint-every", "N", "updates between checkpoints in DIR ({})"),
         ("--init-from", "RUN", "begin with the weights of another run"),
     )
+    add_device(parser, default=None)
     add_track(parser)
     add_settings(parser, "any other training option, as in schedule=decay (docs/training.md)")
     add_json(parser)
@@ -112,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
         TrainOptions,
         args,
         hyperparameters=_given(args, HYPERPARAMETERS),
-        training=_given(args, (*TRAINING, "optimizer")),
+        training=_given(args, (*TRAINING, "optimizer", "device")),
     )
     live = LiveTraining(quiet=args.json)
     watcher = _Noticed() if args.json else live

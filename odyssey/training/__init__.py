@@ -10,6 +10,7 @@ batches of all members, `noise.py` noise and dropout, with the streams of `masks
 size side by side, `snapshots.py` is what it goes on from, `results.py` says what it leaves,
 `loop.py` splits a population into such groups, `scores.py` measures held-out data, `sampling.py`
 generates text, `generating.py` writes outputs from what they are conditioned on, also by beam
-search, `step.py` has the parts of a training step. May import compiler, tasks, specs and
-transforms.
+search, `step.py` has the parts of a training step, `update.py` makes one update of them,
+`captured.py` replays it as a CUDA graph, `devices.py` says where. May import compiler, tasks, specs
+and transforms.
 """

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from odyssey.training.config import OPTIMIZER_NAMES
+from odyssey.training.devices import moved, widest
 
 
 class FlatParameters:
@@ -63,6 +64,8 @@ class Optimizer:
         momentum_P: Momentum of each member (sgd).
         nesterov: Whether the momentum is Nesterov's.
         decay: Decay of the running square (rmsprop).
+        has_momentum: Whether any member has momentum.
+        divisors: The corrections as a tensor (2,), in memory that stays.
     """
 
     name: str
@@ -72,15 +75,22 @@ class Optimizer:
     state: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
 
-    def step(self, values_PN: Tensor, gradients_PN: Tensor, *, rate_P: Tensor) -> Tensor:
-        """Gives the new values (P, N)."""
-        self.steps += 1
-        return values_PN - OPTIMIZERS[self.name].step(self, gradients_PN, rate_P[:, None])
+    def __post_init__(self) -> None:
+        self.has_momentum = bool((self.momentum_P.cpu() > 0).any())
+        device = self.momentum_P.device
+        # what changes from update to update is a tensor: a captured update reads it anew
+        self.divisors = torch.ones(2, dtype=widest(device), device=device)
 
-    @property
-    def has_momentum(self) -> bool:
-        """Says whether any member has momentum."""
-        return bool((self.momentum_P > 0).any())
+    def count(self) -> None:
+        """Counts an update, before its step."""
+        self.steps += 1
+        if OPTIMIZERS[self.name].corrected:
+            now = torch.tensor(self.corrections, dtype=self.divisors.dtype)
+            self.divisors.copy_(moved(now, self.divisors.device))
+
+    def step(self, values_PN: Tensor, gradients_PN: Tensor, *, rate_P: Tensor) -> Tensor:
+        """Gives the new values (P, N) of an update that was counted."""
+        return values_PN - OPTIMIZERS[self.name].step(self, gradients_PN, rate_P[:, None])
 
     @property
     def corrections(self) -> tuple[float, float]:
@@ -108,11 +118,13 @@ class OptimizerRule:
         step: Gives what is subtracted (P, N), from the optimiser, the gradients (P, N) and the
             learning rates (P, 1); running values are changed in place.
         weight_decay: That of a member that says none.
+        corrected: Whether it reads the optimiser's corrections.
     """
 
     running: tuple[str, ...]
     step: Callable[[Optimizer, Tensor, Tensor], Tensor]
     weight_decay: float = 0.0
+    corrected: bool = False
 
 
 def _sgd(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
@@ -142,7 +154,7 @@ def _adagrad(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
 def _adam(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
     """As in torch.optim (Kingma & Ba 2015)."""
     mean, square = o.running("mean", g), o.running("square", g)
-    mean_correction, square_correction = o.corrections
+    mean_correction, square_correction = o.divisors.unbind()
     mean.mul_(0.9).add_(g, alpha=0.1)
     square.mul_(0.999).addcmul_(g, g, value=0.001)
     root = (square / square_correction).sqrt() + 1e-8
@@ -152,18 +164,18 @@ def _adam(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
 OPTIMIZERS: dict[str, OptimizerRule] = {
     "sgd": OptimizerRule(("velocity",), _sgd),
     "rmsprop": OptimizerRule(("square",), _rmsprop),
-    "adam": OptimizerRule(("mean", "square"), _adam),
+    "adam": OptimizerRule(("mean", "square"), _adam, corrected=True),
     "adagrad": OptimizerRule(("square",), _adagrad),
     # decoupled weight decay acts beside any optimizer; this one has some (Loshchilov & Hutter 2019)
-    "adamw": OptimizerRule(("mean", "square"), _adam, weight_decay=0.01),
+    "adamw": OptimizerRule(("mean", "square"), _adam, weight_decay=0.01, corrected=True),
 }
 assert tuple(OPTIMIZERS) == OPTIMIZER_NAMES
 
 
 def clip(
-    gradients_PN: Tensor, *, norm_P: Tensor, clip_norm_P: Tensor, clip_value_P: Tensor
+    gradients_PN: Tensor, *, norm_P: Tensor, clip_norm_P: Tensor | None, clip_value_P: Tensor | None
 ) -> Tensor:
-    """Clips each member's gradient by norm, then by value; infinity does not clip.
+    """Clips each member's gradient by norm, then by value; infinity does not clip, nor None.
 
     Args:
         gradients_PN: The gradients.
@@ -171,10 +183,10 @@ def clip(
         clip_norm_P: Largest norm.
         clip_value_P: Largest size of an element.
     """
-    if bool(torch.isfinite(clip_norm_P).any()):
+    if clip_norm_P is not None:
         scale_P = (clip_norm_P / (norm_P + 1e-12)).clamp(max=1.0)
         gradients_PN = gradients_PN * scale_P[:, None]
-    if bool(torch.isfinite(clip_value_P).any()):
+    if clip_value_P is not None:
         bound = clip_value_P[:, None]
         gradients_PN = torch.minimum(torch.maximum(gradients_PN, -bound), bound)
     return gradients_PN
