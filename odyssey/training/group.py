@@ -92,8 +92,8 @@ class Group:
         decay = [own if m.weight_decay is None else m.weight_decay for m in members]
         self.average = averaged_weights(members, self.flat)
         # what updates read where they are made; on the CPU the same memory
-        self.there_alive_P = self.alive_P.to(self.device)
-        self.there_rate_P = self.rates.rate_P.to(self.device)
+        self.there_alive_P = self.alive_P.to(self.device, copy=not self.on_cpu)
+        self.there_rate_P = self.rates.rate_P.to(self.device, copy=not self.on_cpu)
         rules = UpdateRules(
             self.there_alive_P,
             self.there_rate_P,

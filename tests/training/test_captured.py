@@ -1,47 +1,14 @@
 """What is captured and when: forms of inputs, what is timed, and what happens where it fails.
 
-The device is one that records what is called and replays it; the clock is the test's.
+The device is one that records what is called and replays it; the clock is the test's. Whole
+trainings of it are in `test_ahead.py`, those of a GPU in `test_gpu.py`.
 """
 
 import pytest
 import torch
+from support.recorded import Recorded
 
 from odyssey.training.captured import MOST_FORMS, TIMED, WARM_UP, CapturedSteps
-
-
-class Recorded:
-    """A device that records by remembering the call, and whose time is counted by the test."""
-
-    def __init__(self, *, plain=1.0, replayed=0.1, fails=False):
-        self.now, self.costs, self.fails = 0.0, (plain, replayed), fails
-        self.calls = []
-
-    def aside(self, run):
-        self.calls.append("plain")
-        self.now += self.costs[0]
-        return run()
-
-    def record(self, run):
-        self.calls.append("record")
-        if self.fails:
-            raise RuntimeError("operation not permitted when stream is capturing\nmore")
-        before = [t.clone() for t in self.changed]
-        made = list(run())
-        for t, value in zip(self.changed, before, strict=True):
-            t.copy_(value)
-
-        def replay():
-            self.calls.append("replay")
-            self.now += self.costs[1]
-            for own, new in zip(made, run(), strict=True):
-                own.copy_(new)
-
-        return made, replay
-
-    changed = ()
-
-    def clock(self):
-        return self.now
 
 
 class Counter:
@@ -56,12 +23,10 @@ class Counter:
         return [self.weight * 1]
 
 
-def run(device, updates, *, start=0):
-    step, device.changed = Counter(), ()
-    device.changed = (step.weight,)
-    steps = CapturedSteps(device)
+def run(device, updates):
+    step, steps = Counter(), CapturedSteps(device)
     found = []
-    for k in range(start, start + updates):
+    for k in range(updates):
         (out,) = steps([torch.full((3,), float(k)), None], step)
         found.append(out)
     return steps, found
@@ -108,7 +73,6 @@ def test_another_error_is_nobodys_to_hide():
 
 def test_every_form_of_inputs_is_captured_on_its_own():
     device, step = Recorded(), Counter()
-    device.changed = (step.weight,)
     steps = CapturedSteps(device)
     forms = [
         [torch.ones(3), None],
