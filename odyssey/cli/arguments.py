@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 from typing import Any, TypeVar
 
+from odyssey.device_names import CPU, DEVICES
+
 Options = TypeVar("Options")
 _KINDS: dict[str, type] = {"int": int, "float": float}
 
@@ -48,6 +50,22 @@ def options_of(kind: type[Options], args: argparse.Namespace, **more: Any) -> Op
     known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     given = {name: value for name, value in vars(args).items() if name in known} | more
     return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
+
+
+def add_device(parser: argparse.ArgumentParser, *, default: str | None = CPU) -> None:
+    """Adds --device.
+
+    Args:
+        parser: The parser.
+        default: What it is where nobody says it; None for what a study says.
+    """
+    shown = default or "the study's own"
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        default=default,
+        help=f"{', '.join(DEVICES)}, or cuda:1 for the second ({shown})",
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +121,7 @@ def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
         parser.add_argument(
             "--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)"
         )
+        add_device(parser, default=None)
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
     parser.add_argument(
         "--runner", choices=RUNNERS, help="many processes, or this one (the study's own)"

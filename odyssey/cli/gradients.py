@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from odyssey.cli.arguments import add_choice, add_json, add_options, add_settings, options_of
+from odyssey.cli.arguments import (
+    add_choice,
+    add_device,
+    add_json,
+    add_options,
+    add_settings,
+    options_of,
+)
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.gradients import GradientOptions, measure_gradients
@@ -67,6 +74,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--out", "DIR", "where the files go (results/runs/gradients)"),
         ("--no-animation", "", "draw no GIF"),
     )
+    add_device(parser)
     add_choice(parser, task=False)
     add_json(parser)
 

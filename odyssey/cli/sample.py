@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from odyssey.cli.arguments import add_choice, add_json, add_options, options_of
+from odyssey.cli.arguments import add_choice, add_device, add_json, add_options, options_of
 from odyssey.cli.printing import print_json
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--prime", "TEXT", r"text to go on from; \xNN as in what samples print"),
         ("--seed", "N", "seed ({})"),
     )
+    add_device(parser)
     add_options(
         parser,
         PlayOptions,

@@ -72,10 +72,17 @@ def run(args: argparse.Namespace) -> None:
         print(f"written: {args.copy}    (odyssey search {shlex.quote(args.copy)})")
         return
     if args.resume:
-        if args.study or args.example or args.out or args.settings or args.keep_weights:
+        if (
+            args.study
+            or args.example
+            or args.out
+            or args.settings
+            or args.keep_weights
+            or args.device
+        ):
             raise ConfigError(
                 "--resume DIR goes on with the study as it was: no STUDY, --out or --set,"
-                " no --keep-weights"
+                " no --keep-weights or --device"
             )
         opened = resume_run(args.resume)
         if args.dry_run:

@@ -8,7 +8,14 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from odyssey.cli.arguments import add_json, add_options, add_settings, add_track, options_of
+from odyssey.cli.arguments import (
+    add_device,
+    add_json,
+    add_options,
+    add_settings,
+    add_track,
+    options_of,
+)
 from odyssey.cli.printing import print_json
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
@@ -51,6 +58,7 @@ EXAMPLES = (
     ),
     ("odyssey train --resume runs/book --epochs 40", "more of it"),
     ("odyssey train lstm --task tinyshakespeare --preset char-rnn", "as char-rnn does"),
+    ("odyssey train lstm --task xml --device cuda", "on a GPU"),
 )
 
 
@@ -89,6 +97,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--checkpoint-every", "N", "updates between checkpoints in DIR ({})"),
         ("--init-from", "RUN", "begin with the weights of another run"),
     )
+    add_device(parser, default=None)
     add_track(parser)
     add_settings(parser, "any other training option, as in schedule=decay (docs/training.md)")
     add_json(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from odyssey.cli.arguments import add_choice, add_json, add_options, options_of
+from odyssey.cli.arguments import add_choice, add_device, add_json, add_options, options_of
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.units import UnitOptions, study_units
@@ -35,6 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ("--seed", "N", "seed of the shifts ({})"),
         ("--out", "DIR", "where the files go (RUN/units)"),
     )
+    add_device(parser)
     add_json(parser)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from odyssey.compiler.arguments import has_values
 from odyssey.compiler.backends import build_layer
 from odyssey.compiler.backends.base import DirectLayer, Layer, State
 from odyssey.compiler.lowering import lower
@@ -97,6 +98,7 @@ class Layers(nn.Module):
             parts(axis)[0] == INPUTS for s in self.state_sizes for axis in axes(s)
         )
         self.asked = backend
+        self.reads_classes = True  # to check them, for which a call waits for its device
         self._build()
         self.shapes = [
             {name: (*self.lead, *self._shape(name, n)) for name in self.program.parameters()}
@@ -181,6 +183,7 @@ class Layers(nn.Module):
             self.cell, self.asked, self.population is not None, self.masked
         )
         layer = self.implementation
+        self.masks: dict[torch.device, Tensor] = {}
         self.run_direct = None  # properties and further inputs go the usual way
         usual = self.program.properties or self.cell.further_inputs
         if isinstance(layer, DirectLayer) and not usual:
@@ -325,6 +328,13 @@ class Layers(nn.Module):
         """Gives the mask on a device."""
         if not self.masked:
             return None
+        if not has_values(self.like):
+            return self._new_mask(device)
+        if device not in self.masks:
+            self.masks[device] = self._new_mask(device)
+        return self.masks[device]
+
+    def _new_mask(self, device: torch.device) -> Tensor:
         sizes = torch.tensor(self.hidden_sizes, device=device)
         return torch.arange(self.hidden_size, device=device) < sizes[:, None]
 
@@ -397,7 +407,7 @@ class Layers(nn.Module):
         return tuple(found)
 
 
-_BUILT = ("backend", "implementation", "run_direct")
+_BUILT = ("backend", "implementation", "masks", "run_direct")
 
 
 def _size(value: object, what: str) -> int:

@@ -330,7 +330,7 @@ class RNN(Layers):
         x = require_input(x, form, like)
         if has_values(x):
             require_memory((x, *(p for parameters in weights for p in parameters.values())))
-            if not x.is_floating_point():
+            if self.reads_classes and not x.is_floating_point():
                 require_classes(x, self.input_size)
         return x
 

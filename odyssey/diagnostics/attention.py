@@ -63,7 +63,7 @@ def looks(
     condition = task.signature.condition
     if condition is None or not attends(task):
         raise ConfigError(f"{task.name}: no attention to a picture")
-    columns = torch.from_numpy(place_columns(condition)).to(model.readout.dtype)
+    columns = torch.from_numpy(place_columns(condition)).to(model.readout)
     examples = task.held_out_examples(split)
     members = len(model.readout)
     rows = []
@@ -73,11 +73,12 @@ def looks(
         for b, example in enumerate(chosen):
             x[: len(example), b] = example.inputs_T
         given = torch.from_numpy(np.stack([e.given for e in chosen if e.given is not None]))
-        given = given.to(model.readout.dtype)
+        given = given.to(model.readout)
         memory = model.encode(given.expand(members, *given.shape))
         assert memory is not None
-        _, _, weights = model.attend(torch.from_numpy(x).expand(members, -1, -1), None, memory)
-        look_TB = (weights[member] @ columns).numpy()
+        read = torch.from_numpy(x).to(given.device).expand(members, -1, -1)
+        _, _, weights = model.attend(read, None, memory)
+        look_TB = (weights[member] @ columns).cpu().numpy()
         for b, example in enumerate(chosen):
             if example.columns_T is None:
                 continue

@@ -19,12 +19,14 @@ from torch import Tensor
 from odyssey.compiler import RNN
 from odyssey.compiler.backends.eager import gather
 from odyssey.compiler.lowering import lower
+from odyssey.device_names import CPU, check_device_name
 from odyssey.diagnostics.recurrence import Trajectory, trace
 from odyssey.errors import CellError, ConfigError, TaskError
 from odyssey.expr import Cell
 from odyssey.expr.schemes import InitScheme
 from odyssey.hyperparameters import Member
 from odyssey.tasks.base import Task
+from odyssey.training.devices import float64_device
 from odyssey.training.model import SequenceModel
 from odyssey.training.seeds import stream
 from odyssey.transforms.ablations import ablate
@@ -48,6 +50,7 @@ class Condition:
         forget_bias: Initial bias of the gate f; None leaves the cell's own.
         spectral_radius: Every matrix that maps H units to H units is scaled to this spectral
             radius; None leaves them as drawn.
+        device: Where it is measured, in float64.
     """
 
     hidden_size: int = 128
@@ -59,6 +62,7 @@ class Condition:
     init_scale: float = 0.08
     forget_bias: float | None = None
     spectral_radius: float | None = None
+    device: str = CPU
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "num_layers", "steps", "rows", "inputs"):
@@ -72,6 +76,7 @@ class Condition:
         if self.spectral_radius is not None and self.spectral_radius < 0:
             raise ConfigError(f"spectral_radius must not be negative, got {self.spectral_radius}")
         InitScheme(self.init, self.init_scale)
+        check_device_name(self.device)
 
 
 @dataclass(frozen=True)
@@ -134,13 +139,14 @@ def on_noise(cell: Cell, condition: Condition, seeds: Sequence[int], *, name: st
         rng = stream(seed, "initial", cell.key)
         rnn.reset_member(member, scheme, rng=rng, cell=started)
     rescale(rnn, condition.spectral_radius)
+    rnn.to(float64_device(condition.device))
     shape = (condition.steps, condition.rows, inputs)
     x = np.stack([stream(s, "diagnostics", "input").normal(size=shape) for s in seeds])
     if rnn.further_sizes:  # behind x, whose numbers do not depend on them
         shape = (condition.steps, condition.rows, sum(rnn.further_sizes.values()))
         more = [stream(s, "diagnostics", "further inputs").normal(size=shape) for s in seeds]
         x = np.concatenate([x, np.stack(more)], -1)
-    x_PTBI = torch.as_tensor(x)
+    x_PTBI = torch.as_tensor(x).to(rnn.like.device)
     trajectory = trace(rnn, x_PTBI, name=name)
     return Subject(rnn, x_PTBI, trajectory, _random_gradient(trajectory, seeds), 1.0)
 
@@ -171,6 +177,7 @@ def on_task(
     for place, member in enumerate(members_of(condition, seeds)):
         model.initialise(place, member, condition.init)
     rescale(model.rnn, condition.spectral_radius)
+    model.to(float64_device(condition.device))
     return of_model(model, task_windows(task, steps=condition.steps, rows=condition.rows), name)
 
 
@@ -235,17 +242,19 @@ def of_model(model: SequenceModel, windows: Windows, name: str = "") -> Subject:
     1, so that norms of models with different losses can be compared.
     """
     members = len(model.rnn.hidden_sizes)
-    x = torch.as_tensor(windows.inputs_TB).expand(members, -1, -1)
+    device = model.readout.device
+    x = torch.as_tensor(windows.inputs_TB).to(device).expand(members, -1, -1)
     power = 1.0 / model.signature.inputs.size
     if model.embedding is not None:
         x = gather(x, model.embedding.detach().double())
-        power = float(x.square().mean())
+        power = float(x.square().mean().cpu())
     trajectory = trace(model.rnn, x, name=name)
     with torch.no_grad():
         h_PBH, readout = trajectory.outputs[-1], model.readout.double()
         logits = h_PBH @ readout.mT + model.readout_bias.double().unsqueeze(1)
         error = torch.softmax(logits, -1)
-        error[:, torch.arange(len(windows.targets_B)), torch.as_tensor(windows.targets_B)] -= 1
+        target_B = torch.as_tensor(windows.targets_B).to(device)
+        error[:, torch.arange(len(target_B), device=device), target_B] -= 1
         g = error @ readout
         size = g.norm(dim=-1, keepdim=True)
         g = torch.where(size > 0, g / size, 0.0)  # a member that has diverged has only zeros
@@ -270,5 +279,5 @@ def rescale(rnn: RNN, radius: float | None) -> None:
 def _random_gradient(trajectory: Trajectory, seeds: Sequence[int]) -> Tensor:
     rows, units = trajectory.outputs[-1].shape[1:]
     drawn = [stream(s, "diagnostics", "gradient").normal(size=(rows, units)) for s in seeds]
-    g = torch.as_tensor(np.stack(drawn))
+    g = torch.as_tensor(np.stack(drawn)).to(trajectory.recurrence.device)
     return torch.as_tensor(g / g.norm(dim=-1, keepdim=True))

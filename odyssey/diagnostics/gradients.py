@@ -62,10 +62,11 @@ def back_propagate(trajectory: Trajectory, injected: Tensor | np.random.Generato
     recurrence = trajectory.recurrence
     shape = tuple(trajectory.outputs[-1].shape)
     if isinstance(injected, np.random.Generator):
-        g = torch.as_tensor(injected.normal(size=shape))
+        g = torch.as_tensor(injected.normal(size=shape)).to(recurrence.device)
         g = g / g.norm(dim=-1, keepdim=True)
     else:
-        g = injected.double() if recurrence.population is not None else injected.double()[None]
+        g = injected.to(recurrence.device).double()
+        g = g if recurrence.population is not None else g[None]
         if tuple(g.shape) != shape:
             expected = shape if recurrence.population is not None else shape[1:]
             raise ConfigError(
@@ -73,7 +74,7 @@ def back_propagate(trajectory: Trajectory, injected: Tensor | np.random.Generato
                 f" got {tuple(injected.shape)}"
             )
     vector = join(_at_the_end(recurrence, g, trajectory.rows))
-    log = torch.zeros(vector.shape[:2], dtype=torch.float64)
+    log = vector.new_zeros(vector.shape[:2])
     directions: list[Tensor] = []
     logs: list[Tensor] = []
     for back in range(len(trajectory) + 1):

@@ -32,6 +32,7 @@ from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.tasks.base import Task
 from odyssey.training.config import TrainingConfig
+from odyssey.training.devices import float64_device
 from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel
 from odyssey.training.results import MemberResult
@@ -213,7 +214,8 @@ def along_training(
         if progress:
             progress(updates)
 
-    config = training.config(condition.init)
+    float64_device(condition.device)
+    config = replace(training.config(condition.init), device=condition.device)
     members = members_of(condition, seeds, **training.hyperparameters)
     results = train(cell, task, members, config, inspect=inspect).results
     whole = join_measurements(found)

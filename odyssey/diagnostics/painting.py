@@ -61,8 +61,8 @@ def judge_pictures(model: SequenceModel, task: Paint, split: HeldOut) -> Judged:
     nats = []
     for start in range(0, x_TC.shape[1], _AT_ONCE):
         x, y = (torch.from_numpy(a[:, start : start + _AT_ONCE].copy()) for a in (x_TC, y_TC))
-        logits, _ = model(x.expand(len(model.readout), -1, -1), None)
-        log_p = torch.log_softmax(logits[0].double(), -1)
+        logits, _ = model(x.to(model.readout.device).expand(len(model.readout), -1, -1), None)
+        log_p = torch.log_softmax(logits[0].cpu().double(), -1)
         nats.append(-log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1).sum(0))
     nats_C: NDArray[np.float64] = torch.cat(nats).numpy()
     return Judged(nats_C.reshape(len(examples), task.labels), shown_N)

@@ -86,6 +86,7 @@ def _twin(rnn: RNN, split: SplitCell) -> RecurrentStep:
         rnn.num_layers,
         population=rnn.population,
         backend="eager",
+        device=rnn.like.device,
         dtype=torch.float64,
     )
     twin.load_state_dict(rnn.state_dict())
@@ -168,7 +169,7 @@ class _Splitter:
 
 def _measure(part: State, whole: State) -> Tensor:
     """Gives share and size of a part, (P, B, 2); `whole` has length 1, or is 0: NaN then."""
-    dot, square, length = torch.zeros(3, *whole[0].shape[::2], dtype=torch.float64)
+    dot, square, length = whole[0].new_zeros(3, *whole[0].shape[::2])
     for p, w in zip(part, whole, strict=True):
         dot = dot + (p * w).sum((1, 3))
         square = square + p.square().sum((1, 3))

@@ -47,8 +47,8 @@ def predict(
     symbols, nats, counted = [], [], []
     for batch in task.held_out(split, batch_size=1, unroll=SYMBOLS_A_CALL, characters=characters):
         x, target = torch.from_numpy(batch.inputs_TB), torch.from_numpy(batch.targets_TB[:, 0])
-        logits, state = model(x.expand(members, -1, -1), state)
-        own = logits[member, :, 0].double()
+        logits, state = model(x.to(model.readout.device).expand(members, -1, -1), state)
+        own = logits[member, :, 0].cpu().double()
         nats.append(functional.cross_entropy(own, target, reduction="none").numpy())
         symbols.append(batch.targets_TB[:, 0])
         counted.append(batch.weights_TB[:, 0])

@@ -122,6 +122,7 @@ def record(
             f" got {tuple(x.shape)}"
         )
     if isinstance(module, RNN):
+        x = x.to(module.like.device)
         _check_recurrent(module.cell)
         require_one_direction(module)
         return Recording(name or module.cell.name, tuple(_of_layers(module, x, member)))
@@ -132,7 +133,7 @@ def record(
 def record_model(model: SequenceModel, symbols: NDArray[np.int64], *, member: int = 0) -> Recording:
     """Records the recurrent layers of a character model that reads class indices (T,)."""
     _check_recurrent(model.rnn.cell)
-    x = torch.as_tensor(symbols, dtype=torch.int64)
+    x = torch.as_tensor(symbols, dtype=torch.int64).to(model.readout.device)
     if model.embedding is not None:
         x = model.embedding[member].detach().T[x]
     return record(model.rnn, x, member=member)
@@ -189,7 +190,7 @@ def _of_layers(rnn: RNN, x: Tensor, member: int) -> list[Track]:
         own = {n: p if rnn.population is None else p[member] for n, p in parameters.items()}
         read = x if behind is None else torch.cat([x, behind.to(x)], -1)
         found = _layer(rnn.cell, own, read, rnn.input_size if layer == 0 else hidden, hidden)
-        tracks += [Track(layer, n, kind, v.float().numpy()) for n, kind, v in found]
+        tracks += [Track(layer, n, kind, v.float().cpu().numpy()) for n, kind, v in found]
         x = next(v for n, _, v in found if n == rnn.cell.output)
     return tracks
 
@@ -205,8 +206,10 @@ def _layer(
     cell = cell.replace(weights=tuple(dataclasses.replace(w, properties=()) for w in shaped))
 
     def build(variant: Cell, backend: str) -> RNN:
-        dtype = next(iter(parameters.values())).dtype
-        rnn = RNN(variant, input_size, hidden, backend=backend, dtype=dtype)
+        like = next(iter(parameters.values()))
+        rnn = RNN(
+            variant, input_size, hidden, backend=backend, device=like.device, dtype=like.dtype
+        )
         with torch.no_grad():
             for name, target in rnn.layer_parameters()[0].items():
                 target.copy_(parameters[name][tuple(slice(n) for n in target.shape)])
@@ -281,9 +284,9 @@ def _of_states(recurrence: RecurrentStep, x: Tensor, member: int) -> list[Track]
     for layer in range(recurrence.num_layers):
         for place, name in enumerate(recurrence.states):
             values = torch.stack([s[place][member, layer, 0] for s in trajectory.states[1:]])
-            tracks.append(Track(layer, name, "state", values.float().numpy()))
+            tracks.append(Track(layer, name, "state", values.float().cpu().numpy()))
     if not recurrence.output:
         values = torch.stack([output[member, 0] for output in trajectory.outputs])
         last = recurrence.num_layers - 1
-        tracks.append(Track(last, "output", "output", values.float().numpy()))
+        tracks.append(Track(last, "output", "output", values.float().cpu().numpy()))
     return tracks

@@ -39,6 +39,7 @@ class RecurrentStep:
         batch_first: Whether sequences are (B, T, .) rather than (T, B, .).
         module: The module, where there is one.
         start: Gives the state before the first step for so many rows, where it is not zero.
+        device: Where it computes; a sequence is moved there.
     """
 
     name: str
@@ -51,6 +52,7 @@ class RecurrentStep:
     batch_first: bool = False
     module: nn.Module | None = field(default=None, repr=False)
     start: Callable[[int], State] | None = field(default=None, repr=False)
+    device: torch.device = field(default=torch.device("cpu"), repr=False)
 
     def __post_init__(self) -> None:
         if not self.states:
@@ -80,7 +82,9 @@ class RecurrentStep:
         if self.start is not None:
             return self.start(rows)
         return tuple(
-            torch.zeros(self.members, self.num_layers, rows, h, dtype=torch.float64)
+            torch.zeros(
+                self.members, self.num_layers, rows, h, dtype=torch.float64, device=self.device
+            )
             for h in self.sizes
         )
 
@@ -100,6 +104,7 @@ class RecurrentStep:
             )
         if x.numel() == 0:
             raise ConfigError(f"{self.name}: zero steps or rows in x of shape {tuple(x.shape)}")
+        x = x.to(self.device)
         x = x.double() if x.is_floating_point() else x
         x = x if lead else x.unsqueeze(0)
         return x.unbind(2 if self.batch_first else 1)
@@ -170,6 +175,7 @@ def in_float64(rnn: RNN, *, members: int | None = None) -> RNN:
         population=population,
         backend="eager",
         batch_first=rnn.batch_first,
+        device=rnn.like.device,
         dtype=torch.float64,
     )
     state = rnn.state_dict()
@@ -205,6 +211,7 @@ def _of_odyssey(module: RNN, name: str) -> RecurrentStep:
         population=rnn.population,
         batch_first=module.batch_first,
         module=rnn,
+        device=rnn.like.device,
     )
 
 
@@ -228,6 +235,7 @@ def _of_layers(module: nn.RNNBase, name: str) -> RecurrentStep:
         num_layers=module.num_layers,
         batch_first=module.batch_first,
         module=twin,
+        device=next(twin.parameters()).device,
     )
 
 
@@ -247,6 +255,7 @@ def _of_cell(module: nn.RNNCellBase, name: str) -> RecurrentStep:
         step=step,
         output="h",
         module=twin,
+        device=next(twin.parameters()).device,
     )
 
 
@@ -281,7 +290,8 @@ class Trajectory:
 
     def _checked(self, start: State) -> State:
         alone = self.recurrence.population is None
-        start = tuple(s.double().unsqueeze(0) if alone else s.double() for s in start)
+        start = tuple(s.to(self.recurrence.device).double() for s in start)
+        start = tuple(s.unsqueeze(0) if alone else s for s in start)
         expected = [tuple(s.shape) for s in self.recurrence.start_state(self.rows)]
         if [tuple(s.shape) for s in start] != expected:
             shapes = ", ".join(str(e[1:] if alone else e) for e in expected)

@@ -48,7 +48,8 @@ def jacobian(trajectory: Trajectory, step: int) -> Tensor:
             f"{trajectory.recurrence.name}: a state of {n:,} numbers; Jacobians are taken of up to"
             f" {MAX_NUMBERS:,}: give it fewer units (hidden_size)"
         )
-    unit = torch.eye(n, dtype=torch.float64).expand(members, trajectory.rows, n, n)
+    unit = torch.eye(n, dtype=torch.float64, device=trajectory.recurrence.device)
+    unit = unit.expand(members, trajectory.rows, n, n)
     return _apart(trajectory.pull(step, _side_by_side(unit, trajectory)), trajectory.rows)
 
 
@@ -70,7 +71,7 @@ def jacobian_spectra(trajectory: Trajectory, steps: Sequence[int]) -> pd.DataFra
     frames = []
     for step in steps:
         j = jacobian(trajectory, step)
-        if not bool(torch.isfinite(j).all()):
+        if not bool(torch.isfinite(j).all().cpu()):
             raise ConfigError(
                 f"{trajectory.recurrence.name}: the Jacobian of step {step} is not finite"
             )
@@ -126,8 +127,9 @@ def lyapunov_exponents(
             f"{recurrence.name}: a warm-up of {warm_up} leaves nothing of {len(trajectory)} steps"
         )
     shape = (recurrence.members, trajectory.rows, recurrence.numbers, count)
-    frame_PBNK = torch.linalg.qr(torch.as_tensor(rng.normal(size=shape)))[0]
-    total = torch.zeros(shape[0], shape[1], count, dtype=torch.float64)
+    start = torch.as_tensor(rng.normal(size=shape)).to(recurrence.device)
+    frame_PBNK = torch.linalg.qr(start)[0]
+    total = start.new_zeros(shape[0], shape[1], count)
     for back in range(len(trajectory)):
         later = _side_by_side(frame_PBNK.mT, trajectory)
         pulled = trajectory.pull(len(trajectory) - 1 - back, later)

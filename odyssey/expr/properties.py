@@ -234,7 +234,7 @@ return torch.linalg.solve(one - skew, one + skew)
             about="zero below the diagonal of so many blocks",
             make=_upper_blocks,
             torch="""\
-row, column = (torch.arange(n) * number // n for n in raw.shape)
+row, column = (torch.arange(n, device=raw.device) * number // n for n in raw.shape)
 return raw * (row[:, None] <= column)
 """,
             counted=True,

@@ -129,11 +129,11 @@ def begin_extension(
     Raises:
         OdysseyError: As `extend_run`, and nothing has been written then.
     """
-    from odyssey.studies.engine import check_growth, choose_runner, grow
+    from odyssey.studies.engine import check_growth, grow, place_workers
     from odyssey.studies.source import OpenRun
 
     run = resume_run(directory)
-    choose_runner(run.study, **(options or RunnerOptions()).runner_choice)
+    place_workers(run.study, **(options or RunnerOptions()).runner_choice)
     study = _larger(run, extension)
     changed = {
         field.name: (before, now)

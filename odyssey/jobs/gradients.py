@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from odyssey.device_names import CPU
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
 from odyssey.jobs.choice import ModelChoice, chosen_models
@@ -70,6 +71,7 @@ class GradientOptions(Options):
         settings: Other training options, as in `{"optimizer": "sgd"}` or `["optimizer=sgd"]`.
         sweep: Measures at several values of one of `SWEEPS`, as in `forget_bias=0,1,2`.
         animation: Whether a GIF is drawn.
+        device: Where it is measured, and trained.
         out: The folder of the files; None writes none.
     """
 
@@ -92,6 +94,7 @@ class GradientOptions(Options):
     settings: Settings = ()
     sweep: str = ""
     animation: bool = True
+    device: str = CPU
     out: str | Path | None = None
 
 
@@ -234,7 +237,9 @@ def _measure_runs(
     """Measures trained models: the best of every cell that the runs have kept."""
     from odyssey.diagnostics.conditions import check_recurrent, of_model, task_windows
     from odyssey.diagnostics.measure import join_measurements, measure
+    from odyssey.training.devices import float64_device
 
+    device = float64_device(options.device)
     cells = [spec for spec in specs if not _is_run(spec)]
     if cells:
         raise ConfigError(
@@ -250,7 +255,7 @@ def _measure_runs(
         cell = trained.model.rnn.cell
         check_recurrent(cell)
         windows = task_windows(trained.task, steps=steps, rows=rows)
-        subject = of_model(trained.model, windows, label)
+        subject = of_model(trained.model.to(device), windows, label)
         parts.append(measure(subject, at_initialisation=False).labelled(label=label))
         states.append(_top_state(cell, trained.model.rnn.num_layers))
         if len(parts) > MOST_COMPARED:

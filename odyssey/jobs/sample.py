@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from odyssey.device_names import CPU
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.play import PlayedMusic, PlayOptions, play
@@ -35,6 +36,7 @@ class SampleOptions(Options):
         top_k: Draws among so many likeliest symbols; among all if None.
         prime: Text to go on from, `\xNN` as in what samples print; None begins as the task does.
         seed: Seed.
+        device: Where the model computes.
     """
 
     length: int | None = None
@@ -42,6 +44,7 @@ class SampleOptions(Options):
     top_k: int | None = None
     prime: str | None = None
     seed: int = 1
+    device: str = CPU
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,10 +149,20 @@ def sample_text(
     Raises:
         OdysseyError: There is no such model, or the prime holds a symbol that its task lacks.
     """
-    from odyssey.studies.trained import load_trained
+    options = options or SampleOptions()
+    trained = _loaded(directory, choice or ModelChoice(), options.device)
+    return _write(trained, options)
 
-    trained = load_trained(directory, **asdict(choice or ModelChoice()))
-    return _write(trained, options or SampleOptions())
+
+def _loaded(directory: str, choice: ModelChoice, device: str) -> TrainedModel:
+    """Reads a model and moves it to a device, which is looked for first."""
+    from odyssey.studies.trained import load_trained
+    from odyssey.training.devices import find_device
+
+    there = find_device(device)
+    trained = load_trained(directory, **asdict(choice))
+    trained.model.to(there)
+    return trained
 
 
 def sample_any(
@@ -166,11 +179,10 @@ def sample_any(
     Raises:
         OdysseyError: There is no such model, it cannot begin so, or nothing can be written.
     """
-    from odyssey.studies.trained import load_trained
     from odyssey.tasks.music import Music
     from odyssey.training.seeds import stream
 
-    trained = load_trained(directory, **asdict(choice))
+    trained = _loaded(directory, choice, options.device)
     if not isinstance(trained.task, Music):
         return _write(trained, options)
     for flag, given in (("--prime", options.prime), ("--top-k", options.top_k)):

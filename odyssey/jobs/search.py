@@ -33,6 +33,7 @@ class RunnerOptions(Options):
         workers: Trials at a time, instead of the study's.
         runner: Who works the trials, instead of the study's.
         address: Address of a Ray cluster to join.
+        device: What is trained on, instead of the study's `training.device`.
         track: Trackers that get curves and scores, as `NAME` or `NAME:PLACE`; see
             `odyssey.studies.tracking`.
     """
@@ -40,6 +41,7 @@ class RunnerOptions(Options):
     workers: int | None = None
     runner: Literal["ray", "local"] | None = None
     address: str | None = None
+    device: str | None = None
     track: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -94,11 +96,12 @@ def run_study(
 def begin_run(study: Study, options: RunOptions) -> OpenRun:
     """Checks a study and makes its run directory; nothing is run yet."""
     from odyssey.storage.places import place
-    from odyssey.studies.engine import choose_runner, prepare
+    from odyssey.studies.engine import place_workers, prepare
 
-    choose_runner(study, **options.runner_choice)  # before anything is written
+    study = _changed(study, options)
+    place_workers(study, **options.runner_choice)  # before anything is written
     _tracking(study, options)
-    return prepare(_kept(study, options), place(options.out) if options.out else _free(study.name))
+    return prepare(study, place(options.out) if options.out else _free(study.name))
 
 
 def resume_run(directory: str | Place) -> OpenRun:
@@ -145,9 +148,13 @@ def _tracking(study: Study, options: RunnerOptions) -> Tracking:
     return open_trackers(tuple(options.track), study=study.name)
 
 
-def _kept(study: Study, options: RunOptions) -> Study:
-    keep = options.keep_weights
-    return replace(study, keep_weights=keep) if keep else study
+def _changed(study: Study, options: RunOptions) -> Study:
+    """Gives the study with what the options say in its place."""
+    if options.keep_weights:
+        study = replace(study, keep_weights=options.keep_weights)
+    if options.device:
+        study = replace(study, training={**study.training, "device": options.device})
+    return study
 
 
 def _free(name: str) -> Path:
@@ -287,11 +294,11 @@ def estimate_study(
     Raises:
         OdysseyError: As `begin_run`, but for the directory.
     """
-    from odyssey.studies.engine import choose_runner
+    from odyssey.studies.engine import place_workers
 
     options = options or RunOptions()
-    study = _kept(study, options)
-    _, workers = choose_runner(study, **options.runner_choice)
+    study = _changed(study, options)
+    _, workers, _ = place_workers(study, **options.runner_choice)
     estimate = _estimated_study if study.search is None else _estimated_search
     return estimate(study, workers)
 

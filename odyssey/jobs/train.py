@@ -249,10 +249,12 @@ def train_cell(
     study = _study(spec, task, options)
 
     from odyssey.studies.engine import check, prepare
+    from odyssey.studies.placing import require_device
     from odyssey.studies.tracking import open_trackers
     from odyssey.tasks.registry import get_task
 
-    tracking = open_trackers(tuple(options.track), study=study.name)  # before anything is written
+    require_device(study)  # before anything is written
+    tracking = open_trackers(tuple(options.track), study=study.name)
     initial, source = _initial(options)
     learned = get_task(study.tasks[0])
     watcher.begin(learned)
@@ -286,6 +288,7 @@ def resume_training(
     """
     from odyssey.studies.checkpoints import CHECKPOINT
     from odyssey.studies.engine import reopen, rewrite
+    from odyssey.studies.placing import require_device
     from odyssey.studies.tracking import open_trackers
     from odyssey.tasks.registry import recorded_task
 
@@ -294,6 +297,7 @@ def resume_training(
     if run.store.run.get("kind") != "train":
         raise ConfigError(f"{directory} is no training; go on with odyssey search --resume")
     study = _longer(run, options.training)
+    require_device(study)
     finished = run.trials[0].id in run.store.finished()
     checkpoint = run.store.path / CHECKPOINT
     if finished and study == run.study:

@@ -83,6 +83,7 @@ class TrainFields(Options):
         padding: Members whose hidden sizes differ by more than this factor are trained apart (1.5).
         dtype: float32 or float64 (float32).
         backend: Compiler backend, or auto (auto).
+        device: What it is trained on: cpu, mps, cuda, or cuda:1 for the second (cpu).
         threads: CPU threads of a trial (1).
     """
 
@@ -135,4 +136,5 @@ class TrainFields(Options):
     padding: float | None = None
     dtype: Literal["float32", "float64"] | None = None
     backend: Literal["auto", "native", "eager"] | None = None
+    device: Literal["cpu", "cuda", "mps"] | None = None
     threads: int | None = None

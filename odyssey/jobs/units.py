@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from odyssey.device_names import CPU
 from odyssey.errors import ConfigError, StoreError, TaskError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.names import printable
@@ -42,6 +43,7 @@ class UnitOptions(Options):
         lstmvis: The folder of an export for LSTMVis; None for none.
         seed: Seed of the shifts.
         out: The folder of the files; None for `units` in the run.
+        device: Where the model reads.
     """
 
     characters: int = 50_000
@@ -51,6 +53,7 @@ class UnitOptions(Options):
     lstmvis: str | None = None
     seed: int = 1
     out: str | None = None
+    device: str = CPU
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,9 +154,12 @@ def study_units(
         OdysseyError: There is no such model, or see `read_units`.
     """
     from odyssey.diagnostics.unit_scores import best_units
+    from odyssey.training.devices import find_device
 
     options = options or UnitOptions()
+    device = find_device(options.device)
     trained, text = _trained(directory, choice or ModelChoice())
+    trained.model.to(device)
     reading = read_units(
         trained,
         text=text,

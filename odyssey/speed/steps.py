@@ -28,7 +28,7 @@ from odyssey.speed.section import Case, Finding, Measurement, Settings, column
 from odyssey.speed.tracing import traced
 from odyssey.tasks.signature import Signature
 from odyssey.tasks.text import TextTask
-from odyssey.training import group
+from odyssey.training import update
 from odyssey.training.config import TrainingConfig
 from odyssey.training.loop import train
 from odyssey.training.model import SequenceModel
@@ -243,7 +243,7 @@ def _step(members: int, settings: Settings) -> Measurement:
         rounds=settings.rounds,
     )
     # one update at a time: what happens inside a call of several cannot be told apart
-    with traced(PARTS) as spent, mock.patch.object(group, "make_several", return_value=None):
+    with traced(PARTS) as spent, mock.patch.object(update, "make_several", return_value=None):
         training_rounds("lstm", task, people, options, {}, rounds=settings.rounds)
     count = updates * (settings.rounds + 1)
     part = {name: 1e3 * s / count for name, s in spent.items()}

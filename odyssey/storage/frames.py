@@ -19,6 +19,7 @@ from odyssey.storage.files import (
     seal,
 )
 from odyssey.storage.places import Place
+from odyssey.storage.schema import FORMER_VALUES
 
 Columns = Mapping[str, tuple[str, str]]
 
@@ -184,6 +185,8 @@ def typed_frame(table: pa.Table | None, columns: Columns, *, order: Sequence[str
         else:
             series = pd.Series(pd.NA, index=frame.index, dtype=cast(Any, "Int64"))
             series = series.astype(cast(Any, nullable))
+        if name in FORMER_VALUES:
+            series = series.fillna(FORMER_VALUES[name])
         typed[name] = series.astype("int64") if dtype == "int64" and not series.hasnans else series
     for name in extra:
         null = table.schema.field(name).type == pa.null()

@@ -70,12 +70,16 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "longer_accuracy": ("float64", "accuracy on them"),
     "longer_exact": ("float64", "share of them that are wholly right"),
     "backend": ("string", "compiler backend"),
+    "device": ("string", "what it was trained on: cpu, cuda or mps; older records: cpu"),
     "versions": ("string", "odyssey, python, torch, numpy; target and tilings of native code"),
     "commit": ("string", "git commit of the working directory, with '+' when dirty"),
 }
 
 # Columns that legitimately differ between two runs of the same study.
 VOLATILE_COLUMNS: tuple[str, ...] = ("seconds", "processor_seconds", "versions", "commit")
+
+# What rows mean that were recorded before there was the column.
+FORMER_VALUES = {"device": "cpu"}
 
 CURVE_COLUMNS: dict[str, tuple[str, str]] = {
     "trial": ("string", "id of the trial"),

@@ -8,7 +8,7 @@ constants and sizes that a study draws; `board.py` is what there is to see meanw
 studies out of a cell or of a search, `examples/` has some that are ready; `runners/` work trials
 here or under Ray. `sealed.py` holds what a run began with, `weights.py` and `trained.py` what it
 learned, `checkpoints.py` how far a single training is; `memory.py` and `estimate.py` say before it
-starts whether it fits and how long it will take, `cost.py` how much work a trial is;
-`tracking.py` copies curves and scores to trackers of other makers. May import
-training, strategies, specs and the rooms below; never report or diagnostics.
+starts whether it fits and how long it will take, `cost.py` how much work a trial is; `placing.py`
+says on which device workers compute; `tracking.py` copies curves and scores to trackers of other
+makers. May import training, strategies, specs and the rooms below; never report or diagnostics.
 """

@@ -17,6 +17,7 @@ from odyssey.studies.evolve.candidate import OVER_LIMIT
 from odyssey.studies.evolve.search import SearchTrials, check_search
 from odyssey.studies.growing import Remaining, regroup
 from odyssey.studies.listed import ListedTrials, check_listed
+from odyssey.studies.placing import gpus_of_worker
 from odyssey.studies.runners.contract import Work
 from odyssey.studies.runners.registry import RUNNERS, load_runner
 from odyssey.studies.sealed import check_trials, seal_of, sealed_cells, sealed_study
@@ -210,6 +211,22 @@ def choose_runner(
     return name, 1
 
 
+def place_workers(
+    study: Study,
+    *,
+    runner: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
+) -> tuple[str, int, float]:
+    """Gives the runner's name, its number of workers and the GPUs of each.
+
+    Raises:
+        ConfigError: As `choose_runner` and `placing.gpus_of_worker`.
+    """
+    name, count = choose_runner(study, runner=runner, workers=workers, address=address)
+    return name, count, gpus_of_worker(study, runner=name, workers=count, address=address)
+
+
 @dataclass
 class Recorder:
     """The runner's listener: keeps what workers could not write, and lets the source know."""
@@ -285,7 +302,7 @@ def execute(
         StoreError: Another process runs this directory, or it cannot be written.
     """
     store, study = run.store, run.study
-    name, workers = choose_runner(study, runner=runner, workers=workers, address=address)
+    name, workers, gpus = place_workers(study, runner=runner, workers=workers, address=address)
     start = time.monotonic()
     with store.lock():
         store.repair()
@@ -310,6 +327,7 @@ def execute(
                         plugins=plugins.loaded(),
                     ),
                     workers=workers,
+                    gpus=gpus,
                     address=address,
                     listener=recorder,
                 )

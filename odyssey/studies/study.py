@@ -50,6 +50,7 @@ LIMITS = {
     "seed": SEEDS,
     "workers": Range(int, 1, 10_000),
 }
+GPUS = Range(float, 0, 64)  # of a worker; a share of one is one of Ray's ten-thousandths at least
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,6 +70,8 @@ class Study:
         seed: The seed that everything is derived from.
         runner: ray or local.
         workers: Trials at a time; the local runner has one worker whatever this says.
+        gpus_per_worker: GPUs of a worker under Ray, a whole number or a share of one; 0 divides
+            those of this machine evenly where the device is cuda.
         keep_weights: Whose weights the run keeps (`studies.weights`): best, all or none.
         training: Training options (`training.config`), with `preset`.
         space: Hyperparameters, fixed or drawn (`training.space`), with `preset`.
@@ -91,6 +94,7 @@ class Study:
     seed: int = 1
     runner: str = "ray"
     workers: int = 2
+    gpus_per_worker: float = 0.0
     keep_weights: str = "best"
     training: Mapping[str, Any] = field(default_factory=dict)
     space: Mapping[str, Any] = field(default_factory=dict)
@@ -115,7 +119,7 @@ class Study:
         if self.baseline in self.more_baselines or (self.more_baselines and not self.baseline):
             raise ConfigError("more_baselines are others than the baseline, which comes first")
         self._check_tables()
-        self.config  # noqa: B018 - validates
+        self._check_gpus()
         self._check_grid(grid_size(self.distributions))
         if self.search is not None and "forget_bias" in self.space:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
@@ -166,6 +170,17 @@ class Study:
             raise ConfigError(suggest(self.runner, RUNNERS, what="runner"))
         if self.keep_weights not in KEPT:
             raise ConfigError(suggest(str(self.keep_weights), KEPT, what="keep_weights"))
+
+    def _check_gpus(self) -> None:
+        device, share = self.config.device, self.gpus_per_worker
+        GPUS.check("gpus_per_worker", share)
+        if 0 < share < 1e-4 or (share > 1 and share % 1):
+            raise ConfigError(
+                "gpus_per_worker must be a whole number, or a share from 0.0001 to 1, got"
+                f" {share:g}"
+            )
+        if share and not device.startswith("cuda"):
+            raise ConfigError(f"gpus_per_worker goes with training.device = cuda, not {device}")
 
     def _check_tables(self) -> None:
         for name in ("training", "space", "strategy", "constraints"):

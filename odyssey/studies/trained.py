@@ -79,7 +79,7 @@ class TrainedModel:
 
 def save_weights(store: RunStore, model: SequenceModel) -> None:
     """Writes the parameters of a model's first member into the run directory, atomically."""
-    weights = {n: p.detach().numpy()[0] for n, p in model.named_parameters()}
+    weights = {n: p.detach().cpu().numpy()[0] for n, p in model.named_parameters()}
     write_arrays(store.path / WEIGHTS, weights)
 
 

@@ -60,7 +60,7 @@ def unpadded(trained: Trained, position: int) -> dict[str, NDArray[Any]]:
     )
     shapes = {name: p.shape[1:] for name, p in own.named_parameters()}
     return {
-        name: p.detach()[row][tuple(slice(n) for n in shapes[name])].float().numpy()
+        name: p.detach()[row][tuple(slice(n) for n in shapes[name])].float().cpu().numpy()
         for name, p in model.named_parameters()
     }
 

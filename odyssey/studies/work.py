@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from odyssey.device_names import CPU
 from odyssey.errors import StoreError, TaskError
 from odyssey.expr import parse_cell
 from odyssey.hyperparameters import Member
@@ -159,14 +160,17 @@ def trained_trial(
         initial: Weights to begin with; for one member.
         checkpoints: Where to go on, and what keeps that; for one member.
     """
+    import torch
+
     from odyssey.compiler.backends import BACKENDS
+    from odyssey.training.devices import full_precision, processor_of
     from odyssey.training.loop import train
 
     config = training_config(trial.training)
     start, processor_start = time.perf_counter(), time.process_time()
     cell = parse_cell(trial.cell_text)
     members = [Member(**m) for m in trial.members]
-    with _arithmetic(config.threads):
+    with _arithmetic(config.threads), full_precision(torch.device(config.device)):
         trained = train(
             cell,
             task,
@@ -182,6 +186,7 @@ def trained_trial(
     model = trained.models[0][0]
     backend = model.rnn.backend
     facts = BACKENDS[backend].facts(model.readout.dtype)
+    device = model.readout.device
     outputs, record = task.signature.outputs, task.describe()
     rows = []
     for member, result in zip(members, trained.results, strict=True):
@@ -219,7 +224,7 @@ def trained_trial(
                 "longer_accuracy": result.longer_accuracy,
                 "longer_exact": result.longer_exact,
                 "backend": backend,
-                "versions": f"{versions()}, {facts}" if facts else versions(),
+                "versions": ", ".join(filter(None, (versions(), facts, processor_of(device)))),
             }
         )
     curves = [
@@ -267,6 +272,7 @@ def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> 
         "seconds": 0.0,
         "processor_seconds": 0.0,
         "backend": "",
+        "device": str(trial.training.get("device", CPU)).partition(":")[0],
         "versions": versions(),
         "commit": commit,
     }

@@ -11,6 +11,7 @@ trains members of like size side by side, `snapshots.py` is what it goes on from
 what it leaves, `loop.py` splits a population into such groups, `scores.py` measures held-out data,
 `metrics.py` has the table of metrics that plug-ins add, `predictions.py` what they are given,
 `sampling.py` generates text, `generating.py` writes outputs from what they are conditioned on, also
-by beam search, `step.py` has the parts of a training step. May import compiler, tasks, specs and
-transforms.
+by beam search, `step.py` has the parts of a training step, `update.py` makes one update of them,
+`captured.py` replays it as a CUDA graph, `devices.py` says where. May import compiler, tasks, specs
+and transforms.
 """

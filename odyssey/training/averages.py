@@ -30,7 +30,7 @@ class AveragedWeights:
     def __init__(self, members: Sequence[Member], flat: FlatParameters) -> None:
         self.flat = flat
         values_PN = flat.values_PN
-        decay_P = torch.tensor([m.ema_decay for m in members], dtype=values_PN.dtype)
+        decay_P = values_PN.new_tensor([m.ema_decay for m in members])
         self._share_P = 1 - decay_P
         self.moved = Averages(values_PN, torch.ones_like(decay_P))
 

@@ -9,6 +9,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from odyssey.compiler.arguments import require_classes
 from odyssey.compiler.backends.base import State
 from odyssey.tasks.base import Batch
+from odyssey.training.devices import moved
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class JoinedBatch:
     read_P: NDArray[np.int64]
     steps_P: tuple[int, ...]
 
-    @property
+    @cached_property
     def count_P(self) -> NDArray[np.float64]:
         """How many targets count, (P,), at least one."""
         counts = [max(np.count_nonzero(w), 1) for w in self.weights]
@@ -58,19 +61,31 @@ class JoinedBatch:
         arrays = {name: getattr(self, name) for name in names}
         return {n: np.ascontiguousarray(a[where]) for n, a in arrays.items() if a is not None}
 
-    def tensors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Gives inputs, targets and weights; classes and weights in the same memory.
+    def tensors(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Gives inputs, targets and weights; on the CPU classes and weights in the same memory.
 
         Args:
             dtype: The type of floats, and what bits turn into.
+            device: Where they are to be.
         """
-        x, target, weight = map(torch.from_numpy, (self.inputs, self.targets, self.weights))
+        arrays = (self.inputs, self.targets, self.weights)
+        x, target, weight = (moved(torch.from_numpy(array), device) for array in arrays)
         x, target = (t if t.dtype == torch.int64 else t.to(dtype) for t in (x, target))
         return x, target, weight
 
-    def condition(self, dtype: torch.dtype) -> Tensor | None:
+    def condition(self, dtype: torch.dtype, device: torch.device) -> Tensor | None:
         """Gives what columns are conditioned on, (P, B, ...)."""
-        return None if self.given is None else torch.from_numpy(self.given).to(dtype)
+        return None if self.given is None else moved(torch.from_numpy(self.given), device).to(dtype)
+
+    def require_classes(self, inputs: int, targets: int) -> None:
+        """Checks that class indices are classes, where only the CPU reads values.
+
+        Raises:
+            ConfigError: One is not.
+        """
+        for array, classes in ((self.inputs, inputs), (self.targets, targets)):
+            if array.dtype == np.int64:
+                require_classes(torch.from_numpy(array), classes)
 
     @property
     def anew(self) -> bool | None:
@@ -87,13 +102,28 @@ class JoinedBatch:
             state: The state that the steps before left, or None.
             start: Gives the state of so many columns in which a sequence begins.
         """
-        if state is None or self.fresh is None or not self.fresh.any():
-            return state
-        if self.fresh.all():
+        if state is None or self.anew:
             return None
-        goes_on = torch.from_numpy(~self.fresh)[:, None, :, None]
-        anew = start(self.fresh.shape[-1])
-        return tuple(torch.where(goes_on, s, a) for s, a in zip(state, anew, strict=True))
+        goes_on = self.goes_on(state[0].device)
+        return state if goes_on is None else joined_states(goes_on, state, start)
+
+    def goes_on(self, device: torch.device) -> Tensor | None:
+        """Says which columns go on from a state (P, 1, B, 1); None where all do, or none does."""
+        if self.anew is not None or self.fresh is None:
+            return None
+        return moved(torch.from_numpy(~self.fresh), device)[:, None, :, None]
+
+
+def joined_states(goes_on: Tensor, state: State, start: Callable[[int], State]) -> State:
+    """Gives a state in the columns that go on, and in the others that in which a sequence begins.
+
+    Args:
+        goes_on: Which do, (P, 1, B, 1).
+        state: The state that the steps before left.
+        start: Gives the state of so many columns in which a sequence begins.
+    """
+    anew = start(goes_on.shape[2])
+    return tuple(torch.where(goes_on, s, a) for s, a in zip(state, anew, strict=True))
 
 
 def join(batches: Sequence[Batch]) -> JoinedBatch:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from odyssey.backend_names import BACKEND_NAMES
+from odyssey.device_names import CPU, DEVICES, check_device_name
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr.schemes import DISTRIBUTIONS
 from odyssey.hyperparameters import HYPERPARAMETERS
@@ -75,6 +76,7 @@ class TrainingConfig:
         padding: Members whose hidden sizes differ by more than this factor are trained apart.
         dtype: float32 or float64.
         backend: Compiler backend, or auto.
+        device: What it is trained on: cpu, mps, cuda, or cuda:1 for the second.
         threads: CPU threads of a trial.
     """
 
@@ -108,6 +110,7 @@ class TrainingConfig:
     padding: float = _option(1.5, Range(float, 1, 1e6))
     dtype: str = _option("float32", ("float32", "float64"))
     backend: str = _option("auto", ("auto", *BACKEND_NAMES))
+    device: str = _option(CPU, DEVICES)
     threads: int = _option(1, Range(int, 1, 1_024))
 
     def __post_init__(self) -> None:
@@ -118,10 +121,18 @@ class TrainingConfig:
             elif type(value) is not type(next(iter(allowed))):
                 kind = "true or false" if allowed is SWITCH else "text"
                 raise ConfigError(f"{name} must be {kind}, got {quoted(value)}")
+            elif option == "device":  # which may have a number
+                check_device_name(value, what=name)
             elif value not in allowed:
                 raise ConfigError(suggest(value, map(str, allowed), what=name))
         if self.schedule == "plateau" and self.patience < 1:
             raise ConfigError("training.schedule = plateau needs training.patience >= 1")
+        if self.device != CPU and self.backend == "native":
+            raise ConfigError(
+                f"training.backend = native runs on the cpu: leave it out for device {self.device}"
+            )
+        if self.device == "mps" and self.dtype == "float64":
+            raise ConfigError("mps has no float64: use training.dtype = float32, or cpu or cuda")
         if self.batch_size % self.accumulate:
             raise ConfigError(
                 f"training.accumulate must divide training.batch_size = {self.batch_size},"
@@ -147,6 +158,7 @@ EARLIER: dict[str, Any] = {
     "smoothing": 0.0,
     "longer": False,
     "accumulate": 1,
+    "device": CPU,
 }
 """Options that older records do not name, with the value that says what was done then."""
 

@@ -29,6 +29,7 @@ from odyssey.compiler.backends.base import State
 from odyssey.expr.cell import Cell
 from odyssey.expr.sizes import resolve
 from odyssey.hyperparameters import Member
+from odyssey.training.devices import moved
 from odyssey.training.masks import Masks
 from odyssey.transforms.recurrent_maps import mask_recurrent_maps, recurrent_matrices
 from odyssey.transforms.zoneout import mask_states, schedule_states, scheduled, steps_of
@@ -43,7 +44,7 @@ class DroppedLayers:
     """
 
     def __init__(self, members: Sequence[Member], rnn: RNN) -> None:
-        self.members, self.plain = members, rnn
+        self.members, self.plain, self.device = members, rnn, rnn.like.device
         zoned = any(m.zoneout for m in members)
         cell = schedule_states(rnn.cell) if zoned else rnn.cell
         self._behind = len(cell.states)  # where masks of what maps read begin
@@ -118,7 +119,7 @@ class DroppedLayers:
                 units = self._units(size, k, layer)
                 own = mask_Bn[:, :units]
                 own.copy_(self._of_states.draw(k, tuple(own.shape), member.recurrent_dropout))
-        return masks_PLBn
+        return moved(masks_PLBn, self.device)
 
     def _zone_masks(
         self, size: str, shape: tuple[int, ...], steps_P: Sequence[int]
@@ -133,7 +134,7 @@ class DroppedLayers:
                 own = masks_TPLBn[:steps, k, layer, :, :units]
                 own.copy_(self._of_zones.draw(k, tuple(own.shape), member.zoneout) == 0)
         for part in torch.split(masks_TPLBn, steps_of(self._precision)):
-            yield torch.from_numpy(scheduled(part.numpy(), self._precision))
+            yield moved(torch.from_numpy(scheduled(part.numpy(), self._precision)), self.device)
 
     def _weight_mask(self, name: str, layer: int) -> Tensor:
         """Draws a mask of one matrix of a layer for all members, (P, rows, columns)."""
@@ -143,7 +144,7 @@ class DroppedLayers:
             shape = self.rnn.program.shape(name, inputs, units)
             own = masks[k][tuple(map(slice, shape))]
             own.copy_(self._of_weights.draw(k, shape, member.drop_connect))
-        return masks
+        return moved(masks, self.device)
 
     def _drop_weights(
         self, layer: int, module: nn.Module, args: Any, made: dict[str, Tensor]
@@ -171,7 +172,7 @@ class ExpectedLayers:
 
     def __init__(self, members: Sequence[Member], rnn: RNN) -> None:
         self.plain, self.rnn = rnn, _twin(rnn, mask_states(rnn.cell))
-        self.share_P = torch.tensor([m.zoneout for m in members], dtype=rnn.like.dtype)
+        self.share_P = rnn.like.new_tensor([m.zoneout for m in members])
 
     def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Runs the layers; see `RNN.forward`."""
@@ -192,8 +193,10 @@ def _twin(rnn: RNN, cell: Cell) -> RNN:
         rnn.num_layers,
         population=rnn.population,
         backend=rnn.asked,
+        device=rnn.like.device,
         dtype=rnn.like.dtype,
     )
+    twin.reads_classes = rnn.reads_classes
     for layer, own in zip(rnn.parameter_modules(), twin.parameter_modules(), strict=True):
         assert isinstance(layer, nn.ParameterDict)
         assert isinstance(own, nn.ParameterDict)

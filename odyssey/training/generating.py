@@ -116,7 +116,8 @@ class _Columns:
         self, model: SequenceModel, given: NDArray[np.float32], beams: int, member: int
     ) -> None:
         self.model, self.member, self.sequences = model, member, len(given)
-        own = torch.from_numpy(given).to(model.readout.dtype)
+        self.device = model.readout.device
+        own = torch.from_numpy(given).to(self.device, model.readout.dtype)
         memory = model.encode(own.expand(len(model.readout), *own.shape))
         assert memory is not None
         self._memory = _repeated(memory, beams)
@@ -125,22 +126,23 @@ class _Columns:
     def step(self, read_C: NDArray[np.int64]) -> tuple[Tensor, NDArray[np.float32] | None]:
         """Reads a symbol a column; gives logits (C, V), float64, and what was looked at (C, L)."""
         model = self.model
-        x = torch.from_numpy(read_C).view(1, 1, -1).expand(len(model.readout), -1, -1)
+        x = torch.from_numpy(read_C).to(self.device).view(1, 1, -1)
+        x = x.expand(len(model.readout), -1, -1)
         looks = None
         condition = model.signature.condition
         assert condition is not None
         if condition.way == ATTENTION:
             h, self._state, weights = model.attend(x, self._state, self._memory)
-            looks = weights[self.member, 0].float().numpy()
+            looks = weights[self.member, 0].float().cpu().numpy()
         else:
             h, self._state = model.hidden(x, self._state, self._memory)
         logits = read_out(h, model.readout, model.readout_bias)
-        return logits[self.member, 0].double(), looks
+        return logits[self.member, 0].cpu().double(), looks
 
     def choose(self, columns: NDArray[np.int64]) -> None:
         """Goes on with the states of these columns, one a column; memories are a sequence's."""
         assert self._state is not None
-        index = torch.from_numpy(columns)
+        index = torch.from_numpy(columns).to(self.device)
         self._state = tuple(s.index_select(2, index) for s in self._state)
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odyssey.compiler.backends.base import SeveralSteps, State, StepsBatch, UpdateRules
+from odyssey.device_names import CPU
 from odyssey.expr import Cell
 from odyssey.hyperparameters import Member
 from odyssey.storage.schema import DIVERGED, OK
@@ -27,6 +28,7 @@ from odyssey.tasks.signature import Values, guess_nats
 from odyssey.training.averages import averaged_weights
 from odyssey.training.batches import Draws, JoinedBatch, in_type
 from odyssey.training.config import BEGINNING, TrainingConfig
+from odyssey.training.devices import find_device, moved
 from odyssey.training.model import SequenceModel, count_parameters
 from odyssey.training.noise import Noise
 from odyssey.training.optimizer_rules import OPTIMIZERS
@@ -36,9 +38,10 @@ from odyssey.training.schedules import Rates
 from odyssey.training.scores import Scores, measure
 from odyssey.training.seeds import stream
 from odyssey.training.snapshots import Checkpoints, Snapshot
-from odyssey.training.step import make_readout, make_recurrence, make_several, make_update
+from odyssey.training.update import Made, PopulationUpdate, read_all, without_frozen
 
 SECONDS_AT_A_TIME = 0.1  # of updates in one call
+MOST_AHEAD = 64  # updates that a device has before it is asked what came of them
 
 
 class Group:
@@ -50,19 +53,21 @@ class Group:
         self.task, self.members, self.config = task, members, config
         sizes = [m.hidden_size for m in members]
         self.dtype = torch.float64 if config.dtype == "float64" else torch.float32
+        self.device = find_device(config.device)
+        self.on_cpu = self.device.type == CPU
         self.model = SequenceModel(
             cell,
             task.signature,
             sizes,
             members[0].num_layers,
-            backend=config.backend,
+            backend=config.backend if self.on_cpu else "eager",
             dtype=self.dtype,
         )
         for number, member in enumerate(members):
             self.model.initialise(number, member, config.init)
+        self.model.to(self.device)
+        self.model.rnn.reads_classes = self.on_cpu
         self.flat = FlatParameters(self.model, len(members))
-        outputs = task.signature.outputs
-        self.readout = make_readout(self.model.rnn.backend, self.model.rnn.hidden_sizes, outputs)
         self.results = [
             MemberResult(
                 m,
@@ -87,18 +92,29 @@ class Group:
         own = OPTIMIZERS[config.optimizer].weight_decay
         decay = [own if m.weight_decay is None else m.weight_decay for m in members]
         self.average = averaged_weights(members, self.flat)
+        # what updates read where they are made; on the CPU the same memory
+        self.there_alive_P = self.alive_P.to(self.device, copy=not self.on_cpu)
+        self.there_rate_P = self.rates.rate_P.to(self.device, copy=not self.on_cpu)
         rules = UpdateRules(
-            self.alive_P,
-            self.rates.rate_P,
+            self.there_alive_P,
+            self.there_rate_P,
             self._vector([m.clip_norm or math.inf for m in members]),
             self._vector([m.clip_value or math.inf for m in members]),
-            config.diverged_factor * _guess(outputs),
+            config.diverged_factor * _guess(task.signature.outputs),
             self._inside() if self.model.rnn.masked else None,
             self._vector(decay) if any(decay) else None,
             self.average.moved if self.average else None,
         )
-        self.step = make_update(self.model.rnn.backend, self.flat, self.optimizer, rules)
         self.noise = Noise(members, self.model)
+        self.update = PopulationUpdate(
+            self.model,
+            self.flat,
+            self.optimizer,
+            rules,
+            config,
+            noise=self.noise,
+            average=self.average,
+        )
         self.model.running = self.noise.expected
         self.draws = Draws(
             task.train_in_order(batch_size=config.batch_size, unroll=config.unroll)
@@ -110,19 +126,11 @@ class Group:
             )
             for m in members
         )
-        dense = self.noise.dense or task.signature.dense
-        inside = self.noise.layers is not None
-        self.recurrence = make_recurrence(self.model, dense=dense, dropped=inside)
-        self.several = None
-        alone = self.noise.drops or self.noise.dense or inside or config.accumulate > 1
-        if not alone:
-            self.several = make_several(
-                self.model.rnn.backend, self.recurrence, self.readout, self.step
-            )
+        self.several = self.update.several()
         self.state: State | None = None
         self.at_a_time = 1
         self.best_PN = self.flat.values_PN
-        self.smooth_P = np.full(len(members), _guess(outputs))
+        self.smooth_P = np.full(len(members), _guess(task.signature.outputs))
         self.updates = 0
         self.epoch = 0  # that is finished
         self.left = config.updates_per_epoch  # updates of the next one
@@ -130,7 +138,7 @@ class Group:
         self.read_P = np.zeros(len(members), dtype=np.int64)  # inputs, of healthy updates
 
     def _vector(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, dtype=self.dtype)
+        return torch.tensor(values, dtype=self.dtype, device=self.device)
 
     def _inside(self) -> Tensor:
         """Marks what is not padding, (P, N): what a member of its size has."""
@@ -142,7 +150,7 @@ class Group:
                 inside[tuple(map(slice, self.model.member_shape(name, member)))] = True
                 parts.append(inside.flatten())
             kept.append(torch.cat(parts))
-        return torch.stack(kept)
+        return torch.stack(kept).to(self.device)
 
     def run(
         self,
@@ -187,14 +195,17 @@ class Group:
         """Gives all that training goes on from, between two updates."""
         optimizer, values_PN = self.optimizer, self.flat.values_PN
         running = {n: optimizer.running(n, values_PN) for n in optimizer.running_values}
+        tensors = {
+            "values": values_PN,
+            "best": self.best_PN,
+            **{f"optimizer_{name}": value for name, value in running.items()},
+            **{f"state_{k}": s for k, s in enumerate(self.state or ())},
+            **({"average": self.average.moved.values_PN} if self.average else {}),
+            "rate": self.rates.state(),
+        }
         arrays: dict[str, NDArray[Any]] = {
-            "values": values_PN.numpy(),
-            "best": self.best_PN.numpy(),
-            **{f"optimizer_{name}": value.numpy() for name, value in running.items()},
-            **{f"state_{k}": s.numpy() for k, s in enumerate(self.state or ())},
+            **{name: value.cpu().numpy() for name, value in tensors.items()},
             **{name: getattr(self, f"{name}_P") for name in _SUMS},
-            **({"average": self.average.moved.values_PN.numpy()} if self.average else {}),
-            "rate": self.rates.state().numpy(),
             "alive": self.alive,
             **self.noise.state(),
         }
@@ -217,17 +228,19 @@ class Group:
         arrays, facts = snapshot.arrays, snapshot.facts
         tensors = {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
         self.flat.assign(tensors["values"])
-        self.best_PN = tensors["best"]
+        self.best_PN = tensors["best"].to(self.device)
         for name in self.optimizer.running_values:
-            self.optimizer.running(name, tensors["values"]).copy_(tensors[f"optimizer_{name}"])
+            self.optimizer.running(name, self.best_PN).copy_(tensors[f"optimizer_{name}"])
         states = [name for name in arrays if name.startswith("state_")]
-        self.state = tuple(tensors[f"state_{k}"] for k in range(len(states))) or None
+        before = (tensors[f"state_{k}"] for k in range(len(states)))
+        self.state = tuple(s.to(self.device) for s in before) or None
         for name in _SUMS:
             getattr(self, f"{name}_P")[:] = arrays[name]
         self.rates.restore(tensors["rate"])
         if self.average:
             self.average.restore(tensors["average"], updates=facts["updates"])
         self.alive_P.copy_(tensors["alive"])
+        self.there_alive_P.copy_(self.alive_P)
         self.noise.restore(arrays)
         self.updates, self.epoch, self.left = (facts[n] for n in ("updates", "epoch", "left"))
         self.optimizer.steps = facts["steps"]
@@ -288,8 +301,7 @@ class Group:
                 if several.ready(None if drawn[0].anew else inner):
                     return self._several(several, drawn)
                 self.draws.give_back(drawn)
-        self.state, nll_P, counted_P = self._update(state)
-        return [(nll_P, counted_P)]
+        return self._ahead(1 if self.on_cpu else min(most, self.at_a_time))
 
     def _several(
         self, several: SeveralSteps, drawn: Sequence[JoinedBatch]
@@ -309,7 +321,7 @@ class Group:
                 targets=in_type([batch.targets for batch in drawn], real),
                 weights=[batch.weights for batch in drawn],
                 anew=[bool(batch.anew) for batch in drawn],
-                scale=self._scale(count_KP),
+                scale=self.update.scale(count_KP),
                 counted=count_KP,
                 corrections=np.array(corrections),
                 rates=self.rates.ahead(self.updates, len(drawn)),
@@ -330,7 +342,7 @@ class Group:
         self._judge(norm_P, done.healthy_P, nll_P / count_KP[made - 1])
         self.read_P += drawn[made - 1].read_P
         if not self.alive.all():
-            self.state = self._without_frozen(self.state)
+            self.state = without_frozen(self.state, self.alive_P)
         last = self._of_the_living(nll_P, count_KP[made - 1])
         return [*zip(done.nll[:-1], count_KP[: made - 1], strict=True), last]
 
@@ -338,91 +350,60 @@ class Group:
         self, state: State | None
     ) -> tuple[State, NDArray[np.float64], NDArray[np.float64]]:
         """Makes one update; gives the state, and summed nats and counted characters by member."""
-        batch = next(self.draws)
-        count_P = batch.count_P
-        self.rates.turn_to(self.updates)
-        if self.config.accumulate == 1:
-            state, nll, gradients = self._differentiate(batch, state, count_P)
-        else:
-            state, nll, gradients = self._accumulate(batch, state, count_P)
-        self.updates += 1
-        nll_P: NDArray[np.float64] = nll.numpy()
-        self._step(gradients, nll_P / count_P)
-        self.read_P += batch.read_P
-        if self.alive.all():
-            return state, nll_P, count_P
-        return self._without_frozen(state), *self._of_the_living(nll_P, count_P)
+        self.state = state
+        (found,) = self._ahead(1)
+        assert self.state is not None, "an update leaves a state"
+        return self.state, *found
 
-    def _differentiate(
-        self, batch: JoinedBatch, state: State | None, count_P: NDArray[np.float64]
-    ) -> tuple[State, Tensor, list[Tensor | None]]:
-        """Gives the state after a batch, summed nats (P,) and the gradients of the parameters.
+    def _ahead(self, count: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Makes updates, and looks at the end at what came of them: a device works meanwhile.
+
+        A member that diverges on a device is frozen there at once, and here when it is looked at.
+        """
+        start = time.perf_counter()
+        made = [self._make(place) for place in range(count)]
+        read = [m for _, m in made] if self.on_cpu else read_all([m for _, m in made])
+        each = (time.perf_counter() - start) / count
+        if not self.on_cpu:
+            self.at_a_time = max(1, min(MOST_AHEAD, round(SECONDS_AT_A_TIME / max(each, 1e-9))))
+        batches = [batch for batch, _ in made]
+        return [self._settle(batch, m) for batch, m in zip(batches, read, strict=True)]
+
+    def _make(self, ahead: int) -> tuple[JoinedBatch, Made]:
+        """Makes one update without looking at what comes of it.
 
         Args:
-            batch: The batch, or a part of it.
-            state: The state before it.
-            count_P: How many targets count in the whole batch.
+            ahead: Updates that were made and not looked at yet.
         """
-        model = self.model
-        x, target, weight_PTB = batch.tensors(self.dtype)
-        x = self.noise.begin(x, batch.steps_P)
-        model.rnn.between_layers = self.noise.between if self.noise.drops else None
-        model.running = self.noise.layers
-        h_PTBH, state = self.recurrence.forward(
-            x, batch.begin(state, model.rnn.start_state), batch.condition(self.dtype)
-        )
-        model.rnn.between_layers, model.running = None, self.noise.expected
-        h_PTBH = self.noise.before_readout(h_PTBH)
-        inputs = (h_PTBH, model.readout, model.readout_bias, target, weight_PTB)
-        nll, (dh, dw, db) = self.readout.differentiate(
-            inputs, torch.from_numpy(self._scale(count_P))
-        )
-        found = self.recurrence.backward(self.noise.gradient(dh))
-        found |= {model.readout: dw, model.readout_bias: db}
-        return state, nll, [found.get(p) for p in self.flat.parameters]
+        batch = next(self.draws)
+        self.rates.turn_to(self.updates + ahead)
+        if not self.on_cpu:
+            self.there_rate_P.copy_(moved(self.rates.rate_P, self.device))
+        self.optimizer.count()
+        made = self.update(batch, self.state)
+        self.state = made.state
+        return batch, made
 
-    def _accumulate(
-        self, batch: JoinedBatch, state: State | None, count_P: NDArray[np.float64]
-    ) -> tuple[State, Tensor, list[Tensor | None]]:
-        """Does what `_differentiate` does by parts of the streams, one after the other."""
-        nll = torch.zeros(len(self.members), dtype=torch.float64)
-        total: list[Tensor | None] = [None] * len(self.flat.parameters)
-        states = []
-        streams = batch.weights.shape[2]
-        each = -(-streams // self.config.accumulate)
-        for first in range(0, streams, each):
-            columns = slice(first, first + each)
-            before = state and tuple(s[:, :, columns].contiguous() for s in state)
-            after, part_nll, gradients = self._differentiate(batch.part(columns), before, count_P)
-            states.append([s.clone() for s in after])  # the next part may overwrite it
-            nll += part_nll
-            for k, gradient in enumerate(gradients):
-                if gradient is not None:
-                    so_far = total[k]
-                    total[k] = gradient.clone() if so_far is None else so_far.add_(gradient)
-        return tuple(torch.cat(parts, 2) for parts in zip(*states, strict=True)), nll, total
-
-    def _scale(self, count: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Gives what nats are multiplied by in the loss, for counts (..., P)."""
-        if self.config.loss == "mean":
-            return 1 / count
-        return np.full(count.shape, 1 / self.config.batch_size)
-
-    def _without_frozen(self, state: State) -> tuple[Tensor, ...]:
-        kept = self.alive_P.view(-1, 1, 1, 1)
-        return tuple(torch.where(kept, s, s.new_zeros(())) for s in state)
+    def _settle(
+        self, batch: JoinedBatch, made: Made
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Looks at an update; gives summed nats and counted characters of those that live."""
+        self.updates += 1
+        nll_P: NDArray[np.float64] = made.nll_P.numpy()
+        count_P = batch.count_P
+        self._judge(made.norm_P, made.healthy_P, nll_P / count_P)
+        self.read_P += batch.read_P
+        if self.alive.all():
+            return nll_P, count_P
+        if self.on_cpu and self.state is not None:
+            self.state = without_frozen(self.state, self.alive_P)
+        return self._of_the_living(nll_P, count_P)
 
     def _of_the_living(
         self, nll_P: NDArray[np.float64], count_P: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """A frozen member adds nothing to its epoch's mean."""
         return np.where(self.alive, nll_P, 0.0), np.where(self.alive, count_P, 0.0)
-
-    def _step(self, gradients: list[Tensor | None], mean_P: NDArray[np.float64]) -> None:
-        norm_P, healthy_P = self.step(gradients, mean_P=torch.from_numpy(mean_P))
-        if self.average:
-            self.average.begin()
-        self._judge(norm_P, healthy_P, mean_P)
 
     def _judge(self, norm_P: Tensor, healthy_P: Tensor, mean_P: NDArray[np.float64]) -> None:
         """Freezes the members that were not healthy in the last update."""
@@ -442,11 +423,15 @@ class Group:
         result.reason = f"loss {loss:.3g} nats, gradient norm {norm:.3g} at update {self.updates}"
         result.valid_nats = result.valid_accuracy = math.nan
         result.best_update = None
-        self.alive_P[k] = False
+        self._freeze(k)
         self.flat.clear(k)  # keep the arithmetic of the frozen row tame
         self.best_PN[k].zero_()
         if self.average:
             self.average.moved.values_PN[k].zero_()
+
+    def _freeze(self, k: int) -> None:
+        """Trains a member no more."""
+        self.alive_P[k] = self.there_alive_P[k] = False
 
     def _after_epoch(self, epoch: int, train_P: np.ndarray[Any, Any]) -> None:
         """Validates, keeps the best, and moves the schedules on."""
@@ -464,7 +449,7 @@ class Group:
                 continue
             self._note(k, "learning_rate", float(self.rates.rate_P[k]))
             if not self.rates.after_epoch(k, epoch, improved=improved[k]):
-                self.alive_P[k] = False
+                self._freeze(k)
                 if epoch < self.config.epochs:
                     self.results[k].stopped_at = self.updates
 
@@ -502,7 +487,7 @@ class Group:
         """Measures every member; see `scores.measure`."""
         own = task or self.task
         return measure(
-            self.model, own, split, self.config, characters=characters, readout=self.readout
+            self.model, own, split, self.config, characters=characters, readout=self.update.readout
         )
 
 

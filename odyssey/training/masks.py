@@ -18,7 +18,7 @@ class Masks:
     Args:
         members: The members.
         kind: Name of the streams.
-        dtype: Type of the masks.
+        dtype: Type of the masks, which are on the CPU.
     """
 
     def __init__(self, members: Sequence[Member], kind: str, dtype: torch.dtype) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import FIRST
+from odyssey.training.devices import moved
 from odyssey.training.dropped_layers import DroppedLayers, ExpectedLayers
 from odyssey.training.masks import Masks
 from odyssey.training.model import SequenceModel
@@ -43,7 +44,7 @@ class Noise:
 
     def __init__(self, members: Sequence[Member], model: SequenceModel) -> None:
         self.members, self.model = members, model
-        self.dtype = model.readout.dtype
+        self.dtype, self.device = model.readout.dtype, model.readout.device
         self.dense = any(m.input_noise or m.input_dropout for m in members)
         self.drops = any(m.dropout for m in members)
         self._noise = [torch.Generator().manual_seed(m.seed) for m in members]
@@ -76,10 +77,10 @@ class Noise:
             own = x_PTBI[k, :steps]
             if member.input_noise:
                 noise = torch.randn(own.shape, generator=self._noise[k], dtype=self.dtype)
-                own += member.input_noise * noise
+                own += member.input_noise * moved(noise, self.device)
             if member.input_dropout:
                 shape = (*own.shape[:-1], 1) if whole else own.shape
-                own *= self._dropout.draw(k, shape, member.input_dropout)
+                own *= moved(self._dropout.draw(k, shape, member.input_dropout), self.device)
         return x_PTBI
 
     def between(self, h_PTBH: Tensor, layer: int) -> Tensor:
@@ -88,7 +89,7 @@ class Noise:
         if layer not in self._masks:
             steps_P = [own + self._before for own in self._steps]
             shape = (len(h_PTBH), max(steps_P), *h_PTBH.shape[2:])
-            self._masks[layer] = self._draw(h_PTBH.new_zeros(shape), steps_P), 0
+            self._masks[layer] = self._draw(shape, steps_P), 0
         masks, gone = self._masks[layer]
         self._masks[layer] = masks, gone + steps
         return h_PTBH * masks[:, gone : gone + steps]
@@ -97,16 +98,17 @@ class Noise:
         """Drops outputs of the last layer."""
         if not self.drops:
             return h_PTBH
-        self._before_readout = self._draw(torch.zeros_like(h_PTBH), self._steps)
+        self._before_readout = self._draw(h_PTBH.shape, self._steps)
         return h_PTBH * self._before_readout
 
     def gradient(self, dh_PTBH: Tensor) -> Tensor:
         """Gives the gradient of what went into `before_readout` from that of what came out."""
         return dh_PTBH if self._before_readout is None else dh_PTBH * self._before_readout
 
-    def _draw(self, masks: Tensor, steps_P: Sequence[int]) -> Tensor:
-        """Fills in the masks (P, T, B, H) of all members, of so many steps each."""
-        batch = masks.shape[2]
+    def _draw(self, shape: Sequence[int], steps_P: Sequence[int]) -> Tensor:
+        """Draws the masks (P, T, B, H) of all members, of so many steps each."""
+        masks = torch.zeros(*shape, dtype=self.dtype)
+        batch = shape[2]
         for k, (member, steps) in enumerate(zip(self.members, steps_P, strict=True)):
             units = member.hidden_size
             own = masks[k, :steps, :, :units]
@@ -114,7 +116,7 @@ class Noise:
                 own.copy_(self._dropout.draw(k, (steps, batch, units), member.dropout))
             else:
                 own.fill_(1.0)
-        return masks
+        return moved(masks, self.device)
 
     def state(self) -> dict[str, Any]:
         """Gives the state of all streams, as arrays."""

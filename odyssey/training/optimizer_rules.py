@@ -28,11 +28,13 @@ class OptimizerRule:
         step: Gives what is subtracted (P, N), from the optimiser, the gradients (P, N) and the
             learning rates (P, 1); running values are changed in place.
         weight_decay: That of a member that says none.
+        corrected: Whether it reads the optimiser's `divisors`.
     """
 
     running: tuple[str, ...]
     step: Callable[[Optimizer, Tensor, Tensor], Tensor]
     weight_decay: float = 0.0
+    corrected: bool = False
 
 
 def _sgd(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
@@ -62,7 +64,7 @@ def _adagrad(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
 def _adam(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
     """As in torch.optim (Kingma & Ba 2015)."""
     mean, square = o.running("mean", g), o.running("square", g)
-    mean_correction, square_correction = o.corrections
+    mean_correction, square_correction = o.divisors.unbind()
     mean.mul_(0.9).add_(g, alpha=0.1)
     square.mul_(0.999).addcmul_(g, g, value=0.001)
     root = (square / square_correction).sqrt() + 1e-8
@@ -72,10 +74,10 @@ def _adam(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
 _ROWS = {
     "sgd": OptimizerRule(("velocity",), _sgd),
     "rmsprop": OptimizerRule(("square",), _rmsprop),
-    "adam": OptimizerRule(("mean", "square"), _adam),
+    "adam": OptimizerRule(("mean", "square"), _adam, corrected=True),
     "adagrad": OptimizerRule(("square",), _adagrad),
     # decoupled weight decay acts beside any optimizer; this one has some (Loshchilov & Hutter 2019)
-    "adamw": OptimizerRule(("mean", "square"), _adam, weight_decay=0.01),
+    "adamw": OptimizerRule(("mean", "square"), _adam, weight_decay=0.01, corrected=True),
 }
 
 OPTIMIZERS: Registry[OptimizerRule] = Registry(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from odyssey.training.devices import moved, widest
 from odyssey.training.optimizer_rules import OPTIMIZERS
 
 
@@ -63,6 +64,8 @@ class Optimizer:
         momentum_P: Momentum of each member (sgd).
         nesterov: Whether the momentum is Nesterov's.
         decay: Decay of the running square (rmsprop).
+        has_momentum: Whether any member has momentum.
+        divisors: The corrections as a tensor (2,), in memory that stays.
     """
 
     name: str
@@ -72,15 +75,22 @@ class Optimizer:
     state: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
 
-    def step(self, values_PN: Tensor, gradients_PN: Tensor, *, rate_P: Tensor) -> Tensor:
-        """Gives the new values (P, N)."""
-        self.steps += 1
-        return values_PN - OPTIMIZERS[self.name].step(self, gradients_PN, rate_P[:, None])
+    def __post_init__(self) -> None:
+        self.has_momentum = bool((self.momentum_P.cpu() > 0).any())
+        device = self.momentum_P.device
+        # what changes from update to update is a tensor: a captured update reads it anew
+        self.divisors = torch.ones(2, dtype=widest(device), device=device)
 
-    @property
-    def has_momentum(self) -> bool:
-        """Says whether any member has momentum."""
-        return bool((self.momentum_P > 0).any())
+    def count(self) -> None:
+        """Counts an update, before its step."""
+        self.steps += 1
+        if OPTIMIZERS[self.name].corrected:
+            now = torch.tensor(self.corrections, dtype=self.divisors.dtype)
+            self.divisors.copy_(moved(now, self.divisors.device))
+
+    def step(self, values_PN: Tensor, gradients_PN: Tensor, *, rate_P: Tensor) -> Tensor:
+        """Gives the new values (P, N) of an update that was counted."""
+        return values_PN - OPTIMIZERS[self.name].step(self, gradients_PN, rate_P[:, None])
 
     @property
     def corrections(self) -> tuple[float, float]:
@@ -100,9 +110,9 @@ class Optimizer:
 
 
 def clip(
-    gradients_PN: Tensor, *, norm_P: Tensor, clip_norm_P: Tensor, clip_value_P: Tensor
+    gradients_PN: Tensor, *, norm_P: Tensor, clip_norm_P: Tensor | None, clip_value_P: Tensor | None
 ) -> Tensor:
-    """Clips each member's gradient by norm, then by value; infinity does not clip.
+    """Clips each member's gradient by norm, then by value; infinity does not clip, nor None.
 
     Args:
         gradients_PN: The gradients.
@@ -110,10 +120,10 @@ def clip(
         clip_norm_P: Largest norm.
         clip_value_P: Largest size of an element.
     """
-    if bool(torch.isfinite(clip_norm_P).any()):
+    if clip_norm_P is not None:
         scale_P = (clip_norm_P / (norm_P + 1e-12)).clamp(max=1.0)
         gradients_PN = gradients_PN * scale_P[:, None]
-    if bool(torch.isfinite(clip_value_P).any()):
+    if clip_value_P is not None:
         bound = clip_value_P[:, None]
         gradients_PN = torch.minimum(torch.maximum(gradients_PN, -bound), bound)
     return gradients_PN

@@ -35,7 +35,7 @@ class PredictionsOfAll:
     def add(self, inputs: ReadoutInputs, batch: Batch) -> None:
         """Goes on with a batch."""
         h, weight, bias, target, _ = inputs
-        outputs = read_out(h, weight, bias)
+        outputs, target = read_out(h, weight, bias).cpu(), target.cpu()
         parts = {"nats": RULES[self._outputs.kind].loss(outputs, target).double()}
         if self._outputs.kind == CLASSES:
             logs = torch.log_softmax(outputs.double(), -1)

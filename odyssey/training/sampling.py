@@ -47,9 +47,10 @@ def sample(
     state = None
     pending = [int(k) for k in prime]
     for _ in range(length):
-        x = torch.tensor(pending).view(1, -1, 1).expand(members, -1, -1)
+        x = torch.tensor(pending, device=model.readout.device).view(1, -1, 1)
+        x = x.expand(members, -1, -1)
         logits, state = model(x, state)
-        scores = logits[member, -1, 0].double()
+        scores = logits[member, -1, 0].cpu().double()
         if temperature == 0:
             choice = int(scores.argmax())
         else:
@@ -88,13 +89,13 @@ def sample_frames(
     _check(temperature)
     if len(prime) == 0:
         raise ConfigError("sampling needs at least one frame to start from")
-    members, dtype = model.readout.shape[0], model.readout.dtype
+    members, like = model.readout.shape[0], model.readout
     state = None
     pending = np.asarray(prime)
     for _ in range(length):
-        x = torch.from_numpy(pending).to(dtype)[None, :, None]
+        x = torch.from_numpy(pending).to(like)[None, :, None]
         logits, state = model(x.expand(members, -1, -1, -1), state)
-        scores = logits[member, -1, 0].double()
+        scores = logits[member, -1, 0].cpu().double()
         if temperature == 0:
             frame = (scores > 0).numpy()
         else:

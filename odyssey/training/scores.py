@@ -20,6 +20,7 @@ from odyssey.tasks.base import Batch, HeldOut, Task
 from odyssey.tasks.sequences import ANOTHER, MEAN, Shown
 from odyssey.training.batches import join
 from odyssey.training.config import TrainingConfig
+from odyssey.training.devices import widest
 from odyssey.training.metrics import metrics_of
 from odyssey.training.model import SequenceModel
 from odyssey.training.predictions import PredictionsOfAll
@@ -109,7 +110,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums over batches (P,) float64, how many targets they are of, and shares of sequences."""
+    """Sums over batches (P,), how many targets they are of, and shares of sequences."""
 
     nats_P: Tensor
     right_P: Tensor
@@ -137,15 +138,16 @@ def _sums(
 ) -> _Sums:
     members = len(model.readout)
     judge = TorchReadout(model.signature.outputs.kind)
-    nats_P = torch.zeros(members, dtype=torch.float64)
-    right_P = torch.zeros(members, dtype=torch.float64)
+    nats_P, right_P = model.readout.new_zeros(2, members, dtype=widest(model.readout.device))
     counter = ExactCounter(members) if exact else None
     count = 0
     state = None
     for batch in batches:
-        joined, dtype = join([batch]), model.readout.dtype
-        x, target, weight = (t.expand(members, *t.shape[1:]) for t in joined.tensors(dtype))
-        given, memory = joined.condition(dtype), None
+        joined, like = join([batch]), (model.readout.dtype, model.readout.device)
+        if not model.rnn.reads_classes:
+            joined.require_classes(model.signature.inputs.size, model.signature.outputs.size)
+        x, target, weight = (t.expand(members, *t.shape[1:]) for t in joined.tensors(*like))
+        given, memory = joined.condition(*like), None
         if given is not None:
             memory = model.encode(given.expand(members, *given.shape[1:]))
         h_PTBH, state = model.hidden(x, joined.begin(state, model.rnn.start_state), memory)
@@ -153,9 +155,9 @@ def _sums(
         nll_P, hits_P = readout.measure(inputs)
         nats_P += nll_P
         right_P += hits_P
-        count += int(weight[0].sum())
+        count += int(np.count_nonzero(batch.weights_TB))
         if counter:
-            counter.add(judge.hits(inputs).numpy(), batch)
+            counter.add(judge.hits(inputs).cpu().numpy(), batch)
         if collected:
             collected.add(inputs, batch)
     return _Sums(nats_P, right_P, counter.shares if counter else [math.nan] * members, count)

@@ -34,6 +34,7 @@ from odyssey.compiler.backends.base import (
 )
 from odyssey.expr.program import MAIN_INPUT
 from odyssey.tasks.signature import BITS, CLASSES, NEAR, REALS, Kind, Values
+from odyssey.training.devices import widest
 from odyssey.training.model import SequenceModel, read_out
 from odyssey.training.optimizers import FlatParameters, Optimizer, clip
 from odyssey.training.sizes import CellReading
@@ -66,7 +67,7 @@ def _frame_accuracy(logits: Tensor, target: Tensor) -> Tensor:
     said, there = logits > 0, target > 0.5
     either = (said | there).sum(-1)
     both = (said & there).sum(-1)
-    return torch.where(either == 0, 1.0, both.double() / either.clamp(min=1))
+    return torch.where(either == 0, 1.0, both.to(widest(logits.device)) / either.clamp(min=1))
 
 
 RULES: Mapping[Kind, OutputRule] = {
@@ -94,7 +95,8 @@ class TorchReadout:
         """See `ReadoutLoss`."""
         h, weight, bias, target, counted = inputs
         outputs = read_out(h, weight, bias)
-        right_P = (self.rule.hits(outputs, target) * counted).sum((1, 2), dtype=torch.float64)
+        hits = self.rule.hits(outputs, target) * counted
+        right_P = hits.sum((1, 2), dtype=widest(h.device))
         return self._nats(outputs, target, counted), right_P
 
     def hits(self, inputs: ReadoutInputs) -> Tensor:
@@ -114,7 +116,8 @@ class TorchReadout:
         return nll_P.detach(), (dh, dw, db)
 
     def _nats(self, outputs: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-        return (self.rule.loss(outputs, target) * counted).sum((1, 2), dtype=torch.float64)
+        losses = self.rule.loss(outputs, target) * counted
+        return losses.sum((1, 2), dtype=widest(outputs.device))
 
 
 class ModelRecurrence(Protocol):
@@ -202,7 +205,7 @@ class Update(Protocol):
     def __call__(
         self, gradients: Sequence[Tensor | None], *, mean_P: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Makes one update; see `base.UpdateStep`."""
+        """Makes one update, which the optimiser has counted; see `base.UpdateStep`."""
         ...
 
 
@@ -213,6 +216,11 @@ class TorchUpdate:
     flat: FlatParameters
     optimizer: Optimizer
     rules: UpdateRules
+
+    def __post_init__(self) -> None:
+        clips = (self.rules.clip_norm_P, self.rules.clip_value_P)
+        # looked at once: a value that is read waits for its device
+        self._norm_P, self._value_P = (c if bool(c.cpu().isfinite().any()) else None for c in clips)
 
     @torch.no_grad()
     def __call__(
@@ -228,7 +236,7 @@ class TorchUpdate:
         healthy_P = torch.isfinite(mean_P) & torch.isfinite(norm_P) & (mean_P <= rules.limit)
         steps_P1 = (rules.alive_P & healthy_P)[:, None]
         g = torch.where(steps_P1, g, g.new_zeros(()))
-        g = clip(g, norm_P=norm_P, clip_norm_P=rules.clip_norm_P, clip_value_P=rules.clip_value_P)
+        g = clip(g, norm_P=norm_P, clip_norm_P=self._norm_P, clip_value_P=self._value_P)
         values = kept = flat.values_PN
         if rules.weight_decay_P is not None:
             kept = values * (1 - rules.rate_P * rules.weight_decay_P)[:, None]
@@ -247,7 +255,7 @@ class TorchUpdate:
 
 @dataclass
 class BackendUpdate:
-    """The update by the backend's own code; the optimiser counts the updates."""
+    """The update by the backend's own code."""
 
     step: UpdateStep
     optimizer: Optimizer
@@ -256,7 +264,6 @@ class BackendUpdate:
         self, gradients: Sequence[Tensor | None], *, mean_P: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See `Update`."""
-        self.optimizer.steps += 1
         return self.step(gradients, mean_P=mean_P, corrections=self.optimizer.corrections)
 
 

@@ -188,10 +188,15 @@ def own_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A Ray cluster on this machine that is not the runner's own."""
+    """A Ray cluster on this machine that is not the runner's own, and counts one GPU."""
     from ray.cluster_utils import Cluster
 
-    options = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+    options = {
+        "num_cpus": 2,
+        "num_gpus": 1,
+        "object_store_memory": 100 * 2**20,
+        "include_dashboard": False,
+    }
     cluster = Cluster(initialize_head=True, head_node_args=options)
     yield cluster
     cluster.shutdown()
@@ -273,7 +278,7 @@ def test_what_the_driver_raises_ends_the_run_as_it_is(runner):
 
 
 def test_local_runner_says_who_can_do_more():
-    for options in ({"workers": 2}, {"address": "10.0.0.1:6379"}):
+    for options in ({"workers": 2}, {"address": "10.0.0.1:6379"}, {"gpus": 0.5}):
         with pytest.raises(ConfigError, match="use the ray runner"):
             local_runner.run_trials(iter([]), work=report, listener=Recorder(), **options)
 
@@ -541,6 +546,45 @@ def test_ctrl_c_stops_busy_workers_and_leaves_a_joined_cluster(cluster, tmp_path
         listener=again,
     )
     assert sorted(again.results) == [0, 1]
+
+
+def seen_gpus(trial):
+    return TrialResult(
+        trial.id, trial.index, rows=({"gpus": os.environ.get("CUDA_VISIBLE_DEVICES")},)
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("gpus", "seen"), [(0.5, "0"), (0.0, "")])
+def test_a_worker_sees_the_gpu_that_it_shares(cluster, gpus, seen):
+    from odyssey.studies.runners import ray as ray_runner
+
+    recorder = Recorder()
+    ray_runner.run_trials(
+        recorder.source(2, workers=2),
+        work=seen_gpus,
+        workers=2,
+        gpus=gpus,
+        address=cluster.address,
+        listener=recorder,
+    )
+    assert [r.rows[0]["gpus"] or "" for r in recorder.results.values()] == [seen, seen]
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("gpus", "most"), [(0.6, 1), (1.0, 1), (2.0, 0)])
+def test_gpus_that_a_cluster_lacks_are_one_line_and_no_wait(cluster, gpus, most):
+    from odyssey.studies.runners import ray as ray_runner
+
+    with pytest.raises(RunFailedError, match=f"for the 1 GPUs of the cluster: at most {most}"):
+        ray_runner.run_trials(
+            iter([]),
+            work=report,
+            workers=2,
+            gpus=gpus,
+            address=cluster.address,
+            listener=Recorder(),
+        )
 
 
 @pytest.mark.ray

@@ -518,6 +518,7 @@ OTHER = {
     "smoothing": 0.5,
     "longer": True,
     "accumulate": 5,
+    "device": "cuda",
 }
 
 

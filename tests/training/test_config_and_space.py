@@ -39,7 +39,7 @@ def test_presets_are_legal_and_can_be_overridden(preset):
 OURS = {
     *("updates_per_epoch", "eval_batch", "eval_unroll", "eval_warmup", "diverged_factor"),
     *("padding", "dtype", "backend", "threads", "passes", "start", "smoothing"),
-    *("longer", "accumulate"),
+    *("longer", "accumulate", "device"),
 }
 # Options that are read only where another one has this value.
 READ_WITH = {

@@ -133,8 +133,10 @@ def test_without_them_nothing_is_drawn_and_the_way_is_the_usual(drawn):
     plain.run()
     assert not any(drawn.values())
     assert plain.noise.layers is plain.noise.expected is plain.model.running is None
-    assert type(other.recurrence) is TorchRecurrence
-    assert type(plain.recurrence) is not TorchRecurrence or plain.model.rnn.backend == "eager"
+    assert type(other.update.recurrence) is TorchRecurrence
+    assert (
+        type(plain.update.recurrence) is not TorchRecurrence or plain.model.rnn.backend == "eager"
+    )
 
 
 @pytest.mark.parametrize("p", [0.25, 0.6])

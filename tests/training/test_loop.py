@@ -209,7 +209,9 @@ def test_padding_never_moves_whatever_reaches_its_gradient():
             g[~mask] = math.nan
             start += size
         group.updates = 1
-        group._step(gradients, np.ones(2))
+        group.optimizer.count()
+        norm_P, healthy_P = group.update.step(gradients, mean_P=torch.ones(2).double())
+        group._judge(norm_P, healthy_P, np.ones(2))
         assert group.alive.all(), backend
         values_PN = group.flat.values_PN
         assert float(values_PN[0][~inside_PN[0]].abs().max()) == 0.0

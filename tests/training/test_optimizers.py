@@ -41,6 +41,7 @@ def trajectory(name, steps=7, **options):
     for k in range(steps):
         g = flat.joined(torch.autograd.grad(loss(model.W, model.b, k), flat.parameters))
         rate = torch.tensor(RATES, dtype=torch.float64)
+        optimizer.count()
         flat.assign(optimizer.step(flat.values_PN, g, rate_P=rate))
     return model
 
@@ -91,9 +92,11 @@ def test_decoupled_decay_and_averages_are_those_of_torch(backend, name):
         weight_decay_P=vectors[1],
         averages=average.moved,
     )
-    step = make_update(backend, flat, Optimizer(name, torch.zeros(2, dtype=torch.float64)), rules)
+    optimizer = Optimizer(name, torch.zeros(2, dtype=torch.float64))
+    step = make_update(backend, flat, optimizer, rules)
     for k in range(7):
         g = torch.autograd.grad(loss(model.W, model.b, k), flat.parameters)
+        optimizer.count()
         step(g, mean_P=torch.zeros(2, dtype=torch.float64))
         average.begin()
     start = Two()

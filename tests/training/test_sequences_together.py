@@ -11,7 +11,7 @@ from odyssey.compiler.backends.native.call import training_steps
 from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
 from odyssey.tasks import get_task, list_tasks
-from odyssey.training import group
+from odyssey.training import group, update
 from odyssey.training.config import TrainingConfig
 from odyssey.training.group import Group
 from odyssey.training.step import BackendRecurrence
@@ -67,9 +67,9 @@ def test_losses_and_weights_are_those_of_single_updates_and_of_torch(
     task = get_task(spec)
     told, weights, own = trained("lstm", task, ONE, dtype=dtype)
     if task.signature.condition is None:  # else an encoder is learned in torch
-        assert isinstance(own.recurrence, BackendRecurrence)
+        assert isinstance(own.update.recurrence, BackendRecurrence)
         assert max(map(len, made)) > 5
-    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    monkeypatch.setattr(update, "make_several", lambda *parts: None)
     one_by_one, same, _ = trained("lstm", task, ONE, dtype=dtype)
     assert np.array_equal(told, one_by_one)
     assert torch.equal(weights, same)
@@ -86,7 +86,7 @@ def test_a_population_of_many_sizes(spec, cell, corpora, made, monkeypatch):
     task = get_task(spec)
     told, weights, _ = trained(cell, task, THREE, dtype="float64")
     assert max(map(len, made)) > 1
-    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    monkeypatch.setattr(update, "make_several", lambda *parts: None)
     one_by_one, same, _ = trained(cell, task, THREE, dtype="float64")
     assert np.array_equal(told, one_by_one)
     assert torch.equal(weights, same)
@@ -105,7 +105,7 @@ def test_lengths_differ_within_a_call_and_longer_ones_come_first_alone(made):
 def test_noise_on_inputs_needs_no_autograd(noise, made):
     members = [ONE[0].replace(**noise)]
     told, weights, own = trained("lstm", get_task("frames"), members, dtype="float64")
-    assert isinstance(own.recurrence, BackendRecurrence)
+    assert isinstance(own.update.recurrence, BackendRecurrence)
     assert not made
     slow, alike, _ = trained("lstm", get_task("frames"), members, dtype="float64", backend="eager")
     np.testing.assert_allclose(told, slow, rtol=1e-9)

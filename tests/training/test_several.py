@@ -12,7 +12,7 @@ from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
 from odyssey.tasks.registry import get_task
-from odyssey.training import group
+from odyssey.training import group, update
 from odyssey.training.config import TrainingConfig
 from odyssey.training.loop import train
 
@@ -71,7 +71,7 @@ def test_several_updates_equal_single_ones(spec, optimizer, members, counted, mo
     several = told(spec, members, options)
     assert counted
     assert max(made for _, made in counted) > 1
-    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    monkeypatch.setattr(update, "make_several", lambda *parts: None)
     single = told(spec, members, options)
     assert repr(several) == repr(single)  # which says nan of nan
     assert len(members) == 1 or "diverged" in {row[3] for row in single}
@@ -85,7 +85,7 @@ def test_several_updates_move_rates_and_averages_as_single_ones(
     options = config(optimizer=optimizer, schedule=schedule)
     several = told("gru", MOVING, options)
     assert max(made for _, made in counted) > 1
-    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    monkeypatch.setattr(update, "make_several", lambda *parts: None)
     assert told("gru", MOVING, options) == several
 
 
@@ -94,7 +94,7 @@ def test_several_updates_move_rates_and_averages_as_single_ones(
 def test_several_updates_with_further_inputs(spec, dtype, counted, monkeypatch):
     several = told(spec, POPULATION[:2], config(dtype=dtype), "irregular@length=9")
     assert max(made for _, made in counted) > 1
-    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    monkeypatch.setattr(update, "make_several", lambda *parts: None)
     assert several == told(spec, POPULATION[:2], config(dtype=dtype), "irregular@length=9")
 
 
@@ -107,7 +107,7 @@ def test_a_call_ends_where_a_member_diverges_and_loses_no_batch(counted, monkeyp
     options = config(optimizer="sgd", diverged_factor=1.001)
     several = told("elman", grown, options)
     assert any(made < asked for asked, made in counted)
-    monkeypatch.setattr(group, "make_several", lambda *parts: None)
+    monkeypatch.setattr(update, "make_several", lambda *parts: None)
     assert repr(several) == repr(told("elman", grown, options))
 
 

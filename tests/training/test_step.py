@@ -258,6 +258,7 @@ def updates(backend, name, nesterov, dtype, *, momentum=(0.9, 0.0, 0.5)):
         if k == 15:
             rules.rate_P[0] *= 0.5
         mean = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+        optimizer.count()
         norm, healthy = step(g, mean_P=mean)
         rules.alive_P.logical_and_(healthy)
         seen.append((norm.double().clone(), healthy.clone()))

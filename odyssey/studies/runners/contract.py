@@ -48,6 +48,7 @@ class Runner(Protocol):
         *,
         work: Work,
         workers: int,
+        gpus: float,
         address: str | None,
         listener: Listener,
     ) -> None:
@@ -58,11 +59,12 @@ class Runner(Protocol):
                 nothing to start before another result is in; its end is the end of the run.
             work: What is done with a trial, in the worker. What it raises fails that trial only.
             workers: How many trials run at a time.
+            gpus: How many GPUs each worker has, a whole number or a share of one.
             address: A cluster to join instead of using this machine alone.
             listener: Told what happens, in the driver.
 
         Raises:
-            ConfigError: The runner cannot work with these workers or this address.
+            ConfigError: The runner cannot work with these workers, GPUs or this address.
             RunFailedError: The workers could not be started.
         """
 

@@ -22,18 +22,23 @@ def run_trials(
     *,
     work: Work,
     workers: int = 1,
+    gpus: float = 0.0,
     address: str | None = None,
     listener: Listener,
 ) -> None:
     """Runs every trial of the source in this process; see `runner.Runner`.
 
     Raises:
-        ConfigError: More than one worker, or an address, was asked for.
+        ConfigError: More than one worker, a share of a GPU, or an address was asked for.
     """
     if workers != 1:
         raise ConfigError(
             f"the local runner works in this process, with 1 worker, not {workers}; "
             "use the ray runner for more"
+        )
+    if gpus:
+        raise ConfigError(
+            "the local runner gives nobody a share of a GPU; use the ray runner for that"
         )
     if address is not None:
         raise ConfigError(

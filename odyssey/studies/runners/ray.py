@@ -69,6 +69,7 @@ def run_trials(
     *,
     work: Work,
     workers: int,
+    gpus: float = 0.0,
     address: str | None = None,
     listener: Listener,
 ) -> None:
@@ -88,7 +89,7 @@ def run_trials(
         _check_address(address)
     with (
         scratch_folder(_short_place(), before=_end_processes) as folder,
-        _driver(folder, workers=workers, address=address) as driver,
+        _driver(folder, workers=workers, gpus=gpus, address=address) as driver,
     ):
         import cloudpickle  # knows functions of a script, too
 
@@ -173,10 +174,10 @@ class _Driver:
 
 
 @contextlib.contextmanager
-def _driver(folder: Path, *, workers: int, address: str | None) -> Iterator[_Driver]:
+def _driver(folder: Path, *, workers: int, gpus: float, address: str | None) -> Iterator[_Driver]:
     """Starts `ray_driver`; at the end waits until Ray has shut down, and no longer than that."""
     ours, theirs = Pipe()
-    call = f"main({theirs.fileno()}, {str(folder)!r}, {workers}, {address!r})"
+    call = f"main({theirs.fileno()}, {str(folder)!r}, {workers}, {gpus!r}, {address!r})"
     with (folder / "driver.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", f"from odyssey.studies.runners.ray_driver import main; {call}"],

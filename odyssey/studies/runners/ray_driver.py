@@ -49,6 +49,7 @@ from odyssey.studies.runners.contract import (
     reason_of,
 )
 from odyssey.studies.runners.ray import HELPERS
+from odyssey.studies.runners.shares import workers_on
 from odyssey.studies.trial import Trial
 
 # A trial is started at most this often, if its worker dies; so is a worker that does not come up.
@@ -64,13 +65,14 @@ _CAUSES = "it was killed, crashed or ran out of memory"
 _OBJECT_STORE_BYTES = 128 * 1024**2
 
 
-def main(pipe: int, folder: str, workers: int, address: str | None) -> None:
+def main(pipe: int, folder: str, workers: int, gpus: float, address: str | None) -> None:
     """Runs the trials that come through a pipe; see `ray`.
 
     Args:
         pipe: The file descriptor.
         folder: For the files of Ray and Tune.
         workers: Trials at a time.
+        gpus: GPUs of each worker.
         address: A cluster to join.
     """
     connection = Connection(pipe)
@@ -78,7 +80,8 @@ def main(pipe: int, folder: str, workers: int, address: str | None) -> None:
         signal.signal(number, _ignore)  # the runner decides; a handler is not inherited
     for attempt in range(MAX_ATTEMPTS):
         try:
-            _connect(address, workers=workers, folder=Path(folder) / str(attempt))
+            place = Path(folder) / str(attempt)
+            _connect(address, workers=workers, gpus=gpus, folder=place)
             break
         except Exception as error:
             # Ray waits half a minute for its own processes; how long to wait is the runner's to say
@@ -90,7 +93,7 @@ def main(pipe: int, folder: str, workers: int, address: str | None) -> None:
     signal.signal(signal.SIGTERM, _ignore)  # Ray has set its own
     try:
         with suppress(_Abort), _watched():
-            _run(connection, folder=Path(folder), workers=workers)
+            _run(connection, folder=Path(folder), workers=workers, gpus=gpus)
     except (EOFError, ConnectionError):
         pass  # the runner has ended, or wants this to end
     finally:
@@ -101,9 +104,12 @@ def _ignore(number: int, frame: object) -> None:
     """Does nothing."""
 
 
-def _run(connection: Connection, *, folder: Path, workers: int) -> None:
+def _run(connection: Connection, *, folder: Path, workers: int, gpus: float) -> None:
     connection.send(("ready",))
     pickled_work = connection.recv()
+    if lacking := _lacking(workers, gpus):  # Tune would wait for them for ever
+        connection.send(("broken", lacking))
+        return
     name = f"odyssey-{uuid.uuid4().hex}"
     mailbox = _open_mailbox(name, pickled_work=pickled_work, workers=workers)
     marks = folder / "marks"
@@ -115,7 +121,7 @@ def _run(connection: Connection, *, folder: Path, workers: int) -> None:
             name="run",
             config={"mailbox": name, "marks": str(marks)},
             num_samples=workers,
-            resources_per_trial={"cpu": 1},
+            resources_per_trial={"cpu": 1, "gpu": gpus},
             scheduler=desk,
             stop=_WhenFinished(desk),
             callbacks=[_Ticks(desk, connection)],
@@ -132,6 +138,18 @@ def _run(connection: Connection, *, folder: Path, workers: int) -> None:
         connection.send(("done",))
     else:  # SIGUSR1 makes Tune stop
         connection.send(("broken", "Ray Tune ended before every trial had its outcome"))
+
+
+def _lacking(workers: int, gpus: float) -> str:
+    """Says which GPUs the cluster lacks for so many workers; nothing where it has them."""
+    there = [int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"]]
+    room = sum(workers_on(count, gpus) for count in there) if gpus else workers
+    if workers <= room:
+        return ""
+    return (
+        f"{workers} workers with gpus_per_worker = {gpus:g} are too many for the {sum(there)} GPUs"
+        f" of the cluster: at most {room}"
+    )
 
 
 class _Abort(BaseException):
@@ -444,7 +462,7 @@ def _aborting() -> Iterator[None]:
 # Around the run
 
 
-def _connect(address: str | None, *, workers: int, folder: Path) -> None:
+def _connect(address: str | None, *, workers: int, gpus: float, folder: Path) -> None:
     """Starts a cluster on this machine, or joins the one at the address."""
     common: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if address is not None:
@@ -456,6 +474,7 @@ def _connect(address: str | None, *, workers: int, folder: Path) -> None:
     ray.init(
         address="local",  # never one that RAY_ADDRESS happens to name
         num_cpus=workers,
+        num_gpus=None if gpus else 0,  # what Ray finds; workers without a share see none
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=str(folder / "ray"),
