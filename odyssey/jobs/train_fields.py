@@ -136,5 +136,5 @@ class TrainFields(Options):
     padding: float | None = None
     dtype: Literal["float32", "float64"] | None = None
     backend: Literal["auto", "native", "eager"] | None = None
-    device: Literal["cpu", "cuda", "mps"] | None = None
+    device: str | None = None
     threads: int | None = None

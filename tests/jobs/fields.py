@@ -46,7 +46,7 @@ def written():
         says.append((field.name, f"{text} ({default})."))
         allowed = OPTIONS[field.name]
         kind = field.type
-        if isinstance(allowed, tuple) and kind == "str":
+        if isinstance(allowed, tuple) and kind == "str" and field.name != "device":  # cuda:1
             kind = "Literal[" + ", ".join(f'"{value}"' for value in allowed) + "]"
         fields.append((field.name, kind))
     lines = [

@@ -17,9 +17,10 @@ from odyssey.tasks.registry import get_task
 from odyssey.training import group as group_module
 from odyssey.training import update as update_module
 from odyssey.training.captured import CapturedSteps
-from odyssey.training.config import OPTIMIZER_NAMES, TrainingConfig
+from odyssey.training.config import TrainingConfig
 from odyssey.training.group import Group
 from odyssey.training.loop import train
+from odyssey.training.optimizer_rules import OPTIMIZERS
 
 CONFIG = TrainingConfig(
     batch_size=4,
@@ -88,7 +89,7 @@ def test_numbers_are_those_of_the_cpu(kind, request):
     assert (device.calls.count("replay") > 10) == replayed
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZER_NAMES)
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 def test_optimisers_are_replayed(optimizer, request):
     members = [m.replace(momentum=0.5 * (optimizer == "sgd")) for m in MEMBERS]
     config = replace(CONFIG, optimizer=optimizer, epochs=1, nesterov=True)

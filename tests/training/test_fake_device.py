@@ -16,9 +16,10 @@ from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task, list_tasks
 from odyssey.tasks.sequences import SequenceTask
 from odyssey.training import group as group_module
-from odyssey.training.config import OPTIMIZER_NAMES, SCHEDULES, TrainingConfig
+from odyssey.training.config import SCHEDULES, TrainingConfig
 from odyssey.training.group import Group
 from odyssey.training.loop import train
+from odyssey.training.optimizer_rules import OPTIMIZERS
 
 CONFIG = TrainingConfig(
     batch_size=2,
@@ -93,7 +94,7 @@ def test_every_task_is_trained_there(fake, corpora, task):
     assert scores.nats[0] > 0
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZER_NAMES)
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 def test_every_optimiser(fake, optimizer):
     trained(optimizer=optimizer, nesterov=True)
 
