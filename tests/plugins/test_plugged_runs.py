@@ -197,12 +197,13 @@ def test_an_option_loads_a_plugin_for_a_study_that_names_none(tmp_path, study):
     assert list(facts(tmp_path / "run")["plugins"]) == ["my"]
 
 
-def test_one_training_has_plugins_too(tmp_path, study):
+def test_one_training_has_plugins_too(tmp_path, study, capsys):
     out = tmp_path / "one"
     command = ["train", "mine", "--task", "memorization", "--epochs", "1", "--out", str(out)]
     small = ["--updates-per-epoch", "2", "--plugin", str(tmp_path / "my.py")]
     assert main([*command, *small, "--hidden-size", "4"]) == 0
     assert list(facts(out)["plugins"]) == ["my"]
+    assert "\n          top2 0." in capsys.readouterr().out
     forget()
     assert main(["train", "--resume", str(out), "--epochs", "2"]) == 0
 
