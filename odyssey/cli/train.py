@@ -31,7 +31,7 @@ from odyssey.jobs.train import (
 from odyssey.progress.output import print_notices
 from odyssey.progress.training import LiveTraining
 from odyssey.progress.watcher import TrainWatcher
-from odyssey.storage.schema import BLANK_NATS, OK, SHUFFLED_NATS
+from odyssey.storage.schema import BLANK_NATS, METRIC, OK, SHUFFLED_NATS
 from odyssey.training.config import PRESETS, TrainingConfig
 from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.wording import accuracy_of, baselines_of, duration, in_bits, loss_of
@@ -172,6 +172,10 @@ def print_scores(row: Mapping[str, Any], split: str, record: Mapping[str, Any]) 
     if not math.isnan(exact := row.get(f"{split}_exact", math.nan)):
         text += f"  {exact:.2%} of sequences wholly right"
     print(text)
+    metrics = {n: v for n, v in row.items() if n.startswith(METRIC) and split == "test"}
+    if metrics:
+        named = (f"{name.removeprefix(METRIC)} {value:.4f}" for name, value in metrics.items())
+        print(f"          {', '.join(named)}")
     if split == "test" and not math.isnan(row.get(SHUFFLED_NATS, math.nan)):
         other = " ".join(
             f" {in_bits(row[name], record):.4f} {loss_of(record, short=True)} with {what};"

@@ -122,9 +122,7 @@ def _one_line(source: PluginSource) -> Iterator[None]:
     """Turns whatever a plug-in raises when it is run into one line that says where."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # also SystemExit: a module must not end the process
+    except (Exception, SystemExit) as error:  # a module must not end the process
         line: int | None = None
         if isinstance(error, SyntaxError):
             line, what = error.lineno, error.msg

@@ -1,7 +1,9 @@
 """A run keeps its plug-ins, goes on with them, and runs nobody else's code because it is read."""
 
 import json
+import pickle
 import shutil
+import sys
 
 import pytest
 from support.plugged import forget
@@ -9,7 +11,7 @@ from support.plugged import forget
 from odyssey.cli.main import main
 from odyssey.errors import ConfigError
 from odyssey.jobs.search import resume_run
-from odyssey.plugins import digests, load, loaded, trust
+from odyssey.plugins import digests, load, load_sources, loaded, trust
 from odyssey.plugins.source import read_source
 from odyssey.storage import load_results
 from odyssey.storage.store import RunStore
@@ -195,12 +197,13 @@ def test_an_option_loads_a_plugin_for_a_study_that_names_none(tmp_path, study):
     assert list(facts(tmp_path / "run")["plugins"]) == ["my"]
 
 
-def test_one_training_has_plugins_too(tmp_path, study):
+def test_one_training_has_plugins_too(tmp_path, study, capsys):
     out = tmp_path / "one"
     command = ["train", "mine", "--task", "memorization", "--epochs", "1", "--out", str(out)]
     small = ["--updates-per-epoch", "2", "--plugin", str(tmp_path / "my.py")]
     assert main([*command, *small, "--hidden-size", "4"]) == 0
     assert list(facts(out)["plugins"]) == ["my"]
+    assert "\n          top2 0." in capsys.readouterr().out
     forget()
     assert main(["train", "--resume", str(out), "--epochs", "2"]) == 0
 
@@ -217,3 +220,36 @@ def test_nonsense_in_a_study(given, message, tmp_path):
     text = STUDY.replace('["my.py"]', given)
     with pytest.raises(ConfigError, match=message):
         parse_study(text, base=tmp_path)
+
+
+def test_a_run_with_a_module_goes_on_where_the_same_one_is_installed(
+    tmp_path, study, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "my_module_of_cells.py"
+    module.write_text(PLUGIN)
+    study.write_text(STUDY.replace("my.py", "my_module_of_cells"))
+    run = tmp_path / "run"
+    assert main(["search", str(study), "--out", str(run)]) == 0
+    assert facts(run)["plugins"]["my_module_of_cells"]["kept"] == "my_module_of_cells"
+    assert not (run / "plugins").exists()
+    forget()
+    assert main(["search", "--resume", str(run)]) == 0
+    (source,) = loaded()
+    forget()
+    capsys.readouterr()
+    module.write_text(PLUGIN + "\n# a later version\n")
+    assert main(["report", str(run)]) == 2
+    assert "install the same version on every machine" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="is another one here"):
+        load_sources([source])
+    sys.modules.pop("my_module_of_cells")
+
+
+def test_a_worker_takes_the_files_that_it_is_given(study):
+    source = load(study.parent / "my.py")
+    forget()
+    (study.parent / "my.py").unlink()
+    load_sources(pickle.loads(pickle.dumps((source,))))
+    assert digests() == (source.sha256,)
+    load_sources((source,))
