@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.errors import TaskError
+from odyssey.names import printable
 from odyssey.tasks.signature import Signature
+from odyssey.wording import plural
 
 HeldOut = Literal["valid", "test"]
 Split = Literal["train", "valid", "test"]
@@ -104,6 +106,10 @@ class Task(ABC):
     chance: Baseline | None = None
     optimum: Baseline | None = None
     longer: str | None = None
+
+    def __repr__(self) -> str:
+        symbols = f"{plural(len(self.symbols), 'symbol')}; " if self.symbols else ""
+        return f"<Task {printable(self.name)}: {symbols}counted: {self.counted}>"
 
     @property
     def num_symbols(self) -> int:

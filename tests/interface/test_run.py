@@ -217,3 +217,8 @@ def test_a_study_is_made_as_its_file_is_written(tmp_path, monkeypatch):
 def test_frames_are_frames(table):
     assert isinstance(table.table(), pd.DataFrame)
     assert json.loads(table.results.iloc[:1].to_json())
+
+
+def test_a_task_says_what_it_is():
+    assert repr(odyssey.task(TASK)) == f"<Task {TASK}: 28 symbols; counted: the reproduced symbols>"
+    assert TASK.partition("@")[0] in odyssey.list_tasks()
