@@ -25,7 +25,16 @@ class Checkup(NamedTuple):
 
 def examine() -> list[Checkup]:
     """Tries everything that Odyssey needs."""
-    return [*_versions(), _compiler(), _tilings(), _threads(), _layer(), _ray(), _data()]
+    return [
+        *_versions(),
+        _compiler(),
+        _tilings(),
+        _threads(),
+        _devices(),
+        _layer(),
+        _ray(),
+        _data(),
+    ]
 
 
 def _versions() -> list[Checkup]:
@@ -68,6 +77,15 @@ def _tilings() -> Checkup:
 
 def _threads() -> Checkup:
     return Checkup("processors", True, f"{count_cores()} usable; one thread a trial", "")
+
+
+def _devices() -> Checkup:
+    try:
+        from odyssey.training.devices import devices_here
+
+        return Checkup("devices", True, ", ".join(devices_here()), "")
+    except ImportError as error:
+        return Checkup("devices", False, str(error).splitlines()[0], "reinstall torch")
 
 
 def _layer() -> Checkup:
