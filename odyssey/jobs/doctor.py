@@ -31,6 +31,7 @@ def examine() -> list[Checkup]:
         _tilings(),
         _threads(),
         _plugins(),
+        _devices(),
         _layer(),
         _ray(),
         _data(),
@@ -93,6 +94,15 @@ def _plugins() -> Checkup:
 
 def _threads() -> Checkup:
     return Checkup("processors", True, f"{count_cores()} usable; one thread a trial", "")
+
+
+def _devices() -> Checkup:
+    try:
+        from odyssey.training.devices import devices_here
+
+        return Checkup("devices", True, ", ".join(devices_here()), "")
+    except ImportError as error:
+        return Checkup("devices", False, str(error).splitlines()[0], "reinstall torch")
 
 
 def _layer() -> Checkup:

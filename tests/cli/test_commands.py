@@ -224,6 +224,7 @@ def test_doctor_finds_that_all_works_here(odyssey, data):
     assert {"torch", "ray", "Ray", "compiled cell", "C compiler", "data folder"} <= found.keys()
     assert "starts a worker" in found["Ray"]
     assert str(data) in found["data folder"]
+    assert found["devices"].startswith("cpu")
 
 
 def test_doctor_says_what_to_do_about_what_does_not_work(odyssey, monkeypatch, tmp_path):
