@@ -9,7 +9,6 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ class JoinedBatch:
     read_P: NDArray[np.int64]
     steps_P: tuple[int, ...]
 
-    @cached_property
+    @property
     def count_P(self) -> NDArray[np.float64]:
         """How many targets count, (P,), at least one."""
         counts = [max(np.count_nonzero(w), 1) for w in self.weights]
@@ -109,7 +108,7 @@ class JoinedBatch:
 
     def goes_on(self, device: torch.device) -> Tensor | None:
         """Says which columns go on from a state (P, 1, B, 1); None where all do, or none does."""
-        if self.anew is not None or self.fresh is None:
+        if self.fresh is None or self.anew is not None:
             return None
         return moved(torch.from_numpy(~self.fresh), device)[:, None, :, None]
 

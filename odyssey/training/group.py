@@ -88,6 +88,7 @@ class Group:
             self._vector([m.momentum for m in members]),
             nesterov=config.nesterov,
             decay=config.rmsprop_decay,
+            lasting=not self.on_cpu,
         )
         own = OPTIMIZERS[config.optimizer].weight_decay
         decay = [own if m.weight_decay is None else m.weight_decay for m in members]
@@ -362,15 +363,17 @@ class Group:
         """
         start = time.perf_counter()
         made = [self._make(place) for place in range(count)]
-        read = [m for _, m in made] if self.on_cpu else read_all([m for _, m in made])
+        read = [m for *_, m in made]
+        if not self.on_cpu:
+            read = read_all(read)
         each = (time.perf_counter() - start) / count
         if not self.on_cpu:
             self.at_a_time = max(1, min(MOST_AHEAD, round(SECONDS_AT_A_TIME / max(each, 1e-9))))
-        batches = [batch for batch, _ in made]
-        return [self._settle(batch, m) for batch, m in zip(batches, read, strict=True)]
+        pairs = zip(made, read, strict=True)
+        return [self._settle(batch, count_P, m) for (batch, count_P, _), m in pairs]
 
-    def _make(self, ahead: int) -> tuple[JoinedBatch, Made]:
-        """Makes one update without looking at what comes of it.
+    def _make(self, ahead: int) -> tuple[JoinedBatch, NDArray[np.float64], Made]:
+        """Makes one update without looking at what comes of it; gives batch and counts, too.
 
         Args:
             ahead: Updates that were made and not looked at yet.
@@ -380,17 +383,17 @@ class Group:
         if not self.on_cpu:
             self.there_rate_P.copy_(moved(self.rates.rate_P, self.device))
         self.optimizer.count()
-        made = self.update(batch, self.state)
+        count_P = batch.count_P
+        made = self.update(batch, self.state, count_P)
         self.state = made.state
-        return batch, made
+        return batch, count_P, made
 
     def _settle(
-        self, batch: JoinedBatch, made: Made
+        self, batch: JoinedBatch, count_P: NDArray[np.float64], made: Made
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Looks at an update; gives summed nats and counted characters of those that live."""
         self.updates += 1
         nll_P: NDArray[np.float64] = made.nll_P.numpy()
-        count_P = batch.count_P
         self._judge(made.norm_P, made.healthy_P, nll_P / count_P)
         self.read_P += batch.read_P
         if self.alive.all():

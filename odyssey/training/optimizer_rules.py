@@ -64,7 +64,7 @@ def _adagrad(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
 def _adam(o: Optimizer, g: Tensor, rate: Tensor) -> Tensor:
     """As in torch.optim (Kingma & Ba 2015)."""
     mean, square = o.running("mean", g), o.running("square", g)
-    mean_correction, square_correction = o.divisors.unbind()
+    mean_correction, square_correction = o.divisors
     mean.mul_(0.9).add_(g, alpha=0.1)
     square.mul_(0.999).addcmul_(g, g, value=0.001)
     root = (square / square_correction).sqrt() + 1e-8

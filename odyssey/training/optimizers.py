@@ -65,7 +65,7 @@ class Optimizer:
         nesterov: Whether the momentum is Nesterov's.
         decay: Decay of the running square (rmsprop).
         has_momentum: Whether any member has momentum.
-        divisors: The corrections as a tensor (2,), in memory that stays.
+        lasting: Whether the corrections lie in a tensor, which a captured update reads anew.
     """
 
     name: str
@@ -74,19 +74,24 @@ class Optimizer:
     decay: float = 0.95
     state: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
+    lasting: bool = False
 
     def __post_init__(self) -> None:
         self.has_momentum = bool((self.momentum_P.cpu() > 0).any())
         device = self.momentum_P.device
-        # what changes from update to update is a tensor: a captured update reads it anew
-        self.divisors = torch.ones(2, dtype=widest(device), device=device)
+        self._corrections_2 = torch.ones(2, dtype=widest(device), device=device)
 
     def count(self) -> None:
         """Counts an update, before its step."""
         self.steps += 1
-        if OPTIMIZERS[self.name].corrected:
-            now = torch.tensor(self.corrections, dtype=self.divisors.dtype)
-            self.divisors.copy_(moved(now, self.divisors.device))
+        if self.lasting and OPTIMIZERS[self.name].corrected:
+            own = self._corrections_2
+            own.copy_(moved(torch.tensor(self.corrections, dtype=own.dtype), own.device))
+
+    @property
+    def divisors(self) -> Sequence[float | Tensor]:
+        """Gives the corrections, as tensors where they last."""
+        return self._corrections_2.unbind() if self.lasting else self.corrections
 
     def step(self, values_PN: Tensor, gradients_PN: Tensor, *, rate_P: Tensor) -> Tensor:
         """Gives the new values (P, N) of an update that was counted."""

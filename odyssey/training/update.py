@@ -9,7 +9,7 @@ Shapes: P members, T steps, B streams.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +29,7 @@ from odyssey.training.optimizers import FlatParameters, Optimizer
 from odyssey.training.step import make_readout, make_recurrence, make_several, make_update
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """What came of an update, where it was made.
 
     Attributes:
@@ -46,8 +45,7 @@ class Made:
     healthy_P: Tensor
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """What an update reads of its batch, or of some of the streams.
 
     Attributes:
@@ -67,8 +65,7 @@ class _Part:
     steps_P: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Inputs:
+class _Inputs(NamedTuple):
     """All that an update reads besides what stays in memory.
 
     Attributes:
@@ -147,23 +144,24 @@ class PopulationUpdate:
         # masks and noise are drawn on the CPU in the midst of an update
         self.captured: CapturedSteps | None = capturing(self.device) if self.plain else None
 
-    def __call__(self, batch: JoinedBatch, state: State | None) -> Made:
+    def __call__(
+        self, batch: JoinedBatch, state: State | None, count_P: NDArray[np.float64]
+    ) -> Made:
         """Makes one update, which the optimiser has counted.
 
         Args:
             batch: The batch.
             state: The state before it.
+            count_P: How many targets count.
         """
-        count_P = batch.count_P
         if not self.on_cpu:  # where indices are not looked at
             signature = self.model.signature
             batch.require_classes(signature.inputs.size, signature.outputs.size)
         # what changes from update to update is moved: a captured update reads it anew
-        wide = widest(self.device)
-        scale_P, counted_P = (
-            moved(torch.from_numpy(numbers).to(wide), self.device)
-            for numbers in (self.scale(count_P), count_P)
-        )
+        scale_P, counted_P = torch.from_numpy(self.scale(count_P)), torch.from_numpy(count_P)
+        if not self.on_cpu:
+            wide = widest(self.device)
+            scale_P, counted_P = (moved(n.to(wide), self.device) for n in (scale_P, counted_P))
         if self.config.accumulate > 1:
             made = self._finished(*self._accumulate(batch, state, scale_P), counted_P)
         else:
