@@ -193,11 +193,11 @@ def _in_python() -> Iterator[None]:
 
 
 _COMMAND = re.compile(r"`?odyssey [a-z]+[^;:,`]*`?")
-_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]*)( (?=[A-Z0-9]))?")
 
 
 def in_python(message: str) -> str:
-    """Writes flags as names (`--top-k` is `top_k`); a command of the command line stays one."""
+    """Writes flags as names (`--top-k 3` is `top_k=3`); a command of the command line stays one."""
     parts, end = [], 0
     for found in _COMMAND.finditer(message):
         parts += [_names(message[end : found.start()]), found[0]]
@@ -206,4 +206,4 @@ def in_python(message: str) -> str:
 
 
 def _names(text: str) -> str:
-    return _FLAG.sub(lambda found: found[1].replace("-", "_"), text)
+    return _FLAG.sub(lambda found: found[1].replace("-", "_") + ("=" if found[2] else ""), text)

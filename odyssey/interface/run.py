@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +52,8 @@ class Run:
     """What a study, a search or a training has left in its directory, and may go on with.
 
     Everything is read from the directory when it is asked for, so that a run that is at work, here
-    or in another process, can be looked at. A `Run` stands wherever its directory may stand.
+    or in another process, can be looked at; what its report says is computed once, until there is
+    more to say. A `Run` stands wherever its directory may stand.
 
     Attributes:
         path: The run directory, or its URL.
@@ -72,6 +72,7 @@ class Run:
 
         self.path: Place = path.path if isinstance(path, Run) else place(path)
         self._store = RunStore.open(self.path)
+        self._read: tuple[object, bool, Any] | None = None  # a report: of what, with figures, what
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -92,7 +93,7 @@ class Run:
         kind = self.facts.get("kind")
         return "search" if kind == KIND else "training" if kind == "train" else "study"
 
-    @cached_property
+    @property
     def study(self) -> Study:
         """The study that it runs."""
         from odyssey.studies.study import recorded_study
@@ -174,7 +175,7 @@ class Run:
         with self._content(drawn=False) as content:
             print_run(content, console())
 
-    @cached_property
+    @property
     def _pictures(self) -> dict[str, Picture]:
         with self._content(drawn=True) as content:
             ablation = getattr(content, "ablation", None)
@@ -211,10 +212,16 @@ class Run:
 
     @contextmanager
     def _content(self, *, drawn: bool) -> Iterator[Any]:
+        """Gives what its report says; computed once, until there is more to say."""
         from odyssey.jobs.report import read_run
+        from odyssey.report.page.units import counting
 
-        with read_run(self.path, drawn=drawn) as (content, _, _):
-            yield content
+        now = self._store.finished(), self._store.study_text
+        if self._read is None or self._read[0] != now or (drawn and not self._read[1]):
+            with read_run(self.path, drawn=drawn) as (content, _, _):
+                self._read = now, drawn, content
+        with counting(self.facts):
+            yield self._read[2]
 
     def page(self, to: str | Path = "") -> Path:
         """Writes its report: one page, with tables and figures beside it; gives the page.

@@ -109,6 +109,7 @@ def test_what_makes_no_sense_is_refused_in_a_line_of_python(call, words, tmp_pat
 
 def test_flags_become_names_and_commands_stay_commands():
     assert in_python("--top-k must be at least 1, got 0") == "top_k must be at least 1, got 0"
+    assert in_python("--draws 3: say --cells A,B") == "draws=3: say cells=A,B"
     line = "give --draws; go on with: odyssey search --resume runs/a"
     assert in_python(line) == "give draws; go on with: odyssey search --resume runs/a"
     assert in_python("a--b and -x stay") == "a--b and -x stay"

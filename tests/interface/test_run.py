@@ -107,6 +107,30 @@ def test_a_run_draws_the_figures_of_its_report(table, tmp_path):
     assert table.page(to=tmp_path / "page").stat().st_size > 10_000
 
 
+def test_a_report_is_computed_once_until_there_is_more(folder, table, monkeypatch):
+    from odyssey.jobs import report
+
+    read, said = report.read_run, []
+    monkeypatch.setattr(
+        report, "read_run", lambda *a, **k: said.append(k["drawn"]) or read(*a, **k)
+    )
+    run = odyssey.ablate(
+        "elman", tasks=TASK, draws=5, variants="no_bias", settings=SMALL, out=folder / "once",
+        progress=False,
+    )  # fmt: skip
+    run.table()
+    assert len(run._repr_html_()) > 1000
+    assert said == [False]
+    assert run.figures
+    run.figure("curves")
+    run.table()
+    assert said == [False, True]
+    run.extend(draws=6, progress=False)
+    assert run.study.members == 6
+    assert set(run.table()["draws"]) == {6}
+    assert said == [False, True, False]
+
+
 def test_a_run_grows_and_is_compared(table, folder, capsys):
     again = odyssey.search(
         table.study, settings={"seed": 2}, runner="local", out=folder / "again", progress=False
