@@ -9,6 +9,9 @@ RUN ?= results/runs/evolve
 
 export OMP_NUM_THREADS ?= 1
 
+# one more than two cores can run: tests that start clusters and kill processes mostly wait
+TEST_WORKERS ?= 3
+
 # of an example: as little as shows that all of it works
 SMALL := --set members=2 --set epochs=2 --set updates_per_epoch=10 --set valid_characters=500 \
   --set test_characters=500
@@ -62,14 +65,14 @@ notebook: $(STAMP) ## run analysis/example.ipynb again and keep what it shows
 	$(BIN)/python analysis/execute.py analysis/example.ipynb
 
 test: $(STAMP) ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 lowest: ## run all tests with the lowest versions that pyproject.toml allows (build/lowest)
 	$(PYTHON) -m venv --clear build/lowest
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	build/lowest/bin/uv pip install --quiet --python build/lowest/bin/python \
 	  --resolution lowest-direct -e '.[dev]'
-	build/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	build/lowest/bin/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
 	  -W default::DeprecationWarning  # old libraries call new ones by names that are going
 
 package: $(STAMP) ## build wheel and sdist (build/dist) and run the tour from the wheel, away from the repository

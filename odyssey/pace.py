@@ -3,13 +3,16 @@
 A job says how much work it is, in any unit that compares jobs (operations, updates), and of which
 kind it is. Work is turned into seconds by
 
-* the pace of this session: seconds of work seen, finished or on its way, over the work it was;
+* the pace of this run of the command: seconds of work seen, finished or on its way, over the work
+  it was;
 * what each kind has cost beside that, for a model of work is wrong by another factor for each;
-* before anything was seen, an earlier session or a timed moment, which a few seconds outweigh: this
-  machine may be slower than that was.
+* how much slower or faster than that told the last minute was: the machine may have changed;
+* before anything was seen, an earlier run of the command or a timed moment, which a few seconds
+  outweigh: this machine may be slower than that was.
 
 A job that is on its way says how far it is, or runs over what was expected of it, which is news
-too. Nothing here decides a result.
+too. Work of which it is not known yet what jobs it will be is told as a sum (`expect`). Nothing
+here decides a result.
 """
 
 from __future__ import annotations
@@ -17,14 +20,26 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from odyssey.wording import duration
 
 EARLIER_SECONDS = 5.0
-"""How much of this session weighs as much as all that was seen before it."""
+"""How much of this run of the command weighs as much as all that was seen before it."""
+
+LATELY_SECONDS = 60.0
+"""How long what a job took stays news, or as many average jobs as `_LATELY_JOBS`, if longer."""
+
+WORTH_SAYING = 5.0
+"""Seconds; what takes no longer needs no word on it."""
 
 _OWN_JOBS = 0.5  # of average work that a kind is taken to be like the others
+_LATELY_JOBS = 16
+_SETTLED_SECONDS = 20.0  # until it is told from what was seen how many jobs run at a time
+_POINTS = 200  # words of a job on how far it is that are kept, at most
 _MOST_PLACED = 300  # jobs that are placed one by one; of more, only the sum counts
 
 
@@ -43,18 +58,54 @@ class Job:
 
 @dataclass
 class _Running:
-    """A job on its way: when it began, and how far it was at first and last."""
+    """A job on its way: when it began, and how far it was when."""
 
     began: float
-    first: tuple[float, float] | None = None
-    last: tuple[float, float] | None = None
+    points: deque[tuple[float, float]] = field(default_factory=deque)
+
+    def note(self, now: float, share: float) -> None:
+        """Notes how far it is; forgets what is older than half of the time since the beginning."""
+        points = self.points
+        if len(points) > 2 and now - points[-2][0] < (now - self.began) / _POINTS:
+            points.pop()  # as many as tell how it went are enough
+        points.append((now, share))
+        while len(points) > 2 and now - points[1][0] > max((now - self.began) / 2, LATELY_SECONDS):
+            points.popleft()
+
+    @property
+    def last(self) -> tuple[float, float] | None:
+        """Gives when it was last heard of, and the share that was done."""
+        return self.points[-1] if self.points else None
 
     @property
     def measured(self) -> tuple[float, float]:
-        """Gives the seconds and the share of the job between the two; zeros where unknown."""
-        if self.first is None or self.last is None:
+        """Gives the seconds and the share of the job lately; zeros where unknown."""
+        if not self.points:
             return 0.0, 0.0
-        return self.last[0] - self.first[0], self.last[1] - self.first[1]
+        first, last = self.points[0], self.points[-1]
+        return last[0] - first[0], last[1] - first[1]
+
+
+class _Lately:
+    """The last jobs, and what they took; what is old fades."""
+
+    def __init__(self) -> None:
+        self._ended: deque[tuple[float, Job, float]] = deque(maxlen=4 * _LATELY_JOBS)
+
+    def add(self, now: float, job: Job, seconds: float) -> None:
+        self._ended.append((now, job, seconds))
+
+    def beside(self, rate: Callable[[Hashable], float], now: float, *, workers: int) -> float:
+        """Gives by which factor these jobs took longer than is told of them."""
+        if not self._ended:
+            return 1.0
+        average = sum(seconds for _, _, seconds in self._ended) / len(self._ended)
+        memory = max(LATELY_SECONDS, _LATELY_JOBS * average / workers)
+        told = took = EARLIER_SECONDS
+        for at, job, seconds in self._ended:
+            weight = math.exp((at - now) / memory)
+            told, took = told + weight * job.work * rate(job.kind), took + weight * seconds
+        return took / told
 
 
 class _Seen:
@@ -95,27 +146,39 @@ class Pace:
         workers: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._left = dict(jobs)
+        self._left: dict[Hashable, Job] = {}
+        self._expected: dict[Hashable, float] = {}
         self._workers, self._clock = max(workers, 1), clock
+        self._lately = _Lately()
+        self._since, self._busy, self._noted = math.nan, 0.0, 0.0
         self._running: dict[Hashable, _Running] = {}
         self._now, self._before = _Seen(), _Seen()
-        total = sum(job.work for job in jobs.values())
-        self._average = total / max(len(jobs), 1)
+        self._jobs, self._work = 0, 0.0
+        for key, job in jobs.items():
+            self.add(key, job)
+
+    def add(self, key: Hashable, job: Job) -> None:
+        """Hears of a job that is to be done beside the others."""
+        self._left[key] = job
+        self._jobs, self._work = self._jobs + 1, self._work + job.work
+
+    def expect(self, work: Mapping[Any, float]) -> None:
+        """Hears how much work there will be beside the jobs, by kind, instead of what was said."""
+        self._expected = {kind: amount for kind, amount in work.items() if amount > 0}
 
     def learn(self, job: Job, seconds: float) -> None:
-        """Hears what a job of an earlier session took, or a moment of one."""
+        """Hears what a job of an earlier run of the command took, or a moment of one."""
         if job.work > 0 and seconds > 0:
             self._before.add(job.kind, job.work, seconds)
 
     def start(self, key: Hashable) -> None:
         """Hears that a job begins."""
+        self._note_busy()
         self._running[key] = _Running(self._clock())
 
     def progress(self, key: Hashable, share: float) -> None:
         """Hears which share of a job is done; what was done before the first word is not timed."""
-        running, now = self._running[key], self._clock()
-        running.first = running.first or (now, share)
-        running.last = now, share
+        self._running[key].note(self._clock(), share)
 
     def finish(self, key: Hashable, *, counts: bool = True) -> None:
         """Hears that a job is over.
@@ -124,17 +187,39 @@ class Pace:
             key: Which.
             counts: Whether it was done whole, so that its time says something.
         """
+        self._note_busy()
         job, running = self._left.pop(key, None), self._running.pop(key, None)
-        if job and running and counts:
-            self._now.add(job.kind, job.work, self._clock() - running.began)
+        if not (job and running and counts):
+            return
+        now = self._clock()
+        self._lately.add(now, job, now - running.began)
+        self._now.add(job.kind, job.work, now - running.began)
+
+    def _note_busy(self) -> None:
+        """Adds up for how long jobs were running."""
+        now = self._clock()
+        if math.isnan(self._since):
+            self._since = self._noted = now
+        self._busy += len(self._running) * (now - self._noted)
+        self._noted = now
+
+    @property
+    def _at_a_time(self) -> float:
+        """Gives how many jobs run at a time: the workers, or fewer where they had to wait."""
+        self._note_busy()
+        past = self._noted - self._since
+        if past < _SETTLED_SECONDS or not self._busy:
+            return self._workers
+        return min(self._busy / past, self._workers)
 
     @property
     def seconds_left(self) -> float:
         """Gives the seconds until all jobs are over; NaN where nothing is known."""
         rate = self._rates()
-        if not self._left:
+        kinds = [job.kind for job in self._left.values()] or list(self._expected)
+        if not kinds:
             return 0.0
-        if math.isnan(rate(next(iter(self._left.values())).kind)):
+        if math.isnan(rate(kinds[0])):
             return math.nan
         now = self._clock()
         ends = [
@@ -145,6 +230,9 @@ class Pace:
         waiting = [
             job.work * rate(job.kind) for key, job in self._left.items() if key not in self._running
         ]
+        if self._expected:
+            waiting += [work * rate(kind) for kind, work in self._expected.items()]
+            return max((sum(ends) + sum(waiting)) / self._at_a_time, *ends, 0.0)
         if len(waiting) > _MOST_PLACED:
             return (sum(ends) + sum(waiting)) / self._workers
         free = [*ends, *[0.0] * (self._workers - len(ends))]
@@ -176,30 +264,58 @@ class Pace:
             if key in self._left and share > 0:
                 job = self._left[key]
                 seen.add(job.kind, job.work * share, seconds)
-        rate = self._rates_of(seen)
         now, late = self._clock(), seen.copy()
+        rate = self._rates_of(seen)
+        factor = self._lately.beside(rate, now, workers=self._workers)
         for key, running in self._running.items():
             late_job, past = self._left.get(key), now - running.began
             if late_job is None or running.measured[1]:
                 continue
-            if past > late_job.work * rate(late_job.kind):
-                late.add(late_job.kind, late_job.work, past)
-        return self._rates_of(late)
+            if past > late_job.work * rate(late_job.kind) * factor:
+                late.add(late_job.kind, late_job.work, past / factor)
+        rate = self._rates_of(late)
+        return lambda kind: rate(kind) * factor
 
     def _rates_of(self, seen: _Seen) -> Callable[[Hashable], float]:
-        before = self._before.rate
+        """Gives the seconds a unit of work of a kind, by what was seen alone."""
+        before, average = self._before.rate, self._work / max(self._jobs, 1)
         known = not math.isnan(before)
 
         def usual(kind: Hashable) -> float:
             """What a kind cost before, beside the others."""
-            return _beside(self._before, kind, before, self._average) / before if known else 1.0
+            return _beside(self._before, kind, before, average) / before if known else 1.0
 
         weighed = sum(work * usual(kind) for kind, (work, _) in seen.sums.items())
         seconds = sum(s for _, s in seen.sums.values())
         if known:
             weighed, seconds = weighed + EARLIER_SECONDS / before, seconds + EARLIER_SECONDS
         pace = seconds / weighed if weighed > 0 else math.nan
-        return lambda kind: _beside(seen, kind, pace * usual(kind), self._average)
+        return lambda kind: _beside(seen, kind, pace * usual(kind), average)
+
+
+class Course:
+    """A course of like steps, one after the other: says in words how long it still takes.
+
+    Args:
+        steps: How many there are.
+        clock: Gives seconds.
+    """
+
+    def __init__(self, steps: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._steps = steps
+        self._pace = Pace({"": Job("", steps)}, clock=clock)
+        self._pace.start("")
+        self._pace.progress("", 0.0)
+
+    def after(self, done: float) -> str:
+        """Gives the end of a line, `  about 3 min 00 s left`; nothing where it is over at once.
+
+        Args:
+            done: Steps that are done.
+        """
+        self._pace.progress("", done / max(self._steps, 1))
+        left = self._pace.seconds_left
+        return f"  about {duration(left)} left" if left >= WORTH_SAYING else ""
 
 
 def _beside(seen: _Seen, kind: Hashable, expected: float, average: float) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 import odyssey
 from odyssey.expr import parse_cell
-from odyssey.pace import Job, Pace
+from odyssey.pace import Course, Job, Pace
 from odyssey.storage.store import RunStore
 from odyssey.studies.cost import trial_job
 from odyssey.studies.trial import Trial
@@ -22,14 +22,15 @@ TIMES = (120.0, 240.0, 600.0)
 THIRD = math.log(1.5)  # told within a third: neither 1.5 times as long, nor so much shorter
 
 
-def simulate(jobs, seconds, *, workers=1, before=(), speak=None):
-    """Runs jobs by a clock that jumps; gives what was told and what was true, at `TIMES`.
+def simulate(jobs, seconds, *, workers=1, before=(), speak=None, times=TIMES):
+    """Runs jobs by a clock that jumps; gives what was told and what was true.
 
     Args:
         jobs: Jobs by key.
         seconds: What each takes, by key.
         workers: How many run at a time.
         before: Jobs of an earlier session, with what they took.
+        times: When it is told.
         speak: Seconds between two words of a running job on how far it is; None: it says nothing.
     """
     clock = [0.0]
@@ -37,7 +38,7 @@ def simulate(jobs, seconds, *, workers=1, before=(), speak=None):
     for job, took in before:
         pace.learn(job, took)
     waiting, running, events = iter(jobs), {}, []
-    for at in TIMES:
+    for at in times:
         heapq.heappush(events, (at, 1, "look"))
     told, end = [], 0.0
 
@@ -182,3 +183,69 @@ def test_a_run_that_was_made_would_have_been_told(workers):
     told = simulate(jobs, seconds, workers=workers, before=[(jobs[middle], seconds[middle])])
     assert off(told) < math.log(1.6)
     assert off(told[2:]) < math.log(1.25)
+
+
+@pytest.mark.parametrize("speak", [None, 20.0])
+def test_a_machine_that_becomes_slow_on_the_way_is_told_within_a_third(speak):
+    """Three times as slow after ten minutes: told so five minutes later, by the trials since."""
+    jobs, took, at = {}, {}, 0.0
+    for key in range(300):
+        jobs[key] = Job(key % 6, 1.0 + key % 6)
+        took[key] = jobs[key].work * (3.0 if at > 600.0 else 1.0)
+        at += took[key]
+    told = simulate(jobs, took, speak=speak, times=(600.0, 900.0, 1200.0, 1500.0))
+    assert off(told[1:]) < THIRD
+    assert off(told[:1]) > THIRD  # nobody can know
+
+
+def test_a_training_on_a_machine_that_becomes_slow_is_told_by_its_updates_lately():
+    clock = [0.0]
+    pace = Pace({"train": Job("train", 1.0)}, clock=lambda: clock[0])
+    pace.start("train")
+    for second in range(2100):  # after 600 s a share of 1 / 1200 a second becomes a third of it
+        clock[0] = float(second)
+        share = min(second, 600) / 1200 + max(second - 600, 0) / 3600
+        pace.progress("train", share)
+        if second in (1200, 1500, 2000):
+            assert abs(math.log(pace.seconds_left / (2400 - second))) < THIRD
+
+
+def test_what_is_expected_beside_jobs_counts():
+    clock = [0.0]
+    pace = Pace({}, workers=2, clock=lambda: clock[0])
+    assert pace.seconds_left == 0.0
+    pace.expect({"a": 10.0})
+    assert math.isnan(pace.seconds_left)
+    pace.learn(Job("a", 1.0), 3.0)
+    assert pace.seconds_left == pytest.approx(15.0)
+    pace.add(1, Job("a", 2.0))
+    pace.start(1)
+    pace.expect({"a": 8.0, "b": 0.0})
+    assert pace.seconds_left == pytest.approx(15.0)
+    pace.expect({})
+    assert pace.seconds_left == pytest.approx(6.0)
+    clock[0] = 6.0
+    pace.finish(1)
+    assert pace.seconds_left == 0.0
+
+
+def test_workers_that_wait_for_each_other_count_less():
+    """One of four works at a time, for each trial needs the one before."""
+    clock = [0.0]
+    pace = Pace({}, workers=4, clock=lambda: clock[0])
+    for key in range(10):
+        pace.add(key, Job("a", 1.0))
+        pace.start(key)
+        clock[0] += 10.0
+        pace.finish(key)
+    pace.expect({"a": 10.0})
+    assert pace.seconds_left == pytest.approx(100.0)
+
+
+def test_a_course_of_steps_says_how_long_it_still_takes():
+    clock = [0.0]
+    course = Course(10, clock=lambda: clock[0])
+    clock[0] = 60.0
+    assert course.after(1) == "  about 9 min 00 s left"
+    clock[0] = 596.0
+    assert course.after(9.95) == ""

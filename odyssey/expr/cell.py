@@ -11,7 +11,10 @@ from odyssey.expr.equations import Equations
 from odyssey.expr.program import Program, prune, translate
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.text import read_equations
-from odyssey.expr.verify import Verified, verify
+from odyssey.expr.verify import Verified, after_past, verify, verify_renamed
+
+_NAMELESS = ("canonical_text", "key", "fingerprint", "identity", "after_past")
+"""What is worked out of a cell and does not depend on its name."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,6 +80,33 @@ class Cell(Equations):
         """
         return identity.identity(self.key, self.live, self.inits)
 
+    @cached_property
+    def after_past(self) -> frozenset[str]:
+        """The labels of equations whose values depend on a state after the previous step."""
+        return after_past(self)
+
+    def renamed(
+        self,
+        name: str | None = None,
+        *,
+        lineage: tuple[str, ...] | None = None,
+        citation: str | None = None,
+    ) -> Cell:
+        """Gives the cell with another name, lineage or citation; None leaves what there is.
+
+        What a name cannot change is neither verified nor worked out again.
+
+        Raises:
+            CellError: The name or citation is not allowed.
+        """
+        new = object.__new__(Cell)
+        said = {"name": name, "lineage": lineage, "citation": citation}
+        new.__dict__.update({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        new.__dict__.update({k: value for k, value in said.items() if value is not None})
+        new.__dict__.update({k: self.__dict__[k] for k in _NAMELESS if k in self.__dict__})
+        new.__dict__["verified"] = verify_renamed(new, self.verified)
+        return new
+
     def latex(self) -> str:
         """Prints the equations as a LaTeX `aligned` block, as papers print them."""
         return notation.to_latex(self)
@@ -108,4 +138,4 @@ def parse_cell(text: str) -> Cell:
 
 
 def _from_text(text: str, lineage: tuple[str, ...]) -> Cell:
-    return dataclasses.replace(parse_cell(text), lineage=lineage)
+    return parse_cell(text).renamed(lineage=lineage)

@@ -104,12 +104,12 @@ class _Sizes:
         self.parent: dict[str, str] = {}
 
     def find(self, size: str) -> str:
-        if is_matrix(size):
-            return matrix(*map(self.find, axes(size)))
-        self.parent.setdefault(size, size)
-        while not is_matrix(size) and self.parent.setdefault(size, size) != size:
-            size = self.parent[size]
-        return self.find(size) if is_matrix(size) else size
+        while not is_matrix(size):
+            above = self.parent.setdefault(size, size)
+            if above == size:
+                return size
+            size = above
+        return matrix(*map(self.find, axes(size)))
 
     def join(self, a: str, b: str) -> bool:
         """Makes two sizes one; says whether that can be."""

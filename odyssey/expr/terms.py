@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 import sympy as sp
@@ -115,8 +116,9 @@ class Term(NamedTuple):
     name: str = ""
 
 
+@lru_cache(maxsize=4096)
 def term(expr: sp.Expr) -> Term:
-    """Takes an expression apart.
+    """Takes an expression apart; kept, for cells made from one another share most of theirs.
 
     Raises:
         CellError: It is not of the language.
@@ -274,7 +276,8 @@ def fold(expr: sp.Expr) -> sp.Expr:
     return expr if args == expr.args else rebuild(expr, args)
 
 
-def subexpressions(expr: sp.Expr) -> list[sp.Expr]:
+@lru_cache(maxsize=4096)
+def subexpressions(expr: sp.Expr) -> tuple[sp.Expr, ...]:
     """Lists an expression and all that is in it, from the top down."""
     found: list[sp.Expr] = []
     todo = [expr]
@@ -282,7 +285,7 @@ def subexpressions(expr: sp.Expr) -> list[sp.Expr]:
         node = todo.pop()
         found.append(node)
         todo.extend(node.args[::-1])
-    return found
+    return tuple(found)
 
 
 def is_constant(expr: sp.Expr) -> bool:
@@ -292,6 +295,7 @@ def is_constant(expr: sp.Expr) -> bool:
     return not isinstance(expr, Leaf) or isinstance(expr, Const)
 
 
-def leaves(expr: sp.Expr, kind: type[Leaf] = Leaf) -> set[sp.Expr]:
+@lru_cache(maxsize=4096)
+def leaves(expr: sp.Expr, kind: type[Leaf] = Leaf) -> frozenset[sp.Expr]:
     """Gives the leaves of one kind in an expression."""
-    return {node for node in subexpressions(expr) if isinstance(node, kind)}
+    return frozenset(node for node in subexpressions(expr) if isinstance(node, kind))

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from odyssey.jobs.choice import ModelChoice, chosen_models
 from odyssey.names import printable
 from odyssey.options import Options
 from odyssey.report.page.shows import shows
+from odyssey.pace import Course
 from odyssey.specs import expand, get_cell, list_cells
 from odyssey.storage.schema import DIVERGED
 from odyssey.studies.study import Settings, parse_settings
@@ -163,7 +165,7 @@ def measure_gradients(
         specs: Cells; or runs that have kept weights, of which the best model of every cell counts.
         options: What is measured.
         choice: Which models of the runs.
-        progress: Hears in a line how far training is.
+        progress: Hears in a line how far it is.
 
     Raises:
         OdysseyError: A spec makes no cell, a run has no models, or options make no sense.
@@ -187,7 +189,7 @@ def measure_gradients(
     if options.train:
         measured = _along_training(cells, condition, options, progress)
     else:
-        measured = _at_start(cells, condition, options, name, values)
+        measured = _at_start(cells, condition, options, (name, values), progress)
     state = _top_state(next(iter(cells.values())), options.num_layers)
     return _study(
         measured,
@@ -335,8 +337,8 @@ def _at_start(
     cells: Mapping[str, Cell],
     condition: Condition,
     options: GradientOptions,
-    name: str,
-    values: Sequence[Any],
+    sweep: tuple[str, Sequence[Any]],
+    progress: Callable[[str], None],
 ) -> Measurements:
     """Measures cells with their initial weights, at every value of a sweep if there is one."""
     from odyssey.diagnostics.conditions import on_noise, on_task
@@ -349,19 +351,26 @@ def _at_start(
             return on_task(cells[label], task, condition, seeds, name=label)
         return on_noise(cells[label], condition, seeds, name=label)
 
+    name, values = sweep
+    course, parts = Course(len(cells) * max(len(values), 1)), []
+
+    def keep(part: Measurements, what: str) -> None:
+        parts.append(part)
+        if left := course.after(len(parts)):
+            progress(f"{what}: measured{left}")
+
     if not name:
-        parts = [measure(subject(label, condition)).labelled(label=label) for label in cells]
+        for label in cells:
+            keep(measure(subject(label, condition)).labelled(label=label), label)
         return join_measurements(parts)
     conditions = [dataclasses.replace(condition, **{name: value}) for value in values]
     for changed in conditions:
         _check_size(changed, options.seeds)
-    return join_measurements(
-        [
-            measure_decay(subject(label, changed)).labelled(label=label, **{name: value})
-            for label in cells
-            for value, changed in zip(values, conditions, strict=True)
-        ]
-    )
+    for label in cells:
+        for value, changed in zip(values, conditions, strict=True):
+            part = measure_decay(subject(label, changed))
+            keep(part.labelled(label=label, **{name: value}), f"{label} {name}={value:g}")
+    return join_measurements(parts)
 
 
 def _along_training(
@@ -383,7 +392,13 @@ def _along_training(
     if options.clip_norm:
         hyperparameters["clip_norm"] = options.clip_norm
     task = _task(options.train)
-    parts = []
+    parts: list[Measurements] = []
+    course = Course(len(cells) * options.updates)
+
+    def tell(label: str, updates: int) -> None:
+        done = len(parts) * options.updates + updates
+        progress(f"{label}: update {updates:,}{course.after(done)}")
+
     for label, cell in cells.items():
         measured, results = along_training(
             cell,
@@ -397,7 +412,7 @@ def _along_training(
                 hyperparameters=hyperparameters,
             ),
             name=label,
-            progress=lambda updates, label=label: progress(f"{label}: update {updates:,}"),  # type: ignore[misc]
+            progress=partial(tell, label),
         )
         lost = sum(r.status == DIVERGED for r in results)
         if lost:

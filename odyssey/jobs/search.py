@@ -132,7 +132,7 @@ def work_through(
 
     options = options or RunnerOptions()
     tracking = _tracking(run.study, options)
-    timed = timed_sample(run) if watcher and run.study.search is None else {}
+    timed = timed_sample(run) if watcher else {}
     return execute(
         run, watcher or Unwatched(), timed=timed, tracking=tracking, **options.runner_choice
     )

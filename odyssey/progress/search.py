@@ -37,7 +37,9 @@ class LiveSearch(Screen):
         """Says what was told before."""
         self.board = board
         before = f", {board.told} told before" if board.told else ""
-        self.line(f"candidates: {board.total}{before}")
+        left = board.snapshot()["seconds_left"]
+        about = f", about {duration(left)}" if left else ""
+        self.line(f"candidates: {board.total}{before}{about}")
         self.tick(board)
 
     def done(self, board: SearchBoard, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -73,7 +75,7 @@ def search_picture(snapshot: Mapping[str, Any]) -> RenderableType:
     )
     parts = [f"{told:,} of {total:,} candidates", f"{snapshot['in_flight']} on their way"]
     parts.append(f"{snapshot['running']} trials running")
-    parts.append(f"{duration(snapshot['seconds'])} in this session")
+    parts.append(f"{duration(snapshot['seconds'])} so far")
     if rate:
         parts.append(f"{rate:,.0f} candidates/h")
     if left:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from odyssey.compiler.backends.native import toolchain
 from odyssey.errors import ConfigError, suggest
+from odyssey.pace import Job, Pace
 from odyssey.speed import building, cells, layers, pair, rates, steps, throughput
 from odyssey.speed.measure import one_torch_thread
 from odyssey.speed.section import Finding, Measurement, Section, Settings
@@ -152,15 +153,16 @@ def _results(
     lacking = {name: reason for name in names if (reason := SECTIONS[name].lacking())}
     names = [name for name in names if name not in lacking]
     work = [(name, case) for name in names for case in SECTIONS[name].cases(settings)]
-    whole = sum(case.effort for _, case in work)
-    start, done = time.monotonic(), 0.0
+    pace = Pace({k: Job(name, case.effort) for k, (name, case) in enumerate(work)})
     rows: dict[str, list[Measurement]] = {name: [] for name in names}
     with one_torch_thread():
         for number, (name, case) in enumerate(work):
-            left = (time.monotonic() - start) / done * (whole - done) if done else None
-            progress(Progress(name, case.name, number, len(work), left))
+            left = pace.seconds_left
+            told = None if math.isnan(left) else left
+            progress(Progress(name, case.name, number, len(work), told))
+            pace.start(number)
             rows[name].append(case.measure())
-            done += case.effort
+            pace.finish(number)
             if number + 1 == len(work) or work[number + 1][0] != name:
                 section = SECTIONS[name]
                 found = tuple(section.findings(rows[name]))

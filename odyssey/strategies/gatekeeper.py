@@ -5,7 +5,6 @@ A duplicate is a cell that agrees with one that was seen in key or fingerprint: 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -78,7 +77,7 @@ class Gatekeeper:
         _, fingerprint = cell.identity
         if twin is None:
             twin = self._known(self._by_fingerprint.get(fingerprint), arm, SEEN_FINGERPRINT)
-        named = dataclasses.replace(cell, name=name_of(key))
+        named = cell.renamed(name_of(key))
         return Admitted(named, key, fingerprint, twin)
 
     def remember(self, number: int, *, arms: Sequence[str], key: str, fingerprint: str) -> None:

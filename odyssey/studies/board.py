@@ -30,11 +30,11 @@ class StudyBoard:
     Attributes:
         tasks: What the tasks say of themselves, by spec: what a loss is counted by.
         total: Trials in all.
-        finished: Trials that are finished, those of earlier sessions too.
-        finished_now: Trials of this session.
+        finished: Trials that are finished, those of earlier commands too.
+        finished_now: Trials of this command.
         running: Trials that run.
         pace: What tells the time that is left.
-        characters: That were trained on in this session.
+        characters: That were trained on since this command began.
         best: Task -> spec -> its best member.
     """
 
@@ -49,7 +49,7 @@ class StudyBoard:
     best: dict[str, dict[str, BestMember]] = field(default_factory=dict)
 
     def take(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Counts a trial of this session."""
+        """Counts a trial of this command."""
         rows = list(rows)
         self.finished += 1
         self.finished_now += 1
@@ -57,7 +57,7 @@ class StudyBoard:
         self.include(rows)
 
     def include(self, rows: Iterable[Mapping[Any, Any]]) -> None:
-        """Takes rows into the best; also those of an earlier session."""
+        """Takes rows into the best; also those of an earlier command."""
         for row in rows:
             entry = self.best.setdefault(row["task"], {}).setdefault(row["spec"], BestMember())
             entry.members += 1
@@ -69,7 +69,7 @@ class StudyBoard:
 
     @property
     def seconds(self) -> float:
-        """Wall time of this session."""
+        """Wall time of this command."""
         return time.monotonic() - self.began
 
     @property
@@ -79,5 +79,5 @@ class StudyBoard:
 
     @property
     def per_second(self) -> float:
-        """Characters a second in this session."""
+        """Characters a second since this command began."""
         return self.characters / max(self.seconds, 1e-9)

@@ -310,7 +310,7 @@ def execute(
         if study.search is None:
             source = ListedTrials(run, watcher, workers, timed)
         else:
-            source = SearchTrials(run, watcher, workers)
+            source = SearchTrials(run, watcher, workers, timed)
         keeper = Keeper(store, study.keep_weights)
         recorder = Recorder(store, source, commit(), keeper, tracking or Tracking())
         done = False

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from odyssey.studies.evolve.forecast import kind_of
+from odyssey.studies.evolve.search import forecast_of, sample_trials
 from odyssey.studies.listed import study_jobs
 from odyssey.studies.source import OpenRun
 from odyssey.studies.trial import Trial
@@ -16,6 +18,7 @@ from odyssey.training.budget import in_updates
 from odyssey.training.config import training_config
 
 UPDATES = 3  # that are timed
+MOST_TIMED = 3  # trials of a search, each of another stage or task
 WORTH_TIMING = 5_000  # updates of a run whose time is told before it begins
 
 
@@ -45,10 +48,13 @@ def estimate_trials(trials: Iterable[Trial]) -> Estimate:
 def timed_sample(run: OpenRun) -> dict[str, float]:
     """Times a trial of average work for a moment: its seconds, by its id.
 
-    Nothing is timed where it would take a share of the run, or an earlier session has told.
+    Of a search, trials of the baseline that stand for most of the work. Nothing is timed where
+    it would take a share of the run, or an earlier run of the command has told.
     """
     if run.store.finished():
         return {}
+    if run.study.search is not None:
+        return _timed_candidate(run)
     trials = Counter(trial.task for trial in run.trials)
     budgets = {spec: in_updates(run.study.config, get_task(spec)) for spec in trials}
     if sum(n * budgets[spec].updates for spec, n in trials.items()) < WORTH_TIMING:
@@ -57,6 +63,24 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
     average = sum(job.work for job in jobs.values()) / len(jobs)
     trial = min(run.trials, key=lambda trial: abs(jobs[trial.id].work - average))
     return {trial.id: _estimate(trial).seconds}
+
+
+def _timed_candidate(run: OpenRun) -> dict[str, float]:
+    """Times trials of the baseline, at the stages and tasks that most of a search is."""
+    plan, forecast = run.study.search, forecast_of(run)
+    assert plan is not None
+    work = forecast.rest(seeds=len(run.cells), candidates=plan.candidates)
+    samples = {kind_of(trial): trial for trial in sample_trials(run)}
+    updates = 0.0
+    for kind, trial in samples.items():
+        budget = in_updates(training_config(trial.training), get_task(trial.task))
+        updates += work[kind] / forecast.work[kind] * budget.updates
+    if updates < WORTH_TIMING:
+        return {}
+    whole = sum(work.values())
+    most = sorted(samples, key=lambda kind: -work[kind])[:MOST_TIMED]
+    trials = [samples[kind] for kind in most if work[kind] > whole / 10]
+    return {trial.id: _estimate(trial).seconds for trial in trials}
 
 
 def _estimate(trial: Trial) -> Estimate:

@@ -16,11 +16,11 @@ from odyssey.studies.board import StudyBoard
 from odyssey.studies.cost import trial_job
 from odyssey.studies.growing import Remaining
 from odyssey.studies.memory import check_memory
-from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
+from odyssey.studies.source import CheckedStudy, OpenRun, Watcher, recorded_tasks
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.base import Task
-from odyssey.tasks.registry import get_task, recorded_task
+from odyssey.tasks.registry import get_task
 from odyssey.training.budget import check_training
 from odyssey.training.sizes import check_reading
 
@@ -53,10 +53,13 @@ def check_listed(
     for task in tasks.values():
         check_training(study.config, task)
     trials = study.trials(cells)
+    members_of: dict[str, list[Mapping[str, Any]]] = {name: [] for name in cells}
+    for trial in trials:
+        if trial.task == study.tasks[0]:
+            members_of[trial.spec] += trial.members
     training = dataclasses.asdict(study.config)
     for name, cell in cells.items():
-        here = [t for t in trials if (t.spec, t.task) == (name, study.tasks[0])]
-        members = [member for trial in here for member in trial.members]
+        members = members_of[name]
         population = study.population or study.members
         check_reading({name: cell}, tasks.values(), members)
         check_memory({name: cell}, tasks, members, training, population=population)
@@ -75,7 +78,7 @@ def check_listed(
 
 def study_jobs(run: OpenRun, *, parts: Iterable[Trial] = ()) -> dict[str, Job]:
     """Gives the trials of a study as jobs, by id, and parts of them that are to be run."""
-    tasks = {spec: recorded_task(spec, record) for spec, record in run.tasks.items()}
+    tasks = recorded_tasks(run)
     return {
         trial.id: trial_job(trial, run.cells[trial.spec], tasks[trial.task])
         for trial in (*run.trials, *parts)

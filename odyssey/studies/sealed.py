@@ -134,7 +134,7 @@ def sealed_cells(store: RunStore) -> dict[str, Cell]:
     found = {}
     for name, kept in store.run["cells"].items():
         try:
-            cell = parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
+            cell = parse_cell(kept["text"]).renamed(lineage=tuple(kept["lineage"]))
         except CellError as error:
             raise StoreError(f"{store.path}: run.json holds no cell {name}: {error}") from None
         if kept.get("key", cell.key) != cell.key:

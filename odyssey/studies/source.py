@@ -16,6 +16,7 @@ from odyssey.storage.store import RunStore
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.base import Task
+from odyssey.tasks.registry import recorded_task
 
 Board = TypeVar("Board", contravariant=True)
 
@@ -59,6 +60,11 @@ class OpenRun:
         return {spec: dict(task) for spec, task in self.store.run["tasks"].items()}
 
 
+def recorded_tasks(run: OpenRun) -> dict[str, Task]:
+    """Gives the tasks of a run as they were when it began, by spec."""
+    return {spec: recorded_task(spec, record) for spec, record in run.tasks.items()}
+
+
 class Watcher(Protocol[Board]):
     """Sees a run go by; the command line draws it.
 
@@ -66,7 +72,7 @@ class Watcher(Protocol[Board]):
     """
 
     def begin(self, board: Board) -> None:
-        """Called once, with what an earlier session left."""
+        """Called once, with what an earlier command left."""
 
     def done(self, board: Board, rows: Sequence[Mapping[str, Any]]) -> None:
         """Called after every trial with its rows; of a search, after a candidate, with its row."""
@@ -116,7 +122,7 @@ class TrialSource(Protocol):
         """Hears how many trials run."""
 
     def close(self) -> None:
-        """Records what there is to record when the session ends, in whatever way."""
+        """Records what there is to record when the command ends, in whatever way."""
 
     def counts(self) -> dict[str, Any]:
         """Gives the fields of `Summary` that only this kind of run has."""
@@ -124,7 +130,7 @@ class TrialSource(Protocol):
 
 @dataclass(frozen=True)
 class Summary:
-    """What a session of a run did.
+    """What a command did of a run.
 
     Attributes:
         total: Trials of the study, or candidates of the search with its seeds.

@@ -173,7 +173,7 @@ TRACKERS: dict[str, TrackerRow] = {
 
 
 class Tracking:
-    """The trackers of a session.
+    """The trackers of a command.
 
     Args:
         trackers: Trackers by name.

@@ -487,6 +487,5 @@ def ablate(cell: Cell, operator: str) -> Cell:
 def _named(cell: Cell, result: Cell, step: str) -> Cell:
     """Gives a cell that was made from another the name and lineage that say so."""
     joint = "+" if ":" in cell.name else ":"
-    return result.replace(
-        name=f"{cell.name}{joint}{step}", lineage=(*(cell.lineage or (cell.name,)), step)
-    )
+    lineage = (*(cell.lineage or (cell.name,)), step)
+    return result.renamed(f"{cell.name}{joint}{step}", lineage=lineage)

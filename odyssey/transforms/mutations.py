@@ -300,10 +300,7 @@ def apply_operator(
 
 
 def _named(cell: Cell, lineage: tuple[str, ...]) -> Cell:
-    key, text = cell.key, cell.canonical_text
-    named = cell.replace(name=f"m-{key[:8]}", lineage=lineage, citation="")
-    named.__dict__.update(key=key, canonical_text=text)  # neither depends on the name
-    return named
+    return cell.renamed(f"m-{cell.key[:8]}", lineage=lineage, citation="")
 
 
 def check_weights(weights: Mapping[str, float] | None) -> dict[str, float]:

@@ -13,7 +13,6 @@ from odyssey.expr.equations import Equation
 from odyssey.expr.forms import BY_FUNCTION
 from odyssey.expr.primitives import sigmoid
 from odyssey.expr.terms import Current, Named, leaves, sub, subexpressions
-from odyssey.expr.verify import influences
 from odyssey.wording import quoted
 
 GATE_LETTERS = ("i", "f", "o", "r", "z")
@@ -69,6 +68,5 @@ def with_equations(cell: Cell, changed: dict[str, Equation | None], **more: obje
 
 def reads_past(cell: Cell, value: sp.Expr) -> bool:
     """Says whether a value depends on a state after the previous step."""
-    read = {leaf.name for leaf in leaves(value)}
-    read |= {name for label in read for name in influences(cell, label)}
-    return any(name.endswith("[t-1]") for name in read)
+    names = (leaf.name for leaf in leaves(value))
+    return any(name.endswith("[t-1]") or name in cell.after_past for name in names)

@@ -211,7 +211,7 @@ def random_cell(rng: np.random.Generator, *, nodes: int, states: int | None = No
         except (CellError, _TooSmallError):
             continue
         if _is_as_asked(cell, nodes):
-            return cell.replace(name=f"r-{cell.key[:8]}", lineage=("random",))
+            return cell.renamed(f"r-{cell.key[:8]}", lineage=("random",))
     raise CellError(f"no cell of {nodes} nodes and {states} states in {_TRIES} draws")
 
 

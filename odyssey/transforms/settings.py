@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from odyssey.errors import CellError
@@ -34,7 +33,7 @@ def set_value(cell: Cell, name: str, value: str) -> Cell:
         for line in cell.text.splitlines()
     )
     try:
-        return dataclasses.replace(parse_cell(text), lineage=cell.lineage)
+        return parse_cell(text).renamed(lineage=cell.lineage)
     except CellError as error:
         reason = str(error).partition(": ")[2]
         raise CellError(f"{cell.name}: {name}={quoted(value)}: {reason}") from None

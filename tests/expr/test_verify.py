@@ -27,7 +27,6 @@ from odyssey.expr.terms import (
     matmul,
     mul,
 )
-from odyssey.expr.verify import influences
 
 ELMAN = library_cell("elman")
 X, H = Input("x[t]"), Previous("h[t-1]")
@@ -131,9 +130,44 @@ def test_a_text_of_too_many_lines_to_read_back_is_refused():
 
 
 def test_reach_goes_through_earlier_steps():
-    lstm = library_cell("lstm")
-    assert {"x[t]", "c[t-1]", "h[t-1]", "f", "c[t]"} <= influences(lstm, "h[t]")
-    assert "o" not in influences(parse_cell(lstm.text.replace("o * tanh", "i * tanh")), "i")
+    text = """
+cell deep
+input x
+state h, k
+f = sigmoid(W_f @ x[t] + b_f)
+k[t] = W_k @ x[t]
+g = tanh(k[t])
+h[t] = f * h[t-1] + g + U @ k[t-1]
+y = tanh(h[t])
+output y
+"""
+    assert parse_cell(text).after_past == {"h[t]", "y"}
+    every = {"i", "f", "o", "g", "c[t]", "h[t]"}
+    assert library_cell("lstm").after_past == every
+
+
+@pytest.mark.parametrize("cell", [library_cell("lstm"), library_cell("grid_lstm"), ELMAN])
+def test_a_cell_under_another_name_is_the_cell_that_was_built_under_it(cell):
+    cell.key, cell.program
+    new = {"name": "other:x+y", "lineage": ("a", "b"), "citation": "Somebody 2020"}
+    for some in ({"name": "other"}, {"lineage": ("a",)}, {"citation": ""}, new):
+        renamed, built = cell.renamed(**some), cell.replace(**some)
+        assert renamed == built
+        assert (renamed.lineage, renamed.text) == (built.lineage, built.text)
+        for what in ("shapes", "program", "live", "key", "identity", "after_past"):
+            assert getattr(renamed, what) == getattr(built, what)
+        assert parse_cell(renamed.text) == renamed
+
+
+@pytest.mark.parametrize(
+    "some", [{"name": "1a"}, {"name": "x" * 5000}, {"citation": " a"}, {"citation": "a\nb"}]
+)
+def test_a_new_name_is_verified(some):
+    with pytest.raises(CellError) as renamed:
+        ELMAN.renamed(**some)
+    with pytest.raises(CellError) as built:
+        ELMAN.replace(**some)
+    assert str(renamed.value) == str(built.value)
 
 
 GATED = {"lstm": 4, "lstm_peephole": 4, "lstm_jozefowicz": 4, "gru": 3, "gru_torch": 3}

@@ -160,8 +160,15 @@ def finished(tmp_path_factory):
     return folder
 
 
-def test_the_page_holds_what_was_found(finished):
+@pytest.fixture(scope="module")
+def written(finished):
+    """The report of it: paths, and the bytes of the page."""
     paths = write_search(read_search(finished))
+    return paths, paths["report"].read_bytes()
+
+
+def test_the_page_holds_what_was_found(finished, written):
+    paths, _ = written
     page = paths["report"].read_text()
     content = read_search(finished)
     assert content.best
@@ -175,9 +182,8 @@ def test_the_page_holds_what_was_found(finished):
         assert {f"{name}.{s}" for s in ("png", "pdf", "csv")} <= names
 
 
-def test_the_same_search_makes_the_same_report(finished):
-    first = write_search(read_search(finished))["report"].read_bytes()
-    assert write_search(read_search(finished))["report"].read_bytes() == first
+def test_the_same_search_makes_the_same_report(finished, written):
+    assert write_search(read_search(finished))["report"].read_bytes() == written[1]
 
 
 def test_report_and_status_from_the_command_line(finished, capsys):

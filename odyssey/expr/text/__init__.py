@@ -8,6 +8,7 @@ of a cell; `printing.py` writes them. See docs/language.md for the language with
 from odyssey.expr.text.printing import diff as diff
 from odyssey.expr.text.printing import format_cell as format_cell
 from odyssey.expr.text.printing import format_expression as format_expression
+from odyssey.expr.text.printing import format_head as format_head
 from odyssey.expr.text.reading import INIT_KINDS as INIT_KINDS
 from odyssey.expr.text.reading import CellSource as CellSource
 from odyssey.expr.text.reading import read_equations as read_equations

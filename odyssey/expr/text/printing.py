@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+from functools import lru_cache
 
 import sympy as sp
 
@@ -19,6 +20,7 @@ def _format_constant(value: sp.Rational) -> str:
     return str(int(value)) if value.is_Integer else repr(float(value))
 
 
+@lru_cache(maxsize=4096)
 def format_expression(expr: sp.Expr) -> str:
     """Prints an expression as cell text, with the parentheses that it needs."""
     return _print(expr)[0]
@@ -69,10 +71,7 @@ def _factor(expr: sp.Expr) -> str:
 
 def format_cell(cell: Equations) -> str:
     """Prints a cell in the normal layout: equations aligned at their `=`."""
-    lines = [f"cell {cell.name}"]
-    if cell.citation:
-        lines.append(f"cite {cell.citation}")
-    lines.append(f"input {cell.input}")
+    lines = [*format_head(cell), f"input {cell.input}"]
     lines += [f"size {d.name} = {format_size(d.sizes[0])}" for d in cell.sizes]
     lines += [f"input {d.name} : {format_size(d.sizes[0])}" for d in cell.further_inputs]
     constants = cell.constants.items()
@@ -97,6 +96,11 @@ def format_cell(cell: Equations) -> str:
     lines += [f"init {i.parameter} = {format_init(i)}" for i in cell.inits]
     lines.append(f"output {cell.output}")
     return "\n".join(lines) + "\n"
+
+
+def format_head(cell: Equations) -> list[str]:
+    """Prints the first lines, name and citation, which say nothing of the equations."""
+    return [f"cell {cell.name}", *([f"cite {cell.citation}"] if cell.citation else [])]
 
 
 def _format_states(cell: Equations) -> list[str]:

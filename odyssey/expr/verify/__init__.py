@@ -6,4 +6,5 @@ stands right of `=`, `reach.py` what depends on what.
 
 from odyssey.expr.verify.legal import Verified as Verified
 from odyssey.expr.verify.legal import verify as verify
-from odyssey.expr.verify.reach import influences as influences
+from odyssey.expr.verify.legal import verify_renamed as verify_renamed
+from odyssey.expr.verify.reach import after_past as after_past

@@ -9,7 +9,7 @@ from odyssey.errors import CellError
 from odyssey.expr.equations import Equations, IllegalCellError, IllegalEquationError
 from odyssey.expr.limits import MAX_CELL_NAME, MAX_CHARACTERS, MAX_LINE, MAX_LINES
 from odyssey.expr.shapes import Shapes, infer_shapes
-from odyssey.expr.text import format_cell
+from odyssey.expr.text import format_cell, format_head
 from odyssey.expr.verify.declarations import (
     check_constants,
     check_declarations,
@@ -41,14 +41,7 @@ def verify(cell: Equations) -> Verified:
     input, every state carries something from step to step, shapes agree, and the cell's text is
     short enough to be read back.
     """
-    if len(cell.name) > MAX_CELL_NAME or not _CELL_NAME.match(cell.name):
-        raise IllegalCellError(
-            f"cell name {cell.name[:60]!r} is not allowed; use at most {MAX_CELL_NAME}"
-            " ASCII letters, digits and _",
-            "cell",
-        )
-    if cell.citation != cell.citation.strip() or not cell.citation.isprintable():
-        raise IllegalCellError("the citation must be one line of printable text", "cite")
+    _check_head(cell)
     check_declarations(cell)
     constants = check_expressions(cell)
     check_constants(cell, constants)
@@ -59,6 +52,31 @@ def verify(cell: Equations) -> Verified:
     text = format_cell(cell)
     _check_text(cell, text)
     return Verified(text, shapes)
+
+
+def verify_renamed(cell: Equations, before: Verified) -> Verified:
+    """Raises `CellError` unless a legal cell is legal under another name and citation.
+
+    Args:
+        cell: The cell with its new name and citation.
+        before: What verification worked out when it had others.
+    """
+    _check_head(cell)
+    body = before.text[before.text.index("\ninput ") + 1 :]
+    text = "\n".join([*format_head(cell), body])
+    _check_text(cell, text)
+    return before._replace(text=text)
+
+
+def _check_head(cell: Equations) -> None:
+    if len(cell.name) > MAX_CELL_NAME or not _CELL_NAME.match(cell.name):
+        raise IllegalCellError(
+            f"cell name {cell.name[:60]!r} is not allowed; use at most {MAX_CELL_NAME}"
+            " ASCII letters, digits and _",
+            "cell",
+        )
+    if cell.citation != cell.citation.strip() or not cell.citation.isprintable():
+        raise IllegalCellError("the citation must be one line of printable text", "cite")
 
 
 def _check_text(cell: Equations, text: str) -> None:

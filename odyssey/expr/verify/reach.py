@@ -13,9 +13,12 @@ def dependencies(cell: Equations) -> dict[str, set[str]]:
     return {e.label: {leaf.name for leaf in leaves(e.value)} for e in cell.equations}
 
 
-def influences(cell: Equations, start: str) -> set[str]:
-    """Gives everything that a label depends on, through this step and the steps before."""
-    return _reach(dependencies(cell), start)
+def after_past(cell: Equations) -> frozenset[str]:
+    """Gives the labels that depend on a state after the previous step, through any others."""
+    reads = dependencies(cell)
+    return frozenset(
+        label for label in reads if any(n.endswith("[t-1]") for n in _reach(reads, label))
+    )
 
 
 def _reach(reads: Mapping[str, set[str]], start: str) -> set[str]:

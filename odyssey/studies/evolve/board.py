@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ class SearchBoard:
         total: Candidates in all, seeds included.
         stages: Names of the stages.
         workers: Trials at a time.
+        left: Gives the seconds until the search is over; NaN where nothing is known.
     """
 
     name: str
@@ -39,6 +40,7 @@ class SearchBoard:
     trials: int = 0
     trained_seconds: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    left: Callable[[], float] = lambda: math.nan
     first_trial: float = 0.0
     arms: dict[str, Counter[str]] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
@@ -54,12 +56,12 @@ class SearchBoard:
         self.first_trial = self.first_trial or time.monotonic()
 
     def trial_done(self, seconds: float) -> None:
-        """Counts a trial of this session and its training time."""
+        """Counts a trial of this run of the command and its training time."""
         self.trials += 1
         self.trained_seconds += seconds
 
     def take(self, row: Mapping[str, Any], *, now: bool) -> None:
-        """Counts a candidate that was told, in this session or before."""
+        """Counts a candidate that was told, in this run of the command or before."""
         self.told += 1
         if now:
             self.told_now += 1
@@ -154,7 +156,7 @@ class SearchBoard:
     def snapshot(self) -> dict[str, Any]:
         """Gives all of it as plain JSON data."""
         rate = self.per_hour
-        known = rate == rate
+        known, left = rate == rate, self.left()
         return {
             "study": self.name,
             "told": self.told,
@@ -168,7 +170,7 @@ class SearchBoard:
             "stages": list(self.stages),
             "seconds": time.monotonic() - self.began,
             "candidates_per_hour": rate if known else None,
-            "seconds_left": (self.total - self.told) / rate * 3600 if known and rate else None,
+            "seconds_left": None if math.isnan(left) else left,
             "overhead": self.overhead if self.overhead == self.overhead else None,
             "arms": {arm: dict(counts) for arm, counts in self.arms.items()},
             "refused": dict(self.refused.most_common()),

@@ -280,7 +280,7 @@ class Life:
 
 
 class Restored:
-    """A candidate of an earlier session, from its row; see `Life` for the attributes."""
+    """A candidate of an earlier command, from its row; see `Life` for the attributes."""
 
     done, decided, postponed = True, True, False
 

@@ -23,6 +23,7 @@ from odyssey.strategies.promotion import KnownScores
 from odyssey.strategies.proposal import Breeder, NoCellError, Outcome, Proposal, Strategy
 from odyssey.strategies.registry import make_strategy
 from odyssey.studies.evolve.candidate import Candidate, Life, Restored
+from odyssey.studies.evolve.forecast import Begun, Forecast, Kind
 from odyssey.studies.evolve.plan import SearchPlan
 from odyssey.studies.evolve.scores import TrialScore
 from odyssey.studies.trial import Trial
@@ -61,7 +62,7 @@ class Evolution:
         breeder: Makes cells.
         gatekeeper: Refuses cells.
         sizes: Measures cells.
-        known: Scores of finished trials, by id: those of an earlier session, and then all.
+        known: Scores of finished trials, by id: those of an earlier command, and then all.
         late: Trials that were stopped at their limit. The search goes on as if they had no outcome,
             whatever they give when they are tried again at the end.
         on_told: Called with the row of every candidate that was told, in order.
@@ -181,10 +182,26 @@ class Evolution:
         """Candidates that were asked and not told."""
         return len(self._lives)
 
+    def rest(self, forecast: Forecast) -> dict[Kind, float]:
+        """Gives the work that is expected beside the trials that run, by kind."""
+        seeds = max(len(self.seeds) - self.asked, 0)
+        lives = (*self._lives.values(), *self._postponed.values())
+        begun = (
+            Begun(
+                life.stage,
+                [t for t in life.missing(self.known) if t.id not in self._running],
+                seed=life.arm == SEED_ARM,
+            )
+            for life in lives
+            if isinstance(life, Life) and not life.done
+        )
+        left = self.total - self.asked - seeds
+        return forecast.rest(seeds=seeds, candidates=left, begun=begun)
+
     # Resuming
 
     def replay(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Takes over candidates that were told in an earlier session, as long as it can.
+        """Takes over candidates that were told in an earlier command, as long as it can.
 
         A row whose trials are not all known ends it: from there on candidates are asked again, come
         out the same, and run what is missing.

@@ -10,20 +10,24 @@ from dataclasses import replace
 from typing import Any
 
 from odyssey.errors import CellError, ConfigError, StoreError
-from odyssey.expr import Cell
+from odyssey.expr import Cell, parse_cell
 from odyssey.expr.identity import repeated
+from odyssey.pace import Job, Pace
 from odyssey.specs import expand, get_cell, list_cells, named_cells, shown_names
 from odyssey.storage import files
 from odyssey.storage.candidates import CandidateLog
+from odyssey.storage.schema import FAILED
 from odyssey.storage.store import RunStore
 from odyssey.strategies.breeding import CellBreeder
 from odyssey.strategies.gatekeeper import CellCheck, Gatekeeper
+from odyssey.studies.cost import trial_job
 from odyssey.studies.evolve.board import SearchBoard
 from odyssey.studies.evolve.evolution import CellSizes, Evolution
+from odyssey.studies.evolve.forecast import Forecast, kind_of
 from odyssey.studies.evolve.plan import SearchPlan, StagePlan
 from odyssey.studies.evolve.scores import TrialScore, trial_score
 from odyssey.studies.memory import check_memory
-from odyssey.studies.source import CheckedStudy, OpenRun, Watcher
+from odyssey.studies.source import CheckedStudy, OpenRun, Watcher, recorded_tasks
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
@@ -200,19 +204,77 @@ def known_scores(store: RunStore) -> dict[str, TrialScore]:
     return {trial: trial_score(found) for trial, found in rows.items()}
 
 
+def sample_trials(run: OpenRun) -> list[Trial]:
+    """Gives a trial of the baseline for every stage and task of a search.
+
+    They are to be timed and counted, never to be recorded.
+    """
+    plan, baseline = _plan(run.study), run.store.run["baseline"]
+    cell, trials = run.cells[baseline], []
+    for stage in plan.stages:
+        size = min(stage.population or stage.draws, stage.draws)
+        members = tuple(draw_members(run.study.distributions, count=size, seed=run.study.seed))
+        for task in stage.tasks:
+            trials.append(
+                Trial(
+                    index=0,
+                    spec=baseline,
+                    cell_text=cell.text,
+                    cell_key=cell.key,
+                    lineage=(),
+                    task=task,
+                    members=members,
+                    training=stage.training,
+                    group=stage.name,
+                )
+            )
+    return trials
+
+
+def forecast_of(run: OpenRun) -> Forecast:
+    """Makes the forecast of a search that has told nothing."""
+    cell, tasks = run.cells[run.store.run["baseline"]], recorded_tasks(run)
+    work = {
+        kind_of(trial): trial_job(trial, cell, tasks[trial.task]).work
+        for trial in sample_trials(run)
+    }
+    return Forecast(_plan(run.study), work)
+
+
 class SearchTrials:
-    """The trials of a search; see `TrialSource`. Keeps its log of candidates and its board."""
+    """The trials of a search; see `TrialSource`. Keeps its log of candidates and its board.
+
+    Args:
+        run: The run.
+        watcher: Sees it go by.
+        workers: Trials at a time.
+        timed: Seconds that `sample_trials` would take, by id, where some were timed for a moment.
+        clock: Gives seconds.
+    """
 
     idle = False
 
-    def __init__(self, run: OpenRun, watcher: Watcher[SearchBoard], workers: int) -> None:
+    def __init__(
+        self,
+        run: OpenRun,
+        watcher: Watcher[SearchBoard],
+        workers: int = 1,
+        timed: Mapping[str, float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store, self._watcher = run.store, watcher
         self._log = CandidateLog(run.store.path)
         plan, facts = _plan(run.study), run.store.run
         self.total = len(run.cells) + plan.candidates
         stages = tuple(stage.name for stage in plan.stages)
-        self._board = SearchBoard(run.study.name, self.total, stages, workers)
-        self._restored = sys.maxsize  # candidates below were told in an earlier session
+        self._board = SearchBoard(
+            run.study.name, self.total, stages, workers, left=self._seconds_left
+        )
+        self._forecast = forecast_of(run)
+        self._pace = Pace({}, workers=workers, clock=clock)
+        self._tasks, self._seeds = recorded_tasks(run), frozenset(run.cells)
+        self._learn_before(run, timed or {})
+        self._restored = sys.maxsize  # candidates below were told in an earlier command
         self._written = 0.0
         self.trials = self._evolution = make_evolution(
             run.study,
@@ -228,13 +290,38 @@ class SearchTrials:
         self._log.restart(self._restored)
         watcher.begin(self._board)
 
+    def _learn_before(self, run: OpenRun, timed: Mapping[str, float]) -> None:
+        """Tells the pace what trials took in earlier runs of the command, or a moment of one."""
+        results = run.store.results()
+        for kind, work in self._forecast.work.items():
+            rows = results[(results["group"] == kind[0]) & (results["task"] == kind[1])]
+            work *= rows["trial"].nunique()
+            self._pace.learn(Job(kind, work), float(rows["seconds"].sum()))
+        for trial in sample_trials(run) if timed else ():
+            if trial.id in timed:
+                kind = kind_of(trial)
+                self._pace.learn(Job(kind, self._forecast.work[kind]), timed[trial.id])
+
+    def _work(self, trial: Trial) -> float:
+        return trial_job(trial, parse_cell(trial.cell_text), self._tasks[trial.task]).work
+
+    def _seconds_left(self) -> float:
+        self._pace.expect(self._evolution.rest(self._forecast))
+        return self._pace.seconds_left
+
     def start(self, trial: Trial) -> None:
         """Notes that work has begun."""
+        job = Job(kind_of(trial), self._work(trial))
+        if trial.spec not in self._seeds:
+            self._forecast.begin(job)
+        self._pace.add(trial.id, job)
+        self._pace.start(trial.id)
         self._board.trial_started()
 
     def learn(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
         """Lets the evolution know what came of a trial."""
         score = trial_score(rows)
+        self._pace.finish(trial.id, counts=any(row["status"] != FAILED for row in rows))
         self._board.trial_done(score.seconds)
         self._evolution.learn(trial.id, score)
         if self._board.trials % COMPACT == 0:
@@ -244,6 +331,7 @@ class SearchTrials:
         """Notes that the trial comes again at the end, if it has not come again before."""
         if not self._evolution.postpone(trial.id):
             return False
+        self._pace.finish(trial.id, counts=False)
         self._board.trial_done(0.0)
         self._store.update_run(**{LATE: sorted(self._evolution.late)})
         return True
@@ -276,6 +364,7 @@ class SearchTrials:
         now = row["number"] >= self._restored
         row.setdefault("told", time.time())
         self._board.take(row, now=now)
+        self._forecast.take(row)
         if now:
             self._log.append(row)
             self._watcher.done(self._board, [row])
