@@ -16,8 +16,8 @@ from odyssey.expr import Cell
 from odyssey.jobs.choice import ModelChoice, chosen_models
 from odyssey.names import printable
 from odyssey.options import Options
-from odyssey.report.page.shows import shows
 from odyssey.pace import Course
+from odyssey.report.page.shows import shows
 from odyssey.specs import expand, get_cell, list_cells
 from odyssey.storage.schema import DIVERGED
 from odyssey.studies.study import Settings, parse_settings
