@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from odyssey.cli.arguments import add_json
@@ -56,8 +57,14 @@ def show(run: str | Place, *, as_json: bool, to: str = "") -> None:
 def _print_study(content: Content) -> None:
     """Prints every cell beside the baseline; without one, the leaderboards."""
     from odyssey.report.page.tables import print_table
+    from odyssey.report.study.floors import floors_text, learned_text, not_learned
 
     screen = console()
+    for line in not_learned(content.learning, content.run):
+        _print_lines(line)
+    for task in dict.fromkeys(content.floors["task"]):
+        learned = learned_text(content.learning, task, content.run)
+        _print_lines(f"{task}: {floors_text(content.floors, task, content.run)} {learned}")
     if not content.ablation:
         print_table(content.board, screen)
         if content.overall is not None:
@@ -68,6 +75,11 @@ def _print_study(content: Content) -> None:
     for beside in content.beside:
         print_table(beside.table, screen)
         print(f"{beside.caption}\n")
+
+
+def _print_lines(text: str) -> None:
+    """Prints a paragraph in lines of a hundred characters, and an empty one."""
+    print(textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False), end="\n\n")
 
 
 def _print_comparison(ablation: BaselineComparison, screen: Console) -> None:

@@ -80,11 +80,15 @@ def _read(run: Place) -> Iterator[tuple[Any, bool, Path]]:
     from odyssey.report.search.content import is_search, read_search
     from odyssey.report.study.page import read_content
     from odyssey.storage.store import RunStore
+    from odyssey.studies.floors import run_floors
 
     facts = RunStore.open(run).run
     with counting(facts), local_copy(run) as local:
         search = is_search(facts)
-        yield (read_search(local) if search else read_content(local)), search, local
+        if search:
+            yield read_search(local), search, local
+        else:
+            yield read_content(local, floors=run_floors(local)), search, local
 
 
 def latex_tables(directory: str | Place) -> dict[str, str]:
@@ -135,6 +139,8 @@ def _study_data(content: Content) -> dict[str, Any]:
         "comparison": ablation.compared.to_dict("records") if ablation else [],
         "further": {f.baseline: f.compared.to_dict("records") for f in content.further},
         "beside": {b.name: b.table.to_dict("records") for b in content.beside},
+        "floors": content.floors.to_dict("records"),
+        "learning": content.learning.to_dict("records"),
     }
 
 

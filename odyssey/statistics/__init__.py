@@ -3,7 +3,8 @@
 `estimates.py` has means, intervals and best-of-n; `ranking.py` leaderboards; `draws.py` turns
 results into arrays, `comparison.py` those into verdicts (`verdicts.py` has their words) by the test
 of `permutation.py`; `synthesis.py` puts runs beside each other; `aggregate.py` makes scores over
-tasks, `boxes.py` box plots' numbers, `importance.py` functional ANOVA; `published.py` puts papers'
+tasks, `boxes.py` box plots' numbers, `importance.py` functional ANOVA; `floors.py` says whether a
+task was learned; `published.py` puts papers'
 numbers beside; `gradients.py` summarises measurements, `search.py` candidates; `simulation.py`
 makes studies whose truth is known.
 May import storage and the rooms below; never torch, ray, matplotlib or what made the results.

@@ -22,7 +22,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import stats
@@ -80,7 +80,8 @@ class PermutationTest:
         ways = math.comb(2 * self.draws, self.draws) if self.independent else 2**self.draws
         self._least_p = 2 / ways
         self.exact = ways <= 2**EXACT_DRAWS
-        self.swaps, self.reached = 0, 0
+        self.swaps: int = 0
+        self.reached = 0
         if self.exact:
             owners = (_all_deals if self.independent else _all_signs)(self.draws)
             for start in range(0, owners.shape[1], _BLOCK):
@@ -139,8 +140,22 @@ def permutation_p(
     return test.p
 
 
+class SequentialTest(Protocol):
+    """A test whose p-value is counted over swaps, more of which may be drawn."""
+
+    @property
+    def swaps(self) -> int:
+        """Swaps counted so far."""
+
+    def draw(self, swaps: int) -> None:
+        """Counts as many random swaps more."""
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Gives the interval of the p-value of all swaps."""
+
+
 def decide(
-    tests: Sequence[PermutationTest],
+    tests: Sequence[SequentialTest],
     *,
     alpha: float,
     adjust: Callable[[np.ndarray], np.ndarray],

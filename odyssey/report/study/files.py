@@ -11,6 +11,7 @@ from odyssey.names import file_name
 from odyssey.report.page import tables
 from odyssey.report.study.baseline import BaselineComparison
 from odyssey.report.study.page import Content, write_study_page
+from odyssey.storage.floors import FLOORS_FILE
 
 
 def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path]:
@@ -24,7 +25,7 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
         study with a baseline also comparison_csv, comparison_md and comparison_tex, and of every
         further one comparison-NAME_csv and so on; for every published table that speaks of its
-        cells NAME_csv, NAME_md and NAME_tex.
+        cells NAME_csv, NAME_md and NAME_tex; floors_csv where the floors of tasks are known.
 
     Raises:
         StoreError: The directory cannot be written.
@@ -48,6 +49,9 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         for found in content.further:
             name = f"comparison-{file_name(found.baseline)}"
             paths |= _write_ablation(found, directory / name)
+        if len(content.floors):
+            paths["floors_csv"] = directory / FLOORS_FILE
+            paths["floors_csv"].write_text(tables.to_csv(content.floors), encoding="utf-8")
         for shown in content.beside:
             paths |= _write_table(shown.table, directory / shown.name, caption=shown.caption)
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))

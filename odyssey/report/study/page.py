@@ -23,9 +23,12 @@ from odyssey.report.page.units import slash, symbols
 from odyssey.report.study import pictures as figures
 from odyssey.report.study import protocol
 from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
+from odyssey.report.study.floors import floors_text, learned_text, not_learned
 from odyssey.statistics import estimates, published, ranking
+from odyssey.statistics.floors import learning
 from odyssey.statistics.importance import scales_of
 from odyssey.storage import RunStore
+from odyssey.storage.floors import floors_frame, read_floors
 from odyssey.storage.samples import KeptSample, read_samples
 from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
 from odyssey.wording import NATS_PER_BIT, baselines_of, plural
@@ -49,6 +52,8 @@ class Content:
         ablation: The comparison with the study's baseline, where it names one.
         further: Those with its other baselines: tables without figures.
         beside: Our numbers beside those of papers.
+        floors: What the tasks cost without having learned them, as `FLOOR_COLUMNS`.
+        learning: How far the baseline has come from there, as `statistics.floors.learning`.
     """
 
     directory: Path
@@ -62,16 +67,24 @@ class Content:
     ablation: BaselineComparison | None = field(repr=False, default=None)
     further: tuple[BaselineComparison, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
+    floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
+    learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
 
-def read_content(run_dir: str | Path) -> Content:
+def read_content(run_dir: str | Path, *, floors: pd.DataFrame | None = None) -> Content:
     """Reads a run and computes what a report needs.
+
+    Args:
+        run_dir: The run directory.
+        floors: The floors of its tasks, as `FLOOR_COLUMNS`; those that lie in the run where it is
+            None.
 
     Raises:
         StoreError: The directory is not a run or has no finished trial.
     """
     store = RunStore.open(run_dir)
-    records = read_records(store)
+    known = read_floors(Path(run_dir)) if floors is None else floors
+    records = read_records(store, floors=known)
     results, curves, run = records.results, records.curves, records.run
     if results.empty:
         raise StoreError(
@@ -92,6 +105,7 @@ def read_content(run_dir: str | Path) -> Content:
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
     further = (compare_with_baseline(results, None, baseline=m, seed=seed) for m in more)
+    label = ablation.baseline if ablation else None
     return Content(
         directory=Path(run_dir),
         run=run,
@@ -104,6 +118,8 @@ def read_content(run_dir: str | Path) -> Content:
         ablation=ablation,
         further=tuple(found for found in further if found),
         beside=tuple(published.beside(results, ablation.compared if ablation else None)),
+        floors=records.floors,
+        learning=learning(results, records.floors, baseline=label),
     )
 
 
@@ -114,6 +130,7 @@ def write_study_page(content: Content, path: Path) -> None:
         title=str(content.run.get("study") or content.directory.resolve().name),
         description=str(content.run.get("description") or ""),
         facts=_facts(content),
+        not_learned=not_learned(content.learning, content.run),
         tasks=_tasks(content),
         overall=None if content.overall is None else table_html(content.overall),
         protocol=_protocol(content),
@@ -181,6 +198,8 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
                 "name": name,
                 "counted": str(counted.get(spec) or ""),
                 "baselines": _baselines(content.run, spec),
+                "floors": floors_text(content.floors, spec, content.run),
+                "learned": learned_text(content.learning, spec, content.run),
                 "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
                 "pictures": [p for p in content.pictures if p.task == name],
