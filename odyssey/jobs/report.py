@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.errors import StoreError
+from odyssey.errors import ConfigError, StoreError
 from odyssey.names import file_name, printable
 from odyssey.storage.places import Place, local_copy, place
 
@@ -42,21 +43,32 @@ class ReportedRun:
 
 
 @contextmanager
-def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[ReportedRun]:
+def report_run(
+    directory: str | Place, *, to: str | Path = "", margin: float | None = None
+) -> Iterator[ReportedRun]:
     """Writes the report of a run; numbers are counted as its tasks do while the context lasts.
 
     It is written into the run, or into the directory `to`. A study with a baseline shows every cell
     beside it; any other one its leaderboards. A run in a folder that nobody may write to can be
     looked at all the same.
 
+    Args:
+        directory: The run directory, or its URL.
+        to: Where the report is written.
+        margin: What differs by less counts as equal to the baseline, in bits; without it what the
+            study declared.
+
     Raises:
+        ConfigError: The margin is not above 0.
         StoreError: There is no run, or it has no results.
     """
     from odyssey.report.search.page import write_search
     from odyssey.report.study.files import write_content
 
     run = place(directory)
-    with _read(run) as (content, search, local):
+    if margin is not None and not 0 < margin < math.inf:
+        raise ConfigError(f"--margin must be a number above 0, got {margin}")
+    with _read(run, margin=margin) as (content, search, local):
         try:
             write = write_search if search else write_content
             written = write(content, to=Path(to) if to else None)
@@ -74,7 +86,7 @@ def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[Repor
 
 
 @contextmanager
-def _read(run: Place) -> Iterator[tuple[Any, bool, Path]]:
+def _read(run: Place, *, margin: float | None = None) -> Iterator[tuple[Any, bool, Path]]:
     """Gives what a report says of a run, whether that is a search, and the run as a path."""
     from odyssey.report.page.units import counting
     from odyssey.report.search.content import is_search, read_search
@@ -88,7 +100,7 @@ def _read(run: Place) -> Iterator[tuple[Any, bool, Path]]:
         if search:
             yield read_search(local), search, local
         else:
-            yield read_content(local, floors=run_floors(local)), search, local
+            yield read_content(local, floors=run_floors(local), margin=margin), search, local
 
 
 def latex_tables(directory: str | Place) -> dict[str, str]:

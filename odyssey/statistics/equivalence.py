@@ -5,9 +5,9 @@ Two one-sided tests (Schuirmann 1987) tell them apart: a cell is *equal* to the 
 margin m where both "it is worse by m or more" and "it is better by m or more" are rejected. Each is
 the permutation test of a shift (`permutation.py`): the variant less the shift is the baseline.
 Under that hypothesis the difference is symmetric about nought, for a swap of all names turns its
-sign; the one-sided p-value is half of the two-sided one. The p-value of equivalence is the larger of
-the two, and Holm corrects over the claims of equality of a table, as over those of differences: two
-families, each at its level.
+sign; the one-sided p-value is half of the two-sided one. The p-value of equivalence is the larger
+of the two, and Holm corrects over the claims of equality of a table, as over those of differences:
+two families, each at its level.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class EquivalenceTest:
     @property
     def exact(self) -> bool:
         """Whether these are all."""
-        return self._ends[0][0].exact
+        return bool(self._ends[0][0].exact)
 
     def draw(self, swaps: int) -> None:
         """Counts as many random swaps more; nothing where all are counted."""

@@ -63,6 +63,7 @@ def check_listed(
     facts = {
         "baseline": names.get(study.baseline, ""),
         "more_baselines": [names.get(m, m) for m in study.more_baselines],
+        "margin": study.margin,
         "trials": len(trials),
         "members": sum(len(t.members) for t in trials),
         "training": training,

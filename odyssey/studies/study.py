@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import tomllib
 from collections import Counter
@@ -58,6 +59,8 @@ class Study:
         description: What it is for.
         baseline: The cell that the others are compared with in the report; empty compares none.
         more_baselines: Cells with which all are compared in a table of its own each.
+        margin: What differs by less counts as equal to the baseline, in the unit of the test loss
+            (bits per character); 0 declares none.
         members: Draws of hyperparameters (and seeds) per cell and task; where the space has grids,
             all of their combinations, or that several times.
         population: Members of one trial, trained side by side; 0 puts all in one.
@@ -78,6 +81,7 @@ class Study:
     description: str = ""
     baseline: str = ""
     more_baselines: tuple[str, ...] = ()
+    margin: float = 0.0
     members: int = 4
     population: int = 0
     seed: int = 1
@@ -122,6 +126,13 @@ class Study:
             raise ConfigError(suggest(str(self.keep_weights), KEPT, what="keep_weights"))
 
     def _check_tables(self) -> None:
+        if isinstance(self.margin, bool) or not isinstance(self.margin, int | float):
+            raise ConfigError(f"margin must be a number, got {quoted(self.margin)}")
+        if not 0 <= self.margin < math.inf or (self.margin and not self.baseline):
+            raise ConfigError(
+                f"margin is what counts as equal to the baseline: a number above 0, and a baseline;"
+                f" got {self.margin} and {self.baseline or 'no baseline'}"
+            )
         for name in ("training", "space", "strategy", "constraints"):
             table = getattr(self, name)
             if not isinstance(table, Mapping):

@@ -19,7 +19,7 @@ from odyssey.names import short_names
 from odyssey.report.page.units import slash
 from odyssey.statistics.published import OURS_ON, PAPER_ON
 from odyssey.statistics.ranking import RANK_ON
-from odyssey.statistics.verdicts import DECIDED
+from odyssey.statistics.verdicts import DECIDED, EQUAL
 
 NO_VALUE = "-"
 
@@ -113,6 +113,7 @@ BOARD_COLUMNS: dict[str, Column] = {
     "improvement": Column("chance to be better", "chance\nbetter", _share),
     "p_holm": Column("p (Holm)", "p\n(Holm)", _p_value),
     "verdict": Column("verdict", "verdict", str),
+    "within": Column("with margin", "with\nmargin", str),
     "odyssey_p_bonferroni": Column("the Odyssey's p (Bonferroni)", "Odyssey's\np", _p_value),
     "odyssey_verdict": Column("the Odyssey's verdict", "Odyssey's\nverdict", str),
     "iqm": Column("interquartile mean score", "IQM\nscore", _score),
@@ -143,12 +144,13 @@ _DISPENSABLE = (
         "test_bpc",
     ),
 )
-_VERDICTS = ("verdict", "odyssey_verdict")
+_VERDICTS = ("verdict", "within", "odyssey_verdict")
 _LEFT = (
     "label",
     "paper",
     "guessing",
     "verdict",
+    "within",
     "odyssey_verdict",
     "trust",
     "support",
@@ -257,7 +259,7 @@ def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
         winners[name] = None if extreme is None else column.show(extreme)
 
     def strong(name: str, text: str) -> bool:
-        return text in DECIDED if name in _VERDICTS else text == winners[name]
+        return text in (*DECIDED, EQUAL) if name in _VERDICTS else text == winners[name]
 
     return [
         [(texts[name][row], strong(name, texts[name][row])) for name in columns]

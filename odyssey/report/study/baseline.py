@@ -13,8 +13,8 @@ from odyssey.report.page import style
 from odyssey.report.page.pictures import Picture
 from odyssey.report.page.units import per
 from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
-from odyssey.report.study.protocol import comparisons_text, swaps_text
-from odyssey.statistics import aggregate, boxes, comparison, importance
+from odyssey.report.study.protocol import comparisons_text, margin_text, swaps_text
+from odyssey.statistics import aggregate, boxes, comparison, equivalence, importance
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.verdicts import NO_TEST
 from odyssey.wording import plural
@@ -48,6 +48,7 @@ def compare_with_baseline(
     baseline: str,
     seed: int,
     scales: Mapping[str, str] = importance.SCALES,
+    margin: float | None = None,
 ) -> BaselineComparison | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
@@ -57,6 +58,7 @@ def compare_with_baseline(
         baseline: The baseline as the study names it, or its label.
         seed: Of all resamples.
         scales: Of the hyperparameters whose importance is judged.
+        margin: What differs by less counts as equal, in bits; None where none is declared.
     """
     of_spec = results.loc[results["spec"] == baseline, "label"]
     label = str(of_spec.iloc[0]) if len(of_spec) else baseline
@@ -65,6 +67,8 @@ def compare_with_baseline(
     if results["label"].nunique() < 2:
         return None
     compared = comparison.compare(results, seed=seed, baseline=label)
+    if margin:
+        compared = equivalence.with_equivalence(compared, results, margin=margin, seed=seed)
     scores = None
     if results["task"].nunique() > 1:
         try:
@@ -83,6 +87,7 @@ def compare_with_baseline(
 
 def _caption(compared: pd.DataFrame, baseline: str) -> str:
     draws = int(compared["draws"].max())
+    margin = f" {margin_text(compared)}" if "margin" in compared else ""
     others = comparisons_text(int((~compared["baseline"]).sum()))
     top, swaps = top_count(draws), swaps_text(compared)
     return (
@@ -97,7 +102,7 @@ def _caption(compared: pd.DataFrame, baseline: str) -> str:
         "times the comparisons of the task; it treats chosen draws as a sample, so the verdict to "
         "go by is the first. Draws that diverged or failed (lost) are the worst of their cell, and "
         "count as guessing, and so does a score that is worse than that. Where some of the best "
-        "draws of a cell or of the baseline count as guessing, a column says of how many."
+        "draws of a cell or of the baseline count as guessing, a column says of how many." + margin
     )
 
 

@@ -71,12 +71,16 @@ class Content:
     learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
 
-def read_content(run_dir: str | Path, *, floors: pd.DataFrame | None = None) -> Content:
+def read_content(
+    run_dir: str | Path, *, floors: pd.DataFrame | None = None, margin: float | None = None
+) -> Content:
     """Reads a run and computes what a report needs.
 
     Args:
         run_dir: The run directory.
         floors: The floors of its tasks, as `FLOOR_COLUMNS`; those that lie in the run where it is
+            None.
+        margin: What differs by less counts as equal, in bits; what the study declared where it is
             None.
 
     Raises:
@@ -94,17 +98,22 @@ def read_content(run_dir: str | Path, *, floors: pd.DataFrame | None = None) -> 
     results = ranking.with_labels(results)
     seed = abs(run["seed"]) if isinstance(run.get("seed"), int) else 0
     baseline = run.get("baseline")
+    declared = run.get("margin")
+    if margin is None and isinstance(declared, int | float):
+        margin = float(declared)
     ablation = None
     if isinstance(baseline, str) and baseline:
         labelled = ranking.with_labels(curves)
         space = run.get("space")
         scales = scales_of(space if isinstance(space, Mapping) else {})
         ablation = compare_with_baseline(
-            results, labelled, baseline=baseline, seed=seed, scales=scales
+            results, labelled, baseline=baseline, seed=seed, scales=scales, margin=margin
         )
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
-    further = (compare_with_baseline(results, None, baseline=m, seed=seed) for m in more)
+    further = (
+        compare_with_baseline(results, None, baseline=m, seed=seed, margin=margin) for m in more
+    )
     label = ablation.baseline if ablation else None
     return Content(
         directory=Path(run_dir),

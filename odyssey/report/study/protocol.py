@@ -17,7 +17,16 @@ from odyssey.names import short_names
 from odyssey.report.page.units import per, symbols
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
-from odyssey.statistics.verdicts import BETTER, DECIDED, NO_TEST, UNCLEAR, UNDECIDED, WORSE
+from odyssey.statistics.verdicts import (
+    BETTER,
+    DECIDED,
+    EQUAL,
+    NO_TEST,
+    UNCLEAR,
+    UNDECIDED,
+    UNKNOWN,
+    WORSE,
+)
 from odyssey.wording import plural
 
 ALPHA = 0.05
@@ -87,8 +96,20 @@ def claims(compared: pd.DataFrame, baseline: str) -> list[Claim]:
             f"{', '.join(claims)}, "
             f"{int((here['verdict'] == UNCLEAR).sum())} undecided."
         )
+        if "within" in here:
+            claim += " " + _within(here)
         found.append(Claim(names[str(task)], claim, " ".join(_open(here))))
     return found
+
+
+def _within(here: pd.DataFrame) -> str:
+    """Says which cells are equal to the baseline within the margin, and which nobody knows."""
+    parts = [
+        f"{int((here['within'] == word).sum())} {word}"
+        + _named(here.loc[here["within"] == word, "label"])
+        for word in (EQUAL, UNKNOWN)
+    ]
+    return f"Within {here['margin'].max():g} {per()}: {', '.join(parts)}."
 
 
 def least_p(draws: int, comparisons: int) -> float:
@@ -117,6 +138,15 @@ def swaps_text(compared: pd.DataFrame) -> str:
     return (
         f"{span} random swaps, as many as all verdicts together take to be those of all swaps with "
         f"{100 * CONFIDENCE:.0f} % confidence, and {MOST_SWAPS:,} at most"
+    )
+
+
+def margin_text(compared: pd.DataFrame) -> str:
+    """Says what equal means in a comparison with a margin."""
+    return (
+        "With margin: equal where two one-sided permutation tests (of shifts by the margin of "
+        f"{compared['margin'].max():g} {per()}, Holm over all comparisons) show that the cells "
+        "differ by less; else better or worse where the verdict is; else unknown."
     )
 
 

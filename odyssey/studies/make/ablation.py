@@ -46,6 +46,7 @@ class AblationOptions:
         cell_set: See `ablation_cells`.
         match: none, and a draw is a hidden size; or parameters, and it is a number of parameters,
             which every cell meets with the hidden size that it needs.
+        margin: What differs by less counts as equal, in bits per character; 0 declares none.
         seed: The seed that everything is derived from.
         workers: Trials at a time.
         settings: `key=value` overrides of any field of the study, as in `epochs=40`.
@@ -56,6 +57,7 @@ class AblationOptions:
     variants: tuple[str, ...] = ()
     cell_set: str = ""
     match: str = "none"
+    margin: float = 0.0
     seed: int = 1
     workers: int = 2
     settings: tuple[str, ...] = ()
@@ -132,6 +134,7 @@ def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
         "cells": cells,
         "tasks": absolute_tasks(options.tasks),
         "baseline": base,
+        "margin": options.margin,
         "members": draws,
         "seed": options.seed,
         "workers": options.workers,
