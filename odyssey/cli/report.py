@@ -96,7 +96,7 @@ def _print_comparison(ablation: BaselineComparison, screen: Console) -> None:
     tables.print_table(tables.comparison_table(ablation.compared), screen)
     if ablation.scores is not None:
         tables.print_table(tables.aggregate_table(ablation.scores, ablation.compared), screen)
-    for line in protocol.claims(ablation.compared, ablation.baseline):
+    for line in protocol.claims(ablation.compared, ablation.baseline, ablation.settling):
         print(f"{line.task}: {line.claim} {line.rest}\n")
     if note := protocol.power_note(ablation.compared):
         print(f"{note}\n")

@@ -14,6 +14,8 @@ from odyssey.names import file_name, printable
 from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from odyssey.report.search.content import SearchContent
     from odyssey.report.study.page import Content
 
@@ -149,11 +151,16 @@ def _study_data(content: Content) -> dict[str, Any]:
         "leaderboard": content.board.to_dict("records"),
         "overall": overall(content.results).to_dict("records"),
         "comparison": ablation.compared.to_dict("records") if ablation else [],
+        "settling": _records(ablation.settling if ablation else None),
         "further": {f.baseline: f.compared.to_dict("records") for f in content.further},
         "beside": {b.name: b.table.to_dict("records") for b in content.beside},
         "floors": content.floors.to_dict("records"),
         "learning": content.learning.to_dict("records"),
     }
+
+
+def _records(frame: pd.DataFrame | None) -> list[dict[Any, Any]]:
+    return [] if frame is None else frame.to_dict("records")
 
 
 def _search_data(content: SearchContent) -> dict[str, Any]:

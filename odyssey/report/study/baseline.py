@@ -16,6 +16,7 @@ from odyssey.report.study import box_plots, comparison_plots, importance_plots, 
 from odyssey.report.study.protocol import comparisons_text, margin_text, swaps_text
 from odyssey.statistics import aggregate, boxes, comparison, equivalence, importance
 from odyssey.statistics.estimates import top_count
+from odyssey.statistics.progress import Progress, difference_by_characters
 from odyssey.statistics.verdicts import NO_TEST
 from odyssey.wording import plural
 
@@ -30,6 +31,7 @@ class BaselineComparison:
         baseline: Label of the baseline.
         compared: As `comparison.compare`.
         scores: As `aggregate.aggregate_scores`; None with one task, or where no scale exists.
+        settling: As `progress.Progress.settling`; None without curves.
         pictures: The figures, task by task, those over all tasks with an empty task.
         caption: How the table was made, in full: what a referee asks.
     """
@@ -39,6 +41,7 @@ class BaselineComparison:
     scores: pd.DataFrame | None = field(repr=False)
     pictures: tuple[Picture, ...] = field(repr=False)
     caption: str = field(repr=False)
+    settling: pd.DataFrame | None = field(repr=False, default=None)
 
 
 def compare_with_baseline(
@@ -78,11 +81,35 @@ def compare_with_baseline(
     caption = _caption(compared, label)
     if curves is None:
         return BaselineComparison(label, compared, scores, (), caption)
+    progress = difference_by_characters(curves, results, baseline=label, seed=seed)
     drawn = [
         *_pictures(results, curves, compared, baseline=label, seed=seed, scales=scales),
+        *_progress_pictures(progress, compared, baseline=label),
         *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
     ]
-    return BaselineComparison(label, compared, scores, tuple(drawn), caption)
+    return BaselineComparison(label, compared, scores, tuple(drawn), caption, progress.settling)
+
+
+def _progress_pictures(
+    progress: Progress, compared: pd.DataFrame, *, baseline: str
+) -> Iterator[Picture]:
+    """Draws how differences change along training, task by task."""
+    names = short_names(compared["task"].unique())
+    for place, task in enumerate(compared["task"].unique(), start=1):
+        here = progress.curve[progress.curve["task"] == task]
+        if here.empty:
+            continue
+        yield Picture(
+            f"{place}_{file_name(names[str(task)])}_progress",
+            names[str(task)],
+            f"Difference to {baseline} along training on {names[str(task)]}",
+            "Mean validation loss of the best draws, chosen anew at every checkpoint by their best "
+            "so far, cell minus baseline. Bands: pointwise 95 % percentile bootstrap over draws, "
+            "the same for both cells. A curve that is not flat at its end says nothing about a "
+            "larger budget. One panel a cell, each on its own scale.",
+            plots.small_multiples(here, plots.plot_progress, shared=False),
+            here,
+        )
 
 
 def _caption(compared: pd.DataFrame, baseline: str) -> str:

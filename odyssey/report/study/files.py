@@ -25,7 +25,8 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
         study with a baseline also comparison_csv, comparison_md and comparison_tex, and of every
         further one comparison-NAME_csv and so on; for every published table that speaks of its
-        cells NAME_csv, NAME_md and NAME_tex; floors_csv where the floors of tasks are known.
+        cells NAME_csv, NAME_md and NAME_tex; floors_csv where the floors of tasks are known,
+        settling_csv where there are learning curves.
 
     Raises:
         StoreError: The directory cannot be written.
@@ -46,6 +47,10 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         paths["leaderboard_md"].write_text(text, encoding="utf-8")
         if content.ablation is not None:
             paths |= _write_ablation(content.ablation, directory / "comparison")
+            settling = content.ablation.settling
+            if settling is not None and len(settling):
+                paths["settling_csv"] = directory / "settling.csv"
+                paths["settling_csv"].write_text(tables.to_csv(settling), encoding="utf-8")
         for found in content.further:
             name = f"comparison-{file_name(found.baseline)}"
             paths |= _write_ablation(found, directory / name)

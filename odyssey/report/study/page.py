@@ -268,7 +268,7 @@ def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
         "caption": found.caption,
         "scores": scores,
-        "findings": protocol.claims(found.compared, found.baseline),
+        "findings": protocol.claims(found.compared, found.baseline, found.settling),
         "power": protocol.power_note(found.compared),
         "pictures": found.pictures,
     }

@@ -76,12 +76,15 @@ def protocol(
     return rows
 
 
-def claims(compared: pd.DataFrame, baseline: str) -> list[Claim]:
+def claims(
+    compared: pd.DataFrame, baseline: str, settling: pd.DataFrame | None = None
+) -> list[Claim]:
     """Says task by task what the comparison with the baseline shows, and no more.
 
     Args:
         compared: As `comparison.compare` gives it.
         baseline: Label of the baseline.
+        settling: As `progress.Progress.settling`, where there are learning curves.
     """
     names = short_names(compared["task"].unique())
     found = []
@@ -98,7 +101,10 @@ def claims(compared: pd.DataFrame, baseline: str) -> list[Claim]:
         )
         if "within" in here:
             claim += " " + _within(here)
-        found.append(Claim(names[str(task)], claim, " ".join(_open(here))))
+        rest = list(_open(here))
+        if settling is not None:
+            rest += _unsettled(settling[settling["task"] == task])
+        found.append(Claim(names[str(task)], claim, " ".join(rest)))
     return found
 
 
@@ -110,6 +116,19 @@ def _within(here: pd.DataFrame) -> str:
         for word in (EQUAL, UNKNOWN)
     ]
     return f"Within {here['margin'].max():g} {per()}: {', '.join(parts)}."
+
+
+def _unsettled(settling: pd.DataFrame) -> Iterable[str]:
+    """Says of which cells the difference still moves between half of the budget and its end."""
+    moving = settling[settling["moving"].astype(bool)]
+    if len(moving):
+        half = int(moving["half"].max())
+        changes = [f"{row.label} {row.change:+.3f}" for row in moving.itertuples()]
+        yield (
+            f"Not flattened: between {half:,} {symbols()} and the end the validation difference of "
+            f"{len(moving)} of {len(settling)} still moved{_named(pd.Series(changes))}: a larger "
+            "budget may say otherwise."
+        )
 
 
 def least_p(draws: int, comparisons: int) -> float:
