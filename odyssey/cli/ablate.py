@@ -12,6 +12,7 @@ from odyssey.studies.make.ablation import MATCHES, AblationOptions, ablation_stu
 EXAMPLES = (
     ("odyssey ablate lstm --tasks xml --draws 8", "every single change of an LSTM"),
     ("odyssey ablate gru --variants drop_gate=r,no_bias", "these changes only"),
+    ("odyssey ablate lstm --factorial i,f,o", "all combinations: effects and interactions"),
     ("odyssey ablate lstm --dry-run --pilot results/ablate_lstm", "what it could find"),
     ("odyssey ablate lstm_peephole --set odyssey9 --dry-run", "the cells of Greff et al. 2015"),
 )
@@ -28,6 +29,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="A,B",
         help="ablations, or specs; without it every single change that the cell admits",
+    )
+    parser.add_argument(
+        "--factorial",
+        default="",
+        metavar="A,B",
+        help="these changes in all combinations: gates, which are dropped, or ablations",
     )
     add_settings(
         parser,
@@ -60,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
         draws=args.draws,
         variants=listed(args.variants),
         cell_set=sets[0] if sets else "",
+        factorial=listed(args.factorial),
         match=args.match,
         margin=args.margin,
         seed=args.seed,

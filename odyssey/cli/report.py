@@ -77,6 +77,11 @@ def _print_study(content: Content) -> None:
         if content.overall is not None:
             print_table(content.overall, screen)
         return
+    if content.factorial is not None:
+        from odyssey.report.study.factorial import FACTORIAL_CAPTION, effects_table
+
+        print_table(effects_table(content.factorial.effects), screen)
+        _print_lines(FACTORIAL_CAPTION)
     for compared in (content.ablation, *content.further):
         _print_comparison(compared, screen)
     for beside in content.beside:

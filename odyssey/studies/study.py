@@ -27,6 +27,7 @@ from odyssey.names import path_prefix, split_text
 from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
+from odyssey.studies.factorial import combined_specs
 from odyssey.studies.runners.registry import RUNNERS
 from odyssey.studies.settings import check_settings, fitted_members
 from odyssey.studies.trial import Trial
@@ -39,6 +40,7 @@ from odyssey.wording import quoted
 KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
+_LISTS = ("more_baselines", "factorial")  # fields that are lists and may be empty
 # Fields that are whole numbers.
 LIMITS = {
     "members": Range(int, 1, 100_000),
@@ -59,6 +61,8 @@ class Study:
         description: What it is for.
         baseline: The cell that the others are compared with in the report; empty compares none.
         more_baselines: Cells with which all are compared in a table of its own each.
+        factorial: Changes of the baseline all of whose combinations are among the cells: their
+            effects and interactions are estimated. Empty for none.
         margin: What differs by less counts as equal to the baseline, in the unit of the test loss
             (bits per character); 0 declares none.
         members: Draws of hyperparameters (and seeds) per cell and task; where the space has grids,
@@ -81,6 +85,7 @@ class Study:
     description: str = ""
     baseline: str = ""
     more_baselines: tuple[str, ...] = ()
+    factorial: tuple[str, ...] = ()
     margin: float = 0.0
     members: int = 4
     population: int = 0
@@ -98,14 +103,23 @@ class Study:
         for name, bounds in LIMITS.items():
             bounds.check(name, getattr(self, name))
         self._check_texts()
-        for name in ("cells", "tasks", "more_baselines"):
-            _check_list(name, getattr(self, name), may_be_empty=name == "more_baselines")
+        for name in ("cells", "tasks", *_LISTS):
+            _check_list(name, getattr(self, name), may_be_empty=name in _LISTS)
         cells = expand(list(self.cells))
         for baseline in (self.baseline, *self.more_baselines):
             if baseline and baseline not in cells:
                 raise ConfigError(suggest(baseline, cells, what="baseline among the cells"))
         if self.baseline in self.more_baselines or (self.more_baselines and not self.baseline):
             raise ConfigError("more_baselines are others than the baseline, which comes first")
+        if self.factorial:
+            if not self.baseline:
+                raise ConfigError("factorial is about changes of the baseline: name a baseline")
+            combined = combined_specs(self.baseline, self.factorial)
+            if missing := [spec for spec in combined if spec not in cells]:
+                raise ConfigError(
+                    f"factorial needs all {len(combined)} combinations among the cells;"
+                    f" {quoted(missing[0])} is missing"
+                )
         self._check_tables()
         self.config  # noqa: B018 - validates
         self._check_grid(grid_size(self.distributions))
@@ -244,7 +258,7 @@ class Study:
         """Writes the study out in full."""
         data = dataclasses.asdict(self)
         data |= {"cells": list(self.cells), "tasks": list(self.tasks)}
-        for name in ("strategy", "constraints", "stages", "more_baselines"):
+        for name in ("strategy", "constraints", "stages", *_LISTS):
             if not data[name]:
                 del data[name]
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
@@ -301,6 +315,8 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
             data[key] = tuple(
                 absolute_cell(v, base) if isinstance(v, str) else v for v in data[key]
             )
+    if isinstance(data.get("factorial"), list):
+        data["factorial"] = tuple(data["factorial"])
     stages = data["stages"] if isinstance(data.get("stages"), list) else []
     for table in (data, *(stage for stage in stages if isinstance(stage, dict))):
         if _are_texts(table.get("tasks")):

@@ -92,6 +92,8 @@ def _p_value(value: float) -> str:
 BOARD_COLUMNS: dict[str, Column] = {
     "rank": Column("#", "#", _whole),
     "label": Column("cell", "cell", str),
+    "effect": Column("change", "change", str),
+    "estimate": Column("effect", "effect", _change),
     "mean_rank": Column("mean rank over tasks", "mean\nrank", _rank, best="low"),
     "best_valid_bpc": Column("best valid bits/char", "best\nbpc", _bits, best="low"),
     "mean_valid_bpc": Column("mean valid bits/char", "mean\nbpc", _bits, best="low"),
@@ -147,6 +149,7 @@ _DISPENSABLE = (
 _VERDICTS = ("verdict", "within", "odyssey_verdict")
 _LEFT = (
     "label",
+    "effect",
     "paper",
     "guessing",
     "verdict",
@@ -160,9 +163,9 @@ _LEFT = (
 def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
     """Makes what `comparison.compare` gives fit to print: intervals and guesses in words."""
     words = guessing_words(comparison)
-    intervals = _intervals(comparison["low"], comparison["high"], _change)
+    ends = intervals(comparison["low"], comparison["high"], _change)
     # The printed column says what the CSV has in three.
-    shown = comparison.drop(columns="guessed").assign(interval=intervals)
+    shown = comparison.drop(columns="guessed").assign(interval=ends)
     return shown.assign(guessing=words.mask(words == "")) if (words != "").any() else shown
 
 
@@ -188,7 +191,7 @@ def aggregate_table(aggregate: pd.DataFrame, comparison: pd.DataFrame) -> pd.Dat
     A mean over tasks is no test: beside it stand the verdicts of `comparison.compare` on the tasks,
     and nothing is in bold.
     """
-    shown = aggregate.assign(interval=_intervals(aggregate["low"], aggregate["high"], _score))
+    shown = aggregate.assign(interval=intervals(aggregate["low"], aggregate["high"], _score))
     verdicts = comparison[~comparison["baseline"]].groupby("label", sort=False)["verdict"]
     support = verdicts.agg(lambda v: ", ".join(f"{n} {w}" for w, n in v.value_counts().items()))
     shown = shown.drop(columns="difference").assign(support=shown["label"].map(support))
@@ -196,8 +199,8 @@ def aggregate_table(aggregate: pd.DataFrame, comparison: pd.DataFrame) -> pd.Dat
     return shown.reset_index(drop=True)
 
 
-def _intervals(
-    low: pd.Series[float], high: pd.Series[float], show: Callable[[float], str]
+def intervals(
+    low: pd.Series[float], high: pd.Series[float], show: Callable[[float], str] = _change
 ) -> pd.Series[Any]:
     """Writes intervals; one without ends stays missing."""
 

@@ -10,6 +10,7 @@ from odyssey.errors import StoreError
 from odyssey.names import file_name
 from odyssey.report.page import tables
 from odyssey.report.study.baseline import BaselineComparison
+from odyssey.report.study.factorial import FACTORIAL_CAPTION, effects_table
 from odyssey.report.study.page import Content, write_study_page
 from odyssey.storage.floors import FLOORS_FILE
 
@@ -51,6 +52,15 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
             if settling is not None and len(settling):
                 paths["settling_csv"] = directory / "settling.csv"
                 paths["settling_csv"].write_text(tables.to_csv(settling), encoding="utf-8")
+        if content.factorial is not None:
+            paths |= _write_table(
+                effects_table(content.factorial.effects),
+                directory / "factorial",
+                caption=FACTORIAL_CAPTION,
+                data=content.factorial.effects,
+            )
+            for picture in content.factorial.pictures:
+                picture.save(paths["figures"])
         for found in content.further:
             name = f"comparison-{file_name(found.baseline)}"
             paths |= _write_ablation(found, directory / name)

@@ -23,6 +23,12 @@ from odyssey.report.page.units import slash, symbols
 from odyssey.report.study import pictures as figures
 from odyssey.report.study import protocol
 from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
+from odyssey.report.study.factorial import (
+    FACTORIAL_CAPTION,
+    Factorial,
+    effects_table,
+    factorial_of,
+)
 from odyssey.report.study.floors import floors_text, learned_text, not_learned
 from odyssey.statistics import estimates, published, ranking
 from odyssey.statistics.floors import learning
@@ -52,6 +58,7 @@ class Content:
         ablation: The comparison with the study's baseline, where it names one.
         further: Those with its other baselines: tables without figures.
         beside: Our numbers beside those of papers.
+        factorial: Effects of changes in all combinations; None where the study has none.
         floors: What the tasks cost without having learned them, as `FLOOR_COLUMNS`.
         learning: How far the baseline has come from there, as `statistics.floors.learning`.
     """
@@ -67,6 +74,7 @@ class Content:
     ablation: BaselineComparison | None = field(repr=False, default=None)
     further: tuple[BaselineComparison, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
+    factorial: Factorial | None = field(repr=False, default=None)
     floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
     learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
@@ -127,6 +135,7 @@ def read_content(
         ablation=ablation,
         further=tuple(found for found in further if found),
         beside=tuple(published.beside(results, ablation.compared if ablation else None)),
+        factorial=factorial_of(results, run, seed=seed),
         floors=records.floors,
         learning=learning(results, records.floors, baseline=label),
     )
@@ -144,6 +153,7 @@ def write_study_page(content: Content, path: Path) -> None:
         overall=None if content.overall is None else table_html(content.overall),
         protocol=_protocol(content),
         comparison=_comparison(content.ablation),
+        factorial=_factorial(content.factorial),
         further=[_comparison(found) for found in content.further],
         beside=[(b.name, b.caption, table_html(b.table)) for b in content.beside],
         cells=entries(
@@ -270,6 +280,18 @@ def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
         "scores": scores,
         "findings": protocol.claims(found.compared, found.baseline, found.settling),
         "power": protocol.power_note(found.compared),
+        "pictures": found.pictures,
+    }
+
+
+def _factorial(found: Factorial | None) -> dict[str, Any] | None:
+    """Gathers the effects of changes in all combinations."""
+    if found is None:
+        return None
+    table = effects_table(found.effects)
+    return {
+        "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
+        "caption": FACTORIAL_CAPTION,
         "pictures": found.pictures,
     }
 

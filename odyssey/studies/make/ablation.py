@@ -9,9 +9,11 @@ from typing import Any
 
 import tomli_w
 
-from odyssey.errors import ConfigError, suggest
+from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
+from odyssey.studies.factorial import combined_specs
 from odyssey.studies.study import Study, absolute_cell, absolute_tasks, parse_study
+from odyssey.transforms.ablations import gates
 from odyssey.transforms.neighbours import single_changes
 from odyssey.wording import plural
 
@@ -44,6 +46,8 @@ class AblationOptions:
         draws: Draws of hyperparameters and seeds per cell and task.
         variants: See `ablation_cells`.
         cell_set: See `ablation_cells`.
+        factorial: Changes that are made in all combinations, instead: ablations, or gates, which
+            are dropped.
         match: none, and a draw is a hidden size; or parameters, and it is a number of parameters,
             which every cell meets with the hidden size that it needs.
         margin: What differs by less counts as equal, in bits per character; 0 declares none.
@@ -56,6 +60,7 @@ class AblationOptions:
     draws: int = 16
     variants: tuple[str, ...] = ()
     cell_set: str = ""
+    factorial: tuple[str, ...] = ()
     match: str = "none"
     margin: float = 0.0
     seed: int = 1
@@ -103,6 +108,33 @@ def _is_spec(variant: str) -> bool:
     return ":" in variant.partition("=")[0] or variant in LIBRARY or variant.endswith(".cell")
 
 
+def _changes(spec: str, given: Sequence[str]) -> list[str]:
+    """Reads the changes of a factorial: an ablation, or a gate, which is dropped."""
+    names = gates(get_cell(spec)) if given else ()
+    return [f"drop_gate={change}" if change in names else change for change in given]
+
+
+def _combined(spec: str, changes: Sequence[str]) -> list[str]:
+    """Lists all combinations of changes; raises `ConfigError` where one makes no cell of its own.
+
+    Changes may exclude each other, as gates that are coupled and dropped; then there is no effect
+    of both.
+    """
+    seen: dict[str, str] = {}
+    specs = list(combined_specs(spec, changes))
+    for one in specs:
+        try:
+            key = get_cell(one).key
+        except CellError as error:
+            raise ConfigError(f"no factorial of these changes: {one}: {error}") from None
+        if key in seen:
+            raise ConfigError(
+                f"no factorial of these changes: {one} and {seen[key]} are the same cell"
+            )
+        seen[key] = one
+    return specs
+
+
 def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
     """Makes the study behind a table of ablations.
 
@@ -123,18 +155,28 @@ def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
     if match not in MATCHES:
         raise ConfigError(suggest(match, MATCHES, what="way to match"))
     base = absolute_cell(spec)
-    cells = ablation_cells(base, variants=options.variants, cell_set=options.cell_set)
+    if options.factorial and (options.variants or options.cell_set):
+        raise ConfigError("give --factorial, or variants or a set of cells, not both")
+    factorial = _changes(base, options.factorial)
+    if factorial:
+        cells = _combined(base, factorial)
+    else:
+        cells = ablation_cells(base, variants=options.variants, cell_set=options.cell_set)
     own = shown_names([base])[base]
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", own).strip("-.")
     matched = "the same numbers of parameters" if match == "parameters" else "the same hidden sizes"
+    changed = "one thing changed"
+    if factorial:
+        changed = f"{', '.join(factorial)} changed in all combinations"
     data = {
         "name": f"ablate-{name or 'cell'}",
-        "description": f"{own} and what it is with one thing changed, "
+        "description": f"{own} and what it is with {changed}, "
         f"{plural(draws, 'draw')} a cell and task, {matched}.",
         "cells": cells,
         "tasks": absolute_tasks(options.tasks),
         "baseline": base,
         "margin": options.margin,
+        "factorial": factorial,
         "members": draws,
         "seed": options.seed,
         "workers": options.workers,
