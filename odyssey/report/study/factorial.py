@@ -20,8 +20,8 @@ FACTORIAL_CAPTION = (
     "score of the best draws with it less without it, over everything else; of a pair: by how much "
     "the effect of one is larger where the other is made, too. Interval: 95 %, percentile "
     "bootstrap over draws. p: permutation test that swaps the cells with and without a change draw "
-    "by draw and chooses the best anew, other effects of the change taken out as estimated, corrected by "
-    "Holm over all effects of the table."
+    "by draw and chooses the best anew, other effects of the change taken out as estimated, "
+    "corrected by Holm over all effects of the table."
 )
 
 
