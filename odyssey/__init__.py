@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from odyssey.jobs.extend import extend_run
     from odyssey.jobs.gradients import measure_gradients
     from odyssey.jobs.mistakes import sort_mistakes
+    from odyssey.jobs.path import follow_path
     from odyssey.jobs.promote import promote_cells
     from odyssey.jobs.sample import sample_text
     from odyssey.jobs.search import run_study
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     export = export_cell
     gradients = measure_gradients
     mistakes = sort_mistakes
+    path = follow_path
     promote = promote_cells
     sample = sample_text
     search = run_study
@@ -79,6 +81,7 @@ _WHERE = {
     "export": ("odyssey.jobs.export", "export_cell"),
     "gradients": ("odyssey.jobs.gradients", "measure_gradients"),
     "mistakes": ("odyssey.jobs.mistakes", "sort_mistakes"),
+    "path": ("odyssey.jobs.path", "follow_path"),
     "promote": ("odyssey.jobs.promote", "promote_cells"),
     "sample": ("odyssey.jobs.sample", "sample_text"),
     "search": ("odyssey.jobs.search", "run_study"),

@@ -4,7 +4,7 @@
 `arguments(parser)`, a `run(args)` and `EXAMPLES` of its use, imported when it is called, so that
 `odyssey --help` is quick: `ablate.py`, `bench.py`, `caption.py`, `cells.py`, `compare.py`,
 `data.py`, `doctor.py`, `errors.py`, `export.py`, `extend.py`, `gradients.py`, `mutate.py`,
-`promote.py`, `report.py`, `sample.py`, `search.py`, `show.py`, `status.py`, `train.py`, `tune.py`
+`path.py`, `promote.py`, `report.py`, `sample.py`, `search.py`, `show.py`, `status.py`, `train.py`, `tune.py`
 and `units.py`. `arguments.py` has what they share; `completion.py` answers shells. `printing.py` is
 the one way to the terminal, `screen.py` a part of it that is drawn over and over, by `live.py`,
 `live_search.py` and `live_training.py`; `signals.py` ends a command in order.

@@ -77,6 +77,11 @@ def _print_study(content: Content) -> None:
         if content.overall is not None:
             print_table(content.overall, screen)
         return
+    if content.steps is not None:
+        from odyssey.report.study.steps import STEPS_CAPTION, steps_table
+
+        print_table(steps_table(content.steps), screen)
+        _print_lines(STEPS_CAPTION)
     if content.factorial is not None:
         from odyssey.report.study.factorial import FACTORIAL_CAPTION, effects_table
 

@@ -1,10 +1,11 @@
 """What a person does, one module a job: a function with an object as its result.
 
 `train.py` trains one cell on one task; `search.py` runs a study or a search, or its rest;
-`extend.py` lets a run grow, `ablate.py` compares a cell with its ablations, `promote.py` trains the
-best of a search again; `compare.py` puts the cells of several runs into one table; `status.py` says
-how far a run is, `report.py` makes its tables and pages, `sample.py` lets its models write,
-`play.py` those of music play, `paint.py` those of digits paint, `caption.py` those of pictures
+`extend.py` lets a run grow, `ablate.py` compares a cell with its ablations, `path.py` goes from one
+cell to another, `promote.py` trains the best of a search again; `compare.py` puts the cells of
+several runs into one table, `power.py` says what a study can find; `status.py` says how far a run
+is, `report.py` makes its tables and pages, `sample.py` lets its models write, `play.py` those of
+music play, `paint.py` those of digits paint, `caption.py` those of pictures
 read. `gradients.py` measures how far gradients reach back, `units.py` what units and gates follow,
 `mistakes.py` what models get wrong, and why; `choice.py` says which models are meant.
 `export.py` writes a cell or a trained model for a world without Odyssey.

@@ -151,6 +151,7 @@ def _study_data(content: Content) -> dict[str, Any]:
         "leaderboard": content.board.to_dict("records"),
         "overall": overall(content.results).to_dict("records"),
         "comparison": ablation.compared.to_dict("records") if ablation else [],
+        "steps": _records(content.steps),
         "factorial": _records(content.factorial.effects if content.factorial else None),
         "settling": _records(ablation.settling if ablation else None),
         "further": {f.baseline: f.compared.to_dict("records") for f in content.further},

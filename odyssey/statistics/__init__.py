@@ -5,7 +5,8 @@ results into arrays, `comparison.py` those into verdicts (`verdicts.py` has thei
 of `permutation.py`; `synthesis.py` puts runs beside each other; `aggregate.py` makes scores over
 tasks, `boxes.py` box plots' numbers, `importance.py` functional ANOVA; `floors.py` says whether a
 task was learned, `equivalence.py` what is equal, `power.py` what a study can find,
-`progress.py` how differences change along training, `factorial.py` what changes do together;
+`progress.py` how differences change along training, `factorial.py` what changes do together,
+`steps.py` what each step from one cell to another brings;
 `published.py` puts papers' numbers beside; `gradients.py` summarises measurements, `search.py`
 candidates; `simulation.py` makes studies whose truth is known.
 May import storage and the rooms below; never torch, ray, matplotlib or what made the results.

@@ -65,6 +65,7 @@ def check_listed(
         "baseline": names.get(study.baseline, ""),
         "more_baselines": [names.get(m, m) for m in study.more_baselines],
         "margin": study.margin,
+        "path": [names[step] for step in study.path],
         "factorial": {
             names[spec]: list(changes)
             for spec, changes in (

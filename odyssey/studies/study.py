@@ -40,7 +40,7 @@ from odyssey.wording import quoted
 KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
-_LISTS = ("more_baselines", "factorial")  # fields that are lists and may be empty
+_LISTS = ("more_baselines", "factorial", "path")  # fields that are lists and may be empty
 # Fields that are whole numbers.
 LIMITS = {
     "members": Range(int, 1, 100_000),
@@ -63,6 +63,8 @@ class Study:
         more_baselines: Cells with which all are compared in a table of its own each.
         factorial: Changes of the baseline all of whose combinations are among the cells: their
             effects and interactions are estimated. Empty for none.
+        path: Cells that are steps from one to the next, each of which is compared with the one
+            before it; empty for none.
         margin: What differs by less counts as equal to the baseline, in the unit of the test loss
             (bits per character); 0 declares none.
         members: Draws of hyperparameters (and seeds) per cell and task; where the space has grids,
@@ -86,6 +88,7 @@ class Study:
     baseline: str = ""
     more_baselines: tuple[str, ...] = ()
     factorial: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
     margin: float = 0.0
     members: int = 4
     population: int = 0
@@ -120,6 +123,9 @@ class Study:
                     f"factorial needs all {len(combined)} combinations among the cells;"
                     f" {quoted(missing[0])} is missing"
                 )
+        for step in self.path:
+            if step not in cells:
+                raise ConfigError(suggest(step, cells, what="step of the path among the cells"))
         self._check_tables()
         self.config  # noqa: B018 - validates
         self._check_grid(grid_size(self.distributions))
@@ -310,7 +316,7 @@ def parse_study(text: str, *, settings: Sequence[str] = (), base: Path | None = 
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")
-    for key in ("cells", "more_baselines"):
+    for key in ("cells", "more_baselines", "path"):
         if isinstance(data.get(key), list):
             data[key] = tuple(
                 absolute_cell(v, base) if isinstance(v, str) else v for v in data[key]

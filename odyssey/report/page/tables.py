@@ -111,6 +111,7 @@ BOARD_COLUMNS: dict[str, Column] = {
     "top_score": Column("mean of the best draws", "best\ndraws", _bits),
     "difference": Column("difference", "differ-\nence", _change),
     "interval": Column("95 % interval", "95 %\ninterval", str),
+    "share": Column("share of the whole %", "share\n%", _percent),
     "relative": Column("difference %", "%", _relative),
     "improvement": Column("chance to be better", "chance\nbetter", _share),
     "p_holm": Column("p (Holm)", "p\n(Holm)", _p_value),

@@ -12,6 +12,7 @@ from odyssey.report.page import tables
 from odyssey.report.study.baseline import BaselineComparison
 from odyssey.report.study.factorial import FACTORIAL_CAPTION, effects_table
 from odyssey.report.study.page import Content, write_study_page
+from odyssey.report.study.steps import STEPS_CAPTION, steps_table
 from odyssey.storage.floors import FLOORS_FILE
 
 
@@ -52,6 +53,13 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
             if settling is not None and len(settling):
                 paths["settling_csv"] = directory / "settling.csv"
                 paths["settling_csv"].write_text(tables.to_csv(settling), encoding="utf-8")
+        if content.steps is not None:
+            paths |= _write_table(
+                steps_table(content.steps),
+                directory / "steps",
+                caption=STEPS_CAPTION,
+                data=content.steps,
+            )
         if content.factorial is not None:
             paths |= _write_table(
                 effects_table(content.factorial.effects),

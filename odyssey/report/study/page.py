@@ -30,6 +30,7 @@ from odyssey.report.study.factorial import (
     factorial_of,
 )
 from odyssey.report.study.floors import floors_text, learned_text, not_learned
+from odyssey.report.study.steps import STEPS_CAPTION, steps_of, steps_table
 from odyssey.statistics import estimates, published, ranking
 from odyssey.statistics.floors import learning
 from odyssey.statistics.importance import scales_of
@@ -59,6 +60,7 @@ class Content:
         further: Those with its other baselines: tables without figures.
         beside: Our numbers beside those of papers.
         factorial: Effects of changes in all combinations; None where the study has none.
+        steps: What each step of the study's path brings; None where it has none.
         floors: What the tasks cost without having learned them, as `FLOOR_COLUMNS`.
         learning: How far the baseline has come from there, as `statistics.floors.learning`.
     """
@@ -75,6 +77,7 @@ class Content:
     further: tuple[BaselineComparison, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
     factorial: Factorial | None = field(repr=False, default=None)
+    steps: pd.DataFrame | None = field(repr=False, default=None)
     floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
     learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
@@ -136,6 +139,7 @@ def read_content(
         further=tuple(found for found in further if found),
         beside=tuple(published.beside(results, ablation.compared if ablation else None)),
         factorial=factorial_of(results, run, seed=seed),
+        steps=steps_of(results, run, seed=seed),
         floors=records.floors,
         learning=learning(results, records.floors, baseline=label),
     )
@@ -154,6 +158,7 @@ def write_study_page(content: Content, path: Path) -> None:
         protocol=_protocol(content),
         comparison=_comparison(content.ablation),
         factorial=_factorial(content.factorial),
+        steps=_steps(content.steps),
         further=[_comparison(found) for found in content.further],
         beside=[(b.name, b.caption, table_html(b.table)) for b in content.beside],
         cells=entries(
@@ -293,6 +298,17 @@ def _factorial(found: Factorial | None) -> dict[str, Any] | None:
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
         "caption": FACTORIAL_CAPTION,
         "pictures": found.pictures,
+    }
+
+
+def _steps(steps: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Gathers the steps of a path."""
+    if steps is None:
+        return None
+    found = tables.by_task(steps_table(steps))
+    return {
+        "tables": [(task, table_html(part)) for task, part in found],
+        "caption": STEPS_CAPTION,
     }
 
 
