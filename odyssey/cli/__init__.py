@@ -4,10 +4,10 @@
 `arguments(parser)`, a `run(args)` and `EXAMPLES` of its use, imported when it is called, so that
 `odyssey --help` is quick: `ablate.py`, `bench.py`, `caption.py`, `cells.py`, `compare.py`,
 `data.py`, `doctor.py`, `errors.py`, `export.py`, `extend.py`, `gradients.py`, `mutate.py`,
-`path.py`, `promote.py`, `report.py`, `sample.py`, `search.py`, `show.py`, `status.py`, `train.py`, `tune.py`
-and `units.py`. `arguments.py` has what they share; `completion.py` answers shells. `printing.py` is
-the one way to the terminal, `screen.py` a part of it that is drawn over and over, by `live.py`,
-`live_search.py` and `live_training.py`; `signals.py` ends a command in order.
+`path.py`, `promote.py`, `report.py`, `sample.py`, `search.py`, `show.py`, `status.py`, `train.py`,
+`tune.py` and `units.py`. `arguments.py` has what they share; `completion.py` answers shells.
+`printing.py` is the one way to the terminal, `screen.py` a part of it that is drawn over and over,
+by `live.py`, `live_search.py` and `live_training.py`; `signals.py` ends a command in order.
 
 What a command does is a job's (`odyssey.jobs`). To add one: such a module, and its row in
 `main.COMMANDS`. May import everything; nothing but `odyssey.__main__` imports it.

@@ -65,6 +65,7 @@ def _print_study(content: Content) -> None:
     """Prints every cell beside the baseline; without one, the leaderboards."""
     from odyssey.report.page.tables import print_table
     from odyssey.report.study.floors import floors_text, learned_text, not_learned
+    from odyssey.report.study.spread import component_lines, transfer_lines
 
     screen = console()
     for line in not_learned(content.learning, content.run):
@@ -77,6 +78,8 @@ def _print_study(content: Content) -> None:
         if content.overall is not None:
             print_table(content.overall, screen)
         return
+    for line in (*transfer_lines(content.transfer), *component_lines(content.components)):
+        _print_lines(line)
     if content.steps is not None:
         from odyssey.report.study.steps import STEPS_CAPTION, steps_table
 
@@ -106,7 +109,7 @@ def _print_comparison(ablation: BaselineComparison, screen: Console) -> None:
     tables.print_table(tables.comparison_table(ablation.compared), screen)
     if ablation.scores is not None:
         tables.print_table(tables.aggregate_table(ablation.scores, ablation.compared), screen)
-    for line in protocol.claims(ablation.compared, ablation.baseline, ablation.settling):
+    for line in protocol.claims(*ablation.claimed):
         print(f"{line.task}: {line.claim} {line.rest}\n")
     if note := protocol.power_note(ablation.compared):
         print(f"{note}\n")

@@ -151,6 +151,8 @@ def _study_data(content: Content) -> dict[str, Any]:
         "leaderboard": content.board.to_dict("records"),
         "overall": overall(content.results).to_dict("records"),
         "comparison": ablation.compared.to_dict("records") if ablation else [],
+        "transfer": content.transfer.to_dict("records"),
+        "components": content.components.to_dict("records"),
         "steps": _records(content.steps),
         "factorial": _records(content.factorial.effects if content.factorial else None),
         "settling": _records(ablation.settling if ablation else None),

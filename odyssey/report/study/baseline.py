@@ -17,6 +17,7 @@ from odyssey.report.study.protocol import comparisons_text, margin_text, swaps_t
 from odyssey.statistics import aggregate, boxes, comparison, equivalence, importance
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.progress import Progress, difference_by_characters
+from odyssey.statistics.studentised import studentised
 from odyssey.statistics.verdicts import NO_TEST
 from odyssey.wording import plural
 
@@ -32,6 +33,7 @@ class BaselineComparison:
         compared: As `comparison.compare`.
         scores: As `aggregate.aggregate_scores`; None with one task, or where no scale exists.
         settling: As `progress.Progress.settling`; None without curves.
+        studentised: As `studentised.studentised`; None without curves.
         pictures: The figures, task by task, those over all tasks with an empty task.
         caption: How the table was made, in full: what a referee asks.
     """
@@ -42,6 +44,12 @@ class BaselineComparison:
     pictures: tuple[Picture, ...] = field(repr=False)
     caption: str = field(repr=False)
     settling: pd.DataFrame | None = field(repr=False, default=None)
+    studentised: pd.DataFrame | None = field(repr=False, default=None)
+
+    @property
+    def claimed(self) -> tuple[pd.DataFrame, str, pd.DataFrame | None, pd.DataFrame | None]:
+        """What `protocol.claims` is about."""
+        return self.compared, self.baseline, self.settling, self.studentised
 
 
 def compare_with_baseline(
@@ -87,7 +95,10 @@ def compare_with_baseline(
         *_progress_pictures(progress, compared, baseline=label),
         *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
     ]
-    return BaselineComparison(label, compared, scores, tuple(drawn), caption, progress.settling)
+    again = studentised(results, baseline=label, seed=seed)
+    return BaselineComparison(
+        label, compared, scores, tuple(drawn), caption, progress.settling, again
+    )
 
 
 def _progress_pictures(
@@ -202,6 +213,23 @@ def _pictures(
         except ConfigError:
             continue  # too few draws, or nothing varied
         yield from _importance_pictures(found, stem=stem, task=name, cell=baseline)
+        try:
+            again = importance.importance(
+                importance.draws_that_learn(chosen), seed=seed, scales=scales
+            )
+        except ConfigError:
+            continue
+        yield Picture(
+            f"{stem}_importance_learning",
+            name,
+            f"What decides the result of {baseline} on {name}, of the draws that learn",
+            "As before, of the draws whose validation loss has come three quarters of the best "
+            "one's way from guessing: where most of a range learns nothing, shares over all draws "
+            "say that and little else. Shares are over the values that these draws have. "
+            f"{again.verdict}",
+            style.figure_of(importance_plots.plot_importance(again)),
+            again.effects,
+        )
 
 
 def _pictures_over_tasks(

@@ -28,7 +28,8 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         study with a baseline also comparison_csv, comparison_md and comparison_tex, and of every
         further one comparison-NAME_csv and so on; for every published table that speaks of its
         cells NAME_csv, NAME_md and NAME_tex; floors_csv where the floors of tasks are known,
-        settling_csv where there are learning curves.
+        settling_csv and studentised_csv beside a comparison, transfer_csv of several tasks,
+        components_csv of repeated seeds.
 
     Raises:
         StoreError: The directory cannot be written.
@@ -49,10 +50,6 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         paths["leaderboard_md"].write_text(text, encoding="utf-8")
         if content.ablation is not None:
             paths |= _write_ablation(content.ablation, directory / "comparison")
-            settling = content.ablation.settling
-            if settling is not None and len(settling):
-                paths["settling_csv"] = directory / "settling.csv"
-                paths["settling_csv"].write_text(tables.to_csv(settling), encoding="utf-8")
         if content.steps is not None:
             paths |= _write_table(
                 steps_table(content.steps),
@@ -75,6 +72,10 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         if len(content.floors):
             paths["floors_csv"] = directory / FLOORS_FILE
             paths["floors_csv"].write_text(tables.to_csv(content.floors), encoding="utf-8")
+        for name, frame in _further(content).items():
+            if frame is not None and len(frame):
+                paths[f"{name}_csv"] = directory / f"{name}.csv"
+                paths[f"{name}_csv"].write_text(tables.to_csv(frame), encoding="utf-8")
         for shown in content.beside:
             paths |= _write_table(shown.table, directory / shown.name, caption=shown.caption)
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
@@ -85,6 +86,18 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         why = error.strerror or str(error)
         raise StoreError(f"cannot write the report to {directory}: {why}") from error
     return paths
+
+
+def _further(content: Content) -> dict[str, pd.DataFrame | None]:
+    """Gives the tables that are written as CSV alone, by name."""
+    found: dict[str, pd.DataFrame | None] = {}
+    found |= {"transfer": content.transfer, "components": content.components}
+    if content.ablation is not None:
+        found |= {
+            "settling": content.ablation.settling,
+            "studentised": content.ablation.studentised,
+        }
+    return found
 
 
 def _write_ablation(found: BaselineComparison, path: Path) -> dict[str, Path]:

@@ -30,10 +30,13 @@ from odyssey.report.study.factorial import (
     factorial_of,
 )
 from odyssey.report.study.floors import floors_text, learned_text, not_learned
+from odyssey.report.study.spread import component_lines, transfer_lines
 from odyssey.report.study.steps import STEPS_CAPTION, steps_of, steps_table
 from odyssey.statistics import estimates, published, ranking
+from odyssey.statistics.components import variance_components
 from odyssey.statistics.floors import learning
 from odyssey.statistics.importance import scales_of
+from odyssey.statistics.transfer import transfer
 from odyssey.storage import RunStore
 from odyssey.storage.floors import floors_frame, read_floors
 from odyssey.storage.samples import KeptSample, read_samples
@@ -61,6 +64,8 @@ class Content:
         beside: Our numbers beside those of papers.
         factorial: Effects of changes in all combinations; None where the study has none.
         steps: What each step of the study's path brings; None where it has none.
+        transfer: Whether rankings agree between tasks, as `statistics.transfer`.
+        components: How much is seeds, as `statistics.components`; no rows where none are repeated.
         floors: What the tasks cost without having learned them, as `FLOOR_COLUMNS`.
         learning: How far the baseline has come from there, as `statistics.floors.learning`.
     """
@@ -78,6 +83,8 @@ class Content:
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
     factorial: Factorial | None = field(repr=False, default=None)
     steps: pd.DataFrame | None = field(repr=False, default=None)
+    transfer: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
+    components: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
     floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
     learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
@@ -140,6 +147,8 @@ def read_content(
         beside=tuple(published.beside(results, ablation.compared if ablation else None)),
         factorial=factorial_of(results, run, seed=seed),
         steps=steps_of(results, run, seed=seed),
+        transfer=transfer(results, seed=seed),
+        components=variance_components(results),
         floors=records.floors,
         learning=learning(results, records.floors, baseline=label),
     )
@@ -159,6 +168,8 @@ def write_study_page(content: Content, path: Path) -> None:
         comparison=_comparison(content.ablation),
         factorial=_factorial(content.factorial),
         steps=_steps(content.steps),
+        transfer=transfer_lines(content.transfer),
+        components=component_lines(content.components),
         further=[_comparison(found) for found in content.further],
         beside=[(b.name, b.caption, table_html(b.table)) for b in content.beside],
         cells=entries(
@@ -283,7 +294,7 @@ def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
         "caption": found.caption,
         "scores": scores,
-        "findings": protocol.claims(found.compared, found.baseline, found.settling),
+        "findings": protocol.claims(*found.claimed),
         "power": protocol.power_note(found.compared),
         "pictures": found.pictures,
     }

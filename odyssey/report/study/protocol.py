@@ -77,7 +77,10 @@ def protocol(
 
 
 def claims(
-    compared: pd.DataFrame, baseline: str, settling: pd.DataFrame | None = None
+    compared: pd.DataFrame,
+    baseline: str,
+    settling: pd.DataFrame | None = None,
+    studentised: pd.DataFrame | None = None,
 ) -> list[Claim]:
     """Says task by task what the comparison with the baseline shows, and no more.
 
@@ -85,6 +88,7 @@ def claims(
         compared: As `comparison.compare` gives it.
         baseline: Label of the baseline.
         settling: As `progress.Progress.settling`, where there are learning curves.
+        studentised: As `studentised.studentised`.
     """
     names = short_names(compared["task"].unique())
     found = []
@@ -102,6 +106,8 @@ def claims(
         if "within" in here:
             claim += " " + _within(here)
         rest = list(_open(here))
+        if studentised is not None:
+            rest += _otherwise(here, studentised[studentised["task"] == task])
         if settling is not None:
             rest += _unsettled(settling[settling["task"] == task])
         found.append(Claim(names[str(task)], claim, " ".join(rest)))
@@ -116,6 +122,24 @@ def _within(here: pd.DataFrame) -> str:
         for word in (EQUAL, UNKNOWN)
     ]
     return f"Within {here['margin'].max():g} {per()}: {', '.join(parts)}."
+
+
+def _otherwise(here: pd.DataFrame, studentised: pd.DataFrame) -> Iterable[str]:
+    """Says of which cells a studentised statistic decides otherwise."""
+    p = dict(zip(studentised["label"], studentised["p_holm"], strict=True))
+    tested = here[here["verdict"].isin((*DECIDED, UNCLEAR))]
+    found = [
+        f"{row.label} p {p[row.label]:.3f}"
+        for row in tested.itertuples()
+        if row.label in p
+        and p[row.label] == p[row.label]
+        and (p[row.label] <= ALPHA) != (row.verdict in DECIDED)
+    ]
+    if found:
+        yield (
+            f"With a studentised statistic (Janssen 1997), Holm as before, {len(found)} would be "
+            f"decided otherwise{_named(pd.Series(found))}."
+        )
 
 
 def _unsettled(settling: pd.DataFrame) -> Iterable[str]:
