@@ -189,7 +189,8 @@ def inputs_of(frame: pd.DataFrame, *, scales: Mapping[str, str] = SCALES) -> tup
 def draws_that_learn(results: pd.DataFrame, *, valid: str = VALID_BPC) -> pd.DataFrame:
     """Gives the rows of the draws that learn: `LEARNED` of the way from guessing to the best one.
 
-    Where nobody knows what guessing costs, those are the better half. Lost draws are left out.
+    Where that are fewer than a quarter of the draws, or nobody knows what guessing costs, it is the
+    best quarter. Lost draws are left out.
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`, of one task and one cell.
@@ -198,8 +199,10 @@ def draws_that_learn(results: pd.DataFrame, *, valid: str = VALID_BPC) -> pd.Dat
     usable = results[estimates.valid_rows(results, valid)]
     values = usable[valid].astype("float64")
     guess = float(estimates.guessing_values(usable, valid).max()) if len(usable) else np.nan
-    least = guess - LEARNED * (guess - float(values.min())) if np.isfinite(guess) else None
-    return usable[values <= (values.median() if least is None else least)]
+    least = guess - LEARNED * (guess - float(values.min()))
+    count = max(int((values <= least).sum()), -(-len(results) // 4))
+    chosen: pd.DataFrame = usable.loc[values.sort_values(kind="stable").index[:count]]
+    return chosen.sort_index()
 
 
 def importance(

@@ -220,5 +220,5 @@ def test_a_rate_that_decides_whether_a_draw_learns_hides_what_decides_how_well()
     ]
     assert shares[0]["learning_rate"] > 0.9
     assert shares[1]["input_noise"] > 0.8
-    # nobody knows what guessing costs: the better half
-    assert len(draws_that_learn(frame.drop(columns="num_symbols"))) == pytest.approx(100, abs=6)
+    # nobody knows what guessing costs: the best quarter
+    assert len(draws_that_learn(frame.drop(columns="num_symbols"))) == 50

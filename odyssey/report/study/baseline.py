@@ -224,9 +224,9 @@ def _pictures(
             name,
             f"What decides the result of {baseline} on {name}, of the draws that learn",
             "As before, of the draws whose validation loss has come three quarters of the best "
-            "one's way from guessing: where most of a range learns nothing, shares over all draws "
-            "say that and little else. Shares are over the values that these draws have. "
-            f"{again.verdict}",
+            "one's way from guessing, at least the best quarter: where most of a range learns "
+            "nothing, shares over all draws say that and little else. Shares are over the values "
+            f"that these draws have. {again.verdict}",
             style.figure_of(importance_plots.plot_importance(again)),
             again.effects,
         )
