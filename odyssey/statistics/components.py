@@ -41,7 +41,7 @@ def variance_components(results: pd.DataFrame, *, test: str = TEST_BPC) -> pd.Da
     """
     names = [n for n in HYPERPARAMETERS if n in results and results[n].notna().any()]
     keyed = results.assign(
-        setting=results[names].astype(str).agg("|".join, axis=1) if names else "",
+        setting=["|".join(map(str, row)) for row in results[names].itertuples(index=False)],
         counted=member_values(results, test),
     ).dropna(subset=["counted"])
     rows: list[tuple[object, ...]] = []
