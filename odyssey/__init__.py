@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from odyssey.interface.verbs import gradients as gradients
     from odyssey.interface.verbs import load_plugin as load_plugin
     from odyssey.interface.verbs import mistakes as mistakes
+    from odyssey.interface.verbs import path as path
     from odyssey.interface.verbs import promote as promote
     from odyssey.interface.verbs import resume as resume
     from odyssey.interface.verbs import sample as sample
@@ -76,6 +77,7 @@ _WHERE = {
     "gradients": "odyssey.interface.verbs",
     "load_plugin": "odyssey.interface.verbs",
     "mistakes": "odyssey.interface.verbs",
+    "path": "odyssey.interface.verbs",
     "promote": "odyssey.interface.verbs",
     "resume": "odyssey.interface.verbs",
     "sample": "odyssey.interface.verbs",

@@ -76,6 +76,12 @@ def unit_of(record: Mapping[str, object]) -> str:
     return unit if unit in SINGULAR else "characters"
 
 
+def symbol_count(count: int, record: Mapping[str, object]) -> str:
+    """Writes a number of a task's symbols: `1,200,000 characters`."""
+    unit = unit_of(record)
+    return plural(count, SINGULAR[unit], unit)
+
+
 def unit_of_all(records: Mapping[str, object]) -> str:
     """Names what the losses of several tasks are counted by: "symbols" where they differ."""
     units = {unit_of(r) if isinstance(r, Mapping) else "characters" for r in records.values()}

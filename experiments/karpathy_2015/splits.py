@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from odyssey.diagnostics.ngrams import ngram_probabilities
+from odyssey.tasks.ngrams import ngram_probabilities
 
 # The n-grams of Karpathy, Johnson and Fei-Fei (2015), modified Kneser-Ney by KenLM; recalled
 PAPER = {1: 2.399, 2: 1.928, 3: 1.521, 4: 1.314, 5: 1.232, 6: 1.203}

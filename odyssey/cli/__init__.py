@@ -4,7 +4,7 @@
 `arguments(parser)`, a `run(args)` and `EXAMPLES` of its use, imported when it is called, so that
 `odyssey --help` is quick: `ablate.py`, `bench.py`, `caption.py`, `cells.py`, `compare.py`,
 `check.py`, `data.py`, `doctor.py`, `errors.py`, `export.py`, `extend.py`, `gradients.py`,
-`mutate.py`, `promote.py`, `report.py`, `sample.py`, `search.py`, `show.py`, `status.py`,
+`mutate.py`, `path.py`, `promote.py`, `report.py`, `sample.py`, `search.py`, `show.py`, `status.py`,
 `train.py`, `tune.py` and `units.py`. `arguments.py` has what they share; `completion.py` answers
 shells. `printing.py` writes tables and JSON, `signals.py` ends a command in order.
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
-from odyssey.cli.arguments import add_options, add_running, add_settings, listed
+from odyssey.cli.arguments import add_options, add_pilot, add_running, add_settings, listed
 from odyssey.errors import ConfigError
 from odyssey.studies.make.ablation import MATCHES, AblationOptions, ablation_study
 
 EXAMPLES = (
     ("odyssey ablate lstm --tasks xml --draws 8", "every single change of an LSTM"),
     ("odyssey ablate gru --variants drop_gate=r,no_bias", "these changes only"),
+    ("odyssey ablate lstm --factorial i,f,o", "all combinations: effects and interactions"),
+    ("odyssey ablate lstm --dry-run --pilot results/ablate_lstm", "what it could find"),
     ("odyssey ablate lstm_peephole --set odyssey9 --dry-run", "the cells of Greff et al. 2015"),
 )
 
@@ -28,6 +30,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="ablations, or specs; without it every single change that the cell admits",
     )
+    parser.add_argument(
+        "--factorial",
+        default="",
+        metavar="A,B",
+        help="these changes in all combinations: gates, which are dropped, or ablations",
+    )
     add_settings(
         parser,
         "a paper's cells (odyssey9, jozefowicz10), or override a field (epochs=40)",
@@ -39,8 +47,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=AblationOptions.match,
         help="parameters: the same number of parameters instead of the same hidden size",
     )
+    add_options(
+        parser,
+        AblationOptions,
+        ("--margin", "BITS", "what differs by less counts as equal (none is declared)"),
+    )
     add_options(parser, AblationOptions, ("--seed", "N", "seed ({})"))
     add_running(parser)
+    add_pilot(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -53,7 +67,9 @@ def run(args: argparse.Namespace) -> None:
         draws=args.draws,
         variants=listed(args.variants),
         cell_set=sets[0] if sets else "",
+        factorial=listed(args.factorial),
         match=args.match,
+        margin=args.margin,
         seed=args.seed,
         settings=[setting for setting in args.settings if "=" in setting],
     )

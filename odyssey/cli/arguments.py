@@ -134,6 +134,16 @@ def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
     add_json(parser)
 
 
+def add_pilot(parser: argparse.ArgumentParser) -> None:
+    """Adds --pilot, beside --dry-run."""
+    parser.add_argument(
+        "--pilot",
+        metavar="DIR",
+        default="",
+        help="with --dry-run: a run of these tasks; say which difference the study could find",
+    )
+
+
 def add_track(parser: argparse.ArgumentParser) -> None:
     """Adds --track."""
     parser.add_argument(

@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "train one cell on one task",
     "search": "evolve update equations, or run a study of given cells, in parallel",
     "ablate": "compare a cell with what it is without its parts",
+    "path": "go from one cell to another by single changes, and see which brings the gap",
     "promote": "train the best cells of a search again, beside LSTM and GRU",
     "extend": "run more draws, cells or tasks of a study, or candidates of a search",
     "compare": "put the cells of several runs into one table",

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
-from odyssey.cli.arguments import add_options, add_running, add_settings, listed, options_of
+from odyssey.cli.arguments import (
+    add_options,
+    add_pilot,
+    add_running,
+    add_settings,
+    listed,
+    options_of,
+)
 from odyssey.studies.make.promotion import PromotionOptions, promotion_study
 
 EXAMPLES = (
@@ -37,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser, "override a field of the study, as in epochs=40")
     add_running(parser)
+    add_pilot(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey.cli import report
-from odyssey.cli.arguments import add_running, add_settings, options_of
+from odyssey.cli.arguments import add_pilot, add_running, add_settings, options_of
 from odyssey.cli.printing import print_json
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError, RunCutShortError
+from odyssey.jobs.power import StudyPower, study_power
 from odyssey.jobs.search import (
     RunnerOptions,
     RunOptions,
@@ -43,6 +44,7 @@ EXAMPLES = (
     ("odyssey search --example tour", "a study that comes with the package"),
     ("odyssey search --example evolve --copy mine.toml", "a file to change"),
     ("odyssey search mine.toml --dry-run", "what would run, and how long"),
+    ("odyssey search mine.toml --dry-run --pilot RUN", "and which differences it could find"),
     ("odyssey search mine.toml --set members=8", "with a field changed"),
     ("odyssey search --resume results/runs/evolve", "go on after an interruption"),
 )
@@ -60,6 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="DIR", help="go on with an interrupted run")
     add_settings(parser, "override a field, as in training.epochs=5 (may be repeated)")
     add_running(parser)
+    add_pilot(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -106,18 +109,23 @@ def run_or_estimate(study: Study, args: argparse.Namespace) -> None:
         args: What `add_running` has added.
     """
     options = options_of(RunOptions, args)
+    if args.pilot and not args.dry_run:
+        raise ConfigError("--pilot says what a study could find: give it with --dry-run")
     if not args.dry_run:
         work(begin_run(study, options), options, as_json=args.json)
         return
     estimate = estimate_study(study, options)
+    power = study_power(study, args.pilot) if args.pilot else None
     if isinstance(estimate, StudyEstimate):
         print_notices(estimate.tasks)
     if args.json:
-        print_json(estimate.data())
+        print_json(estimate.data() | ({"power": power.data()} if power else {}))
     elif isinstance(estimate, StudyEstimate):
         _print_study(estimate)
     else:
         _print_search(estimate)
+    if power and not args.json:
+        _print_power(power)
 
 
 def work(opened: OpenRun, options: RunnerOptions, *, as_json: bool) -> None:
@@ -192,6 +200,27 @@ def _print_study(estimate: StudyEstimate) -> None:
         f"  (estimated from {duration(estimate.timed)} of timed updates, with"
         f" {duration(estimate.start_up)} of start-up for a worker; nothing was run)"
     )
+
+
+def _print_power(power: StudyPower) -> None:
+    """Prints which difference the study would find on each task."""
+    from odyssey.statistics.power import POWER
+
+    print(f"  power        found in {POWER:.0%} of studies like it, by resampling {power.pilot}:")
+    for row in power.table.to_dict("records"):
+        found = f"{row['difference']:.3f}" if math.isfinite(row["difference"]) else "nothing"
+        comparisons = plural(row["comparisons"], "comparison")
+        print(
+            f"    {row['task']}: {found} at {plural(row['draws'], 'draw')} and {comparisons}"
+            f" (the pilot: {plural(row['pairs'], 'pair')} of cells on"
+            f" {plural(row['pilot_draws'], 'draw')})"
+        )
+        if 0 < power.margin < row["difference"]:
+            print(f"      more than the margin of {power.margin:g}: little will be decided")
+    if power.missing:
+        print(f"    not in the pilot: {', '.join(power.missing)}")
+    if power.differs:
+        print(f"    the pilot is another study ({power.differs}): its noise may be, too")
 
 
 def _listed(values: Sequence[float | str]) -> str:

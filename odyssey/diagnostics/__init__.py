@@ -9,7 +9,7 @@ torch and everything up to `odyssey.training`; draws nothing.
 and Lyapunov exponents, `paths.py` the ways of a gradient, `meanfield.py` what theory predicts,
 `tidy.py` frames of tensors. `recording.py` keeps the values of units over a text, `probes.py` marks
 the text, `unit_scores.py` compares the two. `predictions.py` has the loss of every symbol,
-`mistakes.py` sorts errors by oracles, of which `ngrams.py` is one. `attention.py` says where models
+`mistakes.py` sorts errors by oracles. `attention.py` says where models
 look in pictures. Of what models write, `brackets.py` counts what is closed, `latex.py` what
 compiles; `painting.py` judges pictures by models that paint.
 

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from odyssey.diagnostics.ngrams import ngram_probabilities
 from odyssey.diagnostics.probes import CLOSING, QUOTES, in_word
 from odyssey.errors import ConfigError, TaskError
 from odyssey.tasks.base import HeldOut, Task
+from odyssey.tasks.ngrams import ngram_probabilities
 from odyssey.tasks.text import MissingText, TextTask
 from odyssey.tasks.words import WordVocabulary
 from odyssey.wording import NATS_PER_BIT

@@ -16,7 +16,7 @@ from odyssey.jobs.train import TrainOptions
 from odyssey.jobs.units import UnitOptions
 from odyssey.options import Options
 from odyssey.progress.watcher import TrainWatcher
-from odyssey.studies.make.ablation import AblationOptions
+from odyssey.studies.make.ablation import AblationOptions, DrawnOptions
 from odyssey.studies.make.promotion import PromotionOptions
 from odyssey.studies.source import Watcher
 from odyssey.studies.study import Settings
@@ -62,6 +62,11 @@ class SearchArguments(WatchedRun, RunOptions):
 @dataclass(frozen=True, kw_only=True)
 class AblateArguments(WatchedRun, RunOptions, AblationOptions):
     """What a table of ablations takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathArguments(WatchedRun, RunOptions, DrawnOptions):
+    """What a path between two cells takes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from odyssey.interface.arguments import (
     ExportArguments,
     ExtendArguments,
     GradientArguments,
+    PathArguments,
     PromoteArguments,
     ResumeArguments,
     SampleArguments,
@@ -134,6 +135,32 @@ def ablate(call: _Ablate) -> Run:
     from odyssey.studies.make.ablation import ablation_study
 
     study = ablation_study(spec_of(call.cell), call)
+    return work(begin_run(study, call), call, call.progress)
+
+
+@dataclass(frozen=True)
+class _Path(PathArguments):
+    """Where the path goes.
+
+    Attributes:
+        cells: The first and the last cell, between which single changes are looked for; or three
+            and more, which are the path.
+    """
+
+    cells: Sequence[str | Cell]
+
+
+@called(_Path)
+def path(call: _Path) -> Run:
+    """Goes from one cell to another by single changes, each trained on equal draws and budgets.
+
+    Raises:
+        OdysseyError: There is no such path, an option makes no sense, or nothing can be written.
+    """
+    from odyssey.jobs.search import begin_run
+    from odyssey.studies.make.path import path_study
+
+    study = path_study([spec_of(cell) for cell in call.cells], call)
     return work(begin_run(study, call), call, call.progress)
 
 

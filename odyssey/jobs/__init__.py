@@ -2,7 +2,8 @@
 
 `train.py` trains one cell on one task, with the options of `train_fields.py`; `search.py` runs a
 study or a search, or its rest; `extend.py` lets a run grow; `compare.py` puts the cells of several
-runs into one table; `status.py` says how far a run is, `report.py` makes its tables and pages,
+runs into one table, `forest.py` one change over all of them, `power.py` says what a study can find;
+`status.py` says how far a run is, `report.py` makes its tables and pages,
 `sample.py` lets its models write, `play.py` those of music play, `paint.py` those of digits paint,
 `caption.py` those of pictures read. `gradients.py` measures how far gradients reach back,
 `units.py` what units and gates follow, `mistakes.py` what models get wrong, and why; `choice.py`

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from odyssey.storage.places import Place
 
-# Of a study's training: what decides no number, or is spelled out beside it.
-_FREE = {"training.threads", "training.preset", "space.preset"}
-
 
 @dataclass(frozen=True)
 class ComparedRun:
@@ -179,7 +176,7 @@ def _read(where: str | Place, name: str) -> ComparedRun:
     from odyssey.statistics.ranking import with_labels
     from odyssey.storage.schema import KIND
     from odyssey.storage.store import RunStore
-    from odyssey.studies.sealed import resolved
+    from odyssey.studies.sealed import deciding
     from odyssey.studies.study import recorded_study
 
     store = RunStore.open(where)
@@ -194,10 +191,7 @@ def _read(where: str | Place, name: str) -> ComparedRun:
         raise StoreError(
             f"{store.path} has no finished trial; go on with: odyssey search --resume {store.path}"
         )
-    said = resolved(recorded_study(store.study_text, facts))
-    shared = {
-        n: v for n, v in said.items() if n.startswith(("training.", "space.")) and n not in _FREE
-    }
+    shared = deciding(recorded_study(store.study_text, facts))
     setups = {
         task: {**shared, **{f"task.{n}": v for n, v in record.items()}}
         for task, record in facts["tasks"].items()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.errors import StoreError
+from odyssey.errors import ConfigError, StoreError
 from odyssey.names import file_name, printable
 from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from odyssey.report.search.content import SearchContent
@@ -44,21 +46,32 @@ class ReportedRun:
 
 
 @contextmanager
-def report_run(directory: str | Place, *, to: str | Path = "") -> Iterator[ReportedRun]:
+def report_run(
+    directory: str | Place, *, to: str | Path = "", margin: float | None = None
+) -> Iterator[ReportedRun]:
     """Writes the report of a run; numbers are counted as its tasks do while the context lasts.
 
     It is written into the run, or into the directory `to`. A study with a baseline shows every cell
     beside it; any other one its leaderboards. A run in a folder that nobody may write to can be
     looked at all the same.
 
+    Args:
+        directory: The run directory, or its URL.
+        to: Where the report is written.
+        margin: What differs by less counts as equal to the baseline, in bits; without it what the
+            study declared.
+
     Raises:
+        ConfigError: The margin is not above 0.
         StoreError: There is no run, or it has no results.
     """
     from odyssey.report.search.page import write_search
     from odyssey.report.study.files import write_content
 
     run = place(directory)
-    with read_run(run) as (content, search, local):
+    if margin is not None and not 0 < margin < math.inf:
+        raise ConfigError(f"--margin must be a number above 0, got {margin}")
+    with read_run(run, margin=margin) as (content, search, local):
         try:
             write = write_search if search else write_content
             written = write(content, to=Path(to) if to else None)
@@ -88,12 +101,15 @@ def print_run(content: Any, screen: Console) -> None:
 
 
 @contextmanager
-def read_run(run: Place, *, drawn: bool = True) -> Iterator[tuple[Any, bool, Path]]:
+def read_run(
+    run: Place, *, drawn: bool = True, margin: float | None = None
+) -> Iterator[tuple[Any, bool, Path]]:
     """Gives what a report says of a run, whether that is a search, and the run as a path.
 
     Args:
         run: The run.
         drawn: Whether the figures are drawn.
+        margin: What differs by less counts as equal, in bits; None: what the study declared.
 
     Raises:
         StoreError: There is no run, or it has no results.
@@ -102,12 +118,16 @@ def read_run(run: Place, *, drawn: bool = True) -> Iterator[tuple[Any, bool, Pat
     from odyssey.report.search.content import is_search, read_search
     from odyssey.report.study.page import read_content
     from odyssey.storage.store import RunStore
+    from odyssey.studies.floors import run_floors
 
     facts = RunStore.open(run).run
     with counting(facts), local_copy(run) as local:
         search = is_search(facts)
-        read = read_search if search else read_content
-        yield read(local, drawn=drawn), search, local
+        if search:
+            yield read_search(local, drawn=drawn), search, local
+        else:
+            floors = run_floors(local)
+            yield read_content(local, drawn=drawn, floors=floors, margin=margin), search, local
 
 
 def latex_tables(directory: str | Place) -> dict[str, str]:
@@ -156,9 +176,20 @@ def _study_data(content: Content) -> dict[str, Any]:
         "leaderboard": content.board.to_dict("records"),
         "overall": overall(content.results).to_dict("records"),
         "comparison": ablation.compared.to_dict("records") if ablation else [],
+        "transfer": content.transfer.to_dict("records"),
+        "components": content.components.to_dict("records"),
+        "steps": _records(content.steps),
+        "factorial": _records(content.factorial.effects if content.factorial else None),
+        "settling": _records(ablation.settling if ablation else None),
         "further": {f.baseline: f.compared.to_dict("records") for f in content.further},
         "beside": {b.name: b.table.to_dict("records") for b in content.beside},
+        "floors": content.floors.to_dict("records"),
+        "learning": content.learning.to_dict("records"),
     }
+
+
+def _records(frame: pd.DataFrame | None) -> list[dict[Any, Any]]:
+    return [] if frame is None else frame.to_dict("records")
 
 
 def _search_data(content: SearchContent) -> dict[str, Any]:

@@ -197,6 +197,46 @@ def best_of_n_frame(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
+def filled_curves(
+    curves: pd.DataFrame, results: pd.DataFrame, *, metric: str = VALID_NATS
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """Gives learning curves of all members of a cell at all of its checkpoints.
+
+    A member that stopped early keeps its last value, and one that diverged or failed counts as
+    guessing from its last measurement on, as does every value that is worse; where nobody knows
+    what guessing is, such a member is infinite.
+
+    Args:
+        curves: As `CURVE_COLUMNS`, with `label`.
+        results: As `RESULT_COLUMNS`, with `label`: says which members diverged.
+        metric: A loss in nats; given back in bits per character.
+
+    Returns:
+        By task and label: a row a checkpoint (characters), a column a member.
+    """
+    lost = set(map(tuple, results.loc[results["status"] != OK, ["task", "label", "member"]].values))
+    worst_of = guessing_values(results, VALID_BPC).groupby(results["task"]).max()
+    wanted = curves[curves["metric"] == metric]
+    found = {}
+    for (task, label), group in wanted.groupby(["task", "label"], sort=False):
+        table = group.pivot_table(
+            index="characters", columns="member", values="value", aggfunc="last", dropna=False
+        ).sort_index()
+        worst = float(worst_of.get(task, np.nan))
+        worst = worst if np.isfinite(worst) else np.inf
+        values = table.to_numpy(dtype=np.float64) / np.log(2)
+        filled = table.ffill().to_numpy(dtype=np.float64) / np.log(2)
+        for column, member in enumerate(table.columns):
+            measured = np.flatnonzero(np.isfinite(values[:, column]))
+            last = measured[-1] if len(measured) else -1
+            if (task, label, member) in lost:
+                filled[last + 1 :, column] = worst
+        filled = np.minimum(np.where(np.isfinite(filled), filled, worst), worst)
+        key = (str(task), str(label))
+        found[key] = pd.DataFrame(filled, index=table.index, columns=table.columns)
+    return found
+
+
 def curve_bands(
     curves: pd.DataFrame, results: pd.DataFrame, *, metric: str = VALID_NATS
 ) -> pd.DataFrame:
@@ -215,36 +255,20 @@ def curve_bands(
     Returns:
         Columns task, label, characters, median, low, high (bits per character), members.
     """
-    lost = set(map(tuple, results.loc[results["status"] != OK, ["task", "label", "member"]].values))
-    worst_of = guessing_values(results, VALID_BPC).groupby(results["task"]).max()
-    wanted = curves[curves["metric"] == metric]
     parts = []
-    for (task, label), group in wanted.groupby(["task", "label"], sort=False):
-        table = group.pivot_table(
-            index="characters", columns="member", values="value", aggfunc="last", dropna=False
-        ).sort_index()
-        worst = float(worst_of.get(task, np.nan))
-        worst = worst if np.isfinite(worst) else np.inf
-        values = table.to_numpy(dtype=np.float64) / np.log(2)
-        filled = table.ffill().to_numpy(dtype=np.float64) / np.log(2)
-        for column, member in enumerate(table.columns):
-            measured = np.flatnonzero(np.isfinite(values[:, column]))
-            last = measured[-1] if len(measured) else -1
-            if (task, label, member) in lost:
-                filled[last + 1 :, column] = worst
-        filled = np.minimum(np.where(np.isfinite(filled), filled, worst), worst)
-        bands = open_quantiles(filled, (0.25, 0.5, 0.75))
+    for (task, label), filled in filled_curves(curves, results, metric=metric).items():
+        bands = open_quantiles(filled.to_numpy(), (0.25, 0.5, 0.75))
         low, median, high = np.where(np.isinf(bands), np.nan, bands)
         parts.append(
             pd.DataFrame(
                 {
                     "task": task,
                     "label": label,
-                    "characters": table.index.to_numpy(),
+                    "characters": filled.index.to_numpy(),
                     "median": median,
                     "low": low,
                     "high": high,
-                    "members": table.shape[1],
+                    "members": filled.shape[1],
                 }
             )
         )

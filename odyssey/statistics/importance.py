@@ -29,12 +29,13 @@ from scipy.stats import qmc
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS, LINEAR, LOG, LOG_ONE_MINUS, OF_CELL
 from odyssey.statistics import estimates
-from odyssey.storage.schema import TEST_BPC
+from odyssey.storage.schema import TEST_BPC, VALID_BPC
 from odyssey.threads import one_thread
 
 LEAST_FIT = 0.5  # out-of-bag R² below which nothing is ranked
 GOOD_FIT = 0.8  # below it shares were wrong by a fifth of the variance, and their order too
 LEAST_TRIALS = 30
+LEARNED = 0.75  # of the best draw's way from guessing: such a draw learns
 CONSTANT = "No variation: nothing to rank"
 MARGINAL_GRID = 100  # points at which the effect of a continuous input is known
 MOST_LEVELS = 10  # an input with no more values than this is a choice
@@ -183,6 +184,25 @@ def inputs_of(frame: pd.DataFrame, *, scales: Mapping[str, str] = SCALES) -> tup
             )
         )
     return tuple(found)
+
+
+def draws_that_learn(results: pd.DataFrame, *, valid: str = VALID_BPC) -> pd.DataFrame:
+    """Gives the rows of the draws that learn: `LEARNED` of the way from guessing to the best one.
+
+    Where that are fewer than a quarter of the draws, or nobody knows what guessing costs, it is the
+    best quarter. Lost draws are left out.
+
+    Args:
+        results: One row a member, as `RESULT_COLUMNS`, of one task and one cell.
+        valid: Column that chooses; a loss.
+    """
+    usable = results[estimates.valid_rows(results, valid)]
+    values = usable[valid].astype("float64")
+    guess = float(estimates.guessing_values(usable, valid).max()) if len(usable) else np.nan
+    least = guess - LEARNED * (guess - float(values.min()))
+    count = max(int((values <= least).sum()), -(-len(results) // 4))
+    chosen: pd.DataFrame = usable.loc[values.sort_values(kind="stable").index[:count]]
+    return chosen.sort_index()
 
 
 def importance(

@@ -22,7 +22,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import stats
@@ -80,9 +80,10 @@ class PermutationTest:
         ways = math.comb(2 * self.draws, self.draws) if self.independent else 2**self.draws
         self._least_p = 2 / ways
         self.exact = ways <= 2**EXACT_DRAWS
-        self.swaps, self.reached = 0, 0
+        self.swaps: int = 0
+        self.reached = 0
         if self.exact:
-            owners = (_all_deals if self.independent else _all_signs)(self.draws)
+            owners = (_all_deals if self.independent else all_signs)(self.draws)
             for start in range(0, owners.shape[1], _BLOCK):
                 self._count(owners[:, start : start + _BLOCK])
 
@@ -90,7 +91,7 @@ class PermutationTest:
         """Counts as many random swaps more; nothing where all are counted."""
         while swaps > 0 and not self.exact:
             count = min(swaps, _BLOCK, max(_WORD, _MOST_SIGNS // self.draws))
-            random = _random_deals if self.independent else _random_signs
+            random = _random_deals if self.independent else random_signs
             self._count(random(self._rng, self.draws, count))
             swaps -= count
 
@@ -116,10 +117,18 @@ class PermutationTest:
         """Gives the interval of the p-value of all swaps (Clopper & Pearson 1934)."""
         if self.exact:
             return self.p, self.p
-        tail, k, n = (1 - confidence) / 2, self.reached, self.swaps
-        low = float(stats.beta.ppf(tail, k, n - k + 1)) if k else 0.0
-        high = float(stats.beta.ppf(1 - tail, k + 1, n - k)) if k < n else 1.0
-        return low, high
+        return counted_interval(self.reached, self.swaps, confidence)
+
+
+def counted_interval(reached: int, swaps: int, confidence: float) -> tuple[float, float]:
+    """Gives the interval of a share of which `reached` of `swaps` random ones were counted.
+
+    Clopper & Pearson (1934).
+    """
+    tail = (1 - confidence) / 2
+    low = float(stats.beta.ppf(tail, reached, swaps - reached + 1)) if reached else 0.0
+    high = float(stats.beta.ppf(1 - tail, reached + 1, swaps - reached)) if reached < swaps else 1.0
+    return low, high
 
 
 def permutation_p(
@@ -139,8 +148,22 @@ def permutation_p(
     return test.p
 
 
+class SequentialTest(Protocol):
+    """A test whose p-value is counted over swaps, more of which may be drawn."""
+
+    @property
+    def swaps(self) -> int:
+        """Swaps counted so far."""
+
+    def draw(self, swaps: int) -> None:
+        """Counts as many random swaps more."""
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Gives the interval of the p-value of all swaps."""
+
+
 def decide(
-    tests: Sequence[PermutationTest],
+    tests: Sequence[SequentialTest],
     *,
     alpha: float,
     adjust: Callable[[np.ndarray], np.ndarray],
@@ -247,7 +270,7 @@ class _Scores(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def _all_signs(draws: int) -> np.ndarray:
+def all_signs(draws: int) -> np.ndarray:
     """Gives all swaps but for a swap of all names: the first draw keeps its names, (N, 2^(N-1))."""
     codes = np.arange(2 ** max(draws - 1, 0), dtype=np.int64)
     signs = np.ones((draws, len(codes)), dtype=np.int8)
@@ -257,7 +280,7 @@ def _all_signs(draws: int) -> np.ndarray:
     return signs
 
 
-def _random_signs(rng: np.random.Generator, draws: int, count: int) -> np.ndarray:
+def random_signs(rng: np.random.Generator, draws: int, count: int) -> np.ndarray:
     """Draws random swaps, (N, count)."""
     words = rng.integers(2**64, size=(draws, -(-count // _WORD)), dtype=np.uint64)
     bits = np.unpackbits(words.view(np.uint8), axis=1)[:, :count]

@@ -7,5 +7,6 @@ in `DECIDED`.
 BETTER, WORSE, UNCLEAR = "better", "worse", "n.s."
 UNDECIDED = "undecided by Monte Carlo"  # `permutation.MOST_SWAPS` swaps do not tell
 BASELINE, NO_TEST = "baseline", "no test"
+EQUAL, UNKNOWN = "equal", "unknown"  # beside a margin: `equivalence.py`
 DECIDED = (BETTER, WORSE)
 VERDICTS = (BASELINE, BETTER, WORSE, UNCLEAR, UNDECIDED, NO_TEST)

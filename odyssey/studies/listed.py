@@ -14,6 +14,7 @@ from odyssey.specs import expand, get_cell, shown_names
 from odyssey.storage.schema import FAILED
 from odyssey.studies.board import StudyBoard
 from odyssey.studies.cost import trial_job
+from odyssey.studies.factorial import combined_specs
 from odyssey.studies.growing import Remaining
 from odyssey.studies.memory import check_memory
 from odyssey.studies.source import CheckedStudy, OpenRun, Watcher, recorded_tasks
@@ -66,6 +67,14 @@ def check_listed(
     facts = {
         "baseline": names.get(study.baseline, ""),
         "more_baselines": [names.get(m, m) for m in study.more_baselines],
+        "margin": study.margin,
+        "path": [names[step] for step in study.path],
+        "factorial": {
+            names[spec]: list(changes)
+            for spec, changes in (
+                combined_specs(study.baseline, study.factorial) if study.factorial else {}
+            ).items()
+        },
         "trials": len(trials),
         "members": sum(len(t.members) for t in trials),
         "training": training,

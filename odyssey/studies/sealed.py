@@ -35,6 +35,18 @@ def resolved(study: Study) -> dict[str, Any]:
     return dict(_flat(data))
 
 
+# Of a study's training and space: what decides no number, or is spelled out beside it.
+_FREE = {"training.threads", "training.preset", "space.preset"}
+
+
+def deciding(study: Study) -> dict[str, Any]:
+    """Gives the training options and the space of a study that decide its numbers, by field."""
+    said = resolved(study)
+    return {
+        n: v for n, v in said.items() if n.startswith(("training.", "space.")) and n not in _FREE
+    }
+
+
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import tomllib
 from collections import Counter
@@ -29,6 +30,7 @@ from odyssey.plugins.source import is_file_name
 from odyssey.ranges import Range
 from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
+from odyssey.studies.factorial import combined_specs
 from odyssey.studies.runners.registry import RUNNERS
 from odyssey.studies.settings import check_settings, fitted_members
 from odyssey.studies.trial import Trial
@@ -43,6 +45,12 @@ Settings = Mapping[str, Any] | Sequence[str]
 KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
 MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
+_LISTS = (
+    "more_baselines",
+    "factorial",
+    "path",
+    "plugins",
+)  # fields that are lists and may be empty
 # Fields that are whole numbers.
 LIMITS = {
     "members": Range(int, 1, 100_000),
@@ -64,6 +72,12 @@ class Study:
         description: What it is for.
         baseline: The cell that the others are compared with in the report; empty compares none.
         more_baselines: Cells with which all are compared in a table of its own each.
+        factorial: Changes of the baseline all of whose combinations are among the cells: their
+            effects and interactions are estimated. Empty for none.
+        path: Cells that are steps from one to the next, each of which is compared with the one
+            before it; empty for none.
+        margin: What differs by less counts as equal to the baseline, in the unit of the test loss
+            (bits per character); 0 declares none.
         members: Draws of hyperparameters (and seeds) per cell and task; where the space has grids,
             all of their combinations, or that several times.
         population: Members of one trial, trained side by side; 0 puts all in one.
@@ -89,6 +103,9 @@ class Study:
     description: str = ""
     baseline: str = ""
     more_baselines: Sequence[str] = ()
+    factorial: Sequence[str] = ()
+    path: Sequence[str] = ()
+    margin: float = 0.0
     members: int = 4
     population: int = 0
     seed: int = 1
@@ -109,15 +126,26 @@ class Study:
         for name, bounds in LIMITS.items():
             bounds.check(name, getattr(self, name))
         self._check_texts()
-        for name in ("cells", "tasks", "more_baselines", "plugins"):
-            optional = name in ("more_baselines", "plugins")
-            _check_list(name, getattr(self, name), may_be_empty=optional)
+        for name in ("cells", "tasks", *_LISTS):
+            _check_list(name, getattr(self, name), may_be_empty=name in _LISTS)
         cells = expand(list(self.cells))
         for baseline in (self.baseline, *self.more_baselines):
             if baseline and baseline not in cells:
                 raise ConfigError(suggest(baseline, cells, what="baseline among the cells"))
         if self.baseline in self.more_baselines or (self.more_baselines and not self.baseline):
             raise ConfigError("more_baselines are others than the baseline, which comes first")
+        if self.factorial:
+            if not self.baseline:
+                raise ConfigError("factorial is about changes of the baseline: name a baseline")
+            combined = combined_specs(self.baseline, self.factorial)
+            if missing := [spec for spec in combined if spec not in cells]:
+                raise ConfigError(
+                    f"factorial needs all {len(combined)} combinations among the cells;"
+                    f" {quoted(missing[0])} is missing"
+                )
+        for step in self.path:
+            if step not in cells:
+                raise ConfigError(suggest(step, cells, what="step of the path among the cells"))
         self._check_tables()
         self._check_gpus()
         self._check_grid(grid_size(self.distributions))
@@ -139,8 +167,9 @@ class Study:
             object.__setattr__(self, "baseline", absolute_cell(self.baseline))
         if are_texts(self.tasks):
             object.__setattr__(self, "tasks", tuple(absolute_tasks(self.tasks)))
-        if isinstance(self.stages, list):
-            object.__setattr__(self, "stages", tuple(self.stages))
+        for name in ("stages", *_LISTS):
+            if isinstance(given := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(given))
 
     @classmethod
     def read(cls, path: str | Path, *, settings: Settings = ()) -> Study:
@@ -183,6 +212,13 @@ class Study:
             raise ConfigError(f"gpus_per_worker goes with training.device = cuda, not {device}")
 
     def _check_tables(self) -> None:
+        if isinstance(self.margin, bool) or not isinstance(self.margin, int | float):
+            raise ConfigError(f"margin must be a number, got {quoted(self.margin)}")
+        if not 0 <= self.margin < math.inf or (self.margin and not self.baseline):
+            raise ConfigError(
+                f"margin is what counts as equal to the baseline: a number above 0, and a baseline;"
+                f" got {self.margin} and {self.baseline or 'no baseline'}"
+            )
         for name in ("training", "space", "strategy", "constraints"):
             table = getattr(self, name)
             if not isinstance(table, Mapping):
@@ -294,7 +330,7 @@ class Study:
         """Writes the study out in full."""
         data = dataclasses.asdict(self)
         data |= {"cells": list(self.cells), "tasks": list(self.tasks)}
-        for name in ("strategy", "constraints", "stages", "more_baselines", "plugins"):
+        for name in ("strategy", "constraints", "stages", *_LISTS):
             if not data[name]:
                 del data[name]
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})
@@ -352,7 +388,7 @@ def parse_study(
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")
-    for key in ("cells", "more_baselines"):
+    for key in ("cells", "more_baselines", "path"):
         if isinstance(data.get(key), list):
             data[key] = tuple(
                 absolute_cell(v, base) if isinstance(v, str) else v for v in data[key]

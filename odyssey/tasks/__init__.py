@@ -17,6 +17,8 @@ those of `icons.py`, read by `pictures.py`; `dates.py` translates, `sentiment.py
 `music.py` is polyphonic music, `adding.py` the adding problem, `irregular.py` has signals seen at
 irregular times.
 
+`floors.py` gives what a task costs without a memory, for which `ngrams.py` counts.
+
 To add a generated task: one file with a subclass of `GeneratedTask`, one row in `registry.py`. To
 add a corpus, or pieces of music: one row in `download.DATASETS`. To add a set: one row in
 `sets.TASK_SETS`.

@@ -92,6 +92,9 @@ class Task(ABC):
         notices: What its user may not expect of how it was read, a line each.
         chance: What a guess by the frequencies of the counted targets scores, where that is known.
         optimum: What no predictor can beat, where that is known.
+        memoryless_nats: The mean loss of one who knows how the task is made and remembers nothing
+            of what was drawn, where that is known and less than n-grams give.
+        bound_nats: A loss that no predictor goes below, where the optimum itself is not known.
         longer: The spec of the same task at twice the length, with the same symbols in the same
             order: what a model has learned on one can be measured on the other. None where there
             is none.
@@ -105,6 +108,8 @@ class Task(ABC):
     notices: tuple[str, ...] = ()
     chance: Baseline | None = None
     optimum: Baseline | None = None
+    memoryless_nats: float | None = None
+    bound_nats: float | None = None
     longer: str | None = None
 
     def __repr__(self) -> str:

@@ -5,7 +5,9 @@ Shapes: D documents, S steps, E tags (an opening or a closing one) of all docume
 
 from __future__ import annotations
 
+import math
 import string
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,13 @@ class Xml(GeneratedTask):
         # Of every two tags, one has a slash; a name has 6 letters on average. There is no closed
         # form of the optimum: the end of a document shows only where a tag could not be opened.
         self.chance = guess([*[2 * 6 / 26] * 26, 2, 1, 2])
+        # A name has one of 9 lengths and 6 letters on average. Without a memory it is as new where
+        # a tag is closed as where it is opened, and so is what a tag does; with one, only names of
+        # opened tags are new, and what a tag does where it could be either.
+        one_name = math.log(_LONGEST - _SHORTEST + 1) + 6 * math.log(26)
+        self.memoryless_nats = (one_name + math.log(2)) / 8.5
+        tags, either = _mean_tags(max_steps), _mean_choices(max_steps)
+        self.bound_nats = (tags / 2 * one_name + either * math.log(2)) / (8.5 * tags)
 
     def draw(self, rng: np.random.Generator, count: int) -> Sequences:
         """Draws documents that are not empty."""
@@ -94,12 +103,22 @@ class Xml(GeneratedTask):
 
 def _mean_tags(max_steps: int) -> float:
     """Computes the mean number of tags of a document that is not empty."""
-    depth = np.zeros(max_steps + 2)  # the probability of each depth, of documents not ended
+    depths = list(_depths(max_steps))
+    return float(1.0 + sum(d.sum() for d in depths[1:]) + depths[-1] @ np.arange(depths[-1].size))
+
+
+def _mean_choices(max_steps: int) -> float:
+    """Computes the mean number of tags of a document that could have been either kind."""
+    return float(sum(d[1:].sum() for d in list(_depths(max_steps))[:-1]))
+
+
+def _depths(max_steps: int) -> Iterator[NDArray[np.float64]]:
+    """Gives the probability of each depth after every step, of documents that have not ended."""
+    depth = np.zeros(max_steps + 2)
     depth[1] = 1.0
-    mean = 1.0
+    yield depth
     for _ in range(max_steps - 1):
         opened, closed = np.roll(depth, 1) / 2, np.roll(depth, -1) / 2
         opened[0], closed[-1] = 0.0, 0.0
         depth = opened + closed
-        mean += depth.sum()
-    return float(mean + depth @ np.arange(depth.size))
+        yield depth

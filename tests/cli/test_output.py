@@ -62,6 +62,8 @@ TABLE = [
     (("compare", "stüdy", HOSTILE), 2),
     (("report", "stüdy"), 0),
     (("ablate", "é.cell", "--variants", HOSTILE, "--dry-run"), 2),
+    (("path", "gru", "mgu", "--tasks", "text:été.txt", "--draws", "1", "--dry-run"), 0),
+    (("path", "é.cell", HOSTILE, "--dry-run"), 2),
     (("promote", "stüdy"), 2),
     (("data", "list"), 0),
     (("data", "get", HOSTILE), 2),

@@ -8,7 +8,14 @@ import pytest
 
 from odyssey.errors import ConfigError
 from odyssey.report.study.importance_plots import marginals_figure, plot_importance
-from odyssey.statistics.importance import InputRange, decompose, importance, inputs_of, on_scale
+from odyssey.statistics.importance import (
+    InputRange,
+    decompose,
+    draws_that_learn,
+    importance,
+    inputs_of,
+    on_scale,
+)
 from odyssey.statistics.simulation import CLOSED_FORMS, SimulatedCell, simulate_results
 
 
@@ -193,3 +200,25 @@ def test_main_effects_agree_with_optuna():
     assert set(theirs) == set(space)
     for name in space:
         assert ours[name] == pytest.approx(theirs[name], abs=0.05)
+
+
+def test_a_rate_that_decides_whether_a_draw_learns_hides_what_decides_how_well():
+    rng = np.random.default_rng(1)
+    rate, noise = rng.uniform(-4, 0, 200), rng.uniform(0, 1, 200)
+    learns = rate > -2
+    bits = np.where(learns, 2 + 0.5 * noise, 4.9)
+    frame = pd.DataFrame(
+        {"task": "xml", "spec": "gru", "status": "ok", "num_symbols": 32}
+        | {"learning_rate": 10.0**rate, "input_noise": noise, "valid_bpc": bits, "test_bpc": bits}
+    )
+    frame.loc[np.flatnonzero(learns)[0], "status"] = "diverged"
+    part = draws_that_learn(frame)
+    assert len(part) == learns.sum() - 1
+    shares = [
+        importance(of, seed=1, halves=0).effects.set_index("inputs")["share"]
+        for of in (frame, part)
+    ]
+    assert shares[0]["learning_rate"] > 0.9
+    assert shares[1]["input_noise"] > 0.8
+    # nobody knows what guessing costs: the best quarter
+    assert len(draws_that_learn(frame.drop(columns="num_symbols"))) == 50

@@ -70,3 +70,50 @@ def test_mistakes_are_named():
     text = 'name = "x"\ncells = ["lstm"]\ntasks = ["xml"]\nbaseline = "gru"\n'
     with pytest.raises(ConfigError, match="no baseline among the cells called 'gru'"):
         parse_study(text)
+
+
+def test_a_factorial_has_all_combinations():
+    options = AblationOptions(("xml",), factorial=("i", "no_bias"))
+    study = ablation_study("lstm", options)
+    assert study.cells == (
+        "lstm",
+        "lstm:drop_gate=i",
+        "lstm:no_bias",
+        "lstm:drop_gate=i+no_bias",
+    )
+    assert study.factorial == ("drop_gate=i", "no_bias")
+    assert parse_study(study.to_toml()) == study
+    assert ablation_study("lstm:NFG", options).cells[3] == "lstm:NFG+drop_gate=i+no_bias"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (("i",), "2 to 6 different changes"),
+        (("i", "i"), "2 to 6 different changes"),
+        (("no_input_gate", "coupled_gates"), "no factorial of these changes"),
+        (("no_forget_gate", "forget_bias=1"), "no factorial of these changes"),
+    ],
+)
+def test_changes_that_exclude_each_other_are_no_factorial(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        ablation_study("lstm", AblationOptions(("xml",), factorial=changes))
+
+
+def test_a_factorial_is_checked_as_a_field_of_a_study():
+    text = 'name = "a"\ncells = ["lstm", "lstm:NIG"]\ntasks = ["xml"]\nfactorial = ["NIG", "NOG"]\n'
+    with pytest.raises(ConfigError, match="name a baseline"):
+        parse_study(text)
+    with pytest.raises(ConfigError, match=r"all 4 combinations.*lstm:NOG' is missing"):
+        parse_study(text + 'baseline = "lstm"\n')
+    with pytest.raises(ConfigError, match="variants or a set of cells, not both"):
+        ablation_study("lstm", AblationOptions(factorial=("i", "f"), variants=("NIG",)))
+
+
+def test_a_margin_needs_a_baseline_and_a_number():
+    text = 'name = "a"\ncells = ["lstm", "lstm:NIG"]\ntasks = ["xml"]\n'
+    for margin, baseline in (("-1", "lstm"), ("inf", "lstm"), ("true", "lstm"), ("0.05", "")):
+        with pytest.raises(ConfigError, match="margin"):
+            parse_study(f'{text}baseline = "{baseline}"\nmargin = {margin}\n')
+    study = ablation_study("lstm", AblationOptions(("xml",), variants=("NIG",), margin=0.05))
+    assert study.margin == 0.05

@@ -16,6 +16,7 @@ import tomli_w
 
 from odyssey.names import paths_in, renamed, short_names
 from odyssey.storage import RunStore
+from odyssey.storage.floors import floors_frame
 
 # What run.json holds for the run itself, and a page shows elsewhere or not at all.
 _INNER = ("study_toml", "resolved", "trial_ids", "format", "id")
@@ -30,20 +31,25 @@ class Records:
         study_text: The study that the run began with.
         results: As `RESULT_COLUMNS`; no rows where they were not asked for.
         curves: As `CURVE_COLUMNS`; no rows where they were not asked for.
+        floors: As `FLOOR_COLUMNS`; no rows where no report has measured them.
     """
 
     run: Mapping[str, Any]
     study_text: str
     results: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
     curves: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
+    floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
 
 
-def read_records(store: RunStore, *, rows: bool = True) -> Records:
+def read_records(
+    store: RunStore, *, rows: bool = True, floors: pd.DataFrame | None = None
+) -> Records:
     """Reads a run.
 
     Args:
         store: The run.
         rows: Whether results and curves are read, too.
+        floors: As `FLOOR_COLUMNS`, with the tasks as the run names them.
 
     Raises:
         StoreError: It cannot be read.
@@ -66,4 +72,7 @@ def read_records(store: RunStore, *, rows: bool = True) -> Records:
         for frame in frames
     ]
     text = tomli_w.dumps(renamed(study, names)) if study else store.study_text
-    return Records(renamed(run, names), text, *shown)
+    known = floors_frame([]) if floors is None else floors
+    known = known.assign(task=known["task"].map(lambda task: names.get(task, task)))
+    results, curves = shown or (pd.DataFrame(), pd.DataFrame())
+    return Records(renamed(run, names), text, results, curves, known)

@@ -19,7 +19,7 @@ from odyssey.names import short_names
 from odyssey.report.page.units import better_end, chance_of, slash
 from odyssey.statistics.published import OURS_ON, PAPER_ON
 from odyssey.statistics.ranking import RANK_ON
-from odyssey.statistics.verdicts import DECIDED
+from odyssey.statistics.verdicts import DECIDED, EQUAL
 from odyssey.storage.schema import METRIC
 
 NO_VALUE = "-"
@@ -93,6 +93,8 @@ def _p_value(value: float) -> str:
 BOARD_COLUMNS: dict[str, Column] = {
     "rank": Column("#", "#", _whole),
     "label": Column("cell", "cell", str),
+    "effect": Column("change", "change", str),
+    "estimate": Column("effect", "effect", _change),
     "mean_rank": Column("mean rank over tasks", "mean\nrank", _rank, best="low"),
     "best_valid_bpc": Column("best valid bits/char", "best\nbpc", _bits, best="low"),
     "mean_valid_bpc": Column("mean valid bits/char", "mean\nbpc", _bits, best="low"),
@@ -110,10 +112,12 @@ BOARD_COLUMNS: dict[str, Column] = {
     "top_score": Column("mean of the best draws", "best\ndraws", _bits),
     "difference": Column("difference", "differ-\nence", _change),
     "interval": Column("95 % interval", "95 %\ninterval", str),
+    "share": Column("share of the whole %", "share\n%", _percent),
     "relative": Column("difference %", "%", _relative),
     "improvement": Column("chance to be better", "chance\nbetter", _share),
     "p_holm": Column("p (Holm)", "p\n(Holm)", _p_value),
     "verdict": Column("verdict", "verdict", str),
+    "within": Column("with margin", "with\nmargin", str),
     "odyssey_p_bonferroni": Column("the Odyssey's p (Bonferroni)", "Odyssey's\np", _p_value),
     "odyssey_verdict": Column("the Odyssey's verdict", "Odyssey's\nverdict", str),
     "iqm": Column("interquartile mean score", "IQM\nscore", _score),
@@ -144,12 +148,14 @@ _DISPENSABLE = (
         "test_bpc",
     ),
 )
-_VERDICTS = ("verdict", "odyssey_verdict")
+_VERDICTS = ("verdict", "within", "odyssey_verdict")
 _LEFT = (
     "label",
+    "effect",
     "paper",
     "guessing",
     "verdict",
+    "within",
     "odyssey_verdict",
     "trust",
     "support",
@@ -159,9 +165,9 @@ _LEFT = (
 def comparison_table(comparison: pd.DataFrame) -> pd.DataFrame:
     """Makes what `comparison.compare` gives fit to print: intervals and guesses in words."""
     words = guessing_words(comparison)
-    intervals = _intervals(comparison["low"], comparison["high"], _change)
+    ends = intervals(comparison["low"], comparison["high"], _change)
     # The printed column says what the CSV has in three.
-    shown = comparison.drop(columns="guessed").assign(interval=intervals)
+    shown = comparison.drop(columns="guessed").assign(interval=ends)
     return shown.assign(guessing=words.mask(words == "")) if (words != "").any() else shown
 
 
@@ -187,7 +193,7 @@ def aggregate_table(aggregate: pd.DataFrame, comparison: pd.DataFrame) -> pd.Dat
     A mean over tasks is no test: beside it stand the verdicts of `comparison.compare` on the tasks,
     and nothing is in bold.
     """
-    shown = aggregate.assign(interval=_intervals(aggregate["low"], aggregate["high"], _score))
+    shown = aggregate.assign(interval=intervals(aggregate["low"], aggregate["high"], _score))
     verdicts = comparison[~comparison["baseline"]].groupby("label", sort=False)["verdict"]
     support = verdicts.agg(lambda v: ", ".join(f"{n} {w}" for w, n in v.value_counts().items()))
     shown = shown.drop(columns="difference").assign(support=shown["label"].map(support))
@@ -195,8 +201,8 @@ def aggregate_table(aggregate: pd.DataFrame, comparison: pd.DataFrame) -> pd.Dat
     return shown.reset_index(drop=True)
 
 
-def _intervals(
-    low: pd.Series[float], high: pd.Series[float], show: Callable[[float], str]
+def intervals(
+    low: pd.Series[float], high: pd.Series[float], show: Callable[[float], str] = _change
 ) -> pd.Series[Any]:
     """Writes intervals; one without ends stays missing."""
 
@@ -274,7 +280,7 @@ def shown_cells(frame: pd.DataFrame) -> list[list[tuple[str, bool]]]:
         winners[name] = None if extreme is None else column.show(extreme)
 
     def strong(name: str, text: str) -> bool:
-        return text in DECIDED if name in _VERDICTS else text == winners[name]
+        return text in (*DECIDED, EQUAL) if name in _VERDICTS else text == winners[name]
 
     return [
         [(texts[name][row], strong(name, texts[name][row])) for name in columns]

@@ -13,9 +13,11 @@ from odyssey.report.page import style
 from odyssey.report.page.pictures import Picture
 from odyssey.report.page.units import per
 from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
-from odyssey.report.study.protocol import comparisons_text, swaps_text
-from odyssey.statistics import aggregate, boxes, comparison, importance
+from odyssey.report.study.protocol import comparisons_text, margin_text, swaps_text
+from odyssey.statistics import aggregate, boxes, comparison, equivalence, importance
 from odyssey.statistics.estimates import top_count
+from odyssey.statistics.progress import Progress, difference_by_characters
+from odyssey.statistics.studentised import studentised
 from odyssey.statistics.verdicts import NO_TEST
 from odyssey.wording import plural
 
@@ -30,6 +32,8 @@ class BaselineComparison:
         baseline: Label of the baseline.
         compared: As `comparison.compare`.
         scores: As `aggregate.aggregate_scores`; None with one task, or where no scale exists.
+        settling: As `progress.Progress.settling`; None without curves.
+        studentised: As `studentised.studentised`; None without curves.
         pictures: The figures, task by task, those over all tasks with an empty task.
         caption: How the table was made, in full: what a referee asks.
     """
@@ -39,6 +43,13 @@ class BaselineComparison:
     scores: pd.DataFrame | None = field(repr=False)
     pictures: tuple[Picture, ...] = field(repr=False)
     caption: str = field(repr=False)
+    settling: pd.DataFrame | None = field(repr=False, default=None)
+    studentised: pd.DataFrame | None = field(repr=False, default=None)
+
+    @property
+    def claimed(self) -> tuple[pd.DataFrame, str, pd.DataFrame | None, pd.DataFrame | None]:
+        """What `protocol.claims` is about."""
+        return self.compared, self.baseline, self.settling, self.studentised
 
 
 def compare_with_baseline(
@@ -48,6 +59,7 @@ def compare_with_baseline(
     baseline: str,
     seed: int,
     scales: Mapping[str, str] = importance.SCALES,
+    margin: float | None = None,
 ) -> BaselineComparison | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
@@ -57,6 +69,7 @@ def compare_with_baseline(
         baseline: The baseline as the study names it, or its label.
         seed: Of all resamples.
         scales: Of the hyperparameters whose importance is judged.
+        margin: What differs by less counts as equal, in bits; None where none is declared.
     """
     of_spec = results.loc[results["spec"] == baseline, "label"]
     label = str(of_spec.iloc[0]) if len(of_spec) else baseline
@@ -65,6 +78,8 @@ def compare_with_baseline(
     if results["label"].nunique() < 2:
         return None
     compared = comparison.compare(results, seed=seed, baseline=label)
+    if margin:
+        compared = equivalence.with_equivalence(compared, results, margin=margin, seed=seed)
     scores = None
     if results["task"].nunique() > 1:
         try:
@@ -74,15 +89,43 @@ def compare_with_baseline(
     caption = _caption(compared, label)
     if curves is None:
         return BaselineComparison(label, compared, scores, (), caption)
+    progress = difference_by_characters(curves, results, baseline=label, seed=seed)
     drawn = [
         *_pictures(results, curves, compared, baseline=label, seed=seed, scales=scales),
+        *_progress_pictures(progress, compared, baseline=label),
         *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
     ]
-    return BaselineComparison(label, compared, scores, tuple(drawn), caption)
+    again = studentised(results, baseline=label, seed=seed)
+    return BaselineComparison(
+        label, compared, scores, tuple(drawn), caption, progress.settling, again
+    )
+
+
+def _progress_pictures(
+    progress: Progress, compared: pd.DataFrame, *, baseline: str
+) -> Iterator[Picture]:
+    """Draws how differences change along training, task by task."""
+    names = short_names(compared["task"].unique())
+    for place, task in enumerate(compared["task"].unique(), start=1):
+        here = progress.curve[progress.curve["task"] == task]
+        if here.empty:
+            continue
+        yield Picture(
+            f"{place}_{file_name(names[str(task)])}_progress",
+            names[str(task)],
+            f"Difference to {baseline} along training on {names[str(task)]}",
+            "Mean validation loss of the best draws, chosen anew at every checkpoint by their best "
+            "so far, cell minus baseline. Bands: pointwise 95 % percentile bootstrap over draws, "
+            "the same for both cells. A curve that is not flat at its end says nothing about a "
+            "larger budget. One panel a cell, each on its own scale.",
+            plots.small_multiples(here, plots.plot_progress, shared=False),
+            here,
+        )
 
 
 def _caption(compared: pd.DataFrame, baseline: str) -> str:
     draws = int(compared["draws"].max())
+    margin = f" {margin_text(compared)}" if "margin" in compared else ""
     others = comparisons_text(int((~compared["baseline"]).sum()))
     top, swaps = top_count(draws), swaps_text(compared)
     return (
@@ -97,7 +140,7 @@ def _caption(compared: pd.DataFrame, baseline: str) -> str:
         "times the comparisons of the task; it treats chosen draws as a sample, so the verdict to "
         "go by is the first. Draws that diverged or failed (lost) are the worst of their cell, and "
         "count as guessing, and so does a score that is worse than that. Where some of the best "
-        "draws of a cell or of the baseline count as guessing, a column says of how many."
+        "draws of a cell or of the baseline count as guessing, a column says of how many." + margin
     )
 
 
@@ -170,6 +213,23 @@ def _pictures(
         except ConfigError:
             continue  # too few draws, or nothing varied
         yield from _importance_pictures(found, stem=stem, task=name, cell=baseline)
+        try:
+            again = importance.importance(
+                importance.draws_that_learn(chosen), seed=seed, scales=scales
+            )
+        except ConfigError:
+            continue
+        yield Picture(
+            f"{stem}_importance_learning",
+            name,
+            f"What decides the result of {baseline} on {name}, of the draws that learn",
+            "As before, of the draws whose validation loss has come three quarters of the best "
+            "one's way from guessing, at least the best quarter: where most of a range learns "
+            "nothing, shares over all draws say that and little else. Shares are over the values "
+            f"that these draws have. {again.verdict}",
+            style.figure_of(importance_plots.plot_importance(again)),
+            again.effects,
+        )
 
 
 def _pictures_over_tasks(

@@ -10,7 +10,10 @@ from odyssey.errors import StoreError
 from odyssey.names import file_name
 from odyssey.report.page import tables
 from odyssey.report.study.baseline import BaselineComparison
+from odyssey.report.study.factorial import FACTORIAL_CAPTION, effects_table
 from odyssey.report.study.page import Content, write_study_page
+from odyssey.report.study.steps import STEPS_CAPTION, steps_table
+from odyssey.storage.floors import FLOORS_FILE
 
 
 def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path]:
@@ -24,7 +27,9 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
         study with a baseline also comparison_csv, comparison_md and comparison_tex, and of every
         further one comparison-NAME_csv and so on; for every published table that speaks of its
-        cells NAME_csv, NAME_md and NAME_tex.
+        cells NAME_csv, NAME_md and NAME_tex; floors_csv where the floors of tasks are known,
+        settling_csv and studentised_csv beside a comparison, transfer_csv of several tasks,
+        components_csv of repeated seeds.
 
     Raises:
         StoreError: The directory cannot be written.
@@ -45,9 +50,32 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         paths["leaderboard_md"].write_text(text, encoding="utf-8")
         if content.ablation is not None:
             paths |= _write_ablation(content.ablation, directory / "comparison")
+        if content.steps is not None:
+            paths |= _write_table(
+                steps_table(content.steps),
+                directory / "steps",
+                caption=STEPS_CAPTION,
+                data=content.steps,
+            )
+        if content.factorial is not None:
+            paths |= _write_table(
+                effects_table(content.factorial.effects),
+                directory / "factorial",
+                caption=FACTORIAL_CAPTION,
+                data=content.factorial.effects,
+            )
+            for picture in content.factorial.pictures:
+                picture.save(paths["figures"])
         for found in content.further:
             name = f"comparison-{file_name(found.baseline)}"
             paths |= _write_ablation(found, directory / name)
+        if len(content.floors):
+            paths["floors_csv"] = directory / FLOORS_FILE
+            paths["floors_csv"].write_text(tables.to_csv(content.floors), encoding="utf-8")
+        for name, frame in _further(content).items():
+            if frame is not None and len(frame):
+                paths[f"{name}_csv"] = directory / f"{name}.csv"
+                paths[f"{name}_csv"].write_text(tables.to_csv(frame), encoding="utf-8")
         for shown in content.beside:
             paths |= _write_table(shown.table, directory / shown.name, caption=shown.caption)
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
@@ -58,6 +86,18 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         why = error.strerror or str(error)
         raise StoreError(f"cannot write the report to {directory}: {why}") from error
     return paths
+
+
+def _further(content: Content) -> dict[str, pd.DataFrame | None]:
+    """Gives the tables that are written as CSV alone, by name."""
+    found: dict[str, pd.DataFrame | None] = {}
+    found |= {"transfer": content.transfer, "components": content.components}
+    if content.ablation is not None:
+        found |= {
+            "settling": content.ablation.settling,
+            "studentised": content.ablation.studentised,
+        }
+    return found
 
 
 def _write_ablation(found: BaselineComparison, path: Path) -> dict[str, Path]:

@@ -23,9 +23,22 @@ from odyssey.report.page.units import slash, symbols
 from odyssey.report.study import pictures as figures
 from odyssey.report.study import protocol
 from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
+from odyssey.report.study.factorial import (
+    FACTORIAL_CAPTION,
+    Factorial,
+    effects_table,
+    factorial_of,
+)
+from odyssey.report.study.floors import floors_text, learned_text, not_learned
+from odyssey.report.study.spread import component_lines, transfer_lines
+from odyssey.report.study.steps import STEPS_CAPTION, steps_of, steps_table
 from odyssey.statistics import estimates, published, ranking
+from odyssey.statistics.components import variance_components
+from odyssey.statistics.floors import learning
 from odyssey.statistics.importance import scales_of
+from odyssey.statistics.transfer import transfer
 from odyssey.storage import RunStore
+from odyssey.storage.floors import floors_frame, read_floors
 from odyssey.storage.samples import KeptSample, read_samples
 from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
 from odyssey.wording import NATS_PER_BIT, baselines_of, plural
@@ -49,6 +62,12 @@ class Content:
         ablation: The comparison with the study's baseline, where it names one.
         further: Those with its other baselines: tables without figures.
         beside: Our numbers beside those of papers.
+        factorial: Effects of changes in all combinations; None where the study has none.
+        steps: What each step of the study's path brings; None where it has none.
+        transfer: Whether rankings agree between tasks, as `statistics.transfer`.
+        components: How much is seeds, as `statistics.components`; no rows where none are repeated.
+        floors: What the tasks cost without having learned them, as `FLOOR_COLUMNS`.
+        learning: How far the baseline has come from there, as `statistics.floors.learning`.
     """
 
     directory: Path
@@ -62,20 +81,37 @@ class Content:
     ablation: BaselineComparison | None = field(repr=False, default=None)
     further: tuple[BaselineComparison, ...] = field(repr=False, default=())
     beside: tuple[published.Beside, ...] = field(repr=False, default=())
+    factorial: Factorial | None = field(repr=False, default=None)
+    steps: pd.DataFrame | None = field(repr=False, default=None)
+    transfer: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
+    components: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
+    floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
+    learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
 
-def read_content(run_dir: str | Path, *, drawn: bool = True) -> Content:
+def read_content(
+    run_dir: str | Path,
+    *,
+    drawn: bool = True,
+    floors: pd.DataFrame | None = None,
+    margin: float | None = None,
+) -> Content:
     """Reads a run and computes what a report needs.
 
     Args:
-        run_dir: The run.
+        run_dir: The run directory.
         drawn: Whether its figures are drawn; its tables alone are quicker.
+        floors: The floors of its tasks, as `FLOOR_COLUMNS`; those that lie in the run where it is
+            None.
+        margin: What differs by less counts as equal, in bits; what the study declared where it is
+            None.
 
     Raises:
         StoreError: The directory is not a run or has no finished trial.
     """
     store = RunStore.open(run_dir)
-    records = read_records(store)
+    known = read_floors(Path(run_dir)) if floors is None else floors
+    records = read_records(store, floors=known)
     results, curves, run = records.results, records.curves, records.run
     if results.empty:
         raise StoreError(
@@ -85,17 +121,28 @@ def read_content(run_dir: str | Path, *, drawn: bool = True) -> Content:
     results = ranking.with_labels(results)
     seed = abs(run["seed"]) if isinstance(run.get("seed"), int) else 0
     baseline = run.get("baseline")
+    declared = run.get("margin")
+    if margin is None and isinstance(declared, int | float):
+        margin = float(declared)
     ablation = None
     if isinstance(baseline, str) and baseline:
         labelled = ranking.with_labels(curves)
         space = run.get("space")
         scales = scales_of(space if isinstance(space, Mapping) else {})
         ablation = compare_with_baseline(
-            results, labelled if drawn else None, baseline=baseline, seed=seed, scales=scales
+            results,
+            labelled if drawn else None,
+            baseline=baseline,
+            seed=seed,
+            scales=scales,
+            margin=margin,
         )
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
-    further = (compare_with_baseline(results, None, baseline=m, seed=seed) for m in more)
+    further = (
+        compare_with_baseline(results, None, baseline=m, seed=seed, margin=margin) for m in more
+    )
+    label = ablation.baseline if ablation else None
     return Content(
         directory=Path(run_dir),
         run=run,
@@ -108,6 +155,12 @@ def read_content(run_dir: str | Path, *, drawn: bool = True) -> Content:
         ablation=ablation,
         further=tuple(found for found in further if found),
         beside=tuple(published.beside(results, ablation.compared if ablation else None)),
+        factorial=factorial_of(results, run, seed=seed),
+        steps=steps_of(results, run, seed=seed),
+        transfer=transfer(results, seed=seed),
+        components=variance_components(results),
+        floors=records.floors,
+        learning=learning(results, records.floors, baseline=label),
     )
 
 
@@ -118,10 +171,15 @@ def write_study_page(content: Content, path: Path) -> None:
         title=str(content.run.get("study") or content.directory.resolve().name),
         description=str(content.run.get("description") or ""),
         facts=_facts(content),
+        not_learned=not_learned(content.learning, content.run),
         tasks=_tasks(content),
         overall=None if content.overall is None else table_html(content.overall),
         protocol=_protocol(content),
         comparison=_comparison(content.ablation),
+        factorial=_factorial(content.factorial),
+        steps=_steps(content.steps),
+        transfer=transfer_lines(content.transfer),
+        components=component_lines(content.components),
         further=[_comparison(found) for found in content.further],
         beside=[(b.name, b.caption, table_html(b.table)) for b in content.beside],
         cells=entries(
@@ -185,6 +243,8 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
                 "name": name,
                 "counted": str(counted.get(spec) or ""),
                 "baselines": _baselines(content.run, spec),
+                "floors": floors_text(content.floors, spec, content.run),
+                "learned": learned_text(content.learning, spec, content.run),
                 "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
                 "pictures": [p for p in content.pictures if p.task == name],
@@ -244,9 +304,32 @@ def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
         "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
         "caption": found.caption,
         "scores": scores,
-        "findings": protocol.claims(found.compared, found.baseline),
+        "findings": protocol.claims(*found.claimed),
         "power": protocol.power_note(found.compared),
         "pictures": found.pictures,
+    }
+
+
+def _factorial(found: Factorial | None) -> dict[str, Any] | None:
+    """Gathers the effects of changes in all combinations."""
+    if found is None:
+        return None
+    table = effects_table(found.effects)
+    return {
+        "tables": [(task, table_html(part)) for task, part in tables.by_task(table)],
+        "caption": FACTORIAL_CAPTION,
+        "pictures": found.pictures,
+    }
+
+
+def _steps(steps: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Gathers the steps of a path."""
+    if steps is None:
+        return None
+    found = tables.by_task(steps_table(steps))
+    return {
+        "tables": [(task, table_html(part)) for task, part in found],
+        "caption": STEPS_CAPTION,
     }
 
 

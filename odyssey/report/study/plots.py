@@ -96,6 +96,34 @@ def plot_budget(
     return ax
 
 
+@styled
+def plot_progress(
+    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws the difference to a baseline along training, one line a cell.
+
+    Args:
+        frame: One task of `progress.Progress.curve`.
+        highlight: As in `plot_learning_curves`.
+        ax: Where to draw.
+    """
+    ax = ax or new_axes(6.4, 4.0)
+    _lines(ax, frame, x="characters", y="difference", highlight=highlight)
+    if highlight is not None:  # every panel has a scale of its own: what a change is would be lost
+        front = frame[frame["label"] == highlight]
+        ends = [0.0, *front["low"], *front["high"], *front["difference"]]
+        low, high = min(ends), max(ends)
+        room = 0.06 * (high - low) or 0.1
+        ax.set_ylim(low - room, high + room)
+    ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
+    ax.set_xlabel(f"{symbols()} read")
+    ax.set_ylabel(f"difference, {slash()}")
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.set_xlim(left=0)
+    return ax
+
+
 def _by_budget(frame: pd.DataFrame, *, highlight: str | None, ax: Axes | None) -> Axes:
     ax = ax or new_axes(6.4, 4.0)
     _lines(ax, frame, x="n", y="expected", highlight=highlight, marker="o")
@@ -201,13 +229,21 @@ def small_multiples(
     plot: Callable[Concatenate[pd.DataFrame, ...], Axes],
     *,
     title: str = "",
+    shared: bool = True,
 ) -> Figure:
-    """Draws a panel for every label of a frame, in the order given, on shared axes."""
+    """Draws a panel for every label of a frame, in the order given, on shared axes.
+
+    Args:
+        frame: The frame.
+        plot: Draws it with the label of a panel as `highlight`.
+        title: Of the figure.
+        shared: Whether panels have one vertical axis, too.
+    """
     labels = list(dict.fromkeys(frame["label"]))
     columns = min(4 if len(labels) > 6 else 3, max(len(labels), 1))
     rows = max(-(-len(labels) // columns), 1)
     figure = Figure(figsize=(2.45 * columns, 0.5 + 1.75 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=shared, squeeze=False)
     for place, ax in enumerate(grid.flat):
         if place >= len(labels):
             ax.set_visible(False)

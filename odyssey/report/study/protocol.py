@@ -17,7 +17,16 @@ from odyssey.names import printable, short_names
 from odyssey.report.page.units import per, symbols
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
-from odyssey.statistics.verdicts import BETTER, DECIDED, NO_TEST, UNCLEAR, UNDECIDED, WORSE
+from odyssey.statistics.verdicts import (
+    BETTER,
+    DECIDED,
+    EQUAL,
+    NO_TEST,
+    UNCLEAR,
+    UNDECIDED,
+    UNKNOWN,
+    WORSE,
+)
 from odyssey.wording import plural
 
 ALPHA = 0.05
@@ -75,12 +84,19 @@ def _plugins(records: Mapping[str, Any]) -> str:
     return f"made with {', '.join(named)}; the code is in the run's folder plugins"
 
 
-def claims(compared: pd.DataFrame, baseline: str) -> list[Claim]:
+def claims(
+    compared: pd.DataFrame,
+    baseline: str,
+    settling: pd.DataFrame | None = None,
+    studentised: pd.DataFrame | None = None,
+) -> list[Claim]:
     """Says task by task what the comparison with the baseline shows, and no more.
 
     Args:
         compared: As `comparison.compare` gives it.
         baseline: Label of the baseline.
+        settling: As `progress.Progress.settling`, where there are learning curves.
+        studentised: As `studentised.studentised`.
     """
     names = short_names(compared["task"].unique())
     found = []
@@ -95,8 +111,56 @@ def claims(compared: pd.DataFrame, baseline: str) -> list[Claim]:
             f"{', '.join(claims)}, "
             f"{int((here['verdict'] == UNCLEAR).sum())} undecided."
         )
-        found.append(Claim(names[str(task)], claim, " ".join(_open(here))))
+        if "within" in here:
+            claim += " " + _within(here)
+        rest = list(_open(here))
+        if studentised is not None:
+            rest += _otherwise(here, studentised[studentised["task"] == task])
+        if settling is not None:
+            rest += _unsettled(settling[settling["task"] == task])
+        found.append(Claim(names[str(task)], claim, " ".join(rest)))
     return found
+
+
+def _within(here: pd.DataFrame) -> str:
+    """Says which cells are equal to the baseline within the margin, and which nobody knows."""
+    parts = [
+        f"{int((here['within'] == word).sum())} {word}"
+        + _named(here.loc[here["within"] == word, "label"])
+        for word in (EQUAL, UNKNOWN)
+    ]
+    return f"Within {here['margin'].max():g} {per()}: {', '.join(parts)}."
+
+
+def _otherwise(here: pd.DataFrame, studentised: pd.DataFrame) -> Iterable[str]:
+    """Says of which cells a studentised statistic decides otherwise."""
+    p = dict(zip(studentised["label"], studentised["p_holm"], strict=True))
+    tested = here[here["verdict"].isin((*DECIDED, UNCLEAR))]
+    found = [
+        f"{row.label} p {p[row.label]:.3f}"
+        for row in tested.itertuples()
+        if row.label in p
+        and p[row.label] == p[row.label]
+        and (p[row.label] <= ALPHA) != (row.verdict in DECIDED)
+    ]
+    if found:
+        yield (
+            f"With a studentised statistic (Janssen 1997), Holm as before, {len(found)} would be "
+            f"decided otherwise{_named(pd.Series(found))}."
+        )
+
+
+def _unsettled(settling: pd.DataFrame) -> Iterable[str]:
+    """Says of which cells the difference still moves between half of the budget and its end."""
+    moving = settling[settling["moving"].astype(bool)]
+    if len(moving):
+        half = int(moving["half"].max())
+        changes = [f"{row.label} {row.change:+.3f}" for row in moving.itertuples()]
+        yield (
+            f"Not flattened: between {half:,} {symbols()} and the end the validation difference of "
+            f"{len(moving)} of {len(settling)} still moved{_named(pd.Series(changes))}: a larger "
+            "budget may say otherwise."
+        )
 
 
 def least_p(draws: int, comparisons: int) -> float:
@@ -125,6 +189,15 @@ def swaps_text(compared: pd.DataFrame) -> str:
     return (
         f"{span} random swaps, as many as all verdicts together take to be those of all swaps with "
         f"{100 * CONFIDENCE:.0f} % confidence, and {MOST_SWAPS:,} at most"
+    )
+
+
+def margin_text(compared: pd.DataFrame) -> str:
+    """Says what equal means in a comparison with a margin."""
+    return (
+        "With margin: equal where two one-sided permutation tests (of shifts by the margin of "
+        f"{compared['margin'].max():g} {per()}, Holm over all comparisons) show that the cells "
+        "differ by less; else better or worse where the verdict is; else unknown."
     )
 
 

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import tomli_w
 
-from odyssey.errors import ConfigError, suggest
+from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.options import Options
 from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
+from odyssey.studies.factorial import combined_specs
 from odyssey.studies.study import Settings, Study, absolute_cell, absolute_tasks, parse_study
+from odyssey.transforms.ablations import gates
 from odyssey.transforms.neighbours import single_changes
 from odyssey.wording import plural
 
@@ -37,28 +39,42 @@ SIZE_SPACES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationOptions(Options):
-    """What a cell is compared with, and how.
+class DrawnOptions(Options):
+    """How cells are compared, on the same draws.
 
     Attributes:
         tasks: Task specs.
         draws: Draws of hyperparameters and seeds per cell and task.
-        variants: Ablations of it (`no_forget_gate`, `NFG`), or whole specs where they have a
-            colon, are library cells or `.cell` files; without any, every cell one change away.
-        cell_set: A paper's set of cells instead, such as odyssey9.
         match: none, and a draw is a hidden size; or parameters, and it is a number of parameters,
             which every cell meets with the hidden size that it needs.
+        margin: What differs by less counts as equal, in bits per character; 0 declares none.
         seed: The seed that everything is derived from.
         settings: Overrides of any field of the study, as in `{"epochs": 40}` or `["epochs=40"]`.
     """
 
     tasks: Sequence[str] = ("arithmetic", "xml")
     draws: int = 16
-    variants: Sequence[str] = ()
-    cell_set: str = ""
     match: Literal["none", "parameters"] = "none"
+    margin: float = 0.0
     seed: int = 1
     settings: Settings = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions(DrawnOptions):
+    """What a cell is compared with, and how.
+
+    Attributes:
+        variants: Ablations of it (`no_forget_gate`, `NFG`), or whole specs where they have a
+            colon, are library cells or `.cell` files; without any, every cell one change away.
+        cell_set: A paper's set of cells instead, such as odyssey9.
+        factorial: Changes that are made in all combinations, instead: ablations, or gates, which
+            are dropped.
+    """
+
+    variants: Sequence[str] = ()
+    cell_set: str = ""
+    factorial: Sequence[str] = ()
 
 
 def ablation_cells(spec: str, *, variants: Sequence[str] = (), cell_set: str = "") -> list[str]:
@@ -101,6 +117,33 @@ def _is_spec(variant: str) -> bool:
     return ":" in variant.partition("=")[0] or variant in LIBRARY or variant.endswith(".cell")
 
 
+def _changes(spec: str, given: Sequence[str]) -> list[str]:
+    """Reads the changes of a factorial: an ablation, or a gate, which is dropped."""
+    names = gates(get_cell(spec)) if given else ()
+    return [f"drop_gate={change}" if change in names else change for change in given]
+
+
+def _combined(spec: str, changes: Sequence[str]) -> list[str]:
+    """Lists all combinations of changes; raises `ConfigError` where one makes no cell of its own.
+
+    Changes may exclude each other, as gates that are coupled and dropped; then there is no effect
+    of both.
+    """
+    seen: dict[str, str] = {}
+    specs = list(combined_specs(spec, changes))
+    for one in specs:
+        try:
+            key = get_cell(one).key
+        except CellError as error:
+            raise ConfigError(f"no factorial of these changes: {one}: {error}") from None
+        if key in seen:
+            raise ConfigError(
+                f"no factorial of these changes: {one} and {seen[key]} are the same cell"
+            )
+        seen[key] = one
+    return specs
+
+
 def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
     """Makes the study behind a table of ablations.
 
@@ -121,17 +164,28 @@ def ablation_study(spec: str, options: AblationOptions | None = None) -> Study:
     if match not in MATCHES:
         raise ConfigError(suggest(match, MATCHES, what="way to match"))
     base = absolute_cell(spec)
-    cells = ablation_cells(base, variants=options.variants, cell_set=options.cell_set)
+    if options.factorial and (options.variants or options.cell_set):
+        raise ConfigError("give --factorial, or variants or a set of cells, not both")
+    factorial = _changes(base, options.factorial)
+    if factorial:
+        cells = _combined(base, factorial)
+    else:
+        cells = ablation_cells(base, variants=options.variants, cell_set=options.cell_set)
     own = shown_names([base])[base]
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", own).strip("-.")
     matched = "the same numbers of parameters" if match == "parameters" else "the same hidden sizes"
+    changed = "one thing changed"
+    if factorial:
+        changed = f"{', '.join(factorial)} changed in all combinations"
     data = {
         "name": f"ablate-{name or 'cell'}",
-        "description": f"{own} and what it is with one thing changed, "
+        "description": f"{own} and what it is with {changed}, "
         f"{plural(draws, 'draw')} a cell and task, {matched}.",
         "cells": cells,
         "tasks": absolute_tasks(options.tasks),
         "baseline": base,
+        "margin": options.margin,
+        "factorial": factorial,
         "members": draws,
         "seed": options.seed,
         "training": TRAINING,

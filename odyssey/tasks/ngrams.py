@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -49,30 +50,80 @@ def ngram_probabilities(
         raise ConfigError(f"the longest context must not be negative, got {longest}")
     if len(train_N) == 0 or len(held_M) == 0:
         raise ConfigError("n-grams need a text to count and one to predict")
-    # The symbol V stands before both texts: a gram with it is counted nowhere.
-    wall = np.full(longest + 1, num_symbols, dtype=np.int64)
-    text = np.concatenate([wall, train_N.astype(np.int64), wall, held_M.astype(np.int64)])
-    first = longest + 1
-    counted = slice(first, first + len(train_N))
-    predicted = slice(len(text) - len(held_M), len(text))
-    lower = np.full(len(held_M), 1.0 / num_symbols)
+    return context_probabilities(
+        _steps_of_text(train_N, num_symbols),
+        _steps_of_text(held_M, num_symbols),
+        longest=longest,
+        num_symbols=num_symbols,
+    )
+
+
+class Steps(NamedTuple):
+    """What a model reads and is to predict, step by step.
+
+    Attributes:
+        inputs: Class read at every step (N,); V where there is none: contexts do not reach behind.
+        targets: Class that is to be predicted from it and the inputs before (N,).
+        counted: The steps that are learned from, or scored, bool (N,).
+    """
+
+    inputs: Ints
+    targets: Ints
+    counted: NDArray[np.bool_]
+
+
+def _steps_of_text(text_N: NDArray[np.integer], num_symbols: int) -> Steps:
+    """Gives the steps of a text: the input of every symbol is the one before."""
+    targets = text_N.astype(np.int64)
+    inputs = np.concatenate([[num_symbols], targets[:-1]])
+    return Steps(inputs, targets, np.ones(len(targets), dtype=np.bool_))
+
+
+def context_probabilities(train: Steps, held: Steps, *, longest: int, num_symbols: int) -> Floats:
+    """Gives the probability of every held-out target after the last n inputs, for n from 0.
+
+    As `ngram_probabilities`, for what a model reads and predicts where that is no plain text: only
+    counted targets are learned from, and inputs need not be the targets of the step before.
+
+    Args:
+        train: The steps that are counted.
+        held: The M steps that are predicted, counted or not.
+        longest: The longest context, in inputs.
+        num_symbols: V.
+
+    Returns:
+        (longest + 1, M).
+    """
+    # The symbol V stands before both: a gram with it is counted nowhere.
+    pad = np.full(longest + 1, num_symbols, dtype=np.int64)
+    nowhere = np.zeros(longest + 1, dtype=np.bool_)
+    inputs = np.concatenate([pad, train.inputs, pad, held.inputs])
+    targets = np.concatenate([pad, train.targets, pad, held.targets])
+    size = len(held.targets)
+    counted = np.concatenate([nowhere, train.counted, nowhere, np.zeros(size, dtype=np.bool_)])
+    place = np.arange(len(inputs))
+    known = place - np.maximum.accumulate(np.where(inputs == num_symbols, place, 0))
+    predicted = slice(len(inputs) - size, None)
+    lower = np.full(size, 1.0 / num_symbols)
     rows = []
-    for grams in _lengths(text, longest + 1, num_symbols):
-        rows.append(grams.probability(grams.counts(counted), predicted, lower))
+    for grams in _lengths(inputs, targets, longest + 1, num_symbols):
+        whole = counted & (known >= grams.length - 1)
+        rows.append(grams.probability(grams.counts(whole), predicted, lower))
         if len(rows) <= longest:
-            lower = grams.probability(grams.continuations(counted), predicted, lower)
+            continued = grams.continuations(counted & (known >= grams.length))
+            lower = grams.probability(continued, predicted, lower)
     return np.stack(rows)
 
 
 @dataclass(frozen=True)
 class _Grams:
-    """All grams of one length l in a text.
+    """All grams of one length l: l - 1 inputs and the target of the last of them.
 
     Attributes:
         length: l.
-        ids: Number of the gram that ends at each place of the text.
-        contexts: Number of its first l - 1 symbols, at each place.
-        longer: Number of the gram of length l + 1 that ends at each place.
+        ids: Number of the gram that ends at each step.
+        contexts: Number of its inputs, at each step.
+        longer: Number of the gram of length l + 1 that ends at each step.
     """
 
     length: int
@@ -80,16 +131,14 @@ class _Grams:
     contexts: Ints
     longer: Ints
 
-    def counts(self, counted: slice) -> Ints:
+    def counts(self, counted: NDArray[np.bool_]) -> Ints:
         """Counts every gram, (G,)."""
-        inside = slice(counted.start + self.length - 1, counted.stop)
-        return np.bincount(self.ids[inside], minlength=int(self.ids.max()) + 1)
+        return np.bincount(self.ids[counted], minlength=int(self.ids.max()) + 1)
 
-    def continuations(self, counted: slice) -> Ints:
-        """Counts the different symbols that precede every gram, (G,)."""
-        inside = slice(counted.start + self.length, counted.stop)
-        places = _first_places(self.longer[inside])
-        return np.bincount(self.ids[inside][places], minlength=int(self.ids.max()) + 1)
+    def continuations(self, counted: NDArray[np.bool_]) -> Ints:
+        """Counts the different inputs that precede every gram, (G,)."""
+        places = _first_places(self.longer[counted])
+        return np.bincount(self.ids[counted][places], minlength=int(self.ids.max()) + 1)
 
     def probability(self, count_G: Ints, predicted: slice, lower_M: Floats) -> Floats:
         """Gives the probability of the symbols in a stretch, (M,), from counts of grams."""
@@ -107,15 +156,17 @@ class _Grams:
         return found
 
 
-def _lengths(text: Ints, longest: int, num_symbols: int) -> Iterator[_Grams]:
-    """Yields the grams of length 1, 2, ... of a text."""
-    contexts, ids = np.zeros_like(text), _numbered(text)
+def _lengths(inputs: Ints, targets: Ints, longest: int, num_symbols: int) -> Iterator[_Grams]:
+    """Yields the grams of length 1, 2, ... of what is read and predicted."""
+    contexts = np.zeros_like(inputs)
+    ids = _numbered(targets)
     for length in range(1, longest + 1):
-        before = np.concatenate([ids[:1], ids[:-1]])
+        before = np.concatenate([contexts[:1], contexts[:-1]])
         # numbered anew at every length, so that no number grows beyond 64 bits
-        longer = _numbered(before * (num_symbols + 1) + text)
+        wider = _numbered(before * (num_symbols + 1) + inputs)
+        longer = _numbered(wider * (num_symbols + 1) + targets)
         yield _Grams(length, ids, contexts, longer)
-        contexts, ids = before, longer
+        contexts, ids = wider, longer
 
 
 def _numbered(keys: Ints) -> Ints:

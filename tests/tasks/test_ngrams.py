@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from odyssey.diagnostics.ngrams import ngram_probabilities
 from odyssey.errors import ConfigError
+from odyssey.tasks.ngrams import ngram_probabilities
 
 SYMBOLS = 5
 
