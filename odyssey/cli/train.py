@@ -21,13 +21,13 @@ from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.jobs.train import (
-    TrainedCell,
     TrainOptions,
     named_fields,
     resume_training,
     train_cell,
     training_data,
 )
+from odyssey.jobs.trained_cell import TrainedCell
 from odyssey.progress.output import print_notices
 from odyssey.progress.training import LiveTraining
 from odyssey.progress.watcher import TrainWatcher

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from odyssey.jobs.export import Exported
     from odyssey.jobs.gradients import GradientStudy
     from odyssey.jobs.sample import WrittenText
-    from odyssey.jobs.train import TrainedCell
+    from odyssey.jobs.trained_cell import TrainedCell
     from odyssey.jobs.units import UnitStudy
     from odyssey.tasks.base import Task
 

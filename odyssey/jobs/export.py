@@ -18,7 +18,7 @@ from odyssey.expr.sizes import ONE, parts
 from odyssey.formats.portable import Portable, Surroundings
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.show import cell_facts
-from odyssey.jobs.train import TrainedCell
+from odyssey.jobs.trained_cell import TrainedCell
 from odyssey.names import file_name, short_names
 from odyssey.options import Options
 from odyssey.specs import get_cell, list_cells
