@@ -18,6 +18,7 @@ def _descend(name: str, start_PN: Tensor, rate_P: Tensor, steps: int) -> tuple[T
     optimizer = Optimizer(name, torch.zeros(len(rate_P), dtype=torch.float64))
     values = start_PN.clone()
     for _ in range(steps):
+        optimizer.count()
         values = optimizer.step(values, values.clone(), rate_P=rate_P)
     return values, optimizer
 

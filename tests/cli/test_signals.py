@@ -41,7 +41,7 @@ def test_every_command_ends_with_the_number_of_its_signal(monkeypatch, capfd, nu
         signal.raise_signal(number)
         pytest.fail("the command went on")
 
-    parsed = argparse.Namespace()
+    parsed = argparse.Namespace(plugin_files=[])
     parser = types.SimpleNamespace(parse_known_args=lambda words: (parsed, []))
     monkeypatch.setattr(main, "_parser", lambda names: parser)
     monkeypatch.setattr(

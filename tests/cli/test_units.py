@@ -128,7 +128,7 @@ def test_what_it_cannot_do_it_says(odyssey, reader):
         ((*UNITS, "--text", "short.txt"), "too short to judge"),
         ((*UNITS, "--text", "latin.txt"), "is not utf-8"),
         ((*UNITS, "--text", "none.txt"), "no file 'none.txt'"),
-        ((*UNITS, "--probes", "none.py"), "cannot read probes"),
+        ((*UNITS, "--probes", "none.py"), "none.py: there is no such file"),
         ((*UNITS, "--characters", 0), "--characters"),
         ((*UNITS, "--page-characters", -1), "--page-characters"),
         ((*UNITS, "--shifts", 0), "--shifts"),

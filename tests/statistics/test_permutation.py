@@ -123,7 +123,7 @@ def test_random_swaps_count_as_brute_force_does(drawn, seed):
     # What is done with swaps that are drawn, checked on swaps that can be looked up.
     pair, top = drawn
     draws = pair.valid.shape[1]
-    signs = permutation._random_signs(np.random.default_rng(seed), draws, 20)
+    signs = permutation.random_signs(np.random.default_rng(seed), draws, 20)
     assert set(np.unique(signs)) <= {-1, 1}
     scores = permutation._Scores.of(pair.valid, pair.test, top=top)
     found = scores.differences(scores.swapped(signs), signs.shape[1])
@@ -137,7 +137,7 @@ def test_random_swaps_count_as_brute_force_does(drawn, seed):
 
 
 def test_random_swaps_are_fair_and_independent_between_draws():
-    signs = permutation._random_signs(np.random.default_rng(0), 70, 10_000).astype(float)
+    signs = permutation.random_signs(np.random.default_rng(0), 70, 10_000).astype(float)
     assert signs.shape == (70, 10_000)
     assert np.abs(signs.mean(axis=1)).max() < 0.05
     assert np.abs(np.corrcoef(signs) - np.eye(70)).max() < 0.06

@@ -73,7 +73,7 @@ def test_mistakes_are_named():
 
 
 def test_a_factorial_has_all_combinations():
-    options = AblationOptions(("xml",), factorial=("i", "no_bias"))
+    options = AblationOptions(tasks=("xml",), factorial=("i", "no_bias"))
     study = ablation_study("lstm", options)
     assert study.cells == (
         "lstm",
@@ -97,7 +97,7 @@ def test_a_factorial_has_all_combinations():
 )
 def test_changes_that_exclude_each_other_are_no_factorial(changes, words):
     with pytest.raises(ConfigError, match=words):
-        ablation_study("lstm", AblationOptions(("xml",), factorial=changes))
+        ablation_study("lstm", AblationOptions(tasks=("xml",), factorial=changes))
 
 
 def test_a_factorial_is_checked_as_a_field_of_a_study():
@@ -115,5 +115,5 @@ def test_a_margin_needs_a_baseline_and_a_number():
     for margin, baseline in (("-1", "lstm"), ("inf", "lstm"), ("true", "lstm"), ("0.05", "")):
         with pytest.raises(ConfigError, match="margin"):
             parse_study(f'{text}baseline = "{baseline}"\nmargin = {margin}\n')
-    study = ablation_study("lstm", AblationOptions(("xml",), variants=("NIG",), margin=0.05))
+    study = ablation_study("lstm", AblationOptions(tasks=("xml",), variants=("NIG",), margin=0.05))
     assert study.margin == 0.05

@@ -4,7 +4,7 @@ import pytest
 
 from odyssey.errors import ConfigError
 from odyssey.specs import get_cell
-from odyssey.studies.make.ablation import AblationOptions
+from odyssey.studies.make.ablation import DrawnOptions
 from odyssey.studies.make.path import path_cells, path_study
 from odyssey.studies.study import parse_study
 from odyssey.transforms.ablations import ablate
@@ -54,7 +54,7 @@ def test_a_path_lists_every_cell_once_and_ends_where_it_should():
 
 
 def test_a_path_is_a_study_with_its_first_cell_as_the_baseline():
-    study = path_study(["lstm", "lstm:coupled_gates", "gru"], AblationOptions(("xml",), draws=3))
+    study = path_study(["lstm", "lstm:coupled_gates", "gru"], DrawnOptions(tasks=("xml",), draws=3))
     assert study.cells == study.path == ("lstm", "lstm:coupled_gates", "gru")
     assert (study.baseline, study.members) == ("lstm", 3)
     assert parse_study(study.to_toml()) == study

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.console import Console
 from rich.text import Text
 
@@ -53,5 +55,6 @@ def _print_comparison(ablation: BaselineComparison, screen: Console) -> None:
 
 
 def _say(text: str, screen: Console) -> None:
-    """Prints a paragraph, which the terminal wraps."""
-    screen.print(Text(f"{text}\n"), soft_wrap=True)
+    """Prints a paragraph in lines of a hundred characters, and an empty one."""
+    lines = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+    screen.print(Text(f"{lines}\n"), soft_wrap=True)
