@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from support.fake_device import DEVICE, FakeDevice, MixedDevicesError, fake_device
+from support.representatives import REPRESENTATIVES
 from torch.nn.utils.rnn import PackedSequence
 
 import odyssey
-from odyssey.cells import LIBRARY
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import Member
 from odyssey.tasks.registry import get_task, list_tasks
@@ -71,8 +71,8 @@ def test_a_training_runs_there_and_leaves_its_results(fake):
     assert fake.operations > 500
 
 
-@pytest.mark.parametrize("cell", LIBRARY)
-def test_every_cell_of_the_library_is_trained_there(fake, cell):
+@pytest.mark.parametrize("cell", REPRESENTATIVES)
+def test_cells_of_every_form_are_trained_there(fake, cell):
     own = odyssey.get_cell(cell)
     if not own.further_inputs:
         group = Group(own, get_task("xml"), PAIR, CONFIG)
