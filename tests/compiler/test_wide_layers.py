@@ -37,6 +37,18 @@ def test_values_and_gradients_with_matrix_states(number):
     check(cell, "auto", seed=3, sizes=(4, 2, 3, 4), layers=1 + number % 2, wild=True)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reads", ["x[t]", "h[t-1]"])  # before the loop, and in it
+@pytest.mark.parametrize("size", ["2 * H", "3 * H / 2", "H / 2", "2 * I", "5"])
+def test_a_mean_is_over_all_units_of_a_declared_size(size, reads, backend):
+    cell = parse_cell(
+        f"cell c\ninput x\nsize R = {size}\nstate h\nq : R = tanh(V @ {reads})\n"
+        "h[t] = sin(mean(q) + W @ layer_norm(q) + U @ rms_norm(q)) + 0.5 * h[t-1] + P @ x[t]\n"
+        "output h"
+    )
+    check(cell, backend, seed=5, sizes=(4, 2, 3, 4), layers=2)
+
+
 @pytest.mark.parametrize("cell", CELLS[:8], ids=lambda c: c.key[:8])
 def test_whole_vectors_and_what_is_left(cell):
     """Sizes beyond a vector, and batches beyond one where batch rows are its lanes."""

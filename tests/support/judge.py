@@ -11,7 +11,7 @@ import odyssey
 from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
-from odyssey.expr.initial import draw_init
+from odyssey.expr.initial import NEGATED, draw_init
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.properties import PROPERTIES, apply_properties
 from odyssey.expr.shapes import infer_shapes
@@ -34,16 +34,19 @@ class Truth:
         self.unused = set(cell.parameters) - set(program.parameters())
         scale = min(0.5, hidden**-0.5)  # sums stay as tame with many units as with few
         self.values = {}
+        # what is frozen is a paper's own matrix, as it is; copies of others come after these
+        given = {i.parameter: i for i in cell.inits if frozen(cell, i.parameter)}
+        copies = {name: i.source for name, i in given.items() if i.kind == NEGATED}
         for layer in range(layers):
-            below = hidden if layer else self.size
-            for name in program.parameters():
+            below, prefix = hidden if layer else self.size, f"layers.{layer}."
+            for name in sorted(program.parameters(), key=lambda name: name in copies):
                 shape = program.stored_shape(name, below, hidden)
-                given = next((i for i in cell.inits if i.parameter == name), None)
-                self.values[f"layers.{layer}.{name}"] = (
-                    draw_init(given, shape, rng)  # a paper's own matrix, as it is
-                    if given and frozen(cell, name)
-                    else rng.normal(0, scale, shape)
-                )
+                if name in copies:
+                    self.values[prefix + name] = -self.values[prefix + copies[name]]
+                elif name in given:
+                    self.values[prefix + name] = draw_init(given[name], shape, rng)
+                else:
+                    self.values[prefix + name] = rng.normal(0, scale, shape)
         self.values["x"] = rng.normal(0, 0.8, (steps, batch, self.size))
         for s in cell.states:
             sizes = {self.units(program.state_size(s), n) for n in range(layers)}

@@ -229,7 +229,7 @@ class _Source:
     def _reduction(self, node: Node, arg: str, *, whole: bool) -> str:
         """Writes a function over units; those that a member does not have do not count."""
         row, operand = REDUCTIONS[node.op], self.program.nodes[node.args[0]]
-        count = source(operand.size)
+        count = f"({source(operand.size)})"  # `2 * hidden` divides as one number
         if self._padded_size(operand.size) and row.padding:
             unit = self.unit(operand.size, whole=whole)
             arg = f"torch.where({unit}, {arg}, {row.padding})"
