@@ -73,6 +73,33 @@ def test_a_module_is_named_by_its_dotted_name(written, tmp_path, monkeypatch):
     sys.modules.pop("some_cells")
 
 
+@pytest.mark.parametrize("name", ["whole_package", "whole_package.rows"])
+def test_a_module_brings_its_package_and_the_cells_beside_it(name, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "whole_package"
+    folder.mkdir()
+    for part in ("__init__", "rows"):
+        (folder / f"{part}.py").write_text("CELLS = {'mine': 'mine.cell'}")
+    (folder / "mine.cell").write_text(LEAKY)
+    assert load(name).files == {}
+    assert library_cell("mine").key == parse_cell(LEAKY).key
+    before = read_source(name).sha256
+    (folder / "imported.py").write_text("")
+    assert read_source(name).sha256 != before
+    for module in ("whole_package", "whole_package.rows"):
+        sys.modules.pop(module, None)
+
+
+def test_a_module_that_is_one_file_has_the_cells_that_it_names(written, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    written("CELLS = {'mine': 'mine.cell'}", "one_file_of_cells.py")
+    without = read_source("one_file_of_cells").sha256
+    written(LEAKY, "mine.cell")
+    assert load("one_file_of_cells").sha256 != without
+    assert "mine" in LIBRARY
+    sys.modules.pop("one_file_of_cells")
+
+
 BROKEN = {
     "syntax": ("PROBES = {", r"my.py, line 1: SyntaxError: '{' was never closed"),
     "import": ("import nonsense_of_mine", r"my.py, line 1: ModuleNotFoundError: No module"),
