@@ -72,11 +72,6 @@ def is_file_name(spec: str) -> bool:
     return spec.endswith(".py") or "/" in spec or os.sep in spec
 
 
-def plugin_name(spec: str) -> str:
-    """Gives the name of the plug-in that a path or a dotted name stands for."""
-    return Path(spec).stem if is_file_name(spec) else spec
-
-
 def read_source(spec: str) -> PluginSource:
     """Reads the source of a plug-in.
 
