@@ -19,6 +19,7 @@ from odyssey.specs import get_cell
 from odyssey.transforms.ablations import ABLATIONS
 
 LEAKY = "cell mine\ninput x\nstate h\nh[t] = tanh(W @ x[t] + u * h[t-1])\noutput h\n"
+BASE = "from dataclasses import replace\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
 GOOD = f"""
 import numpy as np
 PROBES = {{"ends": lambda text: np.array([c == "." for c in text], dtype=bool)}}
@@ -115,23 +116,19 @@ BROKEN = {
         r"my.py: TASKS: 'a' must be a TaskRow .* got Ablation",
     ),
     "two names": (
-        "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'f': BASE['tanh']}",
+        f"{BASE}PRIMITIVES = {{'f': BASE['tanh']}}",
         r"PRIMITIVES: 'f' calls itself 'tanh': write the same name",
     ),
     "clash": (
-        "from odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'tanh': BASE['tanh']}",
+        f"{BASE}PRIMITIVES = {{'tanh': BASE['tanh']}}",
         r"PRIMITIVES: 'tanh' is already a primitive of odyssey; give yours another name",
     ),
     "named form": (
-        "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'silu': dataclasses.replace(BASE['tanh'], name='silu')}",
+        f"{BASE}PRIMITIVES = {{'silu': replace(BASE['tanh'], name='silu')}}",
         r"'silu' cannot name a primitive: it has another meaning",
     ),
     "name of a gate": (
-        "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'g': dataclasses.replace(BASE['tanh'], name='g')}",
+        f"{BASE}PRIMITIVES = {{'g': replace(BASE['tanh'], name='g')}}",
         r"'g' cannot name a primitive: it has another meaning",
     ),
     "abbreviation": (
@@ -249,8 +246,7 @@ def test_a_primitive_counts_everywhere(written):
 
     load(
         written(
-            "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-            "PRIMITIVES = {n: dataclasses.replace(BASE[o], name=n, share=0.1) for n, o in"
+            f"{BASE}PRIMITIVES = {{n: replace(BASE[o], name=n, share=0.1) for n, o in"
             " {'tanh_too': 'tanh', 'log_too': 'log', 'sign_too': 'sign'}.items()}"
         )
     )
