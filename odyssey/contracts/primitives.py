@@ -19,9 +19,10 @@ from odyssey.contracts.cells import check_printed
 from odyssey.contracts.finding import Checks, Missing, expect
 from odyssey.contracts.native import check_c
 from odyssey.contracts.onnx_formula import by_onnx
+from odyssey.expr.arithmetic import read_formula
 from odyssey.expr.cell import parse_cell
 from odyssey.expr.forms import computed
-from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Primitive, read_formula
+from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Primitive
 
 Array = NDArray[np.float64]
 
