@@ -172,11 +172,13 @@ def spec_of(cell: str | Cell) -> str:
     with contextlib.suppress(OdysseyError):
         if not is_path(cell.name) and get_cell(cell.name) == cell:
             return cell.name
+    from odyssey.storage.files import write_atomically  # brings pyarrow
+
     digest = hashlib.sha256(cell.text.encode()).hexdigest()[:16]
     path = user_cache() / "cells" / digest / f"{file_name(cell.name)}.cell"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(cell.text, "utf-8")
+        write_atomically(path, cell.text.encode())  # another process may be reading it
     except OSError as error:
         raise CellError(
             f"the cell {cell.name} cannot be kept in {path.parent} ({error.strerror}): set"

@@ -22,7 +22,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from odyssey.expr.primitives import PRIMITIVES, read_formula
+from odyssey.expr.arithmetic import read_formula
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Group, Node, Program, reach
 from odyssey.expr.reductions import REDUCTIONS
 from odyssey.expr.sizes import ONE

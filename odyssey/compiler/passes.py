@@ -12,7 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.arithmetic import ARITHMETIC
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import REGIONS, Group, Node, Program, drop_dead
 from odyssey.expr.sizes import is_matrix
 

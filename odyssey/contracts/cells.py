@@ -7,16 +7,21 @@ import torch
 from odyssey.cells import LibraryEntry, library_cell
 from odyssey.compiler import RNN
 from odyssey.contracts.finding import Checks, Missing, expect
-from odyssey.expr.cell import parse_cell
+from odyssey.expr.cell import Cell, parse_cell
 
 
 def check_text(name: str, entry: LibraryEntry) -> None:
     """Checks that it is printed and read again, with one key."""
     cell = library_cell(name)
     expect(cell.name == name, f"it calls itself {cell.name!r}")
-    again = parse_cell(cell.text)
-    expect(again == cell and again.key == cell.key, "it is another one when printed and read")
+    check_printed(cell, what="it")
     expect(bool(cell.latex()), "it has no LaTeX")
+
+
+def check_printed(cell: Cell, *, what: str) -> None:
+    """Checks that a cell, called `what` in messages, is the same one when printed and read."""
+    again = parse_cell(cell.text)
+    expect(again == cell and again.key == cell.key, f"{what} is another cell when printed and read")
 
 
 def check_metadata(name: str, entry: LibraryEntry) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from odyssey import plugins
 from odyssey.contracts import (
     cells,
     metrics,
@@ -17,6 +15,7 @@ from odyssey.contracts import (
     transforms,
 )
 from odyssey.contracts.finding import Checks, Finding, findings
+from odyssey.plugins.source import PluginSource
 from odyssey.plugins.tables import TABLES, registry_of
 
 CHECKS: Mapping[str, Checks] = {
@@ -33,13 +32,8 @@ CHECKS: Mapping[str, Checks] = {
 """Table -> its contract; each table of a plug-in has one."""
 
 
-def check_plugin(spec: str | Path) -> Iterator[Finding]:
-    """Loads a plug-in and puts each of its rows to the checks of its table, in order.
-
-    Raises:
-        ConfigError: It cannot be loaded; see `odyssey.plugins.load`.
-    """
-    source = plugins.load(spec)
+def check_plugin(source: PluginSource) -> Iterator[Finding]:
+    """Puts each row of a plug-in that is loaded to the checks of its table, in order."""
     for table in TABLES:
         registry = registry_of(table)
         for name in registry.added:

@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from odyssey.contracts.cells import check_printed
 from odyssey.contracts.finding import Checks, Missing, expect
 from odyssey.contracts.native import check_c
 from odyssey.contracts.onnx_formula import by_onnx
+from odyssey.expr.arithmetic import read_formula
 from odyssey.expr.cell import parse_cell
 from odyssey.expr.forms import computed
-from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Primitive, read_formula
+from odyssey.expr.primitives import ANYTHING, PRIMITIVES, Primitive
 
 Array = NDArray[np.float64]
 
@@ -253,8 +255,7 @@ def check_text(name: str, row: Primitive) -> None:
         f"cell tried\ninput x\nstate h\nh[t] = {name}(W @ x[t] + U @ h[t-1] + b{more})\noutput h\n"
     )
     cell = parse_cell(text)
-    again = parse_cell(cell.text)
-    expect(again == cell and again.key == cell.key, "its cell is another one when printed and read")
+    check_printed(cell, what="its cell")
     expect(bool(cell.latex()), "its cell has no LaTeX")
 
 
@@ -268,7 +269,7 @@ def check_onnx(name: str, row: Primitive) -> None:
     _close(by_onnx(row.onnx, args), row.numpy(*args), rtol=1e-5, atol=1e-6, what="onnx differs")
 
 
-_ALWAYS: dict[str, Callable[[str, Primitive], None]] = {
+CHECKS: Checks = {
     "complete": check_complete,
     "formulas are readable": check_formulas,
     "numpy": check_numpy,
@@ -286,4 +287,3 @@ _ALWAYS: dict[str, Callable[[str, Primitive], None]] = {
     "onnx": check_onnx,
     "c beside numpy, forward and backward": check_c,
 }
-CHECKS: Checks = _ALWAYS

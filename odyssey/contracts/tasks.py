@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,7 @@ def check_chance(name: str, row: TaskRow) -> None:
     )
 
 
-_ALL: dict[str, Callable[[str, TaskRow], None]] = {
+CHECKS: Checks = {
     "complete": check_row,
     "is made and describes itself": check_made,
     "batches": check_batches,
@@ -131,4 +131,3 @@ _ALL: dict[str, Callable[[str, TaskRow], None]] = {
     "held-out data": check_splits,
     "chance": check_chance,
 }
-CHECKS: Checks = _ALL

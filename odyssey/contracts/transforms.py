@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from odyssey.cells import LIBRARY, library_cell
+from odyssey.contracts.cells import check_printed
 from odyssey.contracts.finding import Checks, Wrong, expect
 from odyssey.errors import CellError
-from odyssey.expr.cell import Cell, parse_cell
+from odyssey.expr.cell import Cell
 from odyssey.registry import BUILT_IN
 from odyssey.transforms.ablations import Ablation, ablate
 from odyssey.transforms.mutations import Mutation, NotApplicable, apply_operator
@@ -23,11 +24,6 @@ def _cells() -> list[Cell]:
     names = [name for name in TRIED if name in LIBRARY]
     names += [name for name in LIBRARY if LIBRARY.source(name) != BUILT_IN]
     return [library_cell(name) for name in names]
-
-
-def _is_sound(cell: Cell, *, what: str) -> None:
-    again = parse_cell(cell.text)
-    expect(again == cell and again.key == cell.key, f"{what} is another cell when printed and read")
 
 
 def check_ablation_row(name: str, row: Ablation) -> None:
@@ -61,7 +57,7 @@ def _ablated(name: str, row: Ablation) -> Iterator[tuple[Cell, str, Cell]]:
 def check_ablated(name: str, row: Ablation) -> None:
     """Checks what an ablation makes of cells: legal, named, and never the same cell."""
     for cell, operator, result in _ablated(name, row):
-        _is_sound(result, what=f"{cell.name}:{operator}")
+        check_printed(result, what=f"{cell.name}:{operator}")
         expect(result.name == f"{cell.name}:{operator}", f"gives the name {result.name!r}")
         expect(result.key != cell.key, f"leaves {cell.name} as it is: raise CellError instead")
 
@@ -74,7 +70,7 @@ def check_ablated_again(name: str, row: Ablation) -> None:
         except CellError as error:
             expect("\n" not in str(error), "its refusal is not in one line")
             continue
-        _is_sound(again, what=f"{operator} applied twice")
+        check_printed(again, what=f"{operator} applied twice")
 
 
 def check_mutation_row(name: str, row: Mutation) -> None:
@@ -98,7 +94,7 @@ def check_mutants(name: str, row: Mutation) -> None:
                     continue
                 made += 1
                 texts.append(mutant.text)
-                _is_sound(mutant, what=f"a mutant of {cell.name}")
+                check_printed(mutant, what=f"a mutant of {cell.name}")
             expect(before == (cell.text, cell.equations), "changes its argument")
             expect(texts[0] == texts[1], "does not follow from the generator that it is given")
     expect(made > 0, f"applies to none of {len(_cells())} cells in {DRAWS} draws each")

@@ -15,9 +15,10 @@ from functools import cached_property
 
 import sympy as sp
 
+from odyssey.expr.arithmetic import read_formula
 from odyssey.expr.equations import Equations, Init, Start, without_source
 from odyssey.expr.forms import ALL_FUNCTIONS
-from odyssey.expr.primitives import PRIMITIVES, Primitive, read_formula
+from odyssey.expr.primitives import PRIMITIVES, Primitive
 from odyssey.expr.reductions import FORMS, OVER_UNITS, WrongSizeError, size_over_units
 from odyssey.expr.shapes import Shapes
 from odyssey.expr.sizes import ONE, PLAIN, is_matrix, meet

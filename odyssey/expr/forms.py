@@ -19,15 +19,8 @@ from typing import TypeVar
 import numpy as np
 import sympy as sp
 
-from odyssey.expr.primitives import (
-    ARITHMETIC,
-    PRIMITIVES,
-    Array,
-    Function,
-    Interval,
-    increasing,
-    read_formula,
-)
+from odyssey.expr.arithmetic import ARITHMETIC, read_formula
+from odyssey.expr.primitives import PRIMITIVES, Array, Function, Interval, increasing
 from odyssey.registry import View
 
 Value = TypeVar("Value")

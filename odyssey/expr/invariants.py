@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.arithmetic import ARITHMETIC
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import LEAF_OPS, REGIONS, Program
 from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.sizes import is_matrix

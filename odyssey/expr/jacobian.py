@@ -18,9 +18,10 @@ from typing import NamedTuple
 import sympy as sp
 
 from odyssey.errors import CellError
+from odyssey.expr.arithmetic import read_formula
 from odyssey.expr.equations import Equations
 from odyssey.expr.forms import NAMED_FORMS
-from odyssey.expr.primitives import PRIMITIVES, read_formula
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.reductions import REDUCTIONS, UNIT_FORMS
 from odyssey.expr.shapes import Shapes, infer_shapes
 from odyssey.expr.sizes import ONE, UNITS, format_size, is_matrix

@@ -12,7 +12,8 @@ from typing import Any
 
 import mpmath
 
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
+from odyssey.expr.arithmetic import ARITHMETIC
+from odyssey.expr.primitives import PRIMITIVES, Array
 from odyssey.expr.program import MAIN_INPUT, Node, Program
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import is_matrix

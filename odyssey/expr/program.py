@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import sympy as sp
 
+from odyssey.expr.arithmetic import ARITHMETIC
 from odyssey.expr.equations import Equation, Equations
-from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.properties import stored_shape
 from odyssey.expr.reductions import FORMS, OVER_UNITS, size_over_units
 from odyssey.expr.shapes import Shapes

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array
+from odyssey.expr.arithmetic import ARITHMETIC
+from odyssey.expr.primitives import PRIMITIVES, Array
 from odyssey.expr.program import MAIN_INPUT, Node, Program
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import UNITS, is_matrix

@@ -17,7 +17,8 @@ import numpy as np
 
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, Array, read_formula
+from odyssey.expr.arithmetic import ARITHMETIC, read_formula
+from odyssey.expr.primitives import PRIMITIVES, Array
 from odyssey.expr.program import MAIN_INPUT, Node, Program
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import axes, is_matrix, resolve

@@ -78,4 +78,4 @@ def check_plugin_file(plugin: str | Path) -> CheckedPlugin:
         failed = Finding("", "", "loads", "wrong", str(error))
         return CheckedPlugin(str(plugin), "", (failed,))
     loads = Finding("", "", "loads", "ok")
-    return CheckedPlugin(str(plugin), source.sha256, (loads, *check_plugin(plugin)))
+    return CheckedPlugin(str(plugin), source.sha256, (loads, *check_plugin(source)))

@@ -176,7 +176,7 @@ def resume_training(
     from odyssey.studies.engine import reopen, rewrite
     from odyssey.studies.placing import require_device
     from odyssey.studies.tracking import open_trackers
-    from odyssey.tasks.registry import recorded_task
+    from odyssey.tasks.recorded import recorded_task
 
     options, watcher = options or TrainOptions(), watcher or TrainWatcher()
     run = reopen(directory)

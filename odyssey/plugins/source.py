@@ -29,8 +29,10 @@ class PluginSource:
         origin: The path of its file when it was first read; of a module its dotted name.
         files: Its text files, by their path beside it: the code first, then its cells. Empty of a
             module, which is imported where it is installed.
-        sha256: Digest of the files; of a module that of all Python and cell files of its package.
+        sha256: Digest of the files; of a module that of all Python and cell files of the package
+            that it is or is in.
         path: The file whose name stands in tracebacks.
+        cells: Of a module, the cells among these files, by their path beside it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class PluginSource:
     files: Mapping[str, str] = field(repr=False)
     sha256: str
     path: str = ""
+    cells: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def is_file(self) -> bool:
@@ -69,11 +72,6 @@ def is_file_name(spec: str) -> bool:
     return spec.endswith(".py") or "/" in spec or os.sep in spec
 
 
-def plugin_name(spec: str) -> str:
-    """Gives the name of the plug-in that a path or a dotted name stands for."""
-    return Path(spec).stem if is_file_name(spec) else spec
-
-
 def read_source(spec: str) -> PluginSource:
     """Reads the source of a plug-in.
 
@@ -92,12 +90,16 @@ def read_file(path: Path) -> PluginSource:
         raise ConfigError(
             f"{path}: a plug-in is called like its file; use letters, digits and _, as in my.py"
         )
+    files, origin = _read_with_cells(path), os.path.abspath(path)
+    return PluginSource(path.stem, origin, files, digest_of(files), path=origin)
+
+
+def _read_with_cells(path: Path) -> dict[str, str]:
     files = {path.name: read_small(path)}
     for name in cell_files(files[path.name]):
         if (path.parent / name).is_file():  # or else loading says what is missing
             files[name] = read_small(path.parent / name)
-    origin = os.path.abspath(path)
-    return PluginSource(path.stem, origin, files, digest_of(files), path=origin)
+    return files
 
 
 def cell_files(code: str) -> list[str]:
@@ -143,8 +145,10 @@ def _find_module(name: str) -> PluginSource:
             " or the name of a module that can be imported"
         )
     path = Path(found.origin)
-    paths = [path]
-    if found.submodule_search_locations:
+    if found.parent:  # it is a package, or in one
         paths = sorted(p for p in path.parent.rglob("*") if p.suffix in (".py", ".cell"))
-    texts = {p.relative_to(path.parent).as_posix(): read_small(p) for p in paths}
-    return PluginSource(name, name, {}, digest_of({"": "", **texts}), path=str(path))
+        texts = {p.relative_to(path.parent).as_posix(): read_small(p) for p in paths}
+    else:
+        texts = _read_with_cells(path)
+    cells = {name: text for name, text in texts.items() if name.endswith(".cell")}
+    return PluginSource(name, name, {}, digest_of({"": "", **texts}), path=str(path), cells=cells)

@@ -138,7 +138,7 @@ def _add(table: str, name: str, row: Any, source: PluginSource) -> None:
                     " odyssey, or in a cell of its library; give yours another name"
                 )
         if entry.convert:
-            row = resolve(entry.convert)(name, row, source.files)
+            row = resolve(entry.convert)(name, row, source.files or source.cells)
         registry.add(name, row, source=source.label)
     except OdysseyError as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -22,7 +22,8 @@ from torch.nn import functional
 from odyssey.compiler import RNN, lower
 from odyssey.compiler.backends.base import State
 from odyssey.expr import Cell
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.arithmetic import ARITHMETIC
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Group, Program
 
 _CLAMP = {"minimum": "max", "maximum": "min"}  # the same where one argument is a number

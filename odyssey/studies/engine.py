@@ -27,7 +27,7 @@ from odyssey.studies.tracking import Tracking
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import Keeper
 from odyssey.studies.work import TrialWork, commit, failed_rows, versions
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 from odyssey.tasks.text import MissingText
 from odyssey.training.metrics import METRICS, describe_metrics
 

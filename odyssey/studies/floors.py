@@ -11,7 +11,7 @@ from odyssey.storage.floors import FLOOR_COLUMNS, floors_frame, read_floors
 from odyssey.storage.store import RunStore
 from odyssey.studies.study import recorded_study
 from odyssey.tasks.floors import task_floors
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 from odyssey.training.budget import in_updates
 
 

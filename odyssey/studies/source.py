@@ -16,7 +16,7 @@ from odyssey.storage.store import RunStore
 from odyssey.studies.study import Study
 from odyssey.studies.trial import Trial
 from odyssey.tasks.base import Task
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 
 Board = TypeVar("Board", contravariant=True)
 

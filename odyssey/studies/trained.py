@@ -18,7 +18,7 @@ from odyssey.storage.store import RunStore
 from odyssey.studies.settings import recorded_settings
 from odyssey.studies.weights import kept, path_of, read_weights, write_arrays
 from odyssey.tasks.base import Task
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 from odyssey.transforms.settings import with_settings
 from odyssey.transforms.zoneout import expect_zoneout
 

@@ -27,7 +27,7 @@ from odyssey.studies.settings import setting_columns
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import write_weights
 from odyssey.tasks.base import Task
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 from odyssey.tasks.signature import REALS, guess_nats
 from odyssey.tasks.text import MissingText
 from odyssey.training.config import training_config

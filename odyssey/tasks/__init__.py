@@ -2,12 +2,12 @@
 
 `base.py` says what a task is, `signature.py` what its models read and predict; `registry.py` makes
 one from a spec such as `arithmetic@digits=4` or `text:book.txt`, whose options `options.py` reads;
-`sets.py` names sets of tasks. Generated tasks share `generated.py`: those of Jozefowicz et al.
-(`memorization.py`, `arithmetic.py`, `xml.py`), and those that judge cells by one ability,
-`copying.py`, `recall.py`, `counting.py`, `dyck.py`, `group.py`, `modular.py` and `listops.py`;
-`nesting.py` pairs brackets, `trees.py` draws expressions. Texts (files, the corpora of
-`download.py`, `python_source.py`) share `text.py`, read by `reading.py` into a `vocabulary.py`, or
-into `words.py`. Imports numpy, scipy, pooch, Pillow and scikit-learn only.
+`recorded.py` makes that of a run again, `sets.py` names sets of tasks. Generated tasks share
+`generated.py`: those of Jozefowicz et al. (`memorization.py`, `arithmetic.py`, `xml.py`), and those
+that judge cells by one ability, `copying.py`, `recall.py`, `counting.py`, `dyck.py`, `group.py`,
+`modular.py` and `listops.py`; `nesting.py` pairs brackets, `trees.py` draws expressions. Texts
+(files, the corpora of `download.py`, `python_source.py`) share `text.py`, read by `reading.py` into
+a `vocabulary.py`, or into `words.py`. Imports numpy, scipy, pooch, Pillow and scikit-learn only.
 
 Tasks of whole sequences, finite or drawn, share `sequences.py`, and `examples.py`, which packs
 sequences into long arrays and cuts batches out of these: `digits.py` has handwritten digits,

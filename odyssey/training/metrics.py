@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from odyssey.errors import ConfigError
 from odyssey.registry import Registry, of_type
 from odyssey.tasks.signature import BITS, CLASSES, REALS, Kind, Values
+from odyssey.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,11 @@ def _problem(name: str, row: Any) -> str:
     if why := of_type(Metric, "a Metric (odyssey.training.metrics)")(name, row):
         return why
     if not name.isidentifier():
-        return f"'{name}' cannot name a metric: use letters, digits and _"
+        return f"{quoted(name)} cannot name a metric: use letters, digits and _"
     if row.better not in ("high", "low"):
-        return f"'{name}': better must be 'high' or 'low', got {row.better!r}"
+        return f"{quoted(name)}: better must be 'high' or 'low', got {row.better!r}"
     if not row.kinds or not set(row.kinds) <= {CLASSES, BITS, REALS}:
-        return f"'{name}': kinds must be of classes, bits, reals, got {row.kinds!r}"
+        return f"{quoted(name)}: kinds must be of classes, bits, reals, got {row.kinds!r}"
     return ""
 
 

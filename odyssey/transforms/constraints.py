@@ -91,10 +91,6 @@ class Constraints:
                 raise ConfigError(suggest(str(name), known, what="constraint"))
         return cls(**given)  # type: ignore[arg-type]
 
-    def to_mapping(self) -> dict[str, int | bool]:
-        """Gives the limits that are set, as plain data."""
-        return {f.name: value for f in dataclasses.fields(self) if (value := getattr(self, f.name))}
-
 
 def nodes(cell: Cell) -> int:
     """Counts the nodes of a cell."""
@@ -152,16 +148,12 @@ def _flops(program: Program, shapes: Shapes, input_size: int, hidden_size: int) 
     return total
 
 
-def dependent_products(cell: Cell) -> int:
+def _dependent_products(program: Program) -> int:
     """Counts the matrix products in the longest chain that starts at a previous state.
 
     They run one after the other in every step: 1 in the LSTM, 2 in the GRU. Products of the
     input alone are computed for all steps at once and do not count.
     """
-    return _dependent_products(cell.live)
-
-
-def _dependent_products(program: Program) -> int:
     waits = program.reached(["previous"])
     return max(program.longest(lambda k, o: int(o.op == "matmul" and waits[k])))
 
@@ -172,10 +164,8 @@ def has_gradient_path(cell: Cell) -> bool:
     Decided on the normal form, where `h[t-1] - h[t-1]` is gone; functions whose derivative is zero
     everywhere do not pass anything on. A delay line that nothing feeds back has no such path.
     """
-    normal = normalise(cell, cell.shapes)
-    reads = {
-        s: normal.states_in(poly, blocked=frozenset(_FLAT)) for s, poly in normal.updates.items()
-    }
+    normal, flat = normalise(cell, cell.shapes), frozenset(_FLAT)
+    reads = {s: normal.states_in(poly, blocked=flat) for s, poly in normal.updates.items()}
     return any(state in reach(reads[state], reads.__getitem__) for state in reads)
 
 

@@ -1,7 +1,6 @@
 """`odyssey check` says per row what passed, what is wrong and what is missing."""
 
-import pytest
-from support.plugged import unplugged
+from support.plugged import nothing_stays as nothing_stays
 
 PLUGIN = """
 import numpy as np
@@ -11,12 +10,6 @@ PROBES = {"dots": lambda text: np.array([c == "." for c in text], dtype=bool),
 METRICS = {"hits": Metric(about="hits", measure=lambda p: float((p.rank == 0).mean()),
                           better="BETTER")}
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(monkeypatch, tmp_path):
-    with unplugged(monkeypatch, tmp_path / "cache"):
-        yield
 
 
 def test_faults_are_named_row_by_row(odyssey, tmp_path):

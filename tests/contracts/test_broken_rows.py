@@ -4,6 +4,7 @@ import pytest
 
 from odyssey.contracts.finding import MISSING, OK, WRONG
 from odyssey.contracts.plugin import check_plugin
+from odyssey.plugins import load
 
 TANH = "from dataclasses import replace\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
 
@@ -121,7 +122,7 @@ BROKEN = {
     ),
     STRATEGY.format(options="size=3", ask="return self.breeder.scratch(np.random.default_rng())"): (
         "follows from its random",
-        "gives? another search|give another search",
+        "give another search",
     ),
     STRATEGY.format(
         options="size=3",
@@ -149,14 +150,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("number", range(len(BROKEN)))
-def test_a_fault_is_found_by_its_check(number, tmp_path, monkeypatch):
+def test_a_fault_is_found_by_its_check(number, tmp_path):
     text, (check, message) = list(BROKEN.items())[number]
     path = tmp_path / "my.py"
     path.write_text(text)
-    found = {f.check: f for f in check_plugin(path) if f.verdict == WRONG}
+    found = {f.check: f for f in check_plugin(load(path)) if f.verdict == WRONG}
     by = [f for name, f in found.items() if name.startswith(check)]
     assert by, f"{check!r} is not among what is wrong: {found}"
-    assert any(part in by[0].message for part in message.split("|"))
+    assert message in by[0].message
     assert "\n" not in by[0].message
 
 
@@ -167,7 +168,7 @@ def test_what_is_optional_is_missing_and_not_wrong(tmp_path):
         + "\nCELLS = {'plain': 'cell plain\\ninput x\\nstate h\\nh[t] = mine(W @ x[t] + U @"
         " h[t-1] + b)\\noutput h\\n'}\n" + METRIC.format(measure=HIT, chance=None)
     )
-    found = list(check_plugin(path))
+    found = list(check_plugin(load(path)))
     assert {f.verdict for f in found} == {OK, MISSING}
     missing = {(f.table, f.check.partition(" ")[0]) for f in found if f.verdict == MISSING}
     assert missing == {
@@ -179,12 +180,11 @@ def test_what_is_optional_is_missing_and_not_wrong(tmp_path):
 
 
 def test_a_primitive_without_c_takes_eager(tmp_path):
-    from odyssey import plugins
     from odyssey.compiler import RNN
     from odyssey.expr import parse_cell
 
     path = tmp_path / "my.py"
     path.write_text(primitive("c=''"))
-    plugins.load(path)
+    load(path)
     text = "cell a\ninput x\nstate h\nh[t] = mine(W @ x[t] + U @ h[t-1])\noutput h\n"
     assert RNN(parse_cell(text), 2, 3).backend == "eager"

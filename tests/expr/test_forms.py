@@ -17,11 +17,12 @@ from odyssey.compiler.backends import BACKENDS
 from odyssey.compiler.lowering import lower
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
+from odyssey.expr.arithmetic import ARITHMETIC
 from odyssey.expr.bounds import output_is_bounded
 from odyssey.expr.forms import ALL_FUNCTIONS, BY_FUNCTION, LANGUAGE, NAMED_FORMS, computed
 from odyssey.expr.limits import MAX_DEPTH
 from odyssey.expr.notation import to_html, to_latex
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.primitives import PRIMITIVES
 
 FORMS = list(NAMED_FORMS.values())
 POINTS = np.concatenate([np.linspace(-30, 30, 601), np.geomspace(1e-12, 1e3, 40), [0.0]])

@@ -19,8 +19,9 @@ from odyssey.compiler import RNN
 from odyssey.contracts.onnx_formula import by_onnx
 from odyssey.errors import ConfigError
 from odyssey.expr import parse_cell
+from odyssey.expr.arithmetic import ARITHMETIC, read_formula
 from odyssey.expr.initial import INITIAL_VALUES
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES, read_formula
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.properties import PROPERTIES, apply_properties, stored_shape
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.schemes import DISTRIBUTIONS, InitScheme

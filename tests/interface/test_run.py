@@ -3,6 +3,7 @@
 import ast
 import html
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -214,6 +215,9 @@ def test_a_cell_is_shown_as_equations_and_taken_as_an_object(tmp_path, monkeypat
     mine = odyssey.parse_cell(odyssey.get_cell("elman").text.replace("cell elman", "cell mine"))
     spec = odyssey.spec_of(mine)
     assert odyssey.get_cell(spec) == mine
+    number = os.stat(spec).st_ino
+    assert odyssey.spec_of(mine) == spec
+    assert os.stat(spec).st_ino != number, "a new file: nobody reads half of it"
     done = odyssey.train(mine, TASK, **TRAINING, hidden_size=3, progress=False)
     assert done.row["cell"] == "mine"
     assert done.path is None

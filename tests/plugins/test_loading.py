@@ -19,6 +19,7 @@ from odyssey.specs import get_cell
 from odyssey.transforms.ablations import ABLATIONS
 
 LEAKY = "cell mine\ninput x\nstate h\nh[t] = tanh(W @ x[t] + u * h[t-1])\noutput h\n"
+BASE = "from dataclasses import replace\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
 GOOD = f"""
 import numpy as np
 PROBES = {{"ends": lambda text: np.array([c == "." for c in text], dtype=bool)}}
@@ -73,6 +74,33 @@ def test_a_module_is_named_by_its_dotted_name(written, tmp_path, monkeypatch):
     sys.modules.pop("some_cells")
 
 
+@pytest.mark.parametrize("name", ["whole_package", "whole_package.rows"])
+def test_a_module_brings_its_package_and_the_cells_beside_it(name, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "whole_package"
+    folder.mkdir()
+    for part in ("__init__", "rows"):
+        (folder / f"{part}.py").write_text("CELLS = {'mine': 'mine.cell'}")
+    (folder / "mine.cell").write_text(LEAKY)
+    assert load(name).files == {}
+    assert library_cell("mine").key == parse_cell(LEAKY).key
+    before = read_source(name).sha256
+    (folder / "imported.py").write_text("")
+    assert read_source(name).sha256 != before
+    for module in ("whole_package", "whole_package.rows"):
+        sys.modules.pop(module, None)
+
+
+def test_a_module_that_is_one_file_has_the_cells_that_it_names(written, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    written("CELLS = {'mine': 'mine.cell'}", "one_file_of_cells.py")
+    without = read_source("one_file_of_cells").sha256
+    written(LEAKY, "mine.cell")
+    assert load("one_file_of_cells").sha256 != without
+    assert "mine" in LIBRARY
+    sys.modules.pop("one_file_of_cells")
+
+
 BROKEN = {
     "syntax": ("PROBES = {", r"my.py, line 1: SyntaxError: '{' was never closed"),
     "import": ("import nonsense_of_mine", r"my.py, line 1: ModuleNotFoundError: No module"),
@@ -88,23 +116,19 @@ BROKEN = {
         r"my.py: TASKS: 'a' must be a TaskRow .* got Ablation",
     ),
     "two names": (
-        "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'f': BASE['tanh']}",
+        f"{BASE}PRIMITIVES = {{'f': BASE['tanh']}}",
         r"PRIMITIVES: 'f' calls itself 'tanh': write the same name",
     ),
     "clash": (
-        "from odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'tanh': BASE['tanh']}",
+        f"{BASE}PRIMITIVES = {{'tanh': BASE['tanh']}}",
         r"PRIMITIVES: 'tanh' is already a primitive of odyssey; give yours another name",
     ),
     "named form": (
-        "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'silu': dataclasses.replace(BASE['tanh'], name='silu')}",
+        f"{BASE}PRIMITIVES = {{'silu': replace(BASE['tanh'], name='silu')}}",
         r"'silu' cannot name a primitive: it has another meaning",
     ),
     "name of a gate": (
-        "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-        "PRIMITIVES = {'g': dataclasses.replace(BASE['tanh'], name='g')}",
+        f"{BASE}PRIMITIVES = {{'g': replace(BASE['tanh'], name='g')}}",
         r"'g' cannot name a primitive: it has another meaning",
     ),
     "abbreviation": (
@@ -222,8 +246,7 @@ def test_a_primitive_counts_everywhere(written):
 
     load(
         written(
-            "import dataclasses\nfrom odyssey.expr.primitives import PRIMITIVES as BASE\n"
-            "PRIMITIVES = {n: dataclasses.replace(BASE[o], name=n, share=0.1) for n, o in"
+            f"{BASE}PRIMITIVES = {{n: replace(BASE[o], name=n, share=0.1) for n, o in"
             " {'tanh_too': 'tanh', 'log_too': 'log', 'sign_too': 'sign'}.items()}"
         )
     )

@@ -1,7 +1,8 @@
 """Plug-ins in a test: what a test loads is gone when it ends, and no cache has heard of it."""
 
 import sys
-from contextlib import contextmanager
+
+import pytest
 
 from odyssey import cells
 from odyssey.compiler import layers
@@ -9,15 +10,13 @@ from odyssey.compiler.backends.native.call import kernel
 from odyssey.plugins import loading, tables, trust
 
 
-@contextmanager
-def unplugged(monkeypatch, cache):
-    """Takes away whatever is loaded within; what was trusted within lies in `cache`."""
-    monkeypatch.setattr(trust, "user_cache", lambda: cache)
+@pytest.fixture(autouse=True)
+def nothing_stays(monkeypatch, tmp_path):
+    """Takes away what a test loads, in the file or folder that imports this, and what it trusts."""
+    monkeypatch.setattr(trust, "user_cache", lambda: tmp_path / "cache")
     monkeypatch.setenv("ODYSSEY_PLUGINS", "none")
-    try:
-        yield
-    finally:
-        forget()
+    yield
+    forget()
 
 
 def forget():

@@ -13,7 +13,7 @@ from odyssey.studies.study import absolute_task
 from odyssey.tasks import get_task, icons
 from odyssey.tasks.captions import split_pictures
 from odyssey.tasks.pictures import read_picture
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 
 PARTS = (Fraction(8, 10), Fraction(1, 10), Fraction(1, 10))
 

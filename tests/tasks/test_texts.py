@@ -12,7 +12,7 @@ from support.counting import at_most
 
 from odyssey.errors import TaskError
 from odyssey.tasks import get_task, python_source
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 
 TEXT = "".join(chr(ord("a") + (i * i) % 23) for i in range(1000))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from odyssey.errors import TaskError
 from odyssey.tasks import get_task
-from odyssey.tasks.registry import recorded_task
+from odyssey.tasks.recorded import recorded_task
 from odyssey.tasks.text import MissingText
 from odyssey.tasks.words import UNKNOWN, WordVocabulary, known_words, split_words
 

@@ -11,10 +11,10 @@ from typing import NoReturn
 import sympy as sp
 
 from odyssey.errors import CellError, suggest
+from odyssey.expr.arithmetic import BY_SYNTAX
 from odyssey.expr.equations import Declaration, Equation
 from odyssey.expr.forms import ALL_FUNCTIONS, LANGUAGE
 from odyssey.expr.limits import LARGEST, MAX_DELAY, MAX_DEPTH, check_name
-from odyssey.expr.primitives import BY_SYNTAX
 from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.terms import (
     Const,

@@ -9,9 +9,9 @@ from functools import lru_cache
 
 import sympy as sp
 
+from odyssey.expr.arithmetic import ARITHMETIC
 from odyssey.expr.equations import Equations
 from odyssey.expr.initial import format_init
-from odyssey.expr.primitives import ARITHMETIC
 from odyssey.expr.sizes import format_size
 from odyssey.expr.terms import MAPS, Const, Leaf, constant, term
 

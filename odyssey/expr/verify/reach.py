@@ -36,7 +36,7 @@ def _reach(reads: Mapping[str, set[str]], start: str) -> set[str]:
 
 def check_reach(cell: Equations) -> None:
     """Raises `CellError` unless the output reaches the input, and states carry something on."""
-    output = f"{cell.output}[t]" if cell.output in cell.states else cell.output
+    output = cell.output_label
     reads = dependencies(cell)
     reached = _reach(reads, output)
     if f"{cell.input}[t]" not in reached:

@@ -13,8 +13,9 @@ from itertools import count
 
 import sympy as sp
 
+from odyssey.expr.arithmetic import ARITHMETIC
 from odyssey.expr.forms import ALL_FUNCTIONS, NamedForm, computed
-from odyssey.expr.primitives import ARITHMETIC, Function, Primitive
+from odyssey.expr.primitives import Function, Primitive
 from odyssey.expr.reductions import OVER_UNITS, Reduction, Reshaping
 from odyssey.expr.sizes import is_matrix
 from odyssey.expr.terms import (

@@ -118,8 +118,7 @@ def _is_smaller(draft: Draft, update: Equation) -> bool:
 def _stored_shape(draft: Draft, name: str) -> str:
     """Writes the shape in which a parameter is stored."""
     program = draft.program
-    sizes = program.matrices.get(name) or axes(program.vectors[name])
-    texts = [source(size, inputs="inputs", units="units") for size in sizes]
+    texts = [source(size, inputs="inputs", units="units") for size in program.axes_of(name)]
     for written in program.properties.get(name, ()):
         row, number = read(written)
         if len(texts) == 2:  # those of vectors are stored as they are used

@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.arithmetic import ARITHMETIC
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import MAIN_INPUT, Group, Node, Program, reach
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
 from odyssey.expr.sizes import (

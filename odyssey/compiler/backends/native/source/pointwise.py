@@ -20,7 +20,8 @@ import math
 from odyssey.compiler.autodiff import CHEAP, ROW_FUNCTIONS
 from odyssey.compiler.backends.native.plan import FIRST, Phase, Plan
 from odyssey.compiler.backends.native.source.addresses import ROW_KINDS, Addresses, extent
-from odyssey.expr.primitives import ARITHMETIC, PRIMITIVES
+from odyssey.expr.arithmetic import ARITHMETIC
+from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Node
 from odyssey.expr.sizes import ONE
 
