@@ -33,7 +33,6 @@ class RunnerOptions(Options):
         workers: Trials at a time, instead of the study's.
         runner: Who works the trials, instead of the study's.
         address: Address of a Ray cluster to join.
-        device: What is trained on, instead of the study's `training.device`.
         track: Trackers that get curves and scores, as `NAME` or `NAME:PLACE`; see
             `odyssey.studies.tracking`.
     """
@@ -41,7 +40,6 @@ class RunnerOptions(Options):
     workers: int | None = None
     runner: Literal["ray", "local"] | None = None
     address: str | None = None
-    device: str | None = None
     track: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -62,10 +60,12 @@ class RunOptions(RunnerOptions):
     Attributes:
         out: Run directory or its URL; None for a free one in results/runs.
         keep_weights: Whose weights are kept, instead of the study's `keep_weights`.
+        device: What is trained on, instead of the study's `training.device`.
     """
 
     out: str | Path | None = None
     keep_weights: Literal["best", "all", "none"] | None = None
+    device: str | None = None
 
 
 def run_study(
