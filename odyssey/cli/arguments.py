@@ -52,14 +52,16 @@ def options_of(kind: type[Options], args: argparse.Namespace, **more: Any) -> Op
     return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
 
 
-def add_device(parser: argparse.ArgumentParser, *, default: str | None = CPU) -> None:
+def add_device(
+    parser: argparse.ArgumentParser, *, default: str | None = CPU, shown: str = CPU
+) -> None:
     """Adds --device.
 
     Args:
         parser: The parser.
-        default: What it is where nobody says it; None for what a study says.
+        default: What it is where nobody says it; None leaves it to others, as a study.
+        shown: What it is then, in words.
     """
-    shown = default or "the study's own"
     parser.add_argument(
         "--device",
         metavar="NAME",
@@ -121,7 +123,7 @@ def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
         parser.add_argument(
             "--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)"
         )
-        add_device(parser, default=None)
+        add_device(parser, default=None, shown="the study's own")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
     parser.add_argument(
         "--runner", choices=RUNNERS, help="many processes, or this one (the study's own)"
