@@ -294,6 +294,9 @@ class Run:
 
         progress: Any = options.progress
         if self.kind == "training":
+            for name, value in options.runner_choice.items():
+                if value is not None:
+                    raise ConfigError(f"{self.path} is a training: {name} is for studies")
             given = TrainOptions(
                 epochs=options.epochs, passes=options.passes, track=options.track, sample=0
             )
