@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.errors import ConfigError, suggest
+from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.names import printable, short_names
 from odyssey.report.page.shows import shows
 
@@ -172,7 +172,6 @@ def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> C
 
 
 def _read(where: str | Place, name: str) -> ComparedRun:
-    from odyssey.errors import StoreError
     from odyssey.statistics.ranking import with_labels
     from odyssey.storage.schema import KIND
     from odyssey.storage.store import RunStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -351,8 +351,6 @@ def _torch(portable: Portable, stem: str, options: ExportOptions) -> dict[str, b
 
 
 def _onnx(portable: Portable, stem: str, options: ExportOptions) -> dict[str, bytes]:
-    from dataclasses import replace
-
     from odyssey.compiler import RNN
     from odyssey.formats.onnx_graph import write_onnx
 

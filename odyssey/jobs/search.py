@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey.distributions import GRID
 from odyssey.errors import ConfigError
-from odyssey.hyperparameters import OF_CELL
+from odyssey.hyperparameters import OF_CELL, Member
 from odyssey.options import Options
 from odyssey.studies.study import Settings, Study, read_study
 
@@ -403,7 +403,6 @@ def _estimated_search(study: Study, workers: int) -> SearchEstimate:
 def _weight_megabytes(study: Study, trials: Sequence[Trial]) -> float:
     """Says how much room the weights that are kept take, at most."""
     from odyssey.expr import parse_cell
-    from odyssey.hyperparameters import Member
     from odyssey.studies.weights import CELLS_WITH_WEIGHTS
     from odyssey.tasks.registry import get_task
     from odyssey.training.model import count_parameters
