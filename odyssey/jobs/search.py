@@ -13,7 +13,7 @@ from odyssey.distributions import GRID
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import OF_CELL, Member
 from odyssey.options import Options
-from odyssey.studies.study import Settings, Study, read_study
+from odyssey.studies.study import Study
 
 if TYPE_CHECKING:
     from odyssey.storage.places import Place
@@ -68,33 +68,12 @@ class RunOptions(RunnerOptions):
     device: str | None = None
 
 
-def run_study(
-    study: Study | str | Path,
-    options: RunOptions | None = None,
-    *,
-    settings: Settings = (),
-    watcher: Watcher[Any] | None = None,
-) -> Summary:
-    """Runs a study, or a search if it has a `[strategy]`, into a fresh directory.
-
-    Args:
-        study: The study, or its file.
-        options: How it is run.
-        settings: Overrides of the fields of a file.
-        watcher: Sees it go by.
+def begin_run(study: Study, options: RunOptions) -> OpenRun:
+    """Checks a study and makes its run directory; nothing is run yet.
 
     Raises:
-        OdysseyError: The study or an option makes no sense, nothing succeeded, or the directory
-            cannot be written.
+        OdysseyError: The study or an option makes no sense, or the directory cannot be written.
     """
-    if not isinstance(study, Study):
-        study = read_study(Path(study), settings=settings)
-    options = options or RunOptions()
-    return work_through(begin_run(study, options), options, watcher=watcher)
-
-
-def begin_run(study: Study, options: RunOptions) -> OpenRun:
-    """Checks a study and makes its run directory; nothing is run yet."""
     from odyssey.storage.places import place
     from odyssey.studies.engine import place_workers, prepare
 
@@ -125,6 +104,9 @@ def work_through(
 
     Where somebody watches, a trial is timed for a moment first, so that the time is told from the
     beginning.
+
+    Raises:
+        OdysseyError: Nothing succeeded, another process runs it, or it cannot be written.
     """
     from odyssey.studies.engine import execute
     from odyssey.studies.estimate import timed_sample

@@ -9,7 +9,6 @@ from support.small_studies import small_study
 
 import odyssey as package
 from odyssey.cli import report
-from odyssey.jobs.search import RunOptions, run_study
 from odyssey.storage import RunStore, load_results
 
 STUDY = small_study(
@@ -35,8 +34,8 @@ def runs(tmp_path_factory):
         "cell": ['cells=["lstm"]', 'baseline=""'],
     }
     for name, settings in changes.items():
-        options = RunOptions(out=str(folder / name))
-        run_study(folder / "study.toml", options, settings=settings)
+        file = folder / "study.toml"
+        package.search(file, out=folder / name, settings=settings, progress=False)
     return folder
 
 
