@@ -75,7 +75,7 @@ class ComparedRuns:
         if not tasks or (task and task not in tasks):
             raise ConfigError(suggest(task, tasks, what="task with cells to compare"))
         here = compared[compared["task"] == (task or tasks[0])]
-        with self._counting():
+        with self.counting():
             return figure_of(plot_effects(here, unit=f"test {per()}"))
 
     @property
@@ -83,7 +83,13 @@ class ComparedRuns:
         """The rows of `table` that are compared: their runs are alike."""
         return self.table[self.table["differs"] == ""].reset_index(drop=True)
 
-    def _counting(self) -> AbstractContextManager[None]:
+    @property
+    def apart(self) -> pd.DataFrame:
+        """The rows of `table` that are not compared; `differs` says why."""
+        return self.table[self.table["differs"] != ""]
+
+    def counting(self) -> AbstractContextManager[None]:
+        """Gives a context in which numbers are counted as the tasks of the runs do."""
         from odyssey.report.page.units import counting
 
         return counting(
@@ -103,12 +109,11 @@ class ComparedRuns:
         from odyssey.report.page.tables import by_task, comparison_table
         from odyssey.report.study.page import table_html
 
-        apart = self.table[self.table["differs"] != ""]
         notes = [
             f"{task} of {run} is not compared: {why}"
-            for run, task, why in apart[["run", "task", "differs"]].drop_duplicates().values
+            for run, task, why in self.apart[["run", "task", "differs"]].drop_duplicates().values
         ]
-        with self._counting():
+        with self.counting():
             tables = by_task(comparison_table(self.compared)) if len(self.compared) else []
             return fragment(
                 "Runs compared",
