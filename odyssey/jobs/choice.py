@@ -30,6 +30,13 @@ class ModelChoice(Options):
     text: str | None = None
 
 
+def names_run(spec: str) -> bool:
+    """Tells a run from a cell; a folder that is called like a cell of the library is no run."""
+    from odyssey.specs import list_cells
+
+    return spec not in list_cells() and Path(spec).is_dir()
+
+
 def chosen_model(directory: str, choice: ModelChoice, *, device: str) -> TrainedModel:
     """Reads the model that is meant of a run, and moves it to a device, which is looked for first.
 
