@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
-from odyssey.cli.arguments import add_options, add_pilot, add_running, add_settings, listed
+from odyssey.cli.arguments import (
+    add_options,
+    add_pilot,
+    add_running,
+    add_settings,
+    listed,
+    options_of,
+)
 from odyssey.errors import ConfigError
 from odyssey.studies.make.ablation import MATCHES, AblationOptions, ablation_study
 
@@ -62,15 +69,13 @@ def run(args: argparse.Namespace) -> None:
     sets = [setting for setting in args.settings if "=" not in setting]
     if len(sets) > 1:
         raise ConfigError(f"--set takes one set of cells, got {', '.join(sets)}")
-    options = AblationOptions(
+    options = options_of(
+        AblationOptions,
+        args,
         tasks=listed(args.tasks),
-        draws=args.draws,
         variants=listed(args.variants),
         cell_set=sets[0] if sets else "",
         factorial=listed(args.factorial),
-        match=args.match,
-        margin=args.margin,
-        seed=args.seed,
         settings=[setting for setting in args.settings if "=" in setting],
     )
     search.run_or_estimate(ablation_study(args.spec, options), args)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
-from odyssey.cli.arguments import add_options, add_pilot, add_running, add_settings, listed
+from odyssey.cli.arguments import (
+    add_options,
+    add_pilot,
+    add_running,
+    add_settings,
+    listed,
+    options_of,
+)
 from odyssey.studies.make.ablation import MATCHES, DrawnOptions
 from odyssey.studies.make.path import path_study
 
@@ -41,13 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Makes the study and runs it as `odyssey search` would."""
-    options = DrawnOptions(
-        tasks=listed(args.tasks),
-        draws=args.draws,
-        match=args.match,
-        seed=args.seed,
-        settings=tuple(args.settings),
-    )
+    options = options_of(DrawnOptions, args, tasks=listed(args.tasks))
     study = path_study(args.specs, options)
     if not args.json:
         print(" -> ".join(study.path))
