@@ -6,7 +6,7 @@ import argparse
 
 from odyssey.cli import search
 from odyssey.cli.arguments import (
-    add_options,
+    add_drawn,
     add_pilot,
     add_running,
     add_settings,
@@ -14,7 +14,7 @@ from odyssey.cli.arguments import (
     options_of,
 )
 from odyssey.errors import ConfigError
-from odyssey.studies.make.ablation import MATCHES, AblationOptions, ablation_study
+from odyssey.studies.make.ablation import AblationOptions, ablation_study
 
 EXAMPLES = (
     ("odyssey ablate lstm --tasks xml --draws 8", "every single change of an LSTM"),
@@ -27,10 +27,8 @@ EXAMPLES = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    tasks = ",".join(AblationOptions.tasks)
     parser.add_argument("spec", metavar="SPEC")
-    parser.add_argument("--tasks", default=tasks, metavar="TASKS", help=f"tasks ({tasks})")
-    add_options(parser, AblationOptions, ("--draws", "N", "draws a cell and task ({})"))
+    add_drawn(parser)
     parser.add_argument(
         "--variants",
         default="",
@@ -48,18 +46,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "a paper's cells (odyssey9, jozefowicz10), or override a field (epochs=40)",
         metavar="SET|KEY=VALUE",
     )
-    parser.add_argument(
-        "--match",
-        choices=MATCHES,
-        default=AblationOptions.match,
-        help="parameters: the same number of parameters instead of the same hidden size",
-    )
-    add_options(
-        parser,
-        AblationOptions,
-        ("--margin", "BITS", "what differs by less counts as equal (none is declared)"),
-    )
-    add_options(parser, AblationOptions, ("--seed", "N", "seed ({})"))
     add_running(parser)
     add_pilot(parser)
 

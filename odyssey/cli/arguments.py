@@ -104,6 +104,27 @@ def add_choice(
     add_options(parser, ModelChoice, *(row for row in rows if task or row[0] != "--task"))
 
 
+def add_drawn(parser: argparse.ArgumentParser) -> None:
+    """Adds the fields of `DrawnOptions` but settings: how cells are compared, on the same draws."""
+    from odyssey.studies.make.ablation import MATCHES, DrawnOptions
+
+    tasks = ",".join(DrawnOptions.tasks)
+    parser.add_argument("--tasks", default=tasks, metavar="TASKS", help=f"tasks ({tasks})")
+    add_options(parser, DrawnOptions, ("--draws", "N", "draws a cell and task ({})"))
+    parser.add_argument(
+        "--match",
+        choices=MATCHES,
+        default=DrawnOptions.match,
+        help="parameters: the same number of parameters instead of the same hidden size",
+    )
+    add_options(
+        parser,
+        DrawnOptions,
+        ("--margin", "BITS", "what differs by less counts as equal (none is declared)"),
+        ("--seed", "N", "seed ({})"),
+    )
+
+
 def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
     """Adds the fields of `RunOptions`, --dry-run and --json: how a study is run.
 
