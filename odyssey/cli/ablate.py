@@ -5,9 +5,16 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli import search
-from odyssey.cli.arguments import add_options, add_pilot, add_running, add_settings, listed
+from odyssey.cli.arguments import (
+    add_drawn,
+    add_pilot,
+    add_running,
+    add_settings,
+    listed,
+    options_of,
+)
 from odyssey.errors import ConfigError
-from odyssey.studies.make.ablation import MATCHES, AblationOptions, ablation_study
+from odyssey.studies.make.ablation import AblationOptions, ablation_study
 
 EXAMPLES = (
     ("odyssey ablate lstm --tasks xml --draws 8", "every single change of an LSTM"),
@@ -20,10 +27,8 @@ EXAMPLES = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
-    tasks = ",".join(AblationOptions.tasks)
     parser.add_argument("spec", metavar="SPEC")
-    parser.add_argument("--tasks", default=tasks, metavar="TASKS", help=f"tasks ({tasks})")
-    add_options(parser, AblationOptions, ("--draws", "N", "draws a cell and task ({})"))
+    add_drawn(parser)
     parser.add_argument(
         "--variants",
         default="",
@@ -41,18 +46,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "a paper's cells (odyssey9, jozefowicz10), or override a field (epochs=40)",
         metavar="SET|KEY=VALUE",
     )
-    parser.add_argument(
-        "--match",
-        choices=MATCHES,
-        default=AblationOptions.match,
-        help="parameters: the same number of parameters instead of the same hidden size",
-    )
-    add_options(
-        parser,
-        AblationOptions,
-        ("--margin", "BITS", "what differs by less counts as equal (none is declared)"),
-    )
-    add_options(parser, AblationOptions, ("--seed", "N", "seed ({})"))
     add_running(parser)
     add_pilot(parser)
 
@@ -62,15 +55,13 @@ def run(args: argparse.Namespace) -> None:
     sets = [setting for setting in args.settings if "=" not in setting]
     if len(sets) > 1:
         raise ConfigError(f"--set takes one set of cells, got {', '.join(sets)}")
-    options = AblationOptions(
+    options = options_of(
+        AblationOptions,
+        args,
         tasks=listed(args.tasks),
-        draws=args.draws,
         variants=listed(args.variants),
         cell_set=sets[0] if sets else "",
         factorial=listed(args.factorial),
-        match=args.match,
-        margin=args.margin,
-        seed=args.seed,
         settings=[setting for setting in args.settings if "=" in setting],
     )
     search.run_or_estimate(ablation_study(args.spec, options), args)

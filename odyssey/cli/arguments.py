@@ -52,14 +52,16 @@ def options_of(kind: type[Options], args: argparse.Namespace, **more: Any) -> Op
     return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
 
 
-def add_device(parser: argparse.ArgumentParser, *, default: str | None = CPU) -> None:
+def add_device(
+    parser: argparse.ArgumentParser, *, default: str | None = CPU, shown: str = CPU
+) -> None:
     """Adds --device.
 
     Args:
         parser: The parser.
-        default: What it is where nobody says it; None for what a study says.
+        default: What it is where nobody says it; None leaves it to others, as a study.
+        shown: What it is then, in words.
     """
-    shown = default or "the study's own"
     parser.add_argument(
         "--device",
         metavar="NAME",
@@ -102,6 +104,27 @@ def add_choice(
     add_options(parser, ModelChoice, *(row for row in rows if task or row[0] != "--task"))
 
 
+def add_drawn(parser: argparse.ArgumentParser) -> None:
+    """Adds the fields of `DrawnOptions` but settings: how cells are compared, on the same draws."""
+    from odyssey.studies.make.ablation import MATCHES, DrawnOptions
+
+    tasks = ",".join(DrawnOptions.tasks)
+    parser.add_argument("--tasks", default=tasks, metavar="TASKS", help=f"tasks ({tasks})")
+    add_options(parser, DrawnOptions, ("--draws", "N", "draws a cell and task ({})"))
+    parser.add_argument(
+        "--match",
+        choices=MATCHES,
+        default=DrawnOptions.match,
+        help="parameters: the same number of parameters instead of the same hidden size",
+    )
+    add_options(
+        parser,
+        DrawnOptions,
+        ("--margin", "BITS", "what differs by less counts as equal (none is declared)"),
+        ("--seed", "N", "seed ({})"),
+    )
+
+
 def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
     """Adds the fields of `RunOptions`, --dry-run and --json: how a study is run.
 
@@ -121,7 +144,7 @@ def add_running(parser: argparse.ArgumentParser, *, fresh: bool = True) -> None:
         parser.add_argument(
             "--out", metavar="DIR", help="run directory or its URL (results/runs/NAME)"
         )
-        add_device(parser, default=None)
+        add_device(parser, default=None, shown="the study's own")
     parser.add_argument("--workers", type=int, metavar="N", help="trials at a time")
     parser.add_argument(
         "--runner", choices=RUNNERS, help="many processes, or this one (the study's own)"

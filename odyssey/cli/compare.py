@@ -135,11 +135,9 @@ def _write(tables: Mapping[str, pd.DataFrame], folder: Path) -> dict[str, str]:
 
 def _print_table(found: ComparedRuns) -> None:
     from odyssey.report.page.tables import comparison_table, print_table
-    from odyssey.report.page.units import counting
 
-    table = found.table
-    compared = table[table["differs"] == ""]
-    with counting({"tasks": {t: r for run in found.runs for t, r in run.facts["tasks"].items()}}):
+    compared = found.compared
+    with found.counting():
         if not compared.empty:
             print_table(comparison_table(compared), console())
         others = compared[compared["draws_are"] == "others"]
@@ -148,9 +146,8 @@ def _print_table(found: ComparedRuns) -> None:
                 "Other draws than the baseline's, so compared without pairs:"
                 f" {', '.join(dict.fromkeys(others['run']))}\n"
             )
-        for (run, task, differs), part in table[table["differs"] != ""].groupby(
-            ["run", "task", "differs"], sort=False
-        ):
+        groups = found.apart.groupby(["run", "task", "differs"], sort=False)
+        for (run, task, differs), part in groups:
             print(f"{task} of {run} is not compared: {differs}")
             scores = zip(part["cell"], part["top_score"], part["draws"], strict=True)
             for cell, score, draws in scores:

@@ -130,7 +130,7 @@ def _examples(prefix: str, **_: Any) -> list[str]:
     return list_examples()
 
 
-def _plugins(prefix: str) -> list[str]:
+def _plugins(prefix: str, **_: Any) -> list[str]:
     return _files(prefix, ".py")
 
 

@@ -75,17 +75,11 @@ def run(args: argparse.Namespace) -> None:
         print(f"written: {args.copy}    (odyssey search {shlex.quote(args.copy)})")
         return
     if args.resume:
-        if (
-            args.study
-            or args.example
-            or args.out
-            or args.settings
-            or args.keep_weights
-            or args.device
-        ):
+        own = args.study, args.example, args.out, args.settings
+        if any(own) or args.keep_weights or args.device or args.pilot:
             raise ConfigError(
                 "--resume DIR goes on with the study as it was: no STUDY, --out or --set,"
-                " no --keep-weights or --device"
+                " no --keep-weights, --device or --pilot"
             )
         opened = resume_run(args.resume)
         if args.dry_run:

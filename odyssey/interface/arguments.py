@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.export import ExportOptions
@@ -15,11 +15,13 @@ from odyssey.jobs.search import RunnerOptions, RunOptions
 from odyssey.jobs.train import TrainOptions
 from odyssey.jobs.units import UnitOptions
 from odyssey.options import Options
-from odyssey.progress.watcher import TrainWatcher
 from odyssey.studies.make.ablation import AblationOptions, DrawnOptions
 from odyssey.studies.make.promotion import PromotionOptions
-from odyssey.studies.source import Watcher
-from odyssey.studies.study import Settings
+
+if TYPE_CHECKING:
+    from odyssey.progress.watcher import TrainWatcher
+    from odyssey.studies.source import Watcher
+    from odyssey.studies.study import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

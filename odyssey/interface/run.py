@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey.errors import ConfigError, RunCutShortError, StoreError, suggest
+from odyssey.expr import Cell, parse_cell
 from odyssey.interface.arguments import (
     ExportArguments,
     ExtendArguments,
@@ -21,27 +22,29 @@ from odyssey.interface.arguments import (
 )
 from odyssey.interface.calls import method, part
 from odyssey.jobs.choice import ModelChoice
-from odyssey.jobs.search import RunnerOptions
+from odyssey.jobs.export import Exported, export_cell
+from odyssey.jobs.extend import begin_extension
+from odyssey.jobs.gradients import GradientStudy, measure_gradients
+from odyssey.jobs.sample import WrittenText, sample_text
+from odyssey.jobs.search import RunnerOptions, begin_run, resume_run, work_through
+from odyssey.jobs.train import TrainOptions, resume_training
+from odyssey.jobs.units import UnitStudy, study_units
 from odyssey.names import file_name, printable
 from odyssey.report.page.shows import shows
 from odyssey.storage.places import Place, place
-from odyssey.storage.schema import KIND, OK, VALID_NATS
+from odyssey.storage.schema import KIND, OK, SEED_ARM, VALID_NATS
+from odyssey.studies.make.promotion import promotion_study
+from odyssey.studies.study import Study, recorded_study
 from odyssey.wording import duration
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from odyssey.expr import Cell
-    from odyssey.jobs.export import Exported
-    from odyssey.jobs.gradients import GradientStudy
-    from odyssey.jobs.sample import WrittenText
     from odyssey.jobs.status import RunStatus
-    from odyssey.jobs.units import UnitStudy
     from odyssey.progress.watching import RunProgress
     from odyssey.report.page.pictures import Picture
     from odyssey.studies.source import OpenRun
-    from odyssey.studies.study import Study
     from odyssey.studies.trained import TrainedModel
 
 
@@ -96,8 +99,6 @@ class Run:
     @property
     def study(self) -> Study:
         """The study that it runs."""
-        from odyssey.studies.study import recorded_study
-
         return recorded_study(self._store.study_text, self.facts)
 
     @property
@@ -123,7 +124,6 @@ class Run:
 
         Of a search those that passed all stages, best score first.
         """
-        from odyssey.expr import parse_cell
         from odyssey.statistics.ranking import with_labels
         from odyssey.storage.candidates import finished_candidates
 
@@ -247,10 +247,8 @@ class Run:
         Raises:
             StoreError: Nothing is finished.
         """
-        from odyssey.expr import parse_cell
         from odyssey.statistics.ranking import overall, with_labels
         from odyssey.storage.candidates import finished_candidates
-        from odyssey.storage.schema import SEED_ARM
 
         rows = self.candidates if self.kind == "search" else self.results
         if self.kind == "search":
@@ -288,12 +286,13 @@ class Run:
         Raises:
             OdysseyError: There is nothing to go on with, or another process runs it.
         """
-        from odyssey.jobs.search import resume_run
-        from odyssey.jobs.train import TrainOptions, resume_training
         from odyssey.progress.watching import watched_training
 
         progress: Any = options.progress
         if self.kind == "training":
+            for name, value in options.runner_choice.items():
+                if value is not None:
+                    raise ConfigError(f"{self.path} is a training: {name} is for studies")
             given = TrainOptions(
                 epochs=options.epochs, passes=options.passes, track=options.track, sample=0
             )
@@ -313,8 +312,6 @@ class Run:
         Raises:
             OdysseyError: The extension makes no sense, or another process runs it.
         """
-        from odyssey.jobs.extend import begin_extension
-
         extended = begin_extension(self.path, options, options)
         return work(extended.run, options, options.progress)
 
@@ -325,9 +322,6 @@ class Run:
         Raises:
             OdysseyError: It is no search, or nothing passed all stages.
         """
-        from odyssey.jobs.search import begin_run
-        from odyssey.studies.make.promotion import promotion_study
-
         study = promotion_study(self._local, options)
         return work(begin_run(study, options), options, options.progress)
 
@@ -347,8 +341,6 @@ class Run:
         Raises:
             OdysseyError: It has kept no models, or options make no sense.
         """
-        from odyssey.jobs.gradients import measure_gradients
-
         return measure_gradients([str(self.path)], options, choice=part(ModelChoice, options))
 
     @method(UnitArguments)
@@ -358,8 +350,6 @@ class Run:
         Raises:
             OdysseyError: There is no such model, or what it is to read makes no sense.
         """
-        from odyssey.jobs.units import study_units
-
         return study_units(str(self.path), options, choice=part(ModelChoice, options))
 
     @method(SampleArguments)
@@ -369,8 +359,6 @@ class Run:
         Raises:
             OdysseyError: There is no such model, or the prime holds a symbol that its task lacks.
         """
-        from odyssey.jobs.sample import sample_text
-
         return sample_text(str(self.path), options, choice=part(ModelChoice, options))
 
     def __repr__(self) -> str:
@@ -418,8 +406,6 @@ def plain(given: Any) -> Any:
 
 def exported(source: Any, options: ExportArguments) -> Exported:
     """Exports, and writes the files where a folder is named."""
-    from odyssey.jobs.export import export_cell
-
     found = export_cell(source, options.to, options, choice=part(ModelChoice, options))
     if options.out is not None:
         found.save(options.out, force=options.force)
@@ -444,7 +430,6 @@ def work(run: OpenRun, options: RunnerOptions, progress: RunProgress) -> Run:
     Raises:
         OdysseyError: See `odyssey.jobs.search.work_through`.
     """
-    from odyssey.jobs.search import work_through
     from odyssey.progress.watching import watched_run
 
     with resumable(run.store.path), watched_run(run, progress) as watcher:

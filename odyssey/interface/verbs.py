@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,23 +25,29 @@ from odyssey.interface.arguments import (
 )
 from odyssey.interface.calls import called, fields_of, part
 from odyssey.interface.run import Run, exported, plain, resumable, work
-from odyssey.jobs.caption import CaptionOptions, ReadPictures
+from odyssey.jobs.caption import CaptionOptions, ReadPictures, caption_pictures
 from odyssey.jobs.choice import ModelChoice
-from odyssey.jobs.compare import ComparedRuns
-from odyssey.jobs.mistakes import MistakeOptions, SortedMistakes
+from odyssey.jobs.compare import ComparedRuns, compare_runs
+from odyssey.jobs.export import Exported
+from odyssey.jobs.gradients import GradientStudy, measure_gradients
+from odyssey.jobs.mistakes import MistakeOptions, SortedMistakes, sort_mistakes
+from odyssey.jobs.sample import WrittenText
+from odyssey.jobs.search import begin_run
+from odyssey.jobs.train import train_cell
+from odyssey.jobs.trained_cell import TrainedCell
+from odyssey.jobs.units import UnitStudy
 from odyssey.options import Options
 from odyssey.plugins.loading import load
 from odyssey.specs import spec_of
-from odyssey.storage.places import Place
-from odyssey.studies.study import Study
+from odyssey.storage.places import Place, place
+from odyssey.studies.examples import example_path
+from odyssey.studies.make.ablation import ablation_study
+from odyssey.studies.make.path import path_study
+from odyssey.studies.study import Study, changed_study, read_study
+from odyssey.tasks.registry import get_task
 
 if TYPE_CHECKING:
     from odyssey.compiler import RNN
-    from odyssey.jobs.export import Exported
-    from odyssey.jobs.gradients import GradientStudy
-    from odyssey.jobs.sample import WrittenText
-    from odyssey.jobs.trained_cell import TrainedCell
-    from odyssey.jobs.units import UnitStudy
     from odyssey.tasks.base import Task
 
 AnyRun = str | Place | Run
@@ -70,11 +77,7 @@ def train(call: _Train) -> TrainedCell:
     Raises:
         OdysseyError: A cell, task or option makes no sense, or nothing can be written.
     """
-    from contextlib import nullcontext
-
-    from odyssey.jobs.train import train_cell
     from odyssey.progress.watching import watched_training
-    from odyssey.storage.places import place
 
     kept = nullcontext() if call.out is None else resumable(place(call.out))
     with kept, watched_training(call.progress) as watcher:
@@ -99,10 +102,6 @@ def search(call: _Search) -> Run:
     Raises:
         OdysseyError: The study or an option makes no sense, or nothing can be written.
     """
-    from odyssey.jobs.search import begin_run
-    from odyssey.studies.examples import example_path
-    from odyssey.studies.study import changed_study, read_study
-
     if (call.study is None) == (not call.example):
         raise ConfigError("name a study, its file, or an example: odyssey.search(example='evolve')")
     if isinstance(call.study, Study):
@@ -131,9 +130,6 @@ def ablate(call: _Ablate) -> Run:
     Raises:
         OdysseyError: The cell or an option makes no sense, or nothing can be written.
     """
-    from odyssey.jobs.search import begin_run
-    from odyssey.studies.make.ablation import ablation_study
-
     study = ablation_study(spec_of(call.cell), call)
     return work(begin_run(study, call), call, call.progress)
 
@@ -157,9 +153,6 @@ def path(call: _Path) -> Run:
     Raises:
         OdysseyError: There is no such path, an option makes no sense, or nothing can be written.
     """
-    from odyssey.jobs.search import begin_run
-    from odyssey.studies.make.path import path_study
-
     study = path_study([spec_of(cell) for cell in call.cells], call)
     return work(begin_run(study, call), call, call.progress)
 
@@ -231,8 +224,6 @@ def compare(*runs: AnyRun, baseline: str = "") -> ComparedRuns:
     Raises:
         OdysseyError: Fewer than two runs, one is a search, or no run has the baseline.
     """
-    from odyssey.jobs.compare import compare_runs
-
     listed = runs[0] if len(runs) == 1 and isinstance(runs[0], list | tuple) else runs
     return compare_runs([plain(run) for run in listed], baseline=baseline)
 
@@ -255,7 +246,6 @@ def gradients(call: _Gradients) -> GradientStudy:
     Raises:
         OdysseyError: A spec makes no cell, a run has no models, or options make no sense.
     """
-    from odyssey.jobs.gradients import measure_gradients
     from odyssey.progress.output import print_line
 
     given = list(call.of) if isinstance(call.of, list | tuple) else [call.of]
@@ -338,8 +328,6 @@ def caption(call: _Caption) -> ReadPictures:
     Raises:
         OdysseyError: There is no such model, it reads no pictures, or a file is none.
     """
-    from odyssey.jobs.caption import caption_pictures
-
     choice = part(ModelChoice, call)
     return caption_pictures(str(plain(call.run)), call.pictures, call, choice=choice)
 
@@ -362,8 +350,6 @@ def mistakes(call: _Mistakes) -> SortedMistakes:
     Raises:
         OdysseyError: There are no such models, or their task is no text.
     """
-    from odyssey.jobs.mistakes import sort_mistakes
-
     given = call.runs if isinstance(call.runs, list | tuple) else [call.runs]
     return sort_mistakes([str(plain(run)) for run in given], call, choice=part(ModelChoice, call))
 
@@ -374,6 +360,4 @@ def task(spec: str) -> Task:
     Raises:
         TaskError: There is no such task, or an option makes no sense.
     """
-    from odyssey.tasks.registry import get_task
-
     return get_task(spec)

@@ -30,6 +30,28 @@ class ModelChoice(Options):
     text: str | None = None
 
 
+def names_run(spec: str) -> bool:
+    """Tells a run from a cell; a folder that is called like a cell of the library is no run."""
+    from odyssey.specs import list_cells
+
+    return spec not in list_cells() and Path(spec).is_dir()
+
+
+def chosen_model(directory: str, choice: ModelChoice, *, device: str) -> TrainedModel:
+    """Reads the model that is meant of a run, and moves it to a device, which is looked for first.
+
+    Raises:
+        OdysseyError: There is no such device, or as `studies.trained.load_trained`.
+    """
+    from odyssey.studies.trained import load_trained
+    from odyssey.training.devices import find_device
+
+    there = find_device(device)
+    trained = load_trained(directory, **asdict(choice))
+    trained.model.to(there)
+    return trained
+
+
 def chosen_models(
     directories: Sequence[str], choice: ModelChoice, *, by_run: bool
 ) -> Iterator[tuple[str, str, TrainedModel]]:

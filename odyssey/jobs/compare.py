@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from odyssey.errors import ConfigError, suggest
+from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.names import printable, short_names
 from odyssey.report.page.shows import shows
+from odyssey.storage.schema import KIND
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from odyssey.storage.places import Place
+    from odyssey.storage.store import RunStore
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class ComparedRuns:
         if not tasks or (task and task not in tasks):
             raise ConfigError(suggest(task, tasks, what="task with cells to compare"))
         here = compared[compared["task"] == (task or tasks[0])]
-        with self._counting():
+        with self.counting():
             return figure_of(plot_effects(here, unit=f"test {per()}"))
 
     @property
@@ -83,7 +85,13 @@ class ComparedRuns:
         """The rows of `table` that are compared: their runs are alike."""
         return self.table[self.table["differs"] == ""].reset_index(drop=True)
 
-    def _counting(self) -> AbstractContextManager[None]:
+    @property
+    def apart(self) -> pd.DataFrame:
+        """The rows of `table` that are not compared; `differs` says why."""
+        return self.table[self.table["differs"] != ""]
+
+    def counting(self) -> AbstractContextManager[None]:
+        """Gives a context in which numbers are counted as the tasks of the runs do."""
         from odyssey.report.page.units import counting
 
         return counting(
@@ -103,12 +111,11 @@ class ComparedRuns:
         from odyssey.report.page.tables import by_task, comparison_table
         from odyssey.report.study.page import table_html
 
-        apart = self.table[self.table["differs"] != ""]
         notes = [
             f"{task} of {run} is not compared: {why}"
-            for run, task, why in apart[["run", "task", "differs"]].drop_duplicates().values
+            for run, task, why in self.apart[["run", "task", "differs"]].drop_duplicates().values
         ]
-        with self._counting():
+        with self.counting():
             tables = by_task(comparison_table(self.compared)) if len(self.compared) else []
             return fragment(
                 "Runs compared",
@@ -148,13 +155,9 @@ def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> C
 
     from odyssey.statistics.synthesis import synthesis
 
-    given = [str(directory) for directory in directories]
-    if len(given) < 2:
+    if len(directories) < 2:
         raise ConfigError("name two runs or more to compare: odyssey compare RUN RUN")
-    names = short_names(given)
-    runs = tuple(_read(place, names[str(place)]) for place in directories)
-    if len({p if "://" in p else str(Path(p).resolve()) for p in given}) < len(given):
-        raise ConfigError("a run is named twice: it has nothing to be compared with in itself")
+    runs = tuple(_compared(*found) for found in finished_runs(directories))
     labels = list(dict.fromkeys(label for run in runs for label in run.results["label"]))
     first = baseline or str(runs[0].facts.get("baseline") or "") or labels[0]
     if first not in labels:
@@ -163,7 +166,7 @@ def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> C
     found = [_task_table(runs, str(task), first) for task in tasks]
     agreement = synthesis(
         {run.name: run.results for run in runs},
-        seed=_seed(runs),
+        seed=seed_of(runs[0].facts),
         baseline=first,
         poolable={str(task): _poolable(runs, str(task)) for task in tasks},
     )
@@ -171,17 +174,28 @@ def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> C
     return ComparedRuns(runs, first, table, agreement, _share(runs))
 
 
-def _read(where: str | Place, name: str) -> ComparedRun:
-    from odyssey.errors import StoreError
-    from odyssey.statistics.ranking import with_labels
-    from odyssey.storage.schema import KIND
+def finished_runs(
+    directories: Sequence[str | Place],
+) -> list[tuple[str, RunStore, pd.DataFrame]]:
+    """Gives of runs that are put beside each other the name in tables, the run and its results.
+
+    Raises:
+        ConfigError: One is a search, or is named twice.
+        StoreError: One is no run, or has no finished trial.
+    """
+    given = [str(directory) for directory in directories]
+    names = short_names(given)
+    found = [(names[str(directory)], *_finished(directory)) for directory in directories]
+    if len({p if "://" in p else str(Path(p).resolve()) for p in given}) < len(given):
+        raise ConfigError("a run is named twice: it has nothing to be compared with in itself")
+    return found
+
+
+def _finished(where: str | Place) -> tuple[RunStore, pd.DataFrame]:
     from odyssey.storage.store import RunStore
-    from odyssey.studies.sealed import deciding
-    from odyssey.studies.study import recorded_study
 
     store = RunStore.open(where)
-    facts = store.run
-    if facts.get("kind") == KIND:
+    if store.run.get("kind") == KIND:
         raise ConfigError(
             f"{store.path} is a search, whose scores are too good by selection; promote its best"
             f" cells and compare that: odyssey promote {store.path}"
@@ -191,6 +205,15 @@ def _read(where: str | Place, name: str) -> ComparedRun:
         raise StoreError(
             f"{store.path} has no finished trial; go on with: odyssey search --resume {store.path}"
         )
+    return store, results
+
+
+def _compared(name: str, store: RunStore, results: pd.DataFrame) -> ComparedRun:
+    from odyssey.statistics.ranking import with_labels
+    from odyssey.studies.sealed import deciding
+    from odyssey.studies.study import recorded_study
+
+    facts = store.run
     shared = deciding(recorded_study(store.study_text, facts))
     setups = {
         task: {**shared, **{f"task.{n}": v for n, v in record.items()}}
@@ -230,7 +253,7 @@ def _task_table(runs: Sequence[ComparedRun], task: str, baseline: str) -> pd.Dat
     if home is not None:
         whole = pd.concat(alike, ignore_index=True)
         first = f"{baseline} ({home.name})"
-        tables.insert(0, compare(whole, seed=_seed(runs), baseline=first))
+        tables.insert(0, compare(whole, seed=seed_of(runs[0].facts), baseline=first))
     found = pd.concat(tables, ignore_index=True)
     said = pd.DataFrame([about[str(label)] for label in found["label"]])
     return pd.concat([found, said], axis=1)
@@ -263,6 +286,7 @@ def _share(runs: Sequence[ComparedRun]) -> bool:
     return sum(map(len, seeds)) > len(set().union(*seeds))
 
 
-def _seed(runs: Sequence[ComparedRun]) -> int:
-    seed = runs[0].facts.get("seed")
+def seed_of(facts: Mapping[str, Any]) -> int:
+    """Gives the seed that a run says it has; 0 where it says none."""
+    seed = facts.get("seed")
     return abs(seed) if isinstance(seed, int) and not isinstance(seed, bool) else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,12 @@ from odyssey.expr import Cell, parse_cell
 from odyssey.expr.schemes import InitScheme
 from odyssey.expr.sizes import ONE, parts
 from odyssey.formats.portable import Portable, Surroundings
-from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.choice import ModelChoice, names_run
 from odyssey.jobs.show import cell_facts
 from odyssey.jobs.trained_cell import TrainedCell
 from odyssey.names import file_name, short_names
 from odyssey.options import Options
-from odyssey.specs import get_cell, list_cells
+from odyssey.specs import get_cell
 from odyssey.storage.schema import OK, TEST_ACCURACY, TEST_NATS, VALID_NATS
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ def export_cell(
         raise ConfigError(suggest(to, EXPORT_FORMS, what="form to export to"))
     options, choice = options or ExportOptions(), choice or ModelChoice()
     row = EXPORT_FORMS[to]
-    is_run = isinstance(source, str) and source not in list_cells() and Path(source).is_dir()
-    if not is_run:
+    of_run = isinstance(source, str) and names_run(source)
+    if not of_run:
         for name, value in asdict(choice).items():
             if value not in ("", None):
                 raise ConfigError(f"--{name} chooses a model of a run, and {source} is none")
@@ -162,14 +162,14 @@ def export_cell(
     elif not isinstance(source, str):
         _without_sizes(options, "an RNN")
         portable = _of_rnn(source)
-    elif is_run:
+    elif of_run:
         _without_sizes(options, "a trained model")
         portable = _of_run(source, choice, weights=row.weights)
     else:
         portable = _of_cell(get_cell(source), options)
     stem = file_name(portable.name)
     files = row.write(portable, stem, options)
-    if is_run and to == "latex":
+    if of_run and to == "latex":
         files |= _tables(str(source), stem)
     return Exported(files)
 
@@ -351,8 +351,6 @@ def _torch(portable: Portable, stem: str, options: ExportOptions) -> dict[str, b
 
 
 def _onnx(portable: Portable, stem: str, options: ExportOptions) -> dict[str, bytes]:
-    from dataclasses import replace
-
     from odyssey.compiler import RNN
     from odyssey.formats.onnx_graph import write_onnx
 

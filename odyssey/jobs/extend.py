@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
-from odyssey.jobs.search import RunLeft, RunnerOptions, resume_run, run_left, work_through
+from odyssey.jobs.search import RunLeft, RunnerOptions, resume_run, run_left
 from odyssey.options import Options
 from odyssey.specs import expand, get_cell, is_path, split_spec
 from odyssey.studies.study import absolute_cell, absolute_tasks
@@ -17,7 +17,7 @@ from odyssey.wording import quoted
 
 if TYPE_CHECKING:
     from odyssey.storage.places import Place
-    from odyssey.studies.source import OpenRun, Summary, Watcher
+    from odyssey.studies.source import OpenRun
     from odyssey.studies.study import Study
 
 
@@ -84,33 +84,6 @@ class Extended:
         return {"study": self.left.study, "changed": changed, **left}
 
 
-def extend_run(
-    directory: str | Place,
-    extension: Extension,
-    options: RunnerOptions | None = None,
-    *,
-    watcher: Watcher[Any] | None = None,
-) -> Summary:
-    """Runs what a run lacks of a larger study, on the same draws and seeds.
-
-    Its tables are then those of the larger study run from scratch, to the bit. What the run has is
-    never run again; a run that was killed meanwhile goes on by the same call, or is resumed.
-
-    Args:
-        directory: The run directory or its URL.
-        extension: What it is to have.
-        options: How it is run.
-        watcher: Sees it go by.
-
-    Raises:
-        ConfigError: The extension makes no sense, or another version of Odyssey would train what
-            there is otherwise.
-        StoreError: The directory is no run, another process runs it, or it cannot be written.
-    """
-    extended = begin_extension(directory, extension, options)
-    return work_through(extended.run, options, watcher=watcher)
-
-
 def begin_extension(
     directory: str | Place,
     extension: Extension,
@@ -120,6 +93,9 @@ def begin_extension(
 ) -> Extended:
     """Checks an extension whole and gives the run its larger study; nothing is run yet.
 
+    When that is run, tables are those of the larger study run from scratch, to the bit: its draws
+    and seeds are the same, and what the run has is never run again.
+
     Args:
         directory: The run directory or its URL.
         extension: What it is to have.
@@ -127,7 +103,9 @@ def begin_extension(
         dry: Whether nothing is written.
 
     Raises:
-        OdysseyError: As `extend_run`, and nothing has been written then.
+        ConfigError: The extension makes no sense, or another version of Odyssey would train what
+            there is otherwise; nothing has been written then.
+        StoreError: The directory is no run, another process runs it, or it cannot be written.
     """
     from odyssey.studies.engine import check_growth, grow, place_workers
     from odyssey.studies.source import OpenRun

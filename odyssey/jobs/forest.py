@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError, StoreError
-from odyssey.names import short_names
+from odyssey.jobs.compare import finished_runs, seed_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,33 +46,27 @@ def changes_over_runs(directories: Sequence[str | Place]) -> ChangesOverRuns:
         directories: Run directories or their URLs, of studies with a baseline.
 
     Raises:
-        ConfigError: No two estimates are of one change.
+        ConfigError: No two estimates are of one change, a run is a search, or is named twice.
         StoreError: A directory is no run of a study with a baseline and results.
     """
     import pandas as pd
 
     from odyssey.statistics.forest import forest, forest_groups, run_effects
     from odyssey.statistics.ranking import with_labels
-    from odyssey.storage.store import RunStore
 
-    names = short_names([str(directory) for directory in directories])
     parts = []
-    for directory in directories:
-        store = RunStore.open(directory)
-        results, facts = store.results(), store.run
+    for name, store, results in finished_runs(directories):
+        facts = store.run
         baseline = str(facts.get("baseline") or "")
-        if results.empty or not baseline:
-            raise StoreError(f"{store.path} has no baseline, or no finished trial: leave it out")
-        seed = facts.get("seed")
-        found = run_effects(
-            with_labels(results), baseline=baseline, seed=seed if isinstance(seed, int) else 0
-        )
+        if not baseline:
+            raise StoreError(f"{store.path} has no baseline: leave it out")
+        found = run_effects(with_labels(results), baseline=baseline, seed=seed_of(facts))
         training = facts.get("training")
         optimizer = training.get("optimizer") if isinstance(training, dict) else None
         most = results.groupby("task")["characters"].max()
         parts.append(
             found.assign(
-                run=names[str(directory)],
+                run=name,
                 optimizer=str(optimizer or "unknown"),
                 characters=found["task"].map(most),
             )

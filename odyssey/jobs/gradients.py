@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from odyssey.device_names import CPU
 from odyssey.errors import ConfigError, suggest
 from odyssey.expr import Cell
-from odyssey.jobs.choice import ModelChoice, chosen_models
+from odyssey.jobs.choice import ModelChoice, chosen_models, names_run
 from odyssey.names import printable
 from odyssey.options import Options
 from odyssey.pace import Course
 from odyssey.report.page.shows import shows
-from odyssey.specs import expand, get_cell, list_cells
+from odyssey.specs import expand, get_cell
 from odyssey.storage.schema import DIVERGED
 from odyssey.studies.study import Settings, parse_settings
 from odyssey.wording import plural, quoted
@@ -171,7 +171,7 @@ def measure_gradients(
         OdysseyError: A spec makes no cell, a run has no models, or options make no sense.
     """
     options, choice = options or GradientOptions(), choice or ModelChoice()
-    if any(_is_run(spec) for spec in specs):
+    if any(names_run(spec) for spec in specs):
         return _measure_runs(specs, options, choice)
     for name in ("cell", "member", "text"):
         _refuse(choice, name, "goes with the trained models of a run")
@@ -222,11 +222,6 @@ def _top_state(cell: Cell, layers: int) -> str:
     return cell.output + (f".{layers - 1}" if layers > 1 else "")
 
 
-def _is_run(spec: str) -> bool:
-    """Tells a run from a cell; a folder that is called like a cell of the library is no run."""
-    return spec not in list_cells() and Path(spec).is_dir()
-
-
 def _refuse(options: Any, name: str, why: str) -> None:
     """Raises `ConfigError` for an option that was set and would do nothing."""
     if getattr(options, name) != type(options).__dataclass_fields__[name].default:
@@ -242,7 +237,7 @@ def _measure_runs(
     from odyssey.training.devices import float64_device
 
     device = float64_device(options.device)
-    cells = [spec for spec in specs if not _is_run(spec)]
+    cells = [spec for spec in specs if not names_run(spec)]
     if cells:
         raise ConfigError(
             f"{cells[0]} is no run, others are: give cells, or runs of trained models"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey.errors import ConfigError, StoreError
-from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.choice import ModelChoice, chosen_model
 from odyssey.jobs.sample import SampleOptions
 from odyssey.options import Options
 
@@ -68,7 +68,7 @@ def paint_pictures(
     Args:
         directory: The run.
         options: How many pictures, and where the sheet goes.
-        sampling: Temperature, top-k and seed, by which levels are drawn.
+        sampling: Temperature, top-k and seed, by which levels are drawn, and the device.
         choice: Which of the run's models.
 
     Raises:
@@ -80,12 +80,11 @@ def paint_pictures(
     from odyssey.diagnostics.painting import judge_pictures, paint
     from odyssey.report.inside.painted import draw_sheet
     from odyssey.report.page.style import save_figure
-    from odyssey.studies.trained import load_trained
     from odyssey.tasks.painting import Paint
     from odyssey.training.seeds import stream
 
     options, sampling = options or PaintOptions(), sampling or SampleOptions()
-    trained = load_trained(directory, **asdict(choice or ModelChoice()))
+    trained = chosen_model(directory, choice or ModelChoice(), device=sampling.device)
     task = trained.task
     if not isinstance(task, Paint):
         raise ConfigError(f"a model of {task.name} does not paint; leave out --pictures")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from odyssey.errors import ConfigError
+from odyssey.errors import ConfigError, StoreError
 from odyssey.options import Options
 
 if TYPE_CHECKING:
@@ -82,7 +82,6 @@ def play(
     """
     import numpy as np
 
-    from odyssey.errors import StoreError
     from odyssey.report.inside.midi import list_notes, write_midi
     from odyssey.report.inside.piano_roll import write_piano_roll
     from odyssey.tasks.music import LOWEST

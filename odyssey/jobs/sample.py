@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.device_names import CPU
 from odyssey.errors import ConfigError
-from odyssey.jobs.choice import ModelChoice
+from odyssey.jobs.choice import ModelChoice, chosen_model
 from odyssey.jobs.play import PlayedMusic, PlayOptions, play
 from odyssey.names import printable
 from odyssey.options import Options
@@ -150,19 +150,8 @@ def sample_text(
         OdysseyError: There is no such model, or the prime holds a symbol that its task lacks.
     """
     options = options or SampleOptions()
-    trained = _loaded(directory, choice or ModelChoice(), options.device)
+    trained = chosen_model(directory, choice or ModelChoice(), device=options.device)
     return _write(trained, options)
-
-
-def _loaded(directory: str, choice: ModelChoice, device: str) -> TrainedModel:
-    """Reads a model and moves it to a device, which is looked for first."""
-    from odyssey.studies.trained import load_trained
-    from odyssey.training.devices import find_device
-
-    there = find_device(device)
-    trained = load_trained(directory, **asdict(choice))
-    trained.model.to(there)
-    return trained
 
 
 def sample_any(
@@ -182,7 +171,7 @@ def sample_any(
     from odyssey.tasks.music import Music
     from odyssey.training.seeds import stream
 
-    trained = _loaded(directory, choice, options.device)
+    trained = chosen_model(directory, choice, device=options.device)
     if not isinstance(trained.task, Music):
         return _write(trained, options)
     for flag, given in (("--prime", options.prime), ("--top-k", options.top_k)):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey.distributions import GRID
 from odyssey.errors import ConfigError
-from odyssey.hyperparameters import OF_CELL
+from odyssey.hyperparameters import OF_CELL, Member
 from odyssey.options import Options
-from odyssey.studies.study import Settings, Study, read_study
+from odyssey.studies.study import Study
 
 if TYPE_CHECKING:
     from odyssey.storage.places import Place
@@ -33,7 +33,6 @@ class RunnerOptions(Options):
         workers: Trials at a time, instead of the study's.
         runner: Who works the trials, instead of the study's.
         address: Address of a Ray cluster to join.
-        device: What is trained on, instead of the study's `training.device`.
         track: Trackers that get curves and scores, as `NAME` or `NAME:PLACE`; see
             `odyssey.studies.tracking`.
     """
@@ -41,7 +40,6 @@ class RunnerOptions(Options):
     workers: int | None = None
     runner: Literal["ray", "local"] | None = None
     address: str | None = None
-    device: str | None = None
     track: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -62,39 +60,20 @@ class RunOptions(RunnerOptions):
     Attributes:
         out: Run directory or its URL; None for a free one in results/runs.
         keep_weights: Whose weights are kept, instead of the study's `keep_weights`.
+        device: What is trained on, instead of the study's `training.device`.
     """
 
     out: str | Path | None = None
     keep_weights: Literal["best", "all", "none"] | None = None
-
-
-def run_study(
-    study: Study | str | Path,
-    options: RunOptions | None = None,
-    *,
-    settings: Settings = (),
-    watcher: Watcher[Any] | None = None,
-) -> Summary:
-    """Runs a study, or a search if it has a `[strategy]`, into a fresh directory.
-
-    Args:
-        study: The study, or its file.
-        options: How it is run.
-        settings: Overrides of the fields of a file.
-        watcher: Sees it go by.
-
-    Raises:
-        OdysseyError: The study or an option makes no sense, nothing succeeded, or the directory
-            cannot be written.
-    """
-    if not isinstance(study, Study):
-        study = read_study(Path(study), settings=settings)
-    options = options or RunOptions()
-    return work_through(begin_run(study, options), options, watcher=watcher)
+    device: str | None = None
 
 
 def begin_run(study: Study, options: RunOptions) -> OpenRun:
-    """Checks a study and makes its run directory; nothing is run yet."""
+    """Checks a study and makes its run directory; nothing is run yet.
+
+    Raises:
+        OdysseyError: The study or an option makes no sense, or the directory cannot be written.
+    """
     from odyssey.storage.places import place
     from odyssey.studies.engine import place_workers, prepare
 
@@ -125,6 +104,9 @@ def work_through(
 
     Where somebody watches, a trial is timed for a moment first, so that the time is told from the
     beginning.
+
+    Raises:
+        OdysseyError: Nothing succeeded, another process runs it, or it cannot be written.
     """
     from odyssey.studies.engine import execute
     from odyssey.studies.estimate import timed_sample
@@ -403,7 +385,6 @@ def _estimated_search(study: Study, workers: int) -> SearchEstimate:
 def _weight_megabytes(study: Study, trials: Sequence[Trial]) -> float:
     """Says how much room the weights that are kept take, at most."""
     from odyssey.expr import parse_cell
-    from odyssey.hyperparameters import Member
     from odyssey.studies.weights import CELLS_WITH_WEIGHTS
     from odyssey.tasks.registry import get_task
     from odyssey.training.model import count_parameters

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import ConfigError
 from odyssey.names import printable
 from odyssey.report.page.shows import shows
-from odyssey.storage.schema import OK
+from odyssey.storage.schema import CURVE_COLUMNS, OK
 from odyssey.wording import accuracy_of, duration, in_bits, loss_of
 
 if TYPE_CHECKING:
@@ -66,8 +66,6 @@ class TrainedCell:
     def curves(self) -> pd.DataFrame:
         """One row a measurement along training: the columns of `CURVE_COLUMNS`."""
         import pandas as pd
-
-        from odyssey.storage.schema import CURVE_COLUMNS
 
         return pd.DataFrame(list(self.points), columns=list(CURVE_COLUMNS))
 

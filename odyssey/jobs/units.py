@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from odyssey.device_names import CPU
 from odyssey.errors import ConfigError, StoreError, TaskError
 from odyssey.jobs.choice import ModelChoice
-from odyssey.names import printable
+from odyssey.names import printable, short_names
 from odyssey.options import Options
 from odyssey.report.page.shows import shows
 from odyssey.tasks.reading import AUTO, read_symbols
@@ -277,7 +277,6 @@ def _write(
     options: UnitOptions, out: Path, source: str | None, task: Task, reading: UnitReading
 ) -> dict[str, Path]:
     from odyssey.diagnostics.recording import saturation
-    from odyssey.names import short_names
     from odyssey.report.inside.lstmvis import write_lstmvis
     from odyssey.report.inside.unit_plots import plot_saturation
     from odyssey.report.inside.units_page import UnitTrack, write_units_page

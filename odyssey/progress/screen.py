@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -12,7 +11,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from odyssey.progress.notebook import NotebookLive, in_notebook
-from odyssey.progress.output import console
+from odyssey.progress.output import console, print_line
 
 MOST_LINES = 200
 """Lines of a run that are all printed; later ones come at most every `SECONDS`."""
@@ -70,8 +69,7 @@ class Screen:
     def line(self, text: str) -> None:
         """Prints a line at once, where lines are printed."""
         if self.prints:
-            print(text)
-            sys.stdout.flush()
+            print_line(text)
 
     def step(self, text: str, *, last: bool = False) -> None:
         """Prints a line of many: all of the first ones, later ones now and then, and the last."""

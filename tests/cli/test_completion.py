@@ -27,6 +27,8 @@ def test_commands_options_and_cells_are_offered(cwd):
     assert offered("odyssey se", cwd) == ["search"]
     assert "--hidden-size" in offered("odyssey train lstm --hid", cwd)
     assert set(offered("odyssey show lstm_p", cwd)) == {"lstm_peephole"}
+    (cwd / "mine.py").touch()
+    assert offered("odyssey train gru --plugin mi", cwd) == ["mine.py"]
 
 
 def test_names_are_those_of_the_registries(cwd):

@@ -18,6 +18,7 @@ COMMANDS = {
     "gradients along training": ("gradients", "gru", "--train", "xml", "--out", "run"),
     "units": ("units", "run"),
     "sample": ("sample", "run"),
+    "sample, of pictures": ("sample", "run", "--pictures", "3"),
 }
 SMALL = (
     *("--epochs", "1", "--updates-per-epoch", "2", "--sample", "0", "--hidden-size", "4"),

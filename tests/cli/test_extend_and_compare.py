@@ -9,7 +9,6 @@ from support.small_studies import small_study
 
 import odyssey as package
 from odyssey.cli import report
-from odyssey.jobs.search import RunOptions, run_study
 from odyssey.storage import RunStore, load_results
 
 STUDY = small_study(
@@ -35,8 +34,8 @@ def runs(tmp_path_factory):
         "cell": ['cells=["lstm"]', 'baseline=""'],
     }
     for name, settings in changes.items():
-        options = RunOptions(out=str(folder / name))
-        run_study(folder / "study.toml", options, settings=settings)
+        file = folder / "study.toml"
+        package.search(file, out=folder / name, settings=settings, progress=False)
     return folder
 
 
@@ -137,3 +136,9 @@ def test_what_cannot_be_compared_is_one_line(runs, odyssey, cwd):
     shutil.copytree(one, "searched")
     RunStore.open("searched").update_run(kind="search")
     assert "promote its best" in refused(odyssey("compare", one, "searched"))
+    changes = ("compare", "--changes", one)
+    assert "named twice" in refused(odyssey(*changes, one))
+    assert "no finished trial" in refused(odyssey(*changes, "empty"))
+    assert "promote its best" in refused(odyssey(*changes, "searched"))
+    assert "has no baseline" in refused(odyssey(*changes, runs / "cell"))
+    assert "no change was made in two runs" in refused(odyssey(*changes, runs / "draws"))

@@ -319,6 +319,7 @@ def test_ctrl_c_keeps_what_is_finished(odyssey, study, monkeypatch):
         (("STUDY", "--set", "cells=['lstmm']"), "no cell called 'lstmm'"),
         (("STUDY", "--set", "tasks=['xlm']"), "no task called 'xlm'"),
         (("STUDY", "--resume", "there"), "no STUDY, --out or --set"),
+        (("--resume", "there", "--dry-run", "--pilot", "there"), "--device or --pilot"),
         (("--resume", "nowhere"), "no run at nowhere"),
         (("--resume", "."), "is not a run"),
         (("STUDY", "--out", "STUDY"), "cannot write a run to "),

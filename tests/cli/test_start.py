@@ -36,10 +36,14 @@ COMMANDS = [
     (["search", "no-such-study.toml"], 2),
     (["train", "lstmm", "--task", "xml"], 2),
     (["data", "list"], 0),
+    (["promote", "--help"], 0),
 ]
 
 HEAVY = """
 import json, sys
+import odyssey
+for name in ("Run", "train", "search", "compare"):
+    getattr(odyssey, name)
 from odyssey.cli.main import main
 found = []
 for arguments in json.loads(sys.argv[1]):

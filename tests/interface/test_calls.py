@@ -91,6 +91,8 @@ def test_names_can_be_listed_and_completed():
         (lambda: odyssey.search(example="evovle"), "no example called 'evovle'; closest: evolve"),
         (lambda: odyssey.Run("nowhere"), "no run at nowhere"),
         (lambda: odyssey.extend("nowhere", draws=3), "no run at nowhere"),
+        (lambda: odyssey.extend("nowhere", draws=3, device="cuda"), "no argument .*'device'"),
+        (lambda: odyssey.resume("nowhere", device="cuda"), "no argument .*'device'"),
         (lambda: odyssey.compare("nowhere"), "name two runs or more"),
         (lambda: odyssey.export("gru", to="onx"), "closest: onnx"),
         (lambda: odyssey.export("gru", hidden=0), "^hidden must be at least 1, got 0"),

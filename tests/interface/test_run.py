@@ -59,6 +59,8 @@ def test_a_trained_cell_leaves_as_its_run_does(trained):
     assert (run.kind, run.name) == ("training", "train-elman")
     ours, kept = (odyssey.export(source).files for source in (trained, run))
     assert ours == kept
+    with pytest.raises(ConfigError, match="is a training: workers is for studies"):
+        run.resume(workers=2)
 
 
 def test_a_model_is_called_on_what_its_task_feeds(trained):

@@ -64,7 +64,14 @@ def test_a_cell_is_trained_sampled_and_measured_without_the_command_line(tmp_pat
 
 
 def test_a_study_is_run_estimated_and_gone_on_with_from_python(tmp_path):
-    from odyssey.jobs.search import RunOptions, estimate_study, resume_run, run_left, run_study
+    from odyssey.jobs.search import (
+        RunOptions,
+        begin_run,
+        estimate_study,
+        resume_run,
+        run_left,
+        work_through,
+    )
     from odyssey.studies.study import Study
 
     study = Study(
@@ -77,6 +84,6 @@ def test_a_study_is_run_estimated_and_gone_on_with_from_python(tmp_path):
         space={"hidden_size": 3},
     )
     assert estimate_study(study).trials == 1
-    summary = run_study(study, RunOptions(out=tmp_path / "run"))
+    summary = work_through(begin_run(study, RunOptions(out=tmp_path / "run")))
     assert (summary.total, summary.ran, summary.failed) == (1, 1, 0)
     assert run_left(resume_run(tmp_path / "run")).left == 0

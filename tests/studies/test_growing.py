@@ -11,8 +11,9 @@ from support.fake_training import Fake
 from support.same_runs import assert_same_search, assert_same_study
 from test_engine import Watcher, resume, run, tiny
 
+import odyssey
 from odyssey.errors import ConfigError, RunFailedError, StoreError
-from odyssey.jobs.extend import Extension, begin_extension, extend_run
+from odyssey.jobs.extend import Extension, begin_extension
 from odyssey.jobs.status import run_status
 from odyssey.storage import RunStore, files, load_results
 from odyssey.storage.candidates import load_candidates
@@ -68,7 +69,7 @@ def test_a_run_that_grows_is_the_larger_study_from_scratch(tmp_path, population,
     }
     run(tiny(**LARGE, **shared), tmp_path / "whole")
     run(tiny(**SMALL, **shared), tmp_path / "grown")
-    extend_run(tmp_path / "grown", Extension(**GROWTH))
+    odyssey.extend(tmp_path / "grown", **GROWTH, progress=False)
     assert_same_study(tmp_path / "grown", tmp_path / "whole")
     assert facts(tmp_path / "grown") == facts(tmp_path / "whole")
     mine, theirs = arrays(tmp_path / "grown"), arrays(tmp_path / "whole")
@@ -236,15 +237,15 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(tmp_path):
         ({"cells": "lstm:forget_bias=1", "draws": 10**6}, ConfigError, "members"),
     ]:
         with pytest.raises(error, match=words):
-            extend_run(folder, Extension(**growth))
+            odyssey.extend(folder, **growth, progress=False)
     with RunStore.open(folder).lock(), pytest.raises(StoreError, match="another process"):
-        extend_run(folder, Extension(draws=4))
+        odyssey.extend(folder, draws=4, progress=False)
     with pytest.raises(StoreError, match="no run at"):
-        extend_run(tmp_path / "nothing", Extension(draws=4))
+        odyssey.extend(tmp_path / "nothing", draws=4, progress=False)
     sealed = RunStore.open(folder).run["trial_ids"]
     RunStore.open(folder).update_run(trial_ids="others")
     with pytest.raises(ConfigError, match="another version of Odyssey"):
-        extend_run(folder, Extension(draws=4))
+        odyssey.extend(folder, draws=4, progress=False)
     RunStore.open(folder).update_run(trial_ids=sealed)
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 

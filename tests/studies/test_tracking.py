@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import tomli_w
 
+import odyssey
 from odyssey.errors import ConfigError
-from odyssey.jobs.search import RunOptions, run_study
 from odyssey.jobs.train import TrainOptions, resume_training, train_cell
 from odyssey.storage.store import RunStore
 from odyssey.studies.study import parse_study
@@ -83,7 +83,7 @@ RAY = pytest.param({"runner": "ray", "workers": 2}, marks=pytest.mark.ray, id="r
 
 @pytest.mark.parametrize("runner", [{"runner": "local"}, RAY])
 def test_a_trial_is_a_run_whoever_works_it(memory, runner, tmp_path):
-    run_study(study(), RunOptions(out=str(tmp_path / "run"), track=("memory",), **runner))
+    odyssey.search(study(), out=tmp_path / "run", track=("memory",), progress=False, **runner)
     want = expected(tmp_path / "run")
     assert len(memory.runs) == len(want) == 2
     for run in memory.runs.values():
@@ -98,7 +98,7 @@ def test_a_trial_is_a_run_whoever_works_it(memory, runner, tmp_path):
 def test_a_tracked_run_has_the_records_of_another(memory, tmp_path):
     frames = []
     for name, track in (("with", ("memory",)), ("without", ())):
-        run_study(study(), RunOptions(out=str(tmp_path / name), track=track))
+        odyssey.search(study(), out=tmp_path / name, track=track, progress=False)
         store = RunStore.open(tmp_path / name)
         timeless = store.results().drop(columns=["seconds", "processor_seconds"])
         frames.append((timeless, store.curves()))
@@ -123,7 +123,7 @@ def test_a_tracker_that_fails_is_one_line_and_no_more(memory, tmp_path, capsys, 
         raise OSError("no\nroute to host")
 
     monkeypatch.setattr(Memory if place == "begin" else MemoryRun, place, fail)
-    run_study(study(), RunOptions(out=str(tmp_path / "run"), track=("memory",)))
+    odyssey.search(study(), out=tmp_path / "run", track=("memory",), progress=False)
     assert len(RunStore.open(tmp_path / "run").results()) == 4
     assert capsys.readouterr().err.splitlines() == [
         "memory fails, training goes on without it (OSError: no route to host)"
@@ -135,7 +135,7 @@ def test_what_is_asked_for_must_be_there(tmp_path, monkeypatch):
         open_trackers(["tensorbord"], study="s")
     monkeypatch.setitem(sys.modules, "wandb", None)
     for job in (
-        lambda out: run_study(study(), RunOptions(out=out, track=("wandb",))),
+        lambda out: odyssey.search(study(), out=out, track=("wandb",), progress=False),
         lambda out: train_cell("gru", "xml", TrainOptions(track=("wandb",), out=out)),
     ):
         with pytest.raises(ConfigError, match=r"needs wandb: pip install 'odyssey-cells\[wandb\]'"):
@@ -155,7 +155,7 @@ def test_a_training_that_goes_on_is_not_made_longer_for_a_tracker_that_is_not_th
 
 def test_nothing_is_tracked_unless_it_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(Tracking, "begin", None)
-    run_study(study(cells=["elman"]), RunOptions(out=str(tmp_path / "run")))
+    odyssey.search(study(cells=["elman"]), out=tmp_path / "run", progress=False)
 
 
 def scalars(folder):
@@ -177,8 +177,7 @@ def scalars(folder):
 
 def test_event_files_of_tensorboard_hold_curves_and_scores(tmp_path):
     board = tmp_path / "board"
-    options = RunOptions(out=str(tmp_path / "run"), track=(f"tensorboard:{board}",))
-    run_study(study(), options)
+    odyssey.search(study(), out=tmp_path / "run", track=(f"tensorboard:{board}",), progress=False)
     folders = {path.name.rpartition("_")[2]: path for path in board.iterdir()}
     want = expected(tmp_path / "run")
     assert set(folders) == set(want)
@@ -191,7 +190,7 @@ def test_mlflow_reads_what_was_written(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # no server, and no database
     uri = str(tmp_path / "store")
-    run_study(study(), RunOptions(out=str(tmp_path / "run"), track=(f"mlflow:{uri}",)))
+    odyssey.search(study(), out=tmp_path / "run", track=(f"mlflow:{uri}",), progress=False)
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("tracked")
     runs = client.search_runs([experiment.experiment_id])
@@ -223,7 +222,7 @@ def test_wandb_is_called_as_it_wants_to_be(tmp_path, monkeypatch):
         return run
 
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
-    run_study(study(), RunOptions(out=str(tmp_path / "run"), track=("wandb:mine",)))
+    odyssey.search(study(), out=tmp_path / "run", track=("wandb:mine",), progress=False)
     want = expected(tmp_path / "run")
     assert len(runs) == len(want)
     for run in runs:

@@ -138,25 +138,28 @@ def test_updates_wait_for_nothing(gpu):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.gpu
-def test_a_run_of_a_gpu_is_read_on_the_cpu_and_goes_on(gpu, tmp_path):
-    options = TrainOptions(
-        training={"epochs": 1, "updates_per_epoch": 10, "device": gpu.partition(":")[0]},
-        settings=("valid_characters=200", "test_characters=200"),
-        sample=0,
-    )
+def test_a_run_of_a_device_is_read_on_the_cpu_and_goes_on(device, tmp_path):
     out = str(tmp_path / "run")
-    trained = train_cell("gru", "xml", options, out=out)
-    assert trained.row["device"] == gpu.partition(":")[0]
+    options = TrainOptions(
+        epochs=1,
+        updates_per_epoch=10,
+        device=device.partition(":")[0],
+        valid_characters=200,
+        test_characters=200,
+        sample=0,
+        out=out,
+    )
+    trained = train_cell("gru", "xml", options)
+    assert trained.row["device"] == device.partition(":")[0]
     store = RunStore.open(out)
-    assert store.run["resolved"]["training.device"] == gpu.partition(":")[0]
+    assert store.run["resolved"]["training.device"] == device.partition(":")[0]
     loaded = load_trained(out).model
     assert {p.device.type for p in loaded.parameters()} == {CPU}
     for name, value in trained.model.named_parameters():
         assert torch.equal(value.cpu(), loaded.get_parameter(name))
-    for name in (CPU, gpu):
+    for name in (CPU, device):
         text = sample_text(out, SampleOptions(length=20, device=name))
         assert len(list(text.generated)) == 20
-    longer = resume_training(out, TrainOptions(training={"epochs": 2}, sample=0))
+    longer = resume_training(out, TrainOptions(epochs=2, sample=0))
     assert longer.row["updates"] == 20
-    assert longer.row["device"] == gpu.partition(":")[0]
+    assert longer.row["device"] == device.partition(":")[0]

@@ -15,14 +15,9 @@ import tomli_w
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.options import Options
 from odyssey.specs import get_cell
-from odyssey.storage.candidates import finished_candidates, load_candidates
-from odyssey.storage.loading import load_results
 from odyssey.storage.schema import SEED_ARM
-from odyssey.studies.engine import reopen
 from odyssey.studies.study import Settings, Study, absolute_tasks, parse_study
-from odyssey.tasks.registry import get_task
 from odyssey.training.config import EARLIER
-from odyssey.training.model import count_parameters
 from odyssey.training.space import draw_members, fixed_by, search_space
 from odyssey.wording import plural
 
@@ -70,6 +65,9 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
             or the seed gives members that the search has trained.
         StoreError: The directory cannot be read, or the cells not be written.
     """
+    from odyssey.storage.candidates import finished_candidates, load_candidates
+    from odyssey.studies.engine import reopen
+
     options = options or PromotionOptions()
     top, draws, parameters = options.top, options.draws, options.parameters
     if top < 1 or draws < 1:
@@ -133,6 +131,9 @@ def _unseen(seen: Sequence[str]) -> str:
 
 def _parameters(space: Mapping[str, Any], tasks: Sequence[str]) -> int:
     """Counts the parameters of an LSTM of the search's size, on the task where it has most."""
+    from odyssey.tasks.registry import get_task
+    from odyssey.training.model import count_parameters
+
     sizes = [
         m["hidden_size"]
         for m in draw_members(search_space(space), count=64, seed=0)
@@ -171,6 +172,8 @@ def _seed(search: Study) -> int:
 
 
 def _check_seeds(study: Study, folder: Path) -> None:
+    from odyssey.storage.loading import load_results
+
     members = draw_members(study.distributions, count=study.members, seed=study.seed)
     used = set(load_results(folder)["seed"].dropna().astype(int))
     if used & {int(m["seed"]) for m in members}:
