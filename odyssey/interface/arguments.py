@@ -18,8 +18,8 @@ from odyssey.options import Options
 from odyssey.progress.watcher import TrainWatcher
 from odyssey.studies.make.ablation import AblationOptions, DrawnOptions
 from odyssey.studies.make.promotion import PromotionOptions
+from odyssey.studies.reading import Settings
 from odyssey.studies.source import Watcher
-from odyssey.studies.study import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

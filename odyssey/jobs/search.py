@@ -13,7 +13,8 @@ from odyssey.distributions import GRID
 from odyssey.errors import ConfigError
 from odyssey.hyperparameters import OF_CELL
 from odyssey.options import Options
-from odyssey.studies.study import Settings, Study, read_study
+from odyssey.studies.reading import Settings
+from odyssey.studies.study import Study, read_study
 
 if TYPE_CHECKING:
     from odyssey.storage.places import Place

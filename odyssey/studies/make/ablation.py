@@ -12,8 +12,10 @@ import tomli_w
 from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.options import Options
 from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
+from odyssey.studies.absolute import absolute_cell, absolute_tasks
 from odyssey.studies.factorial import combined_specs
-from odyssey.studies.study import Settings, Study, absolute_cell, absolute_tasks, parse_study
+from odyssey.studies.reading import Settings
+from odyssey.studies.study import Study, parse_study
 from odyssey.transforms.ablations import gates
 from odyssey.transforms.neighbours import single_changes
 from odyssey.wording import plural

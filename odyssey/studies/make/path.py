@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from odyssey.errors import ConfigError
 from odyssey.specs import get_cell, shown_names, split_spec
+from odyssey.studies.absolute import absolute_cell
 from odyssey.studies.make.ablation import AblationOptions, DrawnOptions, ablation_study
-from odyssey.studies.study import Study, absolute_cell
+from odyssey.studies.study import Study
 from odyssey.transforms.chains import MOST_CELLS, MOST_STEPS, find_chain
 from odyssey.wording import plural
 

@@ -18,8 +18,10 @@ from odyssey.specs import get_cell
 from odyssey.storage.candidates import finished_candidates, load_candidates
 from odyssey.storage.loading import load_results
 from odyssey.storage.schema import SEED_ARM
+from odyssey.studies.absolute import absolute_tasks
 from odyssey.studies.engine import reopen
-from odyssey.studies.study import Settings, Study, absolute_tasks, parse_study
+from odyssey.studies.reading import Settings
+from odyssey.studies.study import Study, parse_study
 from odyssey.tasks.registry import get_task
 from odyssey.training.config import EARLIER
 from odyssey.training.model import count_parameters
