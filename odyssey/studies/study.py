@@ -24,7 +24,7 @@ from odyssey.hyperparameters import SEEDS, Member
 from odyssey.plugins.source import is_file_name
 from odyssey.ranges import Range
 from odyssey.specs import expand, named_cells, read_text
-from odyssey.studies.absolute import absolute_cell, absolute_path, absolute_tasks, are_texts
+from odyssey.studies.absolute import absolute_fields, absolute_path, are_texts
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
 from odyssey.studies.factorial import combined_specs
 from odyssey.studies.reading import INNER, Settings, override, read_toml
@@ -153,14 +153,9 @@ class Study:
             for name in ("training", "space"):
                 if isinstance(table := getattr(self, name), Mapping):
                     object.__setattr__(self, name, {"preset": preset, **table})
-        for name in ("cells", "more_baselines"):
-            if are_texts(given := getattr(self, name)):
-                object.__setattr__(self, name, tuple(map(absolute_cell, given)))
-        if isinstance(self.baseline, str):
-            object.__setattr__(self, "baseline", absolute_cell(self.baseline))
-        if are_texts(self.tasks):
-            object.__setattr__(self, "tasks", tuple(absolute_tasks(self.tasks)))
-        for name in ("stages", *_LISTS):
+        for name, value in absolute_fields(vars(self)).items():
+            object.__setattr__(self, name, value)
+        for name in _LISTS:
             if isinstance(given := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(given))
 
@@ -330,7 +325,7 @@ class Study:
 
 
 def _check_list(name: str, value: Any, *, may_be_empty: bool) -> None:
-    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+    if not are_texts(value):
         raise ConfigError(f"{name} must be a list of texts, got {quoted(value)}")
     if not value and not may_be_empty:
         raise ConfigError(f"{name} is empty: name at least one")
@@ -373,25 +368,10 @@ def parse_study(
             raise ConfigError(suggest(key, known, what="study field", also=[*INNER, *also]))
     if "plugins" in data:
         data["plugins"] = _plugins(data["plugins"], base, load=load)
-    strategy = data.get("strategy")
-    for table in (data, strategy):
-        if isinstance(table, dict) and isinstance(table.get("baseline"), str):
-            table["baseline"] = absolute_cell(table["baseline"], base)
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")
-    for key in ("cells", "more_baselines", "path"):
-        if isinstance(data.get(key), list):
-            data[key] = tuple(
-                absolute_cell(v, base) if isinstance(v, str) else v for v in data[key]
-            )
-    stages = data["stages"] if isinstance(data.get("stages"), list) else []
-    for table in (data, *(stage for stage in stages if isinstance(stage, dict))):
-        if are_texts(table.get("tasks")):
-            table["tasks"] = absolute_tasks(table["tasks"], base)
-    if isinstance(data["tasks"], list):
-        data["tasks"] = tuple(data["tasks"])
-    return Study(**data)
+    return Study(**(data | absolute_fields(data, base)))
 
 
 def _plugins(given: Any, base: Path | None, *, load: bool) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import tomli_w
 
 from odyssey.specs import get_cell, split_spec
 from odyssey.studies.absolute import absolute_cell, absolute_task
-from odyssey.studies.study import parse_study, read_study
+from odyssey.studies.study import Study, parse_study, read_study
 
 
 def test_relative_paths_refer_to_the_folder_of_the_study(tmp_path, monkeypatch):
@@ -44,6 +44,26 @@ def test_relative_paths_refer_to_the_folder_of_the_study(tmp_path, monkeypatch):
         "lstm:forget_bias=2",
     ]
     assert parse_study(study.to_toml()) == study
+
+
+def test_a_study_made_in_python_refers_to_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "mine.cell").write_text(get_cell("lstm").text)
+    monkeypatch.chdir(tmp_path)
+    mine, own = f"{tmp_path}/mine.cell", f"{tmp_path}/mine.cell:no_bias"
+    cells = ["mine.cell", "mine.cell:no_bias"]
+    path = Study("way", cells, ["xml"], path=cells)
+    assert path.path == path.cells == (mine, own)
+    search = Study(
+        "search",
+        cells,
+        ["text:a.txt"],
+        strategy={"name": "random", "baseline": "mine.cell"},
+        stages=[{"name": "first", "tasks": ["text:a.txt"]}],
+    )
+    assert search.search.baseline == mine
+    assert search.search.stages[0].tasks == (f"text:{tmp_path}/a.txt",)
+    for study in (path, search):
+        assert parse_study(study.to_toml(), base=Path("/")) == study
 
 
 def test_specs_without_a_path_and_absolute_ones_stay_as_they_are(tmp_path, monkeypatch):
