@@ -97,6 +97,12 @@ def split_spec(spec: str) -> tuple[str, str | None]:
     return split_cell(spec)
 
 
+def ablated_spec(spec: str, operators: Sequence[str]) -> str:
+    """Gives the spec of a cell with further ablations; the spec itself where there are none."""
+    joint = "+" if split_spec(spec)[1] else ":"
+    return spec + joint + "+".join(operators) if operators else spec
+
+
 def is_path(base: str) -> bool:
     """Tells whether the base of a spec is the path of a file."""
     return base.endswith(".cell") or "/" in base

@@ -20,8 +20,8 @@ from odyssey.studies.make.promotion import PromotionOptions
 
 if TYPE_CHECKING:
     from odyssey.progress.watcher import TrainWatcher
+    from odyssey.studies.reading import Settings
     from odyssey.studies.source import Watcher
-    from odyssey.studies.study import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

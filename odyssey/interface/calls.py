@@ -176,7 +176,8 @@ def _unknown(key: str, known: list[str], name: str) -> str:
 
 
 def _fields_of_studies() -> set[str]:
-    from odyssey.studies.study import INNER, Study
+    from odyssey.studies.reading import INNER
+    from odyssey.studies.study import Study
 
     return {*INNER, *(field.name for field in dataclasses.fields(Study))}
 

@@ -12,7 +12,7 @@ from odyssey.errors import ConfigError
 from odyssey.jobs.search import RunLeft, RunnerOptions, resume_run, run_left
 from odyssey.options import Options
 from odyssey.specs import expand, get_cell, is_path, split_spec
-from odyssey.studies.study import absolute_cell, absolute_tasks
+from odyssey.studies.absolute import absolute_cell, absolute_tasks
 from odyssey.wording import quoted
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from odyssey.pace import Course
 from odyssey.report.page.shows import shows
 from odyssey.specs import expand, get_cell
 from odyssey.storage.schema import DIVERGED
-from odyssey.studies.study import Settings, parse_settings
+from odyssey.studies.reading import Settings, parse_settings
 from odyssey.wording import plural, quoted
 
 if TYPE_CHECKING:

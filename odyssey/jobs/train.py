@@ -21,7 +21,9 @@ from odyssey.progress.watcher import TrainWatcher
 from odyssey.specs import get_cell
 from odyssey.storage.places import place
 from odyssey.storage.schema import OK
-from odyssey.studies.study import Settings, Study, absolute_cell, absolute_task, parse_settings
+from odyssey.studies.absolute import absolute_cell, absolute_task
+from odyssey.studies.reading import Settings, parse_settings
+from odyssey.studies.study import Study
 from odyssey.training.budget import in_updates
 from odyssey.training.config import OPTIONS
 from odyssey.training.space import fixed_by, searched_by

@@ -61,10 +61,8 @@ class PairedTest(NamedTuple):
 
 def pair_of(draws: TaskDraws, baseline: str, variant: str) -> Pair:
     """Takes the draws that two cells have in common."""
-    rows = [draws.place(baseline), draws.place(variant)]
-    common = draws.present[rows].all(axis=0)
     independent = (baseline in draws.independent) != (variant in draws.independent)
-    return Pair(draws.valid[rows][:, common], draws.test[rows][:, common], independent)
+    return Pair(*draws.common([baseline, variant]), independent)
 
 
 def odyssey_test(pair: Pair) -> float:
@@ -222,7 +220,7 @@ def compare(
             if label != first:
                 pair = pair_of(draws, first, label)
                 found = paired_test(pair, seed=seed, resamples=resamples)
-                row |= _with_sign(found, draws.sign)
+                row |= with_sign(found, draws.sign)
                 row["odyssey_p"] = odyssey_test(pair)
                 if testable(pair):
                     top = top_count(pair.valid.shape[1])
@@ -347,7 +345,7 @@ def _summary(draws: TaskDraws, baseline: str, label: str) -> dict[str, object]:
     }
 
 
-def _with_sign(found: PairedTest, sign: float) -> dict[str, object]:
+def with_sign(found: PairedTest, sign: float) -> dict[str, object]:
     """Turns the difference back into the unit of the metric."""
     low, high = sorted((sign * found.low, sign * found.high))
     return found._asdict() | {"difference": sign * found.difference, "low": low, "high": high}

@@ -62,6 +62,12 @@ class TaskDraws:
             raise ConfigError(suggest(label, self.labels, what=f"cell with results on {self.task}"))
         return self.labels.index(label)
 
+    def common(self, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Gives `valid` and `test` of cells on the draws that all of them made."""
+        rows = [self.place(label) for label in labels]
+        there = self.present[rows].all(axis=0)
+        return self.valid[rows][:, there], self.test[rows][:, there]
+
 
 def task_draws(
     results: pd.DataFrame, *, valid: str = VALID_BPC, test: str = TEST_BPC

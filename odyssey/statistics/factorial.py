@@ -29,7 +29,7 @@ from odyssey.statistics.comparison import holm
 from odyssey.statistics.draws import TaskDraws, task_draws
 from odyssey.statistics.estimates import TAILS, top_count
 from odyssey.statistics.permutation import all_signs, counted_interval, decide, random_signs
-from odyssey.statistics.verdicts import BETTER, UNCLEAR, UNDECIDED, WORSE
+from odyssey.statistics.verdicts import verdict_of
 from odyssey.storage.guessing import lower_is_better
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
@@ -115,10 +115,7 @@ def factorial_effects(
     frame["exact"] = [tried.exact for tried in tests]
     frame["p_holm"] = holm(frame["p"])
     gain = frame["estimate"] * (1.0 if lower_is_better(test) else -1.0)
-    frame["verdict"] = [
-        UNDECIDED if clear is None else UNCLEAR if not clear else BETTER if g < 0 else WORSE
-        for clear, g in zip(found, gain, strict=True)
-    ]
+    frame["verdict"] = [verdict_of(r, g) for r, g in zip(found, gain, strict=True)]
     return frame
 
 
@@ -169,10 +166,8 @@ class _Scores:
     ) -> _Scores | None:
         bit = {name: 1 << place for place, name in enumerate(changes)}
         numbered = {sum(bit[name] for name in of): label for label, of in cells.items()}
-        rows = [draws.place(numbered[number]) for number in range(len(numbered))]
-        common = draws.present[rows].all(axis=0)
-        valid, test = draws.valid[rows][:, common], draws.test[rows][:, common]
-        if not common.any() or not np.isfinite(test).all():
+        valid, test = draws.common([numbered[number] for number in range(len(numbered))])
+        if not test.size or not np.isfinite(test).all():
             return None
         return _Scores(valid, test)
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from odyssey.statistics.draws import task_draws, top_scores
-from odyssey.statistics.estimates import top_count
+from odyssey.statistics.synthesis import best_scores
 from odyssey.storage.schema import TEST_NATS, VALID_NATS
 
 LEFT = 0.05  # share of the way from the floor to the ceiling
@@ -38,22 +37,19 @@ def learning(
         share (of the way from floor to ceiling) and learned (whether that is more than `LEFT`).
     """
     rows = []
-    for draws in task_draws(results, valid=VALID_NATS, test=TEST_NATS):
-        here = floors[floors["task"] == draws.task]
+    best = best_scores(results, valid=VALID_NATS, test=TEST_NATS)
+    for task in dict.fromkeys(best["task"]):
+        here = floors[floors["task"] == task]
         low = here[~here["kind"].isin(_CEILINGS) & ~(here["context"] > 1).fillna(False)]
         if low.empty:
             continue
         first = low.sort_values("nats", kind="stable").iloc[0]
         ceiling = float(here.loc[here["kind"].isin(_CEILINGS), "nats"].min())
         ceiling = 0.0 if np.isnan(ceiling) else ceiling
-        scores = {}
-        for place, label in enumerate(draws.labels):
-            there = draws.present[place]
-            by_valid, by_test = draws.valid[place, there], draws.test[place, there]
-            scores[label] = float(top_scores(by_valid, by_test, top_count(len(by_valid))).mean())
+        scores = best[best["task"] == task].set_index("label")["top_score"].to_dict()
         label = baseline if baseline in scores else min(scores, key=lambda k: scores[k])
         floor, score = float(first["nats"]), scores[label]
         share = (floor - score) / (floor - ceiling) if floor > ceiling else np.nan
-        rows.append((draws.task, label, score, floor, first["kind"], ceiling, share))
+        rows.append((task, label, score, floor, first["kind"], ceiling, share))
     frame = pd.DataFrame(rows, columns=list(LEARNING_COLUMNS[:-1]))
     return frame.assign(learned=frame["share"] > LEFT)

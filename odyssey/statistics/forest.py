@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from odyssey.statistics.comparison import difference_error, pair_of, testable
-from odyssey.statistics.draws import task_draws, top_scores
-from odyssey.statistics.estimates import TAILS, top_count
-from odyssey.statistics.synthesis import heterogeneity
+from odyssey.statistics.draws import task_draws
+from odyssey.statistics.estimates import TAILS
+from odyssey.statistics.synthesis import estimate, heterogeneity
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 MODERATORS = ("optimizer", "task", "characters")
@@ -66,7 +65,7 @@ def random_effects(differences: Sequence[float], errors: Sequence[float]) -> Ran
     count = len(given)
     if not count:
         return RandomEffects(*[float("nan")] * 6)
-    tau2 = between(given, spread)
+    tau2 = between([(given, spread)])
     weight = 1 / (spread**2 + tau2)
     mean = float(weight @ given / weight.sum())
     error = float(np.sqrt(1 / weight.sum()))
@@ -78,9 +77,14 @@ def random_effects(differences: Sequence[float], errors: Sequence[float]) -> Ran
     return RandomEffects(mean, mean - half, mean + half, tau, mean - wide, mean + wide)
 
 
-def between(given: np.ndarray, spread: np.ndarray) -> float:
-    """Estimates the variance of the truths by moments (DerSimonian & Laird 1986)."""
-    excess, scale = _moments(given, spread)
+def between(groups: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Estimates the variance of the truths inside of groups by moments (DerSimonian & Laird 1986).
+
+    Args:
+        groups: Estimates and their standard errors; a single estimate says nothing.
+    """
+    moments = np.array([_moments(*group) for group in groups if len(group[0]) > 1])
+    excess, scale = moments.sum(axis=0).tolist() if len(moments) else (0.0, 0.0)
     return max(0.0, excess / scale) if scale > 0 else 0.0
 
 
@@ -125,17 +129,12 @@ def run_effects(
             prefix = first + " > "
             if label == baseline or not lineage[label].startswith(prefix):
                 continue
-            pair = pair_of(draws, baseline, label)
             # cells at guessing differ by how good the baseline is, and by nothing else
-            place = draws.place(label)
-            top = top_count(pair.valid.shape[1])
-            if not testable(pair) or draws.guessed[place].all():
+            if draws.guessed[draws.place(label)].all():
                 continue
-            error = difference_error(pair, seed=seed)
-            best = top_scores(pair.valid, pair.test, top).mean(axis=-1)
+            found = estimate(draws, baseline, label, seed=seed)
             change = lineage[label].removeprefix(prefix).replace(" > ", "+")
-            difference = draws.sign * float(best[1] - best[0])
-            rows.append((draws.task, change, baseline, pair.valid.shape[1], difference, error))
+            rows.append((draws.task, change, baseline, *found))
     frame = pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
     return frame[frame["error"] > 0].reset_index(drop=True)
 
@@ -184,9 +183,7 @@ def forest_groups(effects: pd.DataFrame, *, by: Sequence[str] = MODERATORS) -> p
             if len(groups) < 2:
                 continue
             values = [(p["difference"].to_numpy(), p["error"].to_numpy()) for _, p in groups]
-            moments = np.array([_moments(*pair) for pair in values if len(pair[0]) > 1])
-            excess, scale = moments.sum(axis=0) if len(moments) else (0.0, 0.0)
-            tau2 = max(0.0, excess / scale) if scale > 0 else 0.0
+            tau2 = between(values)
             weights = [1 / (spread**2 + tau2) for _, spread in values]
             sums = np.array([w.sum() for w in weights])
             means = np.array([w @ v for w, (v, _) in zip(weights, values, strict=True)]) / sums

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from odyssey.statistics.comparison import holm, pair_of, paired_test, testable
+from odyssey.statistics.comparison import holm, pair_of, paired_test, testable, with_sign
 from odyssey.statistics.draws import task_draws
 from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import MOST_SWAPS, PermutationTest, decide
-from odyssey.statistics.verdicts import BETTER, NO_TEST, UNCLEAR, UNDECIDED, WORSE
+from odyssey.statistics.verdicts import NO_TEST, verdict_of
+from odyssey.storage.guessing import lower_is_better
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 STEP_COLUMNS = (
@@ -56,7 +57,6 @@ def path_steps(
     """
     rows: list[dict[str, object]] = []
     tests: dict[int, PermutationTest] = {}
-    signs = []
     pairs = [(k, path[k - 1], path[k]) for k in range(1, len(path))]
     for draws in task_draws(results, valid=valid, test=test):
         for step, before, label in [*pairs, (0, path[0], path[-1])]:
@@ -64,37 +64,21 @@ def path_steps(
                 continue
             pair = pair_of(draws, before, label)
             found = paired_test(pair, seed=seed, resamples=resamples)
-            ends = sorted((draws.sign * found.low, draws.sign * found.high))
             if testable(pair):
                 top = top_count(pair.valid.shape[1])
                 tests[len(rows)] = PermutationTest(pair, top=top, seed=seed)
-            signs.append(draws.sign)
-            rows.append(
-                {
-                    **{"task": draws.task, "step": step, "before": before, "label": label},
-                    "draws": pair.valid.shape[1],
-                    "difference": draws.sign * found.difference,
-                    **{"low": ends[0], "high": ends[1]},
-                }
-            )
+            row = {"task": draws.task, "step": step, "before": before, "label": label}
+            rows.append(row | {"draws": pair.valid.shape[1]} | with_sign(found, draws.sign))
     rejected = decide(list(tests.values()), alpha=alpha, adjust=holm, most=permutations)
     verdicts = dict(zip(tests, rejected, strict=True))
     frame = pd.DataFrame(rows).reindex(columns=list(STEP_COLUMNS))
     whole = frame[frame["step"] == 0].set_index("task")["difference"]
     frame["share"] = frame["difference"].astype(float) / frame["task"].map(whole).astype(float)
-    for name, value in (("p", "p"), ("swaps", "swaps"), ("exact", "exact")):
-        frame[name] = [getattr(tests[k], value) if k in tests else np.nan for k in range(len(rows))]
+    for name in ("p", "swaps", "exact"):
+        frame[name] = [getattr(tests[k], name) if k in tests else np.nan for k in range(len(rows))]
     frame["p_holm"] = holm(frame["p"])
+    gain = frame["difference"] * (1.0 if lower_is_better(test) else -1.0)
     frame["verdict"] = [
-        NO_TEST
-        if k not in tests
-        else UNDECIDED
-        if verdicts[k] is None
-        else UNCLEAR
-        if not verdicts[k]
-        else BETTER
-        if sign * difference < 0
-        else WORSE
-        for k, (sign, difference) in enumerate(zip(signs, frame["difference"], strict=True))
+        verdict_of(verdicts[k], g) if k in tests else NO_TEST for k, g in enumerate(gain)
     ]
     return frame

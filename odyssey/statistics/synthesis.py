@@ -137,19 +137,38 @@ def best_scores(
             best = top_scores(draws.valid[place, there], draws.test[place, there], top)
             row = {"task": draws.task, "label": label, "draws": int(there.sum()), "top": top}
             rows.append(row | {"top_score": draws.sign * float(best.mean())})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["task", "label", "draws", "top", "top_score"])
 
 
 def _estimates(draws: TaskDraws, baseline: str, seed: int) -> dict[str, tuple[float, float]]:
     """Gives the difference of every cell to the baseline, and its standard error."""
     if baseline not in draws.labels:
         return {}
-    found = {}
-    for label in draws.labels:
-        pair = pair_of(draws, baseline, label)
-        if label == baseline or not pair.valid.shape[1]:
-            continue
-        best = top_scores(pair.valid, pair.test, top_count(pair.valid.shape[1])).mean(axis=-1)
-        difference = draws.sign * float(best[1] - best[0])
-        found[label] = (difference, difference_error(pair, seed=seed))
-    return found
+    others = [label for label in draws.labels if label != baseline]
+    found = {label: estimate(draws, baseline, label, seed=seed) for label in others}
+    return {label: (of.difference, of.error) for label, of in found.items() if of.draws}
+
+
+class Estimate(NamedTuple):
+    """What one study says of a difference.
+
+    Attributes:
+        draws: That both cells have.
+        difference: Cell minus baseline, in the unit of the test column; NaN without draws.
+        error: Its standard error, as `comparison.difference_error`.
+    """
+
+    draws: int
+    difference: float
+    error: float
+
+
+def estimate(draws: TaskDraws, baseline: str, label: str, *, seed: int) -> Estimate:
+    """Estimates the difference of a cell to the baseline on the draws that both have."""
+    pair = pair_of(draws, baseline, label)
+    count = pair.valid.shape[1]
+    if not count:
+        return Estimate(0, float("nan"), float("nan"))
+    best = top_scores(pair.valid, pair.test, top_count(count)).mean(axis=-1)
+    difference = draws.sign * float(best[1] - best[0])
+    return Estimate(count, difference, difference_error(pair, seed=seed))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from odyssey.statistics.draws import TaskDraws, task_draws, top_scores
+from odyssey.statistics.draws import task_draws, top_scores
 from odyssey.statistics.estimates import TAILS, top_count
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 from odyssey.threads import one_thread
@@ -52,7 +52,7 @@ def transfer(
         labels = [label for label in one.labels if label in other.labels]
         if len(labels) < LEAST_CELLS:
             continue
-        tables = [_table(draws, labels) for draws in (one, other)]
+        tables = [draws.common(labels) for draws in (one, other)]
         sizes = [table[0].shape[1] for table in tables]
         if min(sizes) == 0:
             continue
@@ -76,13 +76,6 @@ def tau_b(one: np.ndarray, other: np.ndarray) -> float:
     first, second = (np.sign(v[:, None] - v[None, :])[above] for v in (one, other))
     norm = np.sqrt((first**2).sum() * (second**2).sum())
     return float(first @ second / norm) if norm else float("nan")
-
-
-def _table(draws: TaskDraws, labels: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Gives validation and test scores of cells on the draws that all of them made."""
-    rows = [draws.place(label) for label in labels]
-    common = draws.present[rows].all(axis=0)
-    return draws.valid[rows][:, common], draws.test[rows][:, common]
 
 
 def _means(valid: np.ndarray, test: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:

@@ -10,3 +10,17 @@ BASELINE, NO_TEST = "baseline", "no test"
 EQUAL, UNKNOWN = "equal", "unknown"  # beside a margin: `equivalence.py`
 DECIDED = (BETTER, WORSE)
 VERDICTS = (BASELINE, BETTER, WORSE, UNCLEAR, UNDECIDED, NO_TEST)
+
+
+def verdict_of(rejected: bool | None, gain: float) -> str:
+    """Gives the word for what `permutation.decide` has found.
+
+    Args:
+        rejected: Whether the test rejects; None where swaps do not tell.
+        gain: The difference, below 0 where it is for the better.
+    """
+    if rejected is None:
+        return UNDECIDED
+    if not rejected:
+        return UNCLEAR
+    return BETTER if gain < 0 else WORSE

@@ -1,6 +1,7 @@
 """Many trials: studies, searches, and the runners that work through them.
 
-`study.py` reads what is to be done, `trial.py` is one unit of it as plain data, `work.py` trains
+`study.py` says what is to be done: `reading.py` reads its text and what is set from outside,
+`absolute.py` makes its paths absolute; `trial.py` is one unit of it as plain data, `work.py` trains
 one. `engine.py` works a run, from its directory to the last record, whatever its source of trials:
 `source.py` says what that is, `listed.py` is the fixed list of a study, `evolve/` a search;
 `growing.py` is what a run lacks of a larger study, `settings.py` says which cell takes which

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from odyssey.errors import ConfigError
-from odyssey.specs import split_spec
+from odyssey.specs import ablated_spec
 from odyssey.wording import quoted
 
 MOST_CHANGES = 6  # 64 cells
@@ -29,9 +29,8 @@ def combined_specs(base: str, changes: Sequence[str]) -> dict[str, tuple[str, ..
         raise ConfigError(
             f"a factorial takes 2 to {MOST_CHANGES} different changes, got {quoted(list(changes))}"
         )
-    joint = "+" if split_spec(base)[1] else ":"
     return {
-        base + (joint + "+".join(part) if part else ""): part
+        ablated_spec(base, part): part
         for size in range(len(changes) + 1)
         for part in combinations(changes, size)
     }

@@ -7,11 +7,8 @@ kept with the run.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-import os
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -23,28 +20,24 @@ import tomli_w
 from odyssey import plugins
 from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.expr import Cell
-from odyssey.hyperparameters import HYPERPARAMETERS, SEEDS, Member
-from odyssey.names import path_prefix, split_text
-from odyssey.options import texts
+from odyssey.hyperparameters import SEEDS, Member
 from odyssey.plugins.source import is_file_name
 from odyssey.ranges import Range
-from odyssey.specs import expand, is_path, named_cells, read_text, split_spec
+from odyssey.specs import expand, named_cells, read_text
+from odyssey.studies.absolute import absolute_fields, absolute_path, are_texts
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
 from odyssey.studies.factorial import combined_specs
+from odyssey.studies.reading import INNER, Settings, override, read_toml
 from odyssey.studies.runners.registry import RUNNERS
 from odyssey.studies.settings import check_settings, fitted_members
 from odyssey.studies.trial import Trial
-from odyssey.tasks.sets import expand_tasks
 from odyssey.training.config import EARLIER, FORMER, TrainingConfig, training_config
 from odyssey.training.space import Space, cell_settings, draw_members, grid_size, search_space
 from odyssey.transforms.ablations import ablate
 from odyssey.wording import plural, quoted
 
-Settings = Mapping[str, Any] | Sequence[str]
-"""Overrides: `{"epochs": 5}`, or `("epochs=5",)`."""
 KEPT = ("best", "all", "none")
 MAX_STUDY_BYTES = 200_000
-MAX_DOTS = 1_000  # tomllib takes quadratic time to read a dotted key
 _LISTS = (
     "more_baselines",
     "factorial",
@@ -160,14 +153,9 @@ class Study:
             for name in ("training", "space"):
                 if isinstance(table := getattr(self, name), Mapping):
                     object.__setattr__(self, name, {"preset": preset, **table})
-        for name in ("cells", "more_baselines"):
-            if are_texts(given := getattr(self, name)):
-                object.__setattr__(self, name, tuple(map(absolute_cell, given)))
-        if isinstance(self.baseline, str):
-            object.__setattr__(self, "baseline", absolute_cell(self.baseline))
-        if are_texts(self.tasks):
-            object.__setattr__(self, "tasks", tuple(absolute_tasks(self.tasks)))
-        for name in ("stages", *_LISTS):
+        for name, value in absolute_fields(vars(self)).items():
+            object.__setattr__(self, name, value)
+        for name in _LISTS:
             if isinstance(given := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(given))
 
@@ -337,7 +325,7 @@ class Study:
 
 
 def _check_list(name: str, value: Any, *, may_be_empty: bool) -> None:
-    if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+    if not are_texts(value):
         raise ConfigError(f"{name} must be a list of texts, got {quoted(value)}")
     if not value and not may_be_empty:
         raise ConfigError(f"{name} is empty: name at least one")
@@ -369,9 +357,8 @@ def parse_study(
     Raises:
         ConfigError: The text is no TOML, or a key or value is wrong.
     """
-    data = _read_toml(text)
-    for key, value in parse_settings(settings).items():
-        _set(data, key, value)
+    data = read_toml(text)
+    override(data, settings)
     known = [*(f.name for f in dataclasses.fields(Study)), "preset"]
     for key in data:
         if key in INNER:
@@ -381,25 +368,10 @@ def parse_study(
             raise ConfigError(suggest(key, known, what="study field", also=[*INNER, *also]))
     if "plugins" in data:
         data["plugins"] = _plugins(data["plugins"], base, load=load)
-    strategy = data.get("strategy")
-    for table in (data, strategy):
-        if isinstance(table, dict) and isinstance(table.get("baseline"), str):
-            table["baseline"] = absolute_cell(table["baseline"], base)
     for key in ("name", "cells", "tasks"):
         if key not in data:
             raise ConfigError(f"the study has no {key!r}")
-    for key in ("cells", "more_baselines", "path"):
-        if isinstance(data.get(key), list):
-            data[key] = tuple(
-                absolute_cell(v, base) if isinstance(v, str) else v for v in data[key]
-            )
-    stages = data["stages"] if isinstance(data.get("stages"), list) else []
-    for table in (data, *(stage for stage in stages if isinstance(stage, dict))):
-        if are_texts(table.get("tasks")):
-            table["tasks"] = absolute_tasks(table["tasks"], base)
-    if isinstance(data["tasks"], list):
-        data["tasks"] = tuple(data["tasks"])
-    return Study(**data)
+    return Study(**(data | absolute_fields(data, base)))
 
 
 def _plugins(given: Any, base: Path | None, *, load: bool) -> tuple[str, ...]:
@@ -407,23 +379,10 @@ def _plugins(given: Any, base: Path | None, *, load: bool) -> tuple[str, ...]:
     _check_list("plugins", given, may_be_empty=True)
     if not load:
         return tuple(given)
-    specs = tuple(_absolute(spec, base) if is_file_name(spec) else spec for spec in given)
+    specs = tuple(absolute_path(spec, base) if is_file_name(spec) else spec for spec in given)
     for spec in specs:
         plugins.load(spec)
     return specs
-
-
-def are_texts(value: Any) -> bool:
-    """Tells whether a value is a list or tuple of texts."""
-    return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
-
-
-# Where a field stands that is given by its name alone.
-INNER = {
-    **{o.name: f"training.{o.name}" for o in dataclasses.fields(TrainingConfig)},
-    **{name: f"space.{name}" for name in HYPERPARAMETERS},
-    **{o.name: f"strategy.{o.name}" for o in dataclasses.fields(SearchPlan) if o.type == "int"},
-}
 
 
 def changed_study(study: Study, settings: Settings) -> Study:
@@ -448,103 +407,6 @@ def recorded_study(text: str, run: Mapping[str, Any]) -> Study:
     for name, former in FORMER.items():
         before[name] = dotted.get(f"training.{name}", plain.get(name, former))
     return dataclasses.replace(study, training=before | dict(study.training))
-
-
-def _read_toml(text: str) -> dict[str, Any]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.count(".") > MAX_DOTS:
-            raise ConfigError(f"not a study: line {number} has more than {MAX_DOTS:,} dots")
-    try:
-        data = tomllib.loads(text)
-    except RecursionError:
-        raise ConfigError("not a TOML file: nested too deeply") from None
-    except ValueError as error:  # a TOMLDecodeError, or an integer of thousands of digits
-        raise ConfigError(f"not a TOML file: {str(error).split(';')[0]}") from None
-    _check_integers(data)
-    return data
-
-
-def _check_integers(value: Any) -> None:
-    """Raises `ConfigError` for what TOML allows a reader to refuse: more than 64 bits."""
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            _check_integers(inner)
-    elif isinstance(value, int) and abs(value) >= 2**63:
-        raise ConfigError(f"not a TOML file: an integer of more than 64 bits, {quoted(value)}")
-
-
-def absolute_cell(spec: str, base: Path | None = None) -> str:
-    """Makes the path in a cell spec absolute, so that every process finds the file.
-
-    Args:
-        spec: Any cell spec; one without a path is left as it is.
-        base: The folder that a relative path refers to; the current one if None.
-    """
-    path, _ = split_spec(spec)
-    return _absolute(path, base) + spec[len(path) :] if is_path(path) else spec
-
-
-def absolute_task(spec: str, base: Path | None = None) -> str:
-    """Makes the path in a task spec absolute, as `absolute_cell` does."""
-    prefix = path_prefix(spec)
-    path, options = split_text(spec.removeprefix(prefix))
-    if not prefix or not path:
-        return spec
-    return f"{prefix}{_absolute(path, base)}" + (f"@{options}" if options else "")
-
-
-def absolute_tasks(specs: Sequence[str], base: Path | None = None) -> list[str]:
-    """Replaces sets of tasks by their members, and makes the paths of task specs absolute."""
-    return [absolute_task(spec, base) for spec in expand_tasks(specs)]
-
-
-def _absolute(path: str, base: Path | None) -> str:
-    """Gives an absolute path without `.` and `..` to the same file."""
-    if path.startswith("~"):
-        with contextlib.suppress(RuntimeError):  # there is no such user
-            path = str(Path(path).expanduser())
-    whole = os.path.join(base or Path.cwd(), path)
-    plain = os.path.abspath(whole)
-    try:
-        real = os.path.realpath(whole)
-        return plain if os.path.realpath(plain) == real else real  # `a/link/..` need not be `a`
-    except (OSError, ValueError):
-        return plain  # whoever opens it will say what is wrong
-
-
-def parse_settings(settings: Settings) -> dict[str, Any]:
-    """Gives overrides by key, the last of a key; raises `ConfigError` for what is none."""
-    if isinstance(settings, Mapping):
-        return dict(settings)
-    return dict(map(parse_setting, texts("settings", settings)))
-
-
-def parse_setting(setting: str) -> tuple[str, Any]:
-    """Reads `key=value`; the value is TOML, or plain text where it is not TOML."""
-    key, equals, value = setting.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set takes key=value, got {quoted(setting)}")
-    try:
-        setting.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"--set {key!a}: the value is not UTF-8 text") from None
-    try:
-        found = _read_toml(f"value = {value}")
-    except ConfigError:
-        return key.strip(), value
-    # a second line in the value would be a second key
-    return key.strip(), found["value"] if len(found) == 1 else value
-
-
-def _set(data: dict[str, Any], key: str, parsed: Any) -> None:
-    path = key.split(".")
-    if len(path) == 1 and path[0] in INNER:
-        path = INNER[path[0]].split(".")
-    for part in path[:-1]:
-        data = data.setdefault(part, {})
-        if not isinstance(data, dict):
-            raise ConfigError(f"--set {key}: {part} is not a table")
-    data[path[-1]] = parsed
 
 
 def read_study(path: Path, *, settings: Settings = ()) -> Study:

@@ -13,7 +13,7 @@ from odyssey.statistics.simulation import SimulatedCell, simulate_results
 def test_moments_by_hand():
     # weights 1: mean 1, Q = 8, k - 1 = 2, C = 3 - 1: tau² = (8 - 2) / 2
     given, spread = np.array([-1.0, 1.0, 3.0]), np.ones(3)
-    assert between(given, spread) == pytest.approx(3.0)
+    assert between([(given, spread)]) == pytest.approx(3.0)
     found = random_effects(given, spread)
     assert found.mean == pytest.approx(1.0)
     error = np.sqrt(4 / 3)

@@ -10,14 +10,11 @@ import pytest
 import tomli_w
 
 from odyssey.errors import CellError, ConfigError
-from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
+from odyssey.specs import CELL_SETS, get_cell, shown_names
 from odyssey.studies.study import (
     LIMITS,
     MAX_STUDY_BYTES,
     Study,
-    absolute_cell,
-    absolute_task,
-    parse_setting,
     parse_study,
     read_study,
     recorded_study,
@@ -181,47 +178,6 @@ def test_what_a_study_must_have(field):
         parse_study(rest)
 
 
-NOT_TOML = {
-    "a sentence": "train an lstm, please",
-    "half a line": "name = ",
-    "a key twice": "name = 'a'\nname = 'b'",
-    "a table twice": "[space]\n[space]",
-    "deep arrays": "x = " + "[" * 50_000,
-    "deep tables": "x = " + "{a = " * 10_000,
-    "a dotted bomb": ".".join("a" * 50_000) + " = 1",
-    "a number of 5,000 digits": "members = " + "9" * 5_000,
-    "a null byte": "name = 'a\x00b'",
-    "an integer of 70 bits": "members = 1_180_591_620_717_411_303_424",
-    "an integer of 400 digits": "space.learning_rate = { uniform = [0, 1" + "0" * 400 + "] }",
-}
-
-
-@pytest.mark.parametrize("text", NOT_TOML.values(), ids=NOT_TOML)
-def test_what_is_no_toml_is_refused_in_one_line(text):
-    with pytest.raises(ConfigError, match=r"not a (TOML file|study): ") as raised:
-        parse_study(text)
-    assert "\n" not in str(raised.value)
-    assert len(str(raised.value)) < 200
-
-
-# --set
-
-
-def test_settings_are_dotted_keys_with_toml_values():
-    settings = [
-        "training.epochs=7",
-        "space.learning_rate={ choice = [0.1, 0.2] }",
-        "space.hidden_size = 16",
-        'tasks=["memorization"]',
-        "training.nesterov=true",
-    ]
-    study = parse_study(MINIMAL, settings=settings)
-    assert study.config.epochs == 7
-    assert study.config.nesterov is True
-    assert study.space == {"learning_rate": {"choice": [0.1, 0.2]}, "hidden_size": 16}
-    assert study.tasks == ("memorization",)
-
-
 def test_a_set_of_tasks_stands_for_its_members(corpora):
     members = list(TASK_SETS["unseen10"])
     study = parse_study(MINIMAL, settings=['tasks=["xml", "unseen10", "copy"]'])
@@ -232,143 +188,6 @@ def test_a_set_of_tasks_stands_for_its_members(corpora):
     assert list(stage.tasks) == members
     with pytest.raises(ConfigError, match="names 'xml' twice"):
         parse_study(MINIMAL, settings=['tasks=["xml", "unseen10", "xml"]'])
-
-
-def test_a_name_that_stands_in_one_table_needs_no_table():
-    settings = ["hidden_size=16", "epochs=7", "learning_rate={ log_uniform = [0.01, 0.1] }"]
-    study = parse_study(MINIMAL, settings=settings)
-    assert study.config.epochs == 7
-    assert study.distributions["hidden_size"].values == (16,)
-    assert study.distributions["learning_rate"].kind == "log_uniform"
-    strategy = ["strategy.name=random", "candidates=9"]
-    assert parse_study(MINIMAL, settings=strategy).search.candidates == 9
-
-
-def test_a_training_option_needs_no_table_and_the_last_setting_wins():
-    study = parse_study(FULL, settings=["epochs=3", "training.epochs=4", "members=1"])
-    assert study.config.epochs == 4
-    assert study.config.dtype == "float64"  # what is not set stays
-    assert study.members == 1
-
-
-@pytest.mark.parametrize(
-    ("setting", "key", "value"),
-    [
-        ("epochs=3", "epochs", 3),
-        ("a.b = -1.5e-3", "a.b", -0.0015),
-        ("optimizer=adam", "optimizer", "adam"),
-        ('optimizer="adam"', "optimizer", "adam"),
-        ("name=two words", "name", "two words"),
-        ("name=a=b", "name", "a=b"),
-        ("name=", "name", ""),
-        ("name=1\nmembers=9", "name", "1\nmembers=9"),  # one setting sets one key
-        ("seed=1 # first", "seed", 1),
-        ("cells=[1", "cells", "[1"),
-    ],
-)
-def test_a_setting_is_toml_or_else_plain_text(setting, key, value):
-    assert parse_setting(setting) == (key, value)
-
-
-@pytest.mark.parametrize(
-    ("setting", "says"),
-    [
-        ("epochs", "--set takes key=value, got 'epochs'"),
-        ("=3", "--set takes key=value"),
-        ("name.first=3", "name is not a table"),
-        ("trainin.epochs=3", "no study field called 'trainin'; closest: training"),
-        ("training.epohcs=3", "no training option called 'epohcs'; closest: epochs"),
-        ("members=many", "members must be a whole number from 1 to 100,000, got 'many'"),
-        ("name=\udcff", "not UTF-8"),
-        ("members=" + "9" * 5_000, "members must be a whole number"),
-    ],
-)
-def test_a_wrong_setting_is_refused(setting, says):
-    with pytest.raises(ConfigError, match=says) as raised:
-        parse_study(MINIMAL, settings=[setting])
-    assert len(str(raised.value)) < 300
-
-
-# Paths
-
-
-def test_relative_paths_refer_to_the_folder_of_the_study(tmp_path, monkeypatch):
-    folder = tmp_path / "studies"
-    folder.mkdir()
-    text = get_cell("lstm").text
-    (folder / "mine.cell").write_text(text.replace("cell lstm", "cell mine"))
-    (folder / "study.toml").write_text(
-        tomli_w.dumps(
-            {
-                "name": "paths",
-                "cells": ["mine.cell", "./mine.cell:forget_bias=1", "lstm:forget_bias=2"],
-                "tasks": ["text:book.txt", "text:sub/book.txt@split=80/10/10", "xml"],
-            }
-        )
-    )
-    monkeypatch.chdir(tmp_path)
-    study = read_study(Path("studies/study.toml"))
-    assert study.cells == (
-        f"{folder}/mine.cell",
-        f"{folder}/mine.cell:forget_bias=1",
-        "lstm:forget_bias=2",
-    )
-    assert study.tasks == (
-        f"text:{folder}/book.txt",
-        f"text:{folder}/sub/book.txt@split=80/10/10",
-        "xml",
-    )
-    monkeypatch.chdir("/")
-    assert [c.name for c in study.resolve_cells().values()] == [
-        "mine",
-        "mine:forget_bias=1",
-        "lstm:forget_bias=2",
-    ]
-    assert parse_study(study.to_toml()) == study
-
-
-def test_specs_without_a_path_and_absolute_ones_stay_as_they_are(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    base = Path("/base")
-    for spec in ("lstm", "NIG", "odyssey9", "lstm:forget_bias=a/b", "/a/b.cell:NFG", ""):
-        assert absolute_cell(spec, base) == spec
-    for spec in ("xml", "arithmetic@distractors=0.5", "tinyshakespeare@split=80/10/10", "text:"):
-        assert absolute_task(spec, base) == spec
-    assert absolute_task("text:/a/b.txt@unit=bytes", base) == "text:/a/b.txt@unit=bytes"
-    assert absolute_task("text:~/b.txt", base) == f"text:{tmp_path}/b.txt"
-    assert absolute_cell("~/b.cell:NFG", base) == f"{tmp_path}/b.cell:NFG"
-    assert absolute_cell("b.cell") == f"{os.getcwd()}/b.cell"
-    assert absolute_task("text:b.txt") == f"text:{os.getcwd()}/b.txt"
-
-
-@pytest.mark.parametrize("name", ["b", "b@1", "a@split=1", "a:b", "a@b=c:d", "a b", "ü"])
-@pytest.mark.parametrize("folder", ["", "x", "x@y", "x:y", "x@unit=bytes", "x/../y", "./x//y"])
-@pytest.mark.parametrize("rest", ["", "@split=80/10/10", "@unit=bytes,split=80/10/10"])
-def test_paths_of_texts_may_hold_what_ends_a_spec(folder, name, rest):
-    path = os.path.join(folder, f"{name}.txt")
-    found = absolute_task(f"text:{path}{rest}", Path("/base"))
-    assert found == f"text:{os.path.normpath(f'/base/{path}')}{rest}"
-    assert absolute_task(found) == found
-
-
-@pytest.mark.parametrize("name", ["b", "b@1", "a:b", "a b", "ü"])
-@pytest.mark.parametrize("folder", ["", "x", "x@y", "x:y", "x/../y", "./x//y"])
-@pytest.mark.parametrize("rest", ["", ":no_forget_gate", ":NFG+forget_bias=2", ":forget_bias=a/b"])
-def test_paths_of_cells_may_hold_what_ends_a_spec(folder, name, rest):
-    path = os.path.join(folder, f"{name}.cell")
-    found = absolute_cell(path + rest, Path("/base"))
-    assert found == os.path.normpath(f"/base/{path}") + rest
-    assert absolute_cell(found) == found
-    assert split_spec(found) == (found.removesuffix(rest), rest[1:] or None)
-
-
-def test_a_path_through_a_link_stays_the_same_file(tmp_path):
-    (tmp_path / "far" / "deep").mkdir(parents=True)
-    (tmp_path / "far" / "a.txt").write_text("right")
-    (tmp_path / "a.txt").write_text("wrong")
-    (tmp_path / "link").symlink_to(tmp_path / "far" / "deep")
-    found = absolute_task("text:link/../a.txt", tmp_path)
-    assert Path(found.removeprefix("text:")).read_text() == "right"
 
 
 def test_cells_of_files_are_shown_by_the_names_that_they_give_themselves(tmp_path):

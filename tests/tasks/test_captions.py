@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from odyssey.errors import TaskError
-from odyssey.studies.study import absolute_task
+from odyssey.studies.absolute import absolute_task
 from odyssey.tasks import get_task, icons
 from odyssey.tasks.captions import split_pictures
 from odyssey.tasks.pictures import read_picture

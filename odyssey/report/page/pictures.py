@@ -35,15 +35,24 @@ class Picture:
     @property
     def source(self) -> str:
         """The figure as an address that holds the figure itself."""
-        # As an image, its ids cannot clash with those of the next figure.
-        svg = style.to_svg(self.figure)
-        return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+        return figure_source(self.figure)
 
     @property
     def width(self) -> int:
         """How wide it is on a page, in pixels."""
-        return int(self.figure.get_figwidth() * style.PIXELS)
+        return figure_width(self.figure)
 
     def save(self, folder: Path) -> dict[str, Path]:
         """Writes it into a folder as PNG, PDF and CSV, and gives the paths by suffix."""
         return style.save_figure(self.figure, folder / self.name, data=self.data)
+
+
+def figure_source(figure: Figure) -> str:
+    """Gives an address that holds the figure itself."""
+    # As an image, its ids cannot clash with those of the next figure.
+    return "data:image/svg+xml;base64," + base64.b64encode(style.to_svg(figure)).decode()
+
+
+def figure_width(figure: Figure) -> int:
+    """Gives how wide a figure is on a page, in pixels."""
+    return int(figure.get_figwidth() * style.PIXELS)

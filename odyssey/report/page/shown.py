@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from odyssey.report.page import style
+from odyssey.report.page.pictures import figure_source, figure_width
 from odyssey.report.page.shell import render
 
 
@@ -28,8 +27,6 @@ def fragment(
 
 def figure_html(figure: Figure, alt: str) -> Markup:
     """Makes an image of a figure, in the width that it has on paper."""
-    svg = base64.b64encode(style.to_svg(figure)).decode()
-    width = int(figure.get_figwidth() * style.PIXELS)
-    return Markup('<img src="data:image/svg+xml;base64,{}" alt="{}" width="{}">').format(
-        svg, alt, width
+    return Markup('<img src="{}" alt="{}" width="{}">').format(
+        figure_source(figure), alt, figure_width(figure)
     )

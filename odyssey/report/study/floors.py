@@ -27,7 +27,7 @@ def not_learned(learning: pd.DataFrame, run: Mapping[str, Any]) -> list[str]:
     names = short_names(learning["task"].unique()) if len(learning) else {}
     lines = []
     for row in learning[~learning["learned"].astype(bool)].to_dict("records"):
-        record = _record(run, str(row["task"]))
+        record = task_record(run, str(row["task"]))
         score, floor = (in_bits(row[name], record) for name in ("score", "floor"))
         lines.append(
             f"Not learned: {names[row['task']]}. The best draws of {row['label']} score "
@@ -40,7 +40,7 @@ def not_learned(learning: pd.DataFrame, run: Mapping[str, Any]) -> list[str]:
 def floors_text(floors: pd.DataFrame, task: str, run: Mapping[str, Any]) -> str:
     """Lists the floors and the ceiling of a task in a sentence; nothing where none is known."""
     here = floors[floors["task"] == task]
-    record = _record(run, task)
+    record = task_record(run, task)
     shown = {
         str(row["kind"]): f"{in_bits(row['nats'], record):.3f}"
         for row in here[here["kind"] != "context"].to_dict("records")
@@ -65,7 +65,7 @@ def learned_text(learning: pd.DataFrame, task: str, run: Mapping[str, Any]) -> s
     if found.empty:
         return ""
     row = found.iloc[0]
-    record = _record(run, task)
+    record = task_record(run, task)
     score, floor, ceiling = (in_bits(row[n], record) for n in ("score", "floor", "ceiling"))
     return (
         f"The best draws of {row['label']} score {score:.3f}, {100 * row['share']:.1f} % of the "
@@ -73,7 +73,8 @@ def learned_text(learning: pd.DataFrame, task: str, run: Mapping[str, Any]) -> s
     )
 
 
-def _record(run: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+def task_record(run: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    """Gives what a task of a run says of itself; nothing where the run does not say."""
     tasks = run.get("tasks")
     record = tasks.get(task) if isinstance(tasks, Mapping) else None
     return record if isinstance(record, Mapping) else {}

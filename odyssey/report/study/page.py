@@ -29,7 +29,7 @@ from odyssey.report.study.factorial import (
     effects_table,
     factorial_of,
 )
-from odyssey.report.study.floors import floors_text, learned_text, not_learned
+from odyssey.report.study.floors import floors_text, learned_text, not_learned, task_record
 from odyssey.report.study.spread import component_lines, transfer_lines
 from odyssey.report.study.steps import STEPS_CAPTION, steps_of, steps_table
 from odyssey.statistics import estimates, published, ranking
@@ -242,7 +242,7 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "counted": str(counted.get(spec) or ""),
-                "baselines": _baselines(content.run, spec),
+                "baselines": baselines_of(task_record(content.run, spec)),
                 "floors": floors_text(content.floors, spec, content.run),
                 "learned": learned_text(content.learning, spec, content.run),
                 "lead": None if content.ablation else _lead(part),
@@ -252,12 +252,6 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
             }
         )
     return tasks
-
-
-def _baselines(run: Mapping[str, Any], spec: str) -> str:
-    tasks = run.get("tasks")
-    record = tasks.get(spec) if isinstance(tasks, Mapping) else None
-    return baselines_of(record) if isinstance(record, Mapping) else ""
 
 
 def _sample(sample: KeptSample) -> dict[str, str]:

@@ -55,12 +55,8 @@ def plot_learning_curves(
     # The steep start of training says little and would take most of the picture.
     late = frame["characters"] >= _EARLY * frame["characters"].max()
     _lines(ax, frame, x="characters", y="median", highlight=highlight, top=frame["median"][late])
-    ax.set_xlabel(f"{symbols()} read")
     ax.set_ylabel(f"validation {per()}")
-    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.set_xlim(left=0)
-    return ax
+    return _over_characters(ax)
 
 
 @styled
@@ -116,8 +112,12 @@ def plot_progress(
         room = 0.06 * (high - low) or 0.1
         ax.set_ylim(low - room, high + room)
     ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
-    ax.set_xlabel(f"{symbols()} read")
     ax.set_ylabel(f"difference, {slash()}")
+    return _over_characters(ax)
+
+
+def _over_characters(ax: Axes) -> Axes:
+    ax.set_xlabel(f"{symbols()} read")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.set_xlim(left=0)

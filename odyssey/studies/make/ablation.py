@@ -11,9 +11,11 @@ import tomli_w
 
 from odyssey.errors import CellError, ConfigError, suggest
 from odyssey.options import Options
-from odyssey.specs import CELL_SETS, get_cell, shown_names, split_spec
+from odyssey.specs import CELL_SETS, ablated_spec, get_cell, shown_names
+from odyssey.studies.absolute import absolute_cell, absolute_tasks
 from odyssey.studies.factorial import combined_specs
-from odyssey.studies.study import Settings, Study, absolute_cell, absolute_tasks, parse_study
+from odyssey.studies.reading import Settings
+from odyssey.studies.study import Study, parse_study
 from odyssey.transforms.ablations import gates
 from odyssey.transforms.neighbours import single_changes
 from odyssey.wording import plural
@@ -99,11 +101,10 @@ def ablation_cells(spec: str, *, variants: Sequence[str] = (), cell_set: str = "
         if cell_set not in CELL_SETS:
             raise ConfigError(suggest(cell_set, CELL_SETS, what="set of cells"))
         return list(dict.fromkeys([spec, *CELL_SETS[cell_set]]))
-    joint = "+" if split_spec(spec)[1] else ":"
     if variants:
-        whole = [v if _is_spec(v) else f"{spec}{joint}{v}" for v in variants]
+        whole = [v if _is_spec(v) else ablated_spec(spec, [v]) for v in variants]
     else:
-        whole = [f"{spec}{joint}{operator}" for operator in single_changes(base)]
+        whole = [ablated_spec(spec, [operator]) for operator in single_changes(base)]
     if not whole:
         raise ConfigError(f"{spec} admits no single change; name variants")
     for one in whole:

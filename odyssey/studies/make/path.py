@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from odyssey.errors import ConfigError
-from odyssey.specs import get_cell, shown_names, split_spec
+from odyssey.specs import ablated_spec, get_cell, shown_names
+from odyssey.studies.absolute import absolute_cell
 from odyssey.studies.make.ablation import AblationOptions, DrawnOptions, ablation_study
-from odyssey.studies.study import Study, absolute_cell
+from odyssey.studies.study import Study
 from odyssey.transforms.chains import MOST_CELLS, MOST_STEPS, find_chain
 from odyssey.wording import plural
 
@@ -33,15 +34,10 @@ def path_cells(first: str, last: str) -> list[str]:
         )
     if not chain.away and not chain.back:
         raise ConfigError(f"{first} and {last} are the same cell: there is no step between them")
-    away = [_changed(first, chain.away[:k]) for k in range(len(chain.away) + 1)]
-    back = [_changed(last, chain.back[:k]) for k in reversed(range(len(chain.back) + 1))]
+    away = [ablated_spec(first, chain.away[:k]) for k in range(len(chain.away) + 1)]
+    back = [ablated_spec(last, chain.back[:k]) for k in reversed(range(len(chain.back) + 1))]
     # what is left of both is one cell: the first cell's name stands for it, but where it is the end
     return [*away, *back[1:]] if chain.back else [*away[:-1], last]
-
-
-def _changed(spec: str, operators: Sequence[str]) -> str:
-    joint = "+" if split_spec(spec)[1] else ":"
-    return spec + (joint + "+".join(operators) if operators else "")
 
 
 def path_study(specs: Sequence[str], options: DrawnOptions | None = None) -> Study:

@@ -16,7 +16,9 @@ from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.options import Options
 from odyssey.specs import get_cell
 from odyssey.storage.schema import SEED_ARM
-from odyssey.studies.study import Settings, Study, absolute_tasks, parse_study
+from odyssey.studies.absolute import absolute_tasks
+from odyssey.studies.reading import Settings
+from odyssey.studies.study import Study, parse_study
 from odyssey.training.config import EARLIER
 from odyssey.training.space import draw_members, fixed_by, search_space
 from odyssey.wording import plural
