@@ -80,3 +80,18 @@ def test_the_last_columns_of_narrow_layers():
         torch.testing.assert_close(y, wanted, rtol=0, atol=1e-12)
         for got, right in zip(gradients, others, strict=True):
             torch.testing.assert_close(got, right, rtol=1e-10, atol=1e-11)
+
+
+def test_numbers_that_the_processor_takes_for_zero_are_not_listed():
+    x = torch.full((128, 1, 400), 1e-40)  # subnormal, and more than there is room for
+    native, _ = twins(400, 20, torch.float32)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor computes with subnormal numbers")
+    try:
+        weights = torch.ones(128, 1, 20)
+        y, gradients = run(native, x, weights)
+        zeros, others = run(native, torch.zeros_like(x), weights)
+    finally:
+        torch.set_flush_denormal(False)
+    assert torch.equal(y, zeros)
+    assert all(torch.equal(got, right) for got, right in zip(gradients, others, strict=True))

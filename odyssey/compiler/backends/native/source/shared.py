@@ -33,7 +33,7 @@ ROWS = 96
 """Rows of an operand that are used up at a time, for all strips of a matrix."""
 
 FEWEST = 16
-"""Rows and columns at least of what is listed."""
+"""Columns at least of what is listed, and rows where a gradient is added up from it."""
 
 LISTED = 32 * COLUMNS
 """Numbers other than zero that are listed at a time."""
@@ -161,6 +161,7 @@ static void columns($columns) {
   }
 }
 
+/* For each map what `outer` adds up, from a list of x: V units at a time, transposed. */
 static void few(real *const *to, long to_row, long maps, const long *units, const real *const *d,
                 long d_row, const struct list *list, long rows, long n, int more) {
   real sums[TURNED * V] __attribute__((aligned(64)));
@@ -328,8 +329,6 @@ _LISTED = (
 _LIST = """\
 /* Numbers other than zero, row by row: those of row r are from begin[r] on. */
 struct list { long begin[COLUMNS + 1]; int where[LISTED + 1]; real what[LISTED + 1]; };
-typedef integer __attribute__((may_alias)) plain;
-#define SIZE (~(1ULL << (8 * sizeof(real) - 1))) /* all bits but the sign */
 
 static long others(const real *x, long n) {
   long sum = 0, j = 0;
@@ -339,7 +338,8 @@ static long others(const real *x, long n) {
   for (; j < n; j++) sum += x[j] != 0;
   return sum;
 }
-/* Lists the numbers of x (rows, inner) other than zero, unless they are more than one in eight. */
+/* Lists the numbers of x (rows, inner) other than zero, unless they are more than one in eight: of
+ * most inputs the first rows tell that. */
 static int listed(struct list *list, const real *x, long rows, long inner) {
   const long some = rows < 4 ? rows : 4, most = rows * inner / 8;
   if (inner < FEWEST || 2 * others(x, some * inner) > some * inner) return 0;
@@ -351,7 +351,7 @@ static int listed(struct list *list, const real *x, long rows, long inner) {
     for (long k = 0; k < inner; k++) { /* without a jump, which could not be foreseen */
       list->where[n] = k;
       list->what[n] = x[k];
-      n += (((const plain *)x)[k] & SIZE) != 0;
+      n += x[k] != 0; /* as `others` counts them: there is room */
     }
   }
   list->begin[rows] = n;
