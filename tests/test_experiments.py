@@ -97,3 +97,19 @@ def test_what_a_script_imports_is_there(path):
             for alias in node.names:
                 if not hasattr(module, alias.name):
                     importlib.import_module(f"{node.module}.{alias.name}")
+
+
+def kept_studies():
+    """Experiments of which results are kept."""
+    return [
+        readme
+        for readme in sorted((ROOT / "experiments").glob("*/README.md"))
+        if (ROOT / "results" / readme.parent.name).is_dir()
+    ]
+
+
+@pytest.mark.parametrize("readme", kept_studies(), ids=lambda readme: readme.parent.name)
+def test_a_kept_study_begins_with_its_answer(readme):
+    title, answer, *_ = readme.read_text().split("\n\n")
+    assert title.startswith("# ")
+    assert answer.startswith("**In a sentence.** ")
