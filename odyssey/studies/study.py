@@ -219,13 +219,15 @@ class Study:
             raise ConfigError("constraints and stages are for a search: give it a [strategy]")
 
     def _check_grid(self, combinations: int) -> None:
-        if combinations > 1 and self.strategy:
-            raise ConfigError("a grid in space is for the named cells of a study: a search draws")
-        if self.members % combinations:
-            raise ConfigError(
-                f"the grids of space have {combinations} combinations: members must be "
-                f"{combinations}, or a multiple of it for several seeds, got {self.members}"
-            )
+        counts = {"members": self.members}
+        if self.search is not None:
+            counts = {f"draws of the stage {s.name}": s.draws for s in self.search.stages}
+        for name, count in counts.items():
+            if count % combinations:
+                raise ConfigError(
+                    f"the grids of space have {combinations} combinations: {name} must be "
+                    f"{combinations}, or a multiple of it for several seeds, got {count}"
+                )
 
     @property
     def config(self) -> TrainingConfig:

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import tempfile
 import time
@@ -124,6 +125,23 @@ def test_rows_hold_what_their_trials_gave(expected, strategy):
         if row["passed"] >= 2:
             assert scores["short"] >= 0.8
         assert (row["passed"] == 3) == (row["status"] == "finished")
+
+
+def test_candidates_meet_all_combinations_of_a_grid(tmp_path):
+    text = study_text("jozefowicz", 20, seed=6)
+    grid = "learning_rate = { grid = [0.001, 0.01, 0.1] }\n"
+    text = re.sub("draws = .", "draws = 3", re.sub("learning_rate = .*\n", grid, text))
+    run = prepare(parse_study(text), tmp_path / "run")
+    execute(run, Silent(), work=Fake(tmp_path / "run"))
+    results = load_results(tmp_path / "run")
+    assert results["learning_rate"].nunique() == 3
+    rows = load_candidates(tmp_path / "run")
+    assert rows["again"].sum() > 0
+    for _, row in rows[rows["status"] == "finished"].iterrows():
+        mine = results[results["trial"].isin(row["trials"].split())]
+        for _, group in mine.groupby(["group", "task"]):
+            assert group["learning_rate"].nunique() == 3
+            assert group["learning_rate"].value_counts().nunique() == 1
 
 
 def test_an_audit_trains_on_and_changes_nothing_else(tmp_path):

@@ -295,9 +295,12 @@ def test_members_are_all_combinations_of_a_grid(members):
         study_of(members=members, space=GRID)
 
 
-def test_a_search_has_no_grid():
-    with pytest.raises(ConfigError, match="a grid in space is for the named cells of a study"):
-        study_of(members=6, space=GRID, strategy={"name": "aging"})
+def test_every_stage_of_a_search_has_all_combinations_of_a_grid():
+    stages = [{"name": "screen", "tasks": ["memorization"], "draws": 6}, {"name": "long"}]
+    options = {"space": GRID, "strategy": {"name": "aging"}}
+    assert study_of(members=12, stages=stages, **options).search.stages[1].draws == 12
+    with pytest.raises(ConfigError, match="6 combinations: draws of the stage long must be 6"):
+        study_of(members=8, stages=stages, **options)
 
 
 def test_more_members_or_hyperparameters_change_no_other_draw():
