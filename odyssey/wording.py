@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 SINGULAR: Mapping[str, str] = {
     "bytes": "byte",
@@ -108,6 +108,12 @@ def loss_of_all(records: Mapping[str, object], what: str = "bits", *, short: boo
     if squared == {True}:
         return SQUARED_ERROR
     return "loss" if True in squared else per_unit(unit_of_all(records), what, short=short)
+
+
+def climbed_text(climbed: Sequence[int], of: int) -> str:
+    """Says how many cells on tasks have finished each rung of a ladder."""
+    rungs = ", ".join(f"rung {n} by {count}" for n, count in enumerate(climbed, start=1))
+    return f"{rungs} of {of} cells on tasks"
 
 
 def accuracy_of(record: Mapping[str, object]) -> str:

@@ -181,6 +181,8 @@ def _print_study(estimate: StudyEstimate) -> None:
     cells, tasks = plural(estimate.cells, "cell"), plural(len(estimate.tasks), "task")
     print(f"{estimate.study}: {cells} x {tasks} ({', '.join(estimate.tasks)})")
     print(f"  trials       {estimate.trials:,} with {plural(estimate.members, 'member')} in all")
+    if estimate.ladder:
+        print(f"  ladder       {estimate.ladder}")
     if estimate.grid:
         values = " x ".join(f"{name} {_listed(values)}" for name, values in estimate.grid.items())
         count = plural(math.prod(map(len, estimate.grid.values())), "combination")

@@ -9,7 +9,7 @@ from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import print_json
 from odyssey.jobs.status import run_status
 from odyssey.progress.output import console
-from odyssey.wording import duration
+from odyssey.wording import climbed_text, duration
 
 EXAMPLES = (("odyssey status results/runs/evolve", "from another terminal"),)
 
@@ -26,11 +26,14 @@ def run(args: argparse.Namespace) -> None:
     board, doing = status.board, "running" if status.active else "not running"
     if board is None:
         if args.json:
-            data = {"study": status.study, "active": status.active}
+            data: dict[str, object] = {"study": status.study, "active": status.active}
+            data |= {"rungs": list(status.climbed)} if status.climbed else {}
             print_json(data | {"trials": status.trials, "planned": status.planned})
             return
         of = "" if status.planned is None else f" of {status.planned:,}"
         print(f"{status.study}: {status.trials:,}{of} trials finished, {doing}")
+        if status.climbed:
+            print(f"finished: {climbed_text(status.climbed, status.climbs)}")
         return
     if args.json:
         print_json({**board, "active": status.active})

@@ -32,7 +32,7 @@ from odyssey.jobs.units import UnitStudy, study_units
 from odyssey.names import file_name, printable
 from odyssey.report.page.shows import shows
 from odyssey.storage.places import Place, place
-from odyssey.storage.schema import KIND, OK, SEED_ARM, VALID_NATS
+from odyssey.storage.schema import KIND, OK, SEED_ARM
 from odyssey.studies.make.promotion import promotion_study
 from odyssey.studies.study import Study, recorded_study
 from odyssey.wording import duration
@@ -103,12 +103,23 @@ class Run:
 
     @property
     def results(self) -> pd.DataFrame:
-        """One row a member: the columns of `odyssey.storage.schema.RESULT_COLUMNS`."""
+        """One row a member: the columns of `odyssey.storage.schema.RESULT_COLUMNS`.
+
+        Of a ladder that is the row of the last rung that the member reached.
+        """
         return self._store.results()
 
     @property
+    def rungs(self) -> pd.DataFrame:
+        """As `results`, of a ladder with a row for every rung that a member reached."""
+        return self._store.rows()
+
+    @property
     def curves(self) -> pd.DataFrame:
-        """One row a measurement along training: `odyssey.storage.schema.CURVE_COLUMNS`."""
+        """One row a measurement along training: `odyssey.storage.schema.CURVE_COLUMNS`.
+
+        Of a ladder those of the rows of `results`.
+        """
         return self._store.curves()
 
     @property
@@ -249,12 +260,13 @@ class Run:
         """
         from odyssey.statistics.ranking import overall, with_labels
         from odyssey.storage.candidates import finished_candidates
+        from odyssey.storage.rungs import best_first
 
         rows = self.candidates if self.kind == "search" else self.results
         if self.kind == "search":
             rows = finished_candidates(rows[rows["arm"] != SEED_ARM])
         else:
-            rows = with_labels(rows[rows["status"] == OK]).sort_values(VALID_NATS)
+            rows = best_first(with_labels(rows[rows["status"] == OK]))
             if rows["task"].nunique() > 1:
                 first = overall(with_labels(self.results)).iloc[0]["label"]
                 rows = rows[rows["label"] == first]

@@ -239,6 +239,7 @@ def _of_run(directory: str, choice: ModelChoice, *, weights: bool) -> Portable:
 
 
 def _best_cell(store: RunStore, choice: ModelChoice) -> Cell:
+    from odyssey.storage.rungs import best_first
     from odyssey.studies.trained import choose
 
     rows = store.results()
@@ -247,7 +248,7 @@ def _best_cell(store: RunStore, choice: ModelChoice) -> Cell:
         raise StoreError(f"{store.path} has no finished trial")
     asked = {"cell": choice.cell, "task": choice.task, "member": choice.member}
     rows = choose(rows, asked, what="with a result in the run")
-    return parse_cell(str(rows.sort_values(VALID_NATS).iloc[0]["cell_text"]))
+    return parse_cell(str(best_first(rows).iloc[0]["cell_text"]))
 
 
 def _places(model: SequenceModel) -> tuple[tuple[int, ...], ...]:

@@ -151,6 +151,11 @@ def _larger(run: OpenRun, extension: Extension) -> Study:
     if extension.candidates is not None:
         raise ConfigError(f"{name} is no search: it has draws, cells and tasks, no candidates")
     members = study.members if extension.draws is None else extension.draws
+    if study.ladder and members != study.members:
+        raise ConfigError(
+            f"{name} is a ladder, in which more draws would change which of them go on: --draws is"
+            " a new study; --cells and --tasks can grow"
+        )
     _check_growing("--draws", members, study.members, name)
     cells = expand(list(study.cells))
     added = [absolute_cell(spec) for spec in expand(list(extension.cells))]

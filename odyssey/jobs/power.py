@@ -56,6 +56,7 @@ def study_power(study: Study, pilot: str | Place) -> StudyPower:
     from odyssey.specs import expand
     from odyssey.statistics import power
     from odyssey.statistics.ranking import with_labels
+    from odyssey.storage.rungs import rung_draws
     from odyssey.storage.store import RunStore
     from odyssey.studies.sealed import changes, deciding
     from odyssey.studies.study import recorded_study
@@ -63,6 +64,11 @@ def study_power(study: Study, pilot: str | Place) -> StudyPower:
     if study.search is not None or not study.baseline:
         raise ConfigError("--pilot is for a study with a baseline: power is about its comparisons")
     store = RunStore.open(pilot)
+    if study.ladder or rung_draws(store.run):
+        raise ConfigError(
+            "--pilot takes all draws to have one budget, which those of a ladder have not: ask it"
+            " of a study and a pilot without [[ladder]]"
+        )
     results = store.results()
     if results.empty:
         raise StoreError(f"{store.path} has no finished trial: there is nothing to resample")

@@ -168,9 +168,13 @@ def run_left(run: OpenRun, remaining: Remaining | None = None) -> RunLeft:
     """
     if run.study.search is None:
         from odyssey.studies.growing import Remaining
+        from odyssey.studies.listed import known_trials
 
-        remaining = remaining or Remaining.of(run.store, run.trials)
-        return RunLeft(run.study.name, "trials", len(run.trials), len(remaining.trials))
+        known = known_trials(run)
+        left = (remaining or Remaining.of(run.store, known)).trials
+        to_come = run.study.ladder_of(run.trials).to_come(known, left)
+        more = sum(map(len, to_come.values()))
+        return RunLeft(run.study.name, "trials", len(known) + more, len(left) + more)
     from odyssey.storage.candidates import load_candidates
 
     total = len(run.cells) + run.study.search.candidates
@@ -191,6 +195,8 @@ class StudyEstimate:
         members: Members of all trials.
         grid: Hyperparameters that are crossed: their values by name, in the order of the study.
         settings: Constants and sizes that vary, as in `cell.dt`: the cells that take them.
+        ladder: Rungs of its ladder in words, from the first on; empty for none. All numbers count
+            them, as if as many draws went on as may.
         characters: Characters that are trained on, at most.
         seconds: Wall time.
         workers: Trials at a time.
@@ -206,6 +212,7 @@ class StudyEstimate:
     members: int
     grid: Mapping[str, Sequence[Any]]
     settings: Mapping[str, Sequence[str]]
+    ladder: str
     characters: int
     seconds: float
     workers: int
@@ -288,25 +295,27 @@ def estimate_study(
 def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     from odyssey.studies.engine import check
     from odyssey.studies.estimate import estimate_trials
+    from odyssey.studies.ladder import ladder_text
     from odyssey.training.budget import in_updates
+    from odyssey.training.config import training_config
     from odyssey.training.space import grid_size
 
     checked, config = check(study), study.config
-    trials = checked.trials
-    members = sum(len(t.members) for t in trials)
-    budgets = {spec: in_updates(config, task) for spec, task in checked.tasks.items()}
-    updates = {spec: b.updates for spec, b in budgets.items()}
+    trials, every = checked.trials, study.ladder_of(checked.trials).every
+    members = sum(len(t.members) for t in every)
+    budgets = {t.id: in_updates(training_config(t.training), checked.tasks[t.task]) for t in every}
+    read = {t.id: len(t.members) * budgets[t.id].updates for t in every}
     began = time.monotonic()
     sample = _sample(trials, len(checked.cells), whole=grid_size(study.distributions) == 1)
     timed = estimate_trials(sample)
     share = len(trials) / len(sample) / workers
-    epochs = max(b.epochs for b in budgets.values())
-    records = members * (3.0 + 0.15 * epochs) / 1000
+    share *= sum(read.values()) / max(sum(read[t.id] for t in trials), 1)  # with later rungs
+    records = sum(len(t.members) * (3.0 + 0.15 * budgets[t.id].epochs) for t in every) / 1000
     return StudyEstimate(
         study=study.name,
         cells=len(checked.cells),
         tasks={spec: task.describe() for spec, task in checked.tasks.items()},
-        trials=len(trials),
+        trials=len(every),
         members=members,
         grid={n: list(d.values) for n, d in study.distributions.items() if d.kind == GRID},
         settings={
@@ -314,9 +323,8 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
             for n in study.distributions
             if n.startswith(OF_CELL)
         },
-        characters=sum(
-            len(t.members) * updates[t.task] * config.batch_size * config.unroll for t in trials
-        ),
+        ladder=ladder_text(study.rungs),
+        characters=sum(read.values()) * config.batch_size * config.unroll,
         seconds=timed.start_up + timed.seconds * share,  # every worker starts up
         workers=workers,
         disk_mb=round(records + _weight_megabytes(study, trials), 2),

@@ -8,6 +8,7 @@ from typing import Any
 
 from odyssey.storage.files import read_json
 from odyssey.storage.places import Place
+from odyssey.storage.rungs import rung_draws, rungs_finished
 from odyssey.storage.store import RunStore
 
 
@@ -21,6 +22,8 @@ class RunStatus:
         active: Whether a process works on it.
         trials: Trials that are finished; of a search see `board`.
         planned: Trials in all; None where the run does not say.
+        climbed: Of a ladder: how many cells on tasks have finished each rung; else empty.
+        climbs: Of a ladder: how many there are.
         board: Of a search: the snapshot of its `SearchBoard` as it was last written.
     """
 
@@ -30,6 +33,8 @@ class RunStatus:
     trials: int
     planned: int | None
     board: Mapping[str, Any] | None
+    climbed: tuple[int, ...] = ()
+    climbs: int = 0
 
 
 def run_status(directory: str | Place) -> RunStatus:
@@ -42,4 +47,9 @@ def run_status(directory: str | Place) -> RunStatus:
         board = None
     done = 0 if board else len(store.finished())
     facts = store.run
-    return RunStatus(store.path, facts.get("study"), active, done, facts.get("trials"), board)
+    study, planned = facts.get("study"), facts.get("trials")
+    if not (draws := rung_draws(facts)):
+        return RunStatus(store.path, study, active, done, planned, board)
+    climbs = len(facts["cells"]) * len(facts["tasks"])
+    climbed = tuple(rungs_finished(store.rows(), draws))
+    return RunStatus(store.path, study, active, done, planned, board, climbed, climbs)

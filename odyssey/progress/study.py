@@ -15,7 +15,7 @@ from rich.text import Text
 from odyssey.names import printable
 from odyssey.progress.screen import Screen
 from odyssey.studies.board import StudyBoard
-from odyssey.wording import duration, loss_of, unit_of_all
+from odyssey.wording import climbed_text, duration, loss_of, unit_of_all
 
 MOST_CELLS_SHOWN = 8
 
@@ -57,7 +57,8 @@ class LiveBoard(Screen):
             best = f"failed: {rows[0].get('reason', '')}"
         number = f"[{board.finished:>4}/{board.total}]"
         last = board.finished == board.total
-        self.step(f"{number} {task}  {spec}  {best}  {_left(board)}", last=last)
+        rung = f"rung {rows[0].get('rung')} of {len(board.climbed)}  " if board.climbed else ""
+        self.step(f"{number} {task}  {spec}  {rung}{best}  {_left(board)}", last=last)
         self.tick(board)
 
     def tick(self, board: StudyBoard) -> None:
@@ -82,6 +83,8 @@ def study_picture(board: StudyBoard) -> RenderableType:
     line = Text(f"{board.finished} of {board.total} trials, {board.running} running, ")
     line.append(f"{duration(board.seconds)} so far, {_left(board) or 'timing the first trial'}, ")
     line.append(f"{board.per_second:,.0f} {unit_of_all(board.tasks)}/s")
+    if board.climbed:
+        line.append(f"; finished: {climbed_text(board.climbed, board.climbs)}")
     bar = Table.grid()
     bar.add_row(ProgressBar(total=max(board.total, 1), completed=board.finished, width=60))
     parts: list[RenderableType] = [line, bar]

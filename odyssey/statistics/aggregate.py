@@ -61,7 +61,7 @@ def score_scales(
         place = draws.place(first)
         here = draws.present[place]
         by_valid, by_test = draws.valid[place, here], draws.test[place, here]
-        top = top_count(len(by_valid))
+        top = draws.top_count(len(by_valid))
         if not np.isfinite(draws.guess):
             raise ConfigError(
                 f"{draws.task}: the records do not say of how many symbols, so scores have no"
@@ -101,7 +101,7 @@ def aggregate_scores(
     """
     scored = _scored(results, baseline=baseline, valid=valid, test=test)
     tasks, draws = scored.valid.shape[1:]
-    top = top_count(draws)
+    top = top_count(draws, finalists=scored.finalists)
     chosen = np.random.default_rng(seed).integers(draws, size=(resamples, draws))
     first = scored.labels.index(baseline) if baseline else 0
     middle, again = [], []
@@ -166,6 +166,7 @@ class _Scored(NamedTuple):
     labels: tuple[str, ...]
     valid: np.ndarray
     score: np.ndarray
+    finalists: int
 
 
 def _scored(results: pd.DataFrame, *, baseline: str | None, valid: str, test: str) -> _Scored:
@@ -184,7 +185,8 @@ def _scored(results: pd.DataFrame, *, baseline: str | None, valid: str, test: st
     scales = score_scales(results, baseline=first, valid=valid, test=test)
     tuned, scale = (scales[name].to_numpy()[:, None] for name in ("tuned", "scale"))
     gain = np.array([[t.sign] for t in tasks]) * (tuned - by_test)
-    return _Scored(tuple(labels), by_valid[..., common], (gain / scale)[..., common])
+    finalists = max(t.finalists for t in tasks)
+    return _Scored(tuple(labels), by_valid[..., common], (gain / scale)[..., common], finalists)
 
 
 def _ends(samples: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ import pandas as pd
 
 from odyssey.statistics import estimates
 from odyssey.statistics.draws import task_draws
-from odyssey.statistics.estimates import top_count
 from odyssey.statistics.ranking import with_labels
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
@@ -40,7 +39,7 @@ def best_draws(
     for draws in task_draws(results, valid=valid, test=test):
         for place, label in enumerate(draws.labels):
             by_valid = draws.valid[place]
-            top = top_count(int(draws.present[place].sum()), fraction)
+            top = draws.top_count(int(draws.present[place].sum()), fraction)
             order = np.argsort(by_valid, kind="stable")[:top]
             wanted += [
                 (draws.task, label, *np.atleast_1d(draws.keys[i]))
@@ -116,7 +115,7 @@ def box_summary(
             here = draws.present[place]
             by_valid, lost = draws.valid[place, here], draws.lost[place, here]
             scores, guessed = draws.sign * draws.test[place, here], draws.guessed[place, here]
-            top = top_count(len(scores), fraction)
+            top = draws.top_count(len(scores), fraction)
             for which, chosen in (
                 ("all", np.arange(len(scores))),
                 ("best", np.argsort(by_valid, kind="stable")[:top]),

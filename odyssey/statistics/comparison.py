@@ -28,7 +28,7 @@ import pandas as pd
 from scipy import stats
 
 from odyssey.statistics.draws import TaskDraws, first_cell, task_draws, top_scores
-from odyssey.statistics.estimates import LEVEL, TAILS, best_of_n_weights, top_count
+from odyssey.statistics.estimates import LEVEL, TAILS, best_of_n_weights
 from odyssey.statistics.permutation import MOST_SWAPS, Pair, PermutationTest, decide, permutation_p
 from odyssey.statistics.verdicts import BASELINE, BETTER, NO_TEST, UNCLEAR, UNDECIDED, WORSE
 from odyssey.storage.guessing import lower_is_better
@@ -62,7 +62,7 @@ class PairedTest(NamedTuple):
 def pair_of(draws: TaskDraws, baseline: str, variant: str) -> Pair:
     """Takes the draws that two cells have in common."""
     independent = (baseline in draws.independent) != (variant in draws.independent)
-    return Pair(*draws.common([baseline, variant]), independent)
+    return Pair(*draws.common([baseline, variant]), independent, draws.finalists)
 
 
 def odyssey_test(pair: Pair) -> float:
@@ -72,7 +72,7 @@ def odyssey_test(pair: Pair) -> float:
         Welch's two-sided p-value; NaN with fewer than two best draws, or when none of them differ
         within both cells.
     """
-    top = top_count(pair.valid.shape[1])
+    top = pair.top
     if top < 2 or not testable(pair):
         return float("nan")
     best = top_scores(pair.valid, pair.test, top)
@@ -108,8 +108,7 @@ def paired_test(
     """
     if not testable(pair):
         return PairedTest(*[float("nan")] * 6)
-    draws = pair.valid.shape[1]
-    top = top_count(draws)
+    draws, top = pair.draws, pair.top
     best = top_scores(pair.valid, pair.test, top)
     ends = np.full(4, np.nan)
     if resamples:
@@ -154,7 +153,7 @@ def _resampled_top(pair: Pair, rng: np.random.Generator, count: int) -> np.ndarr
     valid, test = (
         np.stack([values[k][both[k]] for k in (0, 1)], axis=1) for values in (pair.valid, pair.test)
     )
-    return top_scores(valid, test, top_count(draws))
+    return top_scores(valid, test, pair.top)
 
 
 def holm(p_values: object) -> np.ndarray:
@@ -223,8 +222,7 @@ def compare(
                 row |= with_sign(found, draws.sign)
                 row["odyssey_p"] = odyssey_test(pair)
                 if testable(pair):
-                    top = top_count(pair.valid.shape[1])
-                    tests[len(rows)] = PermutationTest(pair, top=top, seed=seed)
+                    tests[len(rows)] = PermutationTest(pair, top=pair.top, seed=seed)
             rows.append(row)
     rejected = decide(list(tests.values()), alpha=alpha, adjust=holm, most=permutations)
     clear = dict(zip(tests, (r is not None for r in rejected), strict=True))
@@ -325,7 +323,7 @@ def _summary(draws: TaskDraws, baseline: str, label: str) -> dict[str, object]:
     here, there = draws.place(label), draws.place(baseline)
     common = draws.present[here] & draws.present[there]
     count = int(common.sum())
-    top = top_count(count)
+    top = draws.top_count(count)
 
     def best(row: int, values: np.ndarray) -> np.ndarray:
         return top_scores(draws.valid[row, common], values[row, common], top)

@@ -19,6 +19,7 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.statistics import estimates
 from odyssey.statistics.ranking import with_labels
 from odyssey.storage.guessing import lower_is_better
+from odyssey.storage.rungs import FIRST
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 
@@ -30,7 +31,8 @@ class TaskDraws:
         task: The task.
         labels: The cells, in the order of the study (C of them).
         keys: What names a draw: its member number, with the run where there are several (N).
-        valid: Order by validation, (C, N) float64: infinite where the draw was lost.
+        valid: Order by validation, (C, N) float64: infinite where the draw was lost. Of a ladder
+            the rung that a draw has reached comes first (`rung_first`).
         test: Test scores, (C, N) float64: guessing where the draw was lost or is worse.
         lost: Which draws diverged or failed, (C, N) bool.
         guessed: Which draws' test scores count as guessing, (C, N) bool: lost, or worse.
@@ -38,6 +40,8 @@ class TaskDraws:
         guess: What guessing scores, as in `test`; NaN where the records do not say.
         sign: 1 for losses, -1 for metrics of which more is better: `sign * test` is the metric.
         independent: The cells whose draws have the numbers of the others' and nothing else of them.
+        finalists: Of a ladder, how many draws a cell has on the last rung (the most of all cells);
+            else 0.
     """
 
     task: str
@@ -51,6 +55,11 @@ class TaskDraws:
     guess: float = float("nan")
     sign: float = 1.0
     independent: frozenset[str] = frozenset()
+    finalists: int = 0
+
+    def top_count(self, draws: int, fraction: float = 0.1) -> int:
+        """Gives how many of so many draws of a cell count as the best."""
+        return estimates.top_count(draws, fraction, finalists=self.finalists)
 
     def place(self, label: str) -> int:
         """Gives the row of a cell.
@@ -126,7 +135,8 @@ def _draws(
     scores = estimates.member_values(part, test)
     by_test[rows, cols] = sign * scores.to_numpy()
     counted = sign * estimates.member_values(part, valid).to_numpy()
-    by_valid[rows[usable], cols[usable]] = counted[usable]
+    rung = estimates.rungs_of(part).to_numpy()
+    by_valid[rows[usable], cols[usable]] = rung_first(counted, rung)[usable]
     present, lost, guessed = (np.zeros(shape, dtype=bool) for _ in range(3))
     present[rows, cols] = True
     lost[rows, cols] = ~usable
@@ -145,7 +155,27 @@ def _draws(
         guess,
         sign,
         independent=frozenset(part.loc[own, "label"].astype(str)),
+        finalists=estimates.finalists_of(part),
     )
+
+
+def rung_first(valid: np.ndarray, rung: np.ndarray) -> np.ndarray:
+    """Gives an order in which the rung comes first and validation second; lower is better.
+
+    A million times the distance from the median to the best lies between two rungs, so that no
+    shift of a test brings a draw past one that got further. Scores behind all measure of the others
+    (of tasks that know no guessing) stay behind.
+
+    Args:
+        valid: Validation scores, lower is better, (N); NaN where there is none.
+        rung: Rungs that the draws have reached, (N).
+    """
+    finite = valid[np.isfinite(valid)]
+    if not finite.size or rung.max(initial=FIRST) == FIRST:
+        return valid
+    apart = float(np.median(finite) - finite.min()) or abs(float(finite.min())) or 1.0
+    order: np.ndarray = valid + 1e6 * apart * (rung.max() - rung)
+    return order
 
 
 def top_scores(valid: np.ndarray, test: np.ndarray, top: int) -> np.ndarray:

@@ -18,7 +18,6 @@ import pandas as pd
 from odyssey.errors import ConfigError
 from odyssey.statistics.comparison import holm, pair_of, testable
 from odyssey.statistics.draws import first_cell, task_draws
-from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import MOST_SWAPS, Pair, PermutationTest, decide
 from odyssey.statistics.verdicts import BASELINE, DECIDED, EQUAL, NO_TEST, UNKNOWN
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
@@ -118,9 +117,8 @@ def with_equivalence(
         for label in draws.labels:
             pair = pair_of(draws, first, label)
             if label != first and testable(pair):
-                top = top_count(pair.valid.shape[1])
                 key = (draws.task, label)
-                tests[key] = EquivalenceTest(pair, top=top, seed=seed, margin=margin)
+                tests[key] = EquivalenceTest(pair, top=pair.top, seed=seed, margin=margin)
     rejected = decide(list(tests.values()), alpha=alpha, adjust=holm, most=permutations)
     equal = {key for key, found in zip(tests, rejected, strict=True) if found}
     keys = list(zip(compared["task"].astype(str), compared["label"].astype(str), strict=True))

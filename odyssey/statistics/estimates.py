@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import special, stats
 
 from odyssey.storage.guessing import guessing, lower_is_better
+from odyssey.storage.rungs import FIRST
 from odyssey.storage.schema import OK, VALID_BPC, VALID_NATS
 from odyssey.threads import one_thread
 
@@ -154,13 +155,40 @@ def counts_as_guessing(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Seri
     return ~usable | (member_values(results, value) != measured)
 
 
-def top_count(draws: int, fraction: float = 0.1, *, least: int = 5) -> int:
+def top_count(draws: int, fraction: float = 0.1, *, least: int = 5, finalists: int = 0) -> int:
     """Gives how many draws count as the best `fraction` of them: at least `least`.
 
     The mean of one or two best draws is a matter of luck that no test can see through: with fewer
     than 50 draws the best five are taken, with five or fewer all of them.
+
+    Args:
+        draws: How many there are.
+        fraction: The share.
+        least: The least number.
+        finalists: Of a ladder, how many draws a cell has on the last rung: the best half of these
+            count, whatever the share.
     """
+    if finalists:
+        return min(draws, (finalists + 1) // 2)
     return min(draws, max(least, int(np.floor(fraction * draws + 0.5))))
+
+
+def rungs_of(results: pd.DataFrame) -> pd.Series[int]:
+    """Gives the rung of a ladder of every row; 1 where the rows say none."""
+    if "rung" not in results:
+        return pd.Series(FIRST, index=results.index)
+    return results["rung"].fillna(FIRST).astype(int)
+
+
+def finalists_of(results: pd.DataFrame) -> int:
+    """Gives how many draws the cells of a task have on the last rung, at most; 0 of a single rung.
+
+    Args:
+        results: One row a draw of one task, with `label`.
+    """
+    rung = rungs_of(results)
+    last = rung.max()
+    return int((rung == last).groupby(results["label"]).sum().max()) if last > FIRST else 0
 
 
 def best_of_n_frame(

@@ -27,6 +27,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from scipy import stats
 
+from odyssey.statistics.estimates import top_count
+
 EXACT_DRAWS = 18  # at most this many draws have their 2^(N-1) swaps counted
 LEAST_SWAPS, MOST_SWAPS = 10_000, 1_000_000
 CONFIDENCE = 0.99  # that all verdicts of a table are those of all swaps
@@ -42,11 +44,23 @@ class Pair(NamedTuple):
         valid: Order by validation, (2, N): the baseline first.
         test: Test scores, (2, N).
         independent: Whether a column holds two draws that have nothing in common.
+        finalists: Of a ladder, how many draws a cell has on the last rung; else 0.
     """
 
     valid: np.ndarray
     test: np.ndarray
     independent: bool = False
+    finalists: int = 0
+
+    @property
+    def draws(self) -> int:
+        """How many draws there are, N."""
+        return int(self.valid.shape[1])
+
+    @property
+    def top(self) -> int:
+        """How many of them count as the best."""
+        return top_count(self.draws, finalists=self.finalists)
 
 
 class PermutationTest:

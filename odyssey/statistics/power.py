@@ -22,7 +22,6 @@ import pandas as pd
 from odyssey.errors import ConfigError
 from odyssey.statistics.comparison import pair_of, testable
 from odyssey.statistics.draws import TaskDraws, first_cell, task_draws, top_scores
-from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import Pair, permutation_p
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
@@ -48,7 +47,7 @@ def least_shift(
     Returns:
         Infinite where no shift is rejected.
     """
-    top = top_count(pair.valid.shape[1])
+    top = pair.top
 
     def rejected(shift: float) -> bool:
         return permutation_p(pair, top=top, seed=seed, swaps=swaps, shift=-shift) <= alpha
@@ -117,7 +116,7 @@ def without_difference(pair: Pair) -> Pair:
     """Takes the difference of the best draws out of a pair: their luck stays as it is."""
     if not testable(pair):
         return pair
-    best = top_scores(pair.valid, pair.test, top_count(pair.valid.shape[1])).mean(axis=1)
+    best = top_scores(pair.valid, pair.test, pair.top).mean(axis=1)
     by = np.array([[0.0], [float(best[1] - best[0])]])
     return pair._replace(valid=pair.valid - by, test=pair.test - by)
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.statistics.draws import task_draws, top_scores
-from odyssey.statistics.estimates import top_count
 from odyssey.statistics.ranking import with_labels
 
 OURS_ON, PAPER_ON = "ours on ", "paper on "  # columns of verdicts: one a task
@@ -206,7 +205,7 @@ def _rows_beside(
             if row is None or draws.lost[place, here].all():
                 continue
             by_valid, by_test = draws.valid[place, here], draws.sign * draws.test[place, here]
-            best = top_scores(by_valid, by_test, top_count(len(by_valid)))
+            best = top_scores(by_valid, by_test, draws.top_count(len(by_valid)))
             ours = float(by_test[by_valid.argmin()])
             mean = float(best.mean())
             rows.append((draws.task, label, ours, mean, len(by_valid), row.published, row.trust))

@@ -7,7 +7,8 @@ import pandas as pd
 
 from odyssey.names import short_names
 from odyssey.statistics import estimates
-from odyssey.statistics.estimates import top_count
+from odyssey.statistics.estimates import finalists_of, rungs_of, top_count
+from odyssey.storage.rungs import FIRST
 from odyssey.storage.schema import (
     BLANK_NATS,
     DIVERGED,
@@ -23,6 +24,8 @@ from odyssey.storage.schema import (
 SHUFFLED_BPC, BLANK_BPC = "shuffled_bpc", "blank_bpc"
 WHERE_MEASURED = (TEST_EXACT, SHUFFLED_BPC, BLANK_BPC)
 """Columns of the leaderboard that are there where some member has them."""
+FINALISTS = "finalists"
+"""Column of the leaderboard of a ladder: draws on the last rung."""
 RANK_ON = "rank on "  # columns of `overall`: one a task
 
 
@@ -56,19 +59,20 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
     their mean: a member that diverged is a draw of the budget that found nothing. The test
     columns are those of the member with the best validation loss. Mean and interval (Student's
     t) are over all members; those that were lost, or are worse than guessing, count as guessing
-    (`estimates.member_values`), and so do best and test scores that are worse.
+    (`estimates.member_values`), and so do best and test scores that are worse. Of a ladder these
+    are the members on the last rung, and the best one is among them.
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`.
 
     Returns:
         One row a task and cell, sorted by task (in the order of the study) and rank: task, rank,
-        label, spec, cell, members, ok, diverged, failed, guessed (members whose validation loss
-        counts as guessing, the lost among them), mean_valid_bpc, low, high, half_width,
-        best_valid_bpc, best_member, test_bpc, test_accuracy, top (how many draws count as the
-        best), top_valid_bpc and top_test_bpc (their means), median_parameters; and where they
-        were measured, of the best member, test_exact, shuffled_bpc, blank_bpc and the columns of
-        metrics.
+        label, spec, cell, members, finalists (of a ladder: on the last rung), ok, diverged, failed,
+        guessed (members whose validation loss counts as guessing, the lost among them),
+        mean_valid_bpc, low, high, half_width, best_valid_bpc, best_member, test_bpc, test_accuracy,
+        top (how many draws count as the best), top_valid_bpc and top_test_bpc (their means),
+        median_parameters; and where they were measured, of the best member, test_exact,
+        shuffled_bpc, blank_bpc and the columns of metrics.
     """
     results = with_labels(results)
     usable = estimates.valid_rows(results)
@@ -78,13 +82,17 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
     results = results.assign(**counted)
     metrics = [name for name in map(str, results) if name.startswith(METRIC)]
     rows = []
+    lasts, finalists = {}, {}
+    for name, part in results.groupby("task", sort=False):
+        lasts[str(name)], finalists[str(name)] = rungs_of(part).max(), finalists_of(part)
     for (task, label), group in results.groupby(["task", "label"], sort=False):
         valid = group[usable.loc[group.index]]
-        best = valid.iloc[int(valid[VALID_BPC].argmin())] if len(valid) else None
-        mean = estimates.mean_interval(group[VALID_BPC])
+        best = valid.iloc[_best_first(valid)[0]] if len(valid) else None
+        last = group[rungs_of(group) == lasts[str(task)]]
+        mean = estimates.mean_interval(last[VALID_BPC])
         # Lost members stand behind all others also where these are no better than guessing.
-        best_first = np.lexsort((group[VALID_BPC], ~usable.loc[group.index]))
-        top = group.iloc[best_first[: top_count(len(group))]]
+        best_first = _best_first(group, lost=~usable.loc[group.index])
+        top = group.iloc[best_first[: top_count(len(group), finalists=finalists[str(task)])]]
         diverged = int((group["status"] == DIVERGED).sum())
         rows.append(
             {
@@ -94,6 +102,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
                 "spec": group["spec"].iloc[0],
                 "cell": group["cell"].iloc[0],
                 "members": len(group),
+                FINALISTS: len(last),
                 "ok": len(valid),
                 "diverged": diverged,
                 "failed": len(group) - len(valid) - diverged,
@@ -126,6 +135,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
             ["place", "best_valid_bpc", "mean_valid_bpc"], kind="stable", ignore_index=True
         )
         .drop(columns=["place", *(c for c in WHERE_MEASURED if board[c].isna().all())])
+        .drop(columns=[] if rungs_of(results).max() > FIRST else [FINALISTS])
     )
     # Cells without any result share the last place.
     board["rank"] = (
@@ -134,6 +144,15 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
         .astype("int64")
     )
     return board
+
+
+def _best_first(group: pd.DataFrame, *, lost: pd.Series[bool] | None = None) -> np.ndarray:
+    """Gives the places of draws, the best first: of a ladder those of the last rung."""
+    keys = [group[VALID_BPC].to_numpy(float), -rungs_of(group).to_numpy()]
+    if lost is not None:
+        keys.append(lost.to_numpy())
+    order: np.ndarray = np.lexsort(keys)
+    return order
 
 
 def overall(results: pd.DataFrame) -> pd.DataFrame:

@@ -118,6 +118,7 @@ def simulate_results(
                         "cell": name,
                         "spec": name,
                         "task": task,
+                        "rung": 1,
                         "num_symbols": SIMULATED_SYMBOLS,
                         "member": np.arange(draws),
                         "seed": hyper.seed,

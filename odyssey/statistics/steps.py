@@ -14,7 +14,6 @@ import pandas as pd
 
 from odyssey.statistics.comparison import holm, pair_of, paired_test, testable, with_sign
 from odyssey.statistics.draws import task_draws
-from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import MOST_SWAPS, PermutationTest, decide
 from odyssey.statistics.verdicts import NO_TEST, verdict_of
 from odyssey.storage.guessing import lower_is_better
@@ -65,8 +64,7 @@ def path_steps(
             pair = pair_of(draws, before, label)
             found = paired_test(pair, seed=seed, resamples=resamples)
             if testable(pair):
-                top = top_count(pair.valid.shape[1])
-                tests[len(rows)] = PermutationTest(pair, top=top, seed=seed)
+                tests[len(rows)] = PermutationTest(pair, top=pair.top, seed=seed)
             row = {"task": draws.task, "step": step, "before": before, "label": label}
             rows.append(row | {"draws": pair.valid.shape[1]} | with_sign(found, draws.sign))
     rejected = decide(list(tests.values()), alpha=alpha, adjust=holm, most=permutations)

@@ -14,7 +14,6 @@ import pandas as pd
 
 from odyssey.statistics.comparison import holm, pair_of
 from odyssey.statistics.draws import task_draws
-from odyssey.statistics.estimates import top_count
 from odyssey.statistics.permutation import EXACT_DRAWS, Pair, all_signs, random_signs
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
@@ -33,8 +32,7 @@ def studentised_p(pair: Pair, *, seed: int, swaps: int = 10_000) -> float:
         NaN with fewer than two best draws, where nothing differs within both cells, or for cells
         that have no draws in common.
     """
-    draws = pair.valid.shape[1]
-    top = top_count(draws)
+    draws, top = pair.draws, pair.top
     if pair.independent or top < 2 or not np.isfinite(pair.test).all():
         return float("nan")
     kept = np.ones((draws, 1), dtype=np.int8)

@@ -20,7 +20,7 @@ from scipy import stats
 
 from odyssey.statistics.comparison import difference_error, pair_of
 from odyssey.statistics.draws import TaskDraws, task_draws, top_scores
-from odyssey.statistics.estimates import TAILS, top_count
+from odyssey.statistics.estimates import TAILS
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 
@@ -133,7 +133,7 @@ def best_scores(
     for draws in task_draws(results, valid=valid, test=test):
         for place, label in enumerate(draws.labels):
             there = draws.present[place]
-            top = top_count(int(there.sum()))
+            top = draws.top_count(int(there.sum()))
             best = top_scores(draws.valid[place, there], draws.test[place, there], top)
             row = {"task": draws.task, "label": label, "draws": int(there.sum()), "top": top}
             rows.append(row | {"top_score": draws.sign * float(best.mean())})
@@ -169,6 +169,6 @@ def estimate(draws: TaskDraws, baseline: str, label: str, *, seed: int) -> Estim
     count = pair.valid.shape[1]
     if not count:
         return Estimate(0, float("nan"), float("nan"))
-    best = top_scores(pair.valid, pair.test, top_count(count)).mean(axis=-1)
+    best = top_scores(pair.valid, pair.test, pair.top).mean(axis=-1)
     difference = draws.sign * float(best[1] - best[0])
     return Estimate(count, difference, difference_error(pair, seed=seed))

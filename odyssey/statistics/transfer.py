@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from odyssey.statistics.draws import task_draws, top_scores
-from odyssey.statistics.estimates import TAILS, top_count
+from odyssey.statistics.estimates import TAILS
 from odyssey.storage.schema import TEST_BPC, VALID_BPC
 from odyssey.threads import one_thread
 
@@ -56,13 +56,16 @@ def transfer(
         sizes = [table[0].shape[1] for table in tables]
         if min(sizes) == 0:
             continue
-        scores = [_means(*table, None)[0] for table in tables]
+        tops = [d.top_count(n) for d, n in zip((one, other), sizes, strict=True)]
+        scores = [_means(*table, None, top=top)[0] for table, top in zip(tables, tops, strict=True)]
         rng = np.random.default_rng(seed)
         chosen = [rng.integers(sizes[0], size=(resamples, sizes[0]))]
         # one study has the same draws on both tasks; where it has not they are others
         alike = sizes[0] == sizes[1]
         chosen.append(chosen[0] if alike else rng.integers(sizes[1], size=(resamples, sizes[1])))
-        again = [_means(*table, c) for table, c in zip(tables, chosen, strict=True)]
+        again = [
+            _means(*table, c, top=top) for table, c, top in zip(tables, chosen, tops, strict=True)
+        ]
         samples = [tau_b(a, b) for a, b in zip(*again, strict=True)]
         low, high = np.nanquantile(samples, TAILS) if np.isfinite(samples).any() else (np.nan,) * 2
         p = float(stats.kendalltau(*scores).pvalue)
@@ -78,11 +81,12 @@ def tau_b(one: np.ndarray, other: np.ndarray) -> float:
     return float(first @ second / norm) if norm else float("nan")
 
 
-def _means(valid: np.ndarray, test: np.ndarray, chosen: np.ndarray | None) -> np.ndarray:
+def _means(
+    valid: np.ndarray, test: np.ndarray, chosen: np.ndarray | None, *, top: int
+) -> np.ndarray:
     """Gives the mean of every cell's best draws, (1, C), or in resamples (S, C)."""
     if chosen is None:
         chosen = np.arange(valid.shape[1])[None, :]
-    top = top_count(valid.shape[1])
     both = zip(valid, test, strict=True)
     means = [top_scores(v[chosen], t[chosen], top).mean(axis=-1) for v, t in both]
     found: np.ndarray = np.stack(means, axis=1)

@@ -32,6 +32,7 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "trial": ("string", "id of the trial: hash of everything that decides its result"),
     "trial_index": ("int64", "place of the trial in the logical order of the study"),
     "group": ("string", "label given by the study"),
+    "rung": ("int64", "rung of a ladder of budgets, from 1; without a ladder 1"),
     "cell": ("string", "name of the cell"),
     "spec": ("string", "the cell as the study names it"),
     "cell_key": ("string", "content key of the cell: sha256 of its canonical text"),
@@ -79,7 +80,7 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
 VOLATILE_COLUMNS: tuple[str, ...] = ("seconds", "processor_seconds", "versions", "commit")
 
 # What rows mean that were recorded before there was the column.
-FORMER_VALUES = {"device": "cpu"}
+FORMER_VALUES: dict[str, str | int] = {"device": "cpu", "rung": 1}
 
 CURVE_COLUMNS: dict[str, tuple[str, str]] = {
     "trial": ("string", "id of the trial"),

@@ -42,6 +42,7 @@ from odyssey.storage.labels import Label, Labels, finished_trials
 from odyssey.storage.lease import held, is_held
 from odyssey.storage.places import Place, RemotePath, place
 from odyssey.storage.plugins import keep_plugins, load_plugins
+from odyssey.storage.rungs import curves_of_draws, rung_draws, table_of_draws
 from odyssey.storage.schema import CURVE_COLUMNS, ORDERS, RESULT_COLUMNS
 from odyssey.storage.scratch import sweep_files
 from odyssey.storage.shards import Shards
@@ -241,8 +242,19 @@ class RunStore:
         """Gives the ids of what is recorded, whole trials and parts."""
         return self._shards.recorded()
 
-    def results(self, *, relabel: bool = True) -> pd.DataFrame:
+    def results(self, *, last_rung: int | None = None) -> pd.DataFrame:
         """Reads the results: one row a member, typed, sorted by trial and member.
+
+        Of a ladder that is the row of the last rung that the member reached, in the order of the
+        first one; see `storage.rungs`.
+
+        Args:
+            last_rung: The rung at which a ladder ends, as if there were no more.
+        """
+        return table_of_draws(self.rows(), rung_draws(self.run), last=last_rung)
+
+    def rows(self, *, relabel: bool = True) -> pd.DataFrame:
+        """Reads all rows, typed, sorted by trial and member: of a ladder one a member and rung.
 
         A damaged shard, or one of another run, is left out with a warning; see `repair`.
 
@@ -254,13 +266,20 @@ class RunStore:
         frame = frames.typed_frame(table, RESULT_COLUMNS, order=ORDERS["results"])
         return frames.with_symbols(frame, {"": self.run}, runs=pd.Series("", index=frame.index))
 
-    def curves(self) -> pd.DataFrame:
+    def curves(self, *, every_rung: bool = False) -> pd.DataFrame:
         """Reads the learning curves of the finished trials, typed and sorted.
 
         A damaged shard, or one of another run, is left out with a warning; the results of its
         trial stand.
+
+        Args:
+            every_rung: Whether those of all rungs of a ladder are read; else they are those of the
+                rows of `results`.
         """
-        return frames.typed_frame(self.table("curves"), CURVE_COLUMNS, order=ORDERS["curves"])
+        found = frames.typed_frame(self.table("curves"), CURVE_COLUMNS, order=ORDERS["curves"])
+        if every_rung or not rung_draws(self.run):
+            return found
+        return curves_of_draws(found, self.results())
 
     def repair(self) -> None:
         """Moves shards that do not prove themselves aside; their trials are then unfinished.
@@ -292,7 +311,7 @@ class RunStore:
         Raises:
             StoreError: When the shards cannot be written, or something is missing after all.
         """
-        if self.results()["trial"].value_counts().reindex(list(trials)).to_dict() != trials:
+        if self.rows()["trial"].value_counts().reindex(list(trials)).to_dict() != trials:
             raise StoreError(f"{self.path} lost a record meanwhile; resume it once more")
         try:
             self._shards.replace(trials.keys(), lambda: self.labels)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odyssey.pace import Pace
+from odyssey.storage.rungs import FIRST
 from odyssey.storage.schema import DIVERGED, FAILED
 
 
@@ -21,6 +22,7 @@ class BestMember:
     members: int = 0
     diverged: int = 0
     failed: int = 0
+    rung: int = FIRST
 
 
 @dataclass
@@ -35,7 +37,9 @@ class StudyBoard:
         running: Trials that run.
         pace: What tells the time that is left.
         characters: That were trained on since this command began.
-        best: Task -> spec -> its best member.
+        best: Task -> spec -> its best member, of a ladder on the last rung that it has reached.
+        climbs: Of a ladder: cells times tasks.
+        climbed: Of a ladder: how many of these have finished each rung.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
@@ -47,6 +51,8 @@ class StudyBoard:
     characters: int = 0
     began: float = field(default_factory=time.monotonic)
     best: dict[str, dict[str, BestMember]] = field(default_factory=dict)
+    climbs: int = 0
+    climbed: list[int] = field(default_factory=list)
 
     def take(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Counts a trial of this command."""
@@ -60,11 +66,14 @@ class StudyBoard:
         """Takes rows into the best; also those of an earlier command."""
         for row in rows:
             entry = self.best.setdefault(row["task"], {}).setdefault(row["spec"], BestMember())
-            entry.members += 1
+            rung = int(row.get("rung") or FIRST)
+            if rung > entry.rung:
+                entry.rung, entry.bpc, entry.accuracy = rung, math.inf, math.nan
+            entry.members += rung == FIRST
             entry.diverged += row["status"] == DIVERGED
             entry.failed += row["status"] == FAILED
             bpc = row.get("valid_bpc", math.nan)
-            if bpc is not None and bpc < entry.bpc:
+            if bpc is not None and rung == entry.rung and bpc < entry.bpc:
                 entry.bpc, entry.accuracy = bpc, row["valid_accuracy"]
 
     @property

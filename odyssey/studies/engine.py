@@ -16,7 +16,7 @@ from odyssey.storage.store import RunStore
 from odyssey.studies.evolve.candidate import OVER_LIMIT
 from odyssey.studies.evolve.search import SearchTrials, check_search
 from odyssey.studies.growing import Remaining, regroup
-from odyssey.studies.listed import ListedTrials, check_listed
+from odyssey.studies.listed import ListedTrials, check_listed, known_trials
 from odyssey.studies.placing import gpus_of_worker
 from odyssey.studies.runners.contract import Work
 from odyssey.studies.runners.registry import RUNNERS, load_runner
@@ -96,7 +96,7 @@ def grow(run: OpenRun, study: Study, changed: Mapping[str, Any]) -> OpenRun:
     with run.store.lock():
         run.store.repair()
         if remaining is not None:  # looks once more, now that nobody else can change anything
-            now |= Remaining.of(run.store, checked.trials, before=run.trials).facts()
+            now |= _lacking(run, study, checked).facts()
         run.store.rewrite(study.to_toml(), {**now, HISTORY: moments})
     return OpenRun(run.store, study, checked.cells, checked.trials)
 
@@ -112,7 +112,12 @@ def check_growth(run: OpenRun, study: Study) -> tuple[CheckedStudy, Remaining | 
         return CheckedStudy(dict(run.cells), {}, [], facts), None
     recorded = {spec: recorded_task(spec, record) for spec, record in run.tasks.items()}
     checked = check_listed(study, known=run.cells, recorded=recorded)
-    return checked, Remaining.of(run.store, checked.trials, before=run.trials)
+    return checked, _lacking(run, study, checked)
+
+
+def _lacking(run: OpenRun, study: Study, checked: CheckedStudy) -> Remaining:
+    larger = OpenRun(run.store, study, checked.cells, checked.trials)
+    return Remaining.of(run.store, known_trials(larger), before=known_trials(run))
 
 
 def _moment(facts: Mapping[str, Any], when: str | None) -> dict[str, Any]:
@@ -332,7 +337,7 @@ def execute(
                     listener=recorder,
                 )
             if store.labels:
-                regroup(store, run.trials)
+                regroup(store, known_trials(run))
             done = True
         finally:
             seconds = time.monotonic() - start
@@ -349,7 +354,7 @@ def execute(
 
 
 def _raise_failed(store: RunStore, count: int) -> None:
-    rows = store.results()
+    rows = store.rows()
     reason = str(rows.loc[rows["status"] == FAILED, "reason"].iloc[0])
     every = "the only trial" if count == 1 else f"all {count} trials"
     raise RunFailedError(f"{every} failed{'' if count == 1 else '; the first'}: {reason}")

@@ -11,7 +11,7 @@ from typing import Any
 from odyssey.studies.evolve.forecast import kind_of
 from odyssey.studies.evolve.search import forecast_of, sample_trials
 from odyssey.studies.listed import study_jobs
-from odyssey.studies.source import OpenRun
+from odyssey.studies.source import OpenRun, recorded_tasks
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import in_updates
@@ -59,7 +59,7 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
     budgets = {spec: in_updates(run.study.config, get_task(spec)) for spec in trials}
     if sum(n * budgets[spec].updates for spec, n in trials.items()) < WORTH_TIMING:
         return {}
-    jobs = study_jobs(run)
+    jobs = study_jobs(run.trials, cells=run.cells, tasks=recorded_tasks(run))
     average = sum(job.work for job in jobs.values()) / len(jobs)
     trial = min(run.trials, key=lambda trial: abs(jobs[trial.id].work - average))
     return {trial.id: _estimate(trial).seconds}

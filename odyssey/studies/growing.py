@@ -60,7 +60,7 @@ class Remaining:
             if (home := homes.get(labels[one].trial if one in labels else one)) is not None
         }
         present: dict[str, set[int]] = {}
-        for one, members in store.results(relabel=False).groupby("trial")["member"]:
+        for one, members in store.rows(relabel=False).groupby("trial")["member"]:
             if str(one) in home_of:
                 present.setdefault(home_of[str(one)].id, set()).update(map(int, members))
         left = []
@@ -104,10 +104,10 @@ def regroup(store: RunStore, trials: Sequence[Trial]) -> None:
 
 def _homes(before: Sequence[Trial], now: Sequence[Trial]) -> dict[str, Trial]:
     """Gives the trial that holds all members of each of the smaller study's, by its id."""
-    place = {(t.task, t.spec, m["member"]): t for t in now for m in t.members}
+    place = {(t.task, t.spec, t.rung, m["member"]): t for t in now for m in t.members}
     homes = {}
     for trial in before:
-        home = place.get((trial.task, trial.spec, trial.members[0]["member"]))
+        home = place.get((trial.task, trial.spec, trial.rung, trial.members[0]["member"]))
         numbers = {m["member"] for m in trial.members}
         held = [m for m in home.members if m["member"] in numbers] if home else []
         if home is None or replace(home, members=tuple(held)).id != trial.id:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
 from odyssey.expr.identity import repeated
 from odyssey.pace import Job, Pace
 from odyssey.specs import expand, get_cell, shown_names
-from odyssey.storage.schema import FAILED
+from odyssey.storage.rungs import FIRST, LADDER
+from odyssey.storage.schema import FAILED, VALID_NATS
 from odyssey.studies.board import StudyBoard
 from odyssey.studies.cost import trial_job
 from odyssey.studies.factorial import combined_specs
@@ -24,6 +29,9 @@ from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import check_training
 from odyssey.training.sizes import check_reading
+
+_Climb = tuple[str, str, int]  # task, spec and rung
+_CLIMB_COLUMNS = ("member", "status", VALID_NATS)  # that say who goes on
 
 
 def check_listed(
@@ -59,6 +67,7 @@ def check_listed(
         if trial.task == study.tasks[0]:
             members_of[trial.spec] += trial.members
     training = dataclasses.asdict(study.config)
+    every = study.ladder_of(trials).every
     for name, cell in cells.items():
         members = members_of[name]
         population = study.population or study.members
@@ -75,8 +84,9 @@ def check_listed(
                 combined_specs(study.baseline, study.factorial) if study.factorial else {}
             ).items()
         },
-        "trials": len(trials),
-        "members": sum(len(t.members) for t in trials),
+        **({LADDER: [rung.plain() for rung in study.rungs]} if study.ladder else {}),
+        "trials": len(every),
+        "members": sum(len(t.members) for t in every),
         "training": training,
         "space": {
             name: {drawn.kind: list(drawn.values)} for name, drawn in study.distributions.items()
@@ -85,17 +95,29 @@ def check_listed(
     return CheckedStudy(cells, tasks, trials, facts)
 
 
-def study_jobs(run: OpenRun, *, parts: Iterable[Trial] = ()) -> dict[str, Job]:
-    """Gives the trials of a study as jobs, by id, and parts of them that are to be run."""
-    tasks = recorded_tasks(run)
-    return {
-        trial.id: trial_job(trial, run.cells[trial.spec], tasks[trial.task])
-        for trial in (*run.trials, *parts)
-    }
+def known_trials(run: OpenRun, rows: pd.DataFrame | None = None) -> list[Trial]:
+    """Gives the trials of a study: of a ladder those that what is recorded calls for.
+
+    Args:
+        run: The run.
+        rows: All its rows, where they are read already.
+    """
+    if not run.study.ladder:
+        return list(run.trials)
+    return run.study.ladder_of(run.trials).trials(run.store.rows() if rows is None else rows)
+
+
+def study_jobs(
+    trials: Iterable[Trial], *, cells: Mapping[str, Cell], tasks: Mapping[str, Task]
+) -> dict[str, Job]:
+    """Gives trials of a study as jobs, by id."""
+    return {t.id: trial_job(t, cells[t.spec], tasks[t.task]) for t in trials}
 
 
 class ListedTrials:
     """The trials of a study that are not finished yet, or what they lack; see `TrialSource`.
+
+    Those of a ladder's next rung follow when a cell has finished the rung before on a task.
 
     Args:
         run: The run.
@@ -111,24 +133,52 @@ class ListedTrials:
         workers: int = 1,
         timed: Mapping[str, float] | None = None,
     ) -> None:
-        remaining = Remaining.of(run.store, run.trials)
+        rows = run.store.rows()
+        known = known_trials(run, rows)
+        remaining = Remaining.of(run.store, known)
         remaining.note(run.store)
         left = remaining.trials
-        self.trials = iter(left)
-        self.total, self.idle = len(run.trials), not left
-        results = run.store.results()
-        jobs = study_jobs(run, parts=left)
-        self._pace = Pace({trial.id: jobs[trial.id] for trial in left}, workers=workers)
+        self._run, self._ladder = run, run.study.ladder_of(run.trials)
+        self._waiting = [(trial.index, trial.id, trial) for trial in left]
+        heapq.heapify(self._waiting)
+        self._open: Counter[_Climb] = Counter(_climb(trial) for trial in left)
+        self._rows: dict[_Climb, list[dict[str, Any]]] = defaultdict(list)
+        for row in rows.to_dict("records") if run.study.ladder else ():
+            climb = str(row["task"]), str(row["spec"]), int(row["rung"])
+            self._rows[climb].append({name: row[name] for name in _CLIMB_COLUMNS})
+        self._tasks = recorded_tasks(run)
+        self._jobs = self._jobs_of([*self._ladder.every, *known, *left])
+        self._pace = Pace({trial.id: self._jobs[trial.id] for trial in left}, workers=workers)
         for trial, seconds in [
-            *results.groupby("trial")["seconds"].sum().items(),
+            *rows.groupby("trial")["seconds"].sum().items(),
             *(timed or {}).items(),
         ]:
-            if trial in jobs:
-                self._pace.learn(jobs[str(trial)], float(seconds))
-        self._board = StudyBoard(run.tasks, self.total, self.total - len(left), pace=self._pace)
-        self._board.include(results.to_dict("records"))
+            if trial in self._jobs:
+                self._pace.learn(self._jobs[str(trial)], float(seconds))
+        self._unknown = self._ladder.to_come(known, left)
+        self._tell_pace()
+        self.total = len(known) + sum(len(trials) for trials in self._unknown.values())
+        self.idle = not left
+        self._board = StudyBoard(
+            run.tasks,
+            self.total,
+            len(known) - len(left),
+            pace=self._pace,
+            climbs=len(list(self._ladder.keys)),
+            climbed=[
+                sum(1 for climb in self._rows if climb[-1] == rung.number and not self._open[climb])
+                for rung in self._ladder.rungs
+            ],
+        )
+        self._board.include(rows.to_dict("records"))
         self._watcher = watcher
         watcher.begin(self._board)
+
+    @property
+    def trials(self) -> Iterator[Trial | None]:
+        """The trials, the first in logical order first; None while only a result can bring more."""
+        while self._waiting or any(self._unknown.values()):
+            yield heapq.heappop(self._waiting)[-1] if self._waiting else None
 
     def start(self, trial: Trial) -> None:
         """Notes when the trial began."""
@@ -137,8 +187,41 @@ class ListedTrials:
     def learn(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
         """Counts the trial."""
         self._pace.finish(trial.id, counts=any(row["status"] != FAILED for row in rows))
+        self._climb_on(trial, rows)
+        self._board.total = self.total
         self._board.take(rows)
         self._watcher.done(self._board, rows)
+
+    def _climb_on(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Makes the trials of the next rung when a cell has finished one on a task."""
+        climb, key = _climb(trial), (trial.task, trial.spec)
+        self._open[climb] -= 1
+        self._rows[climb] += [{name: row.get(name) for name in _CLIMB_COLUMNS} for row in rows]
+        if self._open[climb] or not self._ladder.rungs:
+            return
+        self._board.climbed[trial.rung - FIRST] += 1
+        found = self._ladder.next_trials(key, trial.rung, pd.DataFrame(self._rows[climb]))
+        later = [t for t in self._unknown[key] if found and t.rung > trial.rung + 1]
+        self.total += len(found) + len(later) - len(self._unknown[key])
+        self._unknown[key] = later
+        self._tell_pace()
+        for one, job in self._jobs_of(found).items():
+            self._pace.add(one, job)
+        for follower in found:
+            heapq.heappush(self._waiting, (follower.index, follower.id, follower))
+            self._open[_climb(follower)] += 1
+
+    def _jobs_of(self, trials: Iterable[Trial]) -> dict[str, Job]:
+        return study_jobs(trials, cells=self._run.cells, tasks=self._tasks)
+
+    def _tell_pace(self) -> None:
+        """Tells how much work may follow of which nobody knows yet what trials it will be."""
+        work: dict[Any, float] = defaultdict(float)
+        for unknown in self._unknown.values():
+            for trial in unknown:
+                job = self._jobs[trial.id]
+                work[job.kind] += job.work
+        self._pace.expect(work)
 
     def postpone(self, trial: Trial) -> bool:
         """Never comes: the trials of a study have no limit."""
@@ -150,8 +233,14 @@ class ListedTrials:
         self._watcher.tick(self._board)
 
     def close(self) -> None:
-        """Has nothing to record."""
+        """Records how many trials there are: of a ladder that is known at its end."""
+        if self._ladder.rungs:
+            self._run.store.update_run(trials=self.total)
 
     def counts(self) -> dict[str, Any]:
         """Has none of its own."""
         return {}
+
+
+def _climb(trial: Trial) -> _Climb:
+    return trial.task, trial.spec, trial.rung

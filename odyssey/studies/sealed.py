@@ -40,10 +40,16 @@ _FREE = {"training.threads", "training.preset", "space.preset"}
 
 
 def deciding(study: Study) -> dict[str, Any]:
-    """Gives the training options and the space of a study that decide its numbers, by field."""
+    """Gives the training options and the space of a study that decide its numbers, by field.
+
+    On a ladder the number of draws is among them, for it decides which of them go on.
+    """
     said = resolved(study)
+    climbs = ("ladder", "members") if study.ladder else ()
     return {
-        n: v for n, v in said.items() if n.startswith(("training.", "space.")) and n not in _FREE
+        n: v
+        for n, v in said.items()
+        if (n.startswith(("training.", "space.")) and n not in _FREE) or n in climbs
     }
 
 

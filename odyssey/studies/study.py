@@ -27,6 +27,7 @@ from odyssey.specs import expand, named_cells, read_text
 from odyssey.studies.absolute import absolute_fields, absolute_path, are_texts
 from odyssey.studies.evolve.plan import SearchPlan, search_plan
 from odyssey.studies.factorial import combined_specs
+from odyssey.studies.ladder import Ladder, Rung, study_rungs
 from odyssey.studies.reading import INNER, Settings, override, read_toml
 from odyssey.studies.runners.registry import RUNNERS
 from odyssey.studies.settings import check_settings, fitted_members
@@ -74,6 +75,8 @@ class Study:
         members: Draws of hyperparameters (and seeds) per cell and task; where the space has grids,
             all of their combinations, or that several times.
         population: Members of one trial, trained side by side; 0 puts all in one.
+        ladder: Rungs after the first, each with `draws` that go on and their budget (`epochs`, or
+            `passes` where the study has them); see `studies.ladder`. Empty for none.
         seed: The seed that everything is derived from.
         runner: ray or local.
         workers: Trials at a time; the local runner has one worker whatever this says.
@@ -101,6 +104,7 @@ class Study:
     margin: float = 0.0
     members: int = 4
     population: int = 0
+    ladder: Sequence[Mapping[str, Any]] = ()
     seed: int = 1
     runner: str = "ray"
     workers: int = 2
@@ -142,6 +146,9 @@ class Study:
         self._check_tables()
         self._check_gpus()
         self._check_grid(grid_size(self.distributions))
+        if self.ladder and self.search is not None:
+            raise ConfigError("ladder is for the named cells of a study: a search has [[stages]]")
+        study_rungs(self.ladder, members=self.members, config=self.config)
         if self.search is not None and "forget_bias" in self.space:
             raise ConfigError("space.forget_bias needs a gate f, which a search does not promise")
         if self.search is not None and cell_settings(self.distributions):
@@ -260,12 +267,27 @@ class Study:
             training=self.training,
         )
 
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The rungs of its ladder, from the first on; none where it has no ladder."""
+        return study_rungs(self.ladder, members=self.members, config=self.config)
+
+    def ladder_of(self, trials: Sequence[Trial]) -> Ladder:
+        """Gives what makes the trials of later rungs.
+
+        Args:
+            trials: Those of the first rung, as `trials` gives them.
+        """
+        return Ladder(self.rungs, trials, population=self.population)
+
     def resolve_cells(self) -> dict[str, Cell]:
         """Finds or makes every cell, by the name to show, in order; raises `CellError`."""
         return named_cells(expand(list(self.cells)))
 
     def trials(self, cells: Mapping[str, Cell]) -> list[Trial]:
         """Lists all trials in their logical order: task by task, cell by cell.
+
+        Of a ladder these are the trials of the first rung.
 
         Args:
             cells: The cells by name, as `resolve_cells` gives them.
@@ -320,7 +342,7 @@ class Study:
         """Writes the study out in full."""
         data = dataclasses.asdict(self)
         data |= {"cells": list(self.cells), "tasks": list(self.tasks)}
-        for name in ("strategy", "constraints", "stages", *_LISTS):
+        for name in ("strategy", "constraints", "stages", "ladder", *_LISTS):
             if not data[name]:
                 del data[name]
         return tomli_w.dumps({k: _plain(v) for k, v in data.items()})

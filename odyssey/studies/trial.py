@@ -18,7 +18,7 @@ from odyssey.plugins import digests
 from odyssey.training.config import EARLIER
 
 _ABSENT = object()
-_NO_RESULT = ("index", "group", "limit")  # what a trial's result does not depend on
+_NO_RESULT = ("index", "group", "limit", "rung")  # what a trial's result does not depend on
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Trial:
         group: A label that the study gives, such as the stage of a search.
         limit: Seconds of processor time after which it is taken for hanging; 0: never. It decides
             no result, so it is no part of the id.
+        rung: The rung of the study's ladder, from 1; its budget is in `training`.
         plugins: Digests of the plug-ins that may decide it; those of this process.
     """
 
@@ -50,6 +51,7 @@ class Trial:
     training: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
     limit: float = 0.0
+    rung: int = 1
     plugins: tuple[str, ...] = field(default_factory=digests)
 
     @cached_property
@@ -86,6 +88,7 @@ class Trial:
             training=dict(data["training"]),
             group=data.get("group", ""),
             limit=float(data.get("limit", 0.0)),
+            rung=int(data.get("rung", 1)),
             plugins=tuple(data.get("plugins", ())),
         )
 

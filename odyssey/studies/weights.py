@@ -24,6 +24,7 @@ from odyssey.errors import StoreError
 from odyssey.storage import files
 from odyssey.storage.files import SLOT, DamagedFileError, seal, why
 from odyssey.storage.places import Place
+from odyssey.storage.rungs import best_first
 from odyssey.storage.schema import OK, VALID_NATS
 from odyssey.storage.store import RunStore
 from odyssey.studies.study import KEPT
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_Entry = tuple[int, float, str]  # the rung of a ladder, less than 0; the loss, the trial
 FOLDER = "weights"
 CELLS_WITH_WEIGHTS = 10
 """How many cells a task keeps the weights of, with `best`."""
@@ -148,9 +150,10 @@ def _checked(path: Place, *, sealed: bool) -> bytes:
 def kept(store: RunStore) -> pd.DataFrame:
     """Gives the rows of results whose weights are kept, the lowest validation loss first.
 
-    One row a member. Losses are ordered within a task; tasks in the order of the run.
+    One row a member, and rung of a ladder, of which the last comes first. Losses are ordered within
+    a task; tasks in the order of the run.
     """
-    results = store.results(relabel=False)  # weights lie where their trial was recorded
+    results = store.rows(relabel=False)  # weights lie where their trial was recorded
     if not (store.path / FOLDER).is_dir():
         return results.iloc[:0]
     sealed = "format" in store.run
@@ -166,8 +169,8 @@ def kept(store: RunStore) -> pd.DataFrame:
     here = [pair in pairs for pair in zip(results["trial"], results["member"], strict=True)]
     frame = results[np.array(here, dtype=bool)]
     place = {task: k for k, task in enumerate(dict.fromkeys(results["task"]))}
-    order = frame.assign(_task=frame["task"].map(place)).sort_values(
-        ["_task", VALID_NATS], kind="stable"
+    order = best_first(frame.assign(_task=frame["task"].map(place))).sort_values(
+        "_task", kind="stable"
     )
     return order.drop(columns="_task").reset_index(drop=True)
 
@@ -200,14 +203,15 @@ class Keeper:
 
     store: RunStore
     keep: str
-    _best: dict[str, dict[str, tuple[float, str]]] = field(default_factory=dict, init=False)
+    _best: dict[str, dict[str, _Entry]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if self.keep != "best" or not (self.store.path / FOLDER).is_dir():
             return
         rows = kept(self.store)
         for _, row in rows.iterrows():
-            self._enter(str(row["task"]), str(row["spec"]), str(row["trial"]), row[VALID_NATS])
+            entry = -int(row["rung"]), float(row[VALID_NATS]), str(row["trial"])
+            self._enter(str(row["task"]), str(row["spec"]), entry)
         known = set(rows["trial"])
         for path in (self.store.path / FOLDER).glob("*.npz"):
             if path.stem not in known:  # of a trial that was killed before its results
@@ -220,20 +224,21 @@ class Keeper:
         sound = [r for r in rows if r["status"] == OK]
         if sound:
             best = min(sound, key=lambda r: float(r[VALID_NATS]))
-            self._enter(best["task"], best["spec"], trial, float(best[VALID_NATS]))
+            entry = -int(best["rung"]), float(best[VALID_NATS]), trial
+            self._enter(best["task"], best["spec"], entry)
 
-    def _enter(self, task: str, spec: str, trial: str, nats: float) -> None:
-        cells = self._best.setdefault(task, {})
-        if spec in cells and cells[spec] <= (nats, trial):
-            if cells[spec][1] != trial:
+    def _enter(self, task: str, spec: str, entry: _Entry) -> None:
+        cells, trial = self._best.setdefault(task, {}), entry[-1]
+        if spec in cells and cells[spec] <= entry:
+            if cells[spec][-1] != trial:
                 self._drop(trial)
             return
-        if spec in cells and cells[spec][1] != trial:
-            self._drop(cells[spec][1])
-        cells[spec] = (nats, trial)
+        if spec in cells and cells[spec][-1] != trial:
+            self._drop(cells[spec][-1])
+        cells[spec] = entry
         if len(cells) > CELLS_WITH_WEIGHTS:
             worst = max(cells, key=lambda s: cells[s])
-            self._drop(cells.pop(worst)[1])
+            self._drop(cells.pop(worst)[-1])
 
     def _drop(self, trial: str) -> None:
         path_of(self.store, trial).unlink(missing_ok=True)

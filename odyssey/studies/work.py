@@ -253,6 +253,7 @@ def _common_columns(trial: Trial, member: Member, *, cell: str, commit: str) -> 
         "trial": trial.id,
         "trial_index": trial.index,
         "group": trial.group,
+        "rung": trial.rung,
         "cell": cell,
         "spec": trial.spec,
         "cell_key": trial.cell_key,

@@ -125,8 +125,19 @@ def test_a_cell_counts_once_and_a_worse_trial_leaves(tmp_path):
     keeper = Keeper(store, "best")
     for trial, nats in (("a", 2.0), ("b", 1.0), ("c", 3.0)):
         path_of(store, trial).write_bytes(b"")
-        row = {"task": "t", "spec": "s", "status": "ok", "valid_nats": nats}
+        row = {"task": "t", "spec": "s", "rung": 1, "status": "ok", "valid_nats": nats}
         keeper.trial_done(trial, [row, row | {"status": "diverged", "valid_nats": np.nan}])
+    assert files(store) == ["b"]
+
+
+def test_of_a_ladder_the_last_rung_stays_however_good_the_first_was(tmp_path):
+    store = RunStore.create(tmp_path / "run", study="", run={})
+    (store.path / "weights").mkdir()
+    keeper = Keeper(store, "best")
+    for trial, rung, nats in (("a", 1, 1.0), ("b", 2, 2.0), ("c", 1, 0.5)):
+        path_of(store, trial).write_bytes(b"")
+        row = {"task": "t", "spec": "s", "rung": rung, "status": "ok", "valid_nats": nats}
+        keeper.trial_done(trial, [row])
     assert files(store) == ["b"]
 
 

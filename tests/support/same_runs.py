@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from odyssey.storage import load_curves, load_results
@@ -10,9 +12,9 @@ from odyssey.storage.schema import VOLATILE_COLUMNS
 
 
 def assert_same_study(path, expected):
-    """Compares the results and curves of two runs."""
-    _assert_same(path, expected, load_results, VOLATILE_COLUMNS)
-    _assert_same(path, expected, load_curves)
+    """Compares the results and curves of two runs, of a ladder those of every rung."""
+    _assert_same(path, expected, partial(load_results, every_rung=True), VOLATILE_COLUMNS)
+    _assert_same(path, expected, partial(load_curves, every_rung=True))
 
 
 def assert_same_search(path, expected):

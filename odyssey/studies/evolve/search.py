@@ -198,7 +198,7 @@ def known_scores(store: RunStore) -> dict[str, TrialScore]:
     ]
     columns += ["characters", "seconds", "processor_seconds"]
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    frame = store.results()[columns]
+    frame = store.rows()[columns]
     for values in zip(*(frame[c].tolist() for c in columns), strict=True):
         rows[values[0]].append(dict(zip(columns, values, strict=True)))
     return {trial: trial_score(found) for trial, found in rows.items()}
@@ -292,7 +292,7 @@ class SearchTrials:
 
     def _learn_before(self, run: OpenRun, timed: Mapping[str, float]) -> None:
         """Tells the pace what trials took in earlier runs of the command, or a moment of one."""
-        results = run.store.results()
+        results = run.store.rows()
         for kind, work in self._forecast.work.items():
             rows = results[(results["group"] == kind[0]) & (results["task"] == kind[1])]
             work *= rows["trial"].nunique()
