@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -31,8 +32,9 @@ def test_results_are_data_and_small():
     command = ["git", "ls-files", "-z", "results"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
     files = [ROOT / name for name in listed.decode().split("\0") if name]
-    assert 0 < len(files) <= 200
-    assert sum(path.stat().st_size for path in files) <= 12_000_000
+    folders = Counter(path.relative_to(ROOT / "results").parts[0] for path in files)
+    assert folders and max(folders.values()) <= 16
+    assert sum(path.stat().st_size for path in files) <= 16_000_000
     data = {".parquet", ".json", ".toml", ".cell", ".csv", ".md"}
     figures = [path for path in files if path.suffix not in data]
     assert {path.suffix for path in figures} == {".png"}
