@@ -17,7 +17,9 @@ from odyssey.tasks.registry import get_task
 from odyssey.training.budget import in_updates
 from odyssey.training.config import training_config
 
-UPDATES = 3  # that are timed
+UPDATES = 3  # that are timed, and three times as many where they are lost in the rest
+MOST_UPDATES = 250
+CLEAR = 0.5  # what they take at least, of a training of one update with its measurements
 MOST_TIMED = 3  # trials of a search, each of another stage or task
 WORTH_TIMING = 5_000  # updates of a run whose time is told before it begins
 
@@ -39,7 +41,9 @@ def estimate_trials(trials: Iterable[Trial]) -> Estimate:
     """Estimates trials one after the other.
 
     Each is trained twice for a moment, after once without being timed: the two differ only in their
-    number of updates, so that what happens once per training cancels.
+    number of updates, so that what happens once per training cancels. On a CPU it is processor time
+    that is compared, for on a busy machine the difference of two short waits says nothing; how
+    much longer one waits than the processor works is counted over all of them.
     """
     found = [_estimate(trial) for trial in trials]
     return Estimate(sum(e.seconds for e in found), sum(e.start_up for e in found))
@@ -86,6 +90,10 @@ def _timed_candidate(run: OpenRun) -> dict[str, float]:
 def _estimate(trial: Trial) -> Estimate:
     from odyssey.studies.work import trained_trial
 
+    config = training_config(trial.training)
+    budget = in_updates(config, get_task(trial.task))
+    clock = time.process_time if config.device == "cpu" else time.perf_counter
+
     def seconds(count: int) -> float:
         short: Mapping[str, Any] = {
             **trial.training,
@@ -93,14 +101,19 @@ def _estimate(trial: Trial) -> Estimate:
             "epochs": 1,
             "updates_per_epoch": count,
         }
-        start = time.perf_counter()
+        start = clock()
         trained_trial(replace(trial, training=short), task=get_task(trial.task))
-        return time.perf_counter() - start
+        return clock() - start
 
+    began, worked = time.perf_counter(), clock()
     first = seconds(1)
     once = seconds(1)
-    per_update = max(seconds(1 + UPDATES) - once, 0.0) / UPDATES
-    budget = in_updates(training_config(trial.training), get_task(trial.task))
+    updates = UPDATES
+    more = seconds(1 + updates) - once
+    while more < CLEAR * once and updates < min(MOST_UPDATES, budget.updates):
+        updates *= 3
+        more = seconds(1 + updates) - once
+    busy = (time.perf_counter() - began) / max(clock() - worked, 1e-9)
     # `once` holds one validation and one test, which is about what an epoch adds to its updates
-    epoch = budget.updates_per_epoch * per_update + once / 2
-    return Estimate(float(budget.epochs * epoch + once), max(first - once, 0.0))
+    epoch = budget.updates_per_epoch * max(more, 0.0) / updates + once / 2
+    return Estimate(busy * (budget.epochs * epoch + once), busy * max(first - once, 0.0))

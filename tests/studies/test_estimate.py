@@ -1,5 +1,7 @@
 """What a dry run says does not count what happens once."""
 
+import random
+
 import pytest
 
 from odyssey.studies import estimate, work
@@ -9,9 +11,17 @@ from odyssey.studies.trial import Trial
 from odyssey.studies.work import failed_rows
 
 
-@pytest.mark.parametrize("start_up", [0.0, 30.0])
-def test_a_warm_up_is_not_counted(monkeypatch, start_up):
-    """By a clock of its own: 2 s a validation and test, 0.5 s an update, and a start-up once."""
+def one_trial(updates):
+    training = {"epochs": 4, "updates_per_epoch": updates}
+    return Trial(0, "elman", "text", "key", (), "xml", ({"member": 0},), training)
+
+
+@pytest.mark.parametrize(("start_up", "busy"), [(0.0, 1.0), (30.0, 1.0), (30.0, 5.0)])
+def test_a_warm_up_is_not_counted(monkeypatch, start_up, busy):
+    """By a clock of its own: 2 s a validation and test, 0.5 s an update, and a start-up once.
+
+    On a busy machine one waits five times as long as the processor works.
+    """
     clock, seen = [100.0], set()
 
     def train(trial, *, task):
@@ -21,18 +31,31 @@ def test_a_warm_up_is_not_counted(monkeypatch, start_up):
         clock[0] += 2.0 + 0.5 * trial.training["updates_per_epoch"]
 
     monkeypatch.setattr(work, "trained_trial", train)
-    monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
-
-    def trial(updates):
-        training = {"epochs": 4, "updates_per_epoch": updates}
-        return Trial(0, "elman", "text", "key", (), "xml", ({"member": 0},), training)
+    monkeypatch.setattr(estimate.time, "process_time", lambda: clock[0])
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: busy * clock[0])
 
     # a screen of a tenth of the updates, and the whole: the second is no cheaper than the first
-    short, whole = (estimate.estimate_trials([trial(n)]) for n in (10, 100))
+    short, whole = (estimate.estimate_trials([one_trial(n)]) for n in (10, 100))
     once = 2.0 + 0.5
-    assert short.seconds == pytest.approx(4 * (10 * 0.5 + once / 2) + once)
-    assert whole.seconds == pytest.approx(4 * (100 * 0.5 + once / 2) + once)
-    assert (short.start_up, whole.start_up) == (start_up, 0.0)
+    assert short.seconds == pytest.approx(busy * (4 * (10 * 0.5 + once / 2) + once))
+    assert whole.seconds == pytest.approx(busy * (4 * (100 * 0.5 + once / 2) + once))
+    assert short.start_up == pytest.approx(busy * start_up)
+    assert whole.start_up == 0.0
+
+
+def test_updates_that_are_lost_in_the_measurements_are_timed_in_greater_number(monkeypatch):
+    """An update takes a four-hundredth of a validation, and that is a little longer or shorter."""
+    clock, jitter = [0.0], random.Random(1)
+
+    def train(trial, *, task):
+        clock[0] += 2.0 + jitter.uniform(-0.02, 0.02) + 0.005 * trial.training["updates_per_epoch"]
+
+    monkeypatch.setattr(work, "trained_trial", train)
+    monkeypatch.setattr(estimate.time, "process_time", lambda: clock[0])
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
+    for _ in range(20):
+        found = estimate.estimate_trials([one_trial(10_000)]).seconds
+        assert found == pytest.approx(4 * 10_000 * 0.005, rel=0.1)
 
 
 def test_the_time_of_a_long_study_is_told_before_it_starts(monkeypatch, tmp_path):
