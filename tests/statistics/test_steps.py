@@ -1,8 +1,12 @@
 """What each step of a path brings: steps add up, and one that does nothing is not found."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
+from odyssey.report.page.tables import print_table
 from odyssey.report.study.steps import steps_of, steps_table
 from odyssey.statistics.comparison import compare
 from odyssey.statistics.ranking import with_labels
@@ -57,3 +61,18 @@ def test_the_page_has_the_steps_of_a_study_with_a_path():
     assert table["effect"].tolist()[::3] == ["coupled (from lstm)", "whole way to gru"]
     assert steps_of(frame, {}, seed=1) is None
     assert steps_of(frame[frame["spec"] != "gru"], {"path": list(PATH)}, seed=1) is None
+
+
+def test_long_names_fold_on_a_terminal():
+    names = [
+        f"lstm:{'+'.join(['no_output_activation', 'no_output_gate'][: k + 1])}" for k in (0, 1)
+    ]
+    path = ("lstm", *names, "gru")
+    cells = {name: SimulatedCell(shift=0.1 * k) for k, name in enumerate(path)}
+    frame = simulate_results(cells, rng=np.random.default_rng(0), draws=6)
+    shown = io.StringIO()
+    print_table(steps_table(path_steps(frame, path, seed=1)), Console(file=shown, width=80))
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "".join(line[:50].strip() for line in lines).count("no_output_activation") >= 2
+    assert any(line.startswith("whole way to gru") for line in lines)

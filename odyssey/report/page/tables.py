@@ -149,6 +149,8 @@ _DISPENSABLE = (
     ),
 )
 _VERDICTS = ("verdict", "within", "odyssey_verdict")
+# What names the cell or the change of a row, and is as long as that is.
+_FOLDED = ("label", "effect")
 _LEFT = (
     "label",
     "effect",
@@ -380,7 +382,10 @@ def print_table(frame: pd.DataFrame, console: Console) -> None:
             if wanted.maximum <= room:
                 break
         else:
-            table = _rich_table(part[kept].assign(label=without_base(part["label"])), title=task)
+            short = part[kept]
+            if "label" in part:
+                short = short.assign(label=without_base(part["label"]))
+            table = _rich_table(short, title=task)
             wanted = Measurement.get(console, console.options.update(max_width=1000), table)
         table.width = min(wanted.maximum, room)
         console.print(table, crop=False)
@@ -402,7 +407,7 @@ def _rich_table(frame: pd.DataFrame, *, title: str) -> Table:
             justify="left" if is_words(name) else "right",
             vertical="bottom",
             overflow="fold",
-            no_wrap=name != "label",
+            no_wrap=name not in _FOLDED,
         )
     for cells in shown_cells(frame):
         table.add_row(*(Text(text, style="bold" if best else "") for text, best in cells))
