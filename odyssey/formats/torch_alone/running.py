@@ -46,9 +46,7 @@ def rnn_class(draft: Draft) -> list[str]:
     tensors = [f"{name}: Tensor" for name in ("x", *draft.further)]
     return [
         "class RNN(nn.Module):",
-        f'{INDENT}"""Layers of the cell, called like torch.nn.LSTM."""',
-        "",
-        *definition("__init__", ["self", *sizes, layers], "None"),
+        *definition("__init__", ["self", *sizes, layers]),
         "        super().__init__()",
         *_one_layer(wide),
         "        sizes = [input_size] + [hidden_size] * (num_layers - 1)",
@@ -98,9 +96,7 @@ def model_class(draft: Draft) -> list[str]:
     reads = f"classes (T, B), of {around.inputs}" if around.classes else "x (T, B, inputs)"
     lines = [
         "class Model(nn.Module):",
-        f'{INDENT}"""The layers, and what a trained model has around them."""',
-        "",
-        *definition("__init__", ["self"], "None"),
+        *definition("__init__", ["self"]),
         "        super().__init__()",
         f"        self.rnn = RNN({inputs}, {hidden}, {portable.num_layers})",
     ]
@@ -137,12 +133,12 @@ def load_function(draft: Draft) -> list[str]:
         return []
     what = "Model" if draft.portable.around else "RNN"
     return [
-        f"def load(path: str | Path | None = None) -> {what}:",
+        f"def load(path: str | None = None) -> {what}:",
         '    """Builds it with the weights beside this file; `pip install safetensors`."""',
         "    from safetensors.torch import load_file",
         "",
         f"    model = {what}()",
-        '    path = path or Path(__file__).with_suffix(".safetensors")',
+        '    path = path or __file__.removesuffix("py") + "safetensors"',
         "    model.load_state_dict(load_file(path))",
         "    return model.eval()",
     ]
