@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from odyssey.formats.portable import Portable
+from odyssey.formats.torch_alone.condition import conditioner_class
 from odyssey.formats.torch_alone.draft import Draft, draft
 from odyssey.formats.torch_alone.equations import IMPORTED, defined
 from odyssey.formats.torch_alone.running import load_function, model_class, rnn_class
@@ -33,7 +34,10 @@ def write_torch(portable: Portable) -> str:
         *map(start_function, drafted.starts),
         *called,
     ]
-    classes = [cell_class(drafted, step.lines), rnn_class(drafted), model_class(drafted)]
+    classes = [cell_class(drafted, step.lines), rnn_class(drafted)]
+    if portable.around is not None:
+        classes.append(conditioner_class(portable.around))
+    classes.append(model_class(drafted))
     below = [part for part in (*functions, *classes, load_function(drafted)) if part]
     body = [_imports(imports), *(["", *part] for part in below)]
     whole = _joined([_docstring(drafted, text=True), *body])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from odyssey.expr.sizes import INPUTS, axes, parts
+from odyssey.formats.portable import Surroundings
+from odyssey.formats.torch_alone.condition import conditioned_reading
 from odyssey.formats.torch_alone.draft import Draft
 from odyssey.formats.torch_alone.text import (
     INDENT,
@@ -92,39 +94,55 @@ def model_class(draft: Draft) -> list[str]:
     if around is None:
         return []
     inputs, hidden = portable.sizes()
-    embedded = "embedding" in around.arrays
-    reads = f"classes (T, B), of {around.inputs}" if around.classes else "x (T, B, inputs)"
+    whole = ["super().__init__()", f"self.rnn = RNN({inputs}, {hidden}, {portable.num_layers})"]
+    if "embedding" in around.arrays:
+        shape = ", ".join(map(str, around.arrays["embedding"].shape))
+        whole.append(f"self.embedding = nn.Parameter(torch.empty({shape}))")
+    if around.condition is not None:
+        whole.append("self.conditioner = Conditioner()")
+    whole.append(f"self.readout = nn.Linear({hidden}, {around.outputs})")
     lines = [
         "class Model(nn.Module):",
         *definition("__init__", ["self"]),
-        "        super().__init__()",
-        f"        self.rnn = RNN({inputs}, {hidden}, {portable.num_layers})",
-    ]
-    if embedded:
-        shape = ", ".join(map(str, around.arrays["embedding"].shape))
-        lines.append(f"        self.embedding = nn.Parameter(torch.empty({shape}))")
-    lines += [
-        f"        self.readout = nn.Linear({hidden}, {around.outputs})",
+        *(2 * INDENT + line for line in whole),
         "",
-        *definition("forward", ["self", "x: Tensor", _STATE], "tuple[Tensor, tuple]"),
-        f'        """Reads {reads}; gives (T, B, {around.outputs}) and the state."""',
+        *_model_forward(draft, around, hidden),
     ]
-    if around.classes:
-        dense = f"nn.functional.one_hot(x, {around.inputs}).to(self.readout.weight.dtype)"
-        lines.append(f"        x = {dense}")
-    if draft.further:  # x is what none of them reads
-        main, *places = around.places
-        named = [*zip(draft.further, places, strict=True), ("x", main)]
-        lines += [f"        {name} = x[..., {indices(own)}]" for name, own in named]
-    if embedded:
-        lines.append("        x = x @ self.embedding.mT")
-    read = ["x", *draft.further, "state"]
-    lines += [2 * INDENT + s for s in wrapped("x, state = self.rnn(", read, ")", depth=2)]
-    lines.append("        return self.readout(x), state")
     if around.symbols and all(len(symbol) == 1 for symbol in around.symbols):
         symbols = f"SYMBOLS = {literal(around.symbols)}"
         lines = ["# What the classes stand for.", symbols, "", "", *lines]
     return lines
+
+
+def _model_forward(draft: Draft, around: Surroundings, hidden: int) -> list[str]:
+    """Writes the method that is called, and where something is given that of the layers."""
+    given = around.condition is not None
+    reads = f"classes (T, B), of {around.inputs}" if around.classes else "x (T, B, inputs)"
+    reads += ", and what they are conditioned on" if given else ""
+    body = [f'"""Reads {reads}; gives (T, B, {around.outputs}) and the state."""']
+    if around.classes:
+        dense = f"nn.functional.one_hot(x, {around.inputs}).to(self.readout.weight.dtype)"
+        body.append(f"x = {dense}")
+    layers = []
+    if draft.further:  # x is what none of them reads
+        main, *places = around.places
+        named = [*zip(draft.further, places, strict=True), ("x", main)]
+        layers += [f"{name} = x[..., {indices(own)}]" for name, own in named]
+    if "embedding" in around.arrays:
+        layers.append("x = x @ self.embedding.mT")
+    run = wrapped("self.rnn(", ["x", *draft.further, "state"], ")", depth=2)
+    result = "tuple[Tensor, tuple]"
+    if given:
+        head = definition("forward", ["self", "x: Tensor", "given: Tensor", _STATE], result)
+        body += conditioned_reading(around, hidden)
+        layers = [*layers, f"return {run[0]}", *run[1:]]
+        inner = definition("layers", ["self", "x: Tensor", "state: tuple | None"], result)
+        inner += [2 * INDENT + line for line in layers]
+        return [*head, *(2 * INDENT + line for line in body), "", *inner]
+    run = wrapped("x, state = self.rnn(", ["x", *draft.further, "state"], ")", depth=2)
+    body += [*layers, *run, "return self.readout(x), state"]
+    head = definition("forward", ["self", "x: Tensor", _STATE], result)
+    return [*head, *(2 * INDENT + line for line in body)]
 
 
 def load_function(draft: Draft) -> list[str]:
