@@ -33,6 +33,9 @@ EARLIER_SECONDS = 5.0
 LATELY_SECONDS = 60.0
 """How long what a job took stays news, or as many average jobs as `_LATELY_JOBS`, if longer."""
 
+SAID_EVERY = 10.0
+"""Seconds from a word of a course of many short steps to the next."""
+
 WORTH_SAYING = 5.0
 """Seconds; what takes no longer needs no word on it."""
 
@@ -298,24 +301,33 @@ class Course:
 
     Args:
         steps: How many there are.
+        every: Seconds from a word to the next, at least; the first one comes after the first step.
         clock: Gives seconds.
     """
 
-    def __init__(self, steps: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._steps = steps
+    def __init__(
+        self, steps: float, *, every: float = 0.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._steps, self._every, self._clock = steps, every, clock
+        self._said = -math.inf
         self._pace = Pace({"": Job("", steps)}, clock=clock)
         self._pace.start("")
         self._pace.progress("", 0.0)
 
     def after(self, done: float) -> str:
-        """Gives the end of a line, `  about 3 min 00 s left`; nothing where it is over at once.
+        """Gives the end of a line, `  about 3 min 00 s left`.
+
+        Nothing where it is over at once, or where it has been said lately.
 
         Args:
             done: Steps that are done.
         """
         self._pace.progress("", done / max(self._steps, 1))
-        left = self._pace.seconds_left
-        return f"  about {duration(left)} left" if left >= WORTH_SAYING else ""
+        left, now = self._pace.seconds_left, self._clock()
+        if not left >= WORTH_SAYING or now - self._said < self._every:
+            return ""
+        self._said = now
+        return f"  about {duration(left)} left"
 
 
 def _beside(seen: _Seen, kind: Hashable, expected: float, average: float) -> float:

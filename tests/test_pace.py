@@ -249,3 +249,14 @@ def test_a_course_of_steps_says_how_long_it_still_takes():
     assert course.after(1) == "  about 9 min 00 s left"
     clock[0] = 596.0
     assert course.after(9.95) == ""
+
+
+def test_a_course_of_many_steps_is_silent_between_its_words():
+    clock = [0.0]
+    course = Course(100, every=10.0, clock=lambda: clock[0])
+    said = []
+    for done in range(1, 101):
+        clock[0] = done * 2.0
+        if course.after(done):
+            said.append(clock[0])
+    assert said == [*range(2, 196, 10)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli.arguments import add_choice, add_json, add_options, options_of
-from odyssey.cli.printing import print_json, print_rows
+from odyssey.cli.printing import print_json, print_rows, teller
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.mistakes import MistakeOptions, SortedMistakes, sort_mistakes
 from odyssey.wording import each
@@ -33,6 +33,7 @@ def run(args: argparse.Namespace) -> None:
         args.directories,
         options_of(MistakeOptions, args),
         choice=options_of(ModelChoice, args),
+        progress=teller(quiet=args.json),
     )
     if args.json:
         print_json(

@@ -12,10 +12,9 @@ from odyssey.cli.arguments import (
     add_settings,
     options_of,
 )
-from odyssey.cli.printing import print_json, print_rows
+from odyssey.cli.printing import print_json, print_rows, teller
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.gradients import GradientOptions, measure_gradients
-from odyssey.progress.output import print_line
 
 EXAMPLES = (
     ("odyssey gradients elman lstm --steps 100", "how far gradients reach at the start"),
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         args.specs,
         options_of(GradientOptions, args, out=args.out or "results/runs/gradients"),
         choice=options_of(ModelChoice, args),
-        progress=_ignore if args.json else print_line,
+        progress=teller(quiet=args.json),
     )
     rows = [{str(k): v for k, v in row.items()} for row in study.summary.to_dict("records")]
     if args.json:
@@ -95,7 +94,3 @@ def run(args: argparse.Namespace) -> None:
     print(f"median [10 %, 90 %] over {study.over}; what they mean: docs/diagnostics.md")
     for kind, path in study.files.items():
         print(f"{kind}: {path}")
-
-
-def _ignore(line: str) -> None:
-    """Prints nothing but JSON."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from odyssey.progress.output import console
+from odyssey.progress.output import console, print_line
+
+
+def teller(*, quiet: bool) -> Callable[[str], None]:
+    """Gives what prints lines of a job on its way; nothing where there is to be JSON alone."""
+    return (lambda line: None) if quiet else print_line
 
 
 def print_json(data: Any) -> None:

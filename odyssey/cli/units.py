@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from odyssey.cli.arguments import add_choice, add_device, add_json, add_options, options_of
-from odyssey.cli.printing import print_json, print_rows
+from odyssey.cli.printing import print_json, print_rows, teller
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.units import UnitOptions, study_units
 from odyssey.wording import plural
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Prints the best unit of each probe, and where the files are."""
     options, choice = options_of(UnitOptions, args), options_of(ModelChoice, args)
-    study = study_units(args.directory, options, choice=choice)
+    study = study_units(args.directory, options, choice=choice, progress=teller(quiet=args.json))
     best = study.best.to_dict("records")
     if args.json:
         print_json({"best": best, "absent": study.absent, "files": study.files})

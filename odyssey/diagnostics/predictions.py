@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -22,6 +24,7 @@ def predict(
     characters: int,
     split: HeldOut = "test",
     member: int = 0,
+    progress: Callable[[int], None] = lambda symbols: None,
 ) -> pd.DataFrame:
     """Reads held-out data as one stream and keeps the loss of every symbol.
 
@@ -31,6 +34,7 @@ def predict(
         characters: How many symbols are predicted, at most.
         split: Of which part of the data.
         member: Row of the population.
+        progress: Hears how many symbols are read, now and then.
 
     Returns:
         Columns position (place of the symbol in the split, from 1: the first is only read), symbol
@@ -52,6 +56,7 @@ def predict(
         nats.append(functional.cross_entropy(own, target, reduction="none").numpy())
         symbols.append(batch.targets_TB[:, 0])
         counted.append(batch.weights_TB[:, 0])
+        progress(SYMBOLS_A_CALL * len(symbols))
     found = np.concatenate(symbols)[:characters]
     return pd.DataFrame(
         {

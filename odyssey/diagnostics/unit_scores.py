@@ -16,7 +16,7 @@ Shapes: N symbols of a half, U units, S shifts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,7 @@ def score_units(
     *,
     rng: np.random.Generator,
     shifts: int = 999,
+    progress: Callable[[int], None] = lambda units: None,
 ) -> pd.DataFrame:
     """Scores every unit of a recording against every probe.
 
@@ -58,6 +59,7 @@ def score_units(
         probes: Name -> what holds after each symbol, (T,) bools or numbers.
         rng: Draws the shifts.
         shifts: How many; p is no less than 1 / (shifts + 1).
+        progress: Hears how many units are correlated, now and then.
 
     Returns:
         A row a probe and unit, best first within a probe: name, probe, binary, layer, track, kind,
@@ -91,7 +93,10 @@ def score_units(
     }
     if not usable:
         return pd.DataFrame(columns=UNIT_SCORE_COLUMNS)
-    found = _correlate(recording, usable, fit, judged, rng=rng, shifts=shifts)
+    size = judged.stop - judged.start
+    least = min(_SHORTEST_SHIFT, size // 10)
+    lags = rng.integers(least, size - least + 1, size=shifts)
+    found = _correlate(recording, usable, fit, judged, lags=lags, progress=progress)
     codes = np.asarray(symbols)
     frames = [
         _frame(recording, name, values, codes, found[place], fit, judged)
@@ -133,15 +138,13 @@ def _correlate(
     fit: slice,
     judged: slice,
     *,
-    rng: np.random.Generator,
-    shifts: int,
+    lags: NDArray[np.int64],
+    progress: Callable[[int], None],
 ) -> list[_Correlations]:
     size = judged.stop - judged.start
-    least = min(_SHORTEST_SHIFT, size // 10)
-    lags = rng.integers(least, size - least + 1, size=shifts)
     fit_probes = [_standard(values[fit])[0] for values in probes.values()]
     spectra = [scipy.fft.rfft(_standard(values[judged])[0]) for values in probes.values()]
-    found = [_Correlations(recording.num_units, shifts) for _ in probes]
+    found = [_Correlations(recording.num_units, len(lags)) for _ in probes]
     start = 0
     for track in recording.tracks:
         for first in range(0, track.values_TH.shape[1], _BLOCK):
@@ -159,6 +162,7 @@ def _correlate(
                 sign = np.where(one.fitted[units] < 0, -1.0, 1.0)
                 one.judged[units] = sign * moved_UN[:, 0]
                 np.maximum(one.largest, (sign[:, None] * moved_UN[:, lags]).max(0), out=one.largest)
+            progress(start)
     return found
 
 

@@ -32,9 +32,12 @@ class NamedForm(Function):
 
     Attributes:
         cite: Where it was published, or who uses it.
+        torch: The same in one call of torch, as of a `Primitive`, with `{1}` for the size of the
+            argument where there is one; empty where torch has none.
     """
 
     cite: str
+    torch: str = ""
 
     @cached_property
     def arity(self) -> int:
@@ -99,6 +102,7 @@ _ROWS = (
         latex=r"\operatorname{{silu}}({0})",
         share=0.05,
         cite="Elfwing et al. 2018",
+        torch="torch.nn.functional.silu",
     ),
     NamedForm(
         name="gelu",
@@ -111,6 +115,7 @@ _ROWS = (
         latex=r"\operatorname{{gelu}}({0})",
         share=0.03,
         cite="Hendrycks & Gimpel 2016, the exact form",
+        torch="torch.nn.functional.gelu",
     ),
     NamedForm(
         name="elu",
@@ -119,6 +124,7 @@ _ROWS = (
         latex=r"\operatorname{{elu}}({0})",
         share=0.03,
         cite="Clevert et al. 2016, with alpha 1",
+        torch="torch.nn.functional.elu",
     ),
     NamedForm(
         name="softsign",
@@ -130,6 +136,7 @@ _ROWS = (
         parity=-1,
         share=0.03,
         cite="Bergstra et al. 2009",
+        torch="torch.nn.functional.softsign",
     ),
     NamedForm(
         name="hard_sigmoid",
@@ -139,6 +146,7 @@ _ROWS = (
         parity=-1,
         share=0.03,
         cite="torch.nn.Hardsigmoid; Theano and Keras had 0.2 a + 0.5 inside",
+        torch="torch.nn.functional.hardsigmoid",
     ),
     NamedForm(
         name="hard_tanh",
@@ -148,6 +156,7 @@ _ROWS = (
         parity=-1,
         share=0.03,
         cite="Collobert 2004",
+        torch="torch.nn.functional.hardtanh",
     ),
     NamedForm(
         name="modrelu",

@@ -23,7 +23,7 @@ class InitialValue:
         counts: How many numbers an `init` line may give.
         complete: Fills in the numbers that were left out.
         draw: Draws an array of a shape.
-        torch: The same in torch: a statement that fills the tensor `{w}`, with `{0}`, `{1}` for the
+        torch: The same in torch: statements that fill the tensor `{w}`, with `{0}`, `{1}` for the
             numbers; or the lines of a function of `shape` that gives the values. Empty where there
             is none: then a cell with it does not go to torch alone.
         objection: Says what is wrong with the numbers, or nothing.
@@ -237,8 +237,8 @@ return turn
         draw=lambda numbers, shape, rng: given.picking(shape, apart=False),
         vectors=False,
         torch="""\
-rows, columns = shape
-return torch.eye(columns)[torch.arange(rows) * columns // rows]
+rows, columns = {w}.shape
+{w}.copy_(torch.eye(columns)[torch.arange(rows) * columns // rows])
 """,
     ),
     "tiled": InitialValue(
@@ -246,8 +246,8 @@ return torch.eye(columns)[torch.arange(rows) * columns // rows]
         draw=lambda numbers, shape, rng: given.picking(shape, apart=True),
         vectors=False,
         torch="""\
-rows, columns = shape
-return torch.eye(columns)[torch.arange(rows) % columns]
+rows, columns = {w}.shape
+{w}.copy_(torch.eye(columns)[torch.arange(rows) % columns])
 """,
     ),
     "reservoir": InitialValue(

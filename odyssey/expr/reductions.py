@@ -118,6 +118,7 @@ _FORMS = (
         interval=lambda a: (0.0, 1.0),
         latex=r"\operatorname{{softmax}}({0})",
         cite="Bridle 1990",
+        torch="{0}.softmax(-1)",
     ),
     NamedForm(
         name="cumax",
@@ -125,6 +126,7 @@ _FORMS = (
         interval=lambda a: (0.0, 1.0 + 1e-9),  # sums of rounded numbers may pass 1
         latex=r"\operatorname{{cumax}}({0})",
         cite="Shen et al. 2019",
+        torch="{0}.softmax(-1).cumsum(-1)",
     ),
     NamedForm(
         name="layer_norm",
@@ -132,6 +134,7 @@ _FORMS = (
         interval=lambda a: ANYTHING,
         latex=r"\operatorname{{LN}}({0})",
         cite="Ba et al. 2016, without gain and bias; epsilon is torch's",
+        torch="torch.nn.functional.layer_norm({0}, [{1}])",
     ),
     NamedForm(
         name="rms_norm",
@@ -223,6 +226,7 @@ _MATRIX_FORMS = (
         interval=lambda a, b: ANYTHING,
         latex=r"{0} {1}^\top",
         cite="the outer product",
+        torch='torch.einsum("...i,...j->...ij", {0}, {1})',
     ),
     NamedForm(
         name="read",
@@ -230,6 +234,7 @@ _MATRIX_FORMS = (
         interval=lambda a, b: ANYTHING,
         latex=r"{0} \, {1}",
         cite="the product of a matrix and a vector, written S[t-1] @ q",
+        torch='torch.einsum("...ij,...j->...i", {0}, {1})',
     ),
     NamedForm(
         name="read_transposed",
@@ -237,6 +242,7 @@ _MATRIX_FORMS = (
         interval=lambda a, b: ANYTHING,
         latex=r"{0}^\top \, {1}",
         cite="that of the transposed matrix, written S[t-1].T @ q",
+        torch='torch.einsum("...ij,...i->...j", {0}, {1})',
     ),
 )
 

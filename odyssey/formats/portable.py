@@ -10,6 +10,10 @@ from odyssey.expr.cell import Cell
 from odyssey.expr.primitives import Array
 from odyssey.expr.schemes import InitScheme
 from odyssey.names import printable
+from odyssey.tasks.signature import Condition
+
+ENCODER = "conditioner."
+"""How the names of the arrays of an encoder begin."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Surroundings:
         symbols: What the classes stand for, or nothing.
         places: Which numbers of a step are x, and which each further input of the cell, in
             declared order; empty where all are x.
+        condition: What sequences are conditioned on, and how the layers read it; or None. The
+            arrays of its encoder begin with `ENCODER`.
     """
 
     inputs: int
@@ -33,6 +39,7 @@ class Surroundings:
     arrays: Mapping[str, Array]
     symbols: tuple[str, ...] = ()
     places: tuple[tuple[int, ...], ...] = ()
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True)

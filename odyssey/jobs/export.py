@@ -15,7 +15,7 @@ from odyssey.errors import ConfigError, StoreError, suggest
 from odyssey.expr import Cell, parse_cell
 from odyssey.expr.schemes import InitScheme
 from odyssey.expr.sizes import ONE, parts
-from odyssey.formats.portable import Portable, Surroundings
+from odyssey.formats.portable import ENCODER, Portable, Surroundings
 from odyssey.jobs.choice import ModelChoice, names_run
 from odyssey.jobs.show import cell_facts
 from odyssey.jobs.trained_cell import TrainedCell
@@ -253,47 +253,54 @@ def _best_cell(store: RunStore, choice: ModelChoice) -> Cell:
 
 def _places(model: SequenceModel) -> tuple[tuple[int, ...], ...]:
     """Gives which numbers of a step are x, and which each further input."""
+    from odyssey.training.sizes import input_size
+
     sizes = model.rnn.further_sizes
     if not sizes:
         return ()
-    order = model.reading.order or range(model.signature.inputs.size)
+    order = model.reading.order or range(input_size(model.signature))
     ends = (0, *accumulate((model.reading.main, *sizes.values())))
     return tuple(tuple(order[start:end]) for start, end in pairwise(ends))
 
 
 def _of_trained(trained: TrainedModel, run: Mapping[str, Any]) -> Portable:
-    model, row, task = trained.model, trained.row, trained.task
+    model, row = trained.model, trained.row
+    return replace(
+        of_model(model, () if model.signature.inputs.dense else _symbols(trained.task)),
+        scheme=InitScheme(_said(run, "init") or "uniform_fan", float(row["init_scale"])),
+        notes=_notes(row, run),
+    )
+
+
+def of_model(model: SequenceModel, symbols: tuple[str, ...] = ()) -> Portable:
+    """Gives what is written of a model of one member: its layers, and all that is around them.
+
+    Args:
+        model: The model.
+        symbols: What the classes that it reads stand for.
+    """
     signature = model.signature
-    if signature.condition is not None:
-        raise ConfigError(
-            f"{task.name}: a model that reads pictures or whole sequences first is not exported;"
-            " its cell is, as odyssey export CELL"
-        )
     arrays = {
         "readout.weight": model.readout.detach().numpy()[0],
         "readout.bias": model.readout_bias.detach().numpy()[0],
     }
     if model.embedding is not None:
         arrays["embedding"] = model.embedding.detach().numpy()[0]
+    if model.conditioner is not None:
+        for name, value in model.conditioner.named_parameters():
+            arrays[f"{ENCODER}{name}"] = value.detach().numpy()[0]
     around = Surroundings(
         inputs=signature.inputs.size,
         classes=not signature.inputs.dense,
         outputs=signature.outputs.size,
         arrays=arrays,
-        symbols=() if signature.inputs.dense else _symbols(task),
+        symbols=symbols,
         places=_places(model),
+        condition=signature.condition,
     )
     rnn = model.rnn
-    return Portable(
-        rnn.cell,
-        rnn.input_size,
-        rnn.hidden_size,
-        rnn.num_layers,
-        around=around,
-        scheme=InitScheme(_said(run, "init") or "uniform_fan", float(row["init_scale"])),
-        notes=_notes(row, run),
-        **_arrays(rnn),
-    )
+    sizes = rnn.input_size, rnn.hidden_size, rnn.num_layers
+    return Portable(rnn.cell, *sizes, around=around, **_arrays(rnn))
 
 
 def _symbols(task: Task) -> tuple[str, ...]:
@@ -353,7 +360,7 @@ def _torch(portable: Portable, stem: str, options: ExportOptions) -> dict[str, b
 
 def _onnx(portable: Portable, stem: str, options: ExportOptions) -> dict[str, bytes]:
     from odyssey.compiler import RNN
-    from odyssey.formats.onnx_graph import write_onnx
+    from odyssey.formats.onnx_model import write_onnx
 
     if not portable.used:
         rnn = RNN(portable.cell, *portable.sizes(), portable.num_layers, backend="eager")

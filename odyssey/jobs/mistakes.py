@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice, chosen_models
 from odyssey.options import Options
+from odyssey.pace import SAID_EVERY, Course
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,8 +75,15 @@ def sort_mistakes(
     options: MistakeOptions | None = None,
     *,
     choice: ModelChoice | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> SortedMistakes:
     """Sorts the errors of the models that runs have kept by category; writes tables and figures.
+
+    Args:
+        directories: The runs.
+        options: What is read, and where the files go.
+        choice: Which of their models.
+        progress: Hears in a line how long it still takes, now and then.
 
     Raises:
         OdysseyError: There are no such models, they have learned several tasks or too many cells,
@@ -88,42 +98,43 @@ def sort_mistakes(
     from odyssey.diagnostics.predictions import predict
     from odyssey.report.inside.error_plots import write_errors
 
-    oracles, reading = mistakes.Oracles(), None
+    oracles = mistakes.Oracles()
     baseline = f"{oracles.contexts}-gram"
-    task, unit = "", "characters"
-    categories, brackets = [], []
+    categories: list[pd.DataFrame] = []
+    brackets = []
     directories = list(dict.fromkeys(directories))
-    for directory, label, trained in chosen_models(
-        directories, choice, by_run=len(directories) > 1
-    ):
-        name = str(trained.row["task"])
+    chosen = chosen_models(directories, choice, by_run=len(directories) > 1)
+    models = [*itertools.islice(chosen, MOST_MODELS + 1)]
+    if len(models) > MOST_MODELS:
+        raise ConfigError(f"more than {MOST_MODELS} models; choose some with --cell")
+    first = models[0][2]
+    task = str(first.row["task"])
+    for directory, _, trained in models:
         trained.task.require_stream("`odyssey errors`")
-        if reading is None:
-            task, unit = name, trained.task.unit
-            reading = mistakes.annotate_text(
-                trained.task,
-                characters=options.characters,
-                split=options.split,
-                oracles=oracles,
-            )
-        if name != task:
+        if (name := str(trained.row["task"])) != task:
             raise ConfigError(
                 f"{directory} has learned {name}, the first model {task};"
                 " compare models of one task"
             )
-        predicted = predict(
-            trained.model, trained.task, characters=options.characters, split=options.split
-        )
+    asked: dict[str, Any] = {"characters": options.characters, "split": options.split}
+    reading = mistakes.annotate_text(first.task, oracles=oracles, **asked)
+    symbols = len(reading.text) - 1
+    course = Course(2.0 * len(models), every=SAID_EVERY)  # each reads, then is sorted
+
+    def tell(label: str, read: int) -> None:
+        if left := course.after(2 * len(categories) + min(read / symbols, 1.0)):
+            progress(f"{label}: model {len(categories) + 1} of {len(models)}{left}")
+
+    for _, label, trained in models:
+        told = partial(tell, label)
+        predicted = predict(trained.model, trained.task, progress=told, **asked)
         counted = mistakes.count_errors(mistakes.sort_errors(predicted, reading, oracles=oracles))
         categories.append(counted.assign(label=label, characters=len(predicted)))
         losses = mistakes.bracket_losses(predicted, reading.text)
         brackets.append(mistakes.loss_by_distance(losses).assign(label=label))
-        if len(categories) > MOST_MODELS:
-            raise ConfigError(f"more than {MOST_MODELS} models; choose some with --cell")
-    assert reading is not None
     losses = mistakes.bracket_losses(mistakes.ngram_predictions(reading), reading.text)
     brackets.append(mistakes.loss_by_distance(losses).assign(label=baseline))
     errors = pd.concat(categories, ignore_index=True)
     by_distance = pd.concat(brackets, ignore_index=True)
     files = write_errors(errors, by_distance, options.out, baseline=baseline)
-    return SortedMistakes(task, unit, len(reading.text) - 1, errors, by_distance, files)
+    return SortedMistakes(task, first.task.unit, symbols, errors, by_distance, files)

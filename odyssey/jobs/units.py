@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,12 @@ from odyssey.errors import ConfigError, StoreError, TaskError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.names import printable, short_names
 from odyssey.options import Options
+from odyssey.pace import SAID_EVERY, Course
 from odyssey.report.page.shows import shows
 from odyssey.tasks.reading import AUTO, read_symbols
 from odyssey.tasks.text import MissingText, TextTask, read_file
 from odyssey.tasks.vocabulary import Vocabulary
+from odyssey.wording import plural
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,7 +142,11 @@ class UnitStudy:
 
 
 def study_units(
-    directory: str, options: UnitOptions | None = None, *, choice: ModelChoice | None = None
+    directory: str,
+    options: UnitOptions | None = None,
+    *,
+    choice: ModelChoice | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> UnitStudy:
     """Lets a model that a run has kept read, scores its units, writes tables, figures and a page.
 
@@ -149,6 +155,7 @@ def study_units(
         options: What is read and written.
         choice: Which model. Its `text` is a file to read instead of the test data of the task; or
             the run's own text, wherever that lies now: then it reads the test data.
+        progress: Hears in a line how long it still takes, now and then.
 
     Raises:
         OdysseyError: There is no such model, or see `read_units`.
@@ -167,6 +174,7 @@ def study_units(
         probes=options.probes,
         shifts=options.shifts,
         seed=options.seed,
+        progress=progress,
     )
     best = best_units(reading.scores)
     absent = [name for name in reading.probes if name not in set(best["probe"])]
@@ -197,6 +205,7 @@ def read_units(
     probes: str | None = None,
     shifts: int = 999,
     seed: int = 1,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> UnitReading:
     """Lets a trained model read, and scores its units.
 
@@ -207,6 +216,7 @@ def read_units(
         probes: A Python file with more probes.
         shifts: Shifts of the null.
         seed: Their seed.
+        progress: Hears in a line how long it still takes, now and then.
 
     Raises:
         TaskError: The file cannot be read, or holds a symbol that the task lacks.
@@ -226,7 +236,14 @@ def read_units(
     sizes = [size for _, size in pieces]
     values = _by_symbol(probe_values("".join(c for c, _ in pieces), chosen), sizes)
     recording = record_model(trained.model, codes)
-    scores = score_units(recording, codes, values, shifts=shifts, rng=stream(seed, "units"))
+    course = Course(1.0, every=SAID_EVERY)
+
+    def tell(units: int) -> None:
+        if left := course.after(units / recording.num_units):
+            progress(f"scored {units:,} of {plural(recording.num_units, 'unit')}{left}")
+
+    rng = stream(seed, "units")
+    scores = score_units(recording, codes, values, shifts=shifts, rng=rng, progress=tell)
     text_T = [s for c, size in pieces for s in (c, *[""] * (size - 1))]
     return UnitReading(codes, text_T, recording, values, scores)
 

@@ -102,7 +102,7 @@ class Group:
             self._vector([m.clip_norm or math.inf for m in members]),
             self._vector([m.clip_value or math.inf for m in members]),
             config.diverged_factor * _guess(task.signature.outputs),
-            self._inside() if self.model.rnn.masked else None,
+            self.model.inside().to(self.device) if self.model.rnn.masked else None,
             self._vector(decay) if any(decay) else None,
             self.average.moved if self.average else None,
         )
@@ -140,18 +140,6 @@ class Group:
 
     def _vector(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
-
-    def _inside(self) -> Tensor:
-        """Marks what is not padding, (P, N): what a member of its size has."""
-        kept = []
-        for member in range(len(self.members)):
-            parts = []
-            for name, parameter in self.model.named_parameters():
-                inside = torch.zeros(parameter.shape[1:], dtype=torch.bool)
-                inside[tuple(map(slice, self.model.member_shape(name, member)))] = True
-                parts.append(inside.flatten())
-            kept.append(torch.cat(parts))
-        return torch.stack(kept).to(self.device)
 
     def run(
         self,
@@ -347,28 +335,18 @@ class Group:
         last = self._of_the_living(nll_P, count_KP[made - 1])
         return [*zip(done.nll[:-1], count_KP[: made - 1], strict=True), last]
 
-    def _update(
-        self, state: State | None
-    ) -> tuple[State, NDArray[np.float64], NDArray[np.float64]]:
-        """Makes one update; gives the state, and summed nats and counted characters by member."""
-        self.state = state
-        (found,) = self._ahead(1)
-        assert self.state is not None, "an update leaves a state"
-        return self.state, *found
-
     def _ahead(self, count: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Makes updates, and looks at the end at what came of them: a device works meanwhile.
 
         A member that diverges on a device is frozen there at once, and here when it is looked at.
         """
+        if self.on_cpu:  # nothing works meanwhile
+            return [self._settle(*self._make(0)) for _ in range(count)]
         start = time.perf_counter()
         made = [self._make(place) for place in range(count)]
-        read = [m for *_, m in made]
-        if not self.on_cpu:
-            read = read_all(read)
+        read = read_all([m for *_, m in made])
         each = (time.perf_counter() - start) / count
-        if not self.on_cpu:
-            self.at_a_time = max(1, min(MOST_AHEAD, round(SECONDS_AT_A_TIME / max(each, 1e-9))))
+        self.at_a_time = max(1, min(MOST_AHEAD, round(SECONDS_AT_A_TIME / max(each, 1e-9))))
         pairs = zip(made, read, strict=True)
         return [self._settle(batch, count_P, m) for (batch, count_P, _), m in pairs]
 

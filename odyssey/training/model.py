@@ -223,6 +223,18 @@ class SequenceModel(nn.Module):
         first = self.rnn.member_input_size(member, int(layer))
         return self.rnn.program.stored_shape(own, first, units)
 
+    def inside(self) -> Tensor:
+        """Marks what is not padding, (P, N) bools: what a member of its size has."""
+        kept = []
+        for member in range(len(self.rnn.hidden_sizes)):
+            parts = []
+            for name, parameter in self.named_parameters():
+                own = torch.zeros(parameter.shape[1:], dtype=torch.bool)
+                own[tuple(map(slice, self.member_shape(name, member)))] = True
+                parts.append(own.flatten())
+            kept.append(torch.cat(parts))
+        return torch.stack(kept)
+
 
 def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Gives logits (P, T, B, V)."""

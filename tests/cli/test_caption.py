@@ -1,11 +1,16 @@
 """`odyssey caption` reads pictures of a small model, writes its page, and refuses in one line."""
 
+import importlib.util
 import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.answers import refused, well
+from support.departing import in_onnxruntime
+
+from odyssey.studies.trained import load_trained
 
 TRAIN = ("train", "gru", "--hidden-size", 8, "--updates-per-epoch", 2, "--epochs", 1)
 SIZES = ("--batch-size", 4, "--set", "valid_characters=60", "--set", "test_characters=60")
@@ -54,6 +59,28 @@ def test_it_reads_with_attention_and_shows_where_it_looked(odyssey, folder):
     assert len(again["readings"]) == 3
     row = json.loads(json.dumps(again["scores"]))
     assert all(row[name] > 0 for name in ("nats", "shuffled_nats", "blank_nats"))
+    leaves(odyssey, folder)
+
+
+def leaves(odyssey, folder):
+    """The model of a run, in torch alone and in ONNX, reads pictures as it does here."""
+    for form in ("torch", "onnx"):
+        well(odyssey("export", "run", "--to", form, "-o", "found"))
+    spec = importlib.util.spec_from_file_location("gru", folder / "found/gru.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    trained = load_trained("run")
+    assert "".join(trained.task.symbols) == module.SYMBOLS
+    options = {"batch_size": 4, "unroll": 10, "characters": 60}
+    batch = next(iter(trained.task.held_out("test", **options)))
+    x, given = torch.as_tensor(batch.inputs_TB), torch.as_tensor(batch.given_B)
+    with torch.no_grad():
+        ours, _ = trained.model(x[None], None, trained.model.encode(given[None]))
+        theirs, _ = module.load()(x, given)
+    torch.testing.assert_close(theirs, ours[0], rtol=0, atol=1e-6)
+    session = in_onnxruntime((folder / "found/gru.onnx").read_bytes())
+    graph, *_ = session.run(None, {"input": x.numpy(), "given": given.numpy()})
+    np.testing.assert_allclose(graph, ours[0], rtol=0, atol=4e-6)
 
 
 def test_it_writes_captions_and_reads_files(odyssey, folder):

@@ -1,9 +1,16 @@
 """What is asked of the models that a study has kept: gradients and errors."""
 
+import itertools
+import re
+from functools import partial
+
 import pandas as pd
 import pytest
 from support.answers import refused, table, well
 from support.small_studies import small_study
+
+from odyssey.jobs import mistakes
+from odyssey.pace import Course
 
 STUDY = small_study(
     name="kept",
@@ -33,6 +40,13 @@ def test_gradients_of_the_best_models(odyssey, folder):
     found = well(odyssey("gradients", folder / "run", *small, *one)).json
     assert [row["label"] for row in found["summary"]] == ["gru"]
     assert "gif" not in found["files"]
+
+
+def test_errors_say_how_long_they_still_take(odyssey, folder, monkeypatch):
+    clock = itertools.count(0.0, 20.0)  # every look at it is twenty seconds later
+    monkeypatch.setattr(mistakes, "Course", partial(Course, clock=clock.__next__))
+    called = well(odyssey("errors", folder / "run", "--characters", 500, "--out", folder / "time"))
+    assert re.findall(r"(\w+): model (\d) of 2  about .* left", called.out)[0][1] == "1"
 
 
 def test_errors_of_the_best_models(odyssey, folder):

@@ -1,7 +1,10 @@
 """`odyssey units` finds what a small model does, writes its files, and refuses in one line."""
 
+import itertools
 import json
+import re
 import sys
+from functools import partial
 
 import h5py
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from support.answers import refused, well
 
 from odyssey.diagnostics.probes import PROBES
+from odyssey.jobs import units
+from odyssey.pace import Course
 
 TRAIN = ("--hidden-size", 12, "--learning-rate", 0.02, "--updates-per-epoch", 20, "--epochs", 1)
 SIZES = ("--set", "valid_characters=200", "--set", "test_characters=200", "--batch-size", 8)
@@ -43,6 +48,14 @@ def test_it_scores_and_writes(odyssey, reader):
     assert {row["probe"] for row in again["best"]} == set(scores.probe)
     assert sorted([*again["absent"], *set(scores.probe)]) == sorted([*PROBES, "is_e"])
     assert pd.read_csv(reader / "out/scores.csv").equals(scores)
+
+
+def test_it_says_how_long_it_still_takes(odyssey, reader, monkeypatch):
+    clock = itertools.count(0.0, 7.0)  # every look at it is seven seconds later
+    monkeypatch.setattr(units, "Course", partial(Course, clock=clock.__next__))
+    words = re.findall(r"scored (\d+) of 48 units  about .* left", well(odyssey(*UNITS)).out)
+    assert words[:2] == ["12", "24"]
+    well(odyssey(*UNITS, "--json")).json
 
 
 def test_it_reads_another_text_and_exports(odyssey, reader):

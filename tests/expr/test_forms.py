@@ -76,6 +76,12 @@ def test_a_form_is_what_torch_says(form):
     np.testing.assert_allclose(computed(form.name, *args), wanted, rtol=1e-14, atol=2e-15)
 
 
+def test_a_call_of_torch_is_the_one_that_is_checked():
+    for form in [row for row in FORMS if row.torch]:
+        found = eval(form.torch, {"torch": torch})
+        assert found is TORCH[form.name]
+
+
 @each_form
 def test_the_formula_loses_few_digits(form):
     context = mpmath.MPContext()

@@ -18,7 +18,7 @@ from odyssey.jobs.export import ExportOptions, export_cell
 LENGTHS = ((4, 3), (7, 2))  # steps and batch
 LAYERS = 2
 JITTERS = (1, 2)
-CHILD = r'''
+BLOCKED = r"""
 import importlib, json, sys, traceback
 from pathlib import Path
 
@@ -41,7 +41,10 @@ from safetensors.torch import load_file, save_file
 torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 sys.path.insert(0, str(folder))
-
+"""
+CHILD = (
+    BLOCKED
+    + r'''
 def run(case):
     """Writes output and states of every run, in both types."""
     name, found = case["module"], {}
@@ -66,6 +69,7 @@ for case in json.loads((folder / "cases.json").read_text()):
     except Exception:
         print(case["module"], case["cell"], traceback.format_exc(limit=-1), file=sys.stderr)
 '''
+)
 
 
 def sizes_of(cell):

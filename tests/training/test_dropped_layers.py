@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+from support.one_update import one_update
 from torch.nn import functional
 
 import odyssey
@@ -90,7 +91,7 @@ def test_updates_are_those_of_a_loop_with_the_same_masks(
         own = {n: p.detach()[0].clone().requires_grad_() for n, p in group.model.named_parameters()}
         for masks in drawn.values():
             masks.clear()
-        state, nll, count = group._update(state)
+        state, nll, count = one_update(group, state)
         batches.append(next(again))
         of_states, of_weights = drawn["recurrent_dropout"], drawn["drop_connect"]
         zones = [(m == 0).double() for m in drawn["zoneout"]]  # by state, by layer
@@ -158,7 +159,7 @@ def test_masks_are_drawn_for_each_update_and_each_member(drawn):
     members = [Member(k, k, hidden_size=20, **DROPPED) for k in range(2)]
     group = group_of(*members)
     for _ in range(3):
-        group._update(None)
+        one_update(group, None)
     for kind, each in (("recurrent_dropout", 1), ("drop_connect", 4), ("zoneout", 2)):
         masks = drawn[kind]
         assert len({m.numpy().tobytes() for m in masks}) == len(masks) == 3 * 2 * each
@@ -166,7 +167,7 @@ def test_masks_are_drawn_for_each_update_and_each_member(drawn):
 
 def test_one_kind_draws_the_same_beside_another(drawn):
     for more in ({}, {"dropout": 0.5, "recurrent_dropout": 0.5, "zoneout": 0.1}):
-        group_of(Member(0, 3, hidden_size=4, drop_connect=0.5, **more))._update(None)
+        one_update(group_of(Member(0, 3, hidden_size=4, drop_connect=0.5, **more)), None)
     one, other = drawn["drop_connect"][:4], drawn["drop_connect"][4:]
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
@@ -175,7 +176,7 @@ def test_one_kind_draws_the_same_beside_another(drawn):
 def test_held_out_data_are_read_without_and_with_the_expectation_of_zoneout(zoneout):
     member = Member(0, 5, hidden_size=8, **{**DROPPED, "zoneout": zoneout})
     trained = group_of(member)
-    trained._update(None)
+    one_update(trained, None)
     config = replace(CONFIG, dtype="float64")
     cell = expect_zoneout(odyssey.get_cell("lstm"), zoneout)
     twin = Group(cell, get_task("xml"), [Member(0, 5, hidden_size=8)], config)
@@ -253,8 +254,8 @@ def test_backends_agree():
 
 def test_with_attention_the_masks_of_an_update_hold_at_every_step(drawn):
     group = group_of(Member(0, 3, hidden_size=6, **DROPPED), task="house-numbers", unroll=4)
-    state, *_ = group._update(None)
-    group._update(state)
+    state, *_ = one_update(group, None)
+    one_update(group, state)
     assert [len(drawn[kind]) for kind in DROPPED] == [2, 8, 4]
 
 
@@ -262,14 +263,14 @@ def test_a_step_before_the_first_has_masks_of_its_own():
     members = [Member(k, 3 + k, hidden_size=6, num_layers=2, zoneout=0.4) for k in range(2)]
     make = partial(group_of, task="house-numbers@look=first", cell="gru")
     together = make(*members)
-    together._update(None)
+    one_update(together, None)
     layers = together.noise.layers
     # of the numbers that say who keeps its value, all digits but the last are spent
     assert not layers._later
     assert all((zone == 0.5).all() for zone in layers._zones)
     for member, row in zip(members, together.flat.values_PN, strict=True):
         alone = make(member)
-        alone._update(None)
+        one_update(alone, None)
         torch.testing.assert_close(alone.flat.values_PN[0], row, rtol=1e-9, atol=1e-12)
 
 
@@ -277,7 +278,7 @@ def test_a_step_before_the_first_has_masks_of_its_own():
 def test_every_digit_of_a_mask_is_read_in_single_precision(backend):
     member = Member(0, 3, hidden_size=19, num_layers=2, zoneout=0.3)
     group = group_of(member, backend=backend, unroll=2 * 23 + 4, dtype="float32")
-    group._update(None)
+    one_update(group, None)
     assert all((zone == 0.5).all() for zone in group.noise.layers._zones)
 
 

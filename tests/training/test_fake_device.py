@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from support.fake_device import DEVICE, FakeDevice, MixedDevicesError, fake_device
+from support.one_update import one_update
 from support.representatives import REPRESENTATIVES
 from torch.nn.utils.rnn import PackedSequence
 
@@ -76,7 +77,7 @@ def test_cells_of_every_form_are_trained_there(fake, cell):
     own = odyssey.get_cell(cell)
     if not own.further_inputs:
         group = Group(own, get_task("xml"), PAIR, CONFIG)
-        group._update(None)
+        one_update(group, None)
         return
     rnn = odyssey.RNN(own, 3, [4, 6], population=2, backend="eager", device=DEVICE)
     x = torch.zeros(2, 5, 4, 3, device=DEVICE)
@@ -89,7 +90,7 @@ def test_cells_of_every_form_are_trained_there(fake, cell):
 @pytest.mark.parametrize("task", list_tasks())
 def test_every_task_is_trained_there(fake, corpora, task):
     group = Group(odyssey.get_cell("gru"), get_task(task), PAIR, CONFIG)
-    group._update(None)
+    one_update(group, None)
     scores = group.measure("test", 300)
     assert scores.nats[0] > 0
 
@@ -135,7 +136,7 @@ def test_groups_of_other_sizes_and_a_cell_without_parameters_of_its_own(fake):
 
 def test_nothing_is_read_while_updates_are_made(fake, monkeypatch):
     group = Group(odyssey.get_cell("lstm"), get_task("xml"), PAIR, CONFIG)
-    group._update(None)
+    one_update(group, None)
     before = fake.reads
     assert len(group._ahead(4)) == 4
     assert fake.reads == before + 1
@@ -160,7 +161,7 @@ def test_indices_are_looked_at_before_they_move(fake):
     batch.inputs[0, 0, 0] = 1000
     group.draws.give_back([batch])
     with pytest.raises(ConfigError, match="class indices must be 0 to"):
-        group._update(None)
+        one_update(group, None)
 
 
 def test_a_training_goes_on_there_from_a_snapshot(fake):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.one_update import one_update
 from support.representatives import REPRESENTATIVES
 from torch import nn
 from torch.nn import functional
@@ -73,7 +74,7 @@ def test_follows_a_hand_written_loop_over_nn_lstm():
         loss.backward()
         nn.utils.clip_grad_value_(parameters, 5.0)
         optimizer.step()
-        state, nats, count = group._update(state)
+        state, nats, count = one_update(group, state)
         worst = max(worst, abs(float(nats[0] / count[0]) - loss.item()))
     assert worst < 1e-4
 
@@ -178,7 +179,7 @@ def test_a_diverged_row_is_cleared_at_once(backend):
     group = Group(odyssey.get_cell("elman_relu"), get_task("xml"), members, config)
     state = None
     for _ in range(40):
-        state, nats_P, count_P = group._update(state)
+        state, nats_P, count_P = one_update(group, state)
         if not group.alive[1]:
             break
     assert group.alive.tolist() == [True, False]
@@ -195,7 +196,7 @@ def test_padding_never_moves_whatever_reaches_its_gradient():
     for backend in BACKENDS:
         config = replace(SMALL, backend=backend, padding=2.0)
         group = Group(odyssey.get_cell("gru"), get_task("xml"), members, config)
-        inside_PN = group._inside()
+        inside_PN = group.model.inside()
         assert not inside_PN[0].all()
         assert inside_PN[1].all()
         rng = torch.Generator().manual_seed(1)
@@ -233,7 +234,7 @@ def test_the_training_loss_is_the_mean_over_the_counted_characters_of_an_epoch()
     members = [Member(k, k, hidden_size=4, learning_rate=0.05) for k in range(2)]
     group, state, nats, count = Group(cell, task, members, SMALL), None, 0.0, 0.0
     for _ in range(SMALL.updates_per_epoch):
-        state, nll_P, counted_P = group._update(state)
+        state, nll_P, counted_P = one_update(group, state)
         nats, count = nats + nll_P, count + counted_P
     assert (count > 0).all()
     results = train(cell, task, members, SMALL).results
@@ -350,7 +351,7 @@ def test_sum_and_mean_losses_differ_by_the_counted_characters():
     for loss in ("mean", "sum"):
         group = Group(cell, task, [member], replace(SMALL, loss=loss))
         before = group.flat.values_PN.clone()
-        group._update(None)
+        one_update(group, None)
         steps.append((group.flat.values_PN - before)[0])
     torch.testing.assert_close(steps[1], steps[0] * SMALL.unroll, rtol=1e-9, atol=1e-12)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.one_update import one_update
 from torch import nn
 from torch.nn import functional
 
@@ -55,7 +56,7 @@ def test_an_update_is_that_of_nn_lstm_with_the_same_masks(monkeypatch, backend, 
     readout = own["readout"].clone().requires_grad_()
     batch = group.draws.streams[0]
     batch = next(get_task("xml").train(batch_size=3, unroll=6, rng=_data(group)))
-    _, nll, count = group._update(None)
+    _, nll, count = one_update(group, None)
     assert [m.shape for m in masks] == [(6, 3, 1), *[(6, 3, 8)] * layers]
     x = functional.one_hot(torch.tensor(batch.inputs_TB), symbols).double() * masks[0]
     for lstm, mask in zip(cells, masks[1:], strict=True):
@@ -118,10 +119,10 @@ def test_a_step_before_the_first_is_dropped_as_well():
     """What sequences are conditioned on is read in a step of its own, by all layers."""
     members = [Member(k, k, hidden_size=5, num_layers=2, dropout=0.3) for k in range(2)]
     together = group_of(*members, task="house-numbers@look=first")
-    together._update(None)
+    one_update(together, None)
     for member, row in zip(members, together.flat.values_PN, strict=True):
         alone = group_of(member, task="house-numbers@look=first")
-        alone._update(None)
+        one_update(alone, None)
         torch.testing.assert_close(alone.flat.values_PN[0], row, rtol=1e-9, atol=1e-12)
 
 
@@ -130,7 +131,7 @@ def test_masks_differ_from_update_to_update_and_from_member_to_member(monkeypatc
     members = [Member(k, k, hidden_size=20, dropout=0.5) for k in range(2)]
     group = group_of(*members)
     for _ in range(2):
-        group._update(None)
+        one_update(group, None)
     assert len(masks) == 4
     assert len({m.numpy().tobytes() for m in masks}) == 4
 

@@ -6,6 +6,7 @@ a cell are arguments behind x, by their names. Parameters are called as in `odys
 weights go either way. The text is as ruff formats it.
 
 `file.py` puts the parts together: `step.py` writes `Cell`, with how its weights start from
-`starting.py`, `running.py` writes `RNN`, `Model` and `load`. What all of them know, names above
-all, is in `draft.py`; `equations.py` prints expressions, `text.py` sets lines.
+`starting.py`, `running.py` writes `RNN`, `Model` and `load`, `condition.py` what a conditioned
+model has beside them. What all of them know, names above all, is in `draft.py`; `equations.py`
+prints expressions, `text.py` sets lines.
 """

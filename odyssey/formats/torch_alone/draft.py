@@ -9,9 +9,10 @@ from odyssey.compiler.lowering import lower
 from odyssey.expr.cell import Cell
 from odyssey.expr.initial import INITIAL_VALUES
 from odyssey.expr.program import Program
-from odyssey.expr.properties import read
+from odyssey.expr.properties import Property, read
 from odyssey.expr.sizes import source
 from odyssey.formats.portable import Portable
+from odyssey.formats.torch_alone.equations import imported_names
 
 _TAKEN = frozenset(
     (
@@ -43,7 +44,8 @@ class Draft:
             states and constants, by name.
         own: What `Cell` calls that which it has besides its parameters.
         made: Weights that properties make -> what the step calls them.
-        properties: Functions that make weights of what is stored.
+        frozen: Weights that are not trained.
+        properties: Functions that make weights of what is stored, where a call is not enough.
         starts: Functions that give what weights start at.
         further: What a sequence of each further input is called -> its numbers at a step.
     """
@@ -53,6 +55,7 @@ class Draft:
     local: dict[str, str]
     own: dict[str, str]
     made: dict[str, str]
+    frozen: tuple[str, ...]
     properties: tuple[str, ...]
     starts: tuple[str, ...]
     further: dict[str, str]
@@ -72,33 +75,46 @@ class Draft:
 def draft(portable: Portable) -> Draft:
     """Gives names that do not meet each other to all that a file has."""
     cell, program = portable.cell, lower(portable.cell)
-    local = {e.label: _fresh(e.target) for e in cell.equations if not e.updates_state}
-    local |= {s: _fresh(s) for s in (*cell.states, *cell.inputs, *cell.constants)}
-    local |= {f"{s}[t]": _fresh(f"{s}_t", cell.names) for s in cell.states}
+    local = {e.label: fresh(e.target) for e in cell.equations if not e.updates_state}
+    local |= {s: fresh(s) for s in (*cell.states, *cell.inputs, *cell.constants)}
+    local |= {f"{s}[t]": fresh(f"{s}_t", cell.names) for s in cell.states}
     own = ("input_size", "hidden_size", "made", "reset_parameters")
-    said = [read(p)[0].name for words in program.properties.values() for p in words]
+    said = {n: [read(p)[0] for p in words] for n, words in program.properties.items()}
     kinds = [i.kind for i in cell.inits if i.kind in INITIAL_VALUES]
-    properties = tuple(dict.fromkeys(said))
-    starts = tuple(k for k in dict.fromkeys(kinds) if "\n" in INITIAL_VALUES[k].torch)
+    making = [row for rows in said.values() for row in rows if row.trained]
+    properties = tuple(dict.fromkeys(row.name for row in making if not is_call(row)))
+    starts = tuple(k for k in dict.fromkeys(kinds) if "return " in INITIAL_VALUES[k].torch)
     taken = {*local.values(), *properties, *starts}
     return Draft(
         portable,
         program,
         local=local,
-        own={name: _fresh(name, program.parameters()) for name in own},
-        made={n: _fresh(n, taken) for n in program.parameters() if n in program.properties},
+        own={name: fresh(name, program.parameters()) for name in own},
+        made={
+            n: fresh(n, taken)
+            for n in program.parameters()
+            if any(row.trained for row in said.get(n, ()))
+        },
+        frozen=tuple(
+            n for n in program.parameters() if not all(r.trained for r in said.get(n, ()))
+        ),
         properties=properties,
         starts=starts,
         further={
-            _fresh(name, _RUNNING): source(size, inputs="input_size")
+            fresh(name, _RUNNING): source(size, inputs="input_size")
             for name, size in cell.shapes.inputs.items()
         },
     )
 
 
-def _fresh(name: str, taken: Iterable[str] = ()) -> str:
-    """Gives a name that is not taken: with an underscore behind it, or more."""
-    taken = {*taken, *_TAKEN}
+def is_call(row: Property) -> bool:
+    """Says whether what a property makes of a weight is one call of it."""
+    return row.torch.count("raw") == 1 and "\n" not in row.torch
+
+
+def fresh(name: str, taken: Iterable[str] = ()) -> str:
+    """Gives a name that is neither taken nor means something in every file: with `_` behind it."""
+    taken = {*taken, *_TAKEN, *imported_names()}
     while name in taken:
         name += "_"
     return name

@@ -7,8 +7,9 @@ finds nothing to do.
 
 from __future__ import annotations
 
+import builtins
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import count
 
 import sympy as sp
@@ -16,7 +17,7 @@ import sympy as sp
 from odyssey.expr.arithmetic import ARITHMETIC
 from odyssey.expr.forms import ALL_FUNCTIONS, NamedForm, computed
 from odyssey.expr.primitives import Function, Primitive
-from odyssey.expr.reductions import OVER_UNITS, Reduction, Reshaping
+from odyssey.expr.reductions import OVER_UNITS, Reduction
 from odyssey.expr.sizes import is_matrix
 from odyssey.expr.terms import (
     MAPS,
@@ -32,6 +33,8 @@ from odyssey.expr.terms import (
 from odyssey.formats.torch_alone.text import INDENT, WIDTH
 
 _SUM, _PRODUCT, _MAP, _ATOM = 1, 2, 3, 4
+IMPORTED = ("torch", "torch.nn.functional")
+"""Modules whose functions a file calls by their own names."""
 # A primitive of a value and a number, which torch's function does not take.
 _BOUNDED = {"minimum": "{0}.clamp(max={1})", "maximum": "{0}.clamp(min={1})"}
 
@@ -42,6 +45,7 @@ class Lines:
     Args:
         leaf: Writes a leaf of an expression.
         size: Gives the size of an expression; None where all are vectors.
+        numbers: Writes how many numbers a size is; None where sizes are not known.
         taken: Names that mean something there.
         depth: How far lines are indented, in steps.
     """
@@ -53,11 +57,13 @@ class Lines:
         size: Callable[[sp.Expr], str] | None,
         taken: Iterable[str],
         depth: int,
+        numbers: Callable[[str], str] | None = None,
     ) -> None:
-        self.leaf, self.size, self.depth = leaf, size, depth
+        self.leaf, self.size, self.depth, self.numbers = leaf, size, depth, numbers
         self.taken = set(taken)
         self.named: dict[sp.Expr, str] = {}
         self.functions: dict[str, Function] = {}
+        self.imports: set[tuple[str, str]] = set()
         self.lines: list[str] = []
 
     def emit(self, line: str) -> None:
@@ -150,10 +156,11 @@ class Lines:
         elementwise = op not in OVER_UNITS  # others take rows and matrices as they are
         if elementwise:
             texts = [self._widened(expr, *pair) for pair in zip(args, texts, strict=True)]
-        if not isinstance(row, Primitive | Reduction | Reshaping) or _is_long(row):
+        template: str = getattr(row, "torch", "")
+        counted = "{1}" in template and row.arity == 1
+        if not template or _is_long(row) or (counted and self.numbers is None):
             self.functions[op] = row
             return f"{op}({', '.join(texts)})", _ATOM
-        template = row.torch
         if op in _BOUNDED and any(map(is_constant, args)):
             args = args if is_constant(args[1]) else args[::-1]
             template = _BOUNDED[op]
@@ -161,17 +168,38 @@ class Lines:
         if template == "{0}":
             return self.text(args[0])
         if "{" not in template:
-            return f"{template}({', '.join(texts)})", _ATOM
-        strengths = [self.text(a)[1] for a in args]
-        if strengths[0] != _ATOM:
+            return f"{self._imported(template)}({', '.join(texts)})", _ATOM
+        if template.startswith("{0}") and self.text(args[0])[1] != _ATOM:
             texts[0] = f"({texts[0]})"
+        if counted and self.numbers is not None and self.size is not None:
+            texts.append(self.numbers(self.size(args[0])))
+        function, opening, rest = template.partition("(")
+        if "{" not in function:
+            template = self._imported(function) + opening + rest
         return template.format(*texts), _ATOM
 
+    def _imported(self, dotted: str) -> str:
+        """Gives a function of torch by its own name, and notes from where it is."""
+        module, _, name = dotted.rpartition(".")
+        if module not in IMPORTED:
+            return dotted
+        if hasattr(builtins, name):  # `abs`
+            return name
+        self.imports.add((module, name))
+        return name
 
-def _is_long(row: Primitive | Reduction | Reshaping) -> bool:
+
+def _is_long(row: Function) -> bool:
     """Says whether a function would be more than one call."""
-    more = isinstance(row, Reduction) and "{1}" in row.torch
-    return more or row.torch.count("{0}") > 1
+    template = str(getattr(row, "torch", ""))
+    return (isinstance(row, Reduction) and "{1}" in template) or template.count("{0}") > 1
+
+
+def imported_names() -> set[str]:
+    """Gives all names that functions of the language may have in a file."""
+    rows = (*ALL_FUNCTIONS.values(), *OVER_UNITS.values())
+    calls = (str(getattr(row, "torch", "")).partition("(")[0].rpartition(".") for row in rows)
+    return {name for module, _, name in calls if module in IMPORTED}
 
 
 def _written(number: float) -> str:
@@ -185,43 +213,44 @@ def _number(expr: sp.Expr) -> float:
     return float(computed(op, *map(_number, args)))  # type: ignore[arg-type]
 
 
-def _function_lines(row: Function) -> tuple[list[str], dict[str, Function]]:
+def _function_lines(row: Function) -> tuple[list[str], Lines]:
     """Writes a function of the language that torch does not have in one call.
 
     Returns:
-        Its lines, and the functions of that kind that it calls.
+        Its lines, and the writer of its body, which knows what that calls.
     """
     names = "ab"[: row.arity]
     head = f"def {row.name}({', '.join(f'{n}: Tensor' for n in names)}) -> Tensor:"
-    if isinstance(row, Primitive | Reduction):
-        body = getattr(row, "torch_body", "") or f"return {row.torch}"
-        count = "a.shape[-1]"
-        body = body.format(*names, *([count] if isinstance(row, Reduction) else []))
-        return [head, *(INDENT + line for line in body.splitlines())], {}
-    assert isinstance(row, NamedForm)
     writer = Lines(leaf=lambda op, name: name, size=None, taken=names, depth=1)
-    formula = row.expand(*map(Named, names), number=constant, apply=apply)
-    writer.emit(f'"""{_said(f"{row.name} = {row.same_as} ({row.cite}).")}"""')
-    writer.give(formula)
-    return [head, *writer.lines], writer.functions
+    if getattr(row, "torch", ""):
+        assert isinstance(row, Primitive | Reduction | NamedForm)
+        body = getattr(row, "torch_body", "") or f"return {row.torch}"
+        body = body.format(*names, *(["a.shape[-1]"] if row.arity == 1 else []))
+        for line in body.splitlines():
+            writer.emit(line.replace("torch.nn.", "nn."))
+    else:
+        assert isinstance(row, NamedForm)
+        writer.give(row.expand(*map(Named, names), number=constant, apply=apply))
+    return [head, *writer.lines], writer
 
 
-def _said(text: str) -> str:
-    room = WIDTH - len(INDENT) - 6
-    return text if len(text) <= room else f"{text[: room - 3]}..."
+def defined(step: Lines) -> tuple[list[list[str]], set[tuple[str, str]]]:
+    """Writes the functions that a step calls and those that they call, what is called first.
 
-
-def defined(functions: Mapping[str, Function]) -> list[list[str]]:
-    """Writes functions and those that they call, each once, what is called first."""
+    Returns:
+        The lines of each, and what all of them and the step import, as (module, name).
+    """
     written: dict[str, list[str]] = {}
+    imports = set(step.imports)
 
     def write(row: Function) -> None:
         if row.name not in written:
-            lines, calls = _function_lines(row)
-            for called in calls.values():
+            lines, body = _function_lines(row)
+            for called in body.functions.values():
                 write(called)
+            imports.update(body.imports)
             written[row.name] = lines
 
-    for row in functions.values():
+    for row in step.functions.values():
         write(row)
-    return list(written.values())
+    return list(written.values()), imports

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 
 from odyssey.expr.sizes import INPUTS, axes, parts
+from odyssey.formats.portable import Surroundings
+from odyssey.formats.torch_alone.condition import conditioned_reading
 from odyssey.formats.torch_alone.draft import Draft
 from odyssey.formats.torch_alone.text import (
     INDENT,
@@ -46,9 +48,7 @@ def rnn_class(draft: Draft) -> list[str]:
     tensors = [f"{name}: Tensor" for name in ("x", *draft.further)]
     return [
         "class RNN(nn.Module):",
-        f'{INDENT}"""Layers of the cell, called like torch.nn.LSTM."""',
-        "",
-        *definition("__init__", ["self", *sizes, layers], "None"),
+        *definition("__init__", ["self", *sizes, layers]),
         "        super().__init__()",
         *_one_layer(wide),
         "        sizes = [input_size] + [hidden_size] * (num_layers - 1)",
@@ -94,41 +94,55 @@ def model_class(draft: Draft) -> list[str]:
     if around is None:
         return []
     inputs, hidden = portable.sizes()
-    embedded = "embedding" in around.arrays
-    reads = f"classes (T, B), of {around.inputs}" if around.classes else "x (T, B, inputs)"
+    whole = ["super().__init__()", f"self.rnn = RNN({inputs}, {hidden}, {portable.num_layers})"]
+    if "embedding" in around.arrays:
+        shape = ", ".join(map(str, around.arrays["embedding"].shape))
+        whole.append(f"self.embedding = nn.Parameter(torch.empty({shape}))")
+    if around.condition is not None:
+        whole.append("self.conditioner = Conditioner()")
+    whole.append(f"self.readout = nn.Linear({hidden}, {around.outputs})")
     lines = [
         "class Model(nn.Module):",
-        f'{INDENT}"""The layers, and what a trained model has around them."""',
+        *definition("__init__", ["self"]),
+        *(2 * INDENT + line for line in whole),
         "",
-        *definition("__init__", ["self"], "None"),
-        "        super().__init__()",
-        f"        self.rnn = RNN({inputs}, {hidden}, {portable.num_layers})",
+        *_model_forward(draft, around, hidden),
     ]
-    if embedded:
-        shape = ", ".join(map(str, around.arrays["embedding"].shape))
-        lines.append(f"        self.embedding = nn.Parameter(torch.empty({shape}))")
-    lines += [
-        f"        self.readout = nn.Linear({hidden}, {around.outputs})",
-        "",
-        *definition("forward", ["self", "x: Tensor", _STATE], "tuple[Tensor, tuple]"),
-        f'        """Reads {reads}; gives (T, B, {around.outputs}) and the state."""',
-    ]
-    if around.classes:
-        dense = f"nn.functional.one_hot(x, {around.inputs}).to(self.readout.weight.dtype)"
-        lines.append(f"        x = {dense}")
-    if draft.further:  # x is what none of them reads
-        main, *places = around.places
-        named = [*zip(draft.further, places, strict=True), ("x", main)]
-        lines += [f"        {name} = x[..., {indices(own)}]" for name, own in named]
-    if embedded:
-        lines.append("        x = x @ self.embedding.mT")
-    read = ["x", *draft.further, "state"]
-    lines += [2 * INDENT + s for s in wrapped("x, state = self.rnn(", read, ")", depth=2)]
-    lines.append("        return self.readout(x), state")
     if around.symbols and all(len(symbol) == 1 for symbol in around.symbols):
         symbols = f"SYMBOLS = {literal(around.symbols)}"
         lines = ["# What the classes stand for.", symbols, "", "", *lines]
     return lines
+
+
+def _model_forward(draft: Draft, around: Surroundings, hidden: int) -> list[str]:
+    """Writes the method that is called, and where something is given that of the layers."""
+    given = around.condition is not None
+    reads = f"classes (T, B), of {around.inputs}" if around.classes else "x (T, B, inputs)"
+    reads += ", and what they are conditioned on" if given else ""
+    body = [f'"""Reads {reads}; gives (T, B, {around.outputs}) and the state."""']
+    if around.classes:
+        dense = f"nn.functional.one_hot(x, {around.inputs}).to(self.readout.weight.dtype)"
+        body.append(f"x = {dense}")
+    layers = []
+    if draft.further:  # x is what none of them reads
+        main, *places = around.places
+        named = [*zip(draft.further, places, strict=True), ("x", main)]
+        layers += [f"{name} = x[..., {indices(own)}]" for name, own in named]
+    if "embedding" in around.arrays:
+        layers.append("x = x @ self.embedding.mT")
+    run = wrapped("self.rnn(", ["x", *draft.further, "state"], ")", depth=2)
+    result = "tuple[Tensor, tuple]"
+    if given:
+        head = definition("forward", ["self", "x: Tensor", "given: Tensor", _STATE], result)
+        body += conditioned_reading(around, hidden)
+        layers = [*layers, f"return {run[0]}", *run[1:]]
+        inner = definition("layers", ["self", "x: Tensor", "state: tuple | None"], result)
+        inner += [2 * INDENT + line for line in layers]
+        return [*head, *(2 * INDENT + line for line in body), "", *inner]
+    run = wrapped("x, state = self.rnn(", ["x", *draft.further, "state"], ")", depth=2)
+    body += [*layers, *run, "return self.readout(x), state"]
+    head = definition("forward", ["self", "x: Tensor", _STATE], result)
+    return [*head, *(2 * INDENT + line for line in body)]
 
 
 def load_function(draft: Draft) -> list[str]:
@@ -137,12 +151,12 @@ def load_function(draft: Draft) -> list[str]:
         return []
     what = "Model" if draft.portable.around else "RNN"
     return [
-        f"def load(path: str | Path | None = None) -> {what}:",
+        f"def load(path: str | None = None) -> {what}:",
         '    """Builds it with the weights beside this file; `pip install safetensors`."""',
         "    from safetensors.torch import load_file",
         "",
         f"    model = {what}()",
-        '    path = path or Path(__file__).with_suffix(".safetensors")',
+        '    path = path or __file__.removesuffix("py") + "safetensors"',
         "    model.load_state_dict(load_file(path))",
         "    return model.eval()",
     ]

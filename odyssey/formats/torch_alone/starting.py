@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from odyssey.errors import ConfigError
@@ -10,7 +9,7 @@ from odyssey.expr.equations import Init
 from odyssey.expr.initial import INITIAL_VALUES, NEGATED
 from odyssey.expr.terms import format_number
 from odyssey.formats.torch_alone.draft import Draft
-from odyssey.formats.torch_alone.text import INDENT, WIDTH, definition
+from odyssey.formats.torch_alone.text import INDENT, WIDTH, chunks, definition, literal
 
 _UNIFORM = "nn.init.uniform_(weight, -bound, bound)"
 DRAWN: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -49,7 +48,7 @@ def reset_method(draft: Draft) -> list[str]:
     Raises:
         ConfigError: A weight starts in a way that has no torch alone.
     """
-    lines = ['"""Draws the weights."""']
+    lines: list[str] = []
     program, scheme = draft.program, draft.portable.scheme
     by_name = {i.parameter: i for i in draft.cell.inits}
     unsaid = [n for n in program.parameters() if n not in by_name]
@@ -59,21 +58,26 @@ def reset_method(draft: Draft) -> list[str]:
         units = draft.sizes["units"]
         said = before.format(format_number(scheme.scale), units)
         lines += [said.replace(" 1 * ", " "), "for weight in self.parameters():"]
-        lines += [INDENT + line.format("", units) for line in each]
+        each = tuple(line.format("", units) for line in each)
+        vectors = [n for n in unsaid if len(program.axes_of(n)) == 1]
+        if biases and biases == vectors:
+            each = ("nn.init.zeros_(weight)", "if weight.dim() > 1:", *(INDENT + s for s in each))
+            biases = []
+        lines += [INDENT + line for line in each]
     lines += for_each(biases, f"nn.init.zeros_({_BY_NAME})")
     drawn: dict[str, list[str]] = {}
     for init in sorted(by_name.values(), key=lambda i: i.kind == NEGATED):  # copies come last
         if init.parameter in program.parameters():
-            for line in _drawn(draft, init, by_name.get(init.source)):
-                drawn.setdefault(line, []).append(init.parameter)
-    for line, names in drawn.items():
-        lines += for_each(names, line)
+            action = _drawn(draft, init, by_name.get(init.source))
+            drawn.setdefault(action, []).append(init.parameter)
+    for action, names in drawn.items():
+        lines += for_each(names, action)
     head = definition(draft.own["reset_parameters"], ["self"], "None")
     return [f"{INDENT}@torch.no_grad()", *head, *(2 * INDENT + line for line in lines)]
 
 
-def _drawn(draft: Draft, init: Init, of: Init | None) -> list[str]:
-    """Writes how the parameter called `name` starts."""
+def _drawn(draft: Draft, init: Init, of: Init | None) -> str:
+    """Writes how the parameter called `name` starts, as `for_each` takes it."""
     weight = _BY_NAME
     if init.kind != NEGATED:
         row = INITIAL_VALUES[init.kind]
@@ -85,54 +89,37 @@ def _drawn(draft: Draft, init: Init, of: Init | None) -> list[str]:
         numbers = list(map(format_number, init.args))
         if init.kind in draft.starts:
             arguments = ", ".join([f"{weight}.shape", *numbers])
-            return [f"{weight}.copy_({init.kind}({arguments}))"]
-        return [row.torch.format(*numbers, w=weight)]
+            return f"{weight}.copy_({init.kind}({arguments}))"
+        return row.torch.format(*numbers, w=weight)
     if init.source in draft.program.parameters():
-        return [f"{weight}.copy_(-self.{init.source})"]
+        return f"{weight}.copy_(-self.{init.source})"
     if of is None:
-        return [f"nn.init.zeros_({weight})"]
-    return [*_drawn(draft, Init(init.parameter, of.kind, of.args), None), f"{weight}.neg_()"]
+        return f"nn.init.zeros_({weight})"
+    return f"{_drawn(draft, Init(init.parameter, of.kind, of.args), None)}\n{weight}.neg_()"
 
 
 def for_each(names: Iterable[str], action: str) -> list[str]:
-    """Writes a loop over names of parameters, or several where one line would be too long.
+    """Writes a loop over names of parameters; of many, several loops.
 
     Args:
         names: The names.
-        action: What is done with each: a line that reads `name`.
+        action: What is done with each: lines that read `self.get_parameter(name)`.
     """
-    lines: list[str] = []
-    chunk: list[str] = []
-    for name in (*names, ""):
-        if chunk and (not name or len(_loop([*chunk, name])) > WIDTH - 2 * len(INDENT)):
-            done = _in_lines(action)
-            if len(chunk) > 1:
-                lines += [_loop(chunk), *(INDENT + line for line in done)]
-            else:
-                lines += [_named(line, chunk[0]) for line in done]
-            chunk = []
-        chunk.append(name)
-    return lines
+    names, room = list(names), WIDTH - 2 * len(INDENT)
+    if len(names) == 1:
+        return _with(action, f"self.{names[0]}", depth=2)
+    loop = f"for name in [{', '.join(map(literal, names))}]:"
+    loops = [[loop]]
+    if len(loop) > room:
+        said = chunks(names, room - len('names = ""'))
+        loops = [[f"names = {literal(chunk)}", "for name in names.split():"] for chunk in said]
+    inner = [INDENT + line for line in _with(action, _BY_NAME, depth=3)]
+    return [line for loop in loops if names for line in (*loop, *inner)]
 
 
-def _loop(names: Iterable[str]) -> str:
-    return f"for name in [{', '.join(map(_quoted, names))}]:"
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'
-
-
-def _named(action: str, name: str) -> str:
-    """Writes what is done with the only one of some names."""
-    by_name = action.replace(_BY_NAME, f"self.{name}")
-    return by_name.replace("(name,", f"({_quoted(name)},")
-
-
-def _in_lines(action: str) -> list[str]:
-    """Writes what is done with a parameter; in two lines where one would be too long."""
-    if len(action) <= WIDTH - 3 * len(INDENT):
-        return [action]
-    made = re.search(r"nn\.Parameter\(.*\)(?=\))", action)
-    value = made[0] if made else _BY_NAME
-    return [f"weight = {value}", action.replace(value, "weight")]
+def _with(action: str, weight: str, *, depth: int) -> list[str]:
+    """Writes what is done with a parameter, which gets a name where a line would be too long."""
+    lines = action.replace(_BY_NAME, weight).splitlines()
+    if all(len(line) <= WIDTH - depth * len(INDENT) for line in lines):
+        return lines
+    return [f"weight = {weight}", *action.replace(_BY_NAME, "weight").splitlines()]

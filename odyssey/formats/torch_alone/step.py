@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from odyssey.errors import ConfigError
 from odyssey.expr.equations import Equation
@@ -10,38 +10,55 @@ from odyssey.expr.program import live_equations
 from odyssey.expr.properties import PROPERTIES, read
 from odyssey.expr.sizes import axes, is_matrix, source
 from odyssey.expr.terms import format_number
-from odyssey.formats.torch_alone.draft import Draft
+from odyssey.formats.torch_alone.draft import Draft, fresh, is_call
 from odyssey.formats.torch_alone.equations import Lines
 from odyssey.formats.torch_alone.starting import for_each, reset_method
-from odyssey.formats.torch_alone.text import INDENT, definition, returned
+from odyssey.formats.torch_alone.text import INDENT, WIDTH, chunks, definition, returned
 
-_MOST_PARAMETERS = 16  # from which on those of one shape share a line
+_MOST_PARAMETERS = 12  # of more, those of one shape share a line
 
 
 def cell_class(draft: Draft, step: Sequence[str]) -> list[str]:
     """Writes the class, given the lines of its step."""
     inputs, units = draft.sizes["inputs"], draft.sizes["units"]
-    body = ["super().__init__()", f"{inputs}, {units} = inputs, units"]
-    shapes = {n: _stored_shape(draft, n) for n in draft.program.parameters()}
-    if len(shapes) <= _MOST_PARAMETERS:
-        body += [f"self.{n} = nn.Parameter(torch.empty({shape}))" for n, shape in shapes.items()]
-    else:
-        for shape in dict.fromkeys(shapes.values()):
-            body += for_each(
-                (n for n in shapes if shapes[n] == shape),
-                f"self.register_parameter(name, nn.Parameter(torch.empty({shape})))",
-            )
-    body += [f"self.{draft.own['reset_parameters']}()"]
+    body = [
+        "super().__init__()",
+        f"{inputs}, {units} = inputs, units",
+        *_parameters({n: _stored_axes(draft, n) for n in draft.program.parameters()}),
+        *for_each(draft.frozen, "self.get_parameter(name).requires_grad_(False)"),
+        f"self.{draft.own['reset_parameters']}()",
+    ]
     return [
         "class Cell(nn.Module):",
-        f'{INDENT}"""One step of the cell, and its weights."""',
-        "",
-        *definition("__init__", ["self", "inputs: int", "units: int"], "None"),
+        *definition("__init__", ["self", "inputs: int", "units: int"]),
         *(2 * INDENT + line for line in body),
         *("", *reset_method(draft)),
         *("", *_start_method(draft)),
         *(("", *_making_method(draft)) if draft.made else ()),
         *("", *step),
+    ]
+
+
+def _parameters(shapes: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Writes parameters, by name and shape: each by itself, or a table where they are many."""
+    if len(shapes) <= _MOST_PARAMETERS:
+        return [
+            f"self.{n} = nn.Parameter(torch.empty({', '.join(shape)}))"
+            for n, shape in shapes.items()
+        ]
+    rows: list[str] = []
+    for shape in dict.fromkeys(shapes.values()):
+        value = f"({', '.join(shape)}{',' * (len(shape) == 1)})"
+        room = WIDTH - 3 * len(INDENT) - len(f'"": {value},')
+        names = (n for n in shapes if shapes[n] == shape)
+        rows += [f'{INDENT}"{chunk}": {value},' for chunk in chunks(names, room)]
+    return [
+        "shapes = {",
+        *rows,
+        "}",
+        "for names, shape in shapes.items():",
+        f"{INDENT}for name in names.split():",
+        f"{2 * INDENT}self.register_parameter(name, nn.Parameter(torch.empty(shape)))",
     ]
 
 
@@ -78,12 +95,15 @@ def step_method(draft: Draft) -> Lines:
         return local[name]
 
     taken = {*local.values(), *cell.names, *draft.made.values()}
-    step = Lines(leaf=leaf, size=cell.shapes.of, taken=taken, depth=2)
+    step = Lines(
+        leaf=leaf,
+        size=cell.shapes.of,
+        taken=taken,
+        depth=2,
+        numbers=lambda size: source(size, **draft.sizes),
+    )
     read = [local[name] for name in (*cell.inputs, *cell.states)]
-    arguments = [f"{name}: Tensor" for name in (*read, *draft.made.values())]
-    result = "tuple[Tensor, tuple[Tensor, ...]]"
-    step.lines += definition("forward", ["self", *arguments], result)
-    step.emit('"""Gives the output and the new state."""')
+    step.lines += _step_head([*read, *draft.made.values()], taken)
     begun = len(step.lines)
     for state in cell.states:
         if is_matrix(size := program.state_size(state)):
@@ -108,6 +128,18 @@ def step_method(draft: Draft) -> Lines:
     return step
 
 
+def _step_head(read: Sequence[str], taken: Iterable[str]) -> list[str]:
+    """Writes the head of the step; what would take a line for each argument is unpacked."""
+    about = f'{2 * INDENT}"""Gives the output and the new state."""'
+    head = definition("forward", ["self", *(f"{name}: Tensor" for name in read)], "tuple")
+    rest = fresh("rest", taken)
+    unpacked = f"{2 * INDENT}{', '.join(read[1:])} = {rest}"
+    if len(head) <= 3 or len(unpacked) > WIDTH:
+        return [*head, about]
+    head = definition("forward", ["self", f"{read[0]}: Tensor", f"*{rest}: Tensor"], "tuple")
+    return [*head, about, unpacked]
+
+
 def _is_smaller(draft: Draft, update: Equation) -> bool:
     """Says whether a new value is the same in all rows, or has another size than its state."""
     program, state = draft.program, update.target
@@ -115,20 +147,21 @@ def _is_smaller(draft: Draft, update: Equation) -> bool:
     return node.region == "once" or draft.cell.shapes.of(update.value) != program.state_size(state)
 
 
-def _stored_shape(draft: Draft, name: str) -> str:
-    """Writes the shape in which a parameter is stored."""
+def _stored_axes(draft: Draft, name: str) -> tuple[str, ...]:
+    """Writes the sizes of a parameter as it is stored."""
     program = draft.program
     texts = [source(size, inputs="inputs", units="units") for size in program.axes_of(name)]
     for written in program.properties.get(name, ()):
         row, number = read(written)
         if len(texts) == 2:  # those of vectors are stored as they are used
             texts = [each.format(*texts, number) for each in row.stored_torch]
-    return ", ".join(texts)
+    return tuple(texts)
 
 
 def _start_method(draft: Draft) -> list[str]:
     lines = ['"""Gives the state before the first step of x (T, B, input_size)."""']
     program, local = draft.program, draft.local
+    begun: dict[str, list[str]] = {}  # what states begin at -> their names
     for name in draft.cell.states:
         size = " * ".join(source(axis, **draft.sizes) for axis in axes(program.state_size(name)))
         start = program.starts.get(name, 0.0)
@@ -138,20 +171,28 @@ def _start_method(draft: Draft) -> list[str]:
             value = f"x.new_full((x.shape[1], {size}), {format_number(start)})"
         else:
             value = f"x.new_zeros(x.shape[1], {size})"
-        lines.append(f"{local[name]} = {value}")
+        begun.setdefault(value, []).append(local[name])
+    for value, names in begun.items():
+        room = WIDTH - 2 * len(INDENT) - len(f" = {value}")
+        lines += [f"{chunk} = {value}" for chunk in chunks(names, room, between=" = ")]
     lines += returned("", [local[name] for name in draft.cell.states])
     head = definition("start", ["self", "x: Tensor"], "tuple[Tensor, ...]")
     return [*head, *(2 * INDENT + line for line in lines)]
 
 
 def _making_method(draft: Draft) -> list[str]:
-    lines = ['"""Makes weights of those that are stored, once for all steps."""']
-    for name, made in draft.made.items():
+    lines, values = ['"""Makes weights of those that are stored, once for all steps."""'], []
+    for name in draft.made:
         text = f"self.{name}"
         for written in draft.program.properties[name]:
             row, number = read(written)
-            text = f"{row.name}({text}, {number})" if row.counted else f"{row.name}({text})"
-        lines.append(f"{made} = {text}")
-    lines += returned("", list(draft.made.values()))
+            if not row.trained:  # as it is stored
+                continue
+            if is_call(row):
+                text = row.torch.replace("number", str(number)).replace("raw", text)
+            else:
+                text = f"{row.name}({text}, {number})" if row.counted else f"{row.name}({text})"
+        values.append(text)
+    lines += returned("", values)
     head = definition(draft.own["made"], ["self"], "tuple[Tensor, ...]")
     return [*head, *(2 * INDENT + line for line in lines)]

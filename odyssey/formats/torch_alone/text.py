@@ -20,9 +20,21 @@ def wrapped(opening: str, arguments: Sequence[str], closing: str, *, depth: int)
     return [opening, *(f"{INDENT}{argument}," for argument in arguments), closing]
 
 
-def definition(name: str, arguments: Iterable[str], result: str) -> list[str]:
+def chunks(names: Iterable[str], room: int, *, between: str = " ") -> list[str]:
+    """Joins names, in as many texts as are needed for none to be longer than `room`."""
+    texts: list[str] = []
+    for name in names:
+        if texts and len(texts[-1]) + len(between) + len(name) <= room:
+            texts[-1] += between + name
+        else:
+            texts.append(name)
+    return texts
+
+
+def definition(name: str, arguments: Iterable[str], result: str = "") -> list[str]:
     """Writes the head of a method."""
-    lines = wrapped(f"def {name}(", list(arguments), f") -> {result}:", depth=1)
+    end = f") -> {result}:" if result else "):"
+    lines = wrapped(f"def {name}(", list(arguments), end, depth=1)
     return [INDENT + line for line in lines]
 
 
