@@ -16,6 +16,7 @@ from odyssey.report.page.units import counting
 from odyssey.report.search.content import is_search
 from odyssey.statistics import ranking, search
 from odyssey.statistics.comparison import compare
+from odyssey.statistics.equivalence import with_equivalence
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import load_candidates
 from odyssey.studies.study import recorded_study
@@ -73,8 +74,11 @@ COMPARED = [
     ("run", "baseline"), COMPARED, ids=[f"{path.name}-{name}" for path, name in COMPARED]
 )
 def test_the_comparison_comes_out_byte_for_byte(run, baseline):
-    store = RunStore.open(run)
-    found = compare(load_results(run), seed=abs(store.run["seed"]), baseline=baseline)
+    store, results = RunStore.open(run), load_results(run)
+    seed = abs(store.run["seed"])
+    found = compare(results, seed=seed, baseline=baseline)
+    if margin := store.run.get("margin", 0.0):
+        found = with_equivalence(found, results, margin=margin, seed=seed)
     first = baseline == store.run["baseline"]
     path = run / ("comparison.csv" if first else f"comparison-{baseline}.csv")
     assert tables.to_csv(found).encode() == path.read_bytes()
