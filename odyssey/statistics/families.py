@@ -77,7 +77,9 @@ def family_tau(
     codes, count = _codes(np.asarray(family)[known])
     x, y = x[known], y[known]
     member_FN = codes[None, :] == np.arange(count)[:, None]
-    sign_NN, also_NN = (np.sign(v[:, None] - v[None, :]) for v in (x, y))
+    # by comparison, for numbers may be infinite
+    above = [(v[:, None] > v[None, :]).astype(np.float64) for v in (x, y)]
+    sign_NN, also_NN = (one - one.T for one in above)
     # concordance of all pairs of two families; each resample then only counts families
     parts = (sign_NN * also_NN, sign_NN**2, also_NN**2)
     sums = [member_FN.astype(float) @ part @ member_FN.T.astype(float) for part in parts]

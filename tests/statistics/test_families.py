@@ -51,6 +51,8 @@ def test_missing_numbers_leave_their_cells_out():
     x = np.array([1.0, 2.0, np.nan, 4.0])
     found = family_tau(x, [1.0, 2.0, 0.0, 3.0], list("abcd"), rng=rng())
     assert (found.value, found.cells, found.families) == (1.0, 3, 3)
+    far = family_tau([-np.inf, -np.inf, 1.0, np.inf], [1.0, 1.0, 2.0, 3.0], list("abcd"), rng=rng())
+    assert far.value == 1.0
     none = family_tau([np.nan], [1.0], ["a"], rng=rng())
     assert np.isnan(none.value)
     assert none.cells == 0
