@@ -229,9 +229,7 @@ def _logarithms(power: Array, log: Array | float) -> Array:
 class _Theory:
     """Coordinates that go through the equations, and moments that come back."""
 
-    def __init__(
-        self, cell: Cell, rnn: RNN, input_power: float, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, cell: Cell, rnn: RNN, input_power: float, rng: np.random.Generator) -> None:
         self.cell = cell
         self.hidden, self.rng = rnn.hidden_size, rng
         self.replicas = -(-COORDINATES // self.hidden)
