@@ -65,11 +65,14 @@ def losses(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def joined(run: Path) -> pd.DataFrame:
-    """Gives a row a cell: its family, its loss and the median of each predictor over members."""
+    """Gives a row a cell: its family, its loss and the median of each predictor over members.
+
+    Cells that are not measured, or not trained, are left out.
+    """
     measured = pd.read_parquet(run / "measured.parquet")
     names = [name for name in measured if name not in ("cell", "member", "reason")]
     medians = measured.groupby("cell")[names].median().reset_index()
-    table = pd.read_csv(LISTED, keep_default_na=False).merge(medians, on="cell", how="left")
+    table = pd.read_csv(LISTED, keep_default_na=False).merge(medians, on="cell", how="inner")
     return table.merge(losses(load_results(run), load_curves(run)), on="cell", how="inner")
 
 
@@ -194,7 +197,7 @@ def plot_single(table: pd.DataFrame) -> Figure:
     ax.set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
     ax.set_ylim(len(order) - 0.5, -0.5)
     ax.set_xlabel("Kendall's tau with the test loss (negative: the more, the better)")
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower right")
     return figure
 
 
@@ -215,7 +218,7 @@ def plot_predicted(cells: pd.DataFrame) -> Figure:
     ax.minorticks_off()
     ax.set_xlabel("predicted rank, family left out (0: the mean of the others)")
     ax.set_ylabel("test loss, bits per character")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return figure
 
 

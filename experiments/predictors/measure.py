@@ -142,10 +142,7 @@ def mixed_windows(windows: Windows) -> Windows:
 
 def measured(trial: Trial, task: Task) -> pd.DataFrame:
     """Measures one cell; gives a row a member."""
-    cell = parse_cell(trial.cell_text)
-    hidden = hidden_size_for(
-        cell, int(trial.members[0]["parameters"]), signature=task.signature, num_layers=1
-    )
+    cell, hidden, _ = sized(trial, task)
 
     def model(dtype: torch.dtype) -> SequenceModel:
         made = SequenceModel(
@@ -165,6 +162,13 @@ def measured(trial: Trial, task: Task) -> pd.DataFrame:
     return found.rename_axis("member").reset_index().assign(cell=trial.spec)
 
 
+def sized(trial: Trial, task: Task) -> tuple[Cell, int, Task]:
+    """Gives the cell, the units that it has at the study's number of parameters, and the task."""
+    cell, parameters = parse_cell(trial.cell_text), int(trial.members[0]["parameters"])
+    hidden = hidden_size_for(cell, parameters, signature=task.signature, num_layers=1)
+    return cell, hidden, task
+
+
 def graph(cell: Cell, hidden: int, task: Task) -> dict[str, float]:
     """Gives what the graph of a cell says, and its size at the study's number of parameters."""
     facts = {name: float(row.of(cell)) for name, row in FEATURES.items()}
@@ -178,7 +182,8 @@ def measure_into(work: Path, trial: Trial) -> str:
     try:
         frame = measured(trial, get_task(trial.task))
     except (ConfigError, FloatingPointError) as error:
-        frame = pd.DataFrame({"cell": [trial.spec], "member": [0], "reason": [str(error)[:200]]})
+        facts = {"cell": trial.spec, "member": 0, "reason": str(error)[:200]}
+        frame = pd.DataFrame([facts | graph(*sized(trial, get_task(trial.task)))])
     target = file_of(work, trial)
     draft = target.with_suffix(".tmp")
     frame.to_parquet(draft, index=False)
