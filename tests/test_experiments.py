@@ -2,10 +2,14 @@
 
 import ast
 import importlib.util
+import tomllib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+
+from odyssey.specs import get_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,6 +70,20 @@ def test_streams_are_cut_one_by_one():
     assert test.tolist() == [n for n in text if n % 20 >= 18]
     train, test = splits.by_streams(text, 1)
     assert (train.tolist(), test.tolist()) == (list(range(160)), list(range(180, 200)))
+
+
+def test_the_cells_of_predictors_are_those_of_their_list():
+    folder = ROOT / "experiments/predictors"
+    listed = pd.read_csv(folder / "cells.csv", keep_default_na=False)
+    study = tomllib.loads((folder / "study.toml").read_text())
+    names = [spec.removeprefix("cells/").removesuffix(".cell") for spec in study["cells"]]
+    assert names == listed["cell"].tolist()
+    assert listed["key"].is_unique
+    assert len(names) >= 400
+    for row in listed.iloc[::40].itertuples():
+        file = folder / f"cells/{row.cell}.cell"
+        spec = str(file) if row.made == "mutant" else row.cell
+        assert get_cell(spec).key.startswith(row.key), row.cell
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ from odyssey.expr.cell import Cell
 from odyssey.expr.forms import computed
 from odyssey.expr.jacobian import JacobianTerm, symbolic_jacobian
 from odyssey.expr.primitives import Array
+from odyssey.expr.program import live_equations
 from odyssey.expr.reductions import OVER_UNITS
 from odyssey.expr.terms import Const, Input, Leaf, exact_value, matmul, term
 
@@ -98,11 +99,13 @@ def predicted_norms(
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, got {steps}")
     _check_units(rnn)
-    blocks = symbolic_jacobian(rnn.cell)
+    # of equations that nothing needs a module has no weights
+    cell = rnn.cell.replace(equations=live_equations(rnn.cell))
+    blocks = symbolic_jacobian(cell)
     _check_matrices(rnn, blocks)
-    theory = _Theory(rnn, input_power, rng)
+    theory = _Theory(cell, rnn, input_power, rng)
     path = [theory.forward() for _ in range(steps)]
-    states = [*rnn.cell.states, "all"]
+    states = [*cell.states, "all"]
     frames = [
         tidy(
             {"weights": [kind], "steps_back": range(steps + 1), "state": states},
@@ -226,8 +229,8 @@ def _logarithms(power: Array, log: Array | float) -> Array:
 class _Theory:
     """Coordinates that go through the equations, and moments that come back."""
 
-    def __init__(self, rnn: RNN, input_power: float, rng: np.random.Generator) -> None:
-        self.cell: Cell = rnn.cell
+    def __init__(self, cell: Cell, rnn: RNN, input_power: float, rng: np.random.Generator) -> None:
+        self.cell = cell
         self.hidden, self.rng = rnn.hidden_size, rng
         self.replicas = -(-COORDINATES // self.hidden)
         self.n = self.replicas * self.hidden

@@ -8,7 +8,8 @@ expressions are made of and the one walk over them, `equations.py` the frozen fi
 ground. `limits.py` says what the language allows, `initial.py` how weights start, `given.py` the
 matrices that papers give, `schemes.py` how all others start, `text/` reads and prints cell text,
 `shapes.py` infers sizes, `verify/` says what a legal cell is. `program.py` is a cell as
-straight-line code, which the compiler lowers, `invariants.py` what holds of it, `running.py` runs
+straight-line code, which the compiler lowers, `invariants.py` what holds of it,
+`counts.py` how much it is, `running.py` runs
 in NumPy and `precise.py` in any precision. `algebra.py`, `normal_text.py` and `canonical.py` give
 the normal form and content key, `fingerprint.py` the numeric second opinion, `identity.py` the
 answer to "is this the same cell?"; `bounds.py` bounds its values, `jacobian.py` differentiates it,

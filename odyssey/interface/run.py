@@ -154,14 +154,15 @@ class Run:
         return run_status(self.path)
 
     def table(
-        self, of: Literal["", "comparison", "leaderboard", "overall", "best"] = ""
+        self, of: Literal["", "comparison", "leaderboard", "overall", "pareto", "best"] = ""
     ) -> pd.DataFrame:
         """Gives a table of its report: one row a task and cell; of a search, a cell.
 
         Args:
             of: `comparison` with the baseline (`odyssey.statistics.comparison.compare` names its
                 columns), the `leaderboard` or its ranks `overall` tasks
-                (`odyssey.statistics.ranking`); of a search its `best` cells. Without a name the
+                (`odyssey.statistics.ranking`), the models of the `pareto` fronts of loss against
+                parameters and operations; of a search its `best` cells. Without a name the
                 first that there is.
 
         Raises:
@@ -433,7 +434,8 @@ def _tables(content: Any) -> dict[str, pd.DataFrame]:
         return {"best": best_table(content)}
     found = {"comparison": content.ablation.compared} if content.ablation else {}
     found["leaderboard"] = content.board
-    return found | ({} if content.overall is None else {"overall": content.overall})
+    found |= {} if content.overall is None else {"overall": content.overall}
+    return found | {"pareto": content.pareto}
 
 
 def work(run: OpenRun, options: RunnerOptions, progress: RunProgress) -> Run:

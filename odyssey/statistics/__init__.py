@@ -8,6 +8,7 @@ functional ANOVA; `floors.py` says whether a task was learned, `equivalence.py` 
 `power.py` what a study can find, `progress.py` how differences change along training,
 `factorial.py` what changes do together, `steps.py` what each step from one cell to another brings;
 `published.py` puts papers' numbers beside; `transfer.py` compares rankings on tasks,
+`families.py` has associations over cells that are kin, `pareto.py` fronts of loss and cost,
 `components.py` splits variance into seeds and hyperparameters, `studentised.py` is a second test;
 `gradients.py` summarises measurements, `search.py` candidates; `simulation.py` makes studies whose
 truth is known. May import storage and the rooms below; never torch, ray, matplotlib or what made

@@ -6,9 +6,9 @@ directory that runners write, `shards.py` its Parquet files, `loading.py` reads 
 grows belong to, `rungs.py` which of the rows of a ladder count, `candidates.py` are those of a
 search, `samples.py` is what a model wrote, `files.py` writes whole files and checks what it reads,
 `lease.py` says who writes, `scratch.py` has temporary files, `guessing.py` what a guess scores,
-`floors.py` the table of what tasks cost, `plugins.py` keeps and loads the plug-ins of a run. May
-import `odyssey.errors`, `odyssey.plugins`, pandas and pyarrow; never torch, ray or anything that
-trains.
+`floors.py` the table of what tasks cost, `operations.py` fills what older records lack,
+`plugins.py` keeps and loads the plug-ins of a run. May import expr and the rooms below, pandas and
+pyarrow; never torch, ray or anything that trains.
 To add a column: one row in `schema.py`.
 """
 

@@ -47,6 +47,10 @@ RESULT_COLUMNS: dict[str, tuple[str, str]] = {
     "member": ("int64", "number of the member: the same number is the same draw for every cell"),
     "seed": ("int64", "seed of the member"),
     "num_parameters": ("int64", "trained parameters, embedding and readout included"),
+    "operations": (
+        "Int64",
+        "multiplications, additions and functions of a character, forward, readout included",
+    ),
     **{row.name: (row.dtype, row.about) for row in HYPERPARAMETERS.values()},
     "status": ("string", "ok, diverged, failed, or unmeasured: stopped at the limit of a search"),
     "reason": ("string", "why, when not ok"),

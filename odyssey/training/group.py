@@ -29,7 +29,7 @@ from odyssey.training.averages import averaged_weights
 from odyssey.training.batches import Draws, JoinedBatch, in_type
 from odyssey.training.config import BEGINNING, TrainingConfig
 from odyssey.training.devices import find_device, moved
-from odyssey.training.model import SequenceModel, count_parameters
+from odyssey.training.model import SequenceModel, count_model
 from odyssey.training.noise import Noise
 from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.training.optimizers import FlatParameters, Optimizer
@@ -71,7 +71,7 @@ class Group:
         self.results = [
             MemberResult(
                 m,
-                count_parameters(
+                *count_model(
                     cell,
                     signature=task.signature,
                     hidden_size=m.hidden_size,

@@ -19,6 +19,7 @@ from odyssey.compiler.backends.eager import gather, product
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
+from odyssey.expr.counts import model_counts
 from odyssey.expr.schemes import InitScheme, draw
 from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import EVERY, Signature
@@ -256,6 +257,30 @@ def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_
         first = hidden_size if layer or shapes.square else width
         total += sum(math.prod(program.stored_shape(name, first, hidden_size)) for name in live)
     return total
+
+
+def count_model(
+    cell: Cell, *, signature: Signature, hidden_size: int, num_layers: int
+) -> tuple[int, int | None]:
+    """Counts the parameters of one member's model, and the operations of a step, forward.
+
+    `odyssey.expr.counts` says what operations count how much. There is None where an encoder of
+    conditions has its part in them, which is not counted.
+    """
+    parameters = count_parameters(
+        cell, signature=signature, hidden_size=hidden_size, num_layers=num_layers
+    )
+    if signature.condition is not None:
+        return parameters, None
+    _, operations = model_counts(
+        cell.live,
+        cell.shapes,
+        inputs=reading(cell, signature).main,
+        outputs=signature.outputs.size,
+        units=hidden_size,
+        layers=num_layers,
+    )
+    return parameters, operations
 
 
 def hidden_size_for(cell: Cell, parameters: int, *, signature: Signature, num_layers: int) -> int:

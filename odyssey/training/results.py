@@ -18,6 +18,7 @@ class MemberResult:
 
     member: Member
     num_parameters: int
+    operations: int | None = None
     status: str = OK
     reason: str = ""
     diverged_at: int | None = None

@@ -10,7 +10,7 @@ random operators, `MUTATIONS`, and `mutate`; the operators stand in `node_mutati
 `sites.py` lists. `random_cells.py` draws cells from scratch, `constraints.py` measures and limits
 them, `neighbours.py` lists the cells one change away, `chains.py` finds ways from one cell to
 another, `readings.py` makes reads of states replaceable, `degenerate.py` finds what is not worth
-training. May import expr only.
+training, `features.py` puts the graph of a cell in numbers. May import expr only.
 
 To add an ablation or a mutation: one function and one row in its table; the contract tests then
 try it on every cell of the library.

@@ -8,7 +8,6 @@ inputs, states, weights and numbers do not count. The LSTM has 25 nodes, the GRU
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,10 +15,9 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.expr.algebra import normalise
 from odyssey.expr.bounds import output_is_bounded
 from odyssey.expr.cell import Cell
+from odyssey.expr.counts import layer_operations, layer_parameters
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.program import Program, reach
-from odyssey.expr.shapes import Shapes
-from odyssey.expr.sizes import resolve
 from odyssey.registry import subset
 from odyssey.wording import quoted
 
@@ -116,36 +114,15 @@ def parameters(cell: Cell, input_size: int, hidden_size: int) -> int:
     A square cell reads an embedding of hidden size, so `input_size` does not matter for it; the
     embedding itself belongs to the model.
     """
-    return _parameters(cell.live, cell.shapes, input_size, hidden_size)
-
-
-def _parameters(program: Program, shapes: Shapes, input_size: int, hidden_size: int) -> int:
-    first = hidden_size if shapes.square else input_size
-    return sum(math.prod(program.stored_shape(n, first, hidden_size)) for n in program.parameters())
+    return layer_parameters(cell.live, cell.shapes, input_size, hidden_size)
 
 
 def flops(cell: Cell, input_size: int, hidden_size: int) -> int:
     """Counts the floating-point operations of one layer for one character, forward.
 
-    A product with an (m, n) matrix counts 2mn, an element-wise operation or function 1 for each
-    element. What depends on weights alone is computed once and does not count.
+    `odyssey.expr.counts` says what counts how much.
     """
-    return _flops(cell.live, cell.shapes, input_size, hidden_size)
-
-
-def _flops(program: Program, shapes: Shapes, input_size: int, hidden_size: int) -> int:
-    first = hidden_size if shapes.square else input_size
-    moving = program.reached(["input", "previous"])
-    total = 0
-    for number, node in enumerate(program.nodes):
-        if not moving[number] or node.is_leaf:
-            continue
-        if node.op == "matmul":
-            total += 2 * math.prod(program.stored_shape(node.name, first, hidden_size))
-        else:  # a reduction costs as much as it reads
-            sizes = (node.size, *(program.nodes[a].size for a in node.args))
-            total += max(resolve(size, first, hidden_size) for size in sizes)
-    return total
+    return layer_operations(cell.live, cell.shapes, input_size, hidden_size)
 
 
 def _dependent_products(program: Program) -> int:
@@ -194,8 +171,8 @@ def reject(
     measured: dict[str, int] = {
         "max_nodes": _nodes(program),
         "max_depth": _depth(program),
-        "max_parameters": _parameters(program, shapes, input_size, hidden_size),
-        "max_flops": _flops(program, shapes, input_size, hidden_size),
+        "max_parameters": layer_parameters(program, shapes, input_size, hidden_size),
+        "max_flops": layer_operations(program, shapes, input_size, hidden_size),
         "max_states": len(program.states),
         "max_dependent_products": _dependent_products(program),
     }

@@ -130,3 +130,9 @@ def test_what_the_theory_does_not_know_it_refuses():
     narrow = "cell c\ninput x\nstate h\nq = V @ h[t-1] + x[t]\nh[t] = tanh(W @ q)\noutput h\n"
     with pytest.raises(ConfigError, match=r"passes [VW], which is not"):
         predicted_norms(built(narrow), 3, rng=rng)
+
+
+def test_an_equation_that_nothing_needs_changes_nothing():
+    dead = LINEAR.replace("h[t] =", "r = sigmoid(V @ h[t-1])\nh[t] =")
+    found = [predicted(built(text), 5, "frozen") for text in (LINEAR, dead)]
+    assert found[0].to_numpy() == pytest.approx(found[1].to_numpy(), abs=0.05)

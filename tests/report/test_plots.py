@@ -15,6 +15,7 @@ from odyssey.report.page import style
 from odyssey.report.study import pictures as figures
 from odyssey.report.study import plots
 from odyssey.statistics import estimates, ranking
+from odyssey.statistics.pareto import COSTS, FRONT, is_efficient
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_pictures_say_how_to_read_them(drawn):
     names = [p.name for p in drawn]
     kinds = [n.removeprefix("2_xml_") for n in names if n.startswith("2_xml_")]
     assert names == [f"{task}_{kind}" for task in ("1_arithmetic", "2_xml") for kind in kinds]
-    assert {"members", "curves", "best_of_n", "parameters"} <= set(kinds)
+    assert {"members", "curves", "best_of_n", "pareto"} <= set(kinds)
     for picture in drawn:
         assert "n = 4" in picture.caption
         assert len(picture.data) > 0
@@ -76,8 +77,10 @@ def test_few_cells_are_named_at_their_lines(bands):
         assert np.nanmax(line.get_ydata()) <= few["median"].max()
 
 
-def test_labels_on_the_right_do_not_overlap(results):
-    ax = plots.plot_bits_vs_parameters(results[results["task"] == "arithmetic"])
+def test_labels_on_the_right_do_not_overlap():
+    cost, loss = 10_000 * np.arange(1, 13), 2.0 - 0.001 * np.arange(12)
+    columns = {"num_parameters": cost, "valid_bpc": loss, FRONT["num_parameters"]: True}
+    ax = plots.plot_pareto(pd.DataFrame({"label": list("abcdefghijkl"), **columns}))
     style.figure_of(ax).draw_without_rendering()
     # The extent of an annotation would include its line.
     boxes = sorted((b.y0, b.y1) for b in (Text.get_window_extent(t) for t in ax.texts))
@@ -139,3 +142,31 @@ def test_labels_of_leaderboards_are_those_of_pictures(results, drawn):
     curves = next(p for p in drawn if p.name == "1_arithmetic_curves")
     first = board[board["task"] == "arithmetic"]["label"]
     assert list(dict.fromkeys(curves.data["label"])) == list(first)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_the_front_is_marked_and_its_cells_are_named(cost):
+    frame = pd.DataFrame(
+        {
+            "label": ["a", "b", "b", "c"],
+            "num_parameters": [100, 200, 300, 400],
+            "operations": [400, 300, 200, 100],
+            "valid_bpc": [3.0, 2.0, 1.9, 2.5],
+        }
+    )
+    front = is_efficient(frame[cost], frame["valid_bpc"])
+    ax = plots.plot_pareto(frame.assign(**{FRONT[cost]: front}), cost=cost)
+    everything, steps, points = (np.asarray(line.get_xydata()) for line in ax.lines)
+    assert len(everything) == 4
+    expected = frame[front].sort_values(cost)[[cost, "valid_bpc"]].to_numpy(float)
+    assert (points == expected).all()
+    assert (np.diff(points[:, 1]) < 0).all()
+    assert steps[:, 1].min() == points[:, 1].min()
+    assert texts(ax) == set(frame[front]["label"])
+    assert ax.get_xlabel() == COSTS[cost]
+
+
+def test_a_cost_that_nobody_knows_is_not_drawn():
+    frame = pd.DataFrame({"label": ["a"], "operations": [np.nan], "valid_bpc": [3.0]})
+    frame[FRONT["operations"]] = False
+    assert texts(plots.plot_pareto(frame, cost="operations")) == set()

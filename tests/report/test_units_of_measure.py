@@ -11,8 +11,9 @@ from odyssey.report.page import tables
 from odyssey.report.page.units import counting, per, slash
 from odyssey.report.study.files import write_content
 from odyssey.report.study.page import read_content
-from odyssey.report.study.plots import plot_bits_vs_parameters
+from odyssey.report.study.plots import plot_pareto
 from odyssey.statistics import ranking
+from odyssey.statistics.pareto import pareto
 
 BYTES, CHARACTERS = {"unit": "bytes", "encoding": ""}, {"unit": "characters", "encoding": "utf-8"}
 
@@ -35,7 +36,7 @@ def test_words_and_headings_follow_the_unit(tmp_path, tasks, words, heading):
         headers = [c.header for c in tables.shown_columns(board).values()]
         assert sum(heading in header for header in headers) >= 3
         assert f"best valid {heading}" in tables.to_markdown(board)
-        assert plot_bits_vs_parameters(results).get_ylabel() == f"validation {words}"
+        assert plot_pareto(pareto(results)).get_ylabel() == f"validation {words}"
     assert per() == "bits per character"
 
 

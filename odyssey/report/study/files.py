@@ -28,8 +28,8 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         study with a baseline also comparison_csv, comparison_md and comparison_tex, and of every
         further one comparison-NAME_csv and so on; for every published table that speaks of its
         cells NAME_csv, NAME_md and NAME_tex; floors_csv where the floors of tasks are known,
-        settling_csv and studentised_csv beside a comparison, transfer_csv of several tasks,
-        components_csv of repeated seeds.
+        settling_csv and studentised_csv beside a comparison, pareto_csv, transfer_csv of several
+        tasks, components_csv of repeated seeds.
 
     Raises:
         StoreError: The directory cannot be written.
@@ -92,6 +92,7 @@ def _further(content: Content) -> dict[str, pd.DataFrame | None]:
     """Gives the tables that are written as CSV alone, by name."""
     found: dict[str, pd.DataFrame | None] = {}
     found |= {"transfer": content.transfer, "components": content.components}
+    found["pareto"] = content.pareto
     if content.ablation is not None:
         found |= {
             "settling": content.ablation.settling,

@@ -36,11 +36,13 @@ from odyssey.statistics import estimates, published, ranking
 from odyssey.statistics.components import variance_components
 from odyssey.statistics.floors import learning
 from odyssey.statistics.importance import scales_of
+from odyssey.statistics.pareto import COSTS, FRONT, pareto
 from odyssey.statistics.transfer import transfer
 from odyssey.storage import RunStore
 from odyssey.storage.floors import floors_frame, read_floors
+from odyssey.storage.operations import with_operations
 from odyssey.storage.samples import KeptSample, read_samples
-from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS
+from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS, TEST_BPC, VALID_BPC
 from odyssey.wording import NATS_PER_BIT, baselines_of, plural
 
 _MOST_MEMBERS = 12  # that a row of failures names
@@ -68,6 +70,7 @@ class Content:
         components: How much is seeds, as `statistics.components`; no rows where none are repeated.
         floors: What the tasks cost without having learned them, as `FLOOR_COLUMNS`.
         learning: How far the baseline has come from there, as `statistics.floors.learning`.
+        pareto: Models that are not dominated in loss and a cost, as `statistics.pareto.pareto`.
     """
 
     directory: Path
@@ -87,6 +90,7 @@ class Content:
     components: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
     floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
     learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
+    pareto: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
 
 
 def read_content(
@@ -118,7 +122,8 @@ def read_content(
             f"{store.path} has no finished trial yet; "
             f"go on with `odyssey search --resume {store.path}`"
         )
-    results = ranking.with_labels(results)
+    results = ranking.with_labels(with_operations(results))
+    models = pareto(results)
     seed = abs(run["seed"]) if isinstance(run.get("seed"), int) else 0
     baseline = run.get("baseline")
     declared = run.get("margin")
@@ -161,6 +166,7 @@ def read_content(
         components=variance_components(results),
         floors=records.floors,
         learning=learning(results, records.floors, baseline=label),
+        pareto=models[models[list(FRONT.values())].any(axis=1)],
     )
 
 
@@ -247,11 +253,27 @@ def _tasks(content: Content) -> list[dict[str, Any]]:
                 "learned": learned_text(content.learning, spec, content.run),
                 "lead": None if content.ablation else _lead(part),
                 "board": table_html(part),
+                "pareto": _pareto(content.pareto[content.pareto["task"] == spec]),
                 "pictures": [p for p in content.pictures if p.task == name],
                 "samples": [_sample(sample) for sample in content.samples],
             }
         )
     return tasks
+
+
+def _pareto(models: pd.DataFrame) -> Markup | None:
+    """Makes a table of the models that are not dominated; None where there is none."""
+    if models.empty:
+        return None
+    heads = [("cell", False), ("member", True), *((name, True) for name in COSTS.values())]
+    heads += [(f"valid {slash()}", True), (f"test {slash()}", True), ("least loss by", False)]
+    rows = []
+    for row in models.to_dict("records"):
+        costs = [tables.NO_VALUE if pd.isna(row[c]) else f"{int(row[c]):,}" for c in COSTS]
+        losses = [f"{row[c]:.3f}" for c in (VALID_BPC, TEST_BPC)]
+        by = ", ".join(name for cost, name in COSTS.items() if row[FRONT[cost]])
+        rows.append([str(row["label"]), str(row["member"]), *costs, *losses, by])
+    return plain_table(heads, rows)
 
 
 def _sample(sample: KeptSample) -> dict[str, str]:

@@ -12,6 +12,7 @@ from odyssey.report.page import style
 from odyssey.report.page.pictures import Picture
 from odyssey.report.study import plots
 from odyssey.statistics import estimates, ranking
+from odyssey.statistics.pareto import COSTS, pareto
 from odyssey.storage.schema import VALID_BPC
 
 
@@ -27,6 +28,7 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
     board = ranking.leaderboard(results)
     names = short_names(board["task"].unique())
     bands = estimates.curve_bands(curves, results)
+    efficient = pareto(results)
     best = estimates.best_of_n_frame(results, rng=np.random.default_rng(seed))
     # A value of a member that diverged is no result, whatever it reached before.
     results = results.assign(valid_bpc=results[VALID_BPC].where(estimates.valid_rows(results)))
@@ -43,8 +45,9 @@ def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Itera
             # Where no member has a result there is nothing but guessing to draw.
             if rows[column].notna().any() and here[VALID_BPC].notna().any():
                 yield _lines_picture(rows, kind=kind, task=name, stem=stem, n=n)
-        if here[[VALID_BPC, "num_parameters"]].notna().all(axis=1).any():
-            yield _parameters_picture(here, task=name, stem=stem, n=n)
+        models = efficient[efficient["task"] == task]
+        if models["num_parameters"].notna().any():
+            yield _pareto_picture(models, task=name, stem=stem, n=n)
 
 
 def _members_picture(here: pd.DataFrame, *, task: str, stem: str, n: str) -> Picture:
@@ -91,16 +94,21 @@ def _lines_picture(rows: pd.DataFrame, *, kind: str, task: str, stem: str, n: st
     return Picture(f"{stem}_{kind}", task, title, caption, figure, rows)
 
 
-def _parameters_picture(here: pd.DataFrame, *, task: str, stem: str, n: str) -> Picture:
-    ax = plots.plot_bits_vs_parameters(here)
+def _pareto_picture(models: pd.DataFrame, *, task: str, stem: str, n: str) -> Picture:
+    costs = [cost for cost in COSTS if models[cost].notna().any()]
+    what = " and ".join(COSTS[cost] for cost in costs)
     return Picture(
-        name=f"{stem}_parameters",
+        name=f"{stem}_pareto",
         task=task,
-        title=f"Bits against parameters on {task}",
-        caption=f"Every member that has a result ({n} a cell) in grey, the best of every cell in "
-        "blue. Parameters are all that is trained, embedding and readout included.",
-        figure=style.figure_of(ax),
-        data=here[["task", "label", "member", "num_parameters", VALID_BPC]],
+        title=f"Loss against {what} on {task}",
+        caption=f"Every member that has a result ({n} a cell) in grey. In blue those that are not "
+        "dominated: no other member has as low a loss at as low a cost, and one of them lower. "
+        "Parameters are all that is trained, embedding and readout included; operations are those "
+        "of one character, forward: two a weight of a product, one a number that is added, "
+        "multiplied or put through a function. What is worse than guessing counts as "
+        "guessing. A front is one of these draws and tests nothing.",
+        figure=plots.plot_fronts(models, costs),
+        data=models,
     )
 
 

@@ -9,7 +9,7 @@ others in grey behind it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate
 
 import numpy as np
@@ -34,6 +34,7 @@ from odyssey.report.page.style import (
     styled,
 )
 from odyssey.report.page.units import per, slash, symbols
+from odyssey.statistics.pareto import COSTS, FRONT
 from odyssey.storage.schema import DIVERGED, FAILED, OK, VALID_BPC
 
 _LONG_BUDGET = 30  # draws beyond which their axis is logarithmic
@@ -196,19 +197,24 @@ def plot_members(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 @styled
-def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draws bits per character against parameters: members in grey, the best of a cell named.
+def plot_pareto(
+    frame: pd.DataFrame, *, cost: str = "num_parameters", ax: Axes | None = None
+) -> Axes:
+    """Draws loss against a cost: members in grey, and as steps those that are not dominated.
+
+    The cells of those on the front are named at the best of their points on it.
 
     Args:
-        frame: Columns label, num_parameters, valid_bpc, of one task.
+        frame: As `statistics.pareto.pareto`, of one task.
+        cost: Which cost, of `COSTS`.
         ax: Where to draw.
     """
     ax = ax or new_axes(7.2, 4.4)
-    shown = frame.dropna(subset=[VALID_BPC, "num_parameters"])
-    x = shown["num_parameters"].to_numpy(dtype=float)
+    shown = frame.dropna(subset=[VALID_BPC, cost])
+    x = shown[cost].to_numpy(dtype=float)
     y = shown[VALID_BPC].to_numpy(dtype=float)
     ax.plot(x, y, "o", color=FAINT, markersize=4, markeredgewidth=0)
-    ax.set_xlabel("parameters")
+    ax.set_xlabel(COSTS[cost])
     ax.set_ylabel(f"validation {per()}")
     if len(shown):
         ax.set_xscale("log")
@@ -216,11 +222,26 @@ def plot_bits_vs_parameters(frame: pd.DataFrame, *, ax: Axes | None = None) -> A
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-        best = shown.loc[shown.groupby("label")[VALID_BPC].idxmin()].sort_values(VALID_BPC)
-        ends = best[["num_parameters", VALID_BPC]].to_numpy(dtype=float)
-        ax.plot(*ends.T, "o", color=ACCENT, markersize=5.5, markeredgewidth=0)
-        label_on_the_right(ax, list(best["label"]), ends, colors=[INK] * len(best))
+        low, high = main_range(y)
+        room = 0.04 * (high - low)
+        ax.set_ylim(min(low, y.min()) - room, high + room)
+        front = shown[shown[FRONT[cost]].astype(bool)].sort_values([cost, VALID_BPC])
+        points = front[[cost, VALID_BPC]].to_numpy(dtype=float)
+        ax.step(*points.T, where="post", color=ACCENT, linewidth=1.2)
+        ax.plot(*points.T, "o", color=ACCENT, markersize=5.5, markeredgewidth=0)
+        named = front.drop_duplicates("label", keep="last")
+        ends = named[[cost, VALID_BPC]].to_numpy(dtype=float)
+        label_on_the_right(ax, list(named["label"]), ends, colors=[INK] * len(named))
     return ax
+
+
+@styled
+def plot_fronts(frame: pd.DataFrame, costs: Sequence[str]) -> Figure:
+    """Draws loss against several costs, a panel each; see `plot_pareto`."""
+    figure = Figure(figsize=(7.2, 3.6 * len(costs)), layout="constrained")
+    for ax, cost in zip(figure.subplots(len(costs), squeeze=False)[:, 0], costs, strict=True):
+        plot_pareto(frame, cost=cost, ax=ax)
+    return figure
 
 
 @styled
