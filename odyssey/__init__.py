@@ -14,9 +14,10 @@ the command line, started by `__main__.py`. `specs.py` reads what names a cell, 
 has a row for each hyperparameter, `distributions.py` one for each distribution that they are drawn
 from, `ranges.py` what numbers may be, `options.py` what options of jobs have in common,
 `registry.py` tables that plug-ins of `plugins/` add to, `user_cache.py` the user's cache folder,
-`backend_names.py`, `device_names.py` and `version.py` what must be known without torch; `names.py`
-makes names fit to show, `wording.py` has words of messages, `errors.py` the mistakes of users,
-`threads.py` bounds threads, `pace.py` tells how long what is left will take.
+`backend_names.py`, `device_names.py` and `version.py` what must be known without torch,
+`scheme_names.py` what without sympy; `names.py` makes names fit to show, `wording.py` has words of
+messages, `errors.py` the mistakes of users, `threads.py` bounds threads, `pace.py` tells how long
+what is left will take.
 """
 
 from __future__ import annotations

@@ -16,6 +16,9 @@ LONG = ("compiler", "transforms", "report", "cli", "jobs")
 hypothesis.settings.register_profile("odyssey", deadline=None)
 hypothesis.settings.load_profile("odyssey")
 
+# tests start processes by the hundred, each of which would compile the package anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # before numpy is loaded: a test takes one core, and threads would burn the others by waiting
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -22,3 +22,4 @@ one in `primitives.py`; their contract tests come for free.
 
 from odyssey.expr.cell import Cell as Cell
 from odyssey.expr.cell import parse_cell as parse_cell
+from odyssey.expr.cell import recall_cell as recall_cell

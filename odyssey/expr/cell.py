@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from odyssey.expr import canonical, fingerprint, identity, notation
 from odyssey.expr.equations import Equations
@@ -135,6 +135,15 @@ def parse_cell(text: str) -> Cell:
     source = read_equations(text)
     with source.located():
         return Cell(**vars(source.cell))
+
+
+@lru_cache(maxsize=512)
+def recall_cell(text: str) -> Cell:
+    """Reads a cell as `parse_cell` does, once for all who ask while it is among the latest.
+
+    For what meets the same cells again and again, as a search does; what they derive is shared.
+    """
+    return parse_cell(text)
 
 
 def _from_text(text: str, lineage: tuple[str, ...]) -> Cell:

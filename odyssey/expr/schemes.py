@@ -15,6 +15,7 @@ from odyssey.expr.equations import Equations
 from odyssey.expr.initial import draw_weights
 from odyssey.expr.primitives import Array
 from odyssey.expr.program import Program
+from odyssey.scheme_names import DISTRIBUTIONS
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,6 @@ class InitScheme:
             )
         if not 0 <= self.scale < float("inf"):
             raise ConfigError(f"initial scale must be a number >= 0, got {self.scale}")
-
-
-DISTRIBUTIONS = ("uniform_fan", "uniform", "normal", "normal_fan")
 
 
 def draw(

@@ -56,8 +56,13 @@ def _began(process: int) -> str | None:
 
 def mark() -> str:
     """Names this process in a few letters that fit into a file name."""
+    return _mark_of(os.getpid())  # a forked process has another
+
+
+@cache
+def _mark_of(process: int) -> str:
     digest = hashlib.sha256(machine().encode()).hexdigest()[:12]
-    return f"{digest}-{os.getpid()}-{_began(os.getpid())}"
+    return f"{digest}-{process}-{_began(process)}"
 
 
 def is_here(name: str) -> bool:

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
-from odyssey.expr import Cell, parse_cell
+from odyssey.expr import recall_cell
 from odyssey.strategies.proposal import NoCellError, Outcome, Proposal
 from odyssey.transforms.mutations import NotApplicable, crossover, mutate
 from odyssey.transforms.random_cells import random_cell
 
 SCRATCH_NODES = (6, 30)  # sizes of cells from scratch: from elman's to lstm's
-
-
-@lru_cache(maxsize=512)
-def _parsed(text: str) -> Cell:
-    return parse_cell(text)
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ class CellBreeder:
     def mutant(self, parent: Outcome, rng: np.random.Generator, *, times: int) -> Proposal:
         """Mutates a cell so many times; raises `NoCellError` when nothing applies."""
         try:
-            made = mutate(_parsed(parent.text), rng, weights=self.weights or None, steps=times)
+            made = mutate(recall_cell(parent.text), rng, weights=self.weights or None, steps=times)
         except NotApplicable as error:
             raise NoCellError("no mutation applies") from error
         operators = tuple(made.operator.split("+"))
@@ -45,7 +39,7 @@ class CellBreeder:
     def child(self, one: Outcome, other: Outcome, rng: np.random.Generator) -> Proposal:
         """Puts an equation of the one cell into the other; raises `NoCellError`."""
         try:
-            cell = crossover(_parsed(other.text), _parsed(one.text), rng)
+            cell = crossover(recall_cell(other.text), recall_cell(one.text), rng)
         except NotApplicable as error:
             raise NoCellError("no crossover applies") from error
         return Proposal(cell.text, ("crossover",), (one.number, other.number))

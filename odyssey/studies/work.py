@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from odyssey.device_names import CPU
 from odyssey.errors import StoreError, TaskError
-from odyssey.expr import parse_cell
+from odyssey.expr import parse_cell, recall_cell
 from odyssey.hyperparameters import Member
 from odyssey.plugins import load_sources
 from odyssey.plugins.source import PluginSource
@@ -285,7 +285,7 @@ def failed_rows(
     trial: Trial, reason: str, *, commit: str, status: str = FAILED
 ) -> list[dict[str, Any]]:
     """Gives the rows of a trial without a result: every member, with the reason."""
-    cell = parse_cell(trial.cell_text).name
+    cell = recall_cell(trial.cell_text).name
     return [
         _common_columns(trial, Member(**given), cell=cell, commit=commit)
         | {"status": status, "reason": reason[:500]}

@@ -10,9 +10,9 @@ from typing import Any
 from odyssey.backend_names import BACKEND_NAMES
 from odyssey.device_names import CPU, DEVICES, check_device_name
 from odyssey.errors import ConfigError, suggest
-from odyssey.expr.schemes import DISTRIBUTIONS
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.ranges import Range
+from odyssey.scheme_names import DISTRIBUTIONS
 from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.wording import quoted
 

@@ -1,5 +1,7 @@
 """Reverse mode without a backend: one step run by NumPy, beside differences of its values."""
 
+import functools
+
 import numpy as np
 import pytest
 from support.random_cells import random_cell, random_wide_cell
@@ -56,9 +58,17 @@ PROGRAMS = {
     ),
     "nothing comes back": program("h[t] = tanh(0 * (U @ h[t-1]) + 0 * sin(h[t-1]) + W @ x[t])"),
     **{name: program for name, program in NAMED.items() if not holds_matrices(program)},
-    **{f"random {seed}": random_program(seed) for seed in range(60)},
-    **{f"wide {seed}": wide_program(seed) for seed in range(30)},
 }
+DRAWN = {  # made by the tests: every worker collects all of them and runs a third
+    **{f"random {seed}": functools.partial(random_program, seed) for seed in range(60)},
+    **{f"wide {seed}": functools.partial(wide_program, seed) for seed in range(30)},
+}
+each = pytest.mark.parametrize("name", [*PROGRAMS, *DRAWN])
+
+
+@functools.cache
+def get_program(name):
+    return PROGRAMS[name] if name in PROGRAMS else DRAWN[name]()
 
 
 def function(op):
@@ -169,9 +179,9 @@ def assert_slope(loss, value, gradient):
     assert any(got == pytest.approx(want, rel=1e-6, abs=1e-7) for want in wants)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@each
 def test_gradients_of_a_step(name):
-    step = Step(PROGRAMS[name])
+    step = Step(get_program(name))
     program, backward = step.program, step.backward
     _, value = step.back()
     for k, node in enumerate(program.nodes):
@@ -200,10 +210,10 @@ def test_gradients_of_a_step(name):
         )
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@each
 def test_what_is_saved_is_enough_and_no_more(name):
     """The backward step runs on saved values, states and what is outside; cheap ones are redone."""
-    step = Step(PROGRAMS[name])
+    step = Step(get_program(name))
     program, saved = step.program, set(step.backward.saved)
     forward = step.forward({})
 
@@ -246,9 +256,9 @@ def test_what_is_saved_is_enough_and_no_more(name):
     assert saved <= read
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@each
 def test_nothing_is_multiplied_by_one_or_zero(name):
-    backward = differentiate(PROGRAMS[name])
+    backward = differentiate(get_program(name))
     nodes = backward.nodes
     for node in nodes[backward.forward :]:
         constants = [nodes[a].value for a in node.args if nodes[a].op == "constant"]

@@ -1,5 +1,6 @@
 """The canonical form: equal for the same function in another form, different for another."""
 
+import functools
 import itertools
 import os
 import subprocess
@@ -24,8 +25,12 @@ from odyssey.expr import parse_cell
 from odyssey.expr.shapes import infer_shapes
 from odyssey.specs import VARIANTS, get_cell
 
-RANDOM = [random_cell(np.random.default_rng(seed), size=3 + seed % 23) for seed in range(150)]
 NAMED = [*LIBRARY, *VARIANTS]
+
+
+@functools.cache
+def random_drawn():
+    return [random_cell(np.random.default_rng(seed), size=3 + seed % 23) for seed in range(150)]
 
 
 def cell(*equations, states="h", output="h", inits=()):
@@ -258,7 +263,7 @@ def rewritten(one, rng, count):
 
 def test_100_random_rewrites_keep_the_key():
     """`checks/duplicates.py` does the same with many more."""
-    pool = [*map(library_cell, REPRESENTATIVES), *map(get_cell, VARIANTS), *RANDOM[:80]]
+    pool = [*map(library_cell, REPRESENTATIVES), *map(get_cell, VARIANTS), *random_drawn()[:80]]
     missed, changed = [], 0
     for trial in range(100):
         one = pool[trial % len(pool)]
@@ -274,7 +279,7 @@ def test_100_random_rewrites_keep_the_key():
 @pytest.mark.parametrize("rewrite", REWRITES, ids=lambda r: r.__name__)
 def test_every_rewrite_alone_keeps_the_key_and_the_function(rewrite):
     changed = 0
-    for seed, one in enumerate([*map(library_cell, REPRESENTATIVES), *RANDOM[:40]]):
+    for seed, one in enumerate([*map(library_cell, REPRESENTATIVES), *random_drawn()[:40]]):
         try:
             other = rewrite(one, np.random.default_rng([2, seed]))
         except CellError:
@@ -296,9 +301,10 @@ def test_renamed_and_reordered_cells_have_one_key(one, seed):
 def test_equal_keys_mean_equal_functions():
     """Among random cells, rewritten ones, and cells of few operations, which often coincide."""
     small = [random_cell(np.random.default_rng([3, k]), size=1) for k in range(300)]
-    other = [rewritten(one, np.random.default_rng([4, k]), 3) for k, one in enumerate(RANDOM[:80])]
+    drawn = random_drawn()
+    other = [rewritten(one, np.random.default_rng([4, k]), 3) for k, one in enumerate(drawn[:80])]
     by_key = defaultdict(list)
-    for one in [*RANDOM, *small, *other]:
+    for one in [*drawn, *small, *other]:
         by_key[one.key].append(one)
     compared = 0
     for group in by_key.values():
@@ -313,7 +319,7 @@ def test_equal_keys_mean_equal_functions():
 
 def test_different_keys_of_random_cells_are_different_functions():
     by_fingerprint = defaultdict(set)
-    for one in RANDOM:
+    for one in random_drawn():
         by_fingerprint[one.fingerprint].add(one.key)
     assert all(len(keys) == 1 for keys in by_fingerprint.values())
 
@@ -326,7 +332,7 @@ def test_a_quotient_that_may_be_undefined_does_not_cancel():
 @pytest.mark.parametrize("block", range(6))
 def test_the_canonical_text_is_a_legal_cell_and_a_fixed_point(block):
     for one in [
-        *RANDOM[25 * block : 25 * (block + 1)],
+        *random_drawn()[25 * block : 25 * (block + 1)],
         *map(get_cell, NAMED[block::6]),
     ]:
         canonical = parse_cell(one.canonical_text)
@@ -408,7 +414,7 @@ def test_large_numbers_are_exact():
 
 
 def test_a_key_costs_in_proportion_to_the_cell():
-    for one in RANDOM[:46]:  # two of every size
+    for one in random_drawn()[:46]:  # two of every size
         fresh = parse_cell(one.text)
         with at_most(1_000 * len(one.text)):  # some 50 when this was written
             fresh.key

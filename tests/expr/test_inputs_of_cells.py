@@ -1,6 +1,8 @@
 """Inputs of a cell besides x: text, identity, notation, bounds, mutations and ablations of them."""
 
 import dataclasses
+import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -21,8 +23,8 @@ from odyssey.transforms.degenerate import degenerate
 from odyssey.transforms.mutations import MUTATIONS
 from odyssey.transforms.sites import NotApplicable
 
-CELLS = [random_further_cell(np.random.default_rng([32, n]), size=3 + n % 14) for n in range(40)]
-each = pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.key[:8])
+COUNT = 40
+each = pytest.mark.parametrize("cell", range(COUNT), indirect=True)
 GATED = parse_cell(
     """cell gated
 input x
@@ -41,6 +43,16 @@ LSTM = parse_cell(
     .text.replace("@ x[t] +", "@ x[t] + V @ gap[t] +")
     .replace("input x\n", "input x\ninput gap : 1\n")
 )
+
+
+@pytest.fixture
+def cell(request):
+    return drawn(request.param)
+
+
+@functools.cache
+def drawn(n):
+    return random_further_cell(np.random.default_rng([32, n]), size=3 + n % 14)
 
 
 @each
@@ -177,7 +189,7 @@ def test_integration_multiplies_all_maps_of_this_step():
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_mutants_are_legal_and_judged(name):
     done, mutants = 0, 0
-    for seed, cell in enumerate([LSTM, GATED, *CELLS]):
+    for seed, cell in enumerate(itertools.chain((LSTM, GATED), map(drawn, range(COUNT)))):
         try:
             mutant = MUTATIONS[name].apply(cell, np.random.default_rng(seed))
         except NotApplicable:

@@ -6,7 +6,8 @@ import pytest
 import odyssey
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
-from odyssey.expr.schemes import DISTRIBUTIONS, InitScheme, draw, initial_parameters
+from odyssey.expr.schemes import InitScheme, draw, initial_parameters
+from odyssey.scheme_names import DISTRIBUTIONS
 
 HIDDEN, COLUMNS = 25, 400
 

@@ -1,6 +1,7 @@
 """Random cells with declared sizes, reductions, transposes, constants, delays and starts."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -12,11 +13,18 @@ from odyssey.expr.bounds import value_bounds
 from odyssey.expr.notation import to_html
 from odyssey.expr.terms import Const, Current, Matrix, Named, Previous, Vector, replace
 
-CELLS = [
-    random_wide_cell(np.random.default_rng([16, n]), size=3 + n % 14, matrices=True)
-    for n in range(40)
-]
-each = pytest.mark.parametrize("cell", CELLS, ids=lambda c: c.key[:8])
+each = pytest.mark.parametrize("cell", range(40), indirect=True)
+
+
+@pytest.fixture
+def cell(request):
+    return drawn(request.param)
+
+
+@functools.cache
+def drawn(n):
+    rng = np.random.default_rng([16, n])
+    return random_wide_cell(rng, size=3 + n % 14, matrices=True)
 
 
 @each

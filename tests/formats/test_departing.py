@@ -23,11 +23,12 @@ from odyssey.expr.initial import INITIAL_VALUES
 from odyssey.expr.primitives import PRIMITIVES
 from odyssey.expr.properties import PROPERTIES, apply_properties, stored_shape
 from odyssey.expr.reductions import REDUCTIONS, RESHAPINGS
-from odyssey.expr.schemes import DISTRIBUTIONS, InitScheme
+from odyssey.expr.schemes import InitScheme
 from odyssey.expr.sizes import is_matrix
 from odyssey.formats.portable import Portable
 from odyssey.formats.torch_alone.file import LONGEST_FILE, write_torch
 from odyssey.formats.torch_alone.starting import DRAWN
+from odyssey.scheme_names import DISTRIBUTIONS
 from odyssey.transforms.ablations import ablate
 from odyssey.transforms.applicable import applicable
 

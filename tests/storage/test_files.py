@@ -1,6 +1,7 @@
 """What a run has written proves itself when it is read; anything else is one line, no value."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -273,6 +274,22 @@ def test_a_file_that_speaks_of_digests_is_not_taken_in(tmp_path):
     again = frames.decode(tmp_path / "a.parquet", RESULT_COLUMNS, sealed=True)
     assert again.to_pylist() == table.to_pylist()
     assert curves_of(0)  # the two kinds of records share one way of writing
+
+
+@pytest.mark.parametrize("count", [0, 1, frames.FEW - 1, frames.FEW, 5000])
+def test_files_of_few_rows_are_not_packed_and_no_longer_for_it(tmp_path, count):
+    table = frames.table_of(rows_of(0)[:1] * count, RESULT_COLUMNS)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(frames.encode(table))
+    packings = {
+        pq.read_metadata(path).row_group(0).column(k).compression for k in range(table.num_columns)
+    }
+    assert packings == {"UNCOMPRESSED" if count < frames.FEW else "ZSTD"}
+    packed = io.BytesIO()
+    pq.write_table(table, packed, compression="zstd")
+    assert path.stat().st_size < 1.3 * len(packed.getvalue())
+    again = frames.decode(path, RESULT_COLUMNS, sealed=True)
+    assert again.to_pylist() == table.to_pylist()
 
 
 def test_a_digest_may_stand_anywhere_or_be_missing():

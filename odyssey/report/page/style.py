@@ -238,8 +238,9 @@ def _fewer_colours(path: Path) -> None:
 
 def _settle(figure: Figure) -> None:
     """Lays a figure out once, instead of twice anew for every format that it is saved in."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
         figure.set_layout_engine(None)
 
 

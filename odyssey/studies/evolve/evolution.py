@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from odyssey.errors import RunFailedError
-from odyssey.expr import Cell, parse_cell
+from odyssey.expr import Cell, recall_cell
 from odyssey.storage.schema import SEED_ARM
 from odyssey.strategies.gatekeeper import Gatekeeper, RefusedError
 from odyssey.strategies.promotion import KnownScores
@@ -332,7 +332,7 @@ class Evolution:
         operators: Counter[str],
         common: Mapping[str, Any],
     ) -> Candidate:
-        cell = parse_cell(proposal.text)
+        cell = recall_cell(proposal.text)
         return Candidate(
             name=self._texts[proposal.parents[0]][0],
             key=cell.key,
@@ -403,7 +403,7 @@ class Evolution:
         """Gives a trial its limit: a multiple of what the seeds make us expect, on this machine."""
         if not self.plan.limit or candidate.arm == SEED_ARM:
             return trial
-        mine = self.sizes.work(parse_cell(candidate.text))
+        mine = self.sizes.work(recall_cell(candidate.text))
         expected = [
             seconds * len(trial.members) * max(1.0, *(m / o for m, o in zip(mine, of, strict=True)))
             for seconds, of in self._seed_costs.get((trial.group, trial.task), ())

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from odyssey.errors import CellError, ConfigError, StoreError
-from odyssey.expr import Cell, parse_cell
+from odyssey.expr import Cell, recall_cell
 from odyssey.expr.identity import repeated
 from odyssey.pace import Job, Pace
 from odyssey.specs import expand, get_cell, list_cells, named_cells, shown_names
@@ -303,7 +303,7 @@ class SearchTrials:
                 self._pace.learn(Job(kind, self._forecast.work[kind]), timed[trial.id])
 
     def _work(self, trial: Trial) -> float:
-        return trial_job(trial, parse_cell(trial.cell_text), self._tasks[trial.task]).work
+        return trial_job(trial, recall_cell(trial.cell_text), self._tasks[trial.task]).work
 
     def _seconds_left(self) -> float:
         self._pace.expect(self._evolution.rest(self._forecast))
