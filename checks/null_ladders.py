@@ -1,6 +1,6 @@
 """Counts how often one cell under two names is called different at the end of a ladder.
 
-    python checks/null_ladders.py [--studies 400] [--out FILE]
+    python checks/null_ladders.py [--studies 300] [--ladder 200,50,12] [--shared 0.5] [--out FILE]
 
 Simulated studies (`statistics.simulation.simulate_ladder`) of two cells whose draws are halved cell
 by cell, as a study does. A row says in which share of the studies the permutation test of the best
@@ -35,7 +35,6 @@ ALPHA, GROWTH = 0.05, 4
 CASES = (
     ("one cell", SimulatedCell()),
     ("worse by 0.03", SimulatedCell(shift=0.03)),
-    ("luck twice as wide", SimulatedCell(luck=2.0)),
 )
 
 
@@ -51,7 +50,9 @@ def rejected(of: Pair, top: int, study: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--studies", type=int, default=400)
+    parser.add_argument("--studies", type=int, default=300)
+    parser.add_argument("--ladder", action="append", help="draws of each rung")
+    parser.add_argument("--shared", action="append", type=float, help="share of luck in common")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     lines = [
@@ -59,9 +60,10 @@ def main() -> None:
         " | all to the end | rejects | difference, sd |",
         "|---|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for rungs in ((200, 50, 12), (100, 30, 8), (200, 60, 20)):
+    ladders = options.ladder or ("200,50,12", "100,30,8", "200,60,20", "40,12,4")
+    for rungs in (tuple(map(int, ladder.split(","))) for ladder in ladders):
         paid = sum(n * GROWTH**k for k, n in enumerate(rungs)) // GROWTH ** (len(rungs) - 1)
-        for shared in (0.5, 0.9):
+        for shared in options.shared or (0.9, 0.5):
             for name, variant in CASES:
                 cells = {"base": SimulatedCell(), "variant": variant}
                 counts, found = np.zeros(3, dtype=int), []

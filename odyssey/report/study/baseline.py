@@ -332,7 +332,7 @@ def _importance_pictures(
         f"{stem}_marginals",
         task,
         f"{cell} on {task} along each hyperparameter",
-        "Mean test score over all other hyperparameters, with 95 % bands as before.",
+        f"Mean test score over all other hyperparameters, with 95 % bands as before.{note}",
         importance_plots.marginals_figure(found, unit=f"test {per()}"),
         found.marginals,
     )
@@ -343,7 +343,7 @@ def _importance_pictures(
             f"{cell} on {task} over pairs of hyperparameters",
             "Mean test score over all other hyperparameters; one scale of colours. The share is "
             "what the pair explains beyond both main effects. The CSV has every fifth point of the "
-            "grid in each direction.",
+            f"grid in each direction.{note}",
             importance_plots.pairs_figure(found, unit=f"test {per()}"),
             _thinned(found.pairs),
         )

@@ -186,6 +186,7 @@ def write_study_page(content: Content, path: Path) -> None:
         title=str(content.run.get("study") or content.directory.resolve().name),
         description=str(content.run.get("description") or ""),
         facts=_facts(content),
+        ladder=content.climb is not None,
         not_learned=not_learned(content.learning, content.run),
         tasks=_tasks(content),
         overall=None if content.overall is None else table_html(content.overall),

@@ -15,6 +15,7 @@ import pandas as pd
 from odyssey.distributions import DISTRIBUTION_KINDS, FIXED, LISTS, STEP
 from odyssey.names import printable, short_names
 from odyssey.report.page.units import per, symbols
+from odyssey.statistics.estimates import rungs_of
 from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
 from odyssey.statistics.verdicts import (
     BETTER,
@@ -26,7 +27,7 @@ from odyssey.statistics.verdicts import (
     UNKNOWN,
     WORSE,
 )
-from odyssey.storage.rungs import LADDER, budget_of, rung_draws
+from odyssey.storage.rungs import FIRST, LADDER, budget_of, rung_draws
 from odyssey.wording import plural
 
 ALPHA = 0.05
@@ -353,9 +354,10 @@ def _draws(results: pd.DataFrame, space: Mapping[str, Any]) -> str:
     least = f"{per_cell[0]} to " if len(per_cell) > 1 else ""
     crossed = any(isinstance(value, Mapping) and "grid" in value for value in space.values())
     draw = "combination" if crossed else "random draw"
+    network = "draw" if rungs_of(results).max() > FIRST else "trained network"
     return (
         f"{least}{plural(per_cell[-1], draw)} of hyperparameters a cell and task, "
-        f"{plural(len(results), 'trained network')} in all. A draw has a number; the same number "
+        f"{plural(len(results), network)} in all. A draw has a number; the same number "
         "has the same hyperparameters, the same seed and reads the same data for every cell."
     )
 
