@@ -22,7 +22,7 @@ FILE = "merged-all.parquet"
 def keep(run: Path, out: Path) -> None:
     """Copies a run; raises `StoreError` where it is not whole or `out` is something else."""
     store = RunStore.open(run)
-    results, curves = store.results(), store.curves()
+    results, curves = store.rows(), store.curves(every_rung=True)
     if store.run.get("kind") == "search":
         done = int((load_candidates(run)["arm"] != "seed").sum())
         planned, what = int(store.run["candidates"]), "candidates"

@@ -5,7 +5,8 @@ results into arrays, `comparison.py` those into verdicts (`verdicts.py` has thei
 of `permutation.py`; `synthesis.py` puts runs beside each other, `forest.py` one change over all of
 them; `aggregate.py` makes scores over tasks, `boxes.py` box plots' numbers, `importance.py`
 functional ANOVA; `floors.py` says whether a task was learned, `equivalence.py` what is equal,
-`power.py` what a study can find, `progress.py` how differences change along training,
+`power.py` what a study can find, `progress.py` how differences change along training, `by_rung.py`
+from rung to rung of a ladder,
 `factorial.py` what changes do together, `steps.py` what each step from one cell to another brings;
 `published.py` puts papers' numbers beside; `transfer.py` compares rankings on tasks,
 `families.py` has associations over cells that are kin, `pareto.py` fronts of loss and cost,

@@ -138,11 +138,18 @@ def difference_error(pair: Pair, *, seed: int, resamples: int = 2_000) -> float:
     draws = pair.valid.shape[1]
     if draws < 2 or not testable(pair):
         return float("nan")
+    return float(resampled_differences(pair, seed=seed, resamples=resamples).std(ddof=1))
+
+
+def resampled_differences(pair: Pair, *, seed: int, resamples: int) -> np.ndarray:
+    """Gives the differences of `paired_test` on resamples of the draws, (resamples).
+
+    Pairs of as many draws and one seed have the same draws in every resample.
+    """
     rng = np.random.default_rng([seed, 2])
-    samples = _in_chunks(
-        lambda count: _difference(_resampled_top(pair, rng, count)), resamples, draws
+    return _in_chunks(
+        lambda count: _difference(_resampled_top(pair, rng, count)), resamples, pair.draws
     )
-    return float(samples.std(ddof=1))
 
 
 def _resampled_top(pair: Pair, rng: np.random.Generator, count: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from odyssey.statistics.permutation import Pair
+from odyssey.storage.rungs import FIRST, going_on
 from odyssey.storage.schema import DIVERGED, OK, RESULT_COLUMNS
 
 
@@ -65,6 +66,9 @@ CLOSED_FORMS: Mapping[str, ClosedForm] = {
 SIMULATED_SYMBOLS = 32
 CHANCE = 5.0  # bits per character of a guess among them: no draw that learns does worse
 _SPREAD = 0.04  # bits per character
+_KEPT = 0.7  # share of the variance of luck that a draw keeps from rung to rung of a ladder
+_BETTER, _NARROWER = 0.15, 0.8  # bits that a rung brings, and how it widens the valley
+_LOST = 0.01  # share of the draws that a later rung loses
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,87 @@ def simulate_pairs(
     valid = np.where(np.isnan(valid), np.inf, np.minimum(valid, CHANCE))
     test = np.where(np.isnan(test), CHANCE, np.minimum(test, CHANCE))
     return [Pair(valid[[0, k]], test[[0, k]]) for k in range(1, len(cells))]
+
+
+def simulate_ladder(
+    cells: Mapping[str, SimulatedCell],
+    *,
+    rng: np.random.Generator,
+    rungs: Sequence[int] = (200, 50, 12),
+    shared: float = 0.5,
+) -> pd.DataFrame:
+    """Makes all rows of a study on a ladder: who goes on is chosen as the engine does.
+
+    A rung brings every draw 0.15 bits; a draw keeps most of its luck from rung to rung.
+
+    Args:
+        cells: The cells by name.
+        rng: Makes everything.
+        rungs: Draws of a cell on each rung, from the first on.
+        shared: Share of the variance of luck that a seed gives all cells alike, from 0 to 1.
+    """
+    count = rungs[0]
+    hyper = _Hyperparameters.draw(rng, count)
+    of_seed = [_luck(rng, count) for _ in (*rungs, 0)]  # what lasts first, then rung by rung
+    parts = []
+    for index, (name, cell) in enumerate(cells.items()):
+        scores = _climbing_scores(rng, cell, hyper, of_seed, shared=shared)
+        members = list(range(count))
+        for rung, (valid, test) in enumerate(scores, start=FIRST):
+            lost = np.isnan(valid)
+            rows = pd.DataFrame(
+                {
+                    "trial": f"{rung:08x}{index:08x}",
+                    "trial_index": rung * len(cells) + index,
+                    "rung": rung,
+                    "cell": name,
+                    "spec": name,
+                    "task": "made-up",
+                    "num_symbols": SIMULATED_SYMBOLS,
+                    "member": np.arange(count),
+                    "seed": hyper.seed,
+                    "status": np.where(lost, DIVERGED, OK),
+                    "valid_nats": valid * np.log(2),
+                    "valid_bpc": valid,
+                    "test_nats": test * np.log(2),
+                    "test_bpc": test,
+                }
+            ).iloc[members]
+            parts.append(rows)
+            if rung < len(rungs):
+                members = going_on(rows, rungs[rung])
+    return pd.concat(parts, ignore_index=True).reindex(columns=list(RESULT_COLUMNS))
+
+
+def _climbing_scores(
+    rng: np.random.Generator,
+    cell: SimulatedCell,
+    hyper: _Hyperparameters,
+    of_seed: Sequence[np.ndarray],
+    *,
+    shared: float,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Gives validation and test bits of a cell's draws on every rung, had they all gone there."""
+    draws, found = len(of_seed[0]), []
+    away = np.abs(hyper.rate - cell.best_rate)
+    lost = rng.random(draws) < 1 / (1 + np.exp(-(hyper.rate - cell.cliff) / 0.15))
+    own = _luck(rng, draws)
+
+    def mixed(seed: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        both: np.ndarray = np.sqrt(shared) * seed + np.sqrt(1 - shared) * cell
+        return both
+
+    for place, of_rung in enumerate(of_seed[1:]):
+        luck = np.sqrt(_KEPT) * mixed(of_seed[0], own)
+        luck = luck + np.sqrt(1 - _KEPT) * mixed(of_rung, _luck(rng, draws))
+        bits = 1.2 + cell.shift - _BETTER * place + 0.3 * away**1.5 * _NARROWER**place
+        bits = bits + 0.25 * np.log(200 / hyper.size) / np.log(10) + 0.15 * hyper.noise
+        bits = np.minimum(bits + cell.luck * _SPREAD * (1 + away) * luck, CHANCE)
+        lost = lost | (rng.random(draws) < _LOST * (place > 0))
+        valid = np.where(lost, np.nan, bits + 0.01 * rng.normal(size=draws))
+        test = np.where(lost, np.nan, bits + 0.02 + 0.01 * rng.normal(size=draws))
+        found.append((valid, test))
+    return found
 
 
 class _Hyperparameters(NamedTuple):

@@ -30,6 +30,12 @@ def rung_draws(run: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(int(rung["draws"]) for rung in found) if isinstance(found, list) else ()
 
 
+def budget_of(rung: Mapping[str, int]) -> tuple[int, str]:
+    """Gives the budget of a rung as run.json says it, and what it is counted in."""
+    ((unit, budget),) = ((name, n) for name, n in rung.items() if name != "draws")
+    return budget, unit
+
+
 def going_on(rows: pd.DataFrame, draws: int) -> list[int]:
     """Gives the members that go on to the next rung, in the order of their numbers.
 

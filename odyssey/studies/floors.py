@@ -32,9 +32,12 @@ def run_floors(directory: Path) -> pd.DataFrame:
     if not isinstance(records, dict):
         return known
     try:
-        config = recorded_study(store.study_text, store.run).config
+        study = recorded_study(store.study_text, store.run)
     except OdysseyError:
         return known  # no study of cells and tasks
+    config = study.config
+    if study.rungs:  # as much as the draws of the last rung read
+        config = study.rungs[-1].config(config)
     rows: list[tuple[object, ...]] = []
     for spec, record in records.items():
         there = known[known["task"] == spec]

@@ -44,6 +44,11 @@ class Rung:
     unit: str
     budget: int
 
+    def config(self, of: TrainingConfig) -> TrainingConfig:
+        """Gives the training options of a study with the budget of this rung."""
+        budget: dict[str, Any] = {self.unit: self.budget}
+        return replace(of, **budget)
+
     def plain(self) -> dict[str, int]:
         """Gives what run.json says of it."""
         return {DRAWS: self.draws, self.unit: self.budget}

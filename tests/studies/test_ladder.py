@@ -15,7 +15,9 @@ from test_engine import Watcher, resume, run, tiny
 import odyssey
 from odyssey.cli.main import main
 from odyssey.errors import ConfigError
+from odyssey.jobs.compare import compare_runs
 from odyssey.jobs.extend import Extension, begin_extension
+from odyssey.jobs.power import study_power
 from odyssey.jobs.search import estimate_study, run_left
 from odyssey.jobs.status import run_status
 from odyssey.storage import RunStore, load_curves, load_results
@@ -367,3 +369,23 @@ def test_status_says_how_far_the_ladder_is(tmp_path, capsys):
     left = run_left(reopen(folder))
     assert (left.left, left.total) == (3, 6)
     assert len(known_trials(reopen(folder))) == 5
+
+
+def test_power_is_refused_of_a_ladder(tmp_path):
+    climb(ladder(), tmp_path / "pilot")
+    with pytest.raises(ConfigError, match="all draws to have one budget"):
+        study_power(ladder(), tmp_path / "pilot")
+    with pytest.raises(ConfigError, match="all draws to have one budget"):
+        study_power(ladder(ladder=[]), tmp_path / "pilot")
+
+
+def test_runs_on_other_ladders_are_not_compared(tmp_path):
+    climb(ladder(), tmp_path / "one")
+    climb(ladder(cells=["lstm", "gru"]), tmp_path / "alike")
+    climb(ladder(ladder=LADDER[:1]), tmp_path / "shorter")
+    climb(ladder(members=9), tmp_path / "wider")
+    places = [tmp_path / name for name in ("one", "alike", "shorter", "wider")]
+    table = compare_runs(places).table.groupby("run")["differs"].first()
+    assert table["one"] == table["alike"] == ""
+    assert table["shorter"].startswith("ladder: ")
+    assert table["wider"] == "members: 8 -> 9"

@@ -106,6 +106,7 @@ BOARD_COLUMNS: dict[str, Column] = {
     "blank_bpc": Column("with the mean picture bits/char", "mean pic\nbpc", _bits),
     "median_parameters": Column("parameters", "para-\nmeters", _count),
     "draws": Column("draws", "draws", _whole),
+    "finalists": Column("on the last rung", "last\nrung", _whole),
     "lost": Column("lost", "lost", _whole),
     "guessing": Column("counted as guessing", "at\nguessing", str),
     "search_score": Column("score", "score", _accuracy, best="high"),

@@ -11,16 +11,19 @@ from odyssey.errors import ConfigError
 from odyssey.names import file_name, short_names
 from odyssey.report.page import style
 from odyssey.report.page.pictures import Picture
+from odyssey.report.page.records import Climb
 from odyssey.report.page.units import per
 from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
-from odyssey.report.study.protocol import comparisons_text, margin_text, swaps_text
+from odyssey.report.study.protocol import comparisons_text, ladder_note, margin_text, swaps_text
 from odyssey.statistics import aggregate, boxes, comparison, equivalence, importance
-from odyssey.statistics.estimates import top_count
+from odyssey.statistics.by_rung import difference_by_rung
+from odyssey.statistics.estimates import finalists_of
 from odyssey.statistics.progress import Progress, difference_by_characters
 from odyssey.statistics.studentised import studentised
 from odyssey.statistics.verdicts import NO_TEST
 from odyssey.wording import plural
 
+FIRST_RUNG = " Of the first rung of the ladder, where all draws have one budget."
 _FEW = 20  # values of a choice
 
 
@@ -34,6 +37,7 @@ class BaselineComparison:
         scores: As `aggregate.aggregate_scores`; None with one task, or where no scale exists.
         settling: As `progress.Progress.settling`; None without curves.
         studentised: As `studentised.studentised`; None without curves.
+        finalists: Of a ladder, draws of a cell on the last rung; else 0.
         pictures: The figures, task by task, those over all tasks with an empty task.
         caption: How the table was made, in full: what a referee asks.
     """
@@ -45,6 +49,7 @@ class BaselineComparison:
     caption: str = field(repr=False)
     settling: pd.DataFrame | None = field(repr=False, default=None)
     studentised: pd.DataFrame | None = field(repr=False, default=None)
+    finalists: int = 0
 
     @property
     def claimed(self) -> tuple[pd.DataFrame, str, pd.DataFrame | None, pd.DataFrame | None]:
@@ -60,6 +65,7 @@ def compare_with_baseline(
     seed: int,
     scales: Mapping[str, str] = importance.SCALES,
     margin: float | None = None,
+    climb: Climb | None = None,
 ) -> BaselineComparison | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
@@ -70,6 +76,7 @@ def compare_with_baseline(
         seed: Of all resamples.
         scales: Of the hyperparameters whose importance is judged.
         margin: What differs by less counts as equal, in bits; None where none is declared.
+        climb: The rungs of a ladder: what is about all draws is drawn of the first one.
     """
     of_spec = results.loc[results["spec"] == baseline, "label"]
     label = str(of_spec.iloc[0]) if len(of_spec) else baseline
@@ -86,18 +93,25 @@ def compare_with_baseline(
             scores = aggregate.aggregate_scores(results, seed=seed, baseline=label)
         except ConfigError:
             scores = None  # a task without a scale, or a run that has not met all tasks
-    caption = _caption(compared, label)
+    finalists = max(finalists_of(part) for _, part in results.groupby("task"))
+    caption = _caption(compared, label, finalists)
     if curves is None:
-        return BaselineComparison(label, compared, scores, (), caption)
-    progress = difference_by_characters(curves, results, baseline=label, seed=seed)
+        return BaselineComparison(label, compared, scores, (), caption, finalists=finalists)
+    if climb is None:
+        progress = difference_by_characters(curves, results, baseline=label, seed=seed)
+    else:
+        progress = difference_by_rung(climb.tables, baseline=label, seed=seed)
+    every = results if climb is None else climb.first[climb.first["task"].isin(results["task"])]
     drawn = [
-        *_pictures(results, curves, compared, baseline=label, seed=seed, scales=scales),
+        *_pictures(results, every, curves, compared, baseline=label, seed=seed, scales=scales),
         *_progress_pictures(progress, compared, baseline=label),
-        *_pictures_over_tasks(results, compared, scores, baseline=label, seed=seed),
+        *_pictures_over_tasks(
+            every, compared, scores, baseline=label, seed=seed, climbs=climb is not None
+        ),
     ]
     again = studentised(results, baseline=label, seed=seed)
     return BaselineComparison(
-        label, compared, scores, tuple(drawn), caption, progress.settling, again
+        label, compared, scores, tuple(drawn), caption, progress.settling, again, finalists
     )
 
 
@@ -109,6 +123,19 @@ def _progress_pictures(
     for place, task in enumerate(compared["task"].unique(), start=1):
         here = progress.curve[progress.curve["task"] == task]
         if here.empty:
+            continue
+        if "rung" in here:
+            yield Picture(
+                f"{place}_{file_name(names[str(task)])}_rungs",
+                names[str(task)],
+                f"Difference to {baseline} by rung on {names[str(task)]}",
+                "Mean test score of the best draws, cell minus baseline, at every rung as if the "
+                "ladder ended there: both cells have that budget, and the best half of the draws "
+                "that reached it count. Bands: pointwise 95 % percentile bootstrap over draws, "
+                "the same for both cells and all rungs. One panel a cell, each on its own scale.",
+                plots.small_multiples(here, plots.plot_rungs, shared=False),
+                here,
+            )
             continue
         yield Picture(
             f"{place}_{file_name(names[str(task)])}_progress",
@@ -123,11 +150,12 @@ def _progress_pictures(
         )
 
 
-def _caption(compared: pd.DataFrame, baseline: str) -> str:
+def _caption(compared: pd.DataFrame, baseline: str, finalists: int) -> str:
     draws = int(compared["draws"].max())
     margin = f" {margin_text(compared)}" if "margin" in compared else ""
     others = comparisons_text(int((~compared["baseline"]).sum()))
-    top, swaps = top_count(draws), swaps_text(compared)
+    top, swaps = int(compared["top"].max()), swaps_text(compared)
+    climb = f" {ladder_note(finalists)}" if finalists else ""
     return (
         f"Every cell against {baseline}, on the same {plural(draws, 'draw')} of hyperparameters "
         f"and seeds a task: test score of the best {plural(top, 'draw')} by validation, mean, and "
@@ -140,12 +168,14 @@ def _caption(compared: pd.DataFrame, baseline: str) -> str:
         "times the comparisons of the task; it treats chosen draws as a sample, so the verdict to "
         "go by is the first. Draws that diverged or failed (lost) are the worst of their cell, and "
         "count as guessing, and so does a score that is worse than that. Where some of the best "
-        "draws of a cell or of the baseline count as guessing, a column says of how many." + margin
+        "draws of a cell or of the baseline count as guessing, a column says of how many."
+        f"{climb}{margin}"
     )
 
 
 def _pictures(
     results: pd.DataFrame,
+    every: pd.DataFrame,
     curves: pd.DataFrame,
     compared: pd.DataFrame,
     *,
@@ -153,11 +183,12 @@ def _pictures(
     seed: int,
     scales: Mapping[str, str],
 ) -> Iterator[Picture]:
-    """Draws the figures of every task."""
+    """Draws the figures of every task; `every` has all draws at one budget."""
     names = short_names(compared["task"].unique())
-    summary = boxes.box_summary(results)
+    summary = boxes.box_summary(every)
+    first = FIRST_RUNG if every is not results else ""
     winners = boxes.winner_curves(curves, results) if len(curves) else None
-    budgets = comparison.difference_by_budget(results, seed=seed, baseline=baseline)
+    budgets = comparison.difference_by_budget(every, seed=seed, baseline=baseline)
     for place, (task, here) in enumerate(compared.groupby("task", sort=False), start=1):
         name = names[str(task)]
         stem = f"{place}_{file_name(name)}"
@@ -171,7 +202,7 @@ def _pictures(
             "Boxes span the quartiles, whiskers the whole range, the line is the median, the "
             "diamond the mean; colours are our verdicts. Draws that are lost, or worse than "
             "guessing, count as it, and their number stands beside the box; what is far off leaves "
-            "the picture. Grey bars: mean parameters. After figure 3 of Greff et al. 2015.",
+            f"the picture. Grey bars: mean parameters. After figure 3 of Greff et al. 2015.{first}",
             box_plots.boxes_figure(of_task, here, unit=f"test {per()}"),
             of_task,
         )
@@ -193,7 +224,7 @@ def _pictures(
                 f"Difference to {baseline} by tuning budget on {name}",
                 "Expected test score of the draw that is best by validation of n, cell minus "
                 "baseline (Dodge et al. 2019, without replacement). Bands: pointwise 95 % "
-                "percentile bootstrap over draws. One panel a cell, the others in grey.",
+                f"percentile bootstrap over draws. One panel a cell, the others in grey.{first}",
                 plots.small_multiples(budget, plots.plot_budget),
                 budget,
             )
@@ -207,12 +238,12 @@ def _pictures(
                 plots.small_multiples(of_winners, plots.plot_learning_curves),
                 of_winners,
             )
-        chosen = results[(results["task"] == task) & (results["label"] == baseline)]
+        chosen = every[(every["task"] == task) & (every["label"] == baseline)]
         try:
             found = importance.importance(chosen, seed=seed, scales=scales)
         except ConfigError:
             continue  # too few draws, or nothing varied
-        yield from _importance_pictures(found, stem=stem, task=name, cell=baseline)
+        yield from _importance_pictures(found, stem=stem, task=name, cell=baseline, note=first)
         try:
             again = importance.importance(
                 importance.draws_that_learn(chosen), seed=seed, scales=scales
@@ -226,21 +257,22 @@ def _pictures(
             "As before, of the draws whose validation loss has come three quarters of the best "
             "one's way from guessing, at least the best quarter: where most of a range learns "
             "nothing, shares over all draws say that and little else. Shares are over the values "
-            f"that these draws have. {again.verdict}",
+            f"that these draws have. {again.verdict}{first}",
             style.figure_of(importance_plots.plot_importance(again)),
             again.effects,
         )
 
 
 def _pictures_over_tasks(
-    results: pd.DataFrame,
+    every: pd.DataFrame,
     compared: pd.DataFrame,
     scores: pd.DataFrame | None,
     *,
     baseline: str,
     seed: int,
+    climbs: bool,
 ) -> Iterator[Picture]:
-    """Draws the figures that show all tasks at once."""
+    """Draws the figures that show all tasks at once; `every` has all draws at one budget."""
     if compared["task"].nunique() > 1 and compared["relative"].notna().any():
         yield Picture(
             "differences",
@@ -263,7 +295,7 @@ def _pictures_over_tasks(
             style.figure_of(comparison_plots.plot_aggregate(scores)),
             scores,
         )
-        profiles = aggregate.performance_profiles(results, seed=seed, baseline=baseline)
+        profiles = aggregate.performance_profiles(every, seed=seed, baseline=baseline)
         first = profiles["label"] == baseline
         profiles = pd.concat([profiles[first], profiles[~first]], ignore_index=True)
         few = profiles["label"].nunique() <= style.MOST_LINES
@@ -274,7 +306,8 @@ def _pictures_over_tasks(
             "Share of all draws that reach a score, averaged over tasks (Agarwal et al. 2021); "
             "scores as before, a vertical line at 0. A curve to the right needs less tuning. "
             "Bands: pointwise 95 % percentile bootstrap over draws."
-            + ("" if few else f" One panel a cell; dashed: {baseline}; the others in grey."),
+            + ("" if few else f" One panel a cell; dashed: {baseline}; the others in grey.")
+            + (FIRST_RUNG if climbs else ""),
             style.figure_of(comparison_plots.plot_profiles(profiles))
             if few
             else plots.small_multiples(profiles, comparison_plots.plot_profiles),
@@ -283,7 +316,7 @@ def _pictures_over_tasks(
 
 
 def _importance_pictures(
-    found: importance.Importance, *, stem: str, task: str, cell: str
+    found: importance.Importance, *, stem: str, task: str, cell: str, note: str
 ) -> Iterator[Picture]:
     yield Picture(
         f"{stem}_importance",
@@ -291,7 +324,7 @@ def _importance_pictures(
         f"What decides the result of {cell} on {task}",
         "Functional ANOVA (Hutter et al. 2014) of the test score over the distributions that were "
         f"drawn from, on a random forest. {found.verdict} Intervals: 95 %, forests on halves of "
-        "the draws. Draws that are lost or worse than guessing count as guessing.",
+        f"the draws. Draws that are lost or worse than guessing count as guessing.{note}",
         style.figure_of(importance_plots.plot_importance(found)),
         found.effects,
     )
@@ -299,7 +332,7 @@ def _importance_pictures(
         f"{stem}_marginals",
         task,
         f"{cell} on {task} along each hyperparameter",
-        "Mean test score over all other hyperparameters, with 95 % bands as before.",
+        f"Mean test score over all other hyperparameters, with 95 % bands as before.{note}",
         importance_plots.marginals_figure(found, unit=f"test {per()}"),
         found.marginals,
     )
@@ -310,7 +343,7 @@ def _importance_pictures(
             f"{cell} on {task} over pairs of hyperparameters",
             "Mean test score over all other hyperparameters; one scale of colours. The share is "
             "what the pair explains beyond both main effects. The CSV has every fifth point of the "
-            "grid in each direction.",
+            f"grid in each direction.{note}",
             importance_plots.pairs_figure(found, unit=f"test {per()}"),
             _thinned(found.pairs),
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from odyssey.names import escaped, short_names
 from odyssey.report.page import pictures, tables
 from odyssey.report.page.entries import entries
 from odyssey.report.page.html import html_table, plain_table, time_span
-from odyssey.report.page.records import read_records
+from odyssey.report.page.records import Climb, Records, read_records
 from odyssey.report.page.shell import render
 from odyssey.report.page.units import slash, symbols
 from odyssey.report.study import pictures as figures
 from odyssey.report.study import protocol
-from odyssey.report.study.baseline import BaselineComparison, compare_with_baseline
+from odyssey.report.study.baseline import FIRST_RUNG, BaselineComparison, compare_with_baseline
 from odyssey.report.study.factorial import (
     FACTORIAL_CAPTION,
     Factorial,
@@ -41,6 +41,7 @@ from odyssey.statistics.transfer import transfer
 from odyssey.storage import RunStore
 from odyssey.storage.floors import floors_frame, read_floors
 from odyssey.storage.operations import with_operations
+from odyssey.storage.rungs import budget_of
 from odyssey.storage.samples import KeptSample, read_samples
 from odyssey.storage.schema import DIVERGED, FAILED, OK, RESULT_COLUMNS, TEST_BPC, VALID_BPC
 from odyssey.wording import NATS_PER_BIT, baselines_of, plural
@@ -71,6 +72,7 @@ class Content:
         floors: What the tasks cost without having learned them, as `FLOOR_COLUMNS`.
         learning: How far the baseline has come from there, as `statistics.floors.learning`.
         pareto: Models that are not dominated in loss and a cost, as `statistics.pareto.pareto`.
+        climb: The rungs of a ladder; None without one.
     """
 
     directory: Path
@@ -91,6 +93,7 @@ class Content:
     floors: pd.DataFrame = field(repr=False, default_factory=lambda: floors_frame([]))
     learning: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
     pareto: pd.DataFrame = field(repr=False, default_factory=pd.DataFrame)
+    climb: Climb | None = field(repr=False, default=None)
 
 
 def read_content(
@@ -141,13 +144,14 @@ def read_content(
             seed=seed,
             scales=scales,
             margin=margin,
+            climb=records.climb,
         )
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
     further = (
         compare_with_baseline(results, None, baseline=m, seed=seed, margin=margin) for m in more
     )
-    label = ablation.baseline if ablation else None
+    label, climb = ablation.baseline if ablation else None, records.climb
     return Content(
         directory=Path(run_dir),
         run=run,
@@ -155,7 +159,7 @@ def read_content(
         results=results,
         board=ranking.leaderboard(results),
         overall=ranking.overall(results) if results["task"].nunique() > 1 else None,
-        pictures=tuple(figures.pictures(results, curves, seed=seed)) if drawn else (),
+        pictures=tuple(_drawn(records, seed=seed)) if drawn else (),
         samples=tuple(read_samples(store.path)),
         ablation=ablation,
         further=tuple(found for found in further if found),
@@ -163,11 +167,22 @@ def read_content(
         factorial=factorial_of(results, run, seed=seed),
         steps=steps_of(results, run, seed=seed),
         transfer=transfer(results, seed=seed),
-        components=variance_components(results),
+        components=variance_components(results if climb is None else climb.first),
         floors=records.floors,
         learning=learning(results, records.floors, baseline=label),
         pareto=models[models[list(FRONT.values())].any(axis=1)],
+        climb=climb,
     )
+
+
+def _drawn(records: Records, *, seed: int) -> Iterator[pictures.Picture]:
+    """Draws the figures about all draws: of a ladder those of its first rung."""
+    climb = records.climb
+    if climb is None:
+        yield from figures.pictures(records.results, records.curves, seed=seed)
+        return
+    for picture in figures.pictures(climb.first, climb.curves, seed=seed):
+        yield replace(picture, caption=picture.caption + FIRST_RUNG)
 
 
 def write_study_page(content: Content, path: Path) -> None:
@@ -177,6 +192,7 @@ def write_study_page(content: Content, path: Path) -> None:
         title=str(content.run.get("study") or content.directory.resolve().name),
         description=str(content.run.get("description") or ""),
         facts=_facts(content),
+        ladder=content.climb is not None,
         not_learned=not_learned(content.learning, content.run),
         tasks=_tasks(content),
         overall=None if content.overall is None else table_html(content.overall),
@@ -212,7 +228,7 @@ def table_html(frame: pd.DataFrame) -> Markup:
 def _facts(content: Content) -> list[tuple[str, str]]:
     """Lists what was compared: the head of the page."""
     results, board = content.results, content.board
-    trials = int(results["trial"].nunique())
+    trials = content.climb.finished if content.climb else int(results["trial"].nunique())
     planned = content.run.get("trials")
     share = f"{trials} of {planned}" if planned not in (None, trials) else str(trials)
     counts = results["status"].value_counts()
@@ -225,6 +241,8 @@ def _facts(content: Content) -> list[tuple[str, str]]:
         ("trials finished", share),
         ("members", f"{len(results)} ({span} a cell and task)" + "".join(f", {x}" for x in lost)),
     ]
+    if content.climb:
+        facts.append(("ladder", _climbed(content.climb)))
     done = results[results["status"] == OK]
     if done[["updates", "characters"]].notna().any().all():
         updates, characters = int(done["updates"].max()), int(done["characters"].max())
@@ -235,6 +253,13 @@ def _facts(content: Content) -> list[tuple[str, str]]:
         what = "wall time" if content.run.get("seconds") else "training time, summed"
         facts.append((what, time_span(float(seconds))))
     return facts
+
+
+def _climbed(climb: Climb) -> str:
+    """Says in short what a ladder is: `200 x 12, 50 x 50, 12 x 200 epochs`."""
+    (*_, unit) = budget_of(climb.rungs[0])
+    said = [f"{rung['draws']} x {budget_of(rung)[0]:,}" for rung in climb.rungs]
+    return f"{', '.join(said)} {unit}"
 
 
 def _tasks(content: Content) -> list[dict[str, Any]]:
@@ -321,7 +346,7 @@ def _comparison(found: BaselineComparison | None) -> dict[str, Any] | None:
         "caption": found.caption,
         "scores": scores,
         "findings": protocol.claims(*found.claimed),
-        "power": protocol.power_note(found.compared),
+        "power": protocol.power_note(found.compared, finalists=found.finalists),
         "pictures": found.pictures,
     }
 

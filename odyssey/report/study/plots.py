@@ -95,7 +95,7 @@ def plot_budget(
 
 @styled
 def plot_progress(
-    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None, marker: str = ""
 ) -> Axes:
     """Draws the difference to a baseline along training, one line a cell.
 
@@ -103,9 +103,10 @@ def plot_progress(
         frame: One task of `progress.Progress.curve`.
         highlight: As in `plot_learning_curves`.
         ax: Where to draw.
+        marker: On every point; none if empty.
     """
     ax = ax or new_axes(6.4, 4.0)
-    _lines(ax, frame, x="characters", y="difference", highlight=highlight)
+    _lines(ax, frame, x="characters", y="difference", highlight=highlight, marker=marker)
     if highlight is not None:  # every panel has a scale of its own: what a change is would be lost
         front = frame[frame["label"] == highlight]
         ends = [0.0, *front["low"], *front["high"], *front["difference"]]
@@ -115,6 +116,21 @@ def plot_progress(
     ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
     ax.set_ylabel(f"difference, {slash()}")
     return _over_characters(ax)
+
+
+def plot_rungs(
+    frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws the difference to a baseline at every rung of a ladder, one line a cell.
+
+    Args:
+        frame: One task of the curve of `by_rung.difference_by_rung`.
+        highlight: As in `plot_learning_curves`.
+        ax: Where to draw.
+    """
+    ax = plot_progress(frame, highlight=highlight, ax=ax, marker="o")
+    ax.set_xlim(0, 1.05 * float(frame["characters"].max()))
+    return ax
 
 
 def _over_characters(ax: Axes) -> Axes:

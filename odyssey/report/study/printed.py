@@ -24,6 +24,8 @@ def print_study(content: Content, screen: Console) -> None:
     for task in dict.fromkeys(content.floors["task"]):
         learned = learned_text(content.learning, task, content.run)
         _say(f"{task}: {floors_text(content.floors, task, content.run)} {learned}", screen)
+    if content.climb:
+        _say(f"Ladder: {protocol.ladder_text(content.run, content.results)}", screen)
     if not content.ablation:
         tables.print_table(content.board, screen)
         if content.overall is not None:
@@ -50,7 +52,7 @@ def _print_comparison(ablation: BaselineComparison, screen: Console) -> None:
         tables.print_table(tables.aggregate_table(ablation.scores, ablation.compared), screen)
     for line in protocol.claims(*ablation.claimed):
         _say(f"{line.task}: {line.claim} {line.rest}", screen)
-    if note := protocol.power_note(ablation.compared):
+    if note := protocol.power_note(ablation.compared, finalists=ablation.finalists):
         _say(note, screen)
 
 

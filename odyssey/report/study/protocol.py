@@ -15,7 +15,7 @@ import pandas as pd
 from odyssey.distributions import DISTRIBUTION_KINDS, FIXED, LISTS, STEP
 from odyssey.names import printable, short_names
 from odyssey.report.page.units import per, symbols
-from odyssey.statistics.estimates import top_count
+from odyssey.statistics.estimates import rungs_of
 from odyssey.statistics.permutation import CONFIDENCE, EXACT_DRAWS, MOST_SWAPS
 from odyssey.statistics.verdicts import (
     BETTER,
@@ -27,6 +27,7 @@ from odyssey.statistics.verdicts import (
     UNKNOWN,
     WORSE,
 )
+from odyssey.storage.rungs import FIRST, LADDER, budget_of, rung_draws
 from odyssey.wording import plural
 
 ALPHA = 0.05
@@ -67,6 +68,8 @@ def protocol(
     """
     training, space = _settings(run, study_text)
     rows = [("draws", _draws(results, space)), ("scores", _scores(run, results))]
+    if rung_draws(run):
+        rows.append(("ladder", ladder_text(run, results)))
     if training:
         rows.append(("training", _training(training, results, _whole(run))))
     if space:
@@ -76,6 +79,39 @@ def protocol(
     if compared is not None:
         rows += _tests(compared, baseline)
     return rows
+
+
+def ladder_text(run: Mapping[str, Any], results: pd.DataFrame) -> str:
+    """Says what the ladder of a run is, how many draws went on, and which rung the tables are of.
+
+    Args:
+        run: The facts of `run.json`, with a ladder.
+        results: One row a draw, with `label`.
+    """
+    rungs = run[LADDER]
+    said = []
+    for rung in rungs:
+        budget, unit = budget_of(rung)
+        said.append(f"{plural(rung['draws'], 'draw')} with {budget:,} {unit}")
+    parts = []
+    names = short_names(results["task"].unique())
+    for task, here in results.groupby("task", sort=False):
+        last = int(here["rung"].max())
+        went = [
+            _span((here["rung"] >= rung).astype(int).groupby(here["label"]).sum())
+            for rung in range(2, last + 1)
+        ]
+        on = f", to which {' and then '.join(went)} draws went on" if went else ""
+        parts.append(f"{names[str(task)]}: rung {last} of {len(rungs)}{on}")
+    return (
+        f"{', then the best '.join(said)}, of each cell on each task by validation; each rung "
+        f"trains from the start. Tables are of {'; '.join(parts)}."
+    )
+
+
+def _span(counts: pd.Series[int]) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _plugins(records: Mapping[str, Any]) -> str:
@@ -151,13 +187,19 @@ def _otherwise(here: pd.DataFrame, studentised: pd.DataFrame) -> Iterable[str]:
 
 
 def _unsettled(settling: pd.DataFrame) -> Iterable[str]:
-    """Says of which cells the difference still moves between half of the budget and its end."""
+    """Says of which cells the difference still moves between half of the budget and its end.
+
+    Of a ladder that is between the last two rungs.
+    """
     moving = settling[settling["moving"].astype(bool)]
     if len(moving):
-        half = int(moving["half"].max())
+        half = f"{int(moving['half'].max()):,} {symbols()}"
+        what = "validation"
+        if "rung" in moving:
+            half, what = f"rung {int(moving['rung'].max())} ({half})", "test"
         changes = [f"{row.label} {row.change:+.3f}" for row in moving.itertuples()]
         yield (
-            f"Not flattened: between {half:,} {symbols()} and the end the validation difference of "
+            f"Not flattened: between {half} and the end the {what} difference of "
             f"{len(moving)} of {len(settling)} still moved{_named(pd.Series(changes))}: a larger "
             "budget may say otherwise."
         )
@@ -201,15 +243,37 @@ def margin_text(compared: pd.DataFrame) -> str:
     )
 
 
-def power_note(compared: pd.DataFrame) -> str:
-    """Says so where no difference, however large, could have come out significant; else nothing."""
+def ladder_note(finalists: int) -> str:
+    """Says how draws of a ladder are ordered and tested."""
+    return (
+        "On a ladder the best draws are the best half of "
+        f"the {plural(finalists, 'finalist')}: draws are ordered by the rung that they reached, "
+        "and by validation within a rung; a swap of names takes the rungs with it, so that the "
+        "halving is part of the test."
+    )
+
+
+def power_note(compared: pd.DataFrame, *, finalists: int = 0) -> str:
+    """Says so where no difference, however large, could have come out significant; else nothing.
+
+    Args:
+        compared: As `comparison.compare`.
+        finalists: Of a ladder, draws of a cell on the last rung: what is swapped elsewhere changes
+            nothing.
+    """
     others = compared[~compared["baseline"]]
     if others.empty:
         return ""
     draws = int(others["draws"].max())
-    least = least_p(draws, len(others))
+    least = least_p(min(draws, 2 * finalists or draws), len(others))
     if least <= ALPHA:
         return ""
+    if finalists:
+        return (
+            f"With {plural(finalists, 'finalist')} a cell and {plural(len(others), 'comparison')} "
+            f"no corrected p-value can fall below {least:.2g}: this study cannot show that a cell "
+            "differs. A ladder that ends with more draws, twelve or so, could."
+        )
     enough = draws
     while least_p(enough, len(others)) > ALPHA and enough < _MOST_DRAWS:
         enough += 1
@@ -290,9 +354,10 @@ def _draws(results: pd.DataFrame, space: Mapping[str, Any]) -> str:
     least = f"{per_cell[0]} to " if len(per_cell) > 1 else ""
     crossed = any(isinstance(value, Mapping) and "grid" in value for value in space.values())
     draw = "combination" if crossed else "random draw"
+    network = "draw" if rungs_of(results).max() > FIRST else "trained network"
     return (
         f"{least}{plural(per_cell[-1], draw)} of hyperparameters a cell and task, "
-        f"{plural(len(results), 'trained network')} in all. A draw has a number; the same number "
+        f"{plural(len(results), network)} in all. A draw has a number; the same number "
         "has the same hyperparameters, the same seed and reads the same data for every cell."
     )
 
@@ -390,7 +455,7 @@ def _space(space: Mapping[str, Any]) -> str:
 def _tests(compared: pd.DataFrame, baseline: str) -> list[tuple[str, str]]:
     others = compared[~compared["baseline"]]
     draws = int(compared["draws"].max())
-    top = top_count(draws)
+    top = int(compared["top"].max())
     tasks = others["task"].nunique()
     family = -(-len(others) // max(tasks, 1))
     return [
