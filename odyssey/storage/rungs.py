@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from odyssey.storage.schema import FIRST as FIRST
 from odyssey.storage.schema import OK, VALID_NATS
 
-FIRST = 1
 LADDER = "ladder"  # in run.json: the rungs, from the first on
 
 

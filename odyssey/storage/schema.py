@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from odyssey.hyperparameters import HYPERPARAMETERS
 
+FIRST = 1  # the rung of draws that no ladder has chosen
+
 # What became of a member.
 OK, DIVERGED, FAILED = "ok", "diverged", "failed"
 UNMEASURED = "unmeasured"  # stopped at the limit of a search

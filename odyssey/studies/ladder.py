@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError, suggest
 from odyssey.ranges import Range
-from odyssey.storage.rungs import FIRST, going_on, reached
+from odyssey.storage.schema import FIRST
 from odyssey.studies.trial import Trial
 from odyssey.training.config import TrainingConfig
 from odyssey.wording import plural, quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWS = "draws"
 MOST_RUNGS = 20
@@ -147,6 +148,8 @@ class Ladder:
         Args:
             rows: All rows of the run.
         """
+        from odyssey.storage.rungs import reached
+
         found = list(self.first)
         if len(self.rungs) < 2:
             return found
@@ -167,6 +170,8 @@ class Ladder:
             rung: The rung.
             rows: Its rows, all of them.
         """
+        from odyssey.storage.rungs import going_on
+
         if rung >= len(self.rungs):
             return []
         return self._trials(key, rung + 1, going_on(rows, self.rungs[rung].draws))

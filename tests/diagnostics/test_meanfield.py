@@ -100,7 +100,8 @@ def test_an_output_that_is_no_state():
 
 
 def test_what_a_matrix_makes_of_a_state_that_stays_stays():
-    theory = meanfield._Theory(built(LINEAR, members=1), 1.0, np.random.default_rng(4))
+    rnn = built(LINEAR, members=1)
+    theory = meanfield._Theory(rnn.cell, rnn, 1.0, np.random.default_rng(4))
     v, w = np.random.default_rng(5).normal(size=(2, theory.n))
     apply = theory.maps["U"]
     first, other, again = apply(v), apply(w), apply(v)

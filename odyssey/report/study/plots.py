@@ -118,6 +118,7 @@ def plot_progress(
     return _over_characters(ax)
 
 
+@styled
 def plot_rungs(
     frame: pd.DataFrame, *, highlight: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -239,7 +240,7 @@ def plot_pareto(
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         low, high = main_range(y)
-        room = 0.04 * (high - low)
+        room = 0.04 * (high - low) or 0.1
         ax.set_ylim(min(low, y.min()) - room, high + room)
         front = shown[shown[FRONT[cost]].astype(bool)].sort_values([cost, VALID_BPC])
         points = front[[cost, VALID_BPC]].to_numpy(dtype=float)
