@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import pandas as pd
 
 from odyssey.errors import CellError
-from odyssey.expr import Cell, parse_cell
+from odyssey.expr import recall_cell
 from odyssey.expr.counts import model_counts
 
 _SIZES = ["cell_text", "num_symbols", "hidden_size", "num_layers", "num_parameters"]
@@ -37,8 +35,9 @@ def with_operations(results: pd.DataFrame) -> pd.DataFrame:
 def _operations(
     text: str, symbols: float, hidden: float, layers: float, recorded: int
 ) -> int | None:
-    cell = _parsed(text)
-    if cell is None:
+    try:
+        cell = recall_cell(text)
+    except CellError:  # of a language that has changed since
         return None
     parameters, operations = model_counts(
         cell.live,
@@ -49,11 +48,3 @@ def _operations(
         layers=int(layers),
     )
     return operations if parameters == recorded else None
-
-
-@lru_cache(maxsize=512)
-def _parsed(text: str) -> Cell | None:
-    try:
-        return parse_cell(text)
-    except CellError:  # of a language that has changed since
-        return None
