@@ -160,13 +160,6 @@ def _superiority(mine: list[tuple[int, float]], chance: list[tuple[int, float]])
     return float(stats.mannwhitneyu(one, other).statistic) / (len(one) * len(other))
 
 
-def pareto(rows: pd.DataFrame, *, cost: str = "cost") -> pd.Series[bool]:
-    """Marks the rows that no other beats in score and cost at once."""
-    order = rows.sort_values([cost, "score"], ascending=[True, False], kind="stable")
-    before = order["score"].cummax().shift(fill_value=-np.inf)
-    return (order["score"] > before).reindex(rows.index)
-
-
 def arms_table(candidates: pd.DataFrame) -> pd.DataFrame:
     """Counts what became of the candidates of every arm."""
     rows = []

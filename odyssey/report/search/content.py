@@ -18,6 +18,7 @@ from odyssey.report.page.pictures import Picture
 from odyssey.report.page.records import read_records
 from odyssey.report.search import plots as search_plots
 from odyssey.statistics import search as st
+from odyssey.statistics.pareto import is_efficient
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import finished_candidates, load_candidates
 from odyssey.storage.schema import KIND, RANDOM_ARM, SEED_ARM
@@ -231,7 +232,10 @@ def _progress(
 def _front(done: pd.DataFrame, run: Mapping[str, Any]) -> Picture:
     loss = run["measure"] == "loss"
     cost = "parameters of one layer" if run["cost"] == "parameters" else "operations per character"
-    frame = done.assign(front=st.pareto(done), value=1.0 / done["score"] if loss else done["score"])
+    frame = done.assign(
+        front=is_efficient(done["cost"], -done["score"]),
+        value=1.0 / done["score"] if loss else done["score"],
+    )
     if not loss:
         frame["value"] = 1.0 / done["score"].clip(lower=1e-9)
     value = f"{run['measure']} relative to {run['baseline']}" + ("" if loss else ", inverted")
