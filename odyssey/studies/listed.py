@@ -15,8 +15,8 @@ from odyssey.expr import Cell
 from odyssey.expr.identity import repeated
 from odyssey.pace import Job, Pace
 from odyssey.specs import expand, get_cell, shown_names
-from odyssey.storage.rungs import FIRST, LADDER
-from odyssey.storage.schema import FAILED, VALID_NATS
+from odyssey.storage.rungs import LADDER
+from odyssey.storage.schema import FAILED, FIRST, VALID_NATS
 from odyssey.studies.board import StudyBoard
 from odyssey.studies.cost import trial_job
 from odyssey.studies.factorial import combined_specs
@@ -110,8 +110,9 @@ def known_trials(run: OpenRun, rows: pd.DataFrame | None = None) -> list[Trial]:
 def study_jobs(
     trials: Iterable[Trial], *, cells: Mapping[str, Cell], tasks: Mapping[str, Task]
 ) -> dict[str, Job]:
-    """Gives trials of a study as jobs, by id."""
-    return {t.id: trial_job(t, cells[t.spec], tasks[t.task]) for t in trials}
+    """Gives trials of a study as jobs, by id; one that is named twice is looked at once."""
+    different = {trial.id: trial for trial in trials}
+    return {name: trial_job(t, cells[t.spec], tasks[t.task]) for name, t in different.items()}
 
 
 class ListedTrials:
@@ -194,10 +195,12 @@ class ListedTrials:
 
     def _climb_on(self, trial: Trial, rows: Sequence[Mapping[str, Any]]) -> None:
         """Makes the trials of the next rung when a cell has finished one on a task."""
+        if not self._ladder.rungs:
+            return
         climb, key = _climb(trial), (trial.task, trial.spec)
         self._open[climb] -= 1
         self._rows[climb] += [{name: row.get(name) for name in _CLIMB_COLUMNS} for row in rows]
-        if self._open[climb] or not self._ladder.rungs:
+        if self._open[climb]:
             return
         self._board.climbed[trial.rung - FIRST] += 1
         found = self._ladder.next_trials(key, trial.rung, pd.DataFrame(self._rows[climb]))
