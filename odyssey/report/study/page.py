@@ -17,7 +17,7 @@ from odyssey.names import escaped, short_names
 from odyssey.report.page import pictures, tables
 from odyssey.report.page.entries import entries
 from odyssey.report.page.html import html_table, plain_table, time_span
-from odyssey.report.page.records import Climb, Records, read_records
+from odyssey.report.page.records import Climb, read_records
 from odyssey.report.page.shell import render
 from odyssey.report.page.units import slash, symbols
 from odyssey.report.study import pictures as figures
@@ -159,7 +159,7 @@ def read_content(
         results=results,
         board=ranking.leaderboard(results),
         overall=ranking.overall(results) if results["task"].nunique() > 1 else None,
-        pictures=tuple(_drawn(records, seed=seed)) if drawn else (),
+        pictures=tuple(_drawn(results, curves, climb, seed=seed)) if drawn else (),
         samples=tuple(read_samples(store.path)),
         ablation=ablation,
         further=tuple(found for found in further if found),
@@ -175,11 +175,12 @@ def read_content(
     )
 
 
-def _drawn(records: Records, *, seed: int) -> Iterator[pictures.Picture]:
+def _drawn(
+    results: pd.DataFrame, curves: pd.DataFrame, climb: Climb | None, *, seed: int
+) -> Iterator[pictures.Picture]:
     """Draws the figures about all draws: of a ladder those of its first rung."""
-    climb = records.climb
     if climb is None:
-        yield from figures.pictures(records.results, records.curves, seed=seed)
+        yield from figures.pictures(results, curves, seed=seed)
         return
     for picture in figures.pictures(climb.first, climb.curves, seed=seed):
         yield replace(picture, caption=picture.caption + FIRST_RUNG)
