@@ -19,8 +19,7 @@ from odyssey.errors import ConfigError, suggest
 from odyssey.statistics import estimates
 from odyssey.statistics.ranking import with_labels
 from odyssey.storage.guessing import lower_is_better
-from odyssey.storage.rungs import FIRST
-from odyssey.storage.schema import TEST_BPC, VALID_BPC
+from odyssey.storage.schema import FIRST, TEST_BPC, VALID_BPC
 
 
 @dataclass(frozen=True)

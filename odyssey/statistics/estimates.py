@@ -15,8 +15,7 @@ import pandas as pd
 from scipy import special, stats
 
 from odyssey.storage.guessing import guessing, lower_is_better
-from odyssey.storage.rungs import FIRST
-from odyssey.storage.schema import OK, VALID_BPC, VALID_NATS
+from odyssey.storage.schema import FIRST, OK, VALID_BPC, VALID_NATS
 from odyssey.threads import one_thread
 
 LEVEL = 0.95  # of every interval and band

@@ -8,10 +8,10 @@ import pandas as pd
 from odyssey.names import short_names
 from odyssey.statistics import estimates
 from odyssey.statistics.estimates import finalists_of, rungs_of, top_count
-from odyssey.storage.rungs import FIRST
 from odyssey.storage.schema import (
     BLANK_NATS,
     DIVERGED,
+    FIRST,
     METRIC,
     SHUFFLED_NATS,
     TEST_ACCURACY,

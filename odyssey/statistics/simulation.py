@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from odyssey.statistics.permutation import Pair
-from odyssey.storage.rungs import FIRST, going_on
-from odyssey.storage.schema import DIVERGED, OK, RESULT_COLUMNS
+from odyssey.storage.rungs import going_on
+from odyssey.storage.schema import DIVERGED, FIRST, OK, RESULT_COLUMNS
 
 
 class ClosedForm(NamedTuple):

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from odyssey.storage.schema import FIRST as FIRST
-from odyssey.storage.schema import OK, VALID_NATS
+from odyssey.storage.schema import FIRST, OK, VALID_NATS
 
 LADDER = "ladder"  # in run.json: the rungs, from the first on
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odyssey.pace import Pace
-from odyssey.storage.rungs import FIRST
-from odyssey.storage.schema import DIVERGED, FAILED
+from odyssey.storage.schema import DIVERGED, FAILED, FIRST
 
 
 @dataclass

@@ -18,7 +18,8 @@ from odyssey.names import paths_in, renamed, short_names
 from odyssey.statistics.ranking import with_labels
 from odyssey.storage import RunStore
 from odyssey.storage.floors import floors_frame
-from odyssey.storage.rungs import FIRST, LADDER, curves_of_draws, rung_draws, table_of_draws
+from odyssey.storage.rungs import LADDER, curves_of_draws, rung_draws, table_of_draws
+from odyssey.storage.schema import FIRST
 
 # What run.json holds for the run itself, and a page shows elsewhere or not at all.
 _INNER = ("study_toml", "resolved", "trial_ids", "format", "id")

@@ -27,7 +27,8 @@ from odyssey.statistics.verdicts import (
     UNKNOWN,
     WORSE,
 )
-from odyssey.storage.rungs import FIRST, LADDER, budget_of, rung_draws
+from odyssey.storage.rungs import LADDER, budget_of, rung_draws
+from odyssey.storage.schema import FIRST
 from odyssey.wording import plural
 
 ALPHA = 0.05
