@@ -14,6 +14,7 @@ from odyssey.expr import parse_cell
 from odyssey.report.page import tables
 from odyssey.report.page.units import counting
 from odyssey.report.search.content import is_search
+from odyssey.report.study import page
 from odyssey.statistics import ranking, search
 from odyssey.statistics.comparison import compare
 from odyssey.statistics.equivalence import with_equivalence
@@ -264,3 +265,10 @@ def test_a_run_that_was_stopped_can_go_on(run):
     planned = {t.id for t in recorded_study(store.study_text, store.run).trials(cells)}
     assert len(planned) == store.run["trials"]
     assert set() < store.finished() <= planned
+
+
+def test_figures_know_the_operations_of_records_from_before_there_was_a_column(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(page.figures, "pictures", lambda rows, *_, **__: drawn.append(rows) or [])
+    page.read_content(ROOT / "results/odyssey_2015_pilot")
+    assert drawn[0]["operations"].notna().all()
