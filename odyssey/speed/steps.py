@@ -37,7 +37,7 @@ from odyssey.training.step import make_recurrence
 
 MEMBERS = (1, 4)
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "batch": ("odyssey.training.batches:Draws.__next__", "odyssey.training.noise:Noise.begin"),
+    "batch": ("odyssey.training.batches:Draws.__next__", "odyssey.training.noise:Noise.draw"),
     "cell forward": ("odyssey.training.step:BackendRecurrence.forward",),
     "cell backward": ("odyssey.training.step:BackendRecurrence.backward",),
     "readout and loss": (

@@ -48,6 +48,7 @@ class DroppedLayers:
         zoned = any(m.zoneout for m in members)
         cell = schedule_states(rnn.cell) if zoned else rnn.cell
         self._behind = len(cell.states)  # where masks of what maps read begin
+        self._zones_of_step = self._behind - len(rnn.cell.states)
         if any(m.recurrent_dropout for m in members):
             cell = mask_recurrent_maps(cell)
         self.rnn = _twin(rnn, cell)
@@ -67,22 +68,37 @@ class DroppedLayers:
         self._later: list[State] = []  # of the stretches behind it
         self._weights: list[dict[str, Tensor]] = []
 
-    def begin(self, batch: int, steps_P: Sequence[int]) -> None:
-        """Draws the masks of an update.
+    def draw(self, batch: int, steps_P: Sequence[int]) -> list[Tensor]:
+        """Draws the masks of an update, and moves them to where they are used.
 
         Args:
             batch: Its number of streams.
             steps_P: Steps of every member; what is behind them is padding.
+
+        Returns:
+            What `use` takes: masks of states, of the zones of every stretch, of matrices by layer.
         """
         shapes = list(zip(self.rnn.state_sizes, self.rnn.state_shapes(batch), strict=True))
-        self._states = tuple(self._state_mask(*s) for s in shapes[self._behind :])
-        zones = shapes[len(self.plain.cell.states) : self._behind]
-        by_state = [self._zone_masks(*s, steps_P) for s in zones]
-        self._later = list(zip(*by_state, strict=True))
+        states = [self._state_mask(*shape) for shape in shapes[self._behind :]]
+        zones = shapes[self._behind - self._zones_of_step : self._behind]
+        by_state = [self._zone_masks(*shape, steps_P) for shape in zones]
+        stretches = [zone for stretch in zip(*by_state, strict=True) for zone in stretch]
+        layers = range(self.rnn.num_layers)
+        weights = [self._weight_mask(name, layer) for layer in layers for name in self.matrices]
+        return [moved(mask, self.device) for mask in (*states, *stretches, *weights)]
+
+    def use(self, drawn: Sequence[Tensor]) -> None:
+        """Begins an update with the masks that were drawn for it."""
+        states, zones = len(self.rnn.cell.states) - self._behind, self._zones_of_step
+        count = len(self.matrices)
+        end = len(drawn) - self.rnn.num_layers * count
+        self._states = tuple(drawn[:states])
+        # step 1 where there are none, and so nothing between the two
+        self._later = [tuple(drawn[k : k + zones]) for k in range(states, end, max(zones, 1))]
         self._left = 0
         self._weights = [
-            {name: self._weight_mask(name, layer) for name in self.matrices}
-            for layer in range(self.rnn.num_layers)
+            dict(zip(self.matrices, drawn[end + k * count :], strict=False))
+            for k in range(self.rnn.num_layers)
         ]
 
     def __call__(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -119,7 +135,7 @@ class DroppedLayers:
                 units = self._units(size, k, layer)
                 own = mask_Bn[:, :units]
                 own.copy_(self._of_states.draw(k, tuple(own.shape), member.recurrent_dropout))
-        return moved(masks_PLBn, self.device)
+        return masks_PLBn
 
     def _zone_masks(
         self, size: str, shape: tuple[int, ...], steps_P: Sequence[int]
@@ -134,7 +150,7 @@ class DroppedLayers:
                 own = masks_TPLBn[:steps, k, layer, :, :units]
                 own.copy_(self._of_zones.draw(k, tuple(own.shape), member.zoneout) == 0)
         for part in torch.split(masks_TPLBn, steps_of(self._precision)):
-            yield moved(torch.from_numpy(scheduled(part.numpy(), self._precision)), self.device)
+            yield torch.from_numpy(scheduled(part.numpy(), self._precision))
 
     def _weight_mask(self, name: str, layer: int) -> Tensor:
         """Draws a mask of one matrix of a layer for all members, (P, rows, columns)."""
@@ -144,7 +160,7 @@ class DroppedLayers:
             shape = self.rnn.program.shape(name, inputs, units)
             own = masks[k][tuple(map(slice, shape))]
             own.copy_(self._of_weights.draw(k, shape, member.drop_connect))
-        return moved(masks, self.device)
+        return masks
 
     def _drop_weights(
         self, layer: int, module: nn.Module, args: Any, made: dict[str, Tensor]

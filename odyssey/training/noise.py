@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from odyssey.hyperparameters import Member
-from odyssey.tasks.signature import FIRST
+from odyssey.tasks.signature import CLASSES, FIRST
 from odyssey.training.devices import moved
 from odyssey.training.dropped_layers import DroppedLayers, ExpectedLayers
 from odyssey.training.masks import Masks
@@ -45,7 +45,9 @@ class Noise:
     def __init__(self, members: Sequence[Member], model: SequenceModel) -> None:
         self.members, self.model = members, model
         self.dtype, self.device = model.readout.dtype, model.readout.device
-        self.dense = any(m.input_noise or m.input_dropout for m in members)
+        self._noisy = any(m.input_noise for m in members)
+        self._holes = any(m.input_dropout for m in members)
+        self.dense = self._noisy or self._holes
         self.drops = any(m.dropout for m in members)
         self._noise = [torch.Generator().manual_seed(m.seed) for m in members]
         self._dropout = Masks(members, "dropout", self.dtype)
@@ -55,68 +57,109 @@ class Noise:
         self.expected = ExpectedLayers(members, model.rnn) if zoned else None
         condition = model.signature.condition
         self._before = condition is not None and condition.way == FIRST  # a step before the first
-        self._steps: Sequence[int] = ()
-        self._masks: dict[int, tuple[Tensor, int]] = {}  # by layer: its mask, and steps gone by
+        self._units = max(m.hidden_size for m in members)
+        self._between = (model.rnn.num_layers - 1) * self.drops  # masks between layers
+        self._whole = model.signature.inputs.kind == CLASSES  # a class is dropped whole
+        self._added: Tensor | None = None
+        self._kept: Tensor | None = None
+        self._masks: list[Tensor] = []  # between layers
+        self._gone: dict[int, int] = {}  # steps of them that have gone by, by layer
         self._before_readout: Tensor | None = None
 
-    def begin(self, x: Tensor, steps_P: Sequence[int]) -> Tensor:
-        """Begins an update: gives its inputs with noise and dropout, as floats where there is any.
+    @property
+    def draws(self) -> bool:
+        """Says whether anything is random."""
+        return self.dense or self.drops or self.layers is not None
+
+    def draw(self, batch: int, steps_P: Sequence[int]) -> list[Tensor]:
+        """Draws all that is random in an update, and moves it to where it is used.
+
+        An update that is recorded and replayed reads it from where it lay then, so nothing is
+        drawn in its midst.
+
+        Args:
+            batch: Its number of streams.
+            steps_P: Steps of every member; what is behind them is padding.
+
+        Returns:
+            What `use` takes: as many tensors, of the same shapes, for equal arguments.
+        """
+        drawn: list[Tensor] = []
+        steps, inputs = max(steps_P), self.model.signature.inputs.size
+        if self._noisy:
+            noise = torch.zeros(len(steps_P), steps, batch, inputs, dtype=self.dtype)
+            for k, (member, own) in enumerate(zip(self.members, steps_P, strict=True)):
+                if member.input_noise:
+                    torch.randn(
+                        own, batch, inputs, generator=self._noise[k], out=noise[k, :own]
+                    ).mul_(member.input_noise)
+            drawn.append(noise)
+        if self._holes:
+            kept = torch.ones(
+                len(steps_P), steps, batch, 1 if self._whole else inputs, dtype=self.dtype
+            )
+            for k, (member, own) in enumerate(zip(self.members, steps_P, strict=True)):
+                if member.input_dropout:
+                    place = kept[k, :own]
+                    place.copy_(self._dropout.draw(k, tuple(place.shape), member.input_dropout))
+            drawn.append(kept)
+        if self.drops:
+            longer = [own + self._before for own in steps_P]
+            drawn += [self._mask(batch, longer) for _ in range(self._between)]
+            drawn.append(self._mask(batch, steps_P))
+        drawn = [moved(tensor, self.device) for tensor in drawn]
+        if self.layers is not None:
+            drawn += self.layers.draw(batch, [own + self._before for own in steps_P])
+        return drawn
+
+    def use(self, drawn: Sequence[Tensor]) -> None:
+        """Begins an update with what was drawn for it."""
+        rest = list(drawn)
+        self._added = rest.pop(0) if self._noisy else None
+        self._kept = rest.pop(0) if self._holes else None
+        self._masks, self._gone = [rest.pop(0) for _ in range(self._between)], {}
+        self._before_readout = rest.pop(0) if self.drops else None
+        if self.layers is not None:
+            self.layers.use(rest)
+
+    def on_inputs(self, x: Tensor) -> Tensor:
+        """Gives inputs with noise and dropout, as floats where there is any.
 
         Args:
             x: (P, T, B) classes or (P, T, B, I) floats.
-            steps_P: Steps of every member; what is behind them is padding.
         """
-        self._steps, self._masks = steps_P, {}
-        if self.layers is not None:
-            self.layers.begin(x.shape[2], [steps + self._before for steps in steps_P])
         if not self.dense:
             return x
-        whole = not x.is_floating_point()  # a class is dropped whole
-        x_PTBI = self.model.dense(x).clone()
-        for k, (member, steps) in enumerate(zip(self.members, steps_P, strict=True)):
-            own = x_PTBI[k, :steps]
-            if member.input_noise:
-                noise = torch.randn(own.shape, generator=self._noise[k], dtype=self.dtype)
-                own += member.input_noise * moved(noise, self.device)
-            if member.input_dropout:
-                shape = (*own.shape[:-1], 1) if whole else own.shape
-                own *= moved(self._dropout.draw(k, shape, member.input_dropout), self.device)
-        return x_PTBI
+        x_PTBI = self.model.dense(x)
+        if self._added is not None:
+            x_PTBI = x_PTBI + self._added
+        return x_PTBI if self._kept is None else x_PTBI * self._kept
 
     def between(self, h_PTBH: Tensor, layer: int) -> Tensor:
         """Drops outputs of a layer on their way to the next: of all steps, or of the next ones."""
-        steps = h_PTBH.shape[1]
-        if layer not in self._masks:
-            steps_P = [own + self._before for own in self._steps]
-            shape = (len(h_PTBH), max(steps_P), *h_PTBH.shape[2:])
-            self._masks[layer] = self._draw(shape, steps_P), 0
-        masks, gone = self._masks[layer]
-        self._masks[layer] = masks, gone + steps
-        return h_PTBH * masks[:, gone : gone + steps]
+        gone = self._gone.get(layer, 0)
+        self._gone[layer] = after = gone + h_PTBH.shape[1]
+        return h_PTBH * self._masks[layer][:, gone:after]
 
     def before_readout(self, h_PTBH: Tensor) -> Tensor:
         """Drops outputs of the last layer."""
-        if not self.drops:
-            return h_PTBH
-        self._before_readout = self._draw(h_PTBH.shape, self._steps)
-        return h_PTBH * self._before_readout
+        return h_PTBH if self._before_readout is None else h_PTBH * self._before_readout
 
     def gradient(self, dh_PTBH: Tensor) -> Tensor:
         """Gives the gradient of what went into `before_readout` from that of what came out."""
         return dh_PTBH if self._before_readout is None else dh_PTBH * self._before_readout
 
-    def _draw(self, shape: Sequence[int], steps_P: Sequence[int]) -> Tensor:
-        """Draws the masks (P, T, B, H) of all members, of so many steps each."""
-        masks = torch.zeros(*shape, dtype=self.dtype)
-        batch = shape[2]
+    def _mask(self, batch: int, steps_P: Sequence[int]) -> Tensor:
+        """Draws a mask (P, T, B, H) of what layers give, of so many steps each."""
+        mask = torch.zeros(len(steps_P), max(steps_P), batch, self._units, dtype=self.dtype)
         for k, (member, steps) in enumerate(zip(self.members, steps_P, strict=True)):
             units = member.hidden_size
-            own = masks[k, :steps, :, :units]
+            own = mask[k, :steps, :, :units]
             if member.dropout:
                 own.copy_(self._dropout.draw(k, (steps, batch, units), member.dropout))
             else:
                 own.fill_(1.0)
-        return moved(masks, self.device)
+        return mask
 
     def state(self) -> dict[str, Any]:
         """Gives the state of all streams, as arrays."""

@@ -54,7 +54,7 @@ class _Part(NamedTuple):
         weight: Which of them count.
         given: What columns are conditioned on, or None.
         goes_on: Which columns go on from the state before, (P, 1, B, 1); None where all do.
-        steps_P: Steps of every member.
+        drawn: What is random in the update, as `Noise.use` takes it.
     """
 
     x: Tensor
@@ -62,7 +62,7 @@ class _Part(NamedTuple):
     weight: Tensor
     given: Tensor | None
     goes_on: Tensor | None
-    steps_P: tuple[int, ...]
+    drawn: tuple[Tensor, ...]
 
 
 class _Inputs(NamedTuple):
@@ -85,18 +85,19 @@ class _Inputs(NamedTuple):
         """Gives its tensors in one row."""
         p = self.part
         own = [p.x, p.target, p.weight, p.given, p.goes_on, self.scale_P, self.count_P]
-        return [*own, *(self.state or ())]
+        return [*own, *p.drawn, *(self.state or ())]
 
     def of(self, tensors: Sequence[Tensor | None]) -> _Inputs:
         """Gives the same with other tensors, in the order of `tensors`."""
-        x, target, weight, given, goes_on, scale_P, count_P, *state = tensors
+        x, target, weight, given, goes_on, scale_P, count_P, *rest = tensors
         assert x is not None
         assert target is not None
         assert weight is not None
         assert scale_P is not None
         assert count_P is not None
-        part = _Part(x, target, weight, given, goes_on, self.part.steps_P)
-        before = tuple(s for s in state if s is not None)
+        others = tuple(tensor for tensor in rest if tensor is not None)
+        drawn, before = others[: len(self.part.drawn)], others[len(self.part.drawn) :]
+        part = _Part(x, target, weight, given, goes_on, drawn)
         return _Inputs(part, scale_P, count_P, before if self.state else self.state)
 
 
@@ -140,9 +141,9 @@ class PopulationUpdate:
             model, dense=noise.dense or model.signature.dense, dropped=inside
         )
         self.step = make_update(backend, flat, optimizer, rules)
-        self.plain = not (noise.drops or noise.dense or inside or config.accumulate > 1)
-        # masks and noise are drawn on the CPU in the midst of an update
-        self.captured: CapturedSteps | None = capturing(self.device) if self.plain else None
+        whole = config.accumulate == 1
+        self.plain = whole and not noise.draws
+        self.captured: CapturedSteps | None = capturing(self.device) if whole else None
 
     def __call__(
         self, batch: JoinedBatch, state: State | None, count_P: NDArray[np.float64]
@@ -186,7 +187,8 @@ class PopulationUpdate:
     def _part(self, batch: JoinedBatch) -> _Part:
         x, target, weight = batch.tensors(self.dtype, self.device)
         given = batch.condition(self.dtype, self.device)
-        return _Part(x, target, weight, given, batch.goes_on(self.device), batch.steps_P)
+        drawn = tuple(self.noise.draw(x.shape[2], batch.steps_P))
+        return _Part(x, target, weight, given, batch.goes_on(self.device), drawn)
 
     def _captured(self, inputs: _Inputs) -> Made:
         assert self.captured is not None
@@ -224,7 +226,8 @@ class PopulationUpdate:
             scale_P: What nats are multiplied by in the loss.
         """
         model, noise = self.model, self.noise
-        x = noise.begin(part.x, part.steps_P)
+        noise.use(part.drawn)
+        x = noise.on_inputs(part.x)
         model.rnn.between_layers = noise.between if noise.drops else None
         model.running = noise.layers
         if state is not None and part.goes_on is not None:

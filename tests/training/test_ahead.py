@@ -73,6 +73,12 @@ KINDS = {
     "plateau": ("lstm", "xml", MEMBERS, {"schedule": "plateau", "patience": 1, "epochs": 4}),
     "noise": ("lstm", "xml", [m.replace(input_noise=0.1, dropout=0.2) for m in MEMBERS], {}),
     "zoneout": ("lstm", "xml", [m.replace(zoneout=0.2) for m in MEMBERS], {}),
+    "dropped": (
+        "lstm",
+        "xml",
+        [m.replace(num_layers=2, dropout=0.2, recurrent_dropout=0.3) for m in MEMBERS],
+        {},
+    ),
     "accumulate": ("lstm", "xml", MEMBERS, {"accumulate": 2}),
     "float64": ("lstm", "xml", MEMBERS, {"dtype": "float64"}),
 }
@@ -85,8 +91,8 @@ def test_numbers_are_those_of_the_cpu(kind, request):
     usual = outcome(cell, task, members, config)
     device = request.getfixturevalue("as_device")
     check(usual, outcome(cell, task, members, config))
-    replayed = kind in ("streams", "layers", "schedule", "plateau", "float64")
-    assert (device.calls.count("replay") > 10) == replayed
+    # in parts nothing is captured; sequences and nine updates are of too many forms
+    assert (device.calls.count("replay") > 10) == (kind not in ("accumulate", "sequences", "bits"))
 
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))

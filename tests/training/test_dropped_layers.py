@@ -144,7 +144,7 @@ def test_without_them_nothing_is_drawn_and_the_way_is_the_usual(drawn):
 def test_share_and_scale_of_masks(p):
     member = Member(0, 1, hidden_size=64, num_layers=2, recurrent_dropout=p, drop_connect=p)
     layers = group_of(member).noise.layers
-    layers.begin(50, [6])
+    layers.use(layers.draw(50, [6]))
     (of_states,) = layers._states
     for mask in (of_states, *layers._weights[0].values(), *layers._weights[1].values()):
         assert mask.unique().tolist() == pytest.approx([0, 1 / (1 - p)])
@@ -293,13 +293,13 @@ def test_a_cell_without_recurrent_maps_has_nothing_to_drop():
 def test_streams_can_be_restored_also_from_before_there_were_any(drawn):
     member = Member(0, 3, hidden_size=4, **DROPPED)
     noise = group_of(member).noise
-    noise.layers.begin(2, [6])
+    noise.layers.use(noise.layers.draw(2, [6]))
     state = noise.state()
     for masks in drawn.values():
         masks.clear()
-    noise.layers.begin(2, [6])
+    noise.layers.use(noise.layers.draw(2, [6]))
     noise.restore(state)
-    noise.layers.begin(2, [6])
+    noise.layers.use(noise.layers.draw(2, [6]))
     for masks in drawn.values():
         half = len(masks) // 2
         assert all(torch.equal(a, b) for a, b in zip(masks[:half], masks[half:], strict=True))
