@@ -1,6 +1,7 @@
 """What is committed under results/ comes out of its Parquet again, byte for byte."""
 
 import importlib.util
+import io
 import shutil
 import subprocess
 from collections import Counter
@@ -15,7 +16,7 @@ from odyssey.report.page import tables
 from odyssey.report.page.units import counting
 from odyssey.report.search.content import is_search
 from odyssey.report.study import page
-from odyssey.statistics import ranking, search
+from odyssey.statistics import factorial, ranking, search
 from odyssey.statistics.comparison import compare
 from odyssey.statistics.equivalence import with_equivalence
 from odyssey.storage import RunStore
@@ -95,8 +96,9 @@ def test_every_planned_trial_is_kept(run):
     assert len(results) == store.run["members"]
     assert len(results) == len(results.drop_duplicates(["spec", "task", "member"]))
     # every trial has a curve but one whose members were all lost before the first validation
-    validated = results.loc[results["valid_bpc"].notna(), "trial"]
-    assert set(store.curves()["trial"]) == set(validated)
+    first = store.curves(every_rung=True)["update"].loc[lambda update: update > 0].min()
+    lasting = results["diverged_at"].isna() | (results["diverged_at"] > first)
+    assert set(store.curves()["trial"]) == set(results.loc[lasting, "trial"])
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
@@ -198,6 +200,43 @@ def test_the_tables_of_units_come_out_byte_for_byte():
     assert quotes.groupby("name")["found"].sum().to_dict() == {"lstm": 3, "gru": 3, "elman": 0}
 
 
+def test_what_predicts_the_loss_comes_out_of_what_was_measured(monkeypatch):
+    kept = ROOT / "results/predictors"
+    figures = script(Path("experiments/predictors/figures.py"))
+    cells = figures.joined(kept)
+    assert len(cells) == 452
+    text = cells.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    said = pd.read_csv(kept / "cells.csv", keep_default_na=False, dtype=str)
+    again = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
+    pd.testing.assert_frame_equal(again, said.drop(columns="predicted"))
+    monkeypatch.setattr(figures, "RESAMPLES", 20)  # which only intervals need
+    found = figures.single(cells, ["bounded", "horizon 10x"])
+    printed = pd.read_csv(kept / "single.csv").set_index(["predictor", "pairs"])["value"]
+    for row in found.itertuples():
+        assert row.value == pytest.approx(printed[row.predictor, row.pairs], rel=1e-5)
+    additive = pd.read_csv(kept / "additive.csv")["value"]
+    assert figures.additive(cells)["value"].to_numpy() == pytest.approx(additive, rel=1e-5)
+    cells["predicted"] = pd.read_csv(kept / "predicted.csv")["predicted"]
+    tau = figures.out_of_sample(cells, {figures.DECIDING: cells["predicted"]})
+    models = (
+        pd.read_csv(kept / "models.csv")
+        .set_index(["model", "predictors", "pairs"])["value"]
+        .sort_index()
+    )
+    assert tau["value"].to_numpy() == pytest.approx(models[figures.DECIDING], abs=1e-5)
+
+
+FACTORIALS = [path for path in RUNS if RunStore.open(path).run.get("factorial")]
+
+
+@pytest.mark.parametrize("run", FACTORIALS, ids=lambda run: run.name)
+def test_the_effects_of_a_factorial_come_out_byte_for_byte(run):
+    kept = RunStore.open(run).run
+    results = ranking.with_labels(load_results(run))
+    found = factorial.factorial_effects(results, kept["factorial"], seed=abs(kept["seed"]))
+    assert tables.to_csv(found).encode() == (run / "factorial.csv").read_bytes()
+
+
 def test_correlation_of_known_orders():
     figures = script(Path("experiments/gradient_flow/figures.py"))
     x = pd.Series([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, float("inf")])
@@ -235,11 +274,17 @@ def test_what_is_said_of_pictures_comes_out_byte_for_byte():
     assert text.encode() == (kept / "figures/exact.csv").read_bytes()
 
 
-@pytest.mark.parametrize(("run", "kept_as"), [("run", "table.csv"), ("streams", "streams.csv")])
-def test_the_table_of_karpathy_comes_out_byte_for_byte(run, kept_as):
+STREAMS = ["karpathy_2015/streams", "karpathy_2015_gpu_lstm", "karpathy_2015_gpu_gru"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "kept_as"),
+    [(["karpathy_2015"], "table.csv"), (STREAMS, "streams.csv")],
+)
+def test_the_table_of_karpathy_comes_out_byte_for_byte(runs, kept_as):
     kept = ROOT / "results/karpathy_2015"
     figures = script(Path("experiments/karpathy_2015/figures.py"))
-    found = figures.table(load_results(kept / run), load_curves(kept / run))
+    found = figures.table(*figures.read([kept.parent / run for run in runs]))
     text = found.to_csv(index=False, lineterminator="\n", float_format="%.4f")
     assert text.encode() == (kept / kept_as).read_bytes()
     assert len(found) == 27

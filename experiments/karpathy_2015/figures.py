@@ -1,12 +1,13 @@
 """Ours beside table 1 of Karpathy et al. (2015), and how validation falls pass by pass.
 
-Usage: python experiments/karpathy_2015/figures.py RUN OUT
+Usage: python experiments/karpathy_2015/figures.py RUN... OUT
 
-RUN is the run of study.toml, or a folder that has it as `run`. It need not be finished: what has
-not been trained has no number.
+RUN is a run of study.toml, streams.toml or gpu.toml, or a folder that has it as `run`. It need not be
+finished: what has not been trained has no number. What several have trained is that of the first.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +26,7 @@ SIZE = ["spec", *PAPER.where]
 def table(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Gives a row a number of the paper: ours, where there is one, and by how much it is higher.
 
-    Columns units (of the LSTM that has as many parameters), layers, cell, hidden_size,
+    Columns units (of the LSTM that has as many parameters), layers, cell, device, hidden_size,
     num_parameters, best_pass (whose weights are tested), train, valid, test, published, difference;
     losses in nats a character.
     """
@@ -37,6 +38,7 @@ def table(results: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
             "units": found["parameters"].map(UNITS),
             "layers": found["num_layers"],
             "cell": found["paper"],
+            "device": found["device"],
             "hidden_size": found["hidden_size"].astype("Int64"),
             "num_parameters": found["num_parameters"].astype("Int64"),
             "best_pass": found["best_pass"].astype("Int64"),
@@ -87,10 +89,17 @@ def draw(frame: pd.DataFrame) -> Figure:
     return ax.get_figure(root=True)
 
 
-def main(run: Path, out: Path) -> None:
+def read(folders: Sequence[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reads results and curves of runs; what several have trained is that of the first."""
+    runs = [folder / "run" if (folder / "run").is_dir() else folder for folder in folders]
+    results = pd.concat(map(load_results, runs), ignore_index=True).drop_duplicates(SIZE)
+    curves = pd.concat(map(load_curves, runs), ignore_index=True)
+    return results, curves[curves["trial"].isin(results["trial"])]
+
+
+def main(folders: Sequence[Path], out: Path) -> None:
     """Writes the table and the figure into `out`."""
-    run = run / "run" if (run / "run").is_dir() else run
-    results, curves = load_results(run), load_curves(run)
+    results, curves = read(folders)
     out.mkdir(parents=True, exist_ok=True)
     text = table(results, curves).to_csv(index=False, lineterminator="\n", float_format="%.4f")
     (out / "table.csv").write_text(text, encoding="utf-8")
@@ -101,6 +110,7 @@ def main(run: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python experiments/karpathy_2015/figures.py RUN OUT")
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    if len(sys.argv) < 3:
+        sys.exit("usage: python experiments/karpathy_2015/figures.py RUN... OUT")
+    *given, place = map(Path, sys.argv[1:])
+    main(given, place)
