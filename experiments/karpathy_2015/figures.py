@@ -2,8 +2,9 @@
 
 Usage: python experiments/karpathy_2015/figures.py RUN... OUT
 
-RUN is a run of study.toml, streams.toml or gpu.toml, or a folder that has it as `run`. It need not be
-finished: what has not been trained has no number. What several have trained is that of the first.
+RUN is a run of study.toml, streams.toml or gpu.toml, or a folder that has it as `run`. It need not
+be finished: what has not been trained has no number. What several have trained is that of the
+first.
 """
 
 import sys
