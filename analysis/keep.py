@@ -1,8 +1,9 @@
 """Copies a finished run into results/: its trials in one Parquet file, its curves in another.
 
-Usage: python analysis/keep.py RUN OUT
+Usage: python analysis/keep.py [--unfinished] RUN OUT
 
-The copy is a run directory: `odyssey report OUT` and `odyssey.load_results(OUT)` work on it.
+The copy is a run directory: `odyssey report OUT` and `odyssey.load_results(OUT)` work on it. With
+--unfinished a run is copied as far as it is; `odyssey search --resume` goes on with a copy of OUT.
 """
 
 import json
@@ -19,8 +20,17 @@ from odyssey.storage.schema import CURVE_COLUMNS, RESULT_COLUMNS
 FILE = "merged-all.parquet"
 
 
-def keep(run: Path, out: Path) -> None:
-    """Copies a run; raises `StoreError` where it is not whole or `out` is something else."""
+def keep(run: Path, out: Path, *, unfinished: bool = False) -> None:
+    """Copies a run.
+
+    Args:
+        run: The run.
+        out: Where to; a run that lies there is replaced.
+        unfinished: Copy it as far as it is.
+
+    Raises:
+        StoreError: It is not whole, or `out` is something else.
+    """
     store = RunStore.open(run)
     results, curves = store.rows(), store.curves(every_rung=True)
     if store.run.get("kind") == "search":
@@ -28,7 +38,7 @@ def keep(run: Path, out: Path) -> None:
         planned, what = int(store.run["candidates"]), "candidates"
     else:
         done, planned, what = results["trial"].nunique(), int(store.run["trials"]), "trials"
-    if done != planned:
+    if done != planned and not unfinished:
         raise StoreError(f"{run}: {done} of {planned} {what} are finished; resume it first")
     if out.exists() and not (out / "run.json").is_file():
         raise StoreError(f"{out} is there and is not a run; give another directory")
@@ -56,9 +66,10 @@ def portable(text: str) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python analysis/keep.py RUN OUT")
+    given = [argument for argument in sys.argv[1:] if argument != "--unfinished"]
+    if len(given) != 2:
+        sys.exit("usage: python analysis/keep.py [--unfinished] RUN OUT")
     try:
-        keep(Path(sys.argv[1]), Path(sys.argv[2]))
+        keep(Path(given[0]), Path(given[1]), unfinished=len(given) != len(sys.argv) - 1)
     except OdysseyError as error:
         sys.exit(f"error: {error}")

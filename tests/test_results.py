@@ -160,6 +160,8 @@ def test_an_unfinished_run_is_not_kept(tmp_path):
     with pytest.raises(keep.StoreError, match="resume it first"):
         keep.keep(tmp_path / "run", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+    keep.keep(tmp_path / "run", tmp_path / "copy", unfinished=True)
+    assert RunStore.open(tmp_path / "copy").finished() == store.finished()
 
 
 def test_the_budget_of_the_odyssey_is_the_pilots():
