@@ -12,7 +12,7 @@ from odyssey.cells import LIBRARY, library_cell
 from odyssey.errors import CellError
 from odyssey.expr import parse_cell
 from odyssey.expr.terms import format_number
-from odyssey.expr.text import diff, format_expression
+from odyssey.expr.text import diff, format_expression, share_that_differs
 from odyssey.specs import VARIANTS, get_cell
 
 NAMED = [*LIBRARY, *VARIANTS]
@@ -291,3 +291,12 @@ def test_diff_shows_what_changed():
     ]
     assert [line for line in lines if line.startswith("+")] == ["+ c[t] = c[t-1] + i * g"]
     assert not [line for line in diff(before, before) if line[0] in "+-"]
+
+
+def test_the_share_that_differs_is_that_of_the_lines_of_diff():
+    first = library_cell("lstm_peephole")
+    for other in map(library_cell, LIBRARY):
+        lines = diff(other, first)
+        share = sum(line[0] in "+-" for line in lines) / len(lines)
+        assert share_that_differs(other, first) == share
+    assert share_that_differs(first, first) == 0

@@ -9,6 +9,7 @@ from odyssey.expr.text.printing import diff as diff
 from odyssey.expr.text.printing import format_cell as format_cell
 from odyssey.expr.text.printing import format_expression as format_expression
 from odyssey.expr.text.printing import format_head as format_head
+from odyssey.expr.text.printing import share_that_differs as share_that_differs
 from odyssey.expr.text.reading import INIT_KINDS as INIT_KINDS
 from odyssey.expr.text.reading import CellSource as CellSource
 from odyssey.expr.text.reading import read_equations as read_equations

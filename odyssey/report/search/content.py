@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -175,16 +176,16 @@ def nearest_cell(
         mine = parse_cell(cell_text)
     except CellError:
         return "", ()
-    kinds = {"-": "out", "+": "in"}
-    found: tuple[float, str, list[str]] | None = None
-    for name, other in library.items():
-        lines = text.diff(parse_cell(other), mine)
-        differing = sum(line[:1] in kinds for line in lines) / len(lines)
-        if found is None or differing < found[0]:
-            found = differing, name, lines
-    if found is None:
+    if not library:
         return "", ()
-    return found[1], tuple((kinds.get(line[:1], "same"), line) for line in found[2])
+    shares = {n: text.share_that_differs(_read(other), mine) for n, other in library.items()}
+    nearest = min(shares, key=lambda name: shares[name])
+    kinds = {"-": "out", "+": "in"}
+    lines = text.diff(_read(library[nearest]), mine)
+    return nearest, tuple((kinds.get(line[:1], "same"), line) for line in lines)
+
+
+_read = cache(parse_cell)  # a library, which each of the best cells is compared with
 
 
 def _pictures(
