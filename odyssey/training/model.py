@@ -6,7 +6,6 @@ H units of the largest member.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -19,7 +18,7 @@ from odyssey.compiler.backends.eager import gather, product
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
-from odyssey.expr.counts import model_counts
+from odyssey.expr.counts import model_counts, model_parameters
 from odyssey.expr.schemes import InitScheme, draw
 from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import EVERY, Signature
@@ -247,17 +246,16 @@ def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_layers: int) -> int:
     """Counts the parameters of one member's model, with embedding, readout and encoder."""
-    shapes = cell.shapes
-    program = lower(cell)
-    live = program.parameters()
-    width = reading(cell, signature).main
-    total = signature.outputs.size * (hidden_size + 1)
-    total += width * hidden_size if shapes.square else 0
+    total = model_parameters(
+        lower(cell),
+        cell.shapes,
+        inputs=reading(cell, signature).main,
+        outputs=signature.outputs.size,
+        units=hidden_size,
+        layers=num_layers,
+    )
     if signature.condition is not None:
         total += count_condition(signature.condition, hidden_size)
-    for layer in range(num_layers):
-        first = hidden_size if layer or shapes.square else width
-        total += sum(math.prod(program.stored_shape(name, first, hidden_size)) for name in live)
     return total
 
 
