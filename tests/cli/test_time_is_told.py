@@ -38,7 +38,7 @@ training = { epochs = 2, updates_per_epoch = 2, batch_size = 2, unroll = 5, back
 space = { hidden_size = 4 }
 """
 TRAIN = (
-    *("train", "elman", "--hidden-size", 4, "--updates-per-epoch", 2, "--epochs", 2),
+    *("train", "elman", "--hidden-size", 4, "--updates-per-epoch", 20, "--epochs", 2),
     *("--batch-size", 2, "--set", "valid_characters=60", "--set", "test_characters=60"),
 )
 
