@@ -29,6 +29,7 @@ from odyssey.training.config import TrainingConfig
 from odyssey.training.devices import find_device, full_precision, processor_of
 from odyssey.training.group import Group
 from odyssey.training.loop import train
+from odyssey.wording import duration
 
 MODELS = 5_400  # of the study
 POPULATIONS = (1, 16, 132)
@@ -175,7 +176,7 @@ def main() -> None:
         rate = study_rate(sizes, args.device)
     print(
         f"\na study in populations of {max(sizes.populations)}, {sizes.epochs * 10} updates a"
-        f" model: {rate:.0f} models a minute, {MODELS:,} in {MODELS / rate / 60:.1f} h"
+        f" model: {rate:.0f} models a minute, {MODELS:,} in {duration(60 * MODELS / rate)}"
     )
 
 

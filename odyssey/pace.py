@@ -296,38 +296,99 @@ class Pace:
         return lambda kind: _beside(seen, kind, pace * usual(kind), average)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a course: like steps.
+
+    Attributes:
+        steps: How many there are.
+        seconds: What all of them should take, from a timed moment or from recorded rates; NaN where
+            nothing is known.
+    """
+
+    steps: float
+    seconds: float = math.nan
+
+
 class Course:
-    """A course of like steps, one after the other: says in words how long it still takes.
+    """A course of steps, one after the other: says in words how long it takes, and still takes.
 
     Args:
-        steps: How many there are.
+        parts: The number of steps; or parts of like steps by name, in order, whose seconds are
+            told beforehand.
         every: Seconds from a word to the next, at least; the first one comes after the first step.
         clock: Gives seconds.
     """
 
     def __init__(
-        self, steps: float, *, every: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        parts: float | Mapping[str, Part],
+        *,
+        every: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._steps, self._every, self._clock = steps, every, clock
+        self._parts = parts if isinstance(parts, Mapping) else {"": Part(parts)}
+        self._every, self._clock = every, clock
         self._said = -math.inf
-        self._pace = Pace({"": Job("", steps)}, clock=clock)
-        self._pace.start("")
-        self._pace.progress("", 0.0)
+        told = [part.seconds for part in self._parts.values()]
+        self._seconds = sum(told)
+        self._pace = Pace(
+            {
+                name: Job(name, part.steps if math.isnan(self._seconds) else part.seconds)
+                for name, part in self._parts.items()
+            },
+            clock=clock,
+        )
+        if self._seconds > 0:
+            self._pace.learn(Job("", self._seconds), self._seconds)
+        self._left = list(self._parts)
+        self._begin()
 
-    def after(self, done: float) -> str:
+    def _begin(self) -> None:
+        if self._left:
+            self._pace.start(self._left[0])
+            self._pace.progress(self._left[0], 0.0)
+
+    def before(self) -> str:
+        """Gives how long it should take in all, `about 3 min 00 s`.
+
+        Nothing where it is over at once, or where nothing is known.
+        """
+        return f"about {duration(self._seconds)}" if self._seconds >= WORTH_SAYING else ""
+
+    def after(self, done: float, part: str = "") -> str:
         """Gives the end of a line, `  about 3 min 00 s left`.
 
         Nothing where it is over at once, or where it has been said lately.
 
         Args:
-            done: Steps that are done.
+            done: Steps of the part that are done.
+            part: Which; those before it are over.
         """
-        self._pace.progress("", done / max(self._steps, 1))
+        while self._left and self._left[0] != part:
+            self._pace.finish(self._left.pop(0))
+            self._begin()
+        self._pace.progress(part, done / max(self._parts[part].steps, 1))
         left, now = self._pace.seconds_left, self._clock()
         if not left >= WORTH_SAYING or now - self._said < self._every:
             return ""
         self._said = now
         return f"  about {duration(left)} left"
+
+
+def moment(run: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Times a small part of what is to be done: its seconds, the second time it runs.
+
+    The first time compiles, reads and imports, which happens once.
+
+    Args:
+        run: Does it; changes nothing.
+        clock: Gives seconds.
+    """
+    run()
+    began = clock()
+    run()
+    return clock() - began
 
 
 def _beside(seen: _Seen, kind: Hashable, expected: float, average: float) -> float:

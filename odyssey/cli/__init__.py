@@ -9,5 +9,6 @@
 shells. `printing.py` writes tables and JSON, `signals.py` ends a command in order.
 
 What a command does is a job's (`odyssey.jobs`). To add one: such a module, and its row in
-`main.COMMANDS`. May import everything; nothing but `odyssey.__main__` imports it.
+`main.COMMANDS`, which says whether it can take long. May import everything; nothing but
+`odyssey.__main__` imports it.
 """

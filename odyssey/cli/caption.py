@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from odyssey.cli.arguments import add_choice, add_json, add_options, options_of
-from odyssey.cli.printing import print_json, print_rows
+from odyssey.cli.printing import print_json, print_rows, teller
 from odyssey.jobs.caption import CaptionOptions, ReadPictures, caption_pictures
 from odyssey.jobs.choice import ModelChoice
 
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> None:
         args.pictures,
         options_of(CaptionOptions, args),
         choice=options_of(ModelChoice, args),
+        progress=teller(quiet=args.json),
     )
     if args.json:
         print_json(_data(read))

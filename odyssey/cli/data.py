@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from odyssey.cli.arguments import add_json
-from odyssey.cli.printing import print_json, print_rows
+from odyssey.cli.printing import print_json, print_rows, teller
 from odyssey.errors import ConfigError
 from odyssey.jobs.data import get_data, list_data
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     if args.action == "get":
         if not args.name:
             raise ConfigError("name a data set: odyssey data get NAME (see: odyssey data list)")
-        path = get_data(args.name)
+        path = get_data(args.name, progress=teller(quiet=args.json))
         print_json({"name": args.name, "path": str(path)}) if args.json else print(path)
         return
     if args.name:

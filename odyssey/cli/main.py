@@ -14,38 +14,63 @@ import os
 import re
 import sys
 from collections.abc import Collection, Sequence
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NoReturn
 
 from odyssey.cli.arguments import add_plugins
 from odyssey.cli.completion import SHELLS, answer, asked, script
 
 LONGEST_ERROR = 1_000  # characters: an error may quote what was given
-# Command -> what it does. Each has a module of its name with `arguments(parser)`, `run(args)`
-# and `EXAMPLES`.
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        about: What it does.
+        takes: LONG where it can take longer than some ten seconds: it says its time before it
+            starts, and the time left on its way. Else SHORT.
+    """
+
+    about: str
+    takes: Literal["short", "long"]
+
+
+SHORT: Final = "short"
+LONG: Final = "long"
+
+# Each has a module of its name with `arguments(parser)`, `run(args)` and `EXAMPLES`.
 COMMANDS = {
-    "cells": "list the library's cells, its variants and the ablations",
-    "show": "print a cell",
-    "mutate": "print mutants of a cell, or list the mutations",
-    "train": "train one cell on one task",
-    "search": "evolve update equations, or run a study of given cells, in parallel",
-    "ablate": "compare a cell with what it is without its parts",
-    "path": "go from one cell to another by single changes, and see which brings the gap",
-    "promote": "train the best cells of a search again, beside LSTM and GRU",
-    "extend": "run more draws, cells or tasks of a study, or candidates of a search",
-    "compare": "put the cells of several runs into one table",
-    "status": "say how far a run is, from another terminal",
-    "export": "write a cell or a trained model in torch alone, ONNX, LaTeX, SVG, ...",
-    "report": "write and print the report of a run",
-    "sample": "let a trained model write",
-    "caption": "let a trained model read pictures, and see where it looks",
-    "gradients": "measure how far gradients reach back, and along which paths",
-    "errors": "sort what trained models get wrong on a text by why they do",
-    "units": "see what the units and gates of a trained model follow",
-    "data": "list the data sets, or get one",
-    "bench": "measure speed beside torch's own layers and loops, one thread",
-    "tune": "measure which tilings of matrix products are fastest here, and keep them",
-    "check": "put a plug-in to the contract tests",
-    "doctor": "say what works here, and what to do about what does not",
+    "cells": Command("list the library's cells, its variants and the ablations", SHORT),
+    "show": Command("print a cell", SHORT),
+    "mutate": Command("print mutants of a cell, or list the mutations", SHORT),
+    "train": Command("train one cell on one task", LONG),
+    "search": Command("evolve update equations, or run a study of given cells, in parallel", LONG),
+    "ablate": Command("compare a cell with what it is without its parts", LONG),
+    "path": Command(
+        "go from one cell to another by single changes, and see which brings the gap", LONG
+    ),
+    "promote": Command("train the best cells of a search again, beside LSTM and GRU", LONG),
+    "extend": Command("run more draws, cells or tasks of a study, or candidates of a search", LONG),
+    "compare": Command("put the cells of several runs into one table", SHORT),
+    "status": Command("say how far a run is, from another terminal", SHORT),
+    "export": Command(
+        "write a cell or a trained model in torch alone, ONNX, LaTeX, SVG, ...", SHORT
+    ),
+    "report": Command("write and print the report of a run", LONG),
+    "sample": Command("let a trained model write", SHORT),
+    "caption": Command("let a trained model read pictures, and see where it looks", LONG),
+    "gradients": Command("measure how far gradients reach back, and along which paths", LONG),
+    "errors": Command("sort what trained models get wrong on a text by why they do", LONG),
+    "units": Command("see what the units and gates of a trained model follow", LONG),
+    "data": Command("list the data sets, or get one", LONG),
+    "bench": Command("measure speed beside torch's own layers and loops, one thread", LONG),
+    "tune": Command(
+        "measure which tilings of matrix products are fastest here, and keep them", LONG
+    ),
+    "check": Command("put a plug-in to the contract tests", SHORT),
+    "doctor": Command("say what works here, and what to do about what does not", SHORT),
 }
 
 
@@ -138,11 +163,11 @@ def _parser(names: Collection[str]) -> argparse.ArgumentParser:
         help="print what completes commands, options, cells, tasks and runs in a shell",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, text in COMMANDS.items():
-        described = text[0].upper() + text[1:] + "."
+    for name, row in COMMANDS.items():
+        described = row.about[0].upper() + row.about[1:] + "."
         command: _Parser = commands.add_parser(
             name,
-            help=text,
+            help=row.about,
             description=described,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from odyssey.cli.arguments import add_json
-from odyssey.cli.printing import print_json
+from odyssey.cli.printing import print_json, teller
 from odyssey.jobs.report import print_run, report_run
 from odyssey.progress.output import console
 from odyssey.storage.places import Place
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace) -> None:
 
 def show(run: str | Place, *, as_json: bool, to: str = "", margin: float | None = None) -> None:
     """Writes the report of a run, and prints its tables and where the page is."""
-    with report_run(run, to=to, margin=margin) as reported:
+    progress = teller(quiet=as_json)
+    with report_run(run, to=to, margin=margin, progress=progress) as reported:
         if reported.refusal:
             print(f"odyssey: {reported.refusal}; only its tables are shown", file=sys.stderr)
         if as_json:

@@ -134,7 +134,9 @@ def work(opened: OpenRun, options: RunnerOptions, *, as_json: bool) -> None:
     live = live_run(opened, quiet=as_json)
     with live, _resumable(store, live, as_json=as_json):
         summary = work_through(opened, options, watcher=live)
-    report.show(store.path, as_json=as_json)
+    made = f"odyssey report {shlex.quote(str(store.path))}"
+    with ending(f"every trial is finished and kept; make the report with: {made}"):
+        report.show(store.path, as_json=as_json)
     if not as_json:
         _print_summary(summary, is_search=is_search)
 

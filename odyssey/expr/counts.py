@@ -52,6 +52,16 @@ def layer_operations(program: Program, shapes: Shapes, inputs: int, units: int) 
     return total
 
 
+def model_parameters(
+    program: Program, shapes: Shapes, *, inputs: int, outputs: int, units: int, layers: int
+) -> int:
+    """Counts the parameters of layers with a linear readout; arguments as of `model_counts`."""
+    mapped = inputs * units if shapes.square else 0
+    widths = [units if layer else inputs for layer in range(layers)]
+    own = sum(layer_parameters(program, shapes, width, units) for width in widths)
+    return outputs * (units + 1) + mapped + own
+
+
 def model_counts(
     program: Program, shapes: Shapes, *, inputs: int, outputs: int, units: int, layers: int
 ) -> tuple[int, int]:
@@ -68,10 +78,11 @@ def model_counts(
         layers: Layers.
     """
     mapped = inputs * units if shapes.square else 0
-    parameters = outputs * (units + 1) + mapped
+    parameters = model_parameters(
+        program, shapes, inputs=inputs, outputs=outputs, units=units, layers=layers
+    )
     operations = outputs * (2 * units + 1) + 2 * mapped
     for layer in range(layers):
         first = units if layer else inputs
-        parameters += layer_parameters(program, shapes, first, units)
         operations += layer_operations(program, shapes, first, units)
     return parameters, operations

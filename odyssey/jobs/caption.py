@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.errors import ConfigError, StoreError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.options import Options
+from odyssey.pace import SAID_EVERY, Course, Part, moment
 from odyssey.wording import in_bits, loss_of, plural
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from odyssey.tasks.sequences import SequenceTask
 
 _AT_A_TIME = 100  # pictures
+_TIMED_STEPS, _TIMED_TARGETS = (1, 3), 500  # of a timed moment
 _DRAWN = 8, 16  # pictures of the figure, with attention and without
 
 
@@ -125,6 +127,7 @@ def caption_pictures(
     options: CaptionOptions | None = None,
     *,
     choice: ModelChoice | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> ReadPictures:
     """Lets a model that a run has kept read pictures; writes a page and figures.
 
@@ -133,6 +136,7 @@ def caption_pictures(
         pictures: Files to read; none for the test pictures of the task.
         options: How.
         choice: Which model.
+        progress: Hears in a line how long it takes, and still takes, now and then.
 
     Raises:
         OdysseyError: There is no such model, it reads no pictures, or a file is none.
@@ -151,7 +155,13 @@ def caption_pictures(
     if pictures:
         readings = _read_files(trained, task, pictures, options)
         return _written(out, trained, task, readings, None, None)
-    everything = _read_tests(trained, task, options)
+    course = _course(trained, task, options)
+    if about := course.before():
+        pictures_text = plural(len(task.held_out_examples("test")), "test picture")
+        progress(f"reading {pictures_text}: {about}")
+    everything = _read_tests(trained, task, options, course=course, progress=progress)
+    if left := course.after(0.0, "score"):
+        progress(f"read all pictures, scoring{left}")
     scores, looked = _score(trained, task, everything)
     return _written(out, trained, task, everything[: options.count], scores, looked)
 
@@ -167,7 +177,12 @@ def _read_files(
 
 
 def _read_tests(
-    trained: TrainedModel, task: SequenceTask, options: CaptionOptions
+    trained: TrainedModel,
+    task: SequenceTask,
+    options: CaptionOptions,
+    *,
+    course: Course,
+    progress: Callable[[str], None],
 ) -> list[PictureReading]:
     """Reads all test pictures, in the order of the task."""
     import numpy as np
@@ -180,7 +195,44 @@ def _read_tests(
         names = [f"test picture {start + k + 1}" for k in range(len(part))]
         truths = [task.decode([c for c in e.targets_T if c != task.end]) for e in part]
         readings += _readings(trained, task, given, names, truths, options)
+        if left := course.after(len(readings), "read"):
+            progress(f"read {len(readings):,} of {plural(len(examples), 'picture')}{left}")
     return readings
+
+
+def _course(trained: TrainedModel, task: SequenceTask, options: CaptionOptions) -> Course:
+    """Times the first symbols that are written of the first pictures, and a part of a scoring."""
+    import numpy as np
+
+    from odyssey.training.config import TrainingConfig
+    from odyssey.training.generating import Writing, write
+    from odyssey.training.scores import measure
+
+    examples = task.held_out_examples("test")
+    count = len(examples)
+    if count < 2 * _AT_A_TIME:
+        return Course({"read": Part(count), "score": Part(0.0)}, every=SAID_EVERY)
+    given = np.stack([e.given for e in examples[:_AT_A_TIME] if e.given is not None])
+
+    def writes(steps: int) -> float:
+        how = Writing(longest=steps, beams=options.beam)
+        return moment(lambda: write(trained.model, task, given, how))
+
+    def scores() -> object:
+        return measure(trained.model, task, "test", TrainingConfig(), characters=_TIMED_TARGETS)
+
+    few, more = map(writes, _TIMED_STEPS)
+    step = max(more - few, 0.0) / (_TIMED_STEPS[1] - _TIMED_STEPS[0])
+    longest = max(len(e.targets_T) for e in examples)
+    batch = few + step * (longest - _TIMED_STEPS[0])
+    targets = min(sum(len(e.targets_T) for e in examples), task.enough["test"])
+    return Course(
+        {
+            "read": Part(count, batch * count / _AT_A_TIME),
+            "score": Part(1.0, moment(scores) * targets / _TIMED_TARGETS),
+        },
+        every=SAID_EVERY,
+    )
 
 
 def _readings(

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from odyssey.errors import ConfigError
 from odyssey.jobs.choice import ModelChoice, chosen_models
 from odyssey.options import Options
-from odyssey.pace import SAID_EVERY, Course
+from odyssey.pace import SAID_EVERY, Course, Part, moment
+from odyssey.wording import plural
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from odyssey.diagnostics.mistakes import Oracles
+    from odyssey.studies.trained import TrainedModel
+
 MOST_MODELS = 24
+_COUNTED, _READ = 20_000, 1000  # symbols of a timed moment: of training data, and of held-out data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +122,14 @@ def sort_mistakes(
                 " compare models of one task"
             )
     asked: dict[str, Any] = {"characters": options.characters, "split": options.split}
+    course = _course([trained for _, _, trained in models], oracles, options)
+    if about := course.before():
+        progress(f"{plural(len(models), 'model')}, up to {options.characters:,} symbols: {about}")
     reading = mistakes.annotate_text(first.task, oracles=oracles, **asked)
     symbols = len(reading.text) - 1
-    course = Course(2.0 * len(models), every=SAID_EVERY)  # each reads, then is sorted
 
     def tell(label: str, read: int) -> None:
-        if left := course.after(2 * len(categories) + min(read / symbols, 1.0)):
+        if left := course.after(len(categories) + min(read / symbols, 1.0), "read"):
             progress(f"{label}: model {len(categories) + 1} of {len(models)}{left}")
 
     for _, label, trained in models:
@@ -138,3 +145,34 @@ def sort_mistakes(
     by_distance = pd.concat(brackets, ignore_index=True)
     files = write_errors(errors, by_distance, options.out, baseline=baseline)
     return SortedMistakes(task, first.task.unit, symbols, errors, by_distance, files)
+
+
+def _course(models: Sequence[TrainedModel], oracles: Oracles, options: MistakeOptions) -> Course:
+    """Times the counting of some n-grams, and the reading of some symbols by the first model."""
+    from odyssey.diagnostics.predictions import predict
+    from odyssey.tasks.ngrams import ngram_probabilities
+    from odyssey.tasks.text import TextTask
+
+    task, steps = models[0].task, float(len(models))
+    if not isinstance(task, TextTask):  # which is refused
+        return Course(steps)
+    train_N, held_M = task.indices("train"), task.indices(options.split)
+    asked = min(options.characters, len(held_M) - 1)
+    if len(train_N) + asked < 10 * _COUNTED or asked < 10 * _READ:
+        return Course({"count": Part(0.0), "read": Part(steps)}, every=SAID_EVERY)
+    counts = moment(
+        lambda: ngram_probabilities(
+            train_N[:_COUNTED],
+            held_M[:_READ],
+            longest=oracles.contexts,
+            num_symbols=task.num_symbols,
+        )
+    )
+    reads = moment(lambda: predict(models[0].model, task, characters=_READ, split=options.split))
+    return Course(
+        {
+            "count": Part(1.0, counts * (len(train_N) + asked) / (_COUNTED + _READ)),
+            "read": Part(steps, steps * reads * asked / _READ),
+        },
+        every=SAID_EVERY,
+    )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError, StoreError
 from odyssey.names import file_name, printable
+from odyssey.pace import SAID_EVERY, WORTH_SAYING, Course
 from odyssey.storage.places import Place, local_copy, place
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from odyssey.report.page.pictures import Picture
     from odyssey.report.search.content import SearchContent
     from odyssey.report.study.page import Content
 
@@ -47,7 +50,11 @@ class ReportedRun:
 
 @contextmanager
 def report_run(
-    directory: str | Place, *, to: str | Path = "", margin: float | None = None
+    directory: str | Place,
+    *,
+    to: str | Path = "",
+    margin: float | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Iterator[ReportedRun]:
     """Writes the report of a run; numbers are counted as its tasks do while the context lasts.
 
@@ -60,6 +67,7 @@ def report_run(
         to: Where the report is written.
         margin: What differs by less counts as equal to the baseline, in bits; without it what the
             study declared.
+        progress: Hears in a line how long it takes, and still takes, now and then.
 
     Raises:
         ConfigError: The margin is not above 0.
@@ -71,10 +79,14 @@ def report_run(
     run = place(directory)
     if margin is not None and not 0 < margin < math.inf:
         raise ConfigError(f"--margin must be a number above 0, got {margin}")
-    with read_run(run, margin=margin) as (content, search, local):
+    telling = _Telling(progress)
+    with read_run(run, margin=margin, telling=telling) as (content, search, local):
         try:
-            write = write_search if search else write_content
-            written = write(content, to=Path(to) if to else None)
+            there = Path(to) if to else None
+            if search:
+                written = write_search(content, to=there)
+            else:
+                written = write_content(content, to=there, heard=partial(telling.heard, "write"))
             refusal = ""
         except StoreError as error:
             written, refusal = {}, str(error)
@@ -86,6 +98,40 @@ def report_run(
             for name, path in written.items()
         }
         yield ReportedRun(content, search, local, files, refusal)
+
+
+@dataclass
+class _Telling:
+    """Tells how long the figures of a study take."""
+
+    progress: Callable[[str], None] = lambda line: None
+    _course: Course | None = field(default=None, init=False)
+    _panels: dict[str, int] = field(default_factory=dict, init=False)
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Says how long it should take."""
+        from odyssey.report.study.pace import figure_parts, slower
+
+        parts = figure_parts(facts)
+        if sum(part.seconds for part in parts.values()) < WORTH_SAYING:
+            return
+        factor = slower()
+        parts = {n: replace(part, seconds=factor * part.seconds) for n, part in parts.items()}
+        self._course = Course(parts, every=SAID_EVERY)
+        panels = parts["draw"].steps
+        if about := self._course.before():
+            self.progress(f"making the report, about {panels:,.0f} panels of figures: {about}")
+
+    def heard(self, part: str, picture: Picture) -> None:
+        """Hears of a figure that was drawn or written."""
+        from odyssey.report.study.pace import panels
+
+        if self._course is None:
+            return
+        self._panels[part] = self._panels.get(part, 0) + panels(picture)
+        if left := self._course.after(self._panels[part], part):
+            what = {"draw": "drew", "write": "wrote"}[part]
+            self.progress(f"{what} {picture.title}{left}")
 
 
 def print_run(content: Any, screen: Console) -> None:
@@ -102,7 +148,11 @@ def print_run(content: Any, screen: Console) -> None:
 
 @contextmanager
 def read_run(
-    run: Place, *, drawn: bool = True, margin: float | None = None
+    run: Place,
+    *,
+    drawn: bool = True,
+    margin: float | None = None,
+    telling: _Telling | None = None,
 ) -> Iterator[tuple[Any, bool, Path]]:
     """Gives what a report says of a run, whether that is a search, and the run as a path.
 
@@ -110,6 +160,7 @@ def read_run(
         run: The run.
         drawn: Whether the figures are drawn.
         margin: What differs by less counts as equal, in bits; None: what the study declared.
+        telling: Tells how long the figures take.
 
     Raises:
         StoreError: There is no run, or it has no results.
@@ -126,8 +177,12 @@ def read_run(
         if search:
             yield read_search(local, drawn=drawn), search, local
         else:
-            floors = run_floors(local)
-            yield read_content(local, drawn=drawn, floors=floors, margin=margin), search, local
+            floors, telling = run_floors(local), telling or _Telling()
+            if drawn:
+                telling.begin(dict(facts))
+            heard = partial(telling.heard, "draw")
+            content = read_content(local, drawn=drawn, floors=floors, margin=margin, heard=heard)
+            yield content, search, local
 
 
 def latex_tables(directory: str | Place) -> dict[str, str]:

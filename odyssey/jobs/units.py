@@ -13,7 +13,7 @@ from odyssey.errors import ConfigError, StoreError, TaskError
 from odyssey.jobs.choice import ModelChoice
 from odyssey.names import printable, short_names
 from odyssey.options import Options
-from odyssey.pace import SAID_EVERY, Course
+from odyssey.pace import SAID_EVERY, Course, Part, moment
 from odyssey.report.page.shows import shows
 from odyssey.tasks.reading import AUTO, read_symbols
 from odyssey.tasks.text import MissingText, TextTask, read_file
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from odyssey.tasks.base import Task
 
 _CHUNK = 1000  # steps of a batch of held-out text
+# A moment that is timed: so many symbols, and so many units.
+_READ, _SCORED = 2000, (1, 5)
+_WORTH_TIMING = 10  # times as much there is to do, at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,17 +238,53 @@ def read_units(
     pieces = _pieces(trained.task, codes)
     sizes = [size for _, size in pieces]
     values = _by_symbol(probe_values("".join(c for c, _ in pieces), chosen), sizes)
+    course = _course(trained, codes, values, shifts=shifts)
+    if about := course.before():
+        progress(f"reading {len(codes):,} symbols, then scoring units: {about}")
     recording = record_model(trained.model, codes)
-    course = Course(1.0, every=SAID_EVERY)
 
     def tell(units: int) -> None:
-        if left := course.after(units / recording.num_units):
+        if left := course.after(units / recording.num_units, "score"):
             progress(f"scored {units:,} of {plural(recording.num_units, 'unit')}{left}")
 
+    tell(0)
     rng = stream(seed, "units")
     scores = score_units(recording, codes, values, shifts=shifts, rng=rng, progress=tell)
     text_T = [s for c, size in pieces for s in (c, *[""] * (size - 1))]
     return UnitReading(codes, text_T, recording, values, scores)
+
+
+def _course(
+    trained: TrainedModel,
+    codes: NDArray[np.int64],
+    values: Mapping[str, NDArray[np.generic]],
+    *,
+    shifts: int,
+) -> Course:
+    """Times the reading of the first symbols, and the scoring of few units over as many as all."""
+    import numpy as np
+
+    from odyssey.diagnostics.recording import Recording, record_model
+    from odyssey.diagnostics.unit_scores import score_units
+
+    if len(codes) < _WORTH_TIMING * _READ:
+        return Course({"read": Part(0.0), "score": Part(1.0)}, every=SAID_EVERY)
+    first = record_model(trained.model, codes[:_READ])
+    reads = moment(lambda: record_model(trained.model, codes[:_READ])) * len(codes) / _READ
+    track = first.tracks[0]
+
+    def scores(units: int) -> float:
+        values_TH = np.resize(track.values_TH[:, :units], (len(codes), units))
+        part = Recording(first.name, (replace(track, values_TH=values_TH),))
+        rng = np.random.default_rng(0)
+        return moment(lambda: score_units(part, codes, values, shifts=shifts, rng=rng))
+
+    few, more = map(scores, _SCORED)
+    unit = max(more - few, 0.0) / (_SCORED[1] - _SCORED[0])
+    return Course(
+        {"read": Part(1.0, reads), "score": Part(1.0, few + unit * first.num_units)},
+        every=SAID_EVERY,
+    )
 
 
 def _symbols(task: Task, path: str | None, most: int) -> NDArray[np.int64]:

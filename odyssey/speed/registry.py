@@ -154,6 +154,8 @@ def _results(
     names = [name for name in names if name not in lacking]
     work = [(name, case) for name in names for case in SECTIONS[name].cases(settings)]
     pace = Pace({k: Job(name, case.effort) for k, (name, case) in enumerate(work)})
+    for name, case in work:  # an effort is in ms, roughly
+        pace.learn(Job(name, case.effort), case.effort / 1000)
     rows: dict[str, list[Measurement]] = {name: [] for name in names}
     with one_torch_thread():
         for number, (name, case) in enumerate(work):

@@ -16,7 +16,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,8 +193,14 @@ def data_dir() -> Path:
     return Path(given).expanduser() if given else Path(pooch.os_cache("odyssey"))
 
 
-def dataset_path(name: str) -> Path:
+def dataset_path(
+    name: str, *, progress: Callable[[int, int], None] = lambda done, size: None
+) -> Path:
     """Gives the checked file of a corpus; downloads it where it is absent.
+
+    Args:
+        name: Of the corpus.
+        progress: Hears how many bytes of how many have come; 0 of what is not known.
 
     Raises:
         TaskError: An unknown name, no network, a folder that cannot be written, a wrong file.
@@ -205,7 +211,7 @@ def dataset_path(name: str) -> Path:
     path = data_dir() / name / dataset.file
     try:
         if not path.exists():
-            _download(name, dataset, path)
+            _download(name, dataset, path, progress)
         _check(name, dataset, path)
     except OSError as error:
         raise TaskError(
@@ -258,7 +264,28 @@ def _check(name: str, dataset: Dataset, path: Path) -> None:
             marker.write_text(checked, encoding="ascii")
 
 
-def _download(name: str, dataset: Dataset, path: Path) -> None:
+class _Arriving:
+    """Hears of what arrives as pooch tells a progress bar."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self.total, self._done, self._progress = 0, 0, progress
+
+    def update(self, size: int) -> None:
+        """Hears of a piece."""
+        self._done += size
+        self._progress(min(self._done, self.total or self._done), self.total)
+
+    def reset(self) -> None:
+        """Begins anew, before the whole size is told."""
+        self._done = 0
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+
+def _download(
+    name: str, dataset: Dataset, path: Path, progress: Callable[[int, int], None]
+) -> None:
     """Puts the file in place, whole or not at all; two processes may do so at the same time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as folder:
@@ -270,7 +297,7 @@ def _download(name: str, dataset: Dataset, path: Path) -> None:
                         known_hash=dataset.download_digest,
                         fname="download",
                         path=folder,
-                        progressbar=False,
+                        progressbar=_Arriving(progress),
                     )
                 )
             if dataset.member is not None:

@@ -6,7 +6,6 @@ H units of the largest member.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -19,7 +18,7 @@ from odyssey.compiler.backends.eager import gather, product
 from odyssey.compiler.lowering import lower
 from odyssey.errors import ConfigError
 from odyssey.expr import Cell
-from odyssey.expr.counts import model_counts
+from odyssey.expr.counts import model_counts, model_parameters
 from odyssey.expr.schemes import InitScheme, draw
 from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import EVERY, Signature
@@ -27,6 +26,8 @@ from odyssey.training.condition import Conditioner, Memory
 from odyssey.training.seeds import stream
 from odyssey.training.sizes import count_condition, reading
 from odyssey.transforms.ablations import ablate
+
+_LARGEST_STEP = 256  # units, of which one must be a size that a cell admits
 
 
 class SequenceModel(nn.Module):
@@ -245,17 +246,16 @@ def read_out(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def count_parameters(cell: Cell, *, signature: Signature, hidden_size: int, num_layers: int) -> int:
     """Counts the parameters of one member's model, with embedding, readout and encoder."""
-    shapes = cell.shapes
-    program = lower(cell)
-    live = program.parameters()
-    width = reading(cell, signature).main
-    total = signature.outputs.size * (hidden_size + 1)
-    total += width * hidden_size if shapes.square else 0
+    total = model_parameters(
+        lower(cell),
+        cell.shapes,
+        inputs=reading(cell, signature).main,
+        outputs=signature.outputs.size,
+        units=hidden_size,
+        layers=num_layers,
+    )
     if signature.condition is not None:
         total += count_condition(signature.condition, hidden_size)
-    for layer in range(num_layers):
-        first = hidden_size if layer or shapes.square else width
-        total += sum(math.prod(program.stored_shape(name, first, hidden_size)) for name in live)
     return total
 
 
@@ -286,8 +286,11 @@ def count_model(
 def hidden_size_for(cell: Cell, parameters: int, *, signature: Signature, num_layers: int) -> int:
     """Finds the largest hidden size whose model has at most so many parameters.
 
+    Where what is made of matrices, such as heads, wants sizes that can be divided, these are the
+    multiples of the smallest one that the cell admits.
+
     Raises:
-        ConfigError: Not even one unit fits.
+        ConfigError: Not even the smallest size fits, or the cell admits none.
     """
 
     def count(hidden: int) -> int:
@@ -295,12 +298,32 @@ def hidden_size_for(cell: Cell, parameters: int, *, signature: Signature, num_la
             cell, signature=signature, hidden_size=hidden, num_layers=num_layers
         )
 
-    if count(1) > parameters:
-        raise ConfigError(f"{cell.name}: {parameters} parameters are too few for one unit")
-    low, high = 1, 2
-    while count(high) <= parameters:
+    step = _smallest_size(count)
+    if count(step) > parameters:
+        needed = "one unit" if step == 1 else f"{step} units, the fewest it can have"
+        raise ConfigError(f"{cell.name}: {parameters} parameters are too few for {needed}")
+    low, high = 1, 2  # in steps
+    while count(high * step) <= parameters:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) <= parameters else (low, middle)
-    return low
+        low, high = (middle, high) if count(middle * step) <= parameters else (low, middle)
+    return low * step
+
+
+def _smallest_size(count: Callable[[int], int]) -> int:
+    """Gives the smallest hidden size of which parameters can be counted.
+
+    Raises:
+        ConfigError: There is none; why the size 1 is not.
+    """
+    first: ConfigError | None = None
+    for hidden in range(1, _LARGEST_STEP + 1):
+        try:
+            count(hidden)
+        except ConfigError as error:
+            first = first or error
+        else:
+            return hidden
+    assert first is not None
+    raise first

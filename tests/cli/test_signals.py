@@ -89,6 +89,36 @@ def test_a_run_says_at_once_that_it_ends_and_then_how_to_go_on(
     assert runs[0].equals(runs[1])
 
 
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("command", ["search", "ablate", "path", "extend"])
+def test_a_signal_while_the_report_is_made_says_that_all_is_kept(
+    tmp_path, monkeypatch, capfd, number, command
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.toml").write_text(STUDY)
+    quick = [f"--set={setting}" for setting in ("epochs=1", "updates_per_epoch=1", "unroll=5")]
+    made = ["--tasks", "arithmetic", "--draws", "1", "--runner", "local", *quick]
+    lines = {
+        "search": ["search", "study.toml"],
+        "ablate": ["ablate", "gru", "--variants", "no_bias", *made],
+        "path": ["path", "gru", "mgu", *made],
+        "extend": ["extend", "a run", "--draws", "1", "--runner", "local"],
+    }
+    out = [] if command == "extend" else ["--out", "a run"]
+    if command == "extend":
+        assert main.main(["search", "study.toml", "--out", "a run"]) == 0
+    monkeypatch.setattr(report, "show", lambda *a, **k: signal.raise_signal(number))
+    assert main.main([*lines[command], *out]) == CODES[number]
+    _, err = capfd.readouterr()
+    assert "every trial is finished and kept" in err
+    assert "odyssey report 'a run'" in err
+    assert "nothing of this command is kept" not in err
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    if number == signal.SIGTERM and command == "search":
+        assert main.main(["report", "a run"]) == 0
+
+
 def test_an_interrupted_training_can_be_gone_on_with(tmp_path, monkeypatch, capfd):
     from odyssey.studies import work
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 import odyssey
+from odyssey.cells import LIBRARY
 from odyssey.compiler.backends import BACKENDS
 from odyssey.errors import ConfigError, TaskError
 from odyssey.hyperparameters import HYPERPARAMETERS, Member
@@ -24,6 +25,7 @@ from odyssey.training.loop import group_members, train
 from odyssey.training.model import SequenceModel, count_parameters, hidden_size_for
 from odyssey.training.optimizer_rules import OPTIMIZERS
 from odyssey.training.seeds import stream
+from odyssey.training.sizes import reading
 
 SMALL = TrainingConfig(
     batch_size=3,
@@ -514,6 +516,43 @@ def test_hidden_size_for_a_parameter_budget(spec):
     assert 1_500 < result.num_parameters <= 2_000
     with pytest.raises(ConfigError, match="too few"):
         hidden_size_for(cell, 10, signature=Signature.symbols(29), num_layers=1)
+
+
+def reads(name):
+    """Tells whether a cell reads symbols, and needs nothing beside them."""
+    try:
+        return bool(reading(odyssey.get_cell(name), Signature.symbols(29)))
+    except ConfigError:
+        return False
+
+
+def test_every_cell_has_a_size_for_a_parameter_budget():
+    """A size that it admits; the next one it admits would be too large."""
+    names = [name for name in LIBRARY if reads(name)]
+    assert len(names) > 0.9 * len(LIBRARY)
+    stepped = set()
+    for name in names:
+        cell = odyssey.get_cell(name)
+
+        def count(hidden, cell=cell):
+            return count_parameters(
+                cell, signature=Signature.symbols(29), hidden_size=hidden, num_layers=1
+            )
+
+        size = hidden_size_for(cell, 20_000, signature=Signature.symbols(29), num_layers=1)
+        assert count(size) <= 20_000, name
+        for larger in itertools.count(size + 1):
+            try:
+                assert count(larger) > 20_000, name
+                break
+            except ConfigError:
+                stepped.add(name)
+    assert {"urnn_full", "gla", "gateloop"} <= stepped
+
+
+def test_a_budget_that_fits_no_size_says_the_fewest_units():
+    with pytest.raises(ConfigError, match="too few for 2 units, the fewest it can have"):
+        hidden_size_for(odyssey.get_cell("gla"), 10, signature=Signature.symbols(29), num_layers=1)
 
 
 def test_data_too_short_is_an_error_before_training(tmp_path):

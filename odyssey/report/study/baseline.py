@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from odyssey.report.page.pictures import Picture
 from odyssey.report.page.records import Climb
 from odyssey.report.page.units import per
 from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
+from odyssey.report.study.pace import Heard, ignore
 from odyssey.report.study.protocol import comparisons_text, ladder_note, margin_text, swaps_text
 from odyssey.statistics import aggregate, boxes, comparison, equivalence, importance
 from odyssey.statistics.by_rung import difference_by_rung
@@ -66,6 +68,7 @@ def compare_with_baseline(
     scales: Mapping[str, str] = importance.SCALES,
     margin: float | None = None,
     climb: Climb | None = None,
+    heard: Heard = ignore,
 ) -> BaselineComparison | None:
     """Compares all cells with the baseline; None where there is nothing to compare yet.
 
@@ -77,6 +80,7 @@ def compare_with_baseline(
         scales: Of the hyperparameters whose importance is judged.
         margin: What differs by less counts as equal, in bits; None where none is declared.
         climb: The rungs of a ladder: what is about all draws is drawn of the first one.
+        heard: Hears of every figure that is drawn.
     """
     of_spec = results.loc[results["spec"] == baseline, "label"]
     label = str(of_spec.iloc[0]) if len(of_spec) else baseline
@@ -102,16 +106,20 @@ def compare_with_baseline(
     else:
         progress = difference_by_rung(climb.tables, baseline=label, seed=seed)
     every = results if climb is None else climb.first[climb.first["task"].isin(results["task"])]
-    drawn = [
-        *_pictures(results, every, curves, compared, baseline=label, seed=seed, scales=scales),
-        *_progress_pictures(progress, compared, baseline=label),
-        *_pictures_over_tasks(
+    drawn = chain(
+        _pictures(results, every, curves, compared, baseline=label, seed=seed, scales=scales),
+        _progress_pictures(progress, compared, baseline=label),
+        _pictures_over_tasks(
             every, compared, scores, baseline=label, seed=seed, climbs=climb is not None
         ),
-    ]
+    )
+    figures = []
+    for picture in drawn:
+        heard(picture)
+        figures.append(picture)
     again = studentised(results, baseline=label, seed=seed)
     return BaselineComparison(
-        label, compared, scores, tuple(drawn), caption, progress.settling, again, finalists
+        label, compared, scores, tuple(figures), caption, progress.settling, again, finalists
     )
 
 

@@ -11,17 +11,21 @@ from odyssey.names import file_name
 from odyssey.report.page import tables
 from odyssey.report.study.baseline import BaselineComparison
 from odyssey.report.study.factorial import FACTORIAL_CAPTION, effects_table
+from odyssey.report.study.pace import Heard, ignore
 from odyssey.report.study.page import Content, write_study_page
 from odyssey.report.study.steps import STEPS_CAPTION, steps_table
 from odyssey.storage.floors import FLOORS_FILE
 
 
-def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path]:
+def write_content(
+    content: Content, *, to: Path | None = None, heard: Heard = ignore
+) -> dict[str, Path]:
     """Writes a report into the directory of its run, or into another one.
 
     Args:
         content: What it says.
         to: The other directory, which is made.
+        heard: Hears of every figure that is written.
 
     Returns:
         Paths by name: report, leaderboard_csv, leaderboard_md, and figures (their folder); of a
@@ -81,6 +85,7 @@ def write_content(content: Content, *, to: Path | None = None) -> dict[str, Path
         drawn = (*content.pictures, *(content.ablation.pictures if content.ablation else ()))
         for picture in drawn:
             picture.save(paths["figures"])
+            heard(picture)
         write_study_page(content, paths["report"])
     except OSError as error:
         why = error.strerror or str(error)

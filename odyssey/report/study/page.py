@@ -20,8 +20,8 @@ from odyssey.report.page.html import html_table, plain_table, time_span
 from odyssey.report.page.records import Climb, read_records
 from odyssey.report.page.shell import render
 from odyssey.report.page.units import slash, symbols
+from odyssey.report.study import pace, protocol
 from odyssey.report.study import pictures as figures
-from odyssey.report.study import protocol
 from odyssey.report.study.baseline import FIRST_RUNG, BaselineComparison, compare_with_baseline
 from odyssey.report.study.factorial import (
     FACTORIAL_CAPTION,
@@ -102,6 +102,7 @@ def read_content(
     drawn: bool = True,
     floors: pd.DataFrame | None = None,
     margin: float | None = None,
+    heard: pace.Heard = pace.ignore,
 ) -> Content:
     """Reads a run and computes what a report needs.
 
@@ -112,6 +113,7 @@ def read_content(
             None.
         margin: What differs by less counts as equal, in bits; what the study declared where it is
             None.
+        heard: Hears of every figure that is drawn.
 
     Raises:
         StoreError: The directory is not a run or has no finished trial.
@@ -145,6 +147,7 @@ def read_content(
             scales=scales,
             margin=margin,
             climb=records.climb,
+            heard=heard,
         )
     more = run.get("more_baselines")
     more = [m for m in more if isinstance(m, str)] if isinstance(more, list) and ablation else []
@@ -159,7 +162,7 @@ def read_content(
         results=results,
         board=ranking.leaderboard(results),
         overall=ranking.overall(results) if results["task"].nunique() > 1 else None,
-        pictures=tuple(_drawn(results, curves, climb, seed=seed)) if drawn else (),
+        pictures=_heard(_drawn(results, curves, climb, seed=seed), heard) if drawn else (),
         samples=tuple(read_samples(store.path)),
         ablation=ablation,
         further=tuple(found for found in further if found),
@@ -173,6 +176,15 @@ def read_content(
         pareto=models[models[list(FRONT.values())].any(axis=1)],
         climb=climb,
     )
+
+
+def _heard(drawn: Iterator[pictures.Picture], heard: pace.Heard) -> tuple[pictures.Picture, ...]:
+    """Draws figures, each of which is heard of."""
+    found = []
+    for picture in drawn:
+        heard(picture)
+        found.append(picture)
+    return tuple(found)
 
 
 def _drawn(
