@@ -58,6 +58,16 @@ def test_members_are_ordered_by_median_and_losses_are_named(results):
     np.testing.assert_array_equal(np.sort(points), np.sort(here["valid_bpc"].dropna()))
 
 
+def test_of_many_cells_the_first_have_a_panel_and_company(monkeypatch, bands):
+    labels = list(dict.fromkeys(bands["label"]))
+    monkeypatch.setattr(plots, "MOST_PANELS", len(labels) - 1)
+    figure = plots.small_multiples(bands, plots.plot_learning_curves, title="Curves")
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert len(shown) == len(labels) - 1
+    assert all(len(ax.lines) == len(labels) - 1 for ax in shown)
+    assert figure.get_suptitle() == f"Curves (the first {len(labels) - 1} of {len(labels)} cells)"
+
+
 def test_small_multiples_have_a_panel_a_cell_with_the_others_in_grey(bands):
     figure = plots.small_multiples(bands, plots.plot_learning_curves)
     panels = [ax for ax in figure.axes if ax.get_visible()]

@@ -15,7 +15,7 @@ import pandas as pd
 from odyssey.pace import Part, moment
 from odyssey.report.page.pictures import Picture
 from odyssey.report.page.style import to_svg
-from odyssey.report.study.plots import plot_best_of_n, small_multiples
+from odyssey.report.study.plots import MOST_PANELS, plot_best_of_n, small_multiples
 
 Heard = Callable[[Picture], None]
 """Hears of a figure that was drawn, or written."""
@@ -44,6 +44,7 @@ def figure_parts(run: Mapping[str, Any]) -> dict[str, Part]:
     """
     cells, tasks = len(run.get("cells") or ()), len(run.get("tasks") or ())
     compared = bool(run.get("baseline")) and cells > 1
+    cells = min(cells, MOST_PANELS)
     count = tasks * (_MULTIPLES[compared] * cells + _OTHERS[compared])
     return {
         name: Part(count, count * (panel + cell * cells))

@@ -37,6 +37,9 @@ from odyssey.report.page.units import per, slash, symbols
 from odyssey.statistics.pareto import COSTS, FRONT
 from odyssey.storage.schema import DIVERGED, FAILED, OK, VALID_BPC
 
+MOST_PANELS = 40
+"""Panels of a figure that has one a cell."""
+
 _LONG_BUDGET = 30  # draws beyond which their axis is logarithmic
 _EARLY = 0.15  # part of the characters that the learning curves leave out of the picture at the top
 
@@ -271,13 +274,20 @@ def small_multiples(
 ) -> Figure:
     """Draws a panel for every label of a frame, in the order given, on shared axes.
 
+    Every panel has the lines of all, so that the work grows with their square: of more labels than
+    `MOST_PANELS` the first are drawn, and the figure says so.
+
     Args:
         frame: The frame.
         plot: Draws it with the label of a panel as `highlight`.
         title: Of the figure.
         shared: Whether panels have one vertical axis, too.
     """
-    labels = list(dict.fromkeys(frame["label"]))
+    every = list(dict.fromkeys(frame["label"]))
+    labels = every[:MOST_PANELS]
+    if len(labels) < len(every):
+        frame = frame[frame["label"].isin(labels)]
+        title = f"{title}{' ' if title else ''}(the first {len(labels)} of {len(every)} cells)"
     columns = min(4 if len(labels) > 6 else 3, max(len(labels), 1))
     rows = max(-(-len(labels) // columns), 1)
     figure = Figure(figsize=(2.45 * columns, 0.5 + 1.75 * rows), layout="constrained")
