@@ -195,8 +195,9 @@ def _print_study(estimate: StudyEstimate) -> None:
     print(f"  wall time    about {duration(estimate.seconds)}, workers: {estimate.workers}")
     print(f"  disk         about {estimate.disk_mb} MB")
     print(
-        f"  (estimated from {duration(estimate.timed)} of timed updates, with"
-        f" {duration(estimate.start_up)} of start-up for a worker; nothing was run)"
+        f"  (estimated from {plural(estimate.trials_timed, 'trial')}, timed for"
+        f" {duration(estimate.timed)}, with {duration(estimate.start_up)} of start-up for a worker;"
+        " nothing was run)"
     )
 
 

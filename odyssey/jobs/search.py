@@ -202,6 +202,7 @@ class StudyEstimate:
         workers: Trials at a time.
         disk_mb: Megabytes of records and weights.
         start_up: Seconds that a worker takes to start, in `seconds`.
+        trials_timed: Trials that were timed for a moment; the others are told from their work.
         timed: Seconds that the estimate took.
     """
 
@@ -218,12 +219,14 @@ class StudyEstimate:
     workers: int
     disk_mb: float
     start_up: float
+    trials_timed: int
     timed: float
 
     def data(self) -> dict[str, Any]:
         """Gives it as plain data."""
         data = asdict(self) | {"tasks": list(self.tasks), "seconds": round(self.seconds, 1)}
-        return {name: value for name, value in data.items() if name not in ("start_up", "timed")}
+        hidden = ("start_up", "trials_timed", "timed")
+        return {name: value for name, value in data.items() if name not in hidden}
 
 
 @dataclass(frozen=True)
@@ -294,11 +297,11 @@ def estimate_study(
 
 def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     from odyssey.studies.engine import check
-    from odyssey.studies.estimate import estimate_trials
+    from odyssey.studies.estimate import estimate_study_time
     from odyssey.studies.ladder import ladder_text
+    from odyssey.studies.listed import study_jobs
     from odyssey.training.budget import in_updates
     from odyssey.training.config import training_config
-    from odyssey.training.space import grid_size
 
     checked, config = check(study), study.config
     trials, every = checked.trials, study.ladder_of(checked.trials).every
@@ -306,10 +309,8 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
     budgets = {t.id: in_updates(training_config(t.training), checked.tasks[t.task]) for t in every}
     read = {t.id: len(t.members) * budgets[t.id].updates for t in every}
     began = time.monotonic()
-    sample = _sample(trials, len(checked.cells), whole=grid_size(study.distributions) == 1)
-    timed = estimate_trials(sample)
-    share = len(trials) / len(sample) / workers
-    share *= sum(read.values()) / max(sum(read[t.id] for t in trials), 1)  # with later rungs
+    jobs = study_jobs(every, cells=checked.cells, tasks=checked.tasks)
+    told = estimate_study_time(trials, every, jobs)
     records = sum(len(t.members) * (3.0 + 0.15 * budgets[t.id].epochs) for t in every) / 1000
     return StudyEstimate(
         study=study.name,
@@ -325,28 +326,13 @@ def _estimated_study(study: Study, workers: int) -> StudyEstimate:
         },
         ladder=ladder_text(study.rungs),
         characters=sum(read.values()) * config.batch_size * config.unroll,
-        seconds=timed.start_up + timed.seconds * share,  # every worker starts up
+        seconds=told.start_up + told.seconds / workers,  # every worker starts up
         workers=workers,
         disk_mb=round(records + _weight_megabytes(study, trials), 2),
-        start_up=timed.start_up,
+        start_up=told.start_up,
+        trials_timed=told.timed,
         timed=time.monotonic() - began,
     )
-
-
-def _sample(trials: Sequence[Trial], cells: int, *, whole: bool) -> Sequence[Trial]:
-    """Takes the trials to be timed: the cells of the first task, once.
-
-    Args:
-        trials: All, task by task, and in each as many blocks of all cells as it has populations.
-        cells: Trials of a block.
-        whole: Whether one block speaks for the others. Those of a grid differ, from the first to
-            the last: of these the first, the middle and the last are taken.
-    """
-    task = [trial for trial in trials if trial.task == trials[0].task]
-    blocks = [task[start : start + cells] for start in range(0, len(task), cells)]
-    if whole or len(blocks) < 3:
-        return blocks[0] if whole else task
-    return [*blocks[0], *blocks[len(blocks) // 2], *blocks[-1]]
 
 
 def _estimated_search(study: Study, workers: int) -> SearchEstimate:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
+from odyssey.pace import Job
 from odyssey.studies.evolve.forecast import kind_of
 from odyssey.studies.evolve.search import forecast_of, sample_trials
 from odyssey.studies.listed import study_jobs
@@ -21,6 +23,7 @@ UPDATES = 3  # that are timed, and three times as many where they are lost in th
 MOST_UPDATES = 250
 CLEAR = 0.5  # what they take at least, of a training of one update with its measurements
 MOST_TIMED = 3  # trials of a search, each of another stage or task
+ENOUGH_SECONDS = 20.0  # of timing; what is left of a study then is told from its work
 WORTH_TIMING = 5_000  # updates of a run whose time is told before it begins
 
 
@@ -35,6 +38,67 @@ class Estimate:
 
     seconds: float
     start_up: float
+
+
+@dataclass(frozen=True)
+class StudyTime:
+    """What all trials of a study will take on one thread of this machine.
+
+    Attributes:
+        seconds: Of training, without start-up.
+        start_up: As of `Estimate`, with the compiling of all cells.
+        timed: Trials that were timed.
+    """
+
+    seconds: float
+    start_up: float
+    timed: int
+
+
+def estimate_study_time(
+    first: Sequence[Trial], every: Sequence[Trial], jobs: Mapping[str, Job]
+) -> StudyTime:
+    """Estimates a study from as many of its trials as can be timed in `ENOUGH_SECONDS`.
+
+    One of each task at least is timed, that of median work; then those in the middle of the gaps
+    between them. The others take what their work says at the rate of their task.
+
+    Args:
+        first: Trials that may be timed: of a ladder those of its first rung.
+        every: All trials.
+        jobs: Their work, by id.
+    """
+    began = time.monotonic()
+    by_task: dict[str, list[Trial]] = {}
+    for trial in sorted(first, key=lambda trial: jobs[trial.id].work):
+        by_task.setdefault(trial.task, []).append(trial)
+    orders = ([trials[k] for k in _spread(len(trials))] for trials in by_task.values())
+    found: dict[str, tuple[Trial, Estimate]] = {}
+    for turn in zip_longest(*orders):
+        if found and time.monotonic() - began > ENOUGH_SECONDS:
+            break
+        for trial in turn:
+            if trial is not None:
+                found[trial.id] = trial, _estimate(trial)
+    seconds = sum(e.seconds for _, e in found.values())
+    for task in by_task:
+        told = [(jobs[t.id].work, e.seconds) for t, e in found.values() if t.task == task]
+        rate = sum(s for _, s in told) / sum(work for work, _ in told)
+        left = {t.id: jobs[t.id].work for t in every if t.task == task and t.id not in found}
+        seconds += rate * sum(left.values())
+    each = sum(e.start_up for _, e in found.values()) / len(found)
+    return StudyTime(seconds, each * len({trial.spec for trial in every}), len(found))
+
+
+def _spread(count: int) -> Iterator[int]:
+    """Gives the places of a row, the middle first, and then the middles of what is between."""
+    gaps = deque([(0, count)])
+    while gaps:
+        low, high = gaps.popleft()
+        if low < high:
+            middle = (low + high) // 2
+            yield middle
+            gaps += [(low, middle), (middle + 1, high)]
 
 
 def estimate_trials(trials: Iterable[Trial]) -> Estimate:

@@ -1,9 +1,11 @@
 """What a dry run says does not count what happens once."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
+from odyssey.pace import Job
 from odyssey.studies import estimate, work
 from odyssey.studies.engine import prepare
 from odyssey.studies.study import parse_study
@@ -78,3 +80,57 @@ def test_the_time_of_a_long_study_is_told_before_it_starts(monkeypatch, tmp_path
     run.store.write(run.trials[0].id, failed_rows(run.trials[0], "why", commit=""), [])
     assert estimate.timed_sample(run) == {}
     assert timed(10, "short")[1] == {}
+
+
+def many_trials():
+    """Ten trials of each of two tasks, whose work is 1 to 10."""
+    trials = [
+        Trial(k, f"cell {k}", "text", "key", (), task, ({"member": 0},), {"epochs": 1})
+        for task in ("xml", "arithmetic")
+        for k in range(10)
+    ]
+    return trials, {trial.id: Job(trial.task, 1.0 + trial.index) for trial in trials}
+
+
+@pytest.mark.parametrize(("enough", "timed"), [(0.0, 2), (7.0, 8), (1e9, 20)])
+def test_a_study_is_told_from_some_of_its_trials(monkeypatch, enough, timed):
+    """By a clock of its own: a trial is timed in a second. A task costs ten times the other."""
+    trials, jobs = many_trials()
+    clock, seen = [0.0], []
+
+    def one(trial):
+        clock[0] += 1.0
+        seen.append((trial.task, int(jobs[trial.id].work)))
+        rate = 10.0 if trial.task == "xml" else 1.0
+        return estimate.Estimate(rate * jobs[trial.id].work, start_up=3.0)
+
+    monkeypatch.setattr(estimate, "_estimate", one)
+    monkeypatch.setattr(estimate, "ENOUGH_SECONDS", enough)
+    monkeypatch.setattr(estimate.time, "monotonic", lambda: clock[0])
+    found = estimate.estimate_study_time(trials, trials, jobs)
+    assert found.seconds == pytest.approx(11 * 55)
+    assert found.start_up == pytest.approx(3.0 * 10)
+    assert found.timed == len(set(seen)) == len(seen) == timed
+    assert seen[:2] == [("xml", 6), ("arithmetic", 6)]  # of median work
+
+
+def test_later_rungs_are_told_from_the_first(monkeypatch):
+    trials, jobs = many_trials()
+    later = [replace(trial, training={"epochs": 5}) for trial in trials]
+    jobs |= {
+        trial.id: Job(trial.task, 5 * jobs[first.id].work)
+        for trial, first in zip(later, trials, strict=True)
+    }
+    monkeypatch.setattr(
+        estimate, "_estimate", lambda trial: estimate.Estimate(jobs[trial.id].work, 0.0)
+    )
+    found = estimate.estimate_study_time(trials, [*trials, *later], jobs)
+    assert found.seconds == pytest.approx(2 * 55 * 6)
+    assert found.timed == 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 100])
+def test_places_are_spread_from_the_middle(count):
+    places = list(estimate._spread(count))
+    assert sorted(places) == list(range(count))
+    assert places[:1] == [count // 2][:count]
