@@ -85,6 +85,21 @@ class AnnotatedText:
     begins: NDArray[np.bool_]
 
 
+def require_characters(task: Task) -> TextTask:
+    """Gives the task as a text of characters.
+
+    Raises:
+        TaskError: It is none.
+    """
+    if isinstance(task, MissingText):
+        raise TaskError(task.why)
+    if not isinstance(task, TextTask):
+        raise TaskError(f"{task.name} is no text: its errors have no words to be sorted by")
+    if isinstance(task.vocabulary, WordVocabulary):
+        raise TaskError(f"{task.name} is read by words: errors are sorted by characters")
+    return task
+
+
 def annotate_text(
     task: Task, *, characters: int, split: HeldOut = "test", oracles: Oracles | None = None
 ) -> AnnotatedText:
@@ -93,17 +108,13 @@ def annotate_text(
     A word is a longest run of letters, digits and underscores; bytes above ASCII are letters.
 
     Raises:
-        TaskError: The task is no text.
+        TaskError: As `require_characters`.
     """
-    oracles = oracles or Oracles()
-    if isinstance(task, MissingText):
-        raise TaskError(task.why)
-    if not isinstance(task, TextTask):
-        raise TaskError(f"{task.name} is no text: its errors have no words to be sorted by")
-    if isinstance(task.vocabulary, WordVocabulary):
-        raise TaskError(f"{task.name} is read by words: errors are sorted by characters")
+    oracles, task = oracles or Oracles(), require_characters(task)
     train_N, held_M = task.indices("train"), task.indices(split)[: characters + 1]
-    train, held = ("".join(task.vocabulary.characters(part)) for part in (train_N, held_M))
+    vocabulary = task.vocabulary
+    assert not isinstance(vocabulary, WordVocabulary)
+    train, held = ("".join(vocabulary.characters(part)) for part in (train_N, held_M))
     probability = ngram_probabilities(
         train_N, held_M, longest=oracles.contexts, num_symbols=task.num_symbols
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from odyssey.diagnostics.mistakes import Oracles
     from odyssey.studies.trained import TrainedModel
+    from odyssey.tasks.text import TextTask
 
 MOST_MODELS = 24
 _COUNTED, _READ = 20_000, 1000  # symbols of a timed moment: of training data, and of held-out data
@@ -122,7 +123,8 @@ def sort_mistakes(
                 " compare models of one task"
             )
     asked: dict[str, Any] = {"characters": options.characters, "split": options.split}
-    course = _course([trained for _, _, trained in models], oracles, options)
+    text = mistakes.require_characters(first.task)
+    course = _course(text, [trained for _, _, trained in models], oracles, options)
     if about := course.before():
         progress(f"{plural(len(models), 'model')}, up to {options.characters:,} symbols: {about}")
     reading = mistakes.annotate_text(first.task, oracles=oracles, **asked)
@@ -147,19 +149,18 @@ def sort_mistakes(
     return SortedMistakes(task, first.task.unit, symbols, errors, by_distance, files)
 
 
-def _course(models: Sequence[TrainedModel], oracles: Oracles, options: MistakeOptions) -> Course:
+def _course(
+    task: TextTask, models: Sequence[TrainedModel], oracles: Oracles, options: MistakeOptions
+) -> Course:
     """Times the counting of some n-grams, and the reading of some symbols by the first model."""
     from odyssey.diagnostics.predictions import predict
     from odyssey.tasks.ngrams import ngram_probabilities
-    from odyssey.tasks.text import TextTask
 
-    task, steps = models[0].task, float(len(models))
-    if not isinstance(task, TextTask):  # which is refused
-        return Course(steps)
+    steps = float(len(models))
     train_N, held_M = task.indices("train"), task.indices(options.split)
     asked = min(options.characters, len(held_M) - 1)
     if len(train_N) + asked < 10 * _COUNTED or asked < 10 * _READ:
-        return Course({"count": Part(0.0), "read": Part(steps)}, every=SAID_EVERY)
+        return Course({"read": Part(steps)}, every=SAID_EVERY)  # no time to tell of the counting
     counts = moment(
         lambda: ngram_probabilities(
             train_N[:_COUNTED],

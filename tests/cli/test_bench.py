@@ -18,7 +18,7 @@ def test_tables_and_markdown(odyssey, cwd):
     assert max(map(len, called.out.splitlines())) <= 400  # notes are sentences
     lines = called.err.splitlines()
     assert len(lines) == 6
-    assert re.fullmatch(r"  1/6  classes  lstm H=5 B=2", lines[0])
+    assert re.fullmatch(r"  1/6  classes  lstm H=5 B=2  about \d+ s left", lines[0])
     assert lines[-1].endswith("left")
     text = (cwd / "b.md").read_text("utf-8")
     assert re.match(r"# Benchmarks, \d{4}-\d\d-\d\d\n", text)
