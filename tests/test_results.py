@@ -300,18 +300,21 @@ def test_what_karpathys_figure_shows_is_beside_it():
     assert passes["valid"].to_numpy() == pytest.approx(text["valid"].to_numpy())
 
 
-@pytest.mark.parametrize("run", ["run", "streams"])
+@pytest.mark.parametrize(
+    "run", ["karpathy_2015/run", "karpathy_2015/streams", "odyssey_2015_second/adam"]
+)
 def test_a_run_that_was_stopped_can_go_on(run):
     """Its trials are those that its study plans now, some finished and none of them another's."""
-    store = RunStore.open(ROOT / "results/karpathy_2015" / run)
+    store = RunStore.open(ROOT / "results" / run)
     cells = {spec: parse_cell(kept["text"]) for spec, kept in store.run["cells"].items()}
     cells = {
         spec: cell.replace(lineage=tuple(store.run["cells"][spec]["lineage"]))
         for spec, cell in cells.items()
     }
-    planned = {t.id for t in recorded_study(store.study_text, store.run).trials(cells)}
-    assert len(planned) == store.run["trials"]
-    assert set() < store.finished() <= planned
+    study = recorded_study(store.study_text, store.run)
+    first = study.trials(cells)
+    assert len(study.ladder_of(first).every) == store.run["trials"]
+    assert set() < store.finished() <= {trial.id for trial in first}  # no rung is climbed yet
 
 
 def test_figures_know_the_operations_of_records_from_before_there_was_a_column(monkeypatch):
