@@ -29,8 +29,8 @@ class Command:
 
     Attributes:
         about: What it does.
-        takes: LONG where it can take longer than some ten seconds: it says its time before it
-            starts, and the time left on its way. Else SHORT.
+        takes: LONG where its work grows with what is asked: it says its time before it starts, or
+            as soon as some of it is timed, and the time left on its way. Else SHORT.
     """
 
     about: str

@@ -15,7 +15,7 @@ from odyssey.report.page.pictures import Picture
 from odyssey.report.page.records import Climb
 from odyssey.report.page.units import per
 from odyssey.report.study import box_plots, comparison_plots, importance_plots, plots
-from odyssey.report.study.pace import Heard, ignore
+from odyssey.report.study.pace import Heard, drawn_and_heard, ignore
 from odyssey.report.study.protocol import comparisons_text, ladder_note, margin_text, swaps_text
 from odyssey.statistics import aggregate, boxes, comparison, equivalence, importance
 from odyssey.statistics.by_rung import difference_by_rung
@@ -113,13 +113,10 @@ def compare_with_baseline(
             every, compared, scores, baseline=label, seed=seed, climbs=climb is not None
         ),
     )
-    figures = []
-    for picture in drawn:
-        heard(picture)
-        figures.append(picture)
+    figures = drawn_and_heard(drawn, heard)
     again = studentised(results, baseline=label, seed=seed)
     return BaselineComparison(
-        label, compared, scores, tuple(figures), caption, progress.settling, again, finalists
+        label, compared, scores, figures, caption, progress.settling, again, finalists
     )
 
 

@@ -7,7 +7,7 @@ more cells there are. Rates are seconds on one core of an Intel Xeon, of runs of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -29,6 +29,15 @@ _SAMPLE = 0.24  # seconds of the figure that a machine is compared by
 
 def ignore(picture: Picture) -> None:
     """Hears nothing."""
+
+
+def drawn_and_heard(drawn: Iterable[Picture], heard: Heard) -> tuple[Picture, ...]:
+    """Draws figures, each of which is heard of."""
+    found = []
+    for picture in drawn:
+        heard(picture)
+        found.append(picture)
+    return tuple(found)
 
 
 def panels(picture: Picture) -> int:

@@ -162,7 +162,9 @@ def read_content(
         results=results,
         board=ranking.leaderboard(results),
         overall=ranking.overall(results) if results["task"].nunique() > 1 else None,
-        pictures=_heard(_drawn(results, curves, climb, seed=seed), heard) if drawn else (),
+        pictures=pace.drawn_and_heard(_drawn(results, curves, climb, seed=seed), heard)
+        if drawn
+        else (),
         samples=tuple(read_samples(store.path)),
         ablation=ablation,
         further=tuple(found for found in further if found),
@@ -176,15 +178,6 @@ def read_content(
         pareto=models[models[list(FRONT.values())].any(axis=1)],
         climb=climb,
     )
-
-
-def _heard(drawn: Iterator[pictures.Picture], heard: pace.Heard) -> tuple[pictures.Picture, ...]:
-    """Draws figures, each of which is heard of."""
-    found = []
-    for picture in drawn:
-        heard(picture)
-        found.append(picture)
-    return tuple(found)
 
 
 def _drawn(
