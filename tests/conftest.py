@@ -56,7 +56,7 @@ def _forget_code():
     kernel.forget()
     layers._built.cache_clear()
     products.products.cache_clear()
-    training_step.step_library.cache_clear()
+    training_step.built_library.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -51,7 +51,7 @@ COMMANDS = {
     "path": Command(
         "go from one cell to another by single changes, and see which brings the gap", LONG
     ),
-    "promote": Command("train the best cells of a search again, beside LSTM and GRU", LONG),
+    "promote": Command("train the best cells of a search again, beside known ones", LONG),
     "extend": Command("run more draws, cells or tasks of a study, or candidates of a search", LONG),
     "compare": Command("put the cells of several runs into one table", SHORT),
     "status": Command("say how far a run is, from another terminal", SHORT),

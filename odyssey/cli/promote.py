@@ -1,4 +1,4 @@
-"""`odyssey promote`: train the best cells of a search again, beside LSTM and GRU."""
+"""`odyssey promote`: train the best cells of a search again, beside known ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from odyssey.cli.arguments import (
     listed,
     options_of,
 )
-from odyssey.studies.make.promotion import PromotionOptions, promotion_study
+from odyssey.studies.make.promotion import BASELINES, PromotionOptions, promotion_study
 
 EXAMPLES = (
     ("odyssey promote results/runs/evolve", "its best cells on fresh seeds"),
     ("odyssey promote results/runs/evolve --top 3 --tasks memorization", "three of them on a task"),
+    ("odyssey promote results/runs/evolve --against gru,mgu", "beside these cells"),
 )
 
 
@@ -25,6 +26,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments."""
     parser.add_argument("run_dir", metavar="DIR", help="run directory of a search")
     add_options(parser, PromotionOptions, ("--top", "N", "cells ({})"))
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="CELLS",
+        help=f"known cells to train beside them and compare with ({','.join(BASELINES)})",
+    )
     parser.add_argument(
         "--tasks",
         default="",
@@ -49,5 +56,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Makes the study and runs it as `odyssey search` would."""
-    options = options_of(PromotionOptions, args, tasks=listed(args.tasks))
+    lists = {"tasks": listed(args.tasks), "against": listed(args.against)}
+    options = options_of(PromotionOptions, args, **lists)
     search.run_or_estimate(promotion_study(args.run_dir, options), args)

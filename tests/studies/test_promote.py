@@ -7,7 +7,7 @@ import pytest
 from support.fake_search import search
 
 from odyssey.cli.main import main
-from odyssey.errors import ConfigError, StoreError
+from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.expr import parse_cell
 from odyssey.specs import get_cell
 from odyssey.storage import load_results
@@ -36,8 +36,19 @@ def test_the_best_cells_beside_the_baselines(found):
     assert list(cells)[:3] == list(BASELINES)
     assert [c.key for c in cells.values()][3:] == keys
     assert study.baseline == "lstm"
-    assert study.more_baselines == ("gru",)
+    assert study.more_baselines == BASELINES[1:]
     assert study.members == 5
+
+
+def test_known_cells_of_ones_own_choice_are_compared_with(found, tmp_path, monkeypatch):
+    (tmp_path / "mine.cell").write_text(get_cell("mgu").text.replace("mgu", "mine"))
+    monkeypatch.chdir(tmp_path)
+    study = promotion_study(found, PromotionOptions(top=1, against=("mut1", "mine.cell")))
+    assert list(study.resolve_cells())[:2] == ["mut1", "mine"]
+    assert study.baseline == "mut1"
+    assert study.more_baselines == (str(tmp_path / "mine.cell"),)
+    with pytest.raises(CellError, match="no cell called 'mut'"):
+        promotion_study(found, PromotionOptions(against=("mut",))).resolve_cells()
 
 
 def test_a_task_that_the_search_has_not_seen_is_added(found, corpora):

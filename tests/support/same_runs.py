@@ -25,4 +25,11 @@ def assert_same_search(path, expected):
 
 def _assert_same(path, expected, load, volatile=()):
     one, other = (load(p).drop(columns=list(volatile)) for p in (path, expected))
-    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    try:
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    except AssertionError as error:
+        if one.shape != other.shape or list(one) != list(other):
+            raise
+        # pandas names one column: all of them tell training from measuring, one cell from all
+        unequal = one.compare(other, result_names=("here", "expected"))
+        raise AssertionError(f"{error}\n{unequal.to_string()}") from None

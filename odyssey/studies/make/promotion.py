@@ -16,7 +16,7 @@ from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.options import Options
 from odyssey.specs import get_cell
 from odyssey.storage.schema import SEED_ARM
-from odyssey.studies.absolute import absolute_tasks
+from odyssey.studies.absolute import absolute_cell, absolute_tasks
 from odyssey.studies.reading import Settings
 from odyssey.studies.study import Study, parse_study
 from odyssey.training.config import EARLIER
@@ -35,6 +35,8 @@ class PromotionOptions(Options):
 
     Attributes:
         top: How many cells, best score first; at most as many as passed all stages.
+        against: Specs of the known cells beside them. The first is the baseline of the study, and
+            all cells are compared with each of the others, too.
         tasks: Task specs; without them those of the search and one that it has not seen.
         draws: Draws of hyperparameters and seeds per cell and task.
         parameters: Of a model, readout included; without it those of an LSTM of the search's
@@ -44,6 +46,7 @@ class PromotionOptions(Options):
     """
 
     top: int = 5
+    against: Sequence[str] = BASELINES
     tasks: Sequence[str] = ()
     draws: int = 16
     parameters: int | None = None
@@ -52,7 +55,7 @@ class PromotionOptions(Options):
 
 
 def promotion_study(directory: str | Path, options: PromotionOptions | None = None) -> Study:
-    """Makes the study that compares the best cells of a search with LSTM and GRU.
+    """Makes the study that compares the best cells of a search with known ones.
 
     All cells have the same number of parameters on a task, the same draws of the search's other
     hyperparameters, and seeds that the search never used. The cells are written beside the search,
@@ -94,6 +97,7 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
     training = {k: v for k, v in plan.stages[-1].training.items() if EARLIER.get(k) != v}
     scores = ", ".join(f"{n} {s:.3f}" for n, s in zip(best["name"], best["score"], strict=True))
     fresh = [task for task in chosen if task not in seen]
+    known = [absolute_cell(spec) for spec in options.against or BASELINES]
     data: dict[str, Any] = {
         "name": f"promote-{re.sub(r'[^A-Za-z0-9_.-]+', '-', search.name)}",
         "description": (
@@ -102,11 +106,10 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
             f"{parameters:,} parameters each; tasks new to them: {', '.join(fresh) or 'none'}. "
             "Only this comparison is a result: the scores of a search are chosen among many."
         ),
-        "cells": [*BASELINES, *_write(folder / "promoted", best.to_dict("records"))],
+        "cells": [*known, *_write(folder / "promoted", best.to_dict("records"))],
         "tasks": chosen,
-        "baseline": BASELINES[0],
-        # A search by accuracy or loss over the GRU's asks whether its cells are better than that.
-        "more_baselines": [BASELINES[2]],
+        "baseline": known[0],
+        "more_baselines": known[1:],
         "members": draws,
         "seed": _seed(search) if options.seed is None else options.seed,
         "workers": search.workers,

@@ -39,10 +39,15 @@ _Gradients = tuple[Tensor, Tensor, Tensor]
 CLASSES = READOUT_KINDS[0]
 
 
-@cache
 def step_library(dtype: torch.dtype) -> ctypes.CDLL:
-    """Gives the compiled code for float32 or float64."""
-    return toolchain.load(step_source(dtype=DTYPES[dtype], target=toolchain.target()), _ENTRIES)
+    """Gives the compiled code for float32 or float64, for the vectors that are asked for now."""
+    return built_library(dtype, toolchain.target())
+
+
+@cache
+def built_library(dtype: torch.dtype, target: str) -> ctypes.CDLL:
+    """Gives the code for a row of `targets.TARGETS`, loaded once in a process."""
+    return toolchain.load(step_source(dtype=DTYPES[dtype], target=target), _ENTRIES)
 
 
 class NativeReadout:
