@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from odyssey.compiler.backends import native
-from odyssey.compiler.backends.native.call import training_steps
+from odyssey.compiler.backends.native.call import kernel, training_steps
 from odyssey.hyperparameters import Member
 from odyssey.specs import get_cell
 from odyssey.tasks import get_task, list_tasks
@@ -110,3 +110,14 @@ def test_noise_on_inputs_needs_no_autograd(noise, made):
     slow, alike, _ = trained("lstm", get_task("frames"), members, dtype="float64", backend="eager")
     np.testing.assert_allclose(told, slow, rtol=1e-9)
     torch.testing.assert_close(weights, alike, rtol=0, atol=1e-10)
+
+
+def test_sizes_that_are_forgotten_meanwhile_are_those_of_the_call(made, monkeypatch):
+    monkeypatch.setattr(kernel, "MOST_REMEMBERED", 4)  # so every other length forgets all before
+    task = get_task("dates")
+    told, weights, _ = trained("lstm", task, THREE, dtype="float64")
+    assert any(len(set(steps)) > 3 for steps in made)
+    monkeypatch.setattr(update, "make_several", lambda *parts: None)
+    one_by_one, same, _ = trained("lstm", task, THREE, dtype="float64")
+    assert np.array_equal(told, one_by_one)
+    assert torch.equal(weights, same)

@@ -139,6 +139,7 @@ class _Calls:
         ]  # of the inputs that fill them
         self.where = _places(parameters)
         self.shapes = {shape.steps: shape}  # by their steps
+        self.known: dict[int, Int64Array] = {}  # structures of sizes, by their steps
         self.steps = shape.steps  # of the last call
         self.parameters = self._checked(parameters)
         self.gradients: dict[str, list[Tensor]] = {}
@@ -172,8 +173,12 @@ class _Calls:
         return shape
 
     def sizes(self, steps: int) -> Int64Array:
-        """Gives the structure of sizes of a call with so many steps."""
-        return self.kernel.sizes(self.shorter(steps))
+        """Gives the structure of sizes of a call with so many steps, which lives as long as this:
+        a kernel forgets what it made for many sizes, and C may have the address."""
+        found = self.known.get(steps)
+        if found is None:
+            found = self.known[steps] = self.kernel.sizes(self.shorter(steps))
+        return found
 
     def anew(self) -> list[Structs]:
         """Gives the structures of the forward calls, once filled, for a state of zeros."""
@@ -232,7 +237,7 @@ class _Calls:
             self.back.share(name, structs)
         for n, (first, _) in enumerate(zip(state, finals, strict=True)):
             structs.set(f"i{n}", dense(first))
-        self.kernel.run(self.kernel.sizes(shape), "f", structs)
+        self.kernel.run(self.sizes(self.steps), "f", structs)
         y = self.views.get(self.steps)
         if y is None:
             y = self.views[self.steps] = self.y[:, : self.steps]
@@ -244,5 +249,5 @@ class _Calls:
             tensor.zero_()
         shape = self.shorter(self.steps)
         self.back.set("dy", dense(dy), self.kernel.form(shape, "b"))
-        self.kernel.run(self.kernel.sizes(shape), "b", self.back)
+        self.kernel.run(self.sizes(self.steps), "b", self.back)
         return {n: g[0] if len(g) == 1 else sum(g[1:], g[0]) for n, g in self.gradients.items()}
