@@ -1,6 +1,7 @@
 """What all tests share: quick builds of generated code, no clock in a property test, corpora."""
 
 import dataclasses
+import functools
 import gc
 import hashlib
 import os
@@ -113,25 +114,32 @@ def pytest_collection_modifyitems(items):
     )
 
 
+@functools.cache
+def _corpus(number, name, music):
+    """The 5,000 bytes that stand for a corpus, or its music, and their digest."""
+    if music:
+        from support.pieces import pieces
+
+        data = pieces(number)
+    else:
+        words = random.Random(name)
+        lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
+        data = "\n".join(lines).encode()[:5000]
+        data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
+    return data, "sha256:" + hashlib.sha256(data).hexdigest()
+
+
 @pytest.fixture
 def corpora(tmp_path, monkeypatch):
     """A data folder where every corpus is present, 5,000 bytes of it, and music; gives it."""
-    from support.pieces import pieces
-
     from odyssey.tasks import download
 
     folder = tmp_path / "data"
     monkeypatch.setenv(download.DATA_VARIABLE, str(folder))
     for number, (name, dataset) in enumerate(download.DATASETS.items()):
-        words = random.Random(name)
-        lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
-        data = "\n".join(lines).encode()[:5000]
-        data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
-        if dataset.file == download.MUSIC_NAME:
-            data = pieces(number)
+        data, digest = _corpus(number, name, dataset.file == download.MUSIC_NAME)
         (folder / name).mkdir(parents=True)
         (folder / name / dataset.file).write_bytes(data)
-        digest = "sha256:" + hashlib.sha256(data).hexdigest()
         entry = dataclasses.replace(dataset, size=len(data), digest=digest)
         monkeypatch.setitem(download.DATASETS, name, entry)
     return folder

@@ -30,13 +30,14 @@ from odyssey.training.space import fixed_by, searched_by
 
 if TYPE_CHECKING:
     from odyssey.storage.store import RunStore
+    from odyssey.studies.checkpoints import RunCheckpoints
     from odyssey.studies.source import OpenRun
     from odyssey.studies.tracking import Tracking
     from odyssey.studies.trial import Trial
     from odyssey.tasks.base import Task
     from odyssey.training.model import SequenceModel
     from odyssey.training.results import Epoch
-    from odyssey.training.snapshots import Checkpoints, Snapshot
+    from odyssey.training.snapshots import Snapshot
 
 TICK_SECONDS = 0.25
 """Between two calls of `TrainWatcher.tick`, at least."""
@@ -320,10 +321,20 @@ class _Training:
 
 @dataclass
 class _Ticking:
-    """Passes every update on to a training, and to its checkpoints; see `Checkpoints`."""
+    """Passes every update on to a training, and to its checkpoints; see `KeptGroups`."""
 
     training: _Training
-    kept: Checkpoints | None
+    kept: RunCheckpoints | None
+
+    @property
+    def earlier(self) -> tuple[float, float]:
+        """The time that was spent before the checkpoint."""
+        return self.kept.spent.earlier if self.kept else (0.0, 0.0)
+
+    def group(self, number: int, *, of: int) -> _Ticking:
+        """Gives itself: there is one group."""
+        assert (number, of) == (0, 1)
+        return self
 
     def load(self) -> Snapshot | None:
         """Gives the snapshot to go on from."""

@@ -5,6 +5,7 @@
     DIR/results/<trial>.parquet  one row a member; its presence means that the trial is finished
     DIR/curves/<trial>.parquet   one row a measurement along training
     DIR/results/merged-*.parquet many trials in one shard, see `RunStore.compact`
+    DIR/checkpoints/*.npz        of long trials while they run, see `studies.checkpoints`
     DIR/plugins/NAME/...         the code of plug-ins, as it was when the run began
     DIR/.lock                    held while a process runs the study
 

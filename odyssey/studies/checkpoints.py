@@ -1,34 +1,93 @@
-"""Checkpoints of a single training: all that it goes on from, in its run directory.
+"""Checkpoints: all that a training goes on from, in its run directory.
 
-    DIR/checkpoint.npz   weights, what the optimiser keeps, states, streams and curves, sealed
+    DIR/checkpoint.npz                      of a single training (`odyssey train`)
+    DIR/checkpoints/TRIAL-GROUP.npz         of a trial of a study that takes long, while it runs
 
-A checkpoint is written every so many updates, at the end, and when a signal asks the training to
-end: then at once, between two updates, before the signal does what it does. A second signal does
-that without waiting. The file takes the place of the one before in one piece.
+Both hold weights, what the optimiser keeps, states, streams, curves and the time spent, sealed. A
+file takes the place of the one before in one piece.
+
+A single training writes one every so many updates, at the end, and when a signal asks it to end:
+then at once, between two updates, before the signal does what it does. A second signal does that
+without waiting.
+
+A trial trains its members in groups of like size, one after the other, and writes one for the group
+that it is at every few minutes, and for a group that is done; so a trial that is killed, with its
+worker or with the whole run, loses these minutes. Its files go when its results are written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from odyssey.errors import StoreError
+from odyssey.storage import files
 from odyssey.storage.files import DamagedFileError
+from odyssey.storage.places import Place
 from odyssey.storage.store import RunStore
 from odyssey.studies.weights import read_weights, write_arrays
 
 if TYPE_CHECKING:
     from odyssey.training.snapshots import Snapshot
 
+_log = logging.getLogger(__name__)
+
 CHECKPOINT = "checkpoint.npz"
+FOLDER = "checkpoints"
+EVERY = 300.0
+"""Seconds between the checkpoints of a trial."""
+SHORT = 20.0
+"""Seconds of a group that is done; with fewer it is rather trained again."""
+SHARE = 0.02
+"""Of the time of a trial, at most, that goes to writing."""
+
 _FACTS = "facts"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _read(path: Place) -> Snapshot:
+    """Reads a checkpoint; raises OSError, `DamagedFileError`, KeyError or ValueError."""
+    from odyssey.training.snapshots import Snapshot
+
+    arrays = read_weights(path, "", sealed=True)
+    return Snapshot(arrays, json.loads(bytes(arrays.pop(_FACTS)).decode()))
+
+
+def _write(path: Place, snapshot: Snapshot, **further: Any) -> None:
+    text = json.dumps({**snapshot.facts, **further})
+    facts = np.frombuffer(text.encode(), dtype=np.uint8)
+    write_arrays(path, {**snapshot.arrays, _FACTS: facts})
+
+
+class _Spent:
+    """The time that a training has taken, in this process and in those before it."""
+
+    def __init__(self) -> None:
+        self.earlier = (0.0, 0.0)
+        self._start = self._now()
+
+    def _now(self) -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
+
+    def goes_on(self, snapshot: Snapshot) -> None:
+        """Takes note of what was spent before a checkpoint; older ones do not say."""
+        before = snapshot.facts.get("spent", self.earlier)
+        self.earlier = max(self.earlier, (float(before[0]), float(before[1])))
+
+    def so_far(self) -> tuple[float, float]:
+        """Gives seconds and processor seconds."""
+        times = zip(self._now(), self._start, self.earlier, strict=True)
+        seconds, processor = (now - start + earlier for now, start, earlier in times)
+        return seconds, processor
 
 
 class RunCheckpoints:
@@ -43,6 +102,7 @@ class RunCheckpoints:
         self.path = store.path / CHECKPOINT
         self.every = every
         self.written: int | None = None  # updates of the last one
+        self.spent = _Spent()
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
 
@@ -52,33 +112,27 @@ class RunCheckpoints:
         Raises:
             StoreError: It is damaged.
         """
-        from odyssey.training.snapshots import Snapshot
-
         if not self.path.is_file():
             return None
         try:
-            arrays = read_weights(self.path, "", sealed=True)
-            facts = json.loads(bytes(arrays.pop(_FACTS)).decode())
+            snapshot = _read(self.path)
         except (OSError, DamagedFileError, KeyError, ValueError) as error:
             raise StoreError(
                 f"{self.path} is damaged ({error}); delete it, and the training begins anew"
             ) from None
-        self.written = int(facts["updates"])
-        return Snapshot(arrays, facts)
+        self.written = int(snapshot.facts["updates"])
+        self.spent.goes_on(snapshot)
+        return snapshot
 
     def passing(self, updates: int, take: Callable[[], Snapshot], *, last: bool) -> None:
         """Writes a checkpoint where one is due; then lets a signal through that came meanwhile."""
         due = last or self.written is None or updates - self.written >= self.every
         if (due or self._signal is not None) and updates != self.written:
-            self._write(take())
+            _write(self.path, take(), spent=self.spent.so_far())
+            self.written = updates
         if self._signal is not None:
             number, self._signal = self._signal, None
             self._pass_on(number)
-
-    def _write(self, snapshot: Snapshot) -> None:
-        facts = np.frombuffer(json.dumps(dict(snapshot.facts)).encode(), dtype=np.uint8)
-        write_arrays(self.path, {**snapshot.arrays, _FACTS: facts})
-        self.written = int(snapshot.facts["updates"])
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -118,3 +172,95 @@ class RunCheckpoints:
             handler(number, None)
         else:
             signal.raise_signal(number)
+
+
+class TrialCheckpoints:
+    """Keeps the checkpoints of a trial of a study; see `training.snapshots.KeptGroups`.
+
+    They are a convenience: what cannot be read or written, or is another version's, is as if it
+    were not there.
+
+    Args:
+        run: The run directory.
+        trial: The trial's id.
+        made: The versions that results may depend on; of others nothing is taken over.
+    """
+
+    def __init__(self, run: Place, trial: str, *, made: str) -> None:
+        self.folder, self.trial, self.made = run / FOLDER, trial, made
+        self.spent = _Spent()
+        self.pause = EVERY
+        self.there: set[int] = set()  # groups with a file
+
+    @property
+    def earlier(self) -> tuple[float, float]:
+        """See `training.snapshots.KeptGroups`."""
+        return self.spent.earlier
+
+    def group(self, number: int, *, of: int) -> _GroupCheckpoints:
+        """See `training.snapshots.KeptGroups`."""
+        return _GroupCheckpoints(self, number, is_last=number == of - 1)
+
+    def path(self, group: int) -> Place:
+        """Names the file of a group."""
+        return self.folder / f"{self.trial}-{group}.npz"
+
+    def write(self, group: int, snapshot: Snapshot) -> None:
+        """Writes the file of a group, and sees to it that this takes a small share of the time."""
+        start = time.monotonic()
+        try:
+            _write(self.path(group), snapshot, spent=self.spent.so_far(), made=self.made)
+        except StoreError as error:
+            _log.warning("no checkpoint of trial %s: %s", self.trial, error)
+        else:
+            self.there.add(group)
+        self.pause = max(EVERY, (time.monotonic() - start) / SHARE)
+
+    def remove(self) -> None:
+        """Removes the files; the trial's results are written."""
+        for group in self.there:
+            with contextlib.suppress(OSError):
+                self.path(group).unlink(missing_ok=True)
+
+
+class _GroupCheckpoints:
+    """Keeps the checkpoint of one group of a trial; see `training.snapshots.Checkpoints`."""
+
+    def __init__(self, trial: TrialCheckpoints, number: int, *, is_last: bool) -> None:
+        self.trial, self.number, self.is_last = trial, number, is_last
+        self.since = time.monotonic()  # the last checkpoint, or the start
+        self.written: int | None = None
+
+    def load(self) -> Snapshot | None:
+        """Reads the checkpoint; None where there is none that fits."""
+        try:
+            snapshot = _read(self.trial.path(self.number))
+            self.written = int(snapshot.facts["updates"])
+        except (OSError, DamagedFileError, KeyError, ValueError):
+            return None
+        self.trial.there.add(self.number)
+        if snapshot.facts.get("made") != self.trial.made:
+            self.written = None
+            return None
+        self.trial.spent.goes_on(snapshot)
+        return snapshot
+
+    def passing(self, updates: int, take: Callable[[], Snapshot], *, last: bool) -> None:
+        """Writes a checkpoint where one is due."""
+        if last and self.is_last:
+            return  # the trial is as good as done
+        seconds = time.monotonic() - self.since
+        if seconds < (SHORT if last else self.trial.pause) or updates in (0, self.written):
+            return
+        self.trial.write(self.number, take())
+        self.since, self.written = time.monotonic(), updates
+
+
+def remove_checkpoints(store: RunStore) -> None:
+    """Removes the checkpoints of all trials; the run is whole."""
+    folder = store.path / FOLDER
+    with contextlib.suppress(OSError):
+        for path in files.listed(folder):
+            path.unlink(missing_ok=True)
+        if isinstance(folder, Path):
+            folder.rmdir()

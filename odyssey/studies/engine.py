@@ -13,6 +13,7 @@ from odyssey.errors import ConfigError, OdysseyError, RunFailedError, StoreError
 from odyssey.storage.places import Place
 from odyssey.storage.schema import FAILED, KIND, UNMEASURED
 from odyssey.storage.store import RunStore
+from odyssey.studies.checkpoints import remove_checkpoints
 from odyssey.studies.evolve.candidate import OVER_LIMIT
 from odyssey.studies.evolve.search import SearchTrials, check_search
 from odyssey.studies.growing import Remaining, regroup
@@ -338,6 +339,7 @@ def execute(
                 )
             if store.labels:
                 regroup(store, known_trials(run))
+            remove_checkpoints(store)
             done = True
         finally:
             seconds = time.monotonic() - start

@@ -23,6 +23,7 @@ from odyssey.plugins.source import PluginSource
 from odyssey.storage.places import Place
 from odyssey.storage.schema import FAILED, METRIC
 from odyssey.storage.store import RunStore
+from odyssey.studies.checkpoints import TrialCheckpoints
 from odyssey.studies.settings import setting_columns
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import write_weights
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from odyssey.training.loop import Inspect, Trained
     from odyssey.training.results import Epoch
-    from odyssey.training.snapshots import Checkpoints
+    from odyssey.training.snapshots import KeptGroups
 
 
 @cache
@@ -112,14 +113,23 @@ class TrialWork:
         """Trains the trial's population; an error in it is the caller's to record."""
         load_sources(self.plugins)
         task = _checked_task(trial.task, self.tasks[trial.task])
-        result, trained = trained_trial(trial, commit=self.commit, task=task)
+        here = self._is_here()
+        kept = TrialCheckpoints(self.directory, trial.id, made=versions())
+        result, trained = trained_trial(
+            trial, commit=self.commit, task=task, checkpoints=kept if here else None
+        )
         # a full disk is no fault of the trial: the driver tries again, and stops the run
         with suppress(StoreError):
-            if (self.directory / "study.toml").exists():
+            if here or self._is_here():
                 store = RunStore.open(self.directory)
                 write_weights(store, result.trial_id, trained, keep=self.keep)
                 store.write(result.trial_id, result.rows, result.curves)
+                kept.remove()
         return result
+
+    def _is_here(self) -> bool:
+        """Says whether the run directory is on this machine."""
+        return (self.directory / "study.toml").exists()
 
 
 @contextmanager
@@ -147,7 +157,7 @@ def trained_trial(
     progress: Callable[[Epoch], None] | None = None,
     inspect: Inspect | None = None,
     initial: Mapping[str, NDArray[Any]] | None = None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: KeptGroups | None = None,
 ) -> tuple[TrialResult, Trained]:
     """Trains a trial's population; gives rows and curves, and the trained models.
 
@@ -158,7 +168,7 @@ def trained_trial(
         progress: Called after every epoch.
         inspect: Called with the model before the first update and after every epoch.
         initial: Weights to begin with; for one member.
-        checkpoints: Where to go on, and what keeps that; for one member.
+        checkpoints: Where to go on, and what keeps that.
     """
     import torch
 
@@ -181,8 +191,9 @@ def trained_trial(
             initial=initial,
             checkpoints=checkpoints,
         )
-    seconds = (time.perf_counter() - start) / len(members)
-    processor_seconds = (time.process_time() - processor_start) / len(members)
+    earlier = checkpoints.earlier if checkpoints else (0.0, 0.0)
+    seconds = (time.perf_counter() - start + earlier[0]) / len(members)
+    processor_seconds = (time.process_time() - processor_start + earlier[1]) / len(members)
     model = trained.models[0][0]
     backend = model.rnn.backend
     facts = BACKENDS[backend].facts(model.readout.dtype)

@@ -20,7 +20,7 @@ from odyssey.training.config import TrainingConfig
 from odyssey.training.group import Group
 from odyssey.training.model import SequenceModel, hidden_size_for
 from odyssey.training.results import Epoch, MemberResult
-from odyssey.training.snapshots import Checkpoints
+from odyssey.training.snapshots import KeptGroups
 from odyssey.transforms.settings import with_settings
 
 
@@ -52,7 +52,7 @@ def train(
     progress: Callable[[Epoch], None] | None = None,
     inspect: Inspect | None = None,
     initial: Mapping[str, NDArray[Any]] | None = None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: KeptGroups | None = None,
 ) -> Trained:
     """Trains a population of members of one cell on one task.
 
@@ -72,7 +72,7 @@ def train(
             number of updates, the model, which it must leave as it is, and the positions of its
             members. A member that has diverged has only zeros.
         initial: Weights by name to begin with, in the place of drawn ones; for one member.
-        checkpoints: Where to go on, and what is told of every update; for one member.
+        checkpoints: Where to go on, and what is told of every update.
 
     Returns:
         One result a member, in their order; the best parameters are those of the lowest
@@ -82,19 +82,21 @@ def train(
         ConfigError: A member's hyperparameters do not fit the cell, or the weights not the model.
         TaskError: The data are too short for a batch.
     """
-    assert len(members) == 1 or (initial is None and checkpoints is None)
+    assert len(members) == 1 or initial is None
     check_training(config, task)
     config = in_updates(config, task)
     cells = [with_settings(cell, member.settings) for member in members]
     sized = [_sized(c, m, task.signature) for c, m in zip(cells, members, strict=True)]
     results: dict[int, MemberResult] = {}
     models = []
-    for positions in group_members(sized, padding=config.padding):
+    groups = group_members(sized, padding=config.padding)
+    for number, positions in enumerate(groups):
         group = Group(cells[positions[0]], task, [sized[k] for k in positions], config)
         if initial is not None:
             _begin_with(initial, group.model)
         look = None if inspect is None else partial(inspect, positions=positions)
-        group.run(progress, look, checkpoints)
+        kept = checkpoints.group(number, of=len(groups)) if checkpoints else None
+        group.run(progress, look, kept)
         results |= dict(zip(positions, group.results, strict=True))
         models.append((group.model, positions))
     return Trained([results[k] for k in range(len(members))], models)

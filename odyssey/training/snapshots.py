@@ -23,7 +23,7 @@ class Snapshot:
 
 
 class Checkpoints(Protocol):
-    """Keeps snapshots of a training."""
+    """Keeps snapshots of the training of one group of members, which are trained side by side."""
 
     def load(self) -> Snapshot | None:
         """Gives the snapshot to go on from; None begins anew."""
@@ -36,5 +36,24 @@ class Checkpoints(Protocol):
             updates: How many have been made.
             take: Takes the snapshot.
             last: Whether no update comes after.
+        """
+        ...
+
+
+class KeptGroups(Protocol):
+    """Keeps snapshots of all groups of a population, which are trained one after the other."""
+
+    @property
+    def earlier(self) -> tuple[float, float]:
+        """Seconds and processor seconds that processes before this one have spent on what was
+        loaded."""
+        ...
+
+    def group(self, number: int, *, of: int) -> Checkpoints:
+        """Gives what keeps a group.
+
+        Args:
+            number: Which one, from 0 on.
+            of: How many there are.
         """
         ...

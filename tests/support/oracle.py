@@ -137,8 +137,13 @@ def weight(text, name, value):
     """A vector as a column; a matrix that stands left of no @ is the same for every column."""
     if value.ndim == 1:
         return value[:, None]
-    maps = re.search(rf"(?<![\w]){name}(\.T)? @", text)
-    return value if maps else value[:, :, None].view(Matrices)
+    return value if maps(text, name) else value[:, :, None].view(Matrices)
+
+
+@lru_cache(maxsize=1024)
+def maps(text, name):
+    """Whether a matrix stands left of an @."""
+    return bool(re.search(rf"(?<![\w]){name}(\.T)? @", text))
 
 
 def columns(state):
@@ -157,7 +162,9 @@ def rows(value):
 def slope(loss, values, direction, step=1e-5):
     """The derivative of a loss along a direction, by central differences of fourth order."""
 
+    along = {n: d for n, d in direction.items() if np.any(d)}
+
     def at(k):
-        return loss({n: v + k * step * direction[n] for n, v in values.items()})
+        return loss(values | {n: values[n] + k * step * d for n, d in along.items()})
 
     return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * step)
