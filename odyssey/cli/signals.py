@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WORDS = {
@@ -20,7 +20,7 @@ WORDS = {
 }
 _SHOW_CURSOR = b"\x1b[?25h"
 
-_said = ["nothing of this command is kept; give it again"]
+_said: list[Callable[[], str]] = [lambda: "nothing of this command is kept; give it again"]
 
 
 class Interruption(KeyboardInterrupt):
@@ -36,9 +36,9 @@ class Interruption(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def ending(text: str) -> Iterator[None]:
-    """Says what a signal ends while the context lasts, and what of it is kept."""
-    _said.append(text)
+def ending(text: str | Callable[[], str]) -> Iterator[None]:
+    """Says what a signal ends while the context lasts, and what of it is kept: when it comes."""
+    _said.append(text if callable(text) else lambda: text)
     try:
         yield
     finally:
@@ -71,7 +71,7 @@ def _end(number: int, frame: object) -> None:
         for descriptor in (1, 2):
             if os.isatty(descriptor):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
-    _write(f"\nodyssey: {WORDS[signal.Signals(number)]}: {_said[-1]}\n".encode())
+    _write(f"\nodyssey: {WORDS[signal.Signals(number)]}: {_said[-1]()}\n".encode())
     raise Interruption(number)
 
 

@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
     live = LiveTraining(quiet=args.json)
     watcher = _Noticed() if args.json else live
     out = args.resume or args.out
-    with live, ending(_kept(out)):
+    with live, ending(lambda: _kept(out, whole=watcher.whole)):
         if args.resume:
             _check_resumed(args, options)
             trained = resume_training(args.resume, options, watcher=watcher)
@@ -134,10 +134,12 @@ def run(args: argparse.Namespace) -> None:
         _print_result(trained, out=out)
 
 
-def _kept(out: str | None) -> str:
+def _kept(out: str | None, *, whole: bool) -> str:
     """Says what a signal leaves."""
     if out is None:
         return "nothing is kept of a training without --out DIR; start it again"
+    if whole:
+        return f"the training is finished and kept; write with: odyssey sample {shlex.quote(out)}"
     return f"a checkpoint is kept; go on with: odyssey train --resume {shlex.quote(out)}"
 
 

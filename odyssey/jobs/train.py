@@ -376,6 +376,7 @@ def _train(training: _Training) -> TrainedCell:
         store.forget_others(result.trial_id)
         seconds = float(store.run.get("seconds", 0.0)) + time.monotonic() - training.began
         store.update_run(seconds=seconds)
+        training.watcher.recorded()
     row = dict(result.rows[0])
     writes = row["status"] == OK and task.is_text and training.options.sample
     sample = training.generate(model) if writes else ""

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
 
 
 class TrainWatcher:
-    """Sees a training go by; this one looks away."""
+    """Sees a training go by; this one looks away.
+
+    Attributes:
+        whole: Whether the result is kept.
+    """
+
+    whole = False
 
     def begin(self, task: Task) -> None:
         """Called once, before anything is written."""
@@ -23,3 +29,7 @@ class TrainWatcher:
 
     def sampled(self, updates: int, text: str) -> None:
         """Called with a sample, with `sample_every`."""
+
+    def recorded(self) -> None:
+        """Called when the result is kept; what may follow is the last sample."""
+        self.whole = True

@@ -136,6 +136,22 @@ def test_an_interrupted_training_can_be_gone_on_with(tmp_path, monkeypatch, capf
     assert "run is finished; give --epochs above 1 for more" in capfd.readouterr().err
 
 
+def test_a_training_that_is_whole_is_not_to_be_gone_on_with(tmp_path, monkeypatch, capfd):
+    from odyssey.jobs import train
+
+    monkeypatch.chdir(tmp_path)
+    quick = ("--epochs", "1", "--updates-per-epoch", "1", "--batch-size", "2", "--unroll", "5")
+    command = ["train", "elman", "--task", "python-source", *quick, "--sample", "9", "--out", "run"]
+    with monkeypatch.context() as patch:
+        end = lambda *a, **k: signal.raise_signal(signal.SIGTERM)  # noqa: E731
+        patch.setattr(train._Training, "generate", end)
+        assert main.main(command) == 143
+    told = capfd.readouterr().err
+    assert "finished and kept; write with: odyssey sample run" in told
+    assert "--resume" not in told
+    assert main.main(["sample", "run", "--length", "5"]) == 0
+
+
 @pytest.mark.parametrize("number", CODES)
 def test_a_second_signal_ends_at_once(tmp_path, number):
     script = f"""
