@@ -60,6 +60,7 @@ def study_power(study: Study, pilot: str | Place) -> StudyPower:
     from odyssey.storage.store import RunStore
     from odyssey.studies.sealed import changes, deciding
     from odyssey.studies.study import recorded_study
+    from odyssey.training.space import repeats_of
 
     if study.search is not None or not study.baseline:
         raise ConfigError("--pilot is for a study with a baseline: power is about its comparisons")
@@ -85,6 +86,7 @@ def study_power(study: Study, pilot: str | Place) -> StudyPower:
         draws=study.members,
         comparisons=(len(cells) - 1) * len(study.tasks),
         seed=study.seed,
+        repeats=repeats_of(study.distributions, study.members),
         tasks=tasks,
         baseline=study.baseline,
     )

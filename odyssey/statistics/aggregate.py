@@ -101,7 +101,7 @@ def aggregate_scores(
     """
     scored = _scored(results, baseline=baseline, valid=valid, test=test)
     tasks, draws = scored.valid.shape[1:]
-    top = top_count(draws, finalists=scored.finalists)
+    top = top_count(draws, counted=scored.counted)
     chosen = np.random.default_rng(seed).integers(draws, size=(resamples, draws))
     first = scored.labels.index(baseline) if baseline else 0
     middle, again = [], []
@@ -166,7 +166,7 @@ class _Scored(NamedTuple):
     labels: tuple[str, ...]
     valid: np.ndarray
     score: np.ndarray
-    finalists: int
+    counted: int
 
 
 def _scored(results: pd.DataFrame, *, baseline: str | None, valid: str, test: str) -> _Scored:
@@ -185,8 +185,8 @@ def _scored(results: pd.DataFrame, *, baseline: str | None, valid: str, test: st
     scales = score_scales(results, baseline=first, valid=valid, test=test)
     tuned, scale = (scales[name].to_numpy()[:, None] for name in ("tuned", "scale"))
     gain = np.array([[t.sign] for t in tasks]) * (tuned - by_test)
-    finalists = max(t.finalists for t in tasks)
-    return _Scored(tuple(labels), by_valid[..., common], (gain / scale)[..., common], finalists)
+    counted = max(t.counted for t in tasks)
+    return _Scored(tuple(labels), by_valid[..., common], (gain / scale)[..., common], counted)
 
 
 def _ends(samples: np.ndarray) -> np.ndarray:

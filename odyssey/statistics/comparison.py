@@ -62,7 +62,7 @@ class PairedTest(NamedTuple):
 def pair_of(draws: TaskDraws, baseline: str, variant: str) -> Pair:
     """Takes the draws that two cells have in common."""
     independent = (baseline in draws.independent) != (variant in draws.independent)
-    return Pair(*draws.common([baseline, variant]), independent, draws.finalists)
+    return Pair(*draws.common([baseline, variant]), independent, draws.counted)
 
 
 def odyssey_test(pair: Pair) -> float:

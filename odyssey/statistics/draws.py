@@ -39,8 +39,8 @@ class TaskDraws:
         guess: What guessing scores, as in `test`; NaN where the records do not say.
         sign: 1 for losses, -1 for metrics of which more is better: `sign * test` is the metric.
         independent: The cells whose draws have the numbers of the others' and nothing else of them.
-        finalists: Of a ladder, how many draws a cell has on the last rung (the most of all cells);
-            else 0.
+        counted: How many draws of a cell count as its best, where the design says so
+            (`estimates.counted_of`); else 0.
     """
 
     task: str
@@ -54,11 +54,11 @@ class TaskDraws:
     guess: float = float("nan")
     sign: float = 1.0
     independent: frozenset[str] = frozenset()
-    finalists: int = 0
+    counted: int = 0
 
     def top_count(self, draws: int, fraction: float = 0.1) -> int:
         """Gives how many of so many draws of a cell count as the best."""
-        return estimates.top_count(draws, fraction, finalists=self.finalists)
+        return estimates.top_count(draws, fraction, counted=self.counted)
 
     def place(self, label: str) -> int:
         """Gives the row of a cell.
@@ -154,7 +154,7 @@ def _draws(
         guess,
         sign,
         independent=frozenset(part.loc[own, "label"].astype(str)),
-        finalists=estimates.finalists_of(part),
+        counted=estimates.counted_of(part),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from odyssey.hyperparameters import HYPERPARAMETERS, OF_CELL
 from odyssey.storage.guessing import guessing, lower_is_better
 from odyssey.storage.schema import FIRST, OK, VALID_BPC, VALID_NATS
 from odyssey.threads import one_thread
@@ -154,7 +155,7 @@ def counts_as_guessing(results: pd.DataFrame, value: str = VALID_BPC) -> pd.Seri
     return ~usable | (member_values(results, value) != measured)
 
 
-def top_count(draws: int, fraction: float = 0.1, *, least: int = 5, finalists: int = 0) -> int:
+def top_count(draws: int, fraction: float = 0.1, *, least: int = 5, counted: int = 0) -> int:
     """Gives how many draws count as the best `fraction` of them: at least `least`.
 
     The mean of one or two best draws is a matter of luck that no test can see through: with fewer
@@ -164,12 +165,50 @@ def top_count(draws: int, fraction: float = 0.1, *, least: int = 5, finalists: i
         draws: How many there are.
         fraction: The share.
         least: The least number.
-        finalists: Of a ladder, how many draws a cell has on the last rung: the best half of these
-            count, whatever the share.
+        counted: How many count whatever the share, see `counted_of`; 0 where the share decides.
     """
-    if finalists:
-        return min(draws, (finalists + 1) // 2)
+    if counted:
+        return min(draws, counted)
     return min(draws, max(least, int(np.floor(fraction * draws + 0.5))))
+
+
+def counted_of(results: pd.DataFrame) -> int:
+    """Gives how many draws of a cell count as its best where the design says so, else 0.
+
+    Of a ladder those are the best half of the finalists. Where each setting was tried with several
+    seeds, there are as many as that: seeds are no choice of anybody's, so all of the best setting
+    count, and of a single setting all draws do.
+
+    Args:
+        results: One row a draw of one task, with `label`.
+    """
+    if finalists := finalists_of(results):
+        return (finalists + 1) // 2
+    repeats = repeats_of(results)
+    return counted_with(int(results["label"].value_counts().max()), repeats)
+
+
+def counted_with(draws: int, repeats: int) -> int:
+    """Gives how many of so many draws count where each setting has so many; see `counted_of`."""
+    return max(repeats, top_count(draws)) if repeats > 1 else 0
+
+
+def repeats_of(results: pd.DataFrame) -> int:
+    """Gives with how many seeds a cell tried each of its settings; 1 where they are not alike many.
+
+    Args:
+        results: One row a draw of one task, with `label`; of the cells that with the most counts.
+    """
+    names = [n for n in results if n in HYPERPARAMETERS or str(n).startswith(OF_CELL)]
+    setting = [name for name in names if results[name].notna().any()]
+    if not setting:
+        return 1
+    found = []
+    for _, own in results.groupby("label"):
+        times = own.groupby(setting, dropna=False).size()
+        found.append((len(own), int(times.min()) if times.nunique() == 1 else 1))
+    most = max(found)[0]
+    return max(times for count, times in found if count == most)
 
 
 def rungs_of(results: pd.DataFrame) -> pd.Series[int]:

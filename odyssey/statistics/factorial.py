@@ -149,10 +149,10 @@ class _Scores:
         contrast: What of each cell's mean makes each effect, (C effects, C cells).
     """
 
-    def __init__(self, valid: np.ndarray, test: np.ndarray, *, finalists: int = 0) -> None:
+    def __init__(self, valid: np.ndarray, test: np.ndarray, *, counted: int = 0) -> None:
         self.valid, self.test = valid, test
         self.draws = valid.shape[1]
-        self.top = top_count(self.draws, finalists=finalists)
+        self.top = top_count(self.draws, counted=counted)
         count = len(valid)
         numbers = np.arange(count)
         shared = np.bitwise_count(numbers[:, None] & numbers[None, :])
@@ -169,7 +169,7 @@ class _Scores:
         valid, test = draws.common([numbered[number] for number in range(len(numbered))])
         if not test.size or not np.isfinite(test).all():
             return None
-        return _Scores(valid, test, finalists=draws.finalists)
+        return _Scores(valid, test, counted=draws.counted)
 
     def means(self) -> np.ndarray:
         """Gives the mean of every cell's best draws, (C,)."""

@@ -44,13 +44,13 @@ class Pair(NamedTuple):
         valid: Order by validation, (2, N): the baseline first.
         test: Test scores, (2, N).
         independent: Whether a column holds two draws that have nothing in common.
-        finalists: Of a ladder, how many draws a cell has on the last rung; else 0.
+        counted: How many draws count as the best, where the design says so; else 0.
     """
 
     valid: np.ndarray
     test: np.ndarray
     independent: bool = False
-    finalists: int = 0
+    counted: int = 0
 
     @property
     def draws(self) -> int:
@@ -60,7 +60,7 @@ class Pair(NamedTuple):
     @property
     def top(self) -> int:
         """How many of them count as the best."""
-        return top_count(self.draws, finalists=self.finalists)
+        return top_count(self.draws, counted=self.counted)
 
 
 class PermutationTest:

@@ -22,8 +22,8 @@ import pandas as pd
 from odyssey.errors import ConfigError
 from odyssey.statistics.comparison import pair_of, testable
 from odyssey.statistics.draws import TaskDraws, first_cell, task_draws, top_scores
+from odyssey.statistics.estimates import counted_with
 from odyssey.statistics.permutation import Pair, permutation_p
-from odyssey.storage.schema import TEST_BPC, VALID_BPC
 
 POWER = 0.8
 STUDIES = 100  # resampled
@@ -73,6 +73,7 @@ def smallest_difference(
     draws: int,
     comparisons: int,
     seed: int,
+    counted: int = 0,
     alpha: float = 0.05,
     power: float = POWER,
     studies: int = STUDIES,
@@ -84,6 +85,7 @@ def smallest_difference(
         draws: Draws that the study will have.
         comparisons: That it will make, over which Holm corrects.
         seed: Of the resamples.
+        counted: How many draws of the study count as the best; 0 where their share decides.
         alpha: Level of all verdicts together.
         power: The chance to find it.
         studies: How many are resampled.
@@ -104,7 +106,7 @@ def smallest_difference(
     for study in range(studies):
         pair = usable[study % len(usable)]
         chosen = rng.integers(pair.valid.shape[1], size=draws)
-        drawn = Pair(pair.valid[:, chosen], pair.test[:, chosen], pair.independent)
+        drawn = Pair(pair.valid[:, chosen], pair.test[:, chosen], pair.independent, counted)
         known = [shift for shift in shifts if np.isfinite(shift)]
         scale = float(np.median(known)) if known else None
         shifts.append(least_shift(drawn, alpha=level, seed=seed, swaps=swaps, scale=scale))
@@ -127,10 +129,9 @@ def study_power(
     draws: int,
     comparisons: int,
     seed: int,
+    repeats: int = 1,
     tasks: Sequence[str] | None = None,
     baseline: str | None = None,
-    valid: str = VALID_BPC,
-    test: str = TEST_BPC,
 ) -> pd.DataFrame:
     """Says of every task of a pilot which difference a study like it would find.
 
@@ -139,10 +140,9 @@ def study_power(
         draws: Draws that the study will have a cell and task.
         comparisons: That it will make.
         seed: Of the resamples.
+        repeats: Seeds with which the study will try each setting.
         tasks: The tasks that are asked about; all of the pilot where it is None.
         baseline: Label of the baseline; the first cell where it is None, or has no results.
-        valid: Column that chooses among draws.
-        test: Column that is compared.
 
     Returns:
         One row a task: task, draws, comparisons, pilot_draws, pairs (of cells that were resampled)
@@ -151,17 +151,20 @@ def study_power(
     Raises:
         ConfigError: The pilot has fewer than two cells.
     """
-    found = task_draws(pilot, valid=valid, test=test)
+    found = task_draws(pilot)
     labels = {label for here in found for label in here.labels}
     if len(labels) < 2:
         raise ConfigError("a pilot needs two cells or more: power is about their differences")
     first = baseline if baseline in labels else first_cell(found)
+    counted = counted_with(draws, repeats)
     rows = []
     for here in found:
         if (tasks is not None and here.task not in tasks) or first not in here.labels:
             continue
         pairs = _pairs(here, first)
-        difference = smallest_difference(pairs, draws=draws, comparisons=comparisons, seed=seed)
+        difference = smallest_difference(
+            pairs, draws=draws, comparisons=comparisons, seed=seed, counted=counted
+        )
         most = max((pair.valid.shape[1] for pair in pairs), default=0)
         rows.append((here.task, draws, comparisons, most, len(pairs), difference))
     return pd.DataFrame(rows, columns=list(POWER_COLUMNS))

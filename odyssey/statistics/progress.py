@@ -15,7 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from odyssey.statistics.estimates import TAILS, filled_curves, guessing_values, top_count
+from odyssey.statistics.estimates import (
+    TAILS,
+    counted_of,
+    filled_curves,
+    guessing_values,
+    top_count,
+)
 from odyssey.storage.schema import VALID_BPC
 from odyssey.threads import one_thread
 
@@ -66,6 +72,7 @@ def difference_by_characters(
         resamples: Bootstrap samples.
     """
     lost_at = guessing_values(results, VALID_BPC).groupby(results["task"]).max()
+    tops = {str(task): counted_of(part) for task, part in results.groupby("task")}
     tables: dict[str, dict[str, pd.DataFrame]] = {}
     made = {
         (str(task), str(label)): set(of)
@@ -91,7 +98,7 @@ def difference_by_characters(
             chosen = np.random.default_rng(seed).integers(
                 len(common), size=(resamples, len(common))
             )
-            top = top_count(len(common))
+            top = top_count(len(common), counted=tops.get(task, 0))
             whole, samples = (_difference(both, top, c) for c in (None, chosen))
             low, high = np.quantile(samples, TAILS, axis=0)
             shown = {"task": task, "label": label, "characters": at, "difference": whole}

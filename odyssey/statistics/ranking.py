@@ -7,7 +7,7 @@ import pandas as pd
 
 from odyssey.names import short_names
 from odyssey.statistics import estimates
-from odyssey.statistics.estimates import finalists_of, rungs_of, top_count
+from odyssey.statistics.estimates import counted_of, rungs_of, top_count
 from odyssey.storage.schema import (
     BLANK_NATS,
     DIVERGED,
@@ -82,9 +82,9 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
     results = results.assign(**counted)
     metrics = [name for name in map(str, results) if name.startswith(METRIC)]
     rows = []
-    lasts, finalists = {}, {}
+    lasts, tops = {}, {}
     for name, part in results.groupby("task", sort=False):
-        lasts[str(name)], finalists[str(name)] = rungs_of(part).max(), finalists_of(part)
+        lasts[str(name)], tops[str(name)] = rungs_of(part).max(), counted_of(part)
     for (task, label), group in results.groupby(["task", "label"], sort=False):
         valid = group[usable.loc[group.index]]
         best = valid.iloc[_best_first(valid)[0]] if len(valid) else None
@@ -92,7 +92,7 @@ def leaderboard(results: pd.DataFrame) -> pd.DataFrame:
         mean = estimates.mean_interval(last[VALID_BPC])
         # Lost members stand behind all others also where these are no better than guessing.
         best_first = _best_first(group, lost=~usable.loc[group.index])
-        top = group.iloc[best_first[: top_count(len(group), finalists=finalists[str(task)])]]
+        top = group.iloc[best_first[: top_count(len(group), counted=tops[str(task)])]]
         diverged = int((group["status"] == DIVERGED).sum())
         rows.append(
             {

@@ -161,6 +161,13 @@ def grid_size(space: Space) -> int:
     return math.prod(len(d.values) for d in space.values() if d.kind == GRID)
 
 
+def repeats_of(space: Space, members: int) -> int:
+    """Counts with how many seeds so many members try each combination; 1 where more is drawn."""
+    if any(d.kind not in (GRID, FIXED) for d in space.values()):
+        return 1
+    return max(1, members // grid_size(space))
+
+
 def grid_values(space: Space, member: int) -> dict[str, Any]:
     """Gives a member's combination of the grids: the grid named last changes fastest.
 

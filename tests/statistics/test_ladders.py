@@ -10,7 +10,7 @@ from odyssey.errors import ConfigError
 from odyssey.statistics.by_rung import difference_by_rung
 from odyssey.statistics.comparison import compare, pair_of
 from odyssey.statistics.draws import rung_first, task_draws, top_scores
-from odyssey.statistics.estimates import finalists_of, top_count
+from odyssey.statistics.estimates import counted_of, finalists_of, top_count
 from odyssey.statistics.permutation import Pair, permutation_p
 from odyssey.statistics.ranking import leaderboard, with_labels
 from odyssey.statistics.simulation import SimulatedCell, simulate_ladder
@@ -72,19 +72,19 @@ def test_the_rung_comes_first_and_validation_second():
     rows.loc[rows["rung"] == 3, ["valid_bpc", "test_bpc"]] += 2.5
     (draws,) = task_draws(table(rows, (20, 10, 6)))
     pair = pair_of(draws, "base", "variant")
-    assert pair.finalists == 6
+    assert pair.counted == 3
     assert (top_scores(pair.valid, pair.test, 6) > 3.5).all()
     assert (top_scores(pair.valid, pair.test, 7)[:, 6] < 3.5).all()
 
 
 def test_half_of_the_finalists_are_the_best_and_a_lost_one_is_the_last():
-    assert [top_count(200, finalists=n) for n in (1, 4, 5, 12)] == [1, 2, 3, 6]
+    assert [top_count(200, counted=n) for n in (1, 3, 6)] == [1, 3, 6]
     assert top_count(200) == 20
     rows = hand_made(0.0)
     lost = (rows["rung"] == 3) & (rows["spec"] == "variant")
     rows.loc[lost & (rows["member"] == rows[lost]["member"].iloc[0]), "status"] = "diverged"
     draws = table(rows, (20, 10, 6))
-    assert finalists_of(draws) == 6
+    assert (finalists_of(draws), counted_of(draws)) == (6, 3)
     (of,) = task_draws(draws)
     assert np.isinf(of.valid[of.place("variant")]).sum() == 1
     assert finalists_of(table(rows, (20, 10, 6), last=1)) == 0
@@ -161,6 +161,6 @@ def test_two_rows_of_one_draw_are_refused():
 
 def test_a_pair_counts_its_best():
     values = np.zeros((2, 30))
-    assert (Pair(values, values).top, Pair(values, values, finalists=9).top) == (5, 5)
-    assert Pair(values, values, finalists=20).top == 10
+    assert (Pair(values, values).top, Pair(values, values, counted=5).top) == (5, 5)
+    assert (Pair(values, values, counted=12).top, Pair(values, values, counted=99).top) == (12, 30)
     assert Pair(values, values).draws == 30
