@@ -78,6 +78,36 @@ def test_small_multiples_have_a_panel_a_cell_with_the_others_in_grey(bands):
         assert len(ax.lines) == len(panels)
 
 
+LONG = "lstm_peephole:couple=i:f+no_output_gate+no_output_activation+forget_bias=2"
+
+
+def test_the_name_of_a_long_cell_stays_in_its_panel(bands):
+    (last, *_) = reversed(list(dict.fromkeys(bands["label"])))
+    named = bands.assign(label=bands["label"].replace({last: LONG}))
+    figure = plots.small_multiples(named, plots.plot_learning_curves)
+    figure.draw_without_rendering()
+    titles = [ax._left_title for ax in figure.axes if ax.get_visible()]
+    assert any("no_output_gate" in title.get_text() for title in titles)
+    for title in titles:
+        box = title.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert not any(box.overlaps(t.get_window_extent()) for t in titles if t is not title)
+
+
+def test_names_are_broken_where_a_change_begins():
+    title = style.panel_title
+    assert title("gru") == "gru"
+    assert title("lstm:couple=i:f") == "lstm:\ncouple=i:f"
+    assert title("lstm:NOG+NFG") == "lstm:\nNOG+NFG"
+    lines = title(LONG).split("\n")
+    assert lines[:2] == ["lstm_peephole:", "couple=i:f+no_output_gate+"]
+    assert lines[2].endswith("...")
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 26
+    assert max(map(len, title("x" * 999 + ":" + "y" * 999).split("\n"))) <= 26
+
+
 def test_few_cells_are_named_at_their_lines(bands):
     few = bands[bands["label"].isin(["gru", "elman"])]
     ax = plots.plot_learning_curves(few)

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from odyssey.report.inside.gradient_plots import decade, log_axis, palette_of
-from odyssey.report.page.style import styled
+from odyssey.report.page.style import panel_title, styled
 
 LOWEST = -8.0  # decades: black in the slices
 MOST_FRAMES = 96
@@ -92,7 +92,9 @@ def _draw(frame: pd.DataFrame) -> list[Pixels]:
         ax.set(xticks=[], yticks=[])
         ax.grid(visible=False)
         ax.spines[:].set_visible(True)
-        ax.set_title(label, fontweight="bold", fontsize=9, color=colors[place])
+        ax.set_title(
+            panel_title(label, width=21), fontweight="bold", fontsize=9, color=colors[place]
+        )
         titles.append(
             ax.text(
                 0.5, -0.06, "0 steps", transform=ax.transAxes, ha="center", va="top", fontsize=8

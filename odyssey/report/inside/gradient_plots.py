@@ -21,6 +21,7 @@ from odyssey.report.page.style import (
     PALETTE,
     label_on_the_right,
     new_axes,
+    panel_title,
     styled,
 )
 
@@ -139,7 +140,7 @@ def plot_norm_heatmap(frame: pd.DataFrame, *, lowest: float = -12.0) -> Figure:
             rasterized=True,
         )
         ax.grid(visible=False)
-        ax.set_title(label, fontweight="bold", fontsize=8)
+        ax.set_title(panel_title(label), fontweight="bold", fontsize=8)
         ax.set_xlabel("training update")
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     grid[0].set_ylabel("steps back from the loss")
@@ -194,7 +195,7 @@ def plot_jacobian_spectrum(frame: pd.DataFrame) -> Figure:
             ax.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
             ax.yaxis.set_major_locator(MaxNLocator(5, prune="both"))
             if ax in grid[0]:
-                ax.set_title(label, fontweight="bold", fontsize=8)
+                ax.set_title(panel_title(label), fontweight="bold", fontsize=8)
         if update is not None:
             row[0].set_ylabel(f"update {update:,}")
     figure.supxlabel("real part", fontsize=9)
@@ -224,7 +225,7 @@ def plot_paths(frame: pd.DataFrame) -> Figure:
             ax.axhline(0.0, color=INK, linewidth=0.6)
         row[0].set_ylabel(f"share of the gradient:\n{title}")
     for ax, label in zip(grid[0], labels, strict=True):
-        ax.set_title(label, fontweight="bold", fontsize=8)
+        ax.set_title(panel_title(label), fontweight="bold", fontsize=8)
         colors = _route_colors(frame[frame["label"] == label])
         used = [r for r in colors if r in set(frame[frame["label"] == label]["route"])]
         handles = [Circle((0, 0), color=colors[r]) for r in used]

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from odyssey.names import printable
+from odyssey.wording import shorten
 
 # Rising lightness, so that the order survives a grey printer; line styles tell them apart as well.
 PALETTE = ("#0b2545", "#8c2f39", "#2e7d6b", "#c9772b", "#8fb0dc", "#d9c86a")
@@ -164,6 +165,28 @@ def in_style(function: Callable[_P, _T]) -> Callable[_P, _T]:
             return function(*args, **kwargs)
 
     return inner
+
+
+def panel_title(label: str, *, width: int = 26, most: int = 3) -> str:
+    """Breaks the name of a cell for the top of a panel: behind the base of a spec, and before a
+    change of it that finds no room.
+
+    Args:
+        label: The name.
+        width: Characters of a line.
+        most: Lines; what finds no room in these is left out, and `...` says so.
+    """
+    base, colon, changes = label.partition(":")
+    lines = [base + colon]
+    if changes:
+        lines.append("")
+    for part in re.split(r"(?<=[+,])", changes):
+        if lines[-1] and len(lines) > 1 and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    if len(lines) > most:
+        lines[most - 1 :] = ["".join(lines[most - 1 :])]
+    return "\n".join(shorten(line, width) for line in lines)
 
 
 def main_range(values: ArrayLike) -> tuple[float, float]:

@@ -31,6 +31,7 @@ from odyssey.report.page.style import (
     label_on_the_right,
     main_range,
     new_axes,
+    panel_title,
     styled,
 )
 from odyssey.report.page.units import per, slash, symbols
@@ -300,7 +301,7 @@ def small_multiples(
         figure.supxlabel(ax.get_xlabel(), fontsize=9)
         figure.supylabel(ax.get_ylabel(), fontsize=9)
         ax.set(xlabel="", ylabel="")
-        ax.set_title(labels[place].replace(":", ":\n", 1), fontsize=8, fontweight="bold")
+        ax.set_title(panel_title(labels[place]), fontsize=8, fontweight="bold")
         # The last panel of a column carries the tick labels, also when the row below is short.
         ax.tick_params(labelbottom=place + columns >= len(labels))
     if title:
