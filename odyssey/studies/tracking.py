@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from odyssey.errors import ConfigError, suggest
-from odyssey.hyperparameters import HYPERPARAMETERS
+from odyssey.hyperparameters import HYPERPARAMETERS, OF_CELL
 from odyssey.storage.schema import METRIC
 from odyssey.studies.trial import Trial
 
-FACTS = ("trial", "spec", "task", "group", "cell_key")
+FACTS = ("trial", "spec", "task", "group", "rung", "cell_key")
 SCORES = (
     *("valid_nats", "valid_bpc", "valid_accuracy", "test_nats", "test_bpc", "test_accuracy"),
     *("test_exact", "longer_nats", "longer_accuracy", "num_parameters", "updates", "characters"),
@@ -248,7 +248,8 @@ def _facts(trial: Trial) -> dict[str, Any]:
     """Says what a trial is: its cell, task, hyperparameters and training options."""
     data = {"trial": trial.id, **{name: getattr(trial, name) for name in FACTS[1:]}}
     for member in trial.members:
-        for name in ("seed", *HYPERPARAMETERS):
+        settings = sorted(name for name in member if name.startswith(OF_CELL))
+        for name in ("seed", *HYPERPARAMETERS, *settings):
             if name in member:
                 data[_of_member(name, member["member"], len(trial.members))] = member[name]
     return data | {f"training.{name}": value for name, value in trial.training.items()}

@@ -70,6 +70,18 @@ def expected(folder, *, member="/member_{}"):
     return found
 
 
+def test_a_run_says_its_rung_and_the_settings_of_its_cell(memory, tmp_path):
+    training = TRAINING | {"epochs": 1}
+    ladder = [{"draws": 2, "epochs": 2}]
+    space = STUDY["space"] | {"cell.dt": {"choice": [0.1, 0.2]}}
+    climbing = study(cells=["cornn"], members=4, training=training, ladder=ladder, space=space)
+    odyssey.search(climbing, out=tmp_path / "run", track=["memory"])
+    facts = [run["facts"] for run in memory.runs.values()]
+    assert sorted(fact["rung"] for fact in facts) == [1, 2]
+    (first,) = (fact for fact in facts if fact["rung"] == 1)
+    assert {first[f"cell.dt/member_{m}"] for m in range(4)} <= {0.1, 0.2}
+
+
 @pytest.fixture
 def memory(monkeypatch):
     tracker = Memory()
