@@ -28,6 +28,7 @@ def ladder_run(folder, *, rungs=RUNGS, without=()):
     rows = rows.assign(
         characters=1000 * 4 ** rows["rung"],
         updates=10,
+        num_parameters=1000 + rows["member"].astype(int),
         learning_rate=rate[rows["member"].astype(int)],
     )
     store = RunStore.create(
@@ -105,6 +106,11 @@ def test_figures_of_all_draws_are_of_the_first_rung(content):
         assert said == (
             kind in of_all or kind.startswith(("importance", "marginals", "parameters"))
         ), kind
+    fronts = kinds["pareto"]
+    assert "has the loss of the last rung that it reached" in fronts.caption
+    best = fronts.data[VALID].min()
+    assert best == content.results[content.results["status"] == "ok"][VALID].min()
+    assert best < first[VALID].min()
     members = kinds["members"].data
     known = first[first["status"] == "ok"][VALID].sort_values().tolist()
     assert members[VALID].dropna().sort_values().tolist() == known

@@ -25,6 +25,7 @@ from odyssey.statistics.studentised import studentised
 from odyssey.statistics.verdicts import NO_TEST
 from odyssey.wording import plural
 
+LAST_RUNG = " On the ladder every draw has the loss of the last rung that it reached."
 FIRST_RUNG = " Of the first rung of the ladder, where all draws have one budget."
 _FEW = 20  # values of a choice
 

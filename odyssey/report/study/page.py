@@ -22,7 +22,12 @@ from odyssey.report.page.shell import render
 from odyssey.report.page.units import slash, symbols
 from odyssey.report.study import pace, protocol
 from odyssey.report.study import pictures as figures
-from odyssey.report.study.baseline import FIRST_RUNG, BaselineComparison, compare_with_baseline
+from odyssey.report.study.baseline import (
+    FIRST_RUNG,
+    LAST_RUNG,
+    BaselineComparison,
+    compare_with_baseline,
+)
 from odyssey.report.study.factorial import (
     FACTORIAL_CAPTION,
     Factorial,
@@ -183,12 +188,14 @@ def read_content(
 def _drawn(
     results: pd.DataFrame, curves: pd.DataFrame, climb: Climb | None, *, seed: int
 ) -> Iterator[pictures.Picture]:
-    """Draws the figures about all draws: of a ladder those of its first rung."""
+    """Draws the figures about all draws: of a ladder those of its first rung, but for loss against
+    cost, where each draw stands as in the tables, with the loss of its last."""
     if climb is None:
         yield from figures.pictures(results, curves, seed=seed)
         return
-    for picture in figures.pictures(climb.first, climb.curves, seed=seed):
-        yield replace(picture, caption=picture.caption + FIRST_RUNG)
+    for picture in figures.pictures(climb.first, climb.curves, seed=seed, models=results):
+        said = LAST_RUNG if picture.name.endswith(figures.FRONTS) else FIRST_RUNG
+        yield replace(picture, caption=picture.caption + said)
 
 
 def write_study_page(content: Content, path: Path) -> None:

@@ -15,20 +15,30 @@ from odyssey.statistics import estimates, ranking
 from odyssey.statistics.pareto import COSTS, pareto
 from odyssey.storage.schema import VALID_BPC
 
+FRONTS = "pareto"
+"""How the name of the figure of loss against cost ends."""
 
-def pictures(results: pd.DataFrame, curves: pd.DataFrame, *, seed: int) -> Iterator[Picture]:
+
+def pictures(
+    results: pd.DataFrame,
+    curves: pd.DataFrame,
+    *,
+    seed: int,
+    models: pd.DataFrame | None = None,
+) -> Iterator[Picture]:
     """Draws all figures of a run, task by task; those without data are left out.
 
     Args:
         results: As `RESULT_COLUMNS`.
         curves: As `CURVE_COLUMNS`.
         seed: Of the bootstrap, so that the same records make the same figures.
+        models: Results whose loss stands against cost; `results` if None.
     """
     results, curves = ranking.with_labels(results), ranking.with_labels(curves)
     board = ranking.leaderboard(results)
     names = short_names(board["task"].unique())
     bands = estimates.curve_bands(curves, results)
-    efficient = pareto(results)
+    efficient = pareto(results if models is None else ranking.with_labels(models))
     best = estimates.best_of_n_frame(results, rng=np.random.default_rng(seed))
     # A value of a member that diverged is no result, whatever it reached before.
     results = results.assign(valid_bpc=results[VALID_BPC].where(estimates.valid_rows(results)))
@@ -98,7 +108,7 @@ def _pareto_picture(models: pd.DataFrame, *, task: str, stem: str, n: str) -> Pi
     costs = [cost for cost in COSTS if models[cost].notna().any()]
     what = " and ".join(COSTS[cost] for cost in costs)
     return Picture(
-        name=f"{stem}_pareto",
+        name=f"{stem}_{FRONTS}",
         task=task,
         title=f"Loss against {what} on {task}",
         caption=f"Every member that has a result ({n} a cell) in grey. In blue those that are not "
