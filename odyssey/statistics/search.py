@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from odyssey.statistics.superiority import Chance, chance_to_be_more
 from odyssey.storage.candidates import finished_candidates
 from odyssey.storage.schema import FAILED, FINISHED, RANDOM_ARM, SEED_ARM, STOPPED, UNMEASURED
 
@@ -98,7 +99,8 @@ class Duel:
         final_random: What the random arm had found by then.
         superiority: The chance that a new cell of the strategy comes further, or scores higher,
             than one of the random arm; ties count half, 0.5 is no difference. Known cells that were
-            measured again do not count: they skip the screen, and were chosen.
+            measured again do not count: they skip the screen, and were chosen. Its interval takes
+            candidates to be independent of one another, which those of a strategy are not quite.
     """
 
     characters: float
@@ -109,7 +111,7 @@ class Duel:
     final_characters: float
     final_best: float
     final_random: float
-    superiority: float
+    superiority: Chance
 
     @property
     def verdict(self) -> str:
@@ -152,12 +154,72 @@ def _ranks(rows: pd.DataFrame) -> list[tuple[int, float]]:
     return [(int(p), float(s)) for p, s in zip(rows["passed"], scores, strict=True)]
 
 
-def _superiority(mine: list[tuple[int, float]], chance: list[tuple[int, float]]) -> float:
+def _superiority(mine: list[tuple[int, float]], chance: list[tuple[int, float]]) -> Chance:
     place = {rank: n for n, rank in enumerate(sorted({*mine, *chance}))}
-    one, other = (np.array([place[r] for r in ranks]) for ranks in (mine, chance))
-    if not len(one) or not len(other):
-        return np.nan
-    return float(stats.mannwhitneyu(one, other).statistic) / (len(one) * len(other))
+    return chance_to_be_more(*([place[r] for r in ranks] for ranks in (mine, chance)))
+
+
+NOISE_COLUMNS = (
+    *("stage", "cells", "spread", "again", "measurements", "noise", "noise_low", "noise_high"),
+    *("reliability", "reliability_low", "reliability_high"),
+)
+
+
+def fitness_noise(candidates: pd.DataFrame, stages: Sequence[str]) -> pd.DataFrame:
+    """Says how far the score of a cell is luck, from known cells that were measured again.
+
+    The noise is the standard deviation of a cell's score over fresh seeds and draws, pooled over
+    the cells that were measured more than once. The reliability of a score is the share of the
+    variance between new cells that is not noise: the correlation that a second measurement of the
+    same cells would have with the first. Both are of what came to a stage, and of later stages only
+    cells that passed the earlier ones do, so that they differ less.
+
+    Args:
+        candidates: Of a search.
+        stages: Its stages.
+
+    Returns:
+        One row a stage with scores: stage, cells (new ones), spread (standard deviation of their
+        scores), again (cells that were measured more than once), measurements (of these),
+        noise and reliability with 95 % intervals; NaN where nothing was measured again.
+    """
+    measured = candidates[candidates["twin"].isna() & candidates["cell_key"].ne("")]
+    found = measured["scores"].map(json.loads)
+    again = set(measured.loc[measured["again"] > 0, "cell_key"])
+    rows = []
+    for stage in stages:
+        score = found.map(lambda scores, s=stage: scores.get(s)).astype("float64").dropna()
+        if score.empty:
+            continue
+        here = measured.loc[score.index]
+        new = score[here["again"].eq(0) & here["arm"].ne(SEED_ARM)]
+        known = score[here["cell_key"].isin(again)]
+        cells = known.groupby(here.loc[known.index, "cell_key"])
+        several = known[cells.transform("size") > 1]
+        excess = (several - cells.transform("mean")[several.index]).to_numpy()
+        count = int((cells.size() > 1).sum())
+        rows.append((stage, *_noise(new, excess, cells=count)))
+    return pd.DataFrame(rows, columns=list(NOISE_COLUMNS))
+
+
+def _noise(new: pd.Series[float], excess: np.ndarray, *, cells: int) -> tuple[float, ...]:
+    """Gives the columns of `fitness_noise` behind the stage.
+
+    Args:
+        new: Scores of the new cells.
+        excess: Of all measurements of cells with several: the difference from the cell's mean.
+        cells: How many such cells there are.
+    """
+    spread = float(new.std()) if len(new) > 1 else np.nan
+    free = len(excess) - cells
+    ends = [np.nan] * 3
+    if free:
+        total = float((excess**2).sum())
+        ends = [total / free, *(total / stats.chi2.ppf(p, free) for p in (0.975, 0.025))]
+    noise, low, high = np.sqrt(ends)
+    reliable = [float(np.maximum(0.0, 1 - v / spread**2)) if spread > 0 else np.nan for v in ends]
+    shares = (reliable[0], reliable[2], reliable[1])
+    return (len(new), spread, cells, len(excess), float(noise), float(low), float(high), *shares)
 
 
 def arms_table(candidates: pd.DataFrame) -> pd.DataFrame:

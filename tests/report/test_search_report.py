@@ -33,6 +33,8 @@ def frame(rows):
         "audited": 0,
         "attempts": 1,
         "characters": 1.0,
+        "score": 1.0,
+        "twin": None,
     }
     made = [{"number": n, "cell_key": str(n), **common, **row} for n, row in enumerate(rows)]
     return pd.DataFrame(made).assign(score=lambda f: f["score"].astype(float))
@@ -77,7 +79,7 @@ def test_a_duel_is_fought_at_half_the_budget():
     assert duel.verdict.startswith("above")
     assert (duel.final_best, duel.final_random) == (2.0, 1.09)
     # 2.0 beats all ten; the nine 1.0 tie with one and beat none
-    assert duel.superiority == pytest.approx((10 + 9 * 0.5) / 100)
+    assert duel.superiority.estimate == pytest.approx((10 + 9 * 0.5) / 100)
 
 
 def test_only_new_cells_count_against_random_search():
@@ -92,8 +94,54 @@ def test_only_new_cells_count_against_random_search():
         st.duel(frame(rows + chance), strategy="aging", start=1.0, band=band)
         for rows in (mine, mine + known + nothing)
     )
-    assert more.superiority == plain.superiority == pytest.approx((10 + 0.5) / 20)
+    assert more.superiority == plain.superiority
+    assert plain.superiority.estimate == pytest.approx((10 + 0.5) / 20)
     assert more.final_best == plain.final_best == 1.5
+
+
+def scored(*scores, **given):
+    return {"scores": json.dumps(dict(zip(("short", "long"), scores, strict=False))), **given}
+
+
+def test_the_noise_of_a_score_by_hand():
+    rows = [scored(0.8 + n / 10, cell_key=f"k{n}") for n in range(5)]
+    rows += [scored(9.0, cell_key="seed", arm="seed"), scored(None, cell_key="failed")]
+    rows += [
+        scored(0.84, 0.5, cell_key="k0", again=1),
+        scored(0.86, cell_key="k0", again=1),
+        scored(1.0, cell_key="k1", again=1),
+        scored(9.5, cell_key="seed", again=1),
+        scored(5.0, cell_key="k2", twin=3),  # the trials of another: no measurement of its own
+    ]
+    (short, long) = st.fitness_noise(frame(rows), ["screen", "short", "long"]).to_dict("records")
+    squares = 2 * 0.05**2 + 2 * 0.25**2 + np.var([0.8, 0.84, 0.86]) * 3
+    expected = squares / (7 - 3)
+    assert (short["stage"], short["cells"], short["again"], short["measurements"]) == (
+        "short",
+        5,
+        3,
+        7,
+    )
+    assert short["noise"] == pytest.approx(expected**0.5)
+    assert short["spread"] == pytest.approx(np.std([0.8, 0.9, 1.0, 1.1, 1.2], ddof=1))
+    assert short["reliability"] == max(0.0, 1 - expected / short["spread"] ** 2)
+    assert (long["stage"], long["cells"], long["again"]) == ("long", 0, 0)
+    assert np.isnan([long["noise"], long["reliability"]]).all()
+    (none,) = st.fitness_noise(frame(rows[:5]), ["short"]).to_dict("records")
+    assert none["spread"] > 0
+    assert np.isnan([none["noise"], none["noise_high"], none["reliability"]]).all()
+
+
+def test_the_reliability_is_the_correlation_of_two_measurements():
+    rng = np.random.default_rng(1)
+    true = 1 + 0.03 * rng.standard_normal(400)
+    first, second = true + 0.02 * rng.standard_normal((2, 400))
+    rows = [scored(s, cell_key=f"k{n}") for n, s in enumerate(first)]
+    rows += [scored(s, cell_key=f"k{n}", again=1) for n, s in enumerate(second[:60])]
+    (found,) = st.fitness_noise(frame(rows), ["short"]).to_dict("records")
+    assert found["noise_low"] < 0.02 < found["noise_high"]
+    assert found["reliability_low"] < 9 / 13 < found["reliability_high"]
+    assert found["reliability"] == pytest.approx(np.corrcoef(first, second)[0, 1], abs=0.1)
 
 
 def test_the_pareto_front_by_hand():

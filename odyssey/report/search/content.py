@@ -71,6 +71,7 @@ class SearchContent:
         refused: `statistics.refused_table`.
         operators: `statistics.operators_table`.
         audits: `statistics.audits`.
+        noise: `statistics.search.fitness_noise`.
         duel: The strategy beside random search; None without a random arm.
         best: The best cells.
         pictures: The figures.
@@ -84,6 +85,7 @@ class SearchContent:
     refused: pd.DataFrame = field(repr=False)
     operators: pd.DataFrame = field(repr=False)
     audits: tuple[st.Audit, ...]
+    noise: pd.DataFrame = field(repr=False)
     duel: st.Duel | None
     best: tuple[BestCell, ...] = field(repr=False)
     pictures: tuple[Picture, ...] = field(repr=False)
@@ -124,6 +126,7 @@ def read_search(run_dir: str | Path, *, drawn: bool = True) -> SearchContent:
         refused=st.refused_table(candidates),
         operators=st.operators_table(candidates),
         audits=tuple(st.audits(candidates, stages, top=BEST_SHOWN)),
+        noise=st.fitness_noise(candidates, stages),
         duel=st.duel(candidates, strategy=arms[0], start=start, band=band)
         if rival and band is not None
         else None,

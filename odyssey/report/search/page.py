@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from odyssey.report.page.html import frame_html, plain_table, time_span
 from odyssey.report.page.shell import render
 from odyssey.report.search.content import SearchContent, format_score
 from odyssey.statistics.search import Audit
+from odyssey.statistics.superiority import Chance
 from odyssey.storage.schema import FINISHED, RANDOM_ARM, SEED_ARM, UNMEASURED
 
 _WARNING = (
@@ -34,7 +36,8 @@ def write_search(content: SearchContent, *, to: Path | None = None) -> dict[str,
         to: The other directory, which is made.
 
     Returns:
-        Paths by name: report, best_csv, operators_csv, refused_csv, arms_csv, figures (a folder).
+        Paths by name: report, best_csv, operators_csv, refused_csv, arms_csv,
+        noise_csv, figures (a folder).
 
     Raises:
         StoreError: The directory cannot be written.
@@ -46,6 +49,7 @@ def write_search(content: SearchContent, *, to: Path | None = None) -> dict[str,
         "operators": content.operators,
         "refused": content.refused,
         "arms": content.arms,
+        "noise": content.noise,
     }
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -128,8 +132,14 @@ def verdict(content: SearchContent) -> str:
         f"{content.run['strategy']} is {d.verdict} at {d.characters:,.0f} characters "
         f"(best {d.best:.4f}; random {d.low:.4f} to {d.high:.4f}); at {d.final_characters:,.0f} "
         f"its best is {d.final_best:.4f} and that of the one random arm {d.final_random:.4f}; one "
-        f"of its new cells beats one of the random arm with chance {d.superiority:.3f}"
+        f"of its new cells beats one of the random arm with chance {_chance(d.superiority)}"
     )
+
+
+def _chance(chance: Chance) -> str:
+    """Writes a chance with its interval, where there is one."""
+    ends = "" if math.isnan(chance.low) else f" (95 %: {chance.low:.3f} to {chance.high:.3f})"
+    return f"{chance.estimate:.3f}{ends}"
 
 
 def _page(content: SearchContent) -> str:
@@ -156,6 +166,7 @@ def _page(content: SearchContent) -> str:
         refused=frame_html(content.refused, _cell),
         operators=frame_html(content.operators, _cell),
         audits=[_audit(a) for a in content.audits],
+        noise=frame_html(_noise_table(content.noise), _cell) if len(content.noise) else None,
         seeds=frame_html(_seed_table(content), _cell),
         origin=[(n, str(run[n])) for n in ("seed", "versions", "commit", "created") if run.get(n)],
         study_text=content.study_text,
@@ -198,6 +209,30 @@ def _stages(run: Any) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _noise_table(noise: pd.DataFrame) -> pd.DataFrame:
+    """Lists stages with the noise of their scores, estimates with their intervals."""
+
+    def between(name: str, digits: int) -> list[str]:
+        rows = noise[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
+        texts = ([f"{value:.{digits}f}" for value in row] for row in rows)
+        return [
+            "-" if math.isnan(row[0]) else f"{middle} ({low} to {high})"
+            for row, (middle, low, high) in zip(rows, texts, strict=True)
+        ]
+
+    return pd.DataFrame(
+        {
+            "stage": noise["stage"],
+            "new cells": noise["cells"],
+            "their spread": ["-" if s != s else f"{s:.4f}" for s in noise["spread"]],
+            "measured again": noise["again"],
+            "measurements": noise["measurements"],
+            "noise": between("noise", 4),
+            "reliability": between("reliability", 2),
+        }
+    )
 
 
 def _seed_table(content: SearchContent) -> pd.DataFrame:
