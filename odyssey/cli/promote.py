@@ -41,11 +41,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_options(
         parser,
         PromotionOptions,
-        ("--draws", "N", "draws a cell and task ({})"),
+        ("--draws", "N", "draws a cell and task (16, or the next multiple of its grids)"),
         (
             "--parameters",
             "N",
-            "of every model; without it those of an LSTM of the search's hidden size",
+            "of every model; without it those of the search, or of an LSTM of its hidden size",
         ),
         ("--seed", "N", "seed (made of the search's, and another one)"),
     )

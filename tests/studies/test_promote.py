@@ -1,10 +1,12 @@
 """Promotion: the best cells of a search become a study of their own, on seeds it never used."""
 
+import re
 import shutil
 from dataclasses import replace
 
 import pytest
-from support.fake_search import search
+from support.fake_search import Silent, search
+from support.fake_training import Fake, study_text
 
 from odyssey.cli.main import main
 from odyssey.errors import CellError, ConfigError, StoreError
@@ -12,8 +14,9 @@ from odyssey.expr import parse_cell
 from odyssey.specs import get_cell
 from odyssey.storage import load_results
 from odyssey.storage.candidates import finished_candidates, load_candidates
-from odyssey.studies.engine import reopen
+from odyssey.studies.engine import execute, prepare, reopen
 from odyssey.studies.make.promotion import BASELINES, PromotionOptions, promotion_study
+from odyssey.studies.study import parse_study
 from odyssey.tasks.registry import get_task
 from odyssey.tasks.sets import TASK_SETS
 from odyssey.training.config import training_config
@@ -85,6 +88,19 @@ def test_all_models_have_the_same_number_of_parameters(found):
             assert 8_000 < count <= 9_000
     members = {m["parameters"] for t in study.trials(study.resolve_cells()) for m in t.members}
     assert members == {9_000}
+
+
+def test_grids_and_a_budget_of_parameters_are_those_of_the_search(tmp_path):
+    text = re.sub("draws = .", "draws = 3", study_text("random", 6, seed=3))
+    grid = "learning_rate = { grid = [0.001, 0.01, 0.1] }\nparameters = 3_000\n"
+    text = re.sub("learning_rate = .*\n", grid, text)
+    execute(prepare(parse_study(text), tmp_path / "run"), Silent(), work=Fake(tmp_path / "run"))
+    study = promotion_study(tmp_path / "run")
+    assert (study.members, study.space["parameters"]) == (18, 3_000)
+    assert "3,000 parameters each" in study.description
+    assert promotion_study(tmp_path / "run", PromotionOptions(draws=48)).members == 48
+    with pytest.raises(ConfigError, match="--draws must be a multiple of 3, got 16"):
+        promotion_study(tmp_path / "run", PromotionOptions(draws=16))
 
 
 def test_the_budget_is_that_of_the_last_stage_unless_set(found):

@@ -20,13 +20,14 @@ from odyssey.studies.absolute import absolute_cell, absolute_tasks
 from odyssey.studies.reading import Settings
 from odyssey.studies.study import Study, parse_study
 from odyssey.training.config import EARLIER
-from odyssey.training.space import draw_members, fixed_by, search_space
+from odyssey.training.space import draw_members, fixed_by, grid_size, search_space
 from odyssey.wording import plural
 
 BASELINES = ("lstm", "lstm:forget_bias=1", "gru")
 # Tasks that need no download; the first that a search has not seen is added to its own.
 UNSEEN = ("python-source", "xml", "arithmetic", "memorization")
 FALLBACK_HIDDEN = 64
+DRAWS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +39,10 @@ class PromotionOptions(Options):
         against: Specs of the known cells beside them. The first is the baseline of the study, and
             all cells are compared with each of the others, too.
         tasks: Task specs; without them those of the search and one that it has not seen.
-        draws: Draws of hyperparameters and seeds per cell and task.
-        parameters: Of a model, readout included; without it those of an LSTM of the search's
-            hidden size on the task where it has most.
+        draws: Draws of hyperparameters and seeds per cell and task; without it 16, and where the
+            search has grids as many more as make their combinations whole.
+        parameters: Of a model, readout included; without it those of the search, and where it has a
+            hidden size those of an LSTM of that size on the task where it has most.
         seed: The seed that everything is derived from; one made of the search's own if None.
         settings: Overrides of any field of the study, as in `{"epochs": 40}` or `["epochs=40"]`.
     """
@@ -48,7 +50,7 @@ class PromotionOptions(Options):
     top: int = 5
     against: Sequence[str] = BASELINES
     tasks: Sequence[str] = ()
-    draws: int = 16
+    draws: int | None = None
     parameters: int | None = None
     seed: int | None = None
     settings: Settings = ()
@@ -74,9 +76,10 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
     from odyssey.studies.engine import reopen
 
     options = options or PromotionOptions()
-    top, draws, parameters = options.top, options.draws, options.parameters
-    if top < 1 or draws < 1:
-        raise ConfigError(f"--top and --draws must be at least 1, got {top} and {draws}")
+    top, parameters = options.top, options.parameters
+    if top < 1 or (options.draws is not None and options.draws < 1):
+        given = DRAWS if options.draws is None else options.draws
+        raise ConfigError(f"--top and --draws must be at least 1, got {top} and {given}")
     folder = Path(directory)
     run = reopen(folder)
     search, plan = run.study, run.study.search
@@ -88,10 +91,12 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
         raise ConfigError(f"{folder}: no candidate has passed all stages yet: nothing to promote")
     seen = list(dict.fromkeys([*search.tasks, *(t for s in plan.stages for t in s.tasks)]))
     chosen = absolute_tasks(options.tasks) or [*search.tasks, _unseen(seen)]
+    own = search.space.get("parameters")
     if parameters is None:
-        parameters = _parameters(search.space, chosen)
+        parameters = own if isinstance(own, int) else _parameters(search.space, chosen)
     fixed = fixed_by(str(search.training.get("preset", "")))
     fixed.pop("forget_bias", None)  # the search has gone without it
+    draws = _draws(options.draws, grid_size(search.distributions))
     space = fixed | {k: v for k, v in search.space.items() if k not in ("hidden_size", "preset")}
     # a search of before an option existed goes on without it; its promotion is a new study
     training = {k: v for k, v in plan.stages[-1].training.items() if EARLIER.get(k) != v}
@@ -119,6 +124,18 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
     study = parse_study(tomli_w.dumps(data), settings=options.settings)
     _check_seeds(study, folder)
     return study
+
+
+def _draws(given: int | None, combinations: int) -> int:
+    """Gives how many draws there are: of grids whole rounds."""
+    if given is None:
+        return combinations * math.ceil(DRAWS / combinations)
+    if given % combinations:
+        raise ConfigError(
+            f"the grids of the search have {combinations} combinations: --draws must be a multiple"
+            f" of {combinations}, got {given}"
+        )
+    return given
 
 
 def _drawn(search: Study, space: Mapping[str, Any]) -> dict[str, Any]:
