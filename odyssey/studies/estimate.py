@@ -22,6 +22,7 @@ from odyssey.training.config import training_config
 UPDATES = 3  # that are timed, and three times as many where they are lost in the rest
 MOST_UPDATES = 250
 CLEAR = 0.5  # what they take at least, of a training of one update with its measurements
+MOST_MEMBERS = 8  # of a population on a CPU
 MOST_TIMED = 3  # trials of a search, each of another stage or task
 ENOUGH_SECONDS = 20.0  # of timing; what is left of a study then is told from its work
 WORTH_TIMING = 5_000  # updates of a run whose time is told before it begins
@@ -157,6 +158,10 @@ def _estimate(trial: Trial) -> Estimate:
     config = training_config(trial.training)
     budget = in_updates(config, get_task(trial.task))
     clock = time.process_time if config.device == "cpu" else time.perf_counter
+    members = trial.members
+    if config.device == "cpu":  # a GPU works at many at once, a CPU at one after the other
+        members = _some(members)
+    times = len(trial.members) / len(members)
 
     def seconds(count: int) -> float:
         short: Mapping[str, Any] = {
@@ -166,7 +171,8 @@ def _estimate(trial: Trial) -> Estimate:
             "updates_per_epoch": count,
         }
         start = clock()
-        trained_trial(replace(trial, training=short), task=get_task(trial.task))
+        few = replace(trial, training=short, members=members)
+        trained_trial(few, task=get_task(trial.task))
         return clock() - start
 
     began, worked = time.perf_counter(), clock()
@@ -180,4 +186,15 @@ def _estimate(trial: Trial) -> Estimate:
     busy = (time.perf_counter() - began) / max(clock() - worked, 1e-9)
     # `once` holds one validation and one test, which is about what an epoch adds to its updates
     epoch = budget.updates_per_epoch * max(more, 0.0) / updates + once / 2
-    return Estimate(busy * (budget.epochs * epoch + once), busy * max(first - once, 0.0))
+    seconds_in_all = times * (budget.epochs * epoch + once)
+    return Estimate(busy * seconds_in_all, busy * max(first - once, 0.0))
+
+
+def _some(members: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Gives members that stand for a large population, of all its sizes: `MOST_MEMBERS` of it."""
+    if len(members) <= MOST_MEMBERS:
+        return tuple(members)
+    sizes = ("num_layers", "parameters", "hidden_size")
+    order = sorted(members, key=lambda member: [member.get(name) or 0 for name in sizes])
+    step = (len(order) - 1) / (MOST_MEMBERS - 1)
+    return tuple(order[round(place * step)] for place in range(MOST_MEMBERS))

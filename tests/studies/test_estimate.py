@@ -45,6 +45,30 @@ def test_a_warm_up_is_not_counted(monkeypatch, start_up, busy):
     assert whole.start_up == 0.0
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_of_a_large_population_some_members_stand_for_all(monkeypatch, device):
+    """A CPU works at one member after the other, a GPU at all of them at once."""
+    clock, seen = [0.0], []
+
+    def train(trial, *, task):
+        seen.append([member["hidden_size"] for member in trial.members])
+        work = sum(seen[-1]) if device == "cpu" else 100.0
+        clock[0] += work * (1 + trial.training["updates_per_epoch"])
+
+    monkeypatch.setattr(work, "trained_trial", train)
+    monkeypatch.setattr(estimate.time, "process_time", lambda: clock[0])
+    monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
+    sizes = random.Random(2).sample(range(100, 600), 50)
+    members = tuple({"member": k, "hidden_size": size} for k, size in enumerate(sizes))
+    training = {"epochs": 4, "updates_per_epoch": 10, "device": device}
+    trial = replace(one_trial(10), members=members, training=training)
+    found = estimate.estimate_trials([trial]).seconds
+    each = sum(sizes) if device == "cpu" else 100.0
+    assert found == pytest.approx(each * (4 * (10 + 1) + 2), rel=0.1)
+    assert {len(timed) for timed in seen} == {8 if device == "cpu" else 50}
+    assert {min(sizes), max(sizes)} <= set(seen[0])
+
+
 def test_updates_that_are_lost_in_the_measurements_are_timed_in_greater_number(monkeypatch):
     """An update takes a four-hundredth of a validation, and that is a little longer or shorter."""
     clock, jitter = [0.0], random.Random(1)
