@@ -11,8 +11,9 @@ from rung to rung of a ladder,
 `published.py` puts papers' numbers beside; `transfer.py` compares rankings on tasks,
 `families.py` has associations over cells that are kin, `pareto.py` fronts of loss and cost,
 `components.py` splits variance into seeds and hyperparameters, `studentised.py` is a second test;
-`gradients.py` summarises measurements, `search.py` candidates; `simulation.py` makes studies whose
-truth is known. May import storage and the rooms below; never torch, ray, matplotlib or what made
-the results. To add a statistic: a function in the file of its subject, with a known answer in its
-tests, and a null test in `checks/null_tests.py` if it claims a difference.
+`gradients.py` summarises measurements, `search.py` candidates, `superiority.py` the chance that one
+of these is more than one of those; `simulation.py` makes studies whose truth is known. May import
+storage and the rooms below; never torch, ray, matplotlib or what made the results. To
+add a statistic: a function in the file of its subject, with a known answer in its tests, and a null
+test in `checks/null_tests.py` if it claims a difference.
 """
