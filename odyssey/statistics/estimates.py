@@ -200,15 +200,13 @@ def repeats_of(results: pd.DataFrame) -> int:
         results: One row a draw of one task, with `label`; of the cells that with the most counts.
     """
     names = [n for n in results if n in HYPERPARAMETERS or str(n).startswith(OF_CELL)]
-    setting = [name for name in names if results[name].notna().any()]
-    if not setting:
+    if not results[names].notna().any(axis=None):
         return 1
-    found = []
-    for _, own in results.groupby("label"):
-        times = own.groupby(setting, dropna=False).size()
-        found.append((len(own), int(times.min()) if times.nunique() == 1 else 1))
-    most = max(found)[0]
-    return max(times for count, times in found if count == most)
+    several = [name for name in names if results[name].nunique(dropna=False) > 1]
+    times = results.groupby(["label", *several], dropna=False).size().groupby("label")
+    draws, least = times.sum(), times.min()
+    alike = least.where(least == times.max(), 1)
+    return int(alike[draws == draws.max()].max())
 
 
 def rungs_of(results: pd.DataFrame) -> pd.Series[int]:

@@ -78,7 +78,10 @@ def test_the_rung_comes_first_and_validation_second():
 
 
 def test_half_of_the_finalists_are_the_best_and_a_lost_one_is_the_last():
-    assert [top_count(200, counted=n) for n in (1, 3, 6)] == [1, 3, 6]
+    for finalists, counted in ((1, 1), (4, 2), (5, 3), (12, 6)):
+        rung = [2] * finalists + [1] * (200 - finalists)
+        assert counted_of(pd.DataFrame({"label": "a", "rung": rung})) == counted
+        assert top_count(200, counted=counted) == counted
     assert top_count(200) == 20
     rows = hand_made(0.0)
     lost = (rows["rung"] == 3) & (rows["spec"] == "variant")
