@@ -113,23 +113,18 @@ class TrialWork:
         """Trains the trial's population; an error in it is the caller's to record."""
         load_sources(self.plugins)
         task = _checked_task(trial.task, self.tasks[trial.task])
-        here = self._is_here()
-        kept = TrialCheckpoints(self.directory, trial.id, made=versions())
-        result, trained = trained_trial(
-            trial, commit=self.commit, task=task, checkpoints=kept if here else None
-        )
+        kept = None
+        if (self.directory / "study.toml").exists():
+            kept = TrialCheckpoints(self.directory, trial.id, made=versions())
+        result, trained = trained_trial(trial, commit=self.commit, task=task, checkpoints=kept)
         # a full disk is no fault of the trial: the driver tries again, and stops the run
         with suppress(StoreError):
-            if here or self._is_here():
+            if kept:
                 store = RunStore.open(self.directory)
                 write_weights(store, result.trial_id, trained, keep=self.keep)
                 store.write(result.trial_id, result.rows, result.curves)
                 kept.remove()
         return result
-
-    def _is_here(self) -> bool:
-        """Says whether the run directory is on this machine."""
-        return (self.directory / "study.toml").exists()
 
 
 @contextmanager

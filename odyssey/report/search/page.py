@@ -226,7 +226,7 @@ def _noise_table(noise: pd.DataFrame) -> pd.DataFrame:
         {
             "stage": noise["stage"],
             "new cells": noise["cells"],
-            "their spread": ["-" if s != s else f"{s:.4f}" for s in noise["spread"]],
+            "their spread": ["-" if math.isnan(s) else f"{s:.4f}" for s in noise["spread"]],
             "measured again": noise["again"],
             "measurements": noise["measurements"],
             "noise": between("noise", 4),

@@ -77,8 +77,8 @@ def promotion_study(directory: str | Path, options: PromotionOptions | None = No
 
     options = options or PromotionOptions()
     top, parameters = options.top, options.parameters
-    if top < 1 or (options.draws is not None and options.draws < 1):
-        given = DRAWS if options.draws is None else options.draws
+    given = DRAWS if options.draws is None else options.draws
+    if top < 1 or given < 1:
         raise ConfigError(f"--top and --draws must be at least 1, got {top} and {given}")
     folder = Path(directory)
     run = reopen(folder)
