@@ -228,6 +228,12 @@ def test_what_predicts_the_loss_comes_out_of_what_was_measured(monkeypatch):
     assert tau["value"].to_numpy() == pytest.approx(models[figures.DECIDING], abs=1e-5)
 
 
+def test_what_dropout_does_comes_out_byte_for_byte():
+    kept = ROOT / "results/jozefowicz_dropout"
+    table = script(Path("experiments/jozefowicz_dropout/figures.py")).settings(kept)
+    assert tables.to_csv(table).encode() == (kept / "settings.csv").read_bytes()
+
+
 FACTORIALS = [path for path in RUNS if RunStore.open(path).run.get("factorial")]
 
 

@@ -11,6 +11,7 @@ from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError, StoreError
 from odyssey.jobs.compare import ComparedRuns, compare_runs
+from odyssey.jobs.compare_settings import NO_BASELINE, compare_settings
 from odyssey.jobs.forest import ChangesOverRuns, changes_over_runs
 from odyssey.progress.output import console
 from odyssey.wording import plural
@@ -24,6 +25,7 @@ EXAMPLES = (
     ("odyssey compare results/runs/tour results/runs/tour-2", "the cells of two runs in one table"),
     ("odyssey compare results/odyssey_2015 results/ablate_lstm --changes", "one row a change"),
     ("odyssey compare runs/a runs/b --baseline gru --out build/both", "each beside a GRU, as CSV"),
+    ("odyssey compare runs/plain runs/dropout --settings", "what dropout does to every cell"),
 )
 
 
@@ -37,7 +39,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the cell that all are compared with, of the first run that has it (that run's own)",
     )
     parser.add_argument("--out", metavar="DIR", help="folder for runs.csv and agreement.csv")
-    parser.add_argument(
+    others = parser.add_mutually_exclusive_group()
+    others.add_argument(
+        "--settings",
+        action="store_true",
+        help="instead: each cell beside itself in the first run, which has other settings",
+    )
+    others.add_argument(
         "--changes",
         action="store_true",
         help="instead: what each change of the runs' own baselines does, over all of them",
@@ -52,8 +60,13 @@ def run(args: argparse.Namespace) -> None:
             raise ConfigError("--changes takes the baseline of each run: leave out --baseline")
         _show_changes(changes_over_runs(args.directories), args.out, as_json=args.json)
         return
-    found = compare_runs(args.directories, baseline=args.baseline)
-    tables = {"runs": found.table, "agreement": found.agreement}
+    if args.settings:
+        if args.baseline:
+            raise ConfigError(NO_BASELINE)
+        found = compare_settings(args.directories)
+    else:
+        found = compare_runs(args.directories, baseline=args.baseline)
+    tables = {"runs": found.table} | ({} if args.settings else {"agreement": found.agreement})
     files = _write(tables, Path(args.out)) if args.out else {}
     if args.json:
         print_json(found.data() | {"files": files})
@@ -136,8 +149,12 @@ def _write(tables: Mapping[str, pd.DataFrame], folder: Path) -> dict[str, str]:
 def _print_table(found: ComparedRuns) -> None:
     from odyssey.report.page.tables import comparison_table, print_table
 
-    compared = found.compared
+    compared: pd.DataFrame = found.compared
+    for run, what in found.settings.items():
+        print(f"{run}: {what}\n")
     with found.counting():
+        if found.settings:  # every other row is a baseline of its own
+            compared = compared[~compared["baseline"].astype(bool)]
         if not compared.empty:
             print_table(comparison_table(compared), console())
         others = compared[compared["draws_are"] == "others"]
@@ -147,8 +164,8 @@ def _print_table(found: ComparedRuns) -> None:
                 f" {', '.join(dict.fromkeys(others['run']))}\n"
             )
         groups = found.apart.groupby(["run", "task", "differs"], sort=False)
-        for (run, task, differs), part in groups:
-            print(f"{task} of {run} is not compared: {differs}")
+        for (name, task, differs), part in groups:
+            print(f"{task} of {name} is not compared: {differs}")
             scores = zip(part["cell"], part["top_score"], part["draws"], strict=True)
             for cell, score, draws in scores:
                 print(f"  {cell}: {score:.3f} by its best draws of {draws}")

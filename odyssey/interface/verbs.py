@@ -28,6 +28,7 @@ from odyssey.interface.run import Run, exported, plain, resumable, work
 from odyssey.jobs.caption import CaptionOptions, ReadPictures, caption_pictures
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.compare import ComparedRuns, compare_runs
+from odyssey.jobs.compare_settings import NO_BASELINE, compare_settings
 from odyssey.jobs.export import Exported
 from odyssey.jobs.gradients import GradientStudy, measure_gradients
 from odyssey.jobs.mistakes import MistakeOptions, SortedMistakes, sort_mistakes
@@ -214,18 +215,26 @@ def promote(call: _Promote) -> Run:
     return Run(call.run).promote(**fields_of(PromoteArguments, call))
 
 
-def compare(*runs: AnyRun, baseline: str = "") -> ComparedRuns:
+def compare(*runs: AnyRun, baseline: str = "", settings: bool = False) -> ComparedRuns:
     """Puts the cells of several runs into one table, each beside one baseline.
 
     Args:
         runs: Runs or their directories, the one with the baseline first; or one list of them.
         baseline: The cell; that of the first run's study, or its first one, where it is empty.
+        settings: Each cell beside itself in the first run instead: what the settings do in which
+            the runs differ.
 
     Raises:
-        OdysseyError: Fewer than two runs, one is a search, or no run has the baseline.
+        OdysseyError: Fewer than two runs, one is a search, no run has the baseline, there are both
+            a baseline and settings, or settings are asked for where the runs have the same.
     """
     listed = runs[0] if len(runs) == 1 and isinstance(runs[0], list | tuple) else runs
-    return compare_runs([plain(run) for run in listed], baseline=baseline)
+    places = [plain(run) for run in listed]
+    if not settings:
+        return compare_runs(places, baseline=baseline)
+    if baseline:
+        raise ConfigError(NO_BASELINE)
+    return compare_settings(places)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ class ComparedRuns:
             is not alike where a cell is not compared.
         agreement: One row a task and cell: `statistics.synthesis.SYNTHESIS_COLUMNS`.
         shared: Whether some of the runs have draws in common: then they agree more than they know.
+        settings: Where every cell is compared with itself in the first run, what the runs' settings
+            are beside that one's, by their names; baseline is empty then, and so is agreement.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -58,6 +60,7 @@ class ComparedRuns:
     table: pd.DataFrame = field(repr=False)
     agreement: pd.DataFrame = field(repr=False)
     shared: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def figure(self, task: str = "") -> Figure:
         """Draws the difference of every cell that is compared to the baseline, with intervals.
@@ -103,7 +106,14 @@ class ComparedRuns:
         beside = self.compared[~self.compared["baseline"].astype(bool)]
         verdicts = beside["verdict"].dropna().value_counts()
         said = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
-        return f"<ComparedRuns {names} beside {printable(self.baseline)}: {said or 'none alike'}>"
+        return f"<ComparedRuns {names} beside {self.beside}: {said or 'none alike'}>"
+
+    @property
+    def beside(self) -> str:
+        """What cells are compared with, in words."""
+        if not self.settings:
+            return printable(self.baseline)
+        return f"themselves in {printable(self.runs[0].name)}"
 
     @shows
     def _repr_html_(self) -> str:
@@ -111,7 +121,8 @@ class ComparedRuns:
         from odyssey.report.page.tables import by_task, comparison_table
         from odyssey.report.study.page import table_html
 
-        notes = [
+        notes = [f"{run}: {what}" for run, what in self.settings.items()]
+        notes += [
             f"{task} of {run} is not compared: {why}"
             for run, task, why in self.apart[["run", "task", "differs"]].drop_duplicates().values
         ]
@@ -119,7 +130,7 @@ class ComparedRuns:
             tables = by_task(comparison_table(self.compared)) if len(self.compared) else []
             return fragment(
                 "Runs compared",
-                lead=f"{', '.join(run.name for run in self.runs)}; baseline {self.baseline}",
+                lead=f"{', '.join(run.name for run in self.runs)}; beside {self.beside}",
                 blocks=[table_html(part) for _, part in tables],
                 notes=notes,
             )
@@ -132,6 +143,7 @@ class ComparedRuns:
             "table": self.table.to_dict("records"),
             "agreement": self.agreement.to_dict("records"),
             "shared": self.shared,
+            "settings": dict(self.settings),
         }
 
 
@@ -155,9 +167,7 @@ def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> C
 
     from odyssey.statistics.synthesis import synthesis
 
-    if len(directories) < 2:
-        raise ConfigError("name two runs or more to compare: odyssey compare RUN RUN")
-    runs = tuple(_compared(*found) for found in finished_runs(directories))
+    runs = compared_runs(directories)
     labels = list(dict.fromkeys(label for run in runs for label in run.results["label"]))
     first = baseline or str(runs[0].facts.get("baseline") or "") or labels[0]
     if first not in labels:
@@ -172,6 +182,18 @@ def compare_runs(directories: Sequence[str | Place], *, baseline: str = "") -> C
     )
     table = pd.concat(found, ignore_index=True)
     return ComparedRuns(runs, first, table, agreement, _share(runs))
+
+
+def compared_runs(directories: Sequence[str | Place]) -> tuple[ComparedRun, ...]:
+    """Opens runs that are put beside each other.
+
+    Raises:
+        ConfigError: Fewer than two runs, one is a search, or is named twice.
+        StoreError: One is no run, or has no finished trial.
+    """
+    if len(directories) < 2:
+        raise ConfigError("name two runs or more to compare: odyssey compare RUN RUN")
+    return tuple(_compared(*found) for found in finished_runs(directories))
 
 
 def finished_runs(
@@ -243,7 +265,7 @@ def _task_table(runs: Sequence[ComparedRun], task: str, baseline: str) -> pd.Dat
         differs = f"no {baseline} on the task" if home is None else ""
         if home is not None:
             differs = changes(home.setups[task], run.setups[task])
-        own = home is None or not _same_draws(parts[home.name], part)
+        own = home is None or not same_draws(parts[home.name], part)
         draws_are = None if differs else "others" if own else "the same"
         known = {"draws_are": draws_are, "differs": differs}
         for label, cell in dict(zip(named["label"], part["label"], strict=True)).items():
@@ -259,14 +281,21 @@ def _task_table(runs: Sequence[ComparedRun], task: str, baseline: str) -> pd.Dat
     return pd.concat([found, said], axis=1)
 
 
-def _same_draws(one: pd.DataFrame, other: pd.DataFrame) -> bool:
-    """Tells whether draws of one number have one seed and one set of hyperparameters."""
+def same_draws(one: pd.DataFrame, other: pd.DataFrame, *, but: Collection[str] = ()) -> bool:
+    """Tells whether draws of one number have one seed and one set of hyperparameters.
+
+    Args:
+        one: Rows of a task.
+        other: Those of another run.
+        but: Hyperparameters that are left out.
+    """
     from odyssey.hyperparameters import HYPERPARAMETERS
 
     # a size that follows from a number of parameters is the cell's, not the draw's
     sizes = {"hidden_size"} if one["parameters"].notna().any() else set()
     names = ["seed", *(n for n in HYPERPARAMETERS if n in one and n not in sizes)]
-    names = [name for name in names if name != "forget_bias"]  # cells without the gate have none
+    # cells without the gate have no forget bias
+    names = [name for name in names if name != "forget_bias" and name not in but]
     mine, theirs = (rows.groupby("member")[names].first() for rows in (one, other))
     common = mine.index.intersection(theirs.index)
     return len(common) > 0 and mine.loc[common].equals(theirs.loc[common])

@@ -20,7 +20,7 @@ Lost draws (diverged or failed) are the worst draws of their cell and count as g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -179,7 +179,7 @@ def compare(
     results: pd.DataFrame,
     *,
     seed: int,
-    baseline: str | None = None,
+    baseline: str | Mapping[str, str] | None = None,
     valid: str = VALID_BPC,
     test: str = TEST_BPC,
     alpha: float = 0.05,
@@ -195,7 +195,8 @@ def compare(
         results: One row a member, as `RESULT_COLUMNS`.
         seed: Of the resamples. Every comparison uses the same ones, so that a cell more or less
             changes no other row but by the corrections and by how many swaps these ask for.
-        baseline: Label of the baseline; the first cell of the results where it is None.
+        baseline: Label of the baseline; the first cell of the results where it is None. Where
+            cells have baselines of their own: the label of that of every such cell.
         valid: Column that chooses among draws.
         test: Column that is compared; a loss, or an accuracy when its name ends so.
         alpha: Level of both verdicts.
@@ -219,9 +220,10 @@ def compare(
     rows: list[dict[str, object]] = []
     tests: dict[int, PermutationTest] = {}  # by row
     tasks = task_draws(results, valid=valid, test=test)
-    first = first_cell(tasks) if baseline is None else baseline
+    one = first_cell(tasks) if baseline is None else baseline
     for draws in tasks:
         for label in draws.labels:
+            first = _baseline_of(label, one)
             row = _summary(draws, first, label)
             if label != first:
                 pair = pair_of(draws, first, label)
@@ -238,8 +240,10 @@ def compare(
     frame = pd.DataFrame(rows).reindex(columns=list(COMPARISON_COLUMNS))
     frame["swaps"] = frame["swaps"].astype("Int64")
     frame["exact"] = frame["exact"].astype("boolean")
-    reference = frame["task"].map(frame[frame["baseline"]].set_index("task")["top_score"])
-    frame["relative"] = frame["difference"] / reference.abs()
+    scores = frame[frame["baseline"]].set_index(["task", "label"])["top_score"]
+    firsts = [_baseline_of(label, one) for label in frame["label"]]
+    of_rows = pd.MultiIndex.from_arrays([frame["task"], firsts])
+    frame["relative"] = frame["difference"] / scores.reindex(of_rows).abs().to_numpy()
     frame["p_holm"] = holm(frame["p"])
     frame["odyssey_p_bonferroni"] = frame.groupby("task")["odyssey_p"].transform(bonferroni)
     gain = frame["difference"] * (1.0 if lower_is_better(test) else -1.0)
@@ -251,6 +255,10 @@ def compare(
     unclear = [place for place, known in clear.items() if not known]
     frame.loc[unclear, "verdict"] = UNDECIDED
     return frame
+
+
+def _baseline_of(label: str, baseline: str | Mapping[str, str]) -> str:
+    return baseline if isinstance(baseline, str) else baseline.get(label, label)
 
 
 COMPARISON_COLUMNS = (

@@ -9,6 +9,7 @@ from support.small_studies import small_study
 
 import odyssey as package
 from odyssey.cli import report
+from odyssey.errors import ConfigError
 from odyssey.storage import RunStore, load_results
 
 STUDY = small_study(
@@ -23,7 +24,7 @@ STUDY = small_study(
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Runs of one study, of other draws, of another budget and with another cell."""
+    """Runs of one study, of other draws, of other settings and with another cell."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "study.toml").write_text(STUDY)
     changes = {
@@ -32,6 +33,8 @@ def runs(tmp_path_factory):
         "draws": ["seed=2"],
         "budget": ["epochs=2"],
         "cell": ['cells=["lstm"]', 'baseline=""'],
+        "rate": ["space.learning_rate=0.01"],
+        "held": ["training.test_characters=100"],
     }
     for name, settings in changes.items():
         file = folder / "study.toml"
@@ -121,6 +124,48 @@ def test_runs_are_compared_where_they_are_alike(runs, odyssey, cwd):
     assert "compared without pairs: draws" in called.out
     assert len(pd.read_csv("tables/runs.csv")) == 9
     assert len(odyssey("compare", runs / "one", runs / "cell", "--json").json["table"]) == 3
+
+
+def test_settings_are_compared_cell_by_cell(runs, odyssey, cwd):
+    names = ("one", "budget", "rate", "held")
+    found = package.compare([runs / name for name in names], settings=True)
+    table = found.table.set_index(["run", "cell"])
+    assert list(table.index) == [(run, cell) for cell in ("gru", "elman") for run in names]
+    assert table.loc["one", "baseline"].tolist() == [True, True]
+    assert table.loc["held", "differs"].unique() == ["training.test_characters: 200 -> 100"]
+    assert table.loc["held", "p"].isna().all()
+    assert table.loc["held", "top_score"].notna().all()
+    tested = table.loc[["budget", "rate"]]
+    assert (tested["draws_are"] == "the same").all()  # but for what is drawn otherwise
+    scores = table["top_score"]
+    for run, cell in tested.index:
+        difference = scores[(run, cell)] - scores[("one", cell)]
+        assert table.loc[(run, cell), "difference"] == pytest.approx(difference)
+        assert table.loc[(run, cell), "relative"] == pytest.approx(
+            difference / scores[("one", cell)]
+        )
+    assert (tested["p_holm"] == (4 * tested["p"]).clip(upper=1)).all()
+    assert found.settings["budget"] == "training.epochs: 1 -> 2"
+    assert "beside themselves in one" in repr(found)
+    assert "budget: training.epochs: 1 -&gt; 2" in found._repr_html_()
+    called = odyssey("compare", "--settings", *(runs / name for name in names), "--out", "tables")
+    assert "budget: training.epochs: 1 -> 2\n" in called.out
+    assert "gru (budget)" in called.out
+    assert "gru (one)" not in called.out
+    assert "held is not compared: training.test_characters" in called.out
+    assert len(pd.read_csv("tables/runs.csv")) == 8
+
+
+def test_settings_that_cannot_be_compared_are_one_line(runs, odyssey, cwd):
+    one, other = runs / "one", runs / "draws"
+    settings = ("compare", "--settings", one)
+    assert "draws has the settings of one" in refused(odyssey(*settings, other))
+    assert "leave out the baseline" in refused(odyssey(*settings, other, "--baseline", "gru"))
+    with pytest.raises(ConfigError, match="leave out the baseline"):
+        package.compare(one, other, baseline="gru", settings=True)
+    with pytest.raises(ConfigError, match="no other run has a cell of cell on one of its tasks"):
+        package.compare(runs / "cell", runs / "budget", settings=True)
+    assert "not allowed with" in odyssey(*settings, other, "--changes").err
 
 
 def test_what_cannot_be_compared_is_one_line(runs, odyssey, cwd):

@@ -273,3 +273,21 @@ def test_difference_by_budget_ends_at_the_best_draws():
     middle = found[found["n"].between(5, 20)]
     assert (middle["low"] < middle["difference"]).all()
     assert (middle["difference"] < middle["high"]).all()
+
+
+def test_cells_with_baselines_of_their_own_are_pairs_in_one_table():
+    names = ("a", "b", "a'", "b'")
+    cells = {name: SimulatedCell(shift=0.05 * place) for place, name in enumerate(names)}
+    results = simulate_results(cells, draws=12, rng=rng(5))
+    found = comparison.compare(results, seed=0, baseline={"a'": "a", "b'": "b"})
+    assert found[found["baseline"]]["label"].tolist() == ["a", "b"]
+    pairs = [
+        comparison.compare(results[results["cell"].isin(pair)], seed=0)
+        for pair in (("a", "a'"), ("b", "b'"))
+    ]
+    alone = pd.concat(pairs).set_index("label")
+    found = found.set_index("label")
+    same = ["difference", "low", "high", "relative", "improvement", "p", "odyssey_p", "top_score"]
+    pd.testing.assert_frame_equal(found[same], alone.loc[found.index, same])
+    tested = found[~found["baseline"]]
+    np.testing.assert_allclose(tested["p_holm"], comparison.holm(tested["p"]))
