@@ -233,9 +233,16 @@ def _progress(
     )
 
 
+def layer_parameters(run: Mapping[str, Any]) -> str:
+    """Says what `parameters` of a candidate are: of so many units, whatever size was trained."""
+    return f"parameters at {run['sizes']['hidden_size']} units"
+
+
 def _front(done: pd.DataFrame, run: Mapping[str, Any]) -> Picture:
     loss = run["measure"] == "loss"
-    cost = "parameters of one layer" if run["cost"] == "parameters" else "operations per character"
+    cost = f"{layer_parameters(run)} of one layer"
+    if run["cost"] != "parameters":
+        cost = "operations per character"
     frame = done.assign(
         front=is_efficient(done["cost"], -done["score"]),
         value=1.0 / done["score"] if loss else done["score"],

@@ -17,7 +17,7 @@ from odyssey.errors import StoreError
 from odyssey.report.page.entries import equations_html
 from odyssey.report.page.html import frame_html, plain_table, time_span
 from odyssey.report.page.shell import render
-from odyssey.report.search.content import SearchContent, format_score
+from odyssey.report.search.content import SearchContent, format_score, layer_parameters
 from odyssey.statistics.search import Audit
 from odyssey.statistics.superiority import Chance
 from odyssey.storage.schema import FINISHED, RANDOM_ARM, SEED_ARM, UNMEASURED
@@ -75,7 +75,8 @@ def best_table(content: SearchContent) -> pd.DataFrame:
 
 def best_html(content: SearchContent) -> Markup:
     """Makes a table of the best cells, a row each with its equations."""
-    heads = [("cell", False), ("score", True), ("parameters", True), ("nearest", False)]
+    counted = layer_parameters(content.run)
+    heads = [("cell", False), ("score", True), (counted, True), ("nearest", False)]
     rows = [
         [c.name, format_score(c.score), f"{c.parameters:,.0f}", c.nearest, equations_html(c.text)]
         for c in content.best
@@ -94,7 +95,7 @@ def print_search(content: SearchContent, console: Console) -> None:
     table = Table(title="best cells", title_justify="left", box=None, pad_edge=False)
     for name in ("cell", "arm", "nearest"):
         table.add_column(name)
-    for name in ("score", "parameters", "draws"):
+    for name in ("score", layer_parameters(content.run), "draws"):
         table.add_column(name, justify="right")
     rows: list[tuple[float, list[str]]] = [
         (
@@ -157,7 +158,7 @@ def _page(content: SearchContent) -> str:
                 "cell": cell,
                 "equations": equations_html(cell.text),
                 "score": format_score(cell.score),
-                "parameters": f"{cell.parameters:,.0f}",
+                "parameters": f"{cell.parameters:,.0f} {layer_parameters(run)}",
             }
             for cell in content.best
         ],
