@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from odyssey.errors import ConfigError
@@ -40,63 +41,84 @@ def compare_settings(directories: Sequence[str | Place]) -> ComparedRuns:
 
     first, *others = runs = compared_runs(directories)
     settings = {run.name: _settings(first, run) for run in others}
-    rows: list[pd.DataFrame] = []
-    about: list[dict[str, Any]] = []  # of every cell of a run on a task, in the order of the table
+    parts: list[_Part] = []
     for task in first.setups:
-        for label, home in _cells(first, task):
-            of_cell = [home.assign(independent=False)]
-            said = [_about(first, task, label)]
-            for run in others:
-                for _, part in (pair for pair in _cells(run, task) if pair[0] == label):
-                    own = not same_draws(home, part, but=_drawn_otherwise(first, run))
-                    of_cell.append(part.assign(independent=own))
-                    said.append(
-                        _about(
-                            run,
-                            task,
-                            label,
-                            own=own,
-                            differs=_differs(first, run, task, home, part),
-                        )
-                    )
-            if len(of_cell) > 1:
-                rows += of_cell
-                about += said
-    if not rows:
+        for cell, home in _cells(first, task).items():
+            beside = [
+                _beside(first, run, task, cell, home, found)
+                for run in others
+                if (found := _cells(run, task).get(cell)) is not None
+            ]
+            if beside:
+                parts += [_Part(first.name, task, cell, home), *beside]
+    if not parts:
         raise ConfigError(f"no other run has a cell of {first.name} on one of its tasks")
-    named = [part.assign(label=one["label"]) for part, one in zip(rows, about, strict=True)]
-    alike = [part for part, one in zip(named, about, strict=True) if not one["differs"]]
-    apart = [part for part, one in zip(named, about, strict=True) if one["differs"]]
-    beside = {one["label"]: f"{one['cell']} ({first.name})" for one in about}
-    tables = [compare(pd.concat(alike), seed=seed_of(first.facts), baseline=beside)]
-    if apart:
+    alike = pd.concat([part.named for part in parts if not part.differs])
+    baselines = {part.label: f"{part.cell} ({first.name})" for part in parts}
+    tables = [compare(alike, seed=seed_of(first.facts), baseline=baselines)]
+    if apart := [part.named for part in parts if part.differs]:
         tables.append(best_scores(pd.concat(apart)).assign(baseline=False))
-    return ComparedRuns(
-        runs,
-        "",
-        pd.DataFrame(about).merge(pd.concat(tables), on=["task", "label"], how="left"),
-        pd.DataFrame(columns=list(SYNTHESIS_COLUMNS)),
-        settings=settings,
-    )
+    about = pd.DataFrame([part.about for part in parts])
+    table = about.merge(pd.concat(tables), on=["task", "label"], how="left")
+    none = pd.DataFrame(columns=list(SYNTHESIS_COLUMNS))
+    return ComparedRuns(runs, "", table, none, settings=settings)
 
 
-def _cells(run: ComparedRun, task: str) -> list[tuple[str, pd.DataFrame]]:
-    """Gives the cells of a run on a task with their rows."""
+@dataclass(frozen=True)
+class _Part:
+    """The draws of one cell on one task in one run.
+
+    Attributes:
+        run: Name of the run.
+        task: The task.
+        cell: The cell.
+        rows: One a draw.
+        own: Whether the draws are not those of the first run.
+        differs: Why they are not compared with those of the first run; empty where they are.
+    """
+
+    run: str
+    task: str
+    cell: str
+    rows: pd.DataFrame
+    own: bool = False
+    differs: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name in the table."""
+        return f"{self.cell} ({self.run})"
+
+    @property
+    def named(self) -> pd.DataFrame:
+        """Its rows for the comparison."""
+        return self.rows.assign(label=self.label, independent=self.own)
+
+    @property
+    def about(self) -> dict[str, str | None]:
+        """What the table says of it beside scores."""
+        draws = None if self.differs else "others" if self.own else "the same"
+        names = {"task": self.task, "label": self.label, "run": self.run, "cell": self.cell}
+        return {**names, "draws_are": draws, "differs": self.differs}
+
+
+def _cells(run: ComparedRun, task: str) -> dict[str, pd.DataFrame]:
+    """Gives the rows of a run on a task, by cell."""
     results = run.results[run.results["task"] == task]
-    return [(str(label), part) for label, part in results.groupby("label", sort=False)]
+    return {str(label): part for label, part in results.groupby("label", sort=False)}
 
 
-def _about(
-    run: ComparedRun, task: str, cell: str, *, own: bool = False, differs: str = ""
-) -> dict[str, Any]:
-    return {
-        "task": task,
-        "label": f"{cell} ({run.name})",
-        "run": run.name,
-        "cell": cell,
-        "draws_are": None if differs else "others" if own else "the same",
-        "differs": differs,
-    }
+def _beside(
+    first: ComparedRun,
+    run: ComparedRun,
+    task: str,
+    cell: str,
+    home: pd.DataFrame,
+    found: pd.DataFrame,
+) -> _Part:
+    """Describes the draws of another run beside those of the first."""
+    own = not same_draws(home, found, but=_drawn_otherwise(first, run))
+    return _Part(run.name, task, cell, found, own, _differs(first, run, task, home, found))
 
 
 def _settings(first: ComparedRun, run: ComparedRun) -> str:
