@@ -31,6 +31,44 @@ _BAD_ARCHIVES = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
+class Joined:
+    """Says which files of a tar archive make up a text, one after the other.
+
+    Each that has no line end at its end gets one; empty ones and links are left out.
+
+    Attributes:
+        suffixes: How their names end.
+        folder: In which folder of the archive's only one they lie; all where it is empty.
+        shuffled: Whether they come in the order of the SHA-256 of their paths in that only folder,
+            instead of that of the paths, so that neighbours are of all parts of the tree.
+        ascii: Whether those with bytes that are no printable ASCII, tab or line feed are left out.
+    """
+
+    suffixes: tuple[str, ...]
+    folder: str = ""
+    shuffled: bool = False
+    ascii: bool = False
+
+    def __str__(self) -> str:
+        kinds = " and ".join(f"{self.folder}*{suffix}" for suffix in self.suffixes)
+        plain = " of printable ASCII" if self.ascii else ""
+        order = "the SHA-256 of their paths" if self.shuffled else "their paths"
+        return f"all {kinds}{plain} in the order of {order}"
+
+    def takes(self, path: str, text: bytes) -> bool:
+        """Tells whether a file, by its path in the archive's only folder, is one of them."""
+        named = path.startswith(self.folder) and path.endswith(self.suffixes)
+        return named and bool(text) and not (self.ascii and text.translate(None, _PRINTABLE))
+
+    def place(self, path: str) -> str:
+        """Gives what files are ordered by."""
+        return hashlib.sha256(path.encode()).hexdigest() if self.shuffled else path
+
+
+_PRINTABLE = bytes([9, 10, *range(0x20, 0x7F)])
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Describes one corpus, or set of pieces of music.
 
@@ -45,8 +83,7 @@ class Dataset:
         unit: What published numbers of it count: characters, or the bytes of the file.
         member: Its name inside the zip archive at `url`; None where `url` is the file itself, or
             an archive of many.
-        joined: Suffixes of the files of a tar archive at `url` that make up the file: those that
-            are not empty, in the order of their paths, each with a line end at its end.
+        joined: Which files of a tar archive at `url` make up the file, which ends at its size.
         archive_digest: "algorithm:hexadecimal" of that archive; None where only that of the file
             is known.
         file: Its name in the folder of the corpus: `input.txt` is a text, `pieces.mat` music.
@@ -61,7 +98,7 @@ class Dataset:
     split: str = "90/5/5"
     unit: str = "characters"
     member: str | None = None
-    joined: tuple[str, ...] = ()
+    joined: Joined | None = None
     archive_digest: str | None = None
     file: str = FILE_NAME
     part_of: str = ""
@@ -142,7 +179,15 @@ DATASETS: dict[str, Dataset] = {
         size=4_413_579,
         digest="sha256:25655c3d45a9dacaa5184b0c27935d5f81bf4dccece330107bf9dd778386f708",
         licence="GPL-2.0",
-        joined=(".c", ".h"),  # of the archive no digest is known here, so its outcome is checked
+        joined=Joined((".c", ".h")),  # of the archive no digest is known: the outcome is checked
+    ),
+    "linux": Dataset(
+        summary="the C source of Linux 4.19, kernel/ shuffled, as much as Karpathy et al. had",
+        url="https://cdn.kernel.org/pub/linux/kernel/v4.x/linux-4.19.tar.xz",
+        size=6_206_996,
+        digest="sha256:134ff010264f091ef37b8e0cdd225fd63cb2475a6ca4d86948b908da246eeee2",
+        licence="GPL-2.0",
+        joined=Joined((".c", ".h"), folder="kernel/", shuffled=True, ascii=True),
     ),
     "jsb-chorales": _music(
         "382 chorales of Bach, a frame a quarter note (Boulanger-Lewandowski et al., 2012)",
@@ -304,7 +349,7 @@ def _download(
                 with zipfile.ZipFile(fetched) as archive:
                     fetched = Path(archive.extract(dataset.member, folder))
             if dataset.joined:
-                fetched = _joined(fetched, dataset)
+                fetched = _joined(fetched, dataset, dataset.joined)
             elif dataset.download_digest is None:  # pooch cannot check the beginning of one
                 algorithm, _, expected = dataset.digest.partition(":")
                 if not _digest(fetched, algorithm).startswith(expected):
@@ -325,21 +370,25 @@ def _digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def _joined(archive: Path, dataset: Dataset) -> Path:
+def _joined(archive: Path, dataset: Dataset, joined: Joined) -> Path:
     """Joins the files of a tar archive beside it; raises ValueError where they are not right."""
     pieces: dict[str, bytes] = {}
     with tarfile.open(archive) as tar:
         for entry in tar:
+            path = entry.name.partition("/")[2]
             file = tar.extractfile(entry) if entry.isreg() else None
-            if file and entry.name.endswith(dataset.joined) and (piece := file.read()):
-                pieces[entry.name] = piece if piece.endswith(b"\n") else piece + b"\n"
-    text = b"".join(pieces[name] for name in sorted(pieces))
+            if file and entry.name.endswith(joined.suffixes):
+                piece = file.read()
+                if joined.takes(path, piece):
+                    line_end = b"" if piece.endswith(b"\n") else b"\n"
+                    pieces[joined.place(path)] = piece + line_end
+    text = b"".join(pieces[place] for place in sorted(pieces))[: dataset.size]
     algorithm, _, expected = dataset.digest.partition(":")
     if hashlib.new(algorithm, text).hexdigest() != expected:
         raise ValueError(f"{len(pieces)} files joined have another {algorithm} than expected")
-    joined = archive.with_name("joined")
-    joined.write_bytes(text)
-    return joined
+    made = archive.with_name("joined")
+    made.write_bytes(text)
+    return made
 
 
 @contextlib.contextmanager
@@ -356,8 +405,7 @@ def _quiet_pooch() -> Iterator[None]:
 
 def _source(dataset: Dataset) -> str:
     if dataset.joined:
-        kinds = " and ".join(f"*{suffix}" for suffix in dataset.joined)
-        return f"{dataset.url} (all {kinds} in the order of their paths)"
+        return f"{dataset.url} ({dataset.joined})"
     member = "" if dataset.member is None else f" (unzip {dataset.member!r})"
     return dataset.url + member
 

@@ -158,11 +158,11 @@ SOURCES = {
 }
 
 
-def joined_of(text, monkeypatch):
+def joined_of(text, monkeypatch, name="linux-1.0"):
     digest = "sha256:" + hashlib.sha256(text).hexdigest()
-    entry = download.DATASETS["linux-1.0"]
+    entry = download.DATASETS[name]
     entry = dataclasses.replace(entry, size=len(text), digest=digest)
-    monkeypatch.setitem(download.DATASETS, "linux-1.0", entry)
+    monkeypatch.setitem(download.DATASETS, name, entry)
 
 
 def test_files_of_an_archive_are_joined_in_the_order_of_their_paths(corpora, served, monkeypatch):
@@ -174,9 +174,28 @@ def test_files_of_an_archive_are_joined_in_the_order_of_their_paths(corpora, ser
     assert {file.name for file in path.parent.iterdir()} == {"input.txt", ".input.txt.checked"}
 
 
+def test_files_of_a_folder_are_shuffled_and_cut(corpora, served, monkeypatch):
+    path = corpora / "linux" / "input.txt"
+    path.unlink()
+    files = {
+        "linux-4.19/kernel/a.c": b"int a;",
+        "linux-4.19/kernel/deep/b.h": b"\tint b;\n",
+        "linux-4.19/kernel/c.c": b"int c;\n",
+        "linux-4.19/kernel/empty.c": b"",
+        "linux-4.19/kernel/latin.c": b"/* \xe9 */\n",
+        "linux-4.19/kernel/feed.c": b"int f;\r\n",
+        "linux-4.19/kernel/Makefile": b"all:\n",
+        "linux-4.19/mm/kernel/d.c": b"int d;\n",
+    }
+    tar_of(served / "linux-4.19.tar.xz", files)
+    # sha256sum of kernel/deep/b.h begins with 89, of kernel/a.c with a6, of kernel/c.c with e8
+    joined_of(b"\tint b;\nint a;\nint c", monkeypatch, "linux")
+    assert download.dataset_path("linux").read_bytes() == b"\tint b;\nint a;\nint c"
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
-    [(None, "ReadError"), ({}, "0 files joined"), ({"a.c": b"int c;"}, "1 files joined")],
+    [(None, "ReadError"), ({}, "0 files joined"), ({"linux/a.c": b"int c;"}, "1 files joined")],
 )
 def test_an_archive_of_other_files_leaves_nothing(corpora, served, monkeypatch, files, message):
     path = corpora / "linux-1.0" / "input.txt"
