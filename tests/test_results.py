@@ -234,6 +234,15 @@ def test_what_dropout_does_comes_out_byte_for_byte():
     assert tables.to_csv(table).encode() == (kept / "settings.csv").read_bytes()
 
 
+def test_the_rule_of_the_promotion_comes_out_byte_for_byte():
+    figures = script(Path("experiments/text_search/figures.py"))
+    table = figures.comparisons(figures.promoted(ROOT / "results/text_search"))
+    kept = ROOT / "results/text_search/rule.csv"
+    assert tables.to_csv(table).encode() == kept.read_bytes()
+    won = figures.wins(table)
+    assert (won["can_reach"] - won["won"] == figures.TASKS - won["of"]).all()
+
+
 FACTORIALS = [path for path in RUNS if RunStore.open(path).run.get("factorial")]
 
 

@@ -25,6 +25,12 @@ ALPHA, LEAST = 0.01, 0.03
 TASKS, MOST = 12, 7  # of the promotion, and how many a cell must win
 
 
+def promoted(search: Path) -> Path:
+    """Gives the run with the promoted cells, that of a search."""
+    runs = [search.parent / name for name in PROMOTED]
+    return next(run for run in runs if (run / "run.json").is_file())
+
+
 def comparisons(run: Path) -> pd.DataFrame:
     """Compares every promoted cell with every known one on the tasks that all cells have finished.
 
@@ -76,20 +82,20 @@ def draw(table: pd.DataFrame) -> Figure:
             ax.plot(hardest["difference"], place, "o", color=color, ms=5)
         ax.set_title(task.removeprefix("text:"))
         ax.set_yticks(range(len(cells)), cells)
-        ax.invert_yaxis()
+
+    panels[0].invert_yaxis()  # which the others share
     for ax in panels[len(tasks) :]:
         ax.remove()
-    figure.supxlabel("test bits less those of the best known cell", fontsize=9)
+    figure.supxlabel("test bits minus those of the best known cell", fontsize=9)
     return figure
 
 
 def main(search: Path, out: Path) -> None:
-    """Writes the tables and the figure into `out`."""
-    runs = [search.parent / name for name in PROMOTED]
-    table = comparisons(next(run for run in runs if (run / "run.json").is_file()))
+    """Writes table and figure into `out`, and prints who has won what."""
+    table = comparisons(promoted(search))
     out.mkdir(parents=True, exist_ok=True)
     (out / "rule.csv").write_text(to_csv(table), encoding="utf-8")
-    (out / "wins.csv").write_text(to_csv(wins(table).reset_index()), encoding="utf-8")
+    print(wins(table).to_string())
     for path in save_figure(draw(table), out / "figures/rule", data=table).values():
         print(path)
 
