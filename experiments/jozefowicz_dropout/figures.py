@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 import odyssey
 from odyssey.report.page.style import ACCENT, INK, save_figure, styled
 from odyssey.report.page.tables import to_csv
+from odyssey.statistics.verdicts import BETTER, WORSE
 
 PLAIN = "jozefowicz_plain"
 TITLES = {"tinyshakespeare": "tinyshakespeare", "nottingham@steps=100": "Nottingham"}
@@ -37,7 +38,7 @@ def draw(table: pd.DataFrame) -> Figure:
         places = range(len(plain))
         pairs = zip(places, plain["top_score"], other["top_score"], other["verdict"], strict=True)
         for place, before, after, verdict in pairs:
-            decided = verdict in ("better", "worse")
+            decided = verdict in (BETTER, WORSE)
             ax.plot(
                 [before, after], [place, place], color=INK, lw=2.2 if decided else 0.8, zorder=2
             )

@@ -18,6 +18,7 @@ import odyssey
 from odyssey.report.page.style import ACCENT, INK, save_figure, styled
 from odyssey.report.page.tables import to_csv
 from odyssey.statistics.comparison import compare
+from odyssey.statistics.verdicts import BETTER
 from odyssey.storage import RunStore
 
 PROMOTED = ("text_promoted", "text_promoted/run")
@@ -36,6 +37,9 @@ def comparisons(run: Path) -> pd.DataFrame:
 
     Returns:
         Columns task, cell, known, difference, low, high, p_holm, beats.
+
+    Raises:
+        ConfigError: All cells have finished no task.
     """
     facts = RunStore.open(run).run
     results = odyssey.load_results(run)
@@ -44,14 +48,12 @@ def comparisons(run: Path) -> pd.DataFrame:
     results = results[results["task"].isin(done)]
     known = [facts["baseline"], *facts["more_baselines"]]
     parts = []
-    for name in known if done else []:
+    for name in known:
         found = compare(results, seed=abs(facts["seed"]), baseline=name, alpha=ALPHA)
         parts.append(found[~found["label"].isin(known)].assign(known=name))
-    columns = ["task", "cell", "known", "difference", "low", "high", "p_holm"]
-    if not parts:
-        return pd.DataFrame(columns=[*columns, "beats"])
-    table = pd.concat(parts, ignore_index=True).rename(columns={"label": "cell"})[columns]
-    return table.assign(beats=(table["p_holm"] <= ALPHA) & (table["difference"] <= -LEAST))
+    table = pd.concat(parts, ignore_index=True).rename(columns={"label": "cell"})
+    table["beats"] = (table["verdict"] == BETTER) & (table["difference"] <= -LEAST)
+    return table[["task", "cell", "known", "difference", "low", "high", "p_holm", "beats"]]
 
 
 def wins(table: pd.DataFrame) -> pd.DataFrame:
@@ -80,9 +82,8 @@ def draw(table: pd.DataFrame) -> Figure:
             color = ACCENT if own["beats"].all() else "#8a9099"
             ax.plot(hardest[["low", "high"]].astype(float), [place, place], color=color, lw=1.6)
             ax.plot(hardest["difference"], place, "o", color=color, ms=5)
-        ax.set_title(task.removeprefix("text:"))
+        ax.set_title(task)
         ax.set_yticks(range(len(cells)), cells)
-
     panels[0].invert_yaxis()  # which the others share
     for ax in panels[len(tasks) :]:
         ax.remove()

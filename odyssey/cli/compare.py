@@ -11,7 +11,7 @@ from odyssey.cli.arguments import add_json
 from odyssey.cli.printing import print_json, print_rows
 from odyssey.errors import ConfigError, StoreError
 from odyssey.jobs.compare import ComparedRuns, compare_runs
-from odyssey.jobs.compare_settings import NO_BASELINE, compare_settings
+from odyssey.jobs.compare_settings import compare_settings
 from odyssey.jobs.forest import ChangesOverRuns, changes_over_runs
 from odyssey.progress.output import console
 from odyssey.wording import plural
@@ -60,12 +60,8 @@ def run(args: argparse.Namespace) -> None:
             raise ConfigError("--changes takes the baseline of each run: leave out --baseline")
         _show_changes(changes_over_runs(args.directories), args.out, as_json=args.json)
         return
-    if args.settings:
-        if args.baseline:
-            raise ConfigError(NO_BASELINE)
-        found = compare_settings(args.directories)
-    else:
-        found = compare_runs(args.directories, baseline=args.baseline)
+    compared = compare_settings if args.settings else compare_runs
+    found = compared(args.directories, baseline=args.baseline)
     tables = {"runs": found.table} | ({} if args.settings else {"agreement": found.agreement})
     files = _write(tables, Path(args.out)) if args.out else {}
     if args.json:

@@ -28,7 +28,7 @@ from odyssey.interface.run import Run, exported, plain, resumable, work
 from odyssey.jobs.caption import CaptionOptions, ReadPictures, caption_pictures
 from odyssey.jobs.choice import ModelChoice
 from odyssey.jobs.compare import ComparedRuns, compare_runs
-from odyssey.jobs.compare_settings import NO_BASELINE, compare_settings
+from odyssey.jobs.compare_settings import compare_settings
 from odyssey.jobs.export import Exported
 from odyssey.jobs.gradients import GradientStudy, measure_gradients
 from odyssey.jobs.mistakes import MistakeOptions, SortedMistakes, sort_mistakes
@@ -229,12 +229,8 @@ def compare(*runs: AnyRun, baseline: str = "", settings: bool = False) -> Compar
             a baseline and settings, or settings are asked for where the runs have the same.
     """
     listed = runs[0] if len(runs) == 1 and isinstance(runs[0], list | tuple) else runs
-    places = [plain(run) for run in listed]
-    if not settings:
-        return compare_runs(places, baseline=baseline)
-    if baseline:
-        raise ConfigError(NO_BASELINE)
-    return compare_settings(places)
+    compared = compare_settings if settings else compare_runs
+    return compared([plain(run) for run in listed], baseline=baseline)
 
 
 @dataclass(frozen=True)

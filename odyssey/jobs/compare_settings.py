@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 
     from odyssey.storage.places import Place
 
-NO_BASELINE = "each cell is beside itself: leave out the baseline"
 _SPACE, _TASK = "space.", "task."
 _HELD_OUT = ("training.valid_characters", "training.test_characters")
 
 
-def compare_settings(directories: Sequence[str | Place]) -> ComparedRuns:
+def compare_settings(directories: Sequence[str | Place], *, baseline: str = "") -> ComparedRuns:
     """Compares every cell with itself in the first run, whose settings are others.
 
     Runs may differ in all but a task and what is held out of it. Draws are compared one by one
@@ -28,10 +27,11 @@ def compare_settings(directories: Sequence[str | Place]) -> ComparedRuns:
 
     Args:
         directories: Run directories or their URLs, two or more.
+        baseline: Refused: every cell has its own.
 
     Raises:
-        ConfigError: Fewer than two runs, one is a search, one has the settings of the first, or
-            none has a cell of the first on one of its tasks.
+        ConfigError: A baseline, fewer than two runs, one is a search, one has the settings of the
+            first, or none has a cell of the first on one of its tasks.
         StoreError: A directory is no run, or has no finished trial.
     """
     import pandas as pd
@@ -39,15 +39,26 @@ def compare_settings(directories: Sequence[str | Place]) -> ComparedRuns:
     from odyssey.statistics.comparison import compare
     from odyssey.statistics.synthesis import SYNTHESIS_COLUMNS, best_scores
 
+    if baseline:
+        raise ConfigError("each cell is beside itself: leave out the baseline")
     first, *others = runs = compared_runs(directories)
     settings = {run.name: _settings(first, run) for run in others}
+    drawn = [_drawn_otherwise(first, run) for run in others]
     parts: list[_Part] = []
     for task in first.setups:
+        of_runs = [_cells(run, task) for run in others]
         for cell, home in _cells(first, task).items():
             beside = [
-                _beside(first, run, task, cell, home, found)
-                for run in others
-                if (found := _cells(run, task).get(cell)) is not None
+                _Part(
+                    run.name,
+                    task,
+                    cell,
+                    cells[cell],
+                    own=not same_draws(home, cells[cell], but=otherwise),
+                    differs=_differs(first, run, task, home, cells[cell]),
+                )
+                for run, cells, otherwise in zip(others, of_runs, drawn, strict=True)
+                if cell in cells
             ]
             if beside:
                 parts += [_Part(first.name, task, cell, home), *beside]
@@ -106,19 +117,6 @@ def _cells(run: ComparedRun, task: str) -> dict[str, pd.DataFrame]:
     """Gives the rows of a run on a task, by cell."""
     results = run.results[run.results["task"] == task]
     return {str(label): part for label, part in results.groupby("label", sort=False)}
-
-
-def _beside(
-    first: ComparedRun,
-    run: ComparedRun,
-    task: str,
-    cell: str,
-    home: pd.DataFrame,
-    found: pd.DataFrame,
-) -> _Part:
-    """Describes the draws of another run beside those of the first."""
-    own = not same_draws(home, found, but=_drawn_otherwise(first, run))
-    return _Part(run.name, task, cell, found, own, _differs(first, run, task, home, found))
 
 
 def _settings(first: ComparedRun, run: ComparedRun) -> str:

@@ -55,10 +55,13 @@ class Joined:
         order = "the SHA-256 of their paths" if self.shuffled else "their paths"
         return f"all {kinds}{plain} in the order of {order}"
 
-    def takes(self, path: str, text: bytes) -> bool:
-        """Tells whether a file, by its path in the archive's only folder, is one of them."""
-        named = path.startswith(self.folder) and path.endswith(self.suffixes)
-        return named and bool(text) and not (self.ascii and text.translate(None, _PRINTABLE))
+    def names(self, path: str) -> bool:
+        """Tells whether a file with this path in the archive's only folder may be one of them."""
+        return path.startswith(self.folder) and path.endswith(self.suffixes)
+
+    def takes(self, text: bytes) -> bool:
+        """Tells whether a file with such a path and this text is one of them."""
+        return bool(text) and not (self.ascii and text.translate(None, _PRINTABLE))
 
     def place(self, path: str) -> str:
         """Gives what files are ordered by."""
@@ -375,13 +378,11 @@ def _joined(archive: Path, dataset: Dataset, joined: Joined) -> Path:
     pieces: dict[str, bytes] = {}
     with tarfile.open(archive) as tar:
         for entry in tar:
-            path = entry.name.partition("/")[2]
-            file = tar.extractfile(entry) if entry.isreg() else None
-            if file and entry.name.endswith(joined.suffixes):
-                piece = file.read()
-                if joined.takes(path, piece):
-                    line_end = b"" if piece.endswith(b"\n") else b"\n"
-                    pieces[joined.place(path)] = piece + line_end
+            path = entry.name.split("/", 1)[-1]
+            file = tar.extractfile(entry) if entry.isreg() and joined.names(path) else None
+            if file and joined.takes(piece := file.read()):
+                line_end = b"" if piece.endswith(b"\n") else b"\n"
+                pieces[joined.place(path)] = piece + line_end
     text = b"".join(pieces[place] for place in sorted(pieces))[: dataset.size]
     algorithm, _, expected = dataset.digest.partition(":")
     if hashlib.new(algorithm, text).hexdigest() != expected:

@@ -240,9 +240,8 @@ def layer_parameters(run: Mapping[str, Any]) -> str:
 
 def _front(done: pd.DataFrame, run: Mapping[str, Any]) -> Picture:
     loss = run["measure"] == "loss"
-    cost = f"{layer_parameters(run)} of one layer"
-    if run["cost"] != "parameters":
-        cost = "operations per character"
+    size = f"{layer_parameters(run)} of one layer"
+    cost = size if run["cost"] == "parameters" else "operations per character"
     frame = done.assign(
         front=is_efficient(done["cost"], -done["score"]),
         value=1.0 / done["score"] if loss else done["score"],
