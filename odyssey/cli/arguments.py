@@ -104,6 +104,23 @@ def add_choice(
     add_options(parser, ModelChoice, *(row for row in rows if task or row[0] != "--task"))
 
 
+def add_moved(parser: argparse.ArgumentParser, *, resumed: bool) -> None:
+    """Adds --text of a run that goes on: where its texts lie now.
+
+    Args:
+        parser: The parser.
+        resumed: Whether it goes on by --resume.
+    """
+    parser.add_argument(
+        "--text",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help=f"{'with --resume: ' if resumed else ''}where a text (or folder of pictures) that the"
+        " run reads lies now; the run keeps it (may be repeated)",
+    )
+
+
 def add_drawn(parser: argparse.ArgumentParser) -> None:
     """Adds the fields of `DrawnOptions` but settings: how cells are compared, on the same draws."""
     from odyssey.studies.make.ablation import MATCHES, DrawnOptions

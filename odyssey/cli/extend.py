@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from odyssey.cli import search
-from odyssey.cli.arguments import add_options, add_running, listed, options_of
+from odyssey.cli.arguments import add_moved, add_options, add_running, listed, options_of
 from odyssey.cli.printing import print_json
 from odyssey.jobs.extend import Extended, Extension, begin_extension
 from odyssey.jobs.search import RunnerOptions
@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         Extension,
         ("--candidates", "N", "of a search: candidates, those that there are included"),
     )
+    add_moved(parser, resumed=False)
     add_running(parser, fresh=False)
 
 

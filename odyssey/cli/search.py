@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey.cli import report
-from odyssey.cli.arguments import add_pilot, add_running, add_settings, options_of
+from odyssey.cli.arguments import add_moved, add_pilot, add_running, add_settings, options_of
 from odyssey.cli.printing import print_json
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError, RunCutShortError
@@ -60,6 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--copy", metavar="FILE", help="with --example: write its file, to be changed, and stop"
     )
     parser.add_argument("--resume", metavar="DIR", help="go on with an interrupted run")
+    add_moved(parser, resumed=True)
     add_settings(parser, "override a field, as in training.epochs=5 (may be repeated)")
     add_running(parser)
     add_pilot(parser)
@@ -81,12 +82,14 @@ def run(args: argparse.Namespace) -> None:
                 "--resume DIR goes on with the study as it was: no STUDY, --out or --set,"
                 " no --keep-weights, --device or --pilot"
             )
-        opened = resume_run(args.resume)
+        opened = resume_run(args.resume, texts=args.text)
         if args.dry_run:
             _print_left(opened, as_json=args.json)
         else:
             work(opened, options, as_json=args.json)
         return
+    if args.text:
+        raise ConfigError("--text says where a text of a run lies now: give it with --resume DIR")
     if bool(args.study) == bool(args.example):
         raise ConfigError(
             "name a study: odyssey search STUDY.toml, or --example NAME, or --resume DIR"

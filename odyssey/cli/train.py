@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from odyssey.cli.arguments import (
     add_device,
     add_json,
+    add_moved,
     add_options,
     add_settings,
     add_track,
@@ -72,6 +73,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="go on with a training in DIR from its checkpoint; a finished one with more --epochs",
     )
+    add_moved(parser, resumed=True)
     parser.add_argument(
         "--preset",
         help="the protocol of a paper or a program, for training and hyperparameters:"
@@ -123,7 +125,9 @@ def run(args: argparse.Namespace) -> None:
     with live, ending(lambda: _kept(out, whole=watcher.whole)):
         if args.resume:
             _check_resumed(args, options)
-            trained = resume_training(args.resume, options, watcher=watcher)
+            trained = resume_training(args.resume, options, texts=args.text, watcher=watcher)
+        elif args.text:
+            raise ConfigError("--text says where a text of a run lies now: give it with --resume")
         elif args.spec and args.task:
             trained = train_cell(args.spec, args.task, options, watcher=watcher)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,11 +89,13 @@ class ResumeArguments(RunnerOptions):
     Attributes:
         epochs: Of a training: more epochs than it had.
         passes: Of a training: more passes over its text.
+        text: Where texts that it reads lie now, if in other places; the run keeps them.
         progress: Whether it is shown, or who hears of it.
     """
 
     epochs: int | None = None
     passes: int | None = None
+    text: Sequence[str] = ()
     progress: bool | Watcher[Any] | TrainWatcher = True
 
 

@@ -310,13 +310,13 @@ class Run:
                 epochs=options.epochs, passes=options.passes, track=options.track, sample=0
             )
             with watched_training(progress) as watcher, resumable(self.path):
-                resume_training(str(self.path), given, watcher=watcher)
+                resume_training(str(self.path), given, texts=options.text, watcher=watcher)
             return Run(self)
         if options.epochs is not None or options.passes is not None:
             raise ConfigError(
                 f"{self.path} is a {self.kind}, whose epochs stay: it can be extended"
             )
-        return work(resume_run(self.path), options, progress)
+        return work(resume_run(self.path, texts=options.text), options, progress)
 
     @method(ExtendArguments)
     def extend(self, options: ExtendArguments) -> Run:

@@ -33,12 +33,14 @@ class Extension(Options):
         cells: Cells beside those that there are.
         tasks: Tasks beside those that there are.
         candidates: Of a search: candidates, those that there are included.
+        text: Where texts that it reads lie now, if in other places; the run keeps them.
     """
 
     draws: int | None = None
     cells: Sequence[str] = ()
     tasks: Sequence[str] = ()
     candidates: int | None = None
+    text: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,7 +112,7 @@ def begin_extension(
     from odyssey.studies.engine import check_growth, grow, place_workers
     from odyssey.studies.source import OpenRun
 
-    run = resume_run(directory)
+    run = resume_run(directory, texts=extension.text)
     place_workers(run.study, **(options or RunnerOptions()).runner_choice)
     study = _larger(run, extension)
     changed = {

@@ -83,15 +83,19 @@ def begin_run(study: Study, options: RunOptions) -> OpenRun:
     return prepare(study, place(options.out) if options.out else _free(study.name))
 
 
-def resume_run(directory: str | Place) -> OpenRun:
+def resume_run(directory: str | Place, *, texts: Sequence[str] = ()) -> OpenRun:
     """Opens a run to go on with it, as the study that it began with; nothing is run yet.
+
+    Args:
+        directory: The run directory or its URL.
+        texts: As of `engine.reopen`.
 
     Raises:
         ConfigError: As `engine.reopen`; or it is a single training, which has a checkpoint.
     """
     from odyssey.studies.engine import reopen
 
-    run = reopen(directory)
+    run = reopen(directory, texts=texts)
     if run.store.run.get("kind") == "train":
         raise ConfigError(f"{directory} is a training: odyssey train --resume {directory}")
     return run

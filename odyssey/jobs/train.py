@@ -161,7 +161,11 @@ def train_cell(
 
 
 def resume_training(
-    directory: str, options: TrainOptions | None = None, *, watcher: TrainWatcher | None = None
+    directory: str,
+    options: TrainOptions | None = None,
+    *,
+    texts: Sequence[str] = (),
+    watcher: TrainWatcher | None = None,
 ) -> TrainedCell:
     """Goes on with a training from its last checkpoint, to the numbers that it would have had.
 
@@ -169,6 +173,7 @@ def resume_training(
         directory: The run directory.
         options: `training` may give more `epochs` or `passes`, to a finished training too; of the
             others those of sampling and tracking count.
+        texts: As of `engine.reopen`.
         watcher: Sees it go by.
 
     Raises:
@@ -182,7 +187,7 @@ def resume_training(
     from odyssey.tasks.recorded import recorded_task
 
     options, watcher = options or TrainOptions(), watcher or TrainWatcher()
-    run = reopen(directory)
+    run = reopen(directory, texts=texts)
     if run.store.run.get("kind") != "train":
         raise ConfigError(f"{directory} is no training; go on with odyssey search --resume")
     study = _longer(run, options.training)

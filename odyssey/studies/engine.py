@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,13 +22,20 @@ from odyssey.studies.placing import gpus_of_worker
 from odyssey.studies.runners.contract import Work
 from odyssey.studies.runners.registry import RUNNERS, load_runner
 from odyssey.studies.sealed import check_trials, seal_of, sealed_cells, sealed_study
-from odyssey.studies.source import CheckedStudy, OpenRun, Summary, TrialSource, Watcher
+from odyssey.studies.source import (
+    CheckedStudy,
+    OpenRun,
+    Summary,
+    TrialSource,
+    Watcher,
+    recorded_tasks,
+)
 from odyssey.studies.study import Study
 from odyssey.studies.tracking import Tracking
 from odyssey.studies.trial import Trial, TrialResult
 from odyssey.studies.weights import Keeper
 from odyssey.studies.work import TrialWork, commit, failed_rows, versions
-from odyssey.tasks.recorded import recorded_task
+from odyssey.tasks.recorded import recorded_task, with_moved
 from odyssey.tasks.text import MissingText
 from odyssey.training.metrics import METRICS, describe_metrics
 
@@ -111,8 +118,7 @@ def check_growth(run: OpenRun, study: Study) -> tuple[CheckedStudy, Remaining | 
     if study.search is not None:
         facts = {"candidates": study.search.candidates}
         return CheckedStudy(dict(run.cells), {}, [], facts), None
-    recorded = {spec: recorded_task(spec, record) for spec, record in run.tasks.items()}
-    checked = check_listed(study, known=run.cells, recorded=recorded)
+    checked = check_listed(study, known=run.cells, recorded=recorded_tasks(run))
     return checked, _lacking(run, study, checked)
 
 
@@ -132,8 +138,8 @@ def rewrite(run: OpenRun, study: Study) -> OpenRun:
     Raises:
         OdysseyError: As `check`, and nothing has been written then; or the files cannot be.
     """
-    checked = check(study)
-    run.store.rewrite(study.to_toml(), _facts(study, checked))
+    checked = check_listed(study, known=run.cells, recorded=recorded_tasks(run))
+    run.store.rewrite(study.to_toml(), {**_facts(study, checked), "tasks": run.tasks})
     return OpenRun(run.store, study, checked.cells, checked.trials)
 
 
@@ -153,11 +159,16 @@ def _facts(study: Study, checked: CheckedStudy) -> dict[str, Any]:
     }
 
 
-def reopen(directory: str | Place) -> OpenRun:
+def reopen(directory: str | Place, *, texts: Sequence[str] = ()) -> OpenRun:
     """Opens a run to go on with it: the study and the cells that it began with.
 
+    Args:
+        directory: The run directory or its URL.
+        texts: Where texts that it reads lie now, if in other places; the run keeps them.
+
     Raises:
-        StoreError: The directory is no run.
+        StoreError: The directory is no run, or texts have moved and another process runs it.
+        TaskError: Nothing in the run reads what lies at a place of `texts`.
         ConfigError: Its study was edited, a text that a task reads has changed, or this version of
             Odyssey would train otherwise.
     """
@@ -171,9 +182,13 @@ def reopen(directory: str | Place) -> OpenRun:
             f"{directory}: run.json does not hold the cells and tasks; the run cannot be resumed"
         ) from None
     study = sealed_study(store)
+    tasks = with_moved(tasks, texts)
     _check_texts(tasks)
     trials = study.trials(cells) if study.search is None else []
     check_trials(store, trials)
+    if texts:
+        with store.lock():
+            store.update_run(tasks=tasks)
     return OpenRun(store, study, cells, trials)
 
 
@@ -192,7 +207,7 @@ def _check_texts(tasks: Mapping[str, Mapping[str, Any]]) -> None:
     for spec, record in tasks.items():
         task = recorded_task(spec, record)
         if isinstance(task, MissingText):
-            raise ConfigError(f"{task.why.partition('; --text')[0]}; start a new run")
+            raise ConfigError(task.why)
 
 
 def choose_runner(

@@ -15,6 +15,7 @@ from odyssey.studies.evolve.search import forecast_of, sample_trials
 from odyssey.studies.listed import study_jobs
 from odyssey.studies.source import OpenRun, recorded_tasks
 from odyssey.studies.trial import Trial
+from odyssey.tasks.base import Task
 from odyssey.tasks.registry import get_task
 from odyssey.training.budget import in_updates
 from odyssey.training.config import training_config
@@ -125,13 +126,14 @@ def timed_sample(run: OpenRun) -> dict[str, float]:
     if run.study.search is not None:
         return _timed_candidate(run)
     trials = Counter(trial.task for trial in run.trials)
-    budgets = {spec: in_updates(run.study.config, get_task(spec)) for spec in trials}
+    tasks = recorded_tasks(run)
+    budgets = {spec: in_updates(run.study.config, tasks[spec]) for spec in trials}
     if sum(n * budgets[spec].updates for spec, n in trials.items()) < WORTH_TIMING:
         return {}
-    jobs = study_jobs(run.trials, cells=run.cells, tasks=recorded_tasks(run))
+    jobs = study_jobs(run.trials, cells=run.cells, tasks=tasks)
     average = sum(job.work for job in jobs.values()) / len(jobs)
     trial = min(run.trials, key=lambda trial: abs(jobs[trial.id].work - average))
-    return {trial.id: _estimate(trial).seconds}
+    return {trial.id: _estimate(trial, tasks[trial.task]).seconds}
 
 
 def _timed_candidate(run: OpenRun) -> dict[str, float]:
@@ -140,23 +142,24 @@ def _timed_candidate(run: OpenRun) -> dict[str, float]:
     assert plan is not None
     work = forecast.rest(seeds=len(run.cells), candidates=plan.candidates)
     samples = {kind_of(trial): trial for trial in sample_trials(run)}
-    updates = 0.0
+    updates, tasks = 0.0, recorded_tasks(run)
     for kind, trial in samples.items():
-        budget = in_updates(training_config(trial.training), get_task(trial.task))
+        budget = in_updates(training_config(trial.training), tasks[trial.task])
         updates += work[kind] / forecast.work[kind] * budget.updates
     if updates < WORTH_TIMING:
         return {}
     whole = sum(work.values())
     most = sorted(samples, key=lambda kind: -work[kind])[:MOST_TIMED]
     trials = [samples[kind] for kind in most if work[kind] > whole / 10]
-    return {trial.id: _estimate(trial).seconds for trial in trials}
+    return {trial.id: _estimate(trial, tasks[trial.task]).seconds for trial in trials}
 
 
-def _estimate(trial: Trial) -> Estimate:
+def _estimate(trial: Trial, task: Task | None = None) -> Estimate:
     from odyssey.studies.work import trained_trial
 
+    task = task or get_task(trial.task)
     config = training_config(trial.training)
-    budget = in_updates(config, get_task(trial.task))
+    budget = in_updates(config, task)
     clock = time.process_time if config.device == "cpu" else time.perf_counter
     members = trial.members
     if config.device == "cpu":  # a GPU works at many at once, a CPU at one after the other
@@ -172,7 +175,7 @@ def _estimate(trial: Trial) -> Estimate:
         }
         start = clock()
         few = replace(trial, training=short, members=members)
-        trained_trial(few, task=get_task(trial.task))
+        trained_trial(few, task=task)
         return clock() - start
 
     began, worked = time.perf_counter(), clock()

@@ -156,14 +156,21 @@ def read_captions(path: Path) -> tuple[list[Path], list[str]]:
 
 
 def folder_task(
-    name: str, path: str, *, height: int, width: int, parts: Sequence[Fraction], way: Way
+    name: str,
+    path: str,
+    *,
+    place: str,
+    height: int,
+    width: int,
+    parts: Sequence[Fraction],
+    way: Way,
 ) -> CaptionTask:
-    """Makes the task of a folder of pictures with captions.
+    """Makes the task of a folder of pictures with captions, called `path` and now at `place`.
 
     Raises:
         TaskError: See `read_captions` and `read_picture`.
     """
-    files, captions = read_captions(Path(path).expanduser())
+    files, captions = read_captions(Path(place).expanduser())
     pictures = [read_picture(file, height, width) for file in files]
     facts = {"path": path, "pictures_sha256": digest(pictures, captions)}
     task = CaptionTask(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.answers import refused, table, well
+from support.small_studies import small_study
 
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.storage import load_results
@@ -321,6 +322,7 @@ def test_ctrl_c_keeps_what_is_finished(odyssey, study, monkeypatch):
         (("STUDY", "--resume", "there"), "no STUDY, --out or --set"),
         (("--resume", "there", "--dry-run", "--pilot", "there"), "--device or --pilot"),
         (("--resume", "nowhere"), "no run at nowhere"),
+        (("STUDY", "--text", "book.txt"), "give it with --resume"),
         (("--resume", "."), "is not a run"),
         (("STUDY", "--out", "STUDY"), "cannot write a run to "),
         (("STUDY", "--what"), "called '--what'"),
@@ -330,6 +332,25 @@ def test_search_refuses_what_makes_no_sense(odyssey, cwd, study, arguments, says
     called = odyssey("search", *(study if a == "STUDY" else a for a in arguments))
     assert says in refused(called)
     assert list(cwd.iterdir()) == []
+
+
+def test_a_run_goes_on_where_its_text_lies_elsewhere(odyssey, cwd):
+    (cwd / "book.txt").write_text("the cat sat on a mat. " * 500)
+    (cwd / "a.toml").write_text(small_study(name="a", cells=["gru"], tasks=["text:book.txt"]))
+    well(odyssey("search", "a.toml", "--out", "study"))
+    small = ("--set", "valid_characters=200", "--set", "test_characters=200", "--sample", 0)
+    well(odyssey("train", "gru", "--task", "text:book.txt", *QUICK, *small, "--out", "training"))
+    (cwd / "book.txt").rename(cwd / "moved.txt")
+    for command in (
+        ("train", "--resume", "training", "--epochs", 2, "--sample", 0),
+        ("search", "--resume", "study"),
+    ):
+        assert refused(odyssey(*command)).endswith("--text PATH names a moved text")
+        well(odyssey(*command, "--text", "moved.txt"))
+    well(odyssey("extend", "study", "--draws", 3))  # it has kept where its text is
+    well(odyssey("extend", "study", "--draws", 4, "--text", "moved.txt", "--dry-run"))
+    lone = odyssey("train", "gru", "--task", "xml", "--text", "moved.txt")
+    assert "give it with --resume" in refused(lone)
 
 
 def test_report_refuses_what_is_no_run(odyssey, cwd, study):

@@ -13,7 +13,7 @@ from odyssey.studies.absolute import absolute_task
 from odyssey.tasks import get_task, icons
 from odyssey.tasks.captions import split_pictures
 from odyssey.tasks.pictures import read_picture
-from odyssey.tasks.recorded import recorded_task
+from odyssey.tasks.recorded import MOVED, recorded_task, with_moved
 
 PARTS = (Fraction(8, 10), Fraction(1, 10), Fraction(1, 10))
 
@@ -63,8 +63,36 @@ def test_a_changed_picture_is_noticed(folder):
     Image.new("L", (9, 6), 77).save(folder / "3.png")
     with pytest.raises(TaskError, match="have changed since the run began"):
         recorded_task(spec, record)
-    with pytest.raises(TaskError, match="leave out --text"):
-        recorded_task(spec, record, text="x")
+
+
+def test_a_moved_folder_is_found(folder, tmp_path):
+    spec = f"captions:{folder}@look=every"
+    task = get_task(spec)
+    record = task.describe()
+    moved, other = tmp_path / "moved", write_folder(tmp_path / "other", 20)
+    folder.rename(moved)
+    with pytest.raises(TaskError, match=r"cannot read .*; --text PATH names a moved folder"):
+        recorded_task(spec, record)
+    with pytest.raises(TaskError, match="does not hold the pictures and captions of captions:"):
+        recorded_task(spec, record, text=str(other))
+    with pytest.raises(TaskError, match="does not hold the pictures and captions of captions:"):
+        with_moved({spec: record}, [str(other)])
+    records = with_moved({spec: record, "xml": get_task("xml").describe()}, [str(moved)])
+    assert MOVED not in records["xml"]
+    for again in (
+        recorded_task(spec, record, text=str(moved)),
+        recorded_task(spec, records[spec]),
+    ):
+        assert again.name == spec
+        assert again.describe() == record
+        examples = zip(again.examples("test"), task.examples("test"), strict=True)
+        assert all((a.given == b.given).all() for a, b in examples)
+
+
+def test_icons_lie_in_no_folder():
+    record = get_task("icons").describe()
+    with pytest.raises(TaskError, match="icons reads no text: leave out --text"):
+        recorded_task("icons", record, text="x")
 
 
 def test_a_study_keeps_the_absolute_path(folder):
