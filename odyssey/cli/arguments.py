@@ -7,6 +7,7 @@ import dataclasses
 from typing import Any, TypeVar
 
 from odyssey.device_names import CPU, DEVICES
+from odyssey.errors import ConfigError
 
 Options = TypeVar("Options")
 _KINDS: dict[str, type] = {"int": int, "float": float}
@@ -119,6 +120,12 @@ def add_moved(parser: argparse.ArgumentParser, *, resumed: bool) -> None:
         help=f"{'with --resume: ' if resumed else ''}where a text (or folder of pictures) that the"
         " run reads lies now; the run keeps it (may be repeated)",
     )
+
+
+def check_moved(args: argparse.Namespace) -> None:
+    """Raises `ConfigError` where --text stands without --resume."""
+    if args.text and not args.resume:
+        raise ConfigError("--text says where a text of a run lies now: give it with --resume DIR")
 
 
 def add_drawn(parser: argparse.ArgumentParser) -> None:

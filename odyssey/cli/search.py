@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from odyssey.cli import report
-from odyssey.cli.arguments import add_moved, add_pilot, add_running, add_settings, options_of
+from odyssey.cli.arguments import (
+    add_moved,
+    add_pilot,
+    add_running,
+    add_settings,
+    check_moved,
+    options_of,
+)
 from odyssey.cli.printing import print_json
 from odyssey.cli.signals import ending
 from odyssey.errors import ConfigError, RunCutShortError
@@ -69,6 +76,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs, resumes or estimates a study, then prints the leaderboard."""
     options = options_of(RunOptions, args)
+    check_moved(args)
     if args.copy:
         if not args.example:
             raise ConfigError("--copy FILE needs --example NAME")
@@ -88,8 +96,6 @@ def run(args: argparse.Namespace) -> None:
         else:
             work(opened, options, as_json=args.json)
         return
-    if args.text:
-        raise ConfigError("--text says where a text of a run lies now: give it with --resume DIR")
     if bool(args.study) == bool(args.example):
         raise ConfigError(
             "name a study: odyssey search STUDY.toml, or --example NAME, or --resume DIR"

@@ -15,6 +15,7 @@ from odyssey.cli.arguments import (
     add_options,
     add_settings,
     add_track,
+    check_moved,
     options_of,
 )
 from odyssey.cli.printing import print_json
@@ -119,6 +120,7 @@ class _Noticed(TrainWatcher):
 def run(args: argparse.Namespace) -> None:
     """Trains, prints the progress and the result, and a sample for text tasks."""
     options = options_of(TrainOptions, args, **named_fields(args.settings))
+    check_moved(args)
     live = LiveTraining(quiet=args.json)
     watcher = _Noticed() if args.json else live
     out = args.resume or args.out
@@ -126,8 +128,6 @@ def run(args: argparse.Namespace) -> None:
         if args.resume:
             _check_resumed(args, options)
             trained = resume_training(args.resume, options, texts=args.text, watcher=watcher)
-        elif args.text:
-            raise ConfigError("--text says where a text of a run lies now: give it with --resume")
         elif args.spec and args.task:
             trained = train_cell(args.spec, args.task, options, watcher=watcher)
         else:

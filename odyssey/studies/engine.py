@@ -188,7 +188,7 @@ def reopen(directory: str | Place, *, texts: Sequence[str] = ()) -> OpenRun:
     check_trials(store, trials)
     if texts:
         with store.lock():
-            store.update_run(tasks=tasks)
+            store.update_run(tasks=with_moved(store.run["tasks"], texts))
     return OpenRun(store, study, cells, trials)
 
 
