@@ -40,15 +40,10 @@ $functions
 
 static inline vec splat(real x) { return x - (vec){}; }
 
-/* Loads and stores n units, at most a vector; the last units of a row are rare, and stay apart. */
-static __attribute__((noinline)) vec ld_part(const real *from, long n) {
-  vec x = {};
-  for (long k = 0; k < n; k++) x[k] = from[k];
-  return x;
-}
-static __attribute__((noinline)) void st_part(real *to, vec x, long n) {
-  for (long k = 0; k < n; k++) to[k] = x[k];
-}
+/* Loads and stores n units, less than a vector: the last ones of a row. Masks leave the rest alone,
+ * which may be memory of others. A loop would become a call of memcpy, whose pieces a load of the
+ * whole vector has to wait for. Sanitizers see through loops only. */
+$parts
 static inline vec ld(const real *from, long n) {
   if (__builtin_expect(n >= V, 1)) return *(const loose *)from;
   return ld_part(from, n);
@@ -65,6 +60,51 @@ static inline long strip(long left, long most) {
   return (vectors + strips - 1) / strips;
 }
 """)
+
+_LOOPS = """\
+static __attribute__((noinline)) vec ld_part(const real *from, long n) {
+  vec x = {};
+  for (long k = 0; k < n; k++) x[k] = from[k];
+  return x;
+}
+static __attribute__((noinline)) void st_part(real *to, vec x, long n) {
+  for (long k = 0; k < n; k++) to[k] = x[k];
+}"""
+_MASKED = Template("""\
+#if defined($feature) && !defined(__SANITIZE_ADDRESS__)
+static inline $mask lanes(long n) { return $lanes; }
+static inline vec ld_part(const real *from, long n) {
+  vec x;
+  __asm__("$load" : "=$register"(x) : "m"(*(const loose *)from), "$kind"(lanes(n)));
+  return x;
+}
+static inline void st_part(real *to, vec x, long n) {
+  __asm__("$store" : "+m"(*(loose *)to) : "$register"(x), "$kind"(lanes(n)));
+}
+#else
+$loops
+#endif""")
+_MASKS = {
+    64: {
+        "feature": "__AVX512F__",
+        "mask": "unsigned short",
+        "lanes": "n > 0 ? (1u << n) - 1 : 0",
+        "kind": "Yk",
+        "register": "v",
+        "load": "vmovu{suffix} %1, %0%{{%2%}}%{{z%}}",
+        "store": "vmovu{suffix} %1, %0%{{%2%}}",
+    },
+    32: {
+        "feature": "__AVX__",
+        "mask": "ivec",
+        "lanes": "(ivec){{{numbers}}} < (ivec){{}} + (integer)n",
+        "kind": "x",
+        "register": "x",
+        "load": "vmaskmov{suffix} %1, %2, %0",
+        "store": "vmaskmov{suffix} %1, %2, %0",
+    },
+}
+"""Of a width of vectors in bytes: how an x86 processor leaves out units, in `_MASKED`."""
 
 _PRODUCT = (
     "real *to, long to_row, const real *start, long start_row, const real *a, long a_row,"
@@ -285,16 +325,31 @@ def write_preamble(name: str, *, dtype: str, target: str) -> str:
         target: A row of `targets.TARGETS`.
     """
     functions = "\n".join(f"  void (*{name})({row});" for name, row in FUNCTIONS.items())
+    kind, width = TYPES[dtype], TARGETS[target].bytes
     return _PREAMBLE.substitute(
         name=name,
         dtype=dtype,
         target=target,
-        real=TYPES[dtype]["real"],
-        integer=TYPES[dtype]["integer"],
-        bytes=TARGETS[target].bytes,
+        real=kind["real"],
+        integer=kind["integer"],
+        bytes=width,
         functions=functions,
+        parts=_write_parts(dtype, width),
         tile=MOST_TILE,
     )
+
+
+def _write_parts(dtype: str, width: int) -> str:
+    """Writes how the last units of a row are loaded and stored, for vectors of so many bytes."""
+    if width not in _MASKS:
+        return _LOOPS
+    kind = TYPES[dtype]
+    numbers = ", ".join(map(str, range(width // kind["bits"])))
+    row = {
+        name: text.format(suffix=kind["suffix"], numbers=numbers)
+        for name, text in _MASKS[width].items()
+    }
+    return _MASKED.substitute(row, loops=_LOOPS)
 
 
 def write_structures(fields: str, *, numbers: bool) -> str:
