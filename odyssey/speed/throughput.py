@@ -12,7 +12,8 @@ from odyssey.hyperparameters import Member
 from odyssey.speed.section import Case, Finding, Measurement, Settings
 from odyssey.speed.steps import cell_step, symbols_task, training_rounds
 
-UNITS = (48, 128)
+UNITS = (41, 48, 128)
+"""Also a number that is no multiple of any vector: what a budget of parameters gives."""
 
 
 def _measure(hidden: int, settings: Settings) -> Measurement:

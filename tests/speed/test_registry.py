@@ -67,7 +67,7 @@ def test_the_usual_sizes():
     assert all(count.values())
     assert count | {
         "dense": 27, "classes": 27, "cells": 52, "sgemm": 3, "compile": 4, "tiny": 2, "step": 2,
-        "train": 2, "pair": 2,
+        "train": 3, "pair": 2,
     } == count  # fmt: skip
     assert settings.usual
     assert not QUICK.usual

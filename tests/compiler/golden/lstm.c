@@ -34,7 +34,20 @@ struct products {
 
 static inline vec splat(real x) { return x - (vec){}; }
 
-/* Loads and stores n units, at most a vector; the last units of a row are rare, and stay apart. */
+/* Loads and stores n units, less than a vector: the last ones of a row. Masks leave the rest alone,
+ * which may be memory of others. A loop would become a call of memcpy, whose pieces a load of the
+ * whole vector has to wait for. Sanitizers see through loops only. */
+#if defined(__AVX512F__) && !defined(__SANITIZE_ADDRESS__)
+static inline unsigned short lanes(long n) { return n > 0 ? (1u << n) - 1 : 0; }
+static inline vec ld_part(const real *from, long n) {
+  vec x;
+  __asm__("vmovups %1, %0%{%2%}%{z%}" : "=v"(x) : "m"(*(const loose *)from), "Yk"(lanes(n)));
+  return x;
+}
+static inline void st_part(real *to, vec x, long n) {
+  __asm__("vmovups %1, %0%{%2%}" : "+m"(*(loose *)to) : "v"(x), "Yk"(lanes(n)));
+}
+#else
 static __attribute__((noinline)) vec ld_part(const real *from, long n) {
   vec x = {};
   for (long k = 0; k < n; k++) x[k] = from[k];
@@ -43,6 +56,7 @@ static __attribute__((noinline)) vec ld_part(const real *from, long n) {
 static __attribute__((noinline)) void st_part(real *to, vec x, long n) {
   for (long k = 0; k < n; k++) to[k] = x[k];
 }
+#endif
 static inline vec ld(const real *from, long n) {
   if (__builtin_expect(n >= V, 1)) return *(const loose *)from;
   return ld_part(from, n);

@@ -376,16 +376,15 @@ static int known(const long *x, long n, long symbols) {
   return !wrong;
 }
 
-/* Gives n reals: those at `from`, or where there is room for them what bytes there say. */
-static const void *reals(long room, const void *from, long n) {
+/* Gives n reals: those at `from`, or where there is room for them what bytes there say. At -O2, or
+ * by __builtin_convertvector, GCC converts them one by one. */
+#if defined(__OPTIMIZE__) && defined(__GNUC__) && !defined(__clang__)
+__attribute__((noinline, optimize("O3")))
+#endif
+static const void *reals(long room, const unsigned char *from, long n) {
   if (!room) return from;
-  typedef unsigned char bytes __attribute__((vector_size(V), aligned(1), may_alias));
-  const unsigned char *bits = from;
-  real *to = (real *)room;
-  long k = 0;
-  for (; k + V <= n; k += V)
-    *(loose *)(to + k) = __builtin_convertvector(*(const bytes *)(bits + k), vec);
-  for (; k < n; k++) to[k] = bits[k];
+  real *restrict to = (real *)room;
+  for (long k = 0; k < n; k++) to[k] = (int)from[k];
   return to;
 }
 
@@ -402,7 +401,7 @@ void odyssey_steps(struct steps *s, const void *unused) {
   while (s->done < s->updates) {
     const long k = s->done, rows = s->rows[k];
     const long numbers = P * rows * (s->row_bytes / (long)sizeof(real)); /* of dense inputs */
-    const char *x = reals(s->x_room, (const void *)s->x[k], numbers);
+    const char *x = reals(s->x_room, (const unsigned char *)s->x[k], numbers);
     if (s->symbols && !known((const long *)x, P * rows, s->symbols)) { s->bad = 1; return; }
     long *forth = (long *)(s->anew[k] ? (s->turn ? s->other_anew : s->forth_anew)
                                       : (s->turn ? s->other : s->forth));
@@ -416,7 +415,7 @@ void odyssey_steps(struct steps *s, const void *unused) {
     r->R = r->target_member = r->weight_member = rows;
     r->values_member = rows * r->S;
     if (r->kind == CLASSES) r->target = (const long *)s->target[k];
-    else r->values = reals(s->target_room, (const void *)s->target[k], P * rows * r->S);
+    else r->values = reals(s->target_room, (const unsigned char *)s->target[k], P * rows * r->S);
     r->weight = (const unsigned char *)s->weight[k];
     r->scale = s->scale + k * P;
     long bad = 0;
