@@ -96,9 +96,7 @@ def grow(run: OpenRun, study: Study, changed: Mapping[str, Any]) -> OpenRun:
     """
     checked, remaining = check_growth(run, study)
     facts = run.store.run
-    now = _facts(study, checked)
-    for name in ("tasks", "counted"):  # what the run has read of its tasks stands
-        now[name] |= facts.get(name, {})
+    now = _facts_again(run, study, checked)
     moments = facts.get(HISTORY) or [_moment(facts, facts.get("created"))]
     moments = [*moments, {**_moment(now, time.strftime(_WHEN)), "changed": dict(changed)}]
     with run.store.lock():
@@ -118,7 +116,7 @@ def check_growth(run: OpenRun, study: Study) -> tuple[CheckedStudy, Remaining | 
     if study.search is not None:
         facts = {"candidates": study.search.candidates}
         return CheckedStudy(dict(run.cells), {}, [], facts), None
-    checked = check_listed(study, known=run.cells, recorded=recorded_tasks(run))
+    checked = _check_again(run, study)
     return checked, _lacking(run, study, checked)
 
 
@@ -138,8 +136,8 @@ def rewrite(run: OpenRun, study: Study) -> OpenRun:
     Raises:
         OdysseyError: As `check`, and nothing has been written then; or the files cannot be.
     """
-    checked = check_listed(study, known=run.cells, recorded=recorded_tasks(run))
-    run.store.rewrite(study.to_toml(), {**_facts(study, checked), "tasks": run.tasks})
+    checked = _check_again(run, study)
+    run.store.rewrite(study.to_toml(), _facts_again(run, study, checked))
     return OpenRun(run.store, study, checked.cells, checked.trials)
 
 
@@ -157,6 +155,19 @@ def _facts(study: Study, checked: CheckedStudy) -> dict[str, Any]:
         "seed": study.seed,
         **({"metrics": describe_metrics(outputs)} if METRICS else {}),
     }
+
+
+def _check_again(run: OpenRun, study: Study) -> CheckedStudy:
+    """Checks another study of a run, with the cells and tasks that it holds."""
+    return check_listed(study, known=run.cells, recorded=recorded_tasks(run))
+
+
+def _facts_again(run: OpenRun, study: Study, checked: CheckedStudy) -> dict[str, Any]:
+    """Gives the facts of another study of a run; what it has read of its tasks stands."""
+    before, now = run.store.run, _facts(study, checked)
+    for name in ("tasks", "counted"):
+        now[name] |= before.get(name, {})
+    return now
 
 
 def reopen(directory: str | Place, *, texts: Sequence[str] = ()) -> OpenRun:
@@ -188,7 +199,7 @@ def reopen(directory: str | Place, *, texts: Sequence[str] = ()) -> OpenRun:
     check_trials(store, trials)
     if texts:
         with store.lock():
-            store.update_run(tasks=with_moved(store.run["tasks"], texts))
+            store.update_run(tasks={**store.run["tasks"], **tasks})
     return OpenRun(store, study, cells, trials)
 
 

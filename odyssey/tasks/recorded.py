@@ -13,7 +13,7 @@ from odyssey.errors import TaskError
 from odyssey.tasks.base import Task
 from odyssey.tasks.options import read_split
 from odyssey.tasks.reading import AUTO
-from odyssey.tasks.registry import get_task, read_text
+from odyssey.tasks.registry import captions_task, get_task, read_text
 from odyssey.tasks.text import KnownWords, MissingText, TextTask, read_file
 from odyssey.wording import quoted
 
@@ -143,7 +143,7 @@ def _data(spec: str, record: Mapping[str, Any], place: str | None) -> bytes:
 
 def _with_pictures(spec: str, record: Mapping[str, Any], place: str | None) -> Task:
     """Makes the recorded task of a folder at a place, or where the spec says."""
-    task = get_task(spec, place=place)
+    task = get_task(spec) if place is None else captions_task(spec, place)
     now = task.describe().get(PICTURES)
     if now != record.get(PICTURES, now):
         if place is None:

@@ -384,13 +384,12 @@ def describe_tasks() -> list[dict[str, str]]:
     ]
 
 
-def get_task(spec: str, *, place: str | None = None) -> Task:
+def get_task(spec: str) -> Task:
     """Makes the task that a spec addresses; reads, and where needed downloads, its text.
 
     Args:
         spec: `arithmetic`, `arithmetic@digits=4`, `text:book.txt@encoding=latin-1,split=80/10/10`.
             A path may hold '@': options are what follows the last one, if it looks like them.
-        place: Where the folder of pictures that the spec names lies, if that is another place.
 
     Raises:
         TaskError: Unknown names, nonsense values, a text that cannot be read or split.
@@ -400,13 +399,26 @@ def get_task(spec: str, *, place: str | None = None) -> Task:
         data = read_file(Path(path).expanduser())
         return _text_task(name, data, values, facts={"path": path})
     if spec.startswith(CAPTIONS_PREFIX):
-        path, name, values = _path_spec(spec, CAPTIONS_PREFIX, _CAPTION_OPTIONS)
-        parts, way = values.pop("split"), values.pop("look")
-        return folder_task(name, path, place=place or path, parts=parts, way=way, **values)
+        return captions_task(spec)
     row, name, values = _row(spec)
     task = row.make(name, values)
     task.longer = _longer(row, values, task=name.partition("@")[0])
     return task
+
+
+def captions_task(spec: str, place: str | None = None) -> Task:
+    """Makes the task of a folder of pictures, `captions:PATH`.
+
+    Args:
+        spec: The spec.
+        place: Where the folder lies, if that is another place than the spec says.
+
+    Raises:
+        TaskError: As `get_task`.
+    """
+    path, name, values = _path_spec(spec, CAPTIONS_PREFIX, _CAPTION_OPTIONS)
+    parts, way = values.pop("split"), values.pop("look")
+    return folder_task(name, path, place=place or path, parts=parts, way=way, **values)
 
 
 def read_text(spec: str) -> bytes:

@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 import pytest
+from test_targets import COMPILED
 
 from odyssey.compiler.backends.native import targets, toolchain
 from odyssey.compiler.backends.native.source.frame import write_preamble
+from odyssey.compiler.backends.native.source.functions import TYPES
 
-DTYPES = {"float32": 4, "float64": 8}
-COMPILED = [t for t, row in targets.TARGETS.items() if row.machine in ("", toolchain.machine())]
 COPY = "void copy(real *to, const real *from, long n) { st(to, ld(from, n) * 2, n); }\n"
 AT_THE_END = """
 import ctypes, mmap, sys
@@ -43,13 +43,13 @@ for n in range(lanes + 1):  # and what follows stays as it was; nothing, too
 """
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("target", COMPILED)
 @pytest.mark.parametrize("optimised", ["-O0", "-O2"])
 def test_up_to_the_end_of_memory(target, dtype, optimised, monkeypatch, tmp_path):
     row, command = targets.TARGETS[target], shlex.join(toolchain.compiler())
     monkeypatch.setenv("CC", f"{command} {row.flags} {optimised}")
-    library, size = tmp_path / "copy.so", DTYPES[dtype]
+    library, size = tmp_path / "copy.so", TYPES[dtype]["bits"]
     toolchain.compile_source(write_preamble("x", dtype=dtype, target=target) + COPY, library)
     if target in toolchain.able_targets():
         arguments = [str(library), str(size), str(row.bytes // size)]
