@@ -9,19 +9,22 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.fake_search import Silent
 
 from odyssey import load_curves, load_results
-from odyssey.expr import parse_cell
 from odyssey.report.page import tables
 from odyssey.report.page.units import counting
 from odyssey.report.search.content import is_search
 from odyssey.report.study import page
+from odyssey.specs import get_cell
 from odyssey.statistics import factorial, ranking, search
 from odyssey.statistics.comparison import compare
 from odyssey.statistics.equivalence import with_equivalence
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import load_candidates
-from odyssey.studies.study import recorded_study
+from odyssey.studies.engine import execute, prepare, reopen
+from odyssey.studies.sealed import check_trials, sealed_cells, sealed_study
+from odyssey.studies.study import Study
 
 ROOT = Path(__file__).parents[1]
 KEPT = sorted(path.parent for path in (ROOT / "results").glob("*/run.json"))
@@ -101,16 +104,20 @@ def test_every_planned_trial_is_kept(run):
     assert set(store.curves()["trial"]) == set(results.loc[lasting, "trial"])
 
 
+def planned(store):
+    """The study of a run and its trials, of a ladder those of the first rung, as it goes on."""
+    study = sealed_study(store)
+    trials = study.trials(sealed_cells(store))
+    check_trials(store, trials)
+    return study, trials
+
+
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_a_kept_run_goes_on_where_it_is(run):
-    """What is resumed finds its trials by their ids: those of no cell that lay in a file."""
+    """What is resumed finds its trials by their ids: in the oldest run, none of a cell's file."""
     store = RunStore.open(run)
-    cells = {
-        spec: parse_cell(kept["text"]).replace(lineage=tuple(kept["lineage"]))
-        for spec, kept in store.run["cells"].items()
-    }
-    planned = recorded_study(store.study_text, store.run).trials(cells)
-    named = [t for t in planned if not t.spec.endswith(".cell")]
+    _, trials = planned(store)
+    named = [t for t in trials if "trial_ids" in store.run or not t.spec.endswith(".cell")]
     assert len(named) > 0
     assert {t.id for t in named} <= set(store.results()["trial"])
 
@@ -162,6 +169,32 @@ def test_an_unfinished_run_is_not_kept(tmp_path):
     assert not (tmp_path / "copy").exists()
     keep.keep(tmp_path / "run", tmp_path / "copy", unfinished=True)
     assert RunStore.open(tmp_path / "copy").finished() == store.finished()
+
+
+def test_a_run_whose_cells_lay_in_files_goes_on_in_another_folder(tmp_path, monkeypatch):
+    file = tmp_path / "mine.cell"
+    file.write_text(get_cell("gru").text.replace("cell gru", "cell mine"))
+    study = Study(
+        name="kept",
+        cells=("elman", str(file), f"{file}:no_bias"),
+        baseline=str(file),
+        more_baselines=(f"{file}:no_bias",),
+        tasks=("xml",),
+        training={"epochs": 1, "updates_per_epoch": 2, "valid_characters": 500},
+    )
+    run = prepare(study, tmp_path / "run")
+    execute(run, Silent())
+    everything = load_results(run.store.path).set_index("trial")["test_nats"]
+    last = run.trials[-1].id
+    for shard in (tmp_path / "run").glob(f"*/{last}.parquet"):
+        shard.unlink()
+    script(Path("analysis/keep.py")).keep(tmp_path / "run", tmp_path / "kept", unfinished=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    file.unlink()
+    assert execute(reopen(tmp_path / "kept"), Silent()).ran == 1
+    again = load_results(tmp_path / "kept").set_index("trial")["test_nats"]
+    assert again.to_dict() == everything.to_dict()
 
 
 def test_the_budget_of_the_odyssey_is_the_pilots():
@@ -315,21 +348,18 @@ def test_what_karpathys_figure_shows_is_beside_it():
     assert passes["valid"].to_numpy() == pytest.approx(text["valid"].to_numpy())
 
 
-@pytest.mark.parametrize(
-    "run", ["karpathy_2015/run", "karpathy_2015/streams", "odyssey_2015_second/adam"]
-)
+UNFINISHED = sorted(path.parent for path in (ROOT / "results").glob("*/*/run.json"))
+
+
+@pytest.mark.parametrize("run", UNFINISHED, ids=lambda run: f"{run.parent.name}-{run.name}")
 def test_a_run_that_was_stopped_can_go_on(run):
     """Its trials are those that its study plans now, some finished and none of them another's."""
-    store = RunStore.open(ROOT / "results" / run)
-    cells = {spec: parse_cell(kept["text"]) for spec, kept in store.run["cells"].items()}
-    cells = {
-        spec: cell.replace(lineage=tuple(store.run["cells"][spec]["lineage"]))
-        for spec, cell in cells.items()
-    }
-    study = recorded_study(store.study_text, store.run)
-    first = study.trials(cells)
+    store = RunStore.open(run)
+    study, first = planned(store)
     assert len(study.ladder_of(first).every) == store.run["trials"]
-    assert set() < store.finished() <= {trial.id for trial in first}  # no rung is climbed yet
+    done = store.results()
+    begun = set(done.loc[done["rung"] == 1, "trial"]) if study.ladder else store.finished()
+    assert set() < begun <= {trial.id for trial in first}
 
 
 def test_figures_know_the_operations_of_records_from_before_there_was_a_column(monkeypatch):

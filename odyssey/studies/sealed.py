@@ -14,6 +14,7 @@ from typing import Any
 
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.expr import Cell, parse_cell
+from odyssey.specs import split_spec
 from odyssey.storage.store import RunStore
 from odyssey.studies.study import Study, recorded_study
 from odyssey.studies.trial import Trial
@@ -114,7 +115,8 @@ def sealed_study(store: RunStore) -> Study:
     edited = path.exists() and store.study_file != store.study_text
     if edited and not store.is_half_rewritten:
         try:
-            difference = changes(resolved(study), resolved(recorded_study(store.study_file, run)))
+            in_file = resolved(recorded_study(store.study_file, run))
+            difference = changes(_unplaced(resolved(study)), _unplaced(in_file))
         except ConfigError as error:
             difference = str(error)
         if difference:
@@ -124,7 +126,7 @@ def sealed_study(store: RunStore) -> Study:
                 f"(odyssey search {path} --out DIR)"
             )
     before = run["resolved"] if isinstance(run.get("resolved"), Mapping) else _older(run)
-    now = resolved(study)
+    before, now = _unplaced(before), _unplaced(resolved(study))
     difference = changes(before, {name: now[name] for name in before if name in now})
     if difference:
         raise ConfigError(
@@ -132,6 +134,23 @@ def sealed_study(store: RunStore) -> Study:
             f"{run.get('versions', 'an unknown version')}); start a new run"
         )
     return study
+
+
+def _unplaced(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves the paths of cells their file names, for run.json holds what the files said.
+
+    A path may have been relative to another folder than the current one, or have lost its folder
+    when the run was kept.
+    """
+    return {name: _unplaced_spec(value) for name, value in facts.items()}
+
+
+def _unplaced_spec(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_unplaced_spec(v) for v in value]
+    if not isinstance(value, str) or not (base := split_spec(value)[0]).endswith(".cell"):
+        return value
+    return base.rpartition("/")[2] + value[len(base) :]
 
 
 def _older(run: Mapping[str, Any]) -> dict[str, Any]:
