@@ -16,6 +16,7 @@ from odyssey.statistics.synthesis import best_scores
 from odyssey.storage.schema import TEST_NATS, VALID_NATS
 
 LEFT = 0.05  # share of the way from the floor to the ceiling
+SOLVED = 0.95  # the same: what is beyond leaves little room for a better cell
 _CEILINGS = ("optimum", "bound")
 LEARNING_COLUMNS = ("task", "label", "score", "floor", "kind", "ceiling", "share", "learned")
 

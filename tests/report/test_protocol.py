@@ -113,7 +113,7 @@ def test_open_intervals_and_missing_tests_are_told(compared):
     assert "No test was possible for 1 (lstm:no_forget_gate)." in found.rest
     near = compared.assign(verdict=compared["verdict"].replace("worse", UNDECIDED))
     (found, _) = claims(near, "lstm")
-    assert "0 worse, 0 better, 1 undecided" in found.claim
+    assert found.claim.endswith(": 0 worse, 0 better, 1 undecided, 1 without a verdict.")
     assert "the corrected p of 1 lies (lstm:no_forget_gate): no verdict." in found.rest
 
 

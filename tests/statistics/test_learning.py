@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from odyssey.report.study.floors import floors_text, learned_text, not_learned
-from odyssey.statistics.floors import LEFT, learning
+from odyssey.statistics.floors import LEFT, SOLVED, learning
 from odyssey.statistics.ranking import with_labels
 from odyssey.statistics.simulation import SimulatedCell, simulate_results
 from odyssey.storage.floors import FLOORS_FILE, floors_frame, read_floors
@@ -67,6 +67,19 @@ def test_sentences_have_the_numbers_in_bits():
     assert "1,000 characters counted" in text
     assert "the optimum 0.000" in text
     assert floors_text(known, "another", RUN) == learned_text(found, "another", RUN) == ""
+
+
+def test_a_task_that_is_all_but_solved_says_how_much_room_is_left():
+    frame = results(gru=0.0)
+    score = float(learning(frame, floors(3.0))["score"].iloc[0])
+    for share, told in ((SOLVED - 0.01, False), (SOLVED + 0.01, True)):
+        optimum = score - 0.25 * np.log(2)
+        floor = optimum + (score - optimum) / (1 - share)
+        found = learning(frame, floors(floor, optimum=optimum), baseline="gru")
+        assert found["share"].tolist() == pytest.approx([share])
+        assert (
+            "No cell can be better than that by more than 0.250:" in learned_text(found, "xml", RUN)
+        ) == told
 
 
 def test_floors_come_back_from_the_disk_and_a_broken_table_is_none(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from odyssey.names import short_names
+from odyssey.statistics.floors import SOLVED
 from odyssey.wording import in_bits, loss_of, symbol_count
 
 _KINDS = {
@@ -67,9 +68,15 @@ def learned_text(learning: pd.DataFrame, task: str, run: Mapping[str, Any]) -> s
     row = found.iloc[0]
     record = task_record(run, task)
     score, floor, ceiling = (in_bits(row[n], record) for n in ("score", "floor", "ceiling"))
-    return (
+    text = (
         f"The best draws of {row['label']} score {score:.3f}, {100 * row['share']:.1f} % of the "
         f"way from the floor ({_KINDS[row['kind']]}, {floor:.3f}) to {ceiling:.3f}."
+    )
+    if row["share"] < SOLVED:
+        return text
+    return (
+        f"{text} No cell can be better than that by more than {max(score - ceiling, 0):.3f}: to "
+        "see which is better asks for a harder task, or for less training."
     )
 
 

@@ -143,10 +143,12 @@ def claims(
         for verdict in (WORSE, BETTER):
             cells = here.loc[here["verdict"] == verdict, "label"]
             claims.append(f"{len(cells)} {verdict}{_named(cells)}")
+        claims.append(f"{int((here['verdict'] == UNCLEAR).sum())} undecided")
+        if open_ := int((~here["verdict"].isin((*DECIDED, UNCLEAR))).sum()):
+            claims.append(f"{open_} without a verdict")
         claim = (
             f"{plural(len(here), 'cell')} against {baseline} on {plural(draws, 'draw')}: "
-            f"{', '.join(claims)}, "
-            f"{int((here['verdict'] == UNCLEAR).sum())} undecided."
+            f"{', '.join(claims)}."
         )
         if "within" in here:
             claim += " " + _within(here)
