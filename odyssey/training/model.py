@@ -200,11 +200,20 @@ class SequenceModel(nn.Module):
         mapped = product(main, embedding)
         return torch.cat([mapped, further], -1) if further.shape[-1] else mapped
 
-    def dense(self, x: Tensor) -> Tensor:
-        """Writes class indices out as one-hot vectors; floats stay as they are."""
+    def dense(self, x: Tensor, *, onto: Tensor | None = None) -> Tensor:
+        """Writes class indices out as one-hot vectors; floats stay as they are.
+
+        Args:
+            x: (P, T, B) classes or (P, T, B, I) floats.
+            onto: (P, T, B, I) floats to which they are added, in place.
+        """
         if x.is_floating_point():
-            return x
-        return functional.one_hot(x, self.signature.inputs.size).to(self.readout.dtype)
+            return x if onto is None else onto.add_(x)
+        if onto is None:
+            shape = (*x.shape, self.signature.inputs.size)
+            onto = torch.zeros(shape, dtype=self.readout.dtype, device=x.device)
+        one = torch.ones((), dtype=onto.dtype, device=x.device)
+        return onto.scatter_add_(-1, x.unsqueeze(-1), one.expand(*x.shape, 1))
 
     def member_shape(self, name: str, member: int) -> tuple[int, ...]:
         """Gives the shape of a parameter that a member has, without the padding of others' units.

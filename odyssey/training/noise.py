@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from odyssey.device_names import CPU
 from odyssey.hyperparameters import Member
 from odyssey.tasks.signature import CLASSES, FIRST
 from odyssey.training.devices import moved
@@ -87,8 +88,9 @@ class Noise:
         drawn: list[Tensor] = []
         steps, inputs = max(steps_P), self.model.signature.inputs.size
         if self._noisy:
-            noise = torch.zeros(len(steps_P), steps, batch, inputs, dtype=self.dtype)
+            noise = torch.empty(len(steps_P), steps, batch, inputs, dtype=self.dtype)
             for k, (member, own) in enumerate(zip(self.members, steps_P, strict=True)):
+                noise[k, own if member.input_noise else 0 :].zero_()
                 if member.input_noise:
                     torch.randn(
                         own, batch, inputs, generator=self._noise[k], out=noise[k, :own]
@@ -130,9 +132,10 @@ class Noise:
         """
         if not self.dense:
             return x
-        x_PTBI = self.model.dense(x)
-        if self._added is not None:
-            x_PTBI = x_PTBI + self._added
+        added = self._added
+        if added is not None and self.device.type != CPU:
+            added = added.clone()  # a recorded update reads it again
+        x_PTBI = self.model.dense(x, onto=added)
         return x_PTBI if self._kept is None else x_PTBI * self._kept
 
     def between(self, h_PTBH: Tensor, layer: int) -> Tensor:
