@@ -7,13 +7,14 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import odyssey
 from odyssey.expr import parse_cell
 from odyssey.pace import Course, Job, Pace
 from odyssey.storage.store import RunStore
-from odyssey.studies.cost import trial_job
+from odyssey.studies.cost import seconds_taken, trial_job
 from odyssey.studies.trial import Trial
 from odyssey.tasks.registry import get_task
 
@@ -260,3 +261,17 @@ def test_a_course_of_many_steps_is_silent_between_its_words():
         if course.after(done):
             said.append(clock[0])
     assert said == [*range(2, 196, 10)]
+
+
+def test_a_clock_that_went_on_while_nothing_was_computed_tells_nothing():
+    rows = pd.DataFrame(
+        [
+            ("slept", 1000.0, 10.0, "cpu"),
+            ("two threads", 5.0, 10.0, "cpu"),
+            ("before there was a column", 7.0, float("nan"), "cpu"),
+            ("waited for a GPU", 20.0, 3.0, "cuda"),
+        ],
+        columns=["trial", "seconds", "processor_seconds", "device"],
+    )
+    assert seconds_taken(rows).tolist() == [10.0, 5.0, 7.0, 20.0]
+    assert seconds_taken(rows[:0]).sum() == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from odyssey.device_names import CPU
 from odyssey.expr import Cell
 from odyssey.hyperparameters import HYPERPARAMETERS
 from odyssey.pace import Job
@@ -17,10 +18,26 @@ from odyssey.training.config import training_config
 from odyssey.training.sizes import input_size
 from odyssey.transforms.constraints import flops, nodes
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _ELEMENT = 30
 """Operations that one operation on one unit weighs: functions, memory, and no products."""
 
 _PASSES = 3  # over the operations of a cell that training takes, of which reading is one
+
+
+def seconds_taken(rows: pd.DataFrame) -> pd.Series[float]:
+    """Gives the seconds that each record took, to tell from them what the like will take.
+
+    On a CPU those that the processor worked, where that is less: a wall clock goes on while a
+    trial lies in a sleeping laptop, and says how busy the machine of then was.
+
+    Args:
+        rows: Of the records, with the columns seconds, processor_seconds and device.
+    """
+    least = rows[["seconds", "processor_seconds"]].min(axis="columns")
+    return least.where(rows["device"] == CPU, rows["seconds"])
 
 
 def trial_job(trial: Trial, cell: Cell, task: Task) -> Job:

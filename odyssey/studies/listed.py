@@ -18,7 +18,7 @@ from odyssey.specs import expand, get_cell, shown_names
 from odyssey.storage.rungs import LADDER
 from odyssey.storage.schema import FAILED, FIRST, VALID_NATS
 from odyssey.studies.board import StudyBoard
-from odyssey.studies.cost import trial_job
+from odyssey.studies.cost import seconds_taken, trial_job
 from odyssey.studies.factorial import combined_specs
 from odyssey.studies.growing import Remaining
 from odyssey.studies.memory import check_memory
@@ -150,10 +150,8 @@ class ListedTrials:
         self._tasks = recorded_tasks(run)
         self._jobs = self._jobs_of([*self._ladder.every, *known, *left])
         self._pace = Pace({trial.id: self._jobs[trial.id] for trial in left}, workers=workers)
-        for trial, seconds in [
-            *rows.groupby("trial")["seconds"].sum().items(),
-            *(timed or {}).items(),
-        ]:
+        took = seconds_taken(rows).groupby(rows["trial"]).sum()
+        for trial, seconds in [*took.items(), *(timed or {}).items()]:
             if trial in self._jobs:
                 self._pace.learn(self._jobs[str(trial)], float(seconds))
         self._unknown = self._ladder.to_come(known, left)

@@ -20,7 +20,7 @@ from odyssey.storage.schema import FAILED
 from odyssey.storage.store import RunStore
 from odyssey.strategies.breeding import CellBreeder
 from odyssey.strategies.gatekeeper import CellCheck, Gatekeeper
-from odyssey.studies.cost import trial_job
+from odyssey.studies.cost import seconds_taken, trial_job
 from odyssey.studies.evolve.board import SearchBoard
 from odyssey.studies.evolve.evolution import CellSizes, Evolution
 from odyssey.studies.evolve.forecast import Forecast, kind_of
@@ -296,7 +296,7 @@ class SearchTrials:
         for kind, work in self._forecast.work.items():
             rows = results[(results["group"] == kind[0]) & (results["task"] == kind[1])]
             work *= rows["trial"].nunique()
-            self._pace.learn(Job(kind, work), float(rows["seconds"].sum()))
+            self._pace.learn(Job(kind, work), float(seconds_taken(rows).sum()))
         for trial in sample_trials(run) if timed else ():
             if trial.id in timed:
                 kind = kind_of(trial)
