@@ -269,9 +269,10 @@ def test_a_clock_that_went_on_while_nothing_was_computed_tells_nothing():
             ("slept", 1000.0, 10.0, "cpu"),
             ("two threads", 5.0, 10.0, "cpu"),
             ("before there was a column", 7.0, float("nan"), "cpu"),
+            ("not measured", 8.0, 0.0, "cpu"),
             ("waited for a GPU", 20.0, 3.0, "cuda"),
         ],
         columns=["trial", "seconds", "processor_seconds", "device"],
     )
-    assert seconds_taken(rows).tolist() == [10.0, 5.0, 7.0, 20.0]
+    assert seconds_taken(rows).tolist() == [10.0, 5.0, 7.0, 8.0, 20.0]
     assert seconds_taken(rows[:0]).sum() == 0

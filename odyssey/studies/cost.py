@@ -36,8 +36,9 @@ def seconds_taken(rows: pd.DataFrame) -> pd.Series[float]:
     Args:
         rows: Of the records, with the columns seconds, processor_seconds and device.
     """
-    least = rows[["seconds", "processor_seconds"]].min(axis="columns")
-    return least.where(rows["device"] == CPU, rows["seconds"])
+    worked = rows["processor_seconds"]
+    known = (rows["device"] == CPU) & (worked > 0)
+    return rows["seconds"].mask(known & (worked < rows["seconds"]), worked)
 
 
 def trial_job(trial: Trial, cell: Cell, task: Task) -> Job:
