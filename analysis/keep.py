@@ -4,6 +4,7 @@ Usage: python analysis/keep.py [--unfinished] RUN OUT
 
 The copy is a run directory: `odyssey report OUT` and `odyssey.load_results(OUT)` work on it. With
 --unfinished a run is copied as far as it is; `odyssey search --resume` goes on with a copy of OUT.
+Results are kept to the bit. Curves, which are most of the data, keep the seven digits of a float32.
 """
 
 import json
@@ -43,15 +44,16 @@ def keep(run: Path, out: Path, *, unfinished: bool = False) -> None:
     if out.exists() and not (out / "run.json").is_file():
         raise StoreError(f"{out} is there and is not a run; give another directory")
     facts = json.loads(portable(json.dumps(store.run, indent=1)))
-    for folder, frame, columns in (
-        ("results", results, RESULT_COLUMNS),
-        ("curves", curves, CURVE_COLUMNS),
+    curves["value"] = curves["value"].astype("float32").astype("float64")
+    for folder, frame, columns, rounded in (
+        ("results", results, RESULT_COLUMNS, ()),
+        ("curves", curves, CURVE_COLUMNS, ("value",)),
     ):
         frame["spec"] = frame["spec"].map(portable)
         shutil.rmtree(out / folder, ignore_errors=True)
         (out / folder).mkdir(parents=True)
         table = frames.table_of(frame.to_dict("records"), columns)
-        data = frames.encode(table, run=str(facts.get("id", "")))
+        data = frames.encode(table, run=str(facts.get("id", "")), rounded=rounded)
         files.write_atomically(out / folder / FILE, data)
     for folder in ("candidates", "promoted"):
         if (run / folder).is_dir():

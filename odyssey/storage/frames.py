@@ -72,12 +72,14 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Columns) -> pa.Table:
     return pa.table(arrays)
 
 
-def encode(table: pa.Table, *, run: str = "") -> bytes:
+def encode(table: pa.Table, *, run: str = "", rounded: Sequence[str] = ()) -> bytes:
     """Gives the Parquet file of a table, sealed (`files`), with a checksum on every page.
 
     Args:
         table: The table.
         run: The id of the run that it belongs to.
+        rounded: Columns of floats whose last bits are nought: their bytes are packed place by
+            place, which takes half of the room.
     """
     buffer = io.BytesIO()
     marked = table.replace_schema_metadata({_RUN: run.encode(), b"digest": SLOT.encode()})
@@ -86,7 +88,8 @@ def encode(table: pa.Table, *, run: str = "") -> bytes:
         marked,
         buffer,
         compression="none" if few else "zstd",
-        use_dictionary=not few,
+        use_dictionary=[] if few else [n for n in table.column_names if n not in rounded],
+        use_byte_stream_split=list(rounded),
         write_page_checksum=True,
     )
     return seal(buffer.getvalue())
