@@ -123,6 +123,11 @@ def _last_folders(spec: str, count: int) -> str:
     return before + "/".join(parts[-count:]) + after
 
 
+def without_folder(spec: str) -> str:
+    """Gives a cell spec without the folder of its `.cell` file; any other text as it is."""
+    return _last_folders(spec, 1) if split_cell(spec)[0].endswith(".cell") else spec
+
+
 def paths_in(data: object) -> list[str]:
     """Lists the specs and the absolute paths that plain data hold, as keys too."""
     if isinstance(data, Mapping):

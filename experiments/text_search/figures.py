@@ -2,9 +2,9 @@
 
 Usage: python experiments/text_search/figures.py SEARCH OUT
 
-The run with the promoted cells lies beside the search, as text_promoted, or, before its end, as
-text_promoted/run. A cell *wins* a task where it is better than each of the known cells: p at most
-0.01 (Holm over all comparisons with that one) and at least 0.03 bits.
+The run with the promoted cells lies beside the search, as text_promoted, or, with a part of its
+tasks, as text_promoted/run. A cell *wins* a task where it is better than each of the known cells:
+p at most 0.01 (Holm over all comparisons with that one) and at least 0.03 bits.
 """
 
 import sys

@@ -14,7 +14,7 @@ from typing import Any
 
 from odyssey.errors import CellError, ConfigError, StoreError
 from odyssey.expr import Cell, parse_cell
-from odyssey.specs import split_spec
+from odyssey.names import without_folder
 from odyssey.storage.store import RunStore
 from odyssey.studies.study import Study, recorded_study
 from odyssey.studies.trial import Trial
@@ -111,12 +111,13 @@ def sealed_study(store: RunStore) -> Study:
     """
     run = store.run
     study = recorded_study(store.study_text, run)
+    now = _unplaced(resolved(study))
     path = store.path / "study.toml"
     edited = path.exists() and store.study_file != store.study_text
     if edited and not store.is_half_rewritten:
         try:
             in_file = resolved(recorded_study(store.study_file, run))
-            difference = changes(_unplaced(resolved(study)), _unplaced(in_file))
+            difference = changes(now, _unplaced(in_file))
         except ConfigError as error:
             difference = str(error)
         if difference:
@@ -125,8 +126,8 @@ def sealed_study(store: RunStore) -> Study:
                 "study that it began with: undo the change, or start a new run with the file "
                 f"(odyssey search {path} --out DIR)"
             )
-    before = run["resolved"] if isinstance(run.get("resolved"), Mapping) else _older(run)
-    before, now = _unplaced(before), _unplaced(resolved(study))
+    said = run["resolved"] if isinstance(run.get("resolved"), Mapping) else _older(run)
+    before = _unplaced(said)
     difference = changes(before, {name: now[name] for name in before if name in now})
     if difference:
         raise ConfigError(
@@ -136,21 +137,17 @@ def sealed_study(store: RunStore) -> Study:
     return study
 
 
-def _unplaced(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _unplaced(facts: Any) -> Any:
     """Leaves the paths of cells their file names, for run.json holds what the files said.
 
     A path may have been relative to another folder than the current one, or have lost its folder
     when the run was kept.
     """
-    return {name: _unplaced_spec(value) for name, value in facts.items()}
-
-
-def _unplaced_spec(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_unplaced_spec(v) for v in value]
-    if not isinstance(value, str) or not (base := split_spec(value)[0]).endswith(".cell"):
-        return value
-    return base.rpartition("/")[2] + value[len(base) :]
+    if isinstance(facts, Mapping):
+        return {name: _unplaced(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [_unplaced(value) for value in facts]
+    return without_folder(facts) if isinstance(facts, str) else facts
 
 
 def _older(run: Mapping[str, Any]) -> dict[str, Any]:

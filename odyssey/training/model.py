@@ -212,8 +212,7 @@ class SequenceModel(nn.Module):
         if onto is None:
             shape = (*x.shape, self.signature.inputs.size)
             onto = torch.zeros(shape, dtype=self.readout.dtype, device=x.device)
-        one = torch.ones((), dtype=onto.dtype, device=x.device)
-        return onto.scatter_add_(-1, x.unsqueeze(-1), one.expand(*x.shape, 1))
+        return onto.scatter_add_(-1, x.unsqueeze(-1), onto.new_ones(1).expand(*x.shape, 1))
 
     def member_shape(self, name: str, member: int) -> tuple[int, ...]:
         """Gives the shape of a parameter that a member has, without the padding of others' units.

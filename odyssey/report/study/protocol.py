@@ -144,8 +144,8 @@ def claims(
             cells = here.loc[here["verdict"] == verdict, "label"]
             claims.append(f"{len(cells)} {verdict}{_named(cells)}")
         claims.append(f"{int((here['verdict'] == UNCLEAR).sum())} undecided")
-        if open_ := int((~here["verdict"].isin((*DECIDED, UNCLEAR))).sum()):
-            claims.append(f"{open_} without a verdict")
+        if others := int((~here["verdict"].isin((*DECIDED, UNCLEAR))).sum()):
+            claims.append(f"{others} without a verdict")
         claim = (
             f"{plural(len(here), 'cell')} against {baseline} on {plural(draws, 'draw')}: "
             f"{', '.join(claims)}."
