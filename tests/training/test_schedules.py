@@ -153,8 +153,12 @@ def test_a_member_that_stops_early_says_when_and_leaves_the_others_alone(backend
     assert since == 3 * config.updates_per_epoch  # more than two epochs without improvement
     assert both[1].stopped_at is None
     assert both[1].updates == 40
-    assert both[1].test_nats == alone.test_nats
-    assert both[1].curve == alone.curve
+    # torch multiplies two matrices in another order than one, on some processors
+    assert both[1].test_nats == pytest.approx(alone.test_nats, rel=1e-12)
+    assert [point[:3] for point in both[1].curve] == [point[:3] for point in alone.curve]
+    assert [value for *_, value in both[1].curve] == pytest.approx(
+        [value for *_, value in alone.curve], rel=1e-12
+    )
 
 
 def test_schedules_that_look_at_the_end_say_so():

@@ -25,7 +25,9 @@ SPECS = [
     "nottingham@first=predicted,steps=4",
 ]
 UPDATES = 20
-TOLERANCE = {"float32": 1e-6, "float64": 1e-10}
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+"""In single precision what is rounded grows along the updates, in torch as in generated code. On
+`icons`, on an AMD EPYC, torch is 1e-5 from double precision after 25 of them, ours 8e-6."""
 ONE = [Member(0, 1, hidden_size=9, learning_rate=0.01, momentum=0.5)]
 THREE = [
     *ONE,
