@@ -95,14 +95,27 @@ def test_the_comparison_comes_out_byte_for_byte(run, baseline):
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_every_planned_trial_is_kept(run):
     store = RunStore.open(run)
-    results = store.results()
-    assert results["trial"].nunique() == store.run["trials"]
-    assert len(results) == store.run["members"]
+    rows, results = store.rows(), store.results()
+    assert rows["trial"].nunique() == store.run["trials"]
+    climbing = planned_on_rungs(store.run, rows)
+    assert len(rows) == store.run["members"] - sum(most - gone for most, gone in climbing)
     assert len(results) == len(results.drop_duplicates(["spec", "task", "member"]))
     # every trial has a curve but one whose members were all lost before the first validation
-    first = store.curves(every_rung=True)["update"].loc[lambda update: update > 0].min()
-    lasting = results["diverged_at"].isna() | (results["diverged_at"] > first)
-    assert set(store.curves()["trial"]) == set(results.loc[lasting, "trial"])
+    curves = store.curves(every_rung=True)
+    first = curves["update"].loc[lambda update: update > 0].min()
+    lasting = rows["diverged_at"].isna() | (rows["diverged_at"] > first)
+    assert set(curves["trial"]) == set(rows.loc[lasting, "trial"])
+
+
+def planned_on_rungs(run, rows):
+    """Of every cell and task, how many draws may go on to each further rung, and how many can:
+    no more than there are with a result."""
+    ended = rows[rows["status"] == "ok"].groupby(["spec", "task", "rung"]).size()
+    return [
+        (step["draws"], min(step["draws"], int(ended.get((spec, task, below), 0))))
+        for spec, task in sorted(set(zip(rows["spec"], rows["task"], strict=True)))
+        for below, step in enumerate(run.get("ladder", [])[1:], start=1)
+    ]
 
 
 def planned(store):
