@@ -23,6 +23,7 @@ from odyssey.statistics.comparison import compare
 from odyssey.statistics.equivalence import with_equivalence
 from odyssey.storage import RunStore
 from odyssey.storage.candidates import load_candidates
+from odyssey.storage.rungs import reached, rung_draws
 from odyssey.studies.engine import execute, prepare, reopen
 from odyssey.studies.sealed import check_trials, sealed_cells, sealed_study
 from odyssey.studies.study import Study
@@ -97,25 +98,21 @@ def test_every_planned_trial_is_kept(run):
     store = RunStore.open(run)
     rows, results = store.rows(), store.results()
     assert rows["trial"].nunique() == store.run["trials"]
-    climbing = planned_on_rungs(store.run, rows)
-    assert len(rows) == store.run["members"] - sum(most - gone for most, gone in climbing)
+    if draws := rung_draws(store.run):  # draws that are lost do not go on
+        for _, of_cell in rows.groupby(["spec", "task"]):
+            rungs = [len(rung) for rung in reached(of_cell, draws)]
+            assert rungs[0] == draws[0]
+            assert len(rungs) == len(draws)
+            assert sum(rungs) == len(of_cell)
+        assert len(rows) <= store.run["members"]
+    else:
+        assert len(rows) == store.run["members"]
     assert len(results) == len(results.drop_duplicates(["spec", "task", "member"]))
     # every trial has a curve but one whose members were all lost before the first validation
     curves = store.curves(every_rung=True)
     first = curves["update"].loc[lambda update: update > 0].min()
     lasting = rows["diverged_at"].isna() | (rows["diverged_at"] > first)
     assert set(curves["trial"]) == set(rows.loc[lasting, "trial"])
-
-
-def planned_on_rungs(run, rows):
-    """Of every cell and task, how many draws may go on to each further rung, and how many can:
-    no more than there are with a result."""
-    ended = rows[rows["status"] == "ok"].groupby(["spec", "task", "rung"]).size()
-    return [
-        (step["draws"], min(step["draws"], int(ended.get((spec, task, below), 0))))
-        for spec, task in sorted(set(zip(rows["spec"], rows["task"], strict=True)))
-        for below, step in enumerate(run.get("ladder", [])[1:], start=1)
-    ]
 
 
 def planned(store):

@@ -154,11 +154,10 @@ def test_a_member_that_stops_early_says_when_and_leaves_the_others_alone(backend
     assert both[1].stopped_at is None
     assert both[1].updates == 40
     # torch multiplies two matrices in another order than one, on some processors
-    assert both[1].test_nats == pytest.approx(alone.test_nats, rel=1e-12)
-    assert [point[:3] for point in both[1].curve] == [point[:3] for point in alone.curve]
-    assert [value for *_, value in both[1].curve] == pytest.approx(
-        [value for *_, value in alone.curve], rel=1e-12
-    )
+    near = 1e-12 if backend == "eager" else 0.0
+    mine, theirs = ([*(c[3] for c in r.curve), r.test_nats] for r in (alone, both[1]))
+    assert mine == pytest.approx(theirs, rel=near, abs=0.0)
+    assert [c[:3] for c in alone.curve] == [c[:3] for c in both[1].curve]
 
 
 def test_schedules_that_look_at_the_end_say_so():

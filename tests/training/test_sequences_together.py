@@ -25,9 +25,10 @@ SPECS = [
     "nottingham@first=predicted,steps=4",
 ]
 UPDATES = 20
-TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
-"""In single precision what is rounded grows along the updates, in torch as in generated code. On
-`icons`, on an AMD EPYC, torch is 1e-5 from double precision after 25 of them, ours 8e-6."""
+TOLERANCE = {"float32": 1e-6, "float64": 1e-10}
+WITH_ENCODER = {"float32": 1e-5, "float64": 1e-10}
+"""Of what reads pictures, whose encoder torch learns: in single precision roundings grow along the
+updates. On `icons`, on an AMD EPYC, torch is 1e-5 from double precision after 25, ours 8e-6."""
 ONE = [Member(0, 1, hidden_size=9, learning_rate=0.01, momentum=0.5)]
 THREE = [
     *ONE,
@@ -76,7 +77,7 @@ def test_losses_and_weights_are_those_of_single_updates_and_of_torch(
     assert np.array_equal(told, one_by_one)
     assert torch.equal(weights, same)
     slow, alike, _ = trained("lstm", task, ONE, dtype=dtype, backend="eager")
-    near = TOLERANCE[dtype]
+    near = (TOLERANCE if task.signature.condition is None else WITH_ENCODER)[dtype]
     assert np.array_equal(told[:, 1], slow[:, 1])
     np.testing.assert_allclose(told[:, 0], slow[:, 0], rtol=10 * near)
     torch.testing.assert_close(weights, alike, rtol=near, atol=near)
