@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from odyssey.compiler.arguments import has_values
-from odyssey.compiler.backends import build_layer
+from odyssey.compiler.backends import BACKENDS, choose
 from odyssey.compiler.backends.base import DirectLayer, Layer, State
 from odyssey.compiler.lowering import lower
 from odyssey.compiler.torch_cells import TorchCell, recognise
@@ -28,8 +28,8 @@ _lowered = lru_cache(maxsize=256)(lower)
 
 
 @lru_cache(maxsize=256)
-def _built(cell: Cell, backend: str, population: bool, masked: bool) -> tuple[str, Layer]:
-    return build_layer(_lowered(cell), backend, population=population, masked=masked)
+def _built(cell: Cell, backend: str, population: bool, masked: bool) -> Layer:
+    return BACKENDS[backend].build(_lowered(cell), population=population, masked=masked)
 
 
 class Layers(nn.Module):
@@ -177,12 +177,9 @@ class Layers(nn.Module):
         )
 
     def _build(self) -> None:
-        self.backend: str
-        self.implementation: Layer
-        self.backend, self.implementation = _built(
-            self.cell, self.asked, self.population is not None, self.masked
-        )
-        layer = self.implementation
+        self.backend = choose(self.program, self.asked)
+        layer = _built(self.cell, self.backend, self.population is not None, self.masked)
+        self.implementation = layer
         self.masks: dict[torch.device, Tensor] = {}
         self.run_direct = None  # properties and further inputs go the usual way
         usual = self.program.properties or self.cell.further_inputs

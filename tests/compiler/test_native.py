@@ -346,10 +346,10 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(toolchain, "_UNCACHED", {})
     toolchain._notice.cache_clear()
-    native.missing.cache_clear()
+    native._lacking.cache_clear()
     notice.cache_clear()
     yield tmp_path / "cache" / "native"
-    native.missing.cache_clear()
+    native._lacking.cache_clear()
     notice.cache_clear()
 
 
@@ -540,6 +540,18 @@ def test_without_a_compiler(cache, monkeypatch, capsys, compiler):
     assert "eager backend" in lines[0]
     with pytest.raises(ConfigError, match="CC"):
         build_layer(program, "native", population=False, masked=False)
+
+
+def test_that_there_was_no_compiler_is_not_remembered(cache, monkeypatch):
+    elman = odyssey.get_cell("elman")
+    with monkeypatch.context() as without:
+        without.setenv("PATH", "")
+        assert odyssey.RNN(elman, 2, 3).backend == "eager"
+        assert "apt install gcc" in native.missing()
+    assert not native.missing()
+    assert odyssey.RNN(elman, 2, 3).backend == "native"
+    monkeypatch.setenv("CC", "false")
+    assert odyssey.RNN(elman, 2, 3).backend == "eager"
 
 
 def test_no_compiler_at_all(cache, monkeypatch):

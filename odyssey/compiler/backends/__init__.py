@@ -25,10 +25,16 @@ assert tuple(BACKENDS) == BACKEND_NAMES
 def build_layer(
     program: Program, backend: str, *, population: bool, masked: bool
 ) -> tuple[str, Layer]:
-    """Builds a layer with the named backend, or with the first that can for `auto`.
+    """Builds a layer with the backend that `choose` takes; gives its name and the layer."""
+    name = choose(program, backend)
+    return name, BACKENDS[name].build(program, population=population, masked=masked)
 
-    Returns:
-        The name of the backend that was taken, and the layer.
+
+def choose(program: Program, backend: str) -> str:
+    """Names the backend that runs a program: the named one, or the first that can for `auto`.
+
+    It depends on what is installed now, so the answer is not to be kept: who has no compiler may
+    get one.
 
     Raises:
         ConfigError: There is no such backend, or it does not support the program.
@@ -41,7 +47,7 @@ def build_layer(
         if not lacking:
             if reason:
                 notice(name, reason)
-            return name, BACKENDS[name].build(program, population=population, masked=masked)
+            return name
         reason = reason or lacking
     raise ConfigError(f"backend {backend!r} cannot run {program.name}: {reason}")
 

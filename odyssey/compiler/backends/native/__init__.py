@@ -27,9 +27,17 @@ from odyssey.expr.sizes import is_matrix
 PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.LOOP_ENTRIES)
 
 
-@cache
 def missing() -> str:
-    """Says why nothing can be compiled here, or nothing."""
+    """Says why nothing can be compiled here and now, or nothing."""
+    try:
+        return _lacking(toolchain.compiler())
+    except toolchain.BuildError as error:
+        return str(error)
+
+
+@cache
+def _lacking(command: tuple[str, ...]) -> str:
+    del command  # what is found of one compiler says nothing of another
     try:
         toolchain.load(PROBE)
     except toolchain.BuildError as error:
