@@ -1,7 +1,6 @@
 """What all tests share: quick builds of generated code, no clock in a property test, corpora."""
 
 import dataclasses
-import functools
 import gc
 import hashlib
 import os
@@ -114,32 +113,50 @@ def pytest_collection_modifyitems(items):
     )
 
 
-@functools.cache
-def _corpus(number, name, music):
-    """The 5,000 bytes that stand for a corpus, or its music, and their digest."""
-    if music:
-        from support.pieces import pieces
+@pytest.fixture(scope="session")
+def small_corpora(tmp_path_factory):
+    """The folder behind `corpora`, and the rows of what is in it."""
+    from support.pieces import pieces
 
-        data = pieces(number)
-    else:
-        words = random.Random(name)
-        lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
-        data = "\n".join(lines).encode()[:5000]
-        data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
-    return data, "sha256:" + hashlib.sha256(data).hexdigest()
+    from odyssey.tasks import download
+
+    folder, rows = tmp_path_factory.mktemp("corpora"), {}
+    for number, (name, dataset) in enumerate(download.DATASETS.items()):
+        if dataset.file == download.MUSIC_NAME:
+            data = pieces(number)
+        else:
+            words = random.Random(name)
+            lines = ("".join(words.choices("abcdefgh é", k=40)) for _ in range(200))
+            data = "\n".join(lines).encode()[:5000]
+            data = data.decode("utf-8", "ignore").encode().ljust(5000, b"a")  # no half character
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        (folder / name).mkdir()
+        (folder / name / dataset.file).write_bytes(data)
+        rows[name] = dataclasses.replace(dataset, size=len(data), digest=digest)
+    return folder, rows
 
 
 @pytest.fixture
-def corpora(tmp_path, monkeypatch):
-    """A data folder where every corpus is present, 5,000 bytes of it, and music; gives it."""
+def corpora(small_corpora, monkeypatch):
+    """A data folder where every corpus is present, 5,000 bytes of it, and music; gives it.
+
+    It is the folder of all tests: who changes a file asks for `own_corpora`.
+    """
     from odyssey.tasks import download
 
-    folder = tmp_path / "data"
+    folder, rows = small_corpora
     monkeypatch.setenv(download.DATA_VARIABLE, str(folder))
-    for number, (name, dataset) in enumerate(download.DATASETS.items()):
-        data, digest = _corpus(number, name, dataset.file == download.MUSIC_NAME)
-        (folder / name).mkdir(parents=True)
-        (folder / name / dataset.file).write_bytes(data)
-        entry = dataclasses.replace(dataset, size=len(data), digest=digest)
-        monkeypatch.setitem(download.DATASETS, name, entry)
+    for name, row in rows.items():
+        monkeypatch.setitem(download.DATASETS, name, row)
+    return folder
+
+
+@pytest.fixture
+def own_corpora(corpora, tmp_path, monkeypatch):
+    """The same in a folder of this test, where nothing was checked yet."""
+    from odyssey.tasks import download
+
+    ignored = shutil.ignore_patterns(".*")
+    folder = shutil.copytree(corpora, tmp_path / "data", ignore=ignored)
+    monkeypatch.setenv(download.DATA_VARIABLE, str(folder))
     return folder

@@ -117,12 +117,12 @@ def test_a_training_gets_more_epochs_where_text_and_cell_are_gone(tmp_path, here
     odyssey.Run(tmp_path / "run").resume(epochs=4, progress=False)
 
 
-def test_a_corpus_may_lie_elsewhere_too(tmp_path, corpora):
+def test_a_corpus_may_lie_elsewhere_too(tmp_path, own_corpora):
     """As on a machine without a network, or where Python's own sources are another version's."""
     record = get_task("tinyshakespeare").describe()
     copy = tmp_path / "copy.txt"
-    shutil.copy(corpora / "tinyshakespeare" / "input.txt", copy)
-    (corpora / "tinyshakespeare" / "input.txt").write_text("another text " * 99)
+    shutil.copy(own_corpora / "tinyshakespeare" / "input.txt", copy)
+    (own_corpora / "tinyshakespeare" / "input.txt").write_text("another text " * 99)
     moved = with_moved({"tinyshakespeare": record}, [str(copy)])["tinyshakespeare"]
     task = recorded_task("tinyshakespeare", moved)
     assert task.describe() == moved

@@ -51,29 +51,29 @@ def test_the_real_registry_is_complete():
         assert not (dataset.member and dataset.joined)
 
 
-def test_a_file_put_by_hand_is_used(corpora, monkeypatch):
+def test_a_file_put_by_hand_is_used(own_corpora, monkeypatch):
     monkeypatch.setattr(pooch, "retrieve", no_network)
     path = download.dataset_path("text8")
-    assert path == corpora / "text8" / "input.txt"
+    assert path == own_corpora / "text8" / "input.txt"
     assert get_task("text8").characters("train") == 4500
 
 
-def test_the_checksum_is_computed_once(corpora, monkeypatch):
+def test_the_checksum_is_computed_once(own_corpora, monkeypatch):
     download.dataset_path("warpeace")
     computed = []
     digest = hashlib.file_digest
     monkeypatch.setattr(hashlib, "file_digest", lambda *a: computed.append(a) or digest(*a))
     download.dataset_path("warpeace")
     assert computed == []
-    path = corpora / "warpeace" / "input.txt"
+    path = own_corpora / "warpeace" / "input.txt"
     path.write_bytes(path.read_bytes()[::-1])  # the same size, another time and content
     with pytest.raises(TaskError, match="is not warpeace: its sha256 is"):
         download.dataset_path("warpeace")
     assert len(computed) == 1
 
 
-def test_a_read_only_folder_will_do(corpora, monkeypatch):
-    folder = corpora / "warpeace"
+def test_a_read_only_folder_will_do(own_corpora, monkeypatch):
+    folder = own_corpora / "warpeace"
     folder.chmod(0o555)
     try:
         for _ in range(2):
@@ -83,8 +83,8 @@ def test_a_read_only_folder_will_do(corpora, monkeypatch):
         folder.chmod(0o755)
 
 
-def test_damaged_files_are_found(corpora):
-    path = corpora / "enwik8" / "input.txt"
+def test_damaged_files_are_found(own_corpora):
+    path = own_corpora / "enwik8" / "input.txt"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     with pytest.raises(TaskError, match=r"has 4999 bytes, enwik8 has 5000; delete it.*enwik8\.zip"):
@@ -108,8 +108,8 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkey
     assert list((tmp_path / name).iterdir()) == []
 
 
-def test_a_file_is_downloaded_once_and_quietly(corpora, served, capfd, monkeypatch):
-    path = corpora / "tinyshakespeare" / "input.txt"
+def test_a_file_is_downloaded_once_and_quietly(own_corpora, served, capfd, monkeypatch):
+    path = own_corpora / "tinyshakespeare" / "input.txt"
     shutil.move(path, served / "input.txt")
     logger, said = pooch.get_logger(), []
     level = logger.level
@@ -123,8 +123,8 @@ def test_a_file_is_downloaded_once_and_quietly(corpora, served, capfd, monkeypat
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_member_of_an_archive_is_read(corpora, served, monkeypatch):
-    path = corpora / "enwik8" / "input.txt"
+def test_the_member_of_an_archive_is_read(own_corpora, served, monkeypatch):
+    path = own_corpora / "enwik8" / "input.txt"
     expected = path.read_bytes()
     with zipfile.ZipFile(served / "enwik8.zip", "w") as archive:
         archive.write(path, "enwik8")
@@ -165,8 +165,10 @@ def joined_of(text, monkeypatch, name="linux-1.0"):
     monkeypatch.setitem(download.DATASETS, name, entry)
 
 
-def test_files_of_an_archive_are_joined_in_the_order_of_their_paths(corpora, served, monkeypatch):
-    path = corpora / "linux-1.0" / "input.txt"
+def test_files_of_an_archive_are_joined_in_the_order_of_their_paths(
+    own_corpora, served, monkeypatch
+):
+    path = own_corpora / "linux-1.0" / "input.txt"
     path.unlink()
     tar_of(served / "linux-1.0.tar.xz", SOURCES)
     joined_of(b"#define A\nint z;\nint b;\n", monkeypatch)
@@ -174,8 +176,8 @@ def test_files_of_an_archive_are_joined_in_the_order_of_their_paths(corpora, ser
     assert {file.name for file in path.parent.iterdir()} == {"input.txt", ".input.txt.checked"}
 
 
-def test_files_of_a_folder_are_shuffled_and_cut(corpora, served, monkeypatch):
-    path = corpora / "linux" / "input.txt"
+def test_files_of_a_folder_are_shuffled_and_cut(own_corpora, served, monkeypatch):
+    path = own_corpora / "linux" / "input.txt"
     path.unlink()
     files = {
         "linux-4.19/kernel/a.c": b"int a;",
@@ -197,8 +199,8 @@ def test_files_of_a_folder_are_shuffled_and_cut(corpora, served, monkeypatch):
     ("files", "message"),
     [(None, "ReadError"), ({}, "0 files joined"), ({"a.c": b"int c;"}, "1 files joined")],
 )
-def test_an_archive_of_other_files_leaves_nothing(corpora, served, monkeypatch, files, message):
-    path = corpora / "linux-1.0" / "input.txt"
+def test_an_archive_of_other_files_leaves_nothing(own_corpora, served, monkeypatch, files, message):
+    path = own_corpora / "linux-1.0" / "input.txt"
     path.unlink()
     joined_of(b"int a;\n", monkeypatch)
     archive = served / "linux-1.0.tar.xz"
@@ -215,8 +217,8 @@ def test_an_archive_of_other_files_leaves_nothing(corpora, served, monkeypatch, 
 @pytest.mark.parametrize(
     ("member", "message"), [("other", "KeyError"), (None, "BadZipFile"), ("wrong", "ValueError")]
 )
-def test_a_bad_archive_leaves_nothing(corpora, served, monkeypatch, member, message):
-    path = corpora / "text8" / "input.txt"
+def test_a_bad_archive_leaves_nothing(own_corpora, served, monkeypatch, member, message):
+    path = own_corpora / "text8" / "input.txt"
     archive_path = served / "text8.zip"
     archive_path.write_bytes(b"no archive")
     if member == "other":
@@ -253,12 +255,12 @@ def test_the_folder_is_the_variable_or_the_cache(tmp_path, monkeypatch):
     assert download.data_dir() == Path(pooch.os_cache("odyssey"))
 
 
-def test_the_list_says_what_is_present(corpora):
-    (corpora / "enwik8" / "input.txt").unlink()
+def test_the_list_says_what_is_present(own_corpora):
+    (own_corpora / "enwik8" / "input.txt").unlink()
     rows = {row["name"]: row for row in download.list_datasets()}
     assert list(rows) == list(download.DATASETS)
     assert {name for name, row in rows.items() if not row["present"]} == {"enwik8"}
-    assert rows["text8"]["path"] == str(corpora / "text8" / "input.txt")
+    assert rows["text8"]["path"] == str(own_corpora / "text8" / "input.txt")
     assert rows["text8"]["bytes"] == 5000
     assert all(row["licence"] and row["url"] for row in rows.values())
 

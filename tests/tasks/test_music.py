@@ -89,8 +89,8 @@ def test_a_test_piece_begins(stored):
 
 
 @pytest.mark.parametrize("broken", ["no MATLAB file", "other names", "other keys", "no bits"])
-def test_a_file_without_pieces_is_named(corpora, monkeypatch, broken):
-    path = corpora / "musedata" / "pieces.mat"
+def test_a_file_without_pieces_is_named(own_corpora, monkeypatch, broken):
+    path = own_corpora / "musedata" / "pieces.mat"
     cells = np.empty((1, 1), dtype=object)
     cells[0, 0] = np.full((3, 87 if broken == "other keys" else 88), 2 * (broken == "no bits"))
     names = ["x"] if broken == "other names" else NAMES.values()
