@@ -13,6 +13,7 @@ from support.answers import refused, well
 from support.pieces import pieces
 
 from odyssey.cli.main import main
+from odyssey.diagnostics import latex
 from odyssey.diagnostics.brackets import count_brackets
 from odyssey.storage.samples import SAMPLES, read_samples
 from odyssey.tasks import download
@@ -67,10 +68,10 @@ def test_samples_along_training_are_kept_and_shown(odyssey, writer):
 
 
 def test_a_sample_is_scored(odyssey, cwd, monkeypatch):
-    monkeypatch.setenv("PATH", str(cwd))  # no compiler
+    monkeypatch.setattr(latex, "COMPILER", "no-such-compiler")
     (cwd / "code.txt").write_text("f(a) { b[c]; }\n\\begin{x}\n" * 200)
     command = ("train", "gru", "--task", "text:code.txt", "--sample", 0, "--out", "run")
-    well(odyssey(*command, *TRAIN, *SIZES, "--set", "backend=eager"))
+    well(odyssey(*command, *TRAIN, *SIZES))
     sample = ("sample", "run", "--length", 60, "--temperature", 0)
     text = well(odyssey(*sample)).out
     found = count_brackets(text)
