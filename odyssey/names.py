@@ -2,7 +2,7 @@
 
 A study, a cell, a text or a folder may be called anything. What reads names apart from people reads
 them here: the path inside a spec, and what a terminal or a file system would take for an order.
-Pages, Markdown and LaTeX escape by themselves what they are given; figures by `report.style`.
+Pages, Markdown and LaTeX escape by themselves what they are given; figures by `report.page.style`.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Condition:
         rows: Batch rows B of every member.
         inputs: Numbers I of a step's input, each N(0, 1), where there is no task. A cell that reads
             `x[t]` elementwise gets H.
-        init: Distribution of initial weights, see `compiler.initial.InitScheme`.
+        init: Distribution of initial weights, see `expr.schemes.InitScheme`.
         init_scale: Its scale s.
         forget_bias: Initial bias of the gate f; None leaves the cell's own.
         spectral_radius: Every matrix that maps H units to H units is scaled to this spectral

@@ -284,9 +284,9 @@ def difference_by_budget(
     """Says how the conclusion depends on the tuning budget: variant minus baseline, best of n.
 
     For every n, the expected test score of the draw that is best by validation among n draws
-    without replacement (Dodge et al. 2019, see `statistics.expected_best_of_n`), of the variant
-    minus that of the baseline, on the draws that both have. Bands: pointwise percentile bootstrap
-    over draws, the same draws for both cells.
+    without replacement (Dodge et al. 2019, see `statistics.estimates.expected_best_of_n`), of the
+    variant minus that of the baseline, on the draws that both have. Bands: pointwise percentile
+    bootstrap over draws, the same draws for both cells.
 
     Args:
         results: One row a member, as `RESULT_COLUMNS`.

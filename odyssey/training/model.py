@@ -94,7 +94,7 @@ class SequenceModel(nn.Module):
         Args:
             number: Its row in the population.
             member: Its seed, initial scale and forget bias.
-            distribution: See `compiler.initial.InitScheme`.
+            distribution: See `expr.schemes.InitScheme`.
         """
         scheme = InitScheme(distribution, member.init_scale)
         hidden, outputs = self.rnn.hidden_sizes[number], self.signature.outputs.size

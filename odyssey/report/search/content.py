@@ -67,10 +67,10 @@ class SearchContent:
         run: The facts of `run.json`.
         study_text: The resolved study.
         candidates: All that were told.
-        arms: `statistics.arms_table`.
-        refused: `statistics.refused_table`.
-        operators: `statistics.operators_table`.
-        audits: `statistics.audits`.
+        arms: `statistics.search.arms_table`.
+        refused: `statistics.search.refused_table`.
+        operators: `statistics.search.operators_table`.
+        audits: `statistics.search.audits`.
         noise: `statistics.search.fitness_noise`.
         duel: The strategy beside random search; None without a random arm.
         best: The best cells.

@@ -21,8 +21,8 @@ def plot_progress(
     """Draws the best score so far of every arm against characters trained on.
 
     Args:
-        paths: `statistics.best_so_far` by name of the arm.
-        band: `statistics.random_band`, or None without a random arm.
+        paths: `statistics.search.best_so_far` by name of the arm.
+        band: `statistics.search.random_band`, or None without a random arm.
         ax: Where to draw.
     """
     ax = ax or new_axes(6.4, 4.0)

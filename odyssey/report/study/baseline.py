@@ -38,7 +38,7 @@ class BaselineComparison:
         baseline: Label of the baseline.
         compared: As `comparison.compare`.
         scores: As `aggregate.aggregate_scores`; None with one task, or where no scale exists.
-        settling: As `progress.Progress.settling`; None without curves.
+        settling: As `statistics.progress.Progress.settling`; None without curves.
         studentised: As `studentised.studentised`; None without curves.
         finalists: Of a ladder, draws of a cell on the last rung; else 0.
         pictures: The figures, task by task, those over all tasks with an empty task.

@@ -63,8 +63,8 @@ class Content:
         run: The facts of `run.json`.
         study_text: The resolved study.
         results: One row a member, with `label`.
-        board: `tables.leaderboard` of them.
-        overall: `tables.overall`, or None with a single task.
+        board: `statistics.ranking.leaderboard` of them.
+        overall: `statistics.ranking.overall`, or None with a single task.
         pictures: The figures.
         samples: What a model wrote while it was trained, of a run of one training.
         ablation: The comparison with the study's baseline, where it names one.

@@ -52,7 +52,7 @@ def plot_learning_curves(
     """Draws validation bits per character against characters read, one line a cell.
 
     Args:
-        frame: One task of `statistics.curve_bands`.
+        frame: One task of `statistics.estimates.curve_bands`.
         highlight: The cell to show with its band, the others in grey; without it, all in colour.
         ax: Where to draw.
     """
@@ -71,7 +71,7 @@ def plot_best_of_n(
     """Draws the expected best validation bits per character after n draws, one line a cell.
 
     Args:
-        frame: One task of `statistics.best_of_n_frame`.
+        frame: One task of `statistics.estimates.best_of_n_frame`.
         highlight: As in `plot_learning_curves`.
         ax: Where to draw.
     """
@@ -104,7 +104,7 @@ def plot_progress(
     """Draws the difference to a baseline along training, one line a cell.
 
     Args:
-        frame: One task of `progress.Progress.curve`.
+        frame: One task of `statistics.progress.Progress.curve`.
         highlight: As in `plot_learning_curves`.
         ax: Where to draw.
         marker: On every point; none if empty.

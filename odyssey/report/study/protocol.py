@@ -132,7 +132,7 @@ def claims(
     Args:
         compared: As `comparison.compare` gives it.
         baseline: Label of the baseline.
-        settling: As `progress.Progress.settling`, where there are learning curves.
+        settling: As `statistics.progress.Progress.settling`, where there are learning curves.
         studentised: As `studentised.studentised`.
     """
     names = short_names(compared["task"].unique())
