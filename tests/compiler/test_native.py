@@ -346,10 +346,10 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(toolchain, "_UNCACHED", {})
     toolchain._notice.cache_clear()
-    native._lacking.cache_clear()
+    native._check.cache_clear()
     notice.cache_clear()
     yield tmp_path / "cache" / "native"
-    native._lacking.cache_clear()
+    native._check.cache_clear()
     notice.cache_clear()
 
 
@@ -552,6 +552,18 @@ def test_that_there_was_no_compiler_is_not_remembered(cache, monkeypatch):
     assert odyssey.RNN(elman, 2, 3).backend == "native"
     monkeypatch.setenv("CC", "false")
     assert odyssey.RNN(elman, 2, 3).backend == "eager"
+
+
+def test_that_a_compiler_failed_is_not_remembered(cache, monkeypatch, tmp_path):
+    elman, full = odyssey.get_cell("elman"), tmp_path / "full"
+    script = tmp_path / "cc"
+    script.write_text(f'#!/bin/sh\n! [ -e {full} ] && exec {toolchain.compiler()[0]} "$@"\n')
+    script.chmod(0o755)
+    full.touch()  # as a disk may be
+    monkeypatch.setenv("CC", f"{script} -O0")
+    assert odyssey.RNN(elman, 2, 3).backend == "eager"
+    full.unlink()
+    assert odyssey.RNN(elman, 2, 3).backend == "native"
 
 
 def test_no_compiler_at_all(cache, monkeypatch):

@@ -30,19 +30,17 @@ PROBE = "".join(f"void {name}(void *a, void *b) {{}}\n" for name in toolchain.LO
 def missing() -> str:
     """Says why nothing can be compiled here and now, or nothing."""
     try:
-        return _lacking(toolchain.compiler())
-    except toolchain.BuildError as error:
-        return str(error)
-
-
-@cache
-def _lacking(command: tuple[str, ...]) -> str:
-    del command  # what is found of one compiler says nothing of another
-    try:
-        toolchain.load(PROBE)
+        _check(toolchain.compiler())
     except toolchain.BuildError as error:
         return str(error)
     return ""
+
+
+@cache
+def _check(command: tuple[str, ...]) -> None:
+    """Raises `BuildError` if a compiler does not work; only that it works is remembered."""
+    del command  # what is found of one compiler says nothing of another
+    toolchain.load(PROBE)
 
 
 def _supports(program: Program) -> str:
