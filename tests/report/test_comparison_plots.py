@@ -95,6 +95,13 @@ def test_heat_map_writes_every_number_and_significant_ones_in_bold(compared):
     assert bold == shown["verdict"].isin(["better", "worse"]).sum() > 0
 
 
+def test_a_task_that_the_baseline_solved_does_not_wash_out_the_others(compared):
+    solved = compared.assign(relative=compared["relative"].where(compared["task"] != "xml", 30.0))
+    ax = comparison_plots.plot_heat_map(solved, unit=UNIT)
+    assert "+3000" in words(ax)
+    assert ax.images[0].norm.vmax == comparison_plots.MOST_RANGE
+
+
 def test_scores_over_tasks(frame):
     scores = aggregate.aggregate_scores(frame, seed=0, resamples=20)
     ax = comparison_plots.plot_aggregate(scores)
@@ -177,7 +184,7 @@ def test_a_cell_at_guessing_is_marked_and_does_not_make_the_scale(compared):
     assert "+300; at guessing: 10 of 10" in words(forest)
     assert forest.get_xlim()[1] < 10
     heat = comparison_plots.plot_heat_map(wild, unit=UNIT)
-    assert sum(text.get_text() == "+10000.0*" for text in heat.texts) == 2
+    assert sum(text.get_text() == "+10000*" for text in heat.texts) == 2
     table = tables.comparison_table(here).set_index("label").loc["lstm:no_forget_gate"]
     assert table["guessing"] == "10 of 10"
     assert table["difference"] == 300

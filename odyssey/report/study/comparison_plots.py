@@ -49,6 +49,7 @@ VERDICT_LOOKS: Mapping[str, tuple[str, str, str]] = {
     NO_TEST: ("#9aa0a8", "#ffffff", "x"),
 }
 LEAST_RANGE = 2.0  # per cent that the colours of a heat map span on each side, at least
+MOST_RANGE = 100.0  # and at most: more is said of a baseline that has all but solved its task
 _WORDS = {UNCLEAR: "not significant"}
 
 
@@ -134,8 +135,9 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     words = shown.pivot(index="label", columns="task", values="words").loc[labels, tasks]
     starred = words.fillna("").to_numpy(dtype=str) != ""
     finite = np.abs(values[np.isfinite(values) & ~starred])
-    # One broken cell must not wash out the others, and noise must not look like an effect.
-    most = max(float(np.quantile(finite, 0.9)) if finite.size else 0.0, LEAST_RANGE)
+    # One broken cell or solved task must not wash out the others, nor noise look like an effect.
+    wide = float(np.quantile(finite, 0.9)) if finite.size else 0.0
+    most = min(max(wide, LEAST_RANGE), MOST_RANGE)
     image = ax.imshow(
         values,
         cmap="RdBu_r",
@@ -146,7 +148,8 @@ def plot_heat_map(comparison: pd.DataFrame, *, unit: str, ax: Axes | None = None
     for row, column in np.ndindex(values.shape):
         value, verdict = float(values[row, column]), str(verdicts.iloc[row, column])
         strong = verdict in DECIDED
-        number = f"{round(value, 1) + 0.0:+.1f}" if np.isfinite(value) else "-"
+        digits = 1 if abs(value) < MOST_RANGE else 0
+        number = f"{round(value, digits) + 0.0:+.{digits}f}" if np.isfinite(value) else "-"
         ax.text(
             column,
             row,
