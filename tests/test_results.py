@@ -13,6 +13,7 @@ from support.fake_search import Silent
 
 from odyssey import load_curves, load_results
 from odyssey.jobs.search import RUNS as OWN_RUNS
+from odyssey.names import file_name
 from odyssey.report.page import tables
 from odyssey.report.page.units import counting
 from odyssey.report.search.content import is_search
@@ -87,7 +88,7 @@ def test_the_comparison_comes_out_byte_for_byte(run, baseline):
     if margin := store.run.get("margin", 0.0):
         found = with_equivalence(found, results, margin=margin, seed=seed)
     first = baseline == store.run["baseline"]
-    path = run / ("comparison.csv" if first else f"comparison-{baseline}.csv")
+    path = run / ("comparison.csv" if first else f"comparison-{file_name(baseline)}.csv")
     assert tables.to_csv(found).encode() == path.read_bytes()
     text = tables.to_markdown(tables.comparison_table(found))
     assert path.with_suffix(".md").read_text("utf-8").startswith(text)
