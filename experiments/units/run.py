@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from odyssey.diagnostics.recording import saturation
 from odyssey.diagnostics.unit_scores import best_units
 from odyssey.jobs.units import read_units
+from odyssey.storage.files import write_atomically
+from odyssey.storage.frames import encode
 from odyssey.studies.trained import load_trained
 
 CORPORA = ("shakespeare", "warpeace", "linux")
@@ -49,13 +52,8 @@ def measure(models: Path) -> dict[str, pd.DataFrame]:
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Writes a frame; where floats hardly repeat, their bytes are packed place by place."""
     floats = [n for n in frame.select_dtypes("float") if frame[n].nunique() > len(frame) / 4]
-    frame.to_parquet(
-        path,
-        compression="zstd",
-        index=False,
-        use_dictionary=[name for name in frame if name not in floats],
-        use_byte_stream_split=floats,
-    )
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    write_atomically(path, encode(table, rounded=floats))
 
 
 if __name__ == "__main__":

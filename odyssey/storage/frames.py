@@ -78,8 +78,8 @@ def encode(table: pa.Table, *, run: str = "", rounded: Sequence[str] = ()) -> by
     Args:
         table: The table.
         run: The id of the run that it belongs to.
-        rounded: Columns of floats whose last bits are nought: their bytes are packed place by
-            place, which takes half of the room.
+        rounded: Columns of floats that hardly repeat: their bytes are packed place by place, which
+            takes half of the room where the last bits are nought, else three quarters.
     """
     buffer = io.BytesIO()
     marked = table.replace_schema_metadata({_RUN: run.encode(), b"digest": SLOT.encode()})
